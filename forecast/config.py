@@ -6,117 +6,329 @@ with the nearest valid one.
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
+
+
+def seconds(duration: str) -> float:
+    """Seconds in `duration`: "90", "90s", "20m", "1h", "1h30m". Raises ValueError otherwise."""
+    found = _DURATION.fullmatch(duration.strip().replace(" ", ""))
+    total = sum(
+        float(part) * unit
+        for part, unit in zip(found.groups() if found else (), (3600, 60, 1), strict=False)
+        if part
+    )
+    if total <= 0:
+        raise ValueError("must be a time above zero such as 90s, 20m or 1h30m")
+    return total
+
+
+def _duration(text: str) -> str:
+    seconds(text)
+    return text
+
+
+def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must not repeat a value")
+    return values
+
+
+# What the command line needs beyond the field itself: `flag` where the option is not called like
+# the field, `metavar` for the word that stands for the value.
+def _cli(**words: str) -> Any:
+    return dict(words)
 
 
 class Section(BaseModel):
-    """Base of all sections: strict, immutable, unknown keys refused."""
+    """Base of all sections: strict, immutable, unknown keys refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    The first line of a section's docstring is its heading in the help. A list may be written as
+    text with commas, or as a single value.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _written_plainly(cls, value: Any, info: ValidationInfo) -> Any:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if get_origin(annotation) is tuple:
+            if isinstance(value, str):
+                parts = [part.strip() for part in value.split(",")]
+                value = () if value.strip() in ("", "none") else parts
+            values = list(value) if isinstance(value, list | tuple) else [value]
+        else:
+            values = [value]
+        # YAML reads a bare `yes` as true, which would pass for the number 1.
+        if bool not in (annotation, *get_args(annotation)) and any(
+            isinstance(entry, bool) for entry in values
+        ):
+            raise ValueError("must not be true or false")
+        return tuple(values) if get_origin(annotation) is tuple else value
 
 
 class DataSettings(Section):
     """How the table is read."""
 
-    id_col: str | None = Field(None, description="column that names the series")
-    time_col: str | None = Field(
-        None, description="time column, or several joined by commas (year,month,day,hour)"
+    id_col: str | None = Field(
+        default=None,
+        description="Column that names the series (found by its name; none: one series).",
+        json_schema_extra=_cli(metavar="COLUMN"),
     )
-    target_col: str | None = Field(None, description="column to forecast")
-    freq: str | None = Field(None, description="frequency, as a pandas alias (h, 30min, D, MS, W)")
-    season: int | None = Field(None, ge=1, description="season length in steps")
-    wide: bool = Field(False, description="one time column, every other column a series")
-    encoding: str | None = Field(None, description="text encoding of the file, e.g. cp1252")
-    delimiter: str | None = Field(None, description="field separator")
-    decimal: Literal[".", ","] | None = Field(None, description="decimal mark")
-    dayfirst: bool | None = Field(None, description="03/04/2020 is 3 April")
-    tz: str | None = Field(None, description="time zone of times that name none")
+    time_col: str | None = Field(
+        default=None,
+        description="Time column, or several joined by commas: year,month,day,hour "
+        "(found by its name or its content).",
+        json_schema_extra=_cli(metavar="COLUMN"),
+    )
+    target_col: str | None = Field(
+        default=None,
+        description="Column to forecast (found by its name, or the only one with numbers).",
+        json_schema_extra=_cli(metavar="COLUMN"),
+    )
+    freq: str | None = Field(
+        default=None,
+        description="Frequency as a pandas alias: h, 30min, D, B, W, MS, ME (found in the times).",
+        json_schema_extra=_cli(metavar="ALIAS"),
+    )
+    season: int | None = Field(
+        default=None,
+        ge=1,
+        description="Season length in steps; 1: no season (found in the data).",
+        json_schema_extra=_cli(metavar="STEPS"),
+    )
+    wide: bool = Field(
+        default=False, description="The file is wide: one time column, every other column a series."
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="Text encoding, e.g. cp1252 (UTF-8, or as its byte order mark says).",
+        json_schema_extra=_cli(metavar="NAME"),
+    )
+    delimiter: str | None = Field(
+        default=None,
+        description="Field separator (found in the first lines).",
+        json_schema_extra=_cli(metavar="CHAR"),
+    )
+    decimal: Literal[".", ","] | None = Field(
+        default=None, description="Decimal mark (found where the numbers leave no doubt)."
+    )
+    dayfirst: bool | None = Field(
+        default=None,
+        description="Read 03/04/2020 as 3 April or as 4 March (found where a day is over 12).",
+    )
+    tz: str | None = Field(
+        default=None,
+        description="Time zone of times that name none, e.g. Europe/Paris.",
+        json_schema_extra=_cli(metavar="ZONE"),
+    )
     duplicates: Literal["error", "first", "last", "mean", "sum"] = Field(
-        "error", description="what to do with several values for one time"
+        default="error", description="What to do with several values for one time of a series."
     )
     missing: Literal["mask", "zero", "ffill"] = Field(
-        "mask", description="gaps and blanks: left missing, zero, or the last value"
+        default="mask",
+        description="Gaps and blanks are left missing, are zero, or repeat the last value.",
     )
-    drop_value: tuple[float, ...] = Field((), description="values that mean missing, e.g. -9999")
-    resample: str | None = Field(None, description="bring irregular times to this frequency")
+    drop_value: tuple[float, ...] = Field(
+        default=(),
+        description="Values that mean missing, e.g. -9999.",
+        json_schema_extra=_cli(metavar="X,X"),
+    )
+    resample: str | None = Field(
+        default=None,
+        description="Bring irregular times to this frequency.",
+        json_schema_extra=_cli(metavar="ALIAS"),
+    )
     agg: Literal["sum", "mean", "first", "last", "min", "max"] = Field(
-        "mean", description="how --resample joins values"
+        default="mean", description="How --resample joins the values of one step."
     )
     max_gap_share: float = Field(
-        0.5, gt=0, le=1, description="refuse a series with a larger share of missing steps"
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Refuse a series with a larger share of missing steps.",
+        json_schema_extra=_cli(metavar="SHARE"),
     )
 
 
 class ForecastSettings(Section):
     """What is forecast."""
 
-    horizon: int | None = Field(None, ge=1, le=10_000, description="steps ahead")
-    level: tuple[float, ...] = Field((80.0, 95.0), description="interval levels, per cent")
-    quantiles: tuple[float, ...] = Field((), description="extra quantile columns, between 0 and 1")
-    allow_negative: bool = Field(
-        False, description="let forecasts of a non-negative series fall below zero"
+    horizon: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Steps ahead (by the frequency and the length of the data).",
+        json_schema_extra=_cli(metavar="STEPS"),
     )
+    level: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(
+        default=(80.0, 95.0),
+        description="Levels of the prediction intervals, per cent.",
+        json_schema_extra=_cli(metavar="PERCENT,..."),
+    )
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        default=(),
+        description="Extra quantile columns, e.g. 0.1,0.5,0.9.",
+        json_schema_extra=_cli(metavar="Q,..."),
+    )
+    allow_negative: bool = Field(
+        default=False,
+        description="Let forecasts of a series that is never negative fall below zero.",
+    )
+
+    _unique = field_validator("level", "quantiles")(_once_each)
 
 
 class NetworkSettings(Section):
-    """The shape of the LSTM forecaster."""
+    """The shape of the LSTM."""
 
-    hidden_size: int = Field(96, ge=4, le=2048, description="units of each LSTM layer")
-    layers: int = Field(2, ge=1, le=8, description="LSTM layers")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout after each layer")
+    hidden_size: int = Field(
+        default=96,
+        ge=4,
+        le=2048,
+        description="Units of each LSTM layer.",
+        json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
+    )
+    layers: int = Field(default=2, ge=1, le=8, description="LSTM layers.")
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of units dropped after each layer in training."
+    )
     context: int | None = Field(
-        None, ge=2, description="LSTM steps of history (days for sub-daily data)"
+        default=None,
+        ge=2,
+        description="LSTM steps of history; days for sub-daily data (by the season).",
+        json_schema_extra=_cli(metavar="STEPS"),
     )
 
 
 class TrainingSettings(Section):
     """How the network learns."""
 
-    max_steps: int | None = Field(None, ge=1, description="optimisation steps for each member")
-    batch_size: int | None = Field(None, ge=1, description="sequences a step")
-    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate (AdamW)")
-    schedule: Literal["cosine", "plateau"] = Field("cosine", description="learning-rate schedule")
-    warmup: int = Field(50, ge=0, description="steps of linear warm-up")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")
-    clip: float = Field(1.0, gt=0, description="gradient norm clip")
-    average: float = Field(0.995, ge=0, lt=1, description="decay of the averaged weights")
-    patience: int = Field(
-        8, ge=1, description="validation rounds without improvement before stopping"
+    max_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Optimisation steps of each member (by the size of the data).",
+        json_schema_extra=_cli(metavar="STEPS"),
     )
-    members: int = Field(2, ge=1, le=50, description="networks in the ensemble")
-    refit: bool = Field(True, description="finish on all data after early stopping chose the steps")
-    seed: int = Field(1, ge=0, description="seed of every random choice")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="device")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: faster on recent GPUs")
-    jobs: int | None = Field(None, ge=1, description="processes at once (default: CPU cores)")
-    deadline: str | None = Field(None, description="stop in time, e.g. 90s, 20m, 1h")
+    batch_size: int | None = Field(
+        default=None, ge=1, description="Sequences in one step (by the number of series)."
+    )
+    learning_rate: float = Field(
+        default=2e-3,
+        gt=0,
+        description="Peak learning rate of AdamW.",
+        json_schema_extra=_cli(metavar="RATE"),
+    )
+    schedule: Literal["cosine", "plateau"] = Field(
+        default="cosine",
+        description="The learning rate falls along a cosine, or halves when progress stops.",
+    )
+    warmup: int = Field(
+        default=50,
+        ge=0,
+        description="Steps of linear warm-up.",
+        json_schema_extra=_cli(metavar="STEPS"),
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of AdamW.")
+    clip: float = Field(
+        default=1.0,
+        gt=0,
+        description="Largest gradient norm.",
+        json_schema_extra=_cli(metavar="NORM"),
+    )
+    average: float = Field(
+        default=0.995,
+        ge=0,
+        lt=1,
+        description="Decay of the running average of the weights that is kept.",
+    )
+    patience: int = Field(
+        default=8,
+        ge=1,
+        description="Validation rounds without improvement before training stops.",
+        json_schema_extra=_cli(metavar="ROUNDS"),
+    )
+    members: int = Field(default=2, ge=1, le=50, description="Networks in the ensemble.")
+    refit: bool = Field(
+        default=True, description="Finish on all data once early stopping has chosen the steps."
+    )
+    seed: int = Field(default=1, ge=0, lt=2**32, description="Seed of every random choice.")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="Where to compute; auto takes a GPU when there is one.",
+        json_schema_extra=_cli(metavar="auto|cpu|cuda|cuda:N|mps"),
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="Number format; bf16 is faster on recent GPUs."
+    )
+    jobs: int | None = Field(
+        default=None, ge=1, description="Processes at once (as many as CPU cores)."
+    )
+    deadline: Annotated[str, AfterValidator(_duration)] | None = Field(
+        default=None,
+        description="Finish within this time with the best so far: 90s, 20m, 1h30m (no limit).",
+        json_schema_extra=_cli(metavar="DURATION"),
+    )
 
 
 class BaselineSettings(Section):
     """What the LSTM is compared with."""
 
     names: tuple[Literal["arima", "ets", "theta", "seasonal-naive"], ...] = Field(
-        ("arima", "seasonal-naive"), description="baselines"
+        default=("arima", "seasonal-naive"),
+        description="Forecasters to compare with, or none: arima, ets, theta, seasonal-naive.",
+        json_schema_extra=_cli(flag="--baselines", metavar="NAME,..."),
     )
     budget: float = Field(
-        45.0, gt=0, description="seconds that all statistical baselines share"
+        default=45.0,
+        gt=0,
+        description="Seconds that all statistical baselines share.",
+        json_schema_extra=_cli(metavar="SECONDS"),
     )
+
+    _unique = field_validator("names")(_once_each)
 
 
 class EvaluationSettings(Section):
     """On which held-out origins the forecasters are scored."""
 
-    windows: int | None = Field(None, ge=1, description="held-out origins")
-    step_size: int | None = Field(None, ge=1, description="steps between them (default: horizon)")
+    windows: int | None = Field(
+        default=None, ge=1, description="Held-out origins (as many as the shortest series allow)."
+    )
+    step_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Steps from one held-out origin to the next (the horizon).",
+        json_schema_extra=_cli(metavar="STEPS"),
+    )
 
 
 class OutputSettings(Section):
     """Where results go."""
 
-    root: str = Field("runs", description="folder of all runs")
-    out: str | None = Field(None, description="folder of this run (default: below root)")
+    root: str = Field(
+        default="runs", description="Folder of all runs.", json_schema_extra=_cli(metavar="DIR")
+    )
+    out: str | None = Field(
+        default=None,
+        description="Folder of this run (a new one below --root).",
+        json_schema_extra=_cli(metavar="DIR"),
+    )
 
 
 class Settings(Section):
