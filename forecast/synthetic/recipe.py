@@ -1,0 +1,116 @@
+"""`Recipe`: how often each family, season and length is drawn, and how records are spoilt.
+
+`configs/synthetic.yaml` holds the same figures with remarks; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from forecast.config import Section
+from forecast.errors import UsageError
+
+Share = float
+
+
+class Spoiling(Section):
+    """What happens to a series between the process and the record."""
+
+    outliers: Share = Field(0.1, ge=0, le=1, description="share of series with wild single steps")
+    rounded: Share = Field(0.35, ge=0, le=1, description="share of series rounded to few digits")
+    points: Share = Field(0.08, ge=0, le=1, description="share of series with missing steps")
+    stretches: Share = Field(0.06, ge=0, le=1, description="share of series with missing runs")
+
+
+class StepRecipe(Section):
+    """Yearly to daily series."""
+
+    weights: dict[str, float] = Field(
+        {
+            "structural": 0.20,
+            "smoothing": 0.17,
+            "sarima": 0.13,
+            "walk": 0.08,
+            "kernel": 0.08,
+            "counts": 0.06,
+            "growth": 0.05,
+            "mixture": 0.05,
+            "calendar": 0.04,
+            "cycle": 0.04,
+            "shifts": 0.03,
+            "volatility": 0.03,
+            "intermittent": 0.03,
+            "envelope": 0.02,
+            "stock": 0.02,
+        },
+        description="relative frequency of each family",
+    )
+    seasons: dict[int, float] = Field(
+        {1: 0.2, 4: 0.15, 12: 0.26, 52: 0.14, 7: 0.15, 5: 0.02, 6: 0.03, 13: 0.02, 24: 0.03},
+        description="relative frequency of each season length (steps)",
+    )
+    lengths: dict[int, tuple[int, int]] = Field(
+        {
+            1: (16, 160),
+            4: (16, 160),
+            12: (24, 256),
+            52: (40, 400),
+            7: (28, 400),
+            5: (24, 320),
+            6: (24, 256),
+            13: (26, 256),
+            24: (48, 400),
+        },
+        description="shortest and longest series of each season (steps), log-uniform between",
+    )
+    spoiling: Spoiling = Spoiling()
+
+
+class DayRecipe(Section):
+    """Hourly series with days of 24 steps."""
+
+    weights: dict[str, float] = Field(
+        {
+            "load": 0.20,
+            "traffic": 0.15,
+            "smooth_day": 0.17,
+            "week": 0.10,
+            "double_smoothing": 0.08,
+            "temperature": 0.08,
+            "calls": 0.06,
+            "price": 0.05,
+            "solar": 0.04,
+            "day_kernel": 0.04,
+            "day_walk": 0.03,
+        },
+        description="relative frequency of each family",
+    )
+    days: tuple[int, int] = Field((7, 42), description="shortest and longest series, days")
+    full: Share = Field(0.5, ge=0, le=1, description="share of series of the longest length")
+    spoiling: Spoiling = Spoiling(outliers=0.1, rounded=0.5, points=0.06, stretches=0.05)
+
+
+class Recipe(Section):
+    """Both kinds."""
+
+    step: StepRecipe = StepRecipe()
+    day: DayRecipe = DayRecipe()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in YAML file `path`; what it leaves out has its default.
+
+    Raises UsageError for a key or value that a recipe cannot have.
+    """
+    try:
+        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except (ValidationError, yaml.YAMLError) as error:
+        raise UsageError(
+            "this is not a recipe for synthetic series: " + str(error).replace("\n", "; "),
+            code="usage/synthetic-recipe",
+            where=str(path),
+            remedy="Compare it with configs/synthetic.yaml.",
+        ) from error

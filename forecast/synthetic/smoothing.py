@@ -1,0 +1,69 @@
+"""Family: exponential-smoothing state space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forecast.synthetic.draws import chance, log_uniform, shocks, sometimes
+from forecast.synthetic.frame import Frame
+from forecast.synthetic.link import link
+from forecast.synthetic.registry import register
+from forecast.synthetic.seasonal import lay_out, profiles
+from forecast.synthetic.trends import yearly_growth
+
+SOURCE = "Hyndman, Koehler, Ord and Snyder (2008), innovations form, chapter 2"
+
+
+@register("smoothing", "step", source=SOURCE)
+def smoothing(rng: np.random.Generator, frame: Frame) -> np.ndarray:
+    """x_t = l + phi b + s + e; l += phi b + alpha e; b = phi b + beta e; s += gamma e.
+
+    s is the season's state of m steps ago.
+
+    In log units before the link, so that the exponential link gives the multiplicative forms.
+    """
+    size = frame.size
+    sigma = log_uniform(rng, 0.008, 0.4, size)
+    alpha = rng.beta(1.0, 1.6, size)
+    beta = sometimes(rng, 0.45, alpha * rng.beta(1.0, 6.0, size))
+    gamma = sometimes(rng, 0.6, (1 - alpha) * rng.beta(1.0, 5.0, size))
+    phi = np.where(chance(rng, 0.5, size), rng.uniform(0.8, 0.995, size), 1.0)
+    noise = sigma * shocks(rng, frame.length, size)
+    slope = (
+        yearly_growth(rng, size) / frame.year
+        + sometimes(rng, 0.3, rng.normal(0, 0.3, size)) * sigma
+    )
+    strength = np.where(frame.season > 1, log_uniform(rng, 0.2, 8.0, size), 0.0) * sigma
+    cycle = strength * sometimes(rng, 0.75, np.ones(size))
+    season = lay_out(
+        profiles(rng, frame.season), frame.season, np.zeros(size), int(frame.season.max())
+    )
+    paths = _recursion(noise, (alpha, beta, gamma, phi), slope, season * cycle, frame)
+    return link(rng, frame, paths)
+
+
+def _recursion(
+    noise: np.ndarray,
+    weights: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    slope: np.ndarray,
+    season: np.ndarray,
+    frame: Frame,
+) -> np.ndarray:
+    """The recursion above from level 0, `slope` (S,) and the seasonal states `season` (M, S).
+
+    The slope acts inside the series only: a short series does not begin far from its level.
+    """
+    alpha, beta, gamma, phi = weights
+    lead, columns = len(season), np.arange(frame.size)
+    gamma = np.where(frame.season > 1, gamma, 0.0)
+    states = np.concatenate([season, np.zeros_like(noise)])
+    level, paths = np.zeros(frame.size), np.empty_like(noise)
+    started = frame.length - frame.lengths
+    for t in range(len(noise)):
+        running = np.where(t >= started, phi * slope, 0.0)
+        last = states[t + lead - frame.season, columns]
+        paths[t] = level + running + last + noise[t]
+        level = level + running + alpha * noise[t]
+        slope = np.where(t >= started, running + beta * noise[t], slope)
+        states[t + lead] = last + gamma * noise[t]
+    return paths
