@@ -1,0 +1,62 @@
+"""The forecaster: a residual stack of LSTM layers and a head that corrects a seasonal skip.
+
+Layer (Hochreiter & Schmidhuber 1997; Gers et al. 2000 for the forget gate), x_t input, h, c state:
+
+    i, f, o = sigmoid(W x_t + U h_{t-1} + b)     input, forget, output gate
+    g = tanh(W_g x_t + U_g h_{t-1} + b_g)        candidate
+    c_t = f * c_{t-1} + i * g;   h_t = o * tanh(c_t)
+
+4h(i + h + 1) parameters with one bias vector; torch keeps two. Around it: pre-norm residual
+blocks, s <- s + dropout(LSTM(LayerNorm(s))), so that depth can only add.
+Axes: T LSTM steps, B batch, F features, O origins, D chunks ahead, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn  # noqa: TID253 - this file is the torch network, imported only for training
+
+from forecast.networks.head import META, assemble, head_inputs, head_width
+from forecast.windows import POINTS, SKIPS, Ahead, Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ResidualLSTM(nn.Module):
+    """Quantile forecasts at every origin of a window.
+
+    features: F of the layout; hidden_size, layers: of the LSTM stack; quantiles: Q, odd.
+    """
+
+    def __init__(
+        self, features: int, hidden_size: int, layers: int, quantiles: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.quantiles = quantiles
+        self.embed = nn.Linear(features, hidden_size)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in range(layers))
+        self.lstms = nn.ModuleList(nn.LSTM(hidden_size, hidden_size) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(hidden_size)
+        self.from_state = nn.Linear(hidden_size, hidden_size)
+        self.from_skips = nn.Linear(3 * SKIPS * POINTS + META, hidden_size)
+        self.mix = nn.Linear(hidden_size, hidden_size)
+        self.out = nn.Linear(hidden_size, head_width(quantiles))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def states(self, context: Tensor) -> Tensor:
+        """From (T, B, F): the stack's normed state after each step: (T, B, hidden)."""
+        state = self.embed(context)
+        for norm, lstm in zip(self.norms, self.lstms, strict=True):
+            state = state + self.dropout(lstm(norm(state))[0])
+        return self.norm(state)
+
+    def forward(self, layout: Layout, state: Tensor, look: Ahead) -> Tensor:
+        """Quantiles relative to the level, (O, B, D, C, Q), from state (O, B, hidden)."""
+        z = self.from_state(state)[:, :, None, :] + self.from_skips(head_inputs(layout, look))
+        z = nn.functional.gelu(z, approximate="tanh")
+        z = z + nn.functional.gelu(self.mix(self.dropout(z)), approximate="tanh")
+        return assemble(layout, look, self.out(z), self.quantiles)

@@ -1,0 +1,289 @@
+"""Windows as index pairs: (series, origin) -> inputs, skips and targets, gathered on the fly.
+
+Nothing is materialised: a window is two integers, and a batch is gathered from the flat arrays of
+`scaling.Scaled` when it is needed, on whatever device they live. The code runs unchanged on numpy
+arrays (prediction, no torch needed) and on torch tensors (training).
+
+Axes: T LSTM steps, B batch, O origins of a window, D chunks ahead, C steps of a chunk, W steps of
+one LSTM step, P = 24 points, J skips, F features. An origin is the number of observations before
+the forecast, counted from the start of its series.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forecast.scaling import Scaled
+
+POINTS = 24  # values that the network reads or writes for one segment or chunk
+CLIP = 20.0  # inputs in units of the scale beyond this say no more than "far"
+SKIPS = 6  # level, unit lag, one, two, three seasons, long season
+SCALARS = 9  # features of an LSTM step that are not values of its segment
+
+Array = Any  # numpy.ndarray or torch.Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a grid in time maps on the network's steps; all lengths in observations.
+
+    width   W: observations that one LSTM step reads (1, or one day for sub-daily data)
+    chunk   C: observations that one block of the head forecasts (24, or one day)
+    season  the seasonal lag (the season; one week for sub-daily data)
+    long    a longer season if the data have one (364 days of daily data), else 0
+    level_window  observations in the level
+    """
+
+    width: int
+    chunk: int
+    season: int
+    long: int = 0
+    level_window: int = 1
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Lags of skips 1 .. J-1 in observations; 0 where the skip does not exist."""
+        s = self.season
+        several = s > 1
+        return (
+            self.width,
+            s if several else 0,
+            2 * s if several else 0,
+            3 * s if several else 0,
+            self.long,
+        )
+
+    @property
+    def segment_points(self) -> int:
+        """Points the network reads for one LSTM step: 1, or 24 for a day."""
+        return 1 if self.width == 1 else POINTS
+
+    @property
+    def features(self) -> int:
+        """F, the inputs of one LSTM step."""
+        return 5 * self.segment_points + SCALARS
+
+
+def segment_layout(steps_per_day: int) -> Layout:
+    """Daily segments for sub-daily data: one LSTM step is one day, the season one week."""
+    return Layout(steps_per_day, steps_per_day, 7 * steps_per_day, level_window=steps_per_day)
+
+
+def step_layout(season: int, long: int = 0) -> Layout:
+    """One LSTM step is one observation."""
+    return Layout(1, POINTS, season, long, level_window=max(1, min(season, POINTS)))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """The flat arrays that windows are gathered from, all on one device.
+
+    values, level, scale, move: float32 (N+1,), the last one a sentinel (NaN, 0, 1, 1) that stands
+    for every position outside a series; starts, lengths: int64 (S,).
+    """
+
+    values: Array
+    level: Array
+    scale: Array
+    move: Array
+    starts: Array
+    lengths: Array
+
+    @classmethod
+    def of(cls, scaled: Scaled) -> Flat:
+        """The flat arrays of `scaled`, in numpy."""
+        ends = {"values": np.nan, "level": 0.0, "scale": 1.0, "move": 1.0}
+        fields = {name: np.append(getattr(scaled, name), np.float32(x)) for name, x in ends.items()}
+        return cls(**fields, starts=scaled.offsets[:-1].copy(), lengths=np.diff(scaled.offsets))
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What the head reads for each origin and what its output is added to.
+
+    skips     (O, B, D, C, J): skip j's forecast relative to the level
+    carried   (O, B, D, C, J): the level's change since skip j's origin
+    present   (O, B, D, C, J): 1 where the skip's value exists
+    level, scale, move  (O, B): of the origin; all values in the series' transformed units
+    """
+
+    skips: Array
+    carried: Array
+    present: Array
+    level: Array
+    scale: Array
+    move: Array
+
+
+class Gather:
+    """Reads the flat arrays at positions of a batch of series; `series` int64 (B,)."""
+
+    def __init__(self, flat: Flat, series: Array) -> None:
+        self.flat = flat
+        self.xp = namespace(series)
+        self.start, self.length = flat.starts[series], flat.lengths[series]
+        self.sentinel = len(flat.values) - 1
+
+    def index(self, position: Array) -> Array:
+        """Flat index of `position` (., B) or (., B, .); the sentinel's where outside the series."""
+        start, length = self.start, self.length
+        if position.ndim == 3:
+            start, length = start[:, None], length[:, None]
+        inside = (position >= 0) & (position < length)
+        return self.xp.where(inside, position + start, self.sentinel)
+
+    def values(self, position: Array) -> tuple[Array, Array]:
+        """Values at `position`, 0 where missing or outside, and 1.0 where there is one."""
+        raw = self.flat.values[self.index(position)]
+        valid = _float(raw == raw)
+        return self.xp.nan_to_num(raw), valid
+
+    def level(self, origin: Array) -> Array:
+        """The level known at `origin`; 0 before the series begins."""
+        return self.flat.level[self.index(origin - 1)]
+
+
+def namespace(array: Array) -> Any:
+    """The module whose functions take this array: numpy, or torch if it is a tensor."""
+    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
+
+
+def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -> Array:
+    """Inputs of the `steps` LSTM steps that end at origin `end` (B,) of `series` (B,): (T, B, F)."""
+    read = Gather(flat, series)
+    xp, width, lag = read.xp, layout.width, layout.season
+    origin = end[None, :] - (steps - 1 - _range(end, steps))[:, None] * width  # (T, B)
+    known = read.index(origin - 1)
+    level, move = flat.level[known], flat.move[known]
+    ago = read.level(origin - lag)
+    begun, had_ago = _float(origin > 0), _float(origin > lag)
+
+    here = origin[:, :, None] - width + _range(end, width)  # (T, B, W)
+    now, now_valid = _segment(read, layout, here)
+    last, last_valid = _segment(read, layout, here - width)
+    season, season_valid = _segment(read, layout, here - lag)
+    coming, coming_valid = _segment(read, layout, here + width - lag)
+    level_, move_, ago_ = level[:, :, None], move[:, :, None], ago[:, :, None]
+    several = 1.0 if lag > width else 0.0
+    parts = [
+        _clip(xp, (now - level_) / move_) * now_valid,
+        _clip(xp, (now - last) / move_) * now_valid * last_valid,
+        _clip(xp, (season - ago_) / move_) * season_valid * several,
+        _clip(xp, (coming - ago_) / move_) * coming_valid * several,
+        now_valid,
+    ]
+    scalars = [
+        _clip(xp, (level - read.level(origin - width)) / move) * begun,
+        _clip(xp, (level - ago) / move) * had_ago,
+        had_ago,
+        begun,
+        xp.log(move),
+        xp.log(flat.scale[known] / move),
+        xp.log1p(xp.clip(origin, 0, None) / lag),
+        begun * float(np.log(lag / width)),
+        begun * (1.0 if layout.long else 0.0),
+    ]
+    return _float(xp.concatenate(parts + [s[:, :, None] for s in scalars], -1))
+
+
+def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int) -> Ahead:
+    """Skips for `chunks` blocks after `origin` (O, B) of `series` (B,)."""
+    read = Gather(flat, series)
+    xp = read.xp
+    known = read.index(origin - 1)
+    level = flat.level[known]
+    total = chunks * layout.chunk
+    step = _range(origin, total)
+    zero = _float((origin[:, :, None] + step) * 0)
+    skips, carried, present = [zero], [zero], [zero + 1]  # skip 0 is the level itself
+    for lag in layout.lags:
+        if lag == 0:
+            skips.append(zero), carried.append(zero), present.append(zero)
+            continue
+        cycle = step // lag  # full cycles between the step and its skip, less one
+        value, valid = read.values(origin[:, :, None] + step - (cycle + 1) * lag)
+        skips.append((value - level[:, :, None]) * valid)
+        present.append(valid)
+        carried.append(_level_change(read, origin, level, lag, total)[:, :, cycle])
+    shape = (*tuple(origin.shape), chunks, layout.chunk, 1)
+    join = [
+        xp.concatenate([xp.reshape(part, shape) for part in parts], -1)
+        for parts in (skips, carried, present)
+    ]
+    return Ahead(*join, level, flat.scale[known], flat.move[known])
+
+
+def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
+    """Level now less the level 1, 2, ... cycles of `lag` ago, (O, B, cycles); 0 where unknown.
+
+    For a lag of one step the level that far back says nothing about the last value: 0.
+    """
+    cycles = _range(origin, (total - 1) // lag + 1) + 1
+    then = origin[:, :, None] - cycles * lag
+    change = (level[:, :, None] - read.level(then)) * (then > 0)
+    return change * float(lag > 1)
+
+
+def targets(
+    flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int, horizon: int
+) -> tuple[Array, Array]:
+    """Future values relative to the level, and 1.0 where known: each (O, B, D, C)."""
+    read = Gather(flat, series)
+    step = _range(origin, chunks * layout.chunk)
+    value, valid = read.values(origin[:, :, None] + step)
+    known = valid * (step < horizon) * (origin > 0)[:, :, None]
+    shape = (*tuple(origin.shape), chunks, layout.chunk)
+    relative = (value - read.level(origin)[:, :, None]) * known
+    return read.xp.reshape(relative, shape), read.xp.reshape(known, shape)
+
+
+def resample_matrix(source: int, target: int) -> np.ndarray:
+    """Rows average (or interpolate linearly) `source` equal parts of a day to `target`: float32."""
+    if source == target:
+        return np.eye(source, dtype=np.float32)
+    if source > target:
+        edges = np.linspace(0, source, target + 1)
+        left = np.maximum(edges[:-1, None], np.arange(source)[None, :])
+        right = np.minimum(edges[1:, None], np.arange(1, source + 1)[None, :])
+        share = np.clip(right - left, 0, None)
+        return (share / share.sum(1, keepdims=True)).astype(np.float32)
+    centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    low = np.minimum(np.floor(centre).astype(int), source - 2) if source > 1 else np.zeros(target, int)
+    high = np.minimum(low + 1, source - 1)
+    matrix = np.zeros((target, source), np.float32)
+    matrix[np.arange(target), low] += (1 - (centre - low)).astype(np.float32)
+    matrix[np.arange(target), high] += (centre - low).astype(np.float32)
+    return matrix
+
+
+def _segment(read: Gather, layout: Layout, position: Array) -> tuple[Array, Array]:
+    """Segment values at `position` (T, B, W), brought to the network's points: (T, B, 1 or P)."""
+    value, valid = read.values(position)
+    if layout.width in (1, POINTS):
+        return value, valid
+    matrix = as_like(resample_matrix(layout.width, POINTS).T, value)
+    weight = valid @ matrix
+    return (value @ matrix) / read.xp.clip(weight, 1e-6, None), _float(weight >= 0.5)
+
+
+def as_like(constant: np.ndarray, array: Array) -> Array:
+    """A numpy constant on the device of `array`."""
+    if isinstance(array, np.ndarray):
+        return constant
+    return sys.modules["torch"].as_tensor(constant, device=array.device)
+
+
+def _range(like: Array, n: int) -> Array:
+    return as_like(np.arange(n), like)
+
+
+def _clip(xp: Any, x: Array) -> Array:
+    return xp.clip(x, -CLIP, CLIP)
+
+
+def _float(x: Array) -> Array:
+    return x.astype(np.float32) if isinstance(x, np.ndarray) else x.float()
