@@ -3,6 +3,8 @@
 from forecast.synthetic import (  # noqa: F401 (importing a module registers its families)
     calendar,
     counts,
+    day_flow,
+    day_level,
     kernels,
     mixing,
     sarima,

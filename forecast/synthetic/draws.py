@@ -26,8 +26,8 @@ def pick(
 def sometimes(
     rng: np.random.Generator, probability: float, values: np.ndarray, otherwise: float = 0.0
 ) -> np.ndarray:
-    """`values` (size,) kept with `probability`, else `otherwise`."""
-    return np.where(chance(rng, probability, len(values)), values, otherwise)
+    """`values` (..., S), each series kept with `probability`, else `otherwise`."""
+    return np.where(chance(rng, probability, values.shape[-1]), values, otherwise)
 
 
 def heavy(rng: np.random.Generator, df: np.ndarray | float, shape: tuple[int, ...]) -> np.ndarray:

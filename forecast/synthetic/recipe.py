@@ -85,6 +85,7 @@ class DayRecipe(Section):
             "solar": 0.04,
             "day_kernel": 0.04,
             "day_walk": 0.03,
+            "day_mixture": 0.06,
         },
         description="relative frequency of each family",
     )

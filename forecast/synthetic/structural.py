@@ -17,7 +17,7 @@ from forecast.synthetic.noise import (
 )
 from forecast.synthetic.registry import register
 from forecast.synthetic.seasonal import moving_season
-from forecast.synthetic.trends import broken_line, damped_line, drop_some, long_cycle, saturating
+from forecast.synthetic.trends import broken_line, damped_line, long_cycle, saturating
 
 HARVEY = "Harvey (1989), structural time series models"
 
@@ -29,7 +29,7 @@ def structural(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     sigma = log_uniform(rng, 0.005, 0.35, size)
     phi = sometimes(rng, 0.5, rng.uniform(-0.3, 0.95, size))
     level = sigma * sometimes(rng, 0.5, log_uniform(rng, 0.03, 1.0, size))
-    trend = drop_some(rng, broken_line(rng, frame), 0.85) + level * random_walk(
+    trend = sometimes(rng, 0.85, broken_line(rng, frame)) + level * random_walk(
         rng, frame.length, size
     )
     strength = sigma * sometimes(rng, 0.8, log_uniform(rng, 0.25, 12.0, size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import chance, heavy, log_uniform, sometimes
+from forecast.synthetic.draws import heavy, log_uniform, sometimes
 from forecast.synthetic.frame import Frame
 
 
@@ -60,8 +60,3 @@ def long_cycle(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     skew = sometimes(rng, 0.4, rng.uniform(-0.7, 0.7, size))
     angle = rng.uniform(0, 2 * np.pi, size) + np.cumsum(pace, axis=0)
     return np.cos(angle + skew * np.sin(angle))
-
-
-def drop_some(rng: np.random.Generator, path: np.ndarray, keep: float) -> np.ndarray:
-    """`path` (T, S) for a share `keep` of the series, zero for the others."""
-    return path * chance(rng, keep, path.shape[1])
