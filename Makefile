@@ -1,0 +1,54 @@
+# What anybody does with this project, from an empty clone: `make demo`, `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA := sample_data/airline_passengers.csv
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench proof configs clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv and install the package with its development tools
+
+# Once: again only when pyproject.toml changes.
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) was not found: install Python 3.11 or newer, or set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## train on the airline passengers, compare with ARIMA, forecast
+	$(BIN)/lstmcast train $(DATA) --out runs/demo
+	$(BIN)/lstmcast predict --model runs/demo --output -
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --explicit-package-bases forecast
+
+format: $(STAMP) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure accuracy and speed (benchmarks/)
+	set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+proof: $(STAMP) ## the heavier proofs: fuzzing, faults, a browser
+	$(BIN)/python -m pytest -m proof
+
+configs: $(STAMP) ## write configs/default.yaml anew from forecast/config.py
+	$(BIN)/python -c 'from forecast.settings_file import commented_defaults as text; print(text(), end="")' > configs/default.yaml
+
+clean: ## remove what was made here, runs and .venv included
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

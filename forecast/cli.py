@@ -1,0 +1,92 @@
+"""The command line: parses, dispatches, and nothing else.
+
+Only the command that was asked for is imported, so that help is quick and `predict` pays for
+nothing that it does not use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+# Name -> its line in the list of commands. The command is the function of that name in
+# forecast/commands/<name>.py.
+COMMANDS = {
+    "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
+    "predict": "Forecast from the end of DATA with a trained model.",
+    "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
+    "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
+}
+
+ABOUT = """Forecast any CSV with an LSTM that shows honestly how it compares with ARIMA.
+
+Start with: lstmcast train DATA, then: lstmcast predict"""
+
+NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is none
+
+EPILOG = (
+    "Every option can also be set as LSTMCAST_<OPTION> in the environment or in a settings file "
+    "(--config); flags win over the environment, the environment over the file."
+)
+
+
+def build_app(words: Iterable[str]) -> typer.Typer:
+    """The application, with the full parameters of those commands that occur in `words`."""
+    app = typer.Typer(
+        name="lstmcast",
+        help=ABOUT,
+        epilog=EPILOG,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )
+    app.callback(invoke_without_command=True)(_main)
+    for name, line in COMMANDS.items():
+        app.command(name, short_help=line)(_command(name) if name in words else _unread)
+    return app
+
+
+def _command(name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"forecast.commands.{name}"), name)
+
+
+def _unread() -> None:
+    """Stands for a command that is not on the command line and so need not be imported."""
+
+
+def _main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", metavar=NO_WORD, help="Print the version.")
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", metavar=NO_WORD, help="With --version: Python, torch and CUDA too, as JSON."
+        ),
+    ] = False,
+) -> int:
+    if context.invoked_subcommand:
+        return 0
+    if version:
+        from forecast.commands.version import show_version
+
+        return show_version(as_json)
+    print(context.get_help())
+    return 2
+
+
+def run(words: Sequence[str]) -> int:
+    """Parses `words` and does what they say: the exit code. Raises whatever the command raises."""
+    completing = os.environ.get("_LSTMCAST_COMPLETE")
+    app = build_app(COMMANDS if completing else words)
+    command = typer.main.get_command(app)
+    outcome = command.main(args=list(words), prog_name="lstmcast", standalone_mode=False)
+    if isinstance(outcome, int):
+        return outcome
+    return outcome.work() if outcome is not None else 0

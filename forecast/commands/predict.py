@@ -1,0 +1,67 @@
+"""`lstmcast predict`: forecast with a trained model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forecast.commands.parameters import Run, takes
+
+PARTS = ("forecast", "data", "training.device", "training.jobs", "training.deadline", "output.root")
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        show_default=False,
+        help="Table of observations; - reads standard input (the file the model was trained on).",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="DIR",
+        help="Run folder or its model folder (the newest below --root).",
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where the forecast goes; - is standard output (predictions.csv of the run).",
+    ),
+]
+
+
+@takes(*PARTS)
+def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
+    """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
+    from forecast.pipeline import predict_run
+
+    from forecast.commands import screens
+
+    if run.look.json and output == "-":
+        from forecast.errors import UsageError
+
+        raise UsageError(
+            "--json and --output - both want standard output",
+            code="usage/one-stdout",
+            remedy="Write the forecast to a file, or leave --json out",
+        )
+    with run.watching() as listener:
+        result = predict_run(data, run.settings, listener, model=model, output=output)
+    if run.look.json:
+        fields = screens.plain(result)
+        fields.pop("chart", None)
+        screens.show_document("predict", fields)
+    elif not run.look.quiet:
+        # The forecast itself may be on stdout: then the rest must not be.
+        console = run.err() if output == "-" else run.out()
+        screens.show_chart(console, result.chart)
+        screens.show_prediction(console, result)
+    return int(result.exit_code)

@@ -1,0 +1,224 @@
+"""What the commands print on stdout: tables and sentences, or one JSON document."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.console import Look, clean
+from forecast.failures import SCHEMA_VERSION, print_json
+from forecast.options import Option, all_options, show
+from forecast.settings_sources import DEFAULT, Resolved
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Columns of the score table: key in the rows, heading, and how a figure is written. The best
+# figure of those that have a direction (lowest) is set in bold.
+_SCORES: tuple[tuple[str, str, str, bool], ...] = (
+    ("mase", "MASE", "{:.3f}", True),
+    ("smape", "sMAPE", "{:.2f}", True),
+    ("rmse", "RMSE", "{:.4g}", True),
+    ("wql", "WQL", "{:.4f}", True),
+    ("coverage-80", "in 80%", "{:.0%}", False),
+    ("coverage-95", "in 95%", "{:.0%}", False),
+    ("best", "best on", "{:.4g}", False),
+    ("seconds", "time", "{:.1f}s", False),
+)
+
+
+def show_document(command: str, payload: Mapping[str, Any]) -> None:
+    """One JSON document on stdout: the schema version, the command, then `payload`."""
+    print_json({"schema_version": SCHEMA_VERSION, "command": command, **plain(payload)}, sys.stdout)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: dataclasses as objects, arrays as lists, NaN and infinities null."""
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, str | Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
+    """Every setting, its value and where it came from."""
+    rows = resolved.rows()
+    if look.json:
+        show_document("show-config", {"settings": rows})
+        return 0
+    from rich.text import Text
+
+    by_path = {option.path: option for option in all_options()}
+    table = _table("setting", "value", "from")
+    for row in rows:
+        given = row["source"] != DEFAULT
+        value = show(row["value"]) or _when_not_given(by_path[row["name"]])
+        table.add_row(
+            Text(row["name"], "bold" if given else ""),
+            Text(clean(value), "" if row["value"] is not None else "dim"),
+            Text(clean(row["source"]), "" if given else "dim"),
+        )
+    console.print(table)
+    return 0
+
+
+def _when_not_given(option: Option) -> str:
+    """How a setting without a value is settled: the words in brackets that end its help."""
+    words = re.search(r"\(([^()]+)\)\.?$", option.help)
+    return words.group(1) if words else "–"
+
+
+def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> None:
+    """What was chosen without being asked, and why."""
+    from rich.text import Text
+
+    table = _table("chosen", "value", "why")
+    for name, value, why in chosen:
+        table.add_row(clean(name), Text(clean(show(value)), "bold"), Text(clean(why), "dim"))
+    if chosen:
+        console.print(table)
+
+
+def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: str) -> None:
+    """The score table: one row a forecaster, the best figure of a column in bold."""
+    from rich.text import Text
+
+    shown = [c for c in _SCORES if any(row.get(c[0]) is not None for row in rows)]
+    missing = any(row.get("unavailable") for row in rows)
+    table = _table("model", *(c[1] for c in shown), *(["without"] if missing else []))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        cells = [Text(clean(row["model"]))]
+        for key, _, form, lowest_wins in shown:
+            best = lowest_wins and _is_lowest(row.get(key), [r.get(key) for r in rows])
+            cells.append(Text(_figure(row.get(key), form), "bold green" if best else ""))
+        if missing:
+            cells.append(Text(str(row.get("unavailable", 0))))
+        table.add_row(*cells)
+    console.print(table)
+    console.print(Text(clean(caption), "dim"))
+
+
+def _figure(value: float | None, form: str) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = form.format(value)
+    return f"{value:.3g}" if len(text) > 9 else text
+
+
+def _is_lowest(value: float | None, values: Sequence[float | None]) -> bool:
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    return value is not None and len(known) > 1 and value == min(known)
+
+
+def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
+    """The files that were written, and what each is."""
+    from rich.text import Text
+
+    table = _table("written", "")
+    for path, what in files:
+        table.add_row(Text(clean(path)), Text(clean(what), "dim"))
+    if files:
+        console.print(table)
+
+
+def show_sentence(console: Console, text: str, style: str = "bold") -> None:
+    """A sentence with a blank line before it, wrapped at words."""
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(clean(text), style))
+
+
+def show_chart(console: Console, chart: str) -> None:
+    """A chart drawn in characters, on terminals only."""
+    from rich.text import Text
+
+    if chart and console.is_terminal:
+        console.print()
+        console.print(Text.from_ansi(chart), soft_wrap=True)
+
+
+def show_prediction(console: Console, result: Any) -> None:
+    """What was forecast, from which model, and where it is."""
+    facts = [
+        ("forecast", f"{result.series} series, {result.horizon} steps, {result.rows} rows"),
+        ("span", " to ".join(str(end) for end in result.span)),
+        ("model", result.model),
+        ("written to", result.path),
+    ]
+    if result.fallbacks:
+        facts.append(("fallbacks", result.fallbacks))
+    show_facts(console, facts)
+
+
+def show_facts(console: Console, facts: Iterable[tuple[str, Any]]) -> None:
+    """Pairs of a name and a value, aligned."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(clean(name), Text(clean(value, lines=True)))
+    console.print(grid)
+
+
+def show_report(console: Console, report: Mapping[str, Any], verbose: bool) -> None:
+    """What the loader understood, then what it repaired and what it warns of."""
+    from rich.text import Text
+
+    notes = {key: report[key] for key in ("repairs", "warnings") if report.get(key)}
+    show_facts(
+        console, _flat({k: v for k, v in report.items() if k not in ("repairs", "warnings")})
+    )
+    for kind, entries in notes.items():
+        console.print()
+        style = "yellow" if kind == "warnings" else "cyan"
+        for note in entries:
+            line = Text.assemble((kind.rstrip("s"), style), "  ", clean(note["text"]))
+            console.print(line.append(f"  [{clean(note['code'])}]", "dim"))
+            for place in note.get("places", ()):
+                console.print(Text(f"         {clean(place)}", "dim"))
+
+
+def show_tree(console: Console, document: Mapping[str, Any]) -> None:
+    """A nested document as aligned lines: section.key, value."""
+    show_facts(console, _flat(document))
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif value not in (None, [], {}, ""):
+            yield prefix + str(key), show(value)
+
+
+def _table(*headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="cyan")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

@@ -1,0 +1,119 @@
+"""Every setting as the user meets it: its flag, environment variable, help and choices.
+
+All of it is read off `config.py`, so that an option is declared once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from forecast.config import Section, Settings
+
+ENVIRONMENT_PREFIX = "LSTMCAST_"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting.
+
+    heading  title of its group in the help: the first line of its section's docstring
+    metavar  the word that stands for the value; "" for a switch
+    choices  the allowed words, or () when they are not a closed list
+    switch   true or false, so the flag has a --no- twin
+    """
+
+    section: str
+    field: str
+    flag: str
+    heading: str
+    help: str
+    metavar: str
+    choices: tuple[str, ...]
+    switch: bool
+    default: object
+
+    @property
+    def path(self) -> str:
+        """Its name in a settings file: "forecast.horizon"."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def parameter(self) -> str:
+        """Its name as a Python parameter: "hidden" for --hidden."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable: LSTMCAST_HIDDEN."""
+        return ENVIRONMENT_PREFIX + self.parameter.upper()
+
+
+@cache
+def all_options() -> tuple[Option, ...]:
+    """Every setting, in the order of `Settings`."""
+    return tuple(
+        _option(name, section.annotation, field, info)
+        for name, section in Settings.model_fields.items()
+        for field, info in section.annotation.model_fields.items()  # type: ignore[union-attr]
+    )
+
+
+def options_of(*parts: str) -> tuple[Option, ...]:
+    """The options of the named sections ("data") and single settings ("training.device")."""
+    known = {option.path for option in all_options()} | set(Settings.model_fields)
+    if not known.issuperset(parts):
+        raise KeyError(f"no such section or setting: {sorted(set(parts) - known)}")
+    return tuple(o for part in parts for o in all_options() if part in (o.section, o.path))
+
+
+def show(value: object) -> str:
+    """A setting's value as the user would write it: 80,95 for (80.0, 95.0)."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, tuple | list):
+        return ",".join(show(entry) for entry in value) or "none"
+    return "" if value is None else str(value)
+
+
+def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    inner = _inner_types(info.annotation)
+    choices = tuple(c for kind_ in inner if get_origin(kind_) is Literal for c in get_args(kind_))
+    listed = get_origin(info.annotation) is tuple
+    return Option(
+        section=section,
+        field=field,
+        flag=str(extra.get("flag", "--" + field.replace("_", "-"))),
+        heading=_heading(kind),
+        help=info.description or "",
+        metavar=str(extra.get("metavar", _metavar(inner, () if listed else choices))),
+        choices=choices,
+        switch=bool in inner,
+        default=info.default,
+    )
+
+
+def _inner_types(annotation: Any) -> tuple[Any, ...]:
+    """The types inside an optional or a tuple: (int,) of `int | None`."""
+    if get_origin(annotation) is Literal or not get_args(annotation):
+        return (annotation,)
+    inner = [a for a in get_args(annotation) if a not in (type(None), Ellipsis)]
+    return tuple(t for a in inner for t in _inner_types(a) if isinstance(t, type) or get_args(t))
+
+
+def _metavar(inner: tuple[Any, ...], choices: tuple[str, ...]) -> str:
+    if bool in inner:
+        return ""
+    if choices:
+        return "|".join(choices)
+    return "N" if int in inner else "X" if float in inner else "TEXT"
+
+
+def _heading(section: type[Section]) -> str:
+    return (section.__doc__ or section.__name__).splitlines()[0].rstrip(".")
