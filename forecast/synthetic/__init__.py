@@ -5,6 +5,7 @@ from forecast.synthetic import (  # noqa: F401 (importing a module registers its
     counts,
     day_flow,
     day_level,
+    events,
     kernels,
     mixing,
     sarima,

@@ -35,7 +35,7 @@ def load(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     shape = profile_anomalies(rng, week, rng.uniform(0.0, 0.9, size)) * log_uniform(
         rng, 0.03, 0.5, size
     )
-    noise = hourly_noise(rng, frame, 0.97) * log_uniform(rng, 0.01, 0.3, size)
+    noise = hourly_noise(rng, frame, 0.98) * log_uniform(rng, 0.005, 0.2, size)
     season = smooth_path(rng, frame.length, np.full(size, 400.0)) * sometimes(
         rng, 0.7, log_uniform(rng, 0.05, 1.0, size)
     )

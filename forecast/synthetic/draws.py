@@ -42,9 +42,19 @@ def heavy(rng: np.random.Generator, df: np.ndarray | float, shape: tuple[int, ..
 
 
 def shocks(rng: np.random.Generator, steps: int, size: int) -> np.ndarray:
-    """Unit-variance noise, (steps, size): Gaussian for most series, heavy-tailed for some."""
+    """Unit-variance noise, (steps, size): most Gaussian, some heavy-tailed, some skewed."""
     noise = rng.standard_normal((steps, size))
-    tails = np.flatnonzero(chance(rng, 0.25, size))
-    if len(tails):
-        noise[:, tails] = heavy(rng, rng.uniform(3.0, 8.0, len(tails)), (steps, len(tails)))
+    kind = rng.random(size)
+    tails = np.flatnonzero(kind < 0.25)
+    noise[:, tails] = heavy(rng, rng.uniform(2.3, 8.0, len(tails)), (steps, len(tails)))
+    skewed = np.flatnonzero((kind >= 0.25) & (kind < 0.4))
+    shape = log_uniform(rng, 0.5, 8.0, len(skewed))
+    sign = np.where(chance(rng, 0.6, len(skewed)), 1.0, -1.0)
+    drawn = rng.standard_gamma(shape, (steps, len(skewed)))
+    noise[:, skewed] = sign * (drawn - shape) / np.sqrt(shape)
     return noise
+
+
+def leaning(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Signed sizes, (size,), seven in ten positive: things that are recorded tend to grow."""
+    return np.abs(rng.standard_normal(size)) * np.where(chance(rng, 0.7, size), 1.0, -1.0)

@@ -7,12 +7,20 @@ import numpy as np
 from forecast.synthetic.draws import chance, log_uniform
 from forecast.synthetic.frame import Frame
 
-WIDEST = 1.6  # largest standard deviation of a log path: values then span about e^6
+WIDEST = 1.3  # largest standard deviation of a log path: values then span about e^5
 
 
 def spread(rng: np.random.Generator, frame: Frame, paths: np.ndarray) -> np.ndarray:
-    """Dimensionless `paths` (T, S), scaled to a random deviation of 0.03 to 1.2 log units."""
-    return frame.standardise(paths) * log_uniform(rng, 0.03, 1.2, frame.size)
+    """Dimensionless `paths` (T, S), scaled to a random deviation of 0.03 to 0.8 log units."""
+    return frame.standardise(paths) * log_uniform(rng, 0.03, 0.8, frame.size)
+
+
+def noise_level(rng: np.random.Generator, frame: Frame, low: float, high: float) -> np.ndarray:
+    """Size of the noise in log units, (S,): log-uniform, smaller where a step sums a longer time.
+
+    Totals of twelve months are quieter than months: (steps a year / 12)^0.2, at most 1.
+    """
+    return log_uniform(rng, low, high, frame.size) * np.minimum((frame.year / 12) ** 0.2, 1.0)
 
 
 def link(rng: np.random.Generator, frame: Frame, paths: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import chance, shocks, sometimes
+from forecast.synthetic.draws import chance, leaning, shocks, sometimes
 from forecast.synthetic.frame import Frame
 from forecast.synthetic.link import link, spread
 from forecast.synthetic.noise import autoregression, moving_average, seasonal_recursion
@@ -36,7 +36,7 @@ def sarima(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     size_of_cycle = np.where(seasonal, rng.lognormal(0.6, 0.9, size), 0.0)
     paths = seasonal_recursion(noise, root, season, _before(rng, season) * size_of_cycle)
     order = np.where(chance(rng, 0.6, size), 1, np.where(chance(rng, 0.08, size), 2, 0))
-    drift = sometimes(rng, 0.4, rng.normal(0.0, 0.25, size))
+    drift = sometimes(rng, 0.5, 0.3 * leaning(rng, size))
     return link(rng, frame, spread(rng, frame, _integrate(paths, order, drift, frame)))
 
 

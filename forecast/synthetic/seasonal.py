@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import chance, log_uniform, pick
+from forecast.synthetic.draws import chance, log_uniform, pick, sometimes
 from forecast.synthetic.frame import Frame
 from forecast.synthetic.noise import smooth_path
+
+STRONGEST = 0.8  # deviation of a season in log units
 
 
 def fourier_profiles(rng: np.random.Generator, season: np.ndarray) -> np.ndarray:
@@ -78,6 +80,16 @@ def lay_out(profile: np.ndarray, season: np.ndarray, phase: np.ndarray, steps: i
     columns = np.arange(profile.shape[1])[None, :]
     here, following = profile[low, columns], profile[(low + 1) % season, columns]
     return here + share * (following - here)
+
+
+def season_strength(
+    rng: np.random.Generator, sigma: np.ndarray, share: float, low: float, high: float
+) -> np.ndarray:
+    """Deviation of the season in log units, (S,): `low` to `high` times the noise `sigma`, at most
+    STRONGEST, in a `share` of the series; zero in the others."""
+    return sometimes(
+        rng, share, np.minimum(sigma * log_uniform(rng, low, high, len(sigma)), STRONGEST)
+    )
 
 
 def moving_season(rng: np.random.Generator, frame: Frame) -> np.ndarray:

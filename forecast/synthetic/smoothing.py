@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import chance, log_uniform, shocks, sometimes
+from forecast.synthetic.draws import chance, leaning, shocks, sometimes
 from forecast.synthetic.frame import Frame
-from forecast.synthetic.link import link
+from forecast.synthetic.link import link, noise_level
 from forecast.synthetic.registry import register
-from forecast.synthetic.seasonal import lay_out, profiles
+from forecast.synthetic.seasonal import lay_out, profiles, season_strength
 from forecast.synthetic.trends import yearly_growth
 
 SOURCE = "Hyndman, Koehler, Ord and Snyder (2008), innovations form, chapter 2"
@@ -23,7 +23,7 @@ def smoothing(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     In log units before the link, so that the exponential link gives the multiplicative forms.
     """
     size = frame.size
-    sigma = log_uniform(rng, 0.008, 0.4, size)
+    sigma = noise_level(rng, frame, 0.006, 0.3)
     alpha = rng.beta(1.0, 1.6, size)
     beta = sometimes(rng, 0.45, alpha * rng.beta(1.0, 6.0, size))
     gamma = sometimes(rng, 0.6, (1 - alpha) * rng.beta(1.0, 5.0, size))
@@ -31,14 +31,13 @@ def smoothing(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     noise = sigma * shocks(rng, frame.length, size)
     slope = (
         yearly_growth(rng, size) / frame.year
-        + sometimes(rng, 0.3, rng.normal(0, 0.3, size)) * sigma
+        + sometimes(rng, 0.4, 0.3 * leaning(rng, size)) * sigma
     )
-    strength = np.where(frame.season > 1, log_uniform(rng, 0.2, 8.0, size), 0.0) * sigma
-    cycle = strength * sometimes(rng, 0.75, np.ones(size))
+    strength = season_strength(rng, sigma, 0.75, 0.2, 8.0)
     season = lay_out(
         profiles(rng, frame.season), frame.season, np.zeros(size), int(frame.season.max())
     )
-    paths = _recursion(noise, (alpha, beta, gamma, phi), slope, season * cycle, frame)
+    paths = _recursion(noise, (alpha, beta, gamma, phi), slope, season * strength, frame)
     return link(rng, frame, paths)
 
 

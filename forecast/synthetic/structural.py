@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import chance, log_uniform, shocks, sometimes
+from forecast.synthetic.draws import chance, leaning, log_uniform, shocks, sometimes
 from forecast.synthetic.frame import Frame
-from forecast.synthetic.link import link, spread
+from forecast.synthetic.link import link, noise_level, spread
 from forecast.synthetic.noise import (
     ar1,
     garch,
-    jumps,
     moving_average,
     random_walk,
     smooth_path,
 )
 from forecast.synthetic.registry import register
-from forecast.synthetic.seasonal import moving_season
+from forecast.synthetic.seasonal import moving_season, season_strength
 from forecast.synthetic.trends import broken_line, damped_line, long_cycle, saturating
 
 HARVEY = "Harvey (1989), structural time series models"
@@ -26,27 +25,15 @@ HARVEY = "Harvey (1989), structural time series models"
 def structural(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """Broken-line trend, moving season and autoregressive noise, at varied ratios."""
     size = frame.size
-    sigma = log_uniform(rng, 0.005, 0.35, size)
-    phi = sometimes(rng, 0.5, rng.uniform(-0.3, 0.95, size))
-    level = sigma * sometimes(rng, 0.5, log_uniform(rng, 0.03, 1.0, size))
+    sigma = noise_level(rng, frame, 0.005, 0.25)
+    phi = sometimes(rng, 0.6, rng.uniform(-0.3, 0.95, size))
+    level = sigma * sometimes(rng, 0.65, log_uniform(rng, 0.04, 1.5, size))
     trend = sometimes(rng, 0.85, broken_line(rng, frame)) + level * random_walk(
         rng, frame.length, size
     )
-    strength = sigma * sometimes(rng, 0.8, log_uniform(rng, 0.25, 12.0, size))
+    strength = season_strength(rng, sigma, 0.75, 0.2, 10.0)
     noise = sigma * ar1(rng, phi, frame.length)
     return link(rng, frame, trend + strength * moving_season(rng, frame) + noise)
-
-
-@register("shifts", "step", source="Chen and Liu (1993), level shifts and ramps")
-def shifts(rng: np.random.Generator, frame: Frame) -> np.ndarray:
-    """A level that jumps now and then, with or without a season that goes on through it."""
-    size = frame.size
-    sigma = log_uniform(rng, 0.01, 0.25, size)
-    rate = log_uniform(rng, 0.6, 8.0, size) / frame.lengths
-    steps = np.cumsum(jumps(rng, frame.length, rate), axis=0) * log_uniform(rng, 1.5, 12.0, size)
-    strength = sometimes(rng, 0.6, log_uniform(rng, 0.3, 6.0, size))
-    noise = ar1(rng, sometimes(rng, 0.5, rng.uniform(0.0, 0.9, size)), frame.length)
-    return link(rng, frame, sigma * (steps + strength * moving_season(rng, frame) + noise))
 
 
 @register("walk", "step", source="random walk with drift; Nelson and Plosser (1982)")
@@ -58,7 +45,7 @@ def walk(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     change = moving_average(
         change, sometimes(rng, 0.2, rng.uniform(-0.7, 0.0, size)), np.ones(size, int)
     )
-    drift = sometimes(rng, 0.6, rng.normal(0.08, 0.25, size))
+    drift = sometimes(rng, 0.7, 0.3 * leaning(rng, size))
     path = np.cumsum(change, axis=0) + drift * np.maximum(frame.clock, 0.0)
     strength = sometimes(rng, 0.3, log_uniform(rng, 0.3, 5.0, size))
     speckle = sometimes(rng, 0.3, log_uniform(rng, 0.1, 2.0, size))
@@ -71,8 +58,8 @@ def growth(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """Damped or saturating growth, seasonal or not, with quiet autoregressive noise."""
     size = frame.size
     curve = np.where(chance(rng, 0.5, size), damped_line(rng, frame), saturating(rng, frame))
-    sigma = log_uniform(rng, 0.005, 0.2, size)
-    strength = sigma * sometimes(rng, 0.6, log_uniform(rng, 0.3, 8.0, size))
+    sigma = noise_level(rng, frame, 0.005, 0.2)
+    strength = season_strength(rng, sigma, 0.6, 0.2, 8.0)
     phi = sometimes(rng, 0.7, rng.uniform(0.0, 0.97, size))
     noise = sigma * ar1(rng, phi, frame.length)
     return link(rng, frame, curve + strength * moving_season(rng, frame) + noise)
@@ -84,7 +71,7 @@ def cycle(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     size = frame.size
     strength = sometimes(rng, 0.6, log_uniform(rng, 0.1, 2.0, size))
     noise = log_uniform(rng, 0.03, 0.8, size) * ar1(rng, rng.uniform(0.0, 0.9, size), frame.length)
-    slope = sometimes(rng, 0.6, rng.normal(0.0, 2.0, size)) * frame.progress
+    slope = sometimes(rng, 0.6, 2 * leaning(rng, size)) * frame.progress
     path = long_cycle(rng, frame) + strength * moving_season(rng, frame) + slope + noise
     return link(rng, frame, spread(rng, frame, path))
 

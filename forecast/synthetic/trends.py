@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.synthetic.draws import heavy, log_uniform, sometimes
+from forecast.synthetic.draws import heavy, leaning, log_uniform, sometimes
 from forecast.synthetic.frame import Frame
 
 
 def yearly_growth(rng: np.random.Generator, size: int) -> np.ndarray:
     """Growth rates a year in log units, (size,): heavy-tailed around 3 per cent, some zero."""
-    return sometimes(rng, 0.85, 0.03 + 0.07 * heavy(rng, 3.0, (size,)))
+    return sometimes(rng, 0.9, 0.035 + 0.075 * heavy(rng, 3.0, (size,)))
 
 
 def broken_line(rng: np.random.Generator, frame: Frame) -> np.ndarray:
@@ -26,7 +26,7 @@ def broken_line(rng: np.random.Generator, frame: Frame) -> np.ndarray:
 
 def damped_line(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """Growth that dies away: total (1 - exp(-rate progress)), from Gardner and McKenzie's idea."""
-    total = rng.normal(0.3, 0.8, frame.size)
+    total = 0.8 * leaning(rng, frame.size)
     rate = log_uniform(rng, 0.7, 8.0, frame.size)
     return total * (1 - np.exp(-rate * frame.progress)) / (1 - np.exp(-rate))
 
@@ -36,7 +36,7 @@ def saturating(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     size = frame.size
     middle = rng.uniform(-0.2, 1.3, size)
     speed = log_uniform(rng, 2.0, 16.0, size)
-    total = rng.normal(0.6, 1.2, size)
+    total = 1.2 * leaning(rng, size)
     argument = np.clip(speed * (frame.progress - middle), -30.0, 30.0)
     logistic = 1 / (1 + np.exp(-argument))
     gompertz = np.exp(-np.exp(-argument))
