@@ -16,6 +16,7 @@ from forecast.synthetic.week import (
     make_week,
     persistent_days,
     profile_anomalies,
+    unit,
     weekly_profile,
 )
 
@@ -47,25 +48,23 @@ def smooth_day(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """A nearly noiseless daily wave whose level and swing drift, with or without a weekend."""
     size, week = frame.size, make_week(rng, frame)
     columns = np.arange(size)[None, :]
-    first, last = (
-        any_profile(rng, size, (0.2, 0.7, 0.08, 0.02)),
-        any_profile(rng, size, (0.3, 0.7, 0.0, 0.0)),
-    )
-    change = sometimes(rng, 0.6, rng.uniform(0.0, 0.5, size)) * frame.progress
+    first, other = (any_profile(rng, size, (0.2, 0.7, 0.08, 0.02)) for _ in range(2))
+    last = unit(first + rng.uniform(0.0, 0.6, size) * other)
+    change = sometimes(rng, 0.6, rng.uniform(0.2, 1.0, size)) * frame.progress
     profile = (1 - change) * first[week.hour, columns] + change * last[week.hour, columns]
     weekly = weekly_profile(rng, week, first, 1.0)
     profile = np.where(chance(rng, 0.25, size), weekly, profile)
     memory = log_uniform(rng, 60.0, 1500.0, size)
     drift = rng.normal(0.0, 1.5, size) * frame.progress ** log_uniform(rng, 0.5, 2.0, size)
-    level = sometimes(rng, 0.8, drift) + log_uniform(rng, 0.02, 0.6, size) * smooth_path(
+    level = sometimes(rng, 0.8, drift) + log_uniform(rng, 0.005, 0.5, size) * smooth_path(
         rng, frame.length, memory
     )
     swing = rng.normal(0.0, 0.3, size) * frame.progress + log_uniform(
-        rng, 0.01, 0.2, size
+        rng, 0.003, 0.2, size
     ) * smooth_path(rng, frame.length, 2 * memory)
-    noise = hourly_noise(rng, frame, 0.98) * log_uniform(rng, 0.003, 0.12, size)
+    noise = hourly_noise(rng, frame, 0.98) * log_uniform(rng, 0.001, 0.1, size)
     days = week.glide(persistent_days(rng, len(week.kind), size)) * log_uniform(
-        rng, 0.003, 0.15, size
+        rng, 0.0005, 0.12, size
     )
     path = profile * np.exp(swing) + level + noise + days
     return link(rng, frame, path * log_uniform(rng, 0.04, 0.5, size))

@@ -13,7 +13,7 @@ def with_outliers(
 ) -> np.ndarray:
     """Values (T, S) of which a `share` of series have single wild steps; signs are kept.
 
-    A step is pushed by 3 to 8 robust deviations of the series' own changes, never past zero.
+    A step is pushed by 3 to 20 times the series' own mean change; positive values stay positive.
     """
     rows = np.flatnonzero(chance(rng, share, frame.size))
     if len(rows) == 0:
@@ -23,7 +23,8 @@ def with_outliers(
     hit = rng.random(chosen.shape) < rate
     change = np.abs(np.diff(chosen, axis=0, prepend=chosen[:1]))
     typical = np.where(part.valid, change, 0.0).sum(axis=0) / part.lengths
-    push = hit * rng.normal(0.0, 5.0, chosen.shape) * typical
+    wild = log_uniform(rng, 3.0, 20.0, len(rows))
+    push = hit * rng.normal(0.0, 1.0, chosen.shape) * wild * typical
     pushed = np.where(chosen > 0, np.maximum(chosen + push, 0.1 * chosen), chosen + push)
     changed = values.copy()
     changed[:, rows] = pushed

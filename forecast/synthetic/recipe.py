@@ -19,7 +19,7 @@ Share = float
 class Spoiling(Section):
     """What happens to a series between the process and the record."""
 
-    outliers: Share = Field(0.1, ge=0, le=1, description="share of series with wild single steps")
+    outliers: Share = Field(0.12, ge=0, le=1, description="share of series with wild single steps")
     rounded: Share = Field(0.35, ge=0, le=1, description="share of series rounded to few digits")
     points: Share = Field(0.08, ge=0, le=1, description="share of series with missing steps")
     stretches: Share = Field(0.06, ge=0, le=1, description="share of series with missing runs")
@@ -52,6 +52,16 @@ class StepRecipe(Section):
     seasons: dict[int, float] = Field(
         {1: 0.2, 4: 0.15, 12: 0.26, 52: 0.14, 7: 0.15, 5: 0.02, 6: 0.03, 13: 0.02, 24: 0.03},
         description="relative frequency of each season length (steps)",
+    )
+    affinity: dict[int, dict[str, float]] = Field(
+        {
+            1: {"walk": 1.4, "growth": 1.4, "intermittent": 0.3, "counts": 0.6, "stock": 0.6},
+            4: {"walk": 1.6, "growth": 1.3, "intermittent": 0.2, "counts": 0.5, "stock": 0.5},
+            12: {"counts": 1.4, "stock": 1.6},
+            52: {"walk": 1.8, "volatility": 2.0, "shifts": 1.5, "shots": 1.3, "intermittent": 0.5},
+            7: {"counts": 1.8, "calendar": 2.0, "kernel": 1.3, "walk": 0.7, "growth": 0.5},
+        },
+        description="season length: how much more often than elsewhere a family occurs there",
     )
     lengths: dict[int, tuple[int, int]] = Field(
         {
