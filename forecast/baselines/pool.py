@@ -1,0 +1,109 @@
+"""Worker processes that a deadline can end, whatever they are doing.
+
+loky (joblib's process pool) starts fresh interpreters: nothing is forked after torch has started
+its threads, and the user's script needs no `__main__` guard.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from types import TracebackType
+from typing import Any, TypeVar
+
+TaskT = TypeVar("TaskT")
+ResultT = TypeVar("ResultT")
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
+)
+AHEAD = 4  # tasks handed out ahead of each worker
+RESTARTS = 5  # times that workers may die before the rest is given up
+
+
+class Pool:
+    """`jobs` worker processes, one thread each; use as a context manager."""
+
+    def __init__(self, jobs: int, prepare: Callable[[], None]) -> None:
+        self._jobs = jobs
+        self._prepare = prepare
+        self._executor: Any = None
+        self._deaths = 0
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end_workers()
+
+    def end_workers(self) -> None:
+        """Terminate all workers at once, busy or not; the next task starts new ones."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None
+
+    def _submit(self, function: Callable[[TaskT], ResultT], task: TaskT) -> Future:
+        if self._executor is None:
+            from joblib.externals.loky import ProcessPoolExecutor
+
+            self._executor = ProcessPoolExecutor(
+                self._jobs, initializer=self._prepare, env=ONE_THREAD
+            )
+        return self._executor.submit(function, task)
+
+    def results_until(
+        self, deadline: float, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]
+    ) -> Iterator[tuple[TaskT, ResultT | None]]:
+        """(task, function(task)) as each gets done, until `deadline` (time.monotonic seconds).
+
+        The result is None for a task whose worker died. Tasks that are not done at the deadline
+        are not yielded; a worker still busy with one is terminated.
+        """
+        remaining = iter(tasks)
+        pending: dict[Future, TaskT] = {}
+        suspects: list[TaskT] = []  # one of them ended its worker: each gets a worker alone
+        while self._deaths <= RESTARTS:
+            while len(pending) < (1 if suspects else AHEAD * self._jobs):
+                task = suspects.pop() if suspects else next(remaining, None)
+                if task is None:
+                    break
+                pending[self._submit(function, task)] = task
+            left = deadline - time.monotonic()
+            if not pending or left <= 0:
+                break
+            alone = len(pending) == 1
+            done, _ = wait(pending, timeout=left, return_when=FIRST_COMPLETED)
+            survived, lost = _sort_out(done, pending)
+            yield from survived
+            if lost:
+                self._deaths += 1
+                suspects += [*lost, *pending.values()]
+                pending.clear()
+                self.end_workers()
+                if alone:
+                    yield suspects.pop(), None
+        if pending:
+            self.end_workers()
+
+
+def _sort_out(
+    done: Iterable[Future], pending: dict[Future, TaskT]
+) -> tuple[list[tuple[TaskT, Any]], list[TaskT]]:
+    """Takes the futures that are done out of `pending`: (task, result) pairs, and tasks lost
+    with a worker that died. An exception of the function itself is raised."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    survived, lost = [], []
+    for future in done:
+        task = pending.pop(future)
+        if isinstance(future.exception(), BrokenProcessPool):
+            lost.append(task)
+        else:
+            survived.append((task, future.result()))
+    return survived, lost

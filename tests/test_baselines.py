@@ -1,0 +1,345 @@
+"""The baselines: seasonal naive on numpy, and StatsForecast's models bounded in time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from forecast import baselines
+from forecast.baselines import fits, history, pool
+from forecast.errors import UsageError
+from forecast.frequency import Frequency
+from forecast.panel import Panel
+
+LEVELS = np.array([0.1, 0.5, 0.9])
+
+
+def make_panel(series: list[np.ndarray], alias: str = "MS") -> Panel:
+    lengths = [len(each) for each in series]
+    return Panel(
+        ids=np.array([f"s{i:03d}" for i in range(len(series))], dtype=object),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        values=np.concatenate(series).astype(float),
+        first=np.zeros(len(series), dtype=np.int64),
+        frequency=Frequency(alias),
+    )
+
+
+def seasonal_series(length: int, season: int, seed: int, noise: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    t = np.arange(length)
+    return 100 + 0.3 * t + 20 * np.sin(2 * np.pi * t / season) + noise * rng.normal(size=length)
+
+
+def run(panel: Panel, origins, horizon=4, names=("arima",), season=12, budget=60.0, jobs=1):
+    return baselines.forecast_baselines(
+        panel, np.asarray(origins), horizon, list(names), LEVELS, season, budget, jobs
+    )
+
+
+# --- seasonal naive ----------------------------------------------------------------------------
+
+
+def test_seasonal_naive_repeats_the_last_season():
+    panel = make_panel([np.array([1.0, 2, 3, 4, 5, 6, 7])])
+    forecast = baselines.seasonal_naive(panel, np.array([6]), 5, LEVELS, 3)
+    assert forecast.point.tolist() == [[4, 5, 6, 4, 5]]
+    assert forecast.source.tolist() == ["SeasonalNaive"] and forecast.available.all()
+
+
+def test_seasonal_naive_takes_the_last_known_value_at_each_position():
+    y = np.array([1.0, 2, 3, 4, np.nan, 6, 7, np.nan, np.nan])
+    forecast = baselines.seasonal_naive(make_panel([y]), np.array([9]), 3, LEVELS, 3)
+    assert forecast.point.tolist() == [[7, 2, 6]]
+
+
+def test_seasonal_naive_of_a_position_never_seen_takes_the_last_value():
+    y = np.array([1.0, np.nan, 3, 4, np.nan, 6])
+    forecast = baselines.seasonal_naive(make_panel([y]), np.array([6]), 3, LEVELS, 3)
+    assert forecast.point.tolist() == [[4, 6, 6]]
+
+
+def test_seasonal_naive_of_series_without_a_season_of_values_or_without_any_says_so():
+    panel = make_panel([np.array([5.0, 7.0]), np.array([np.nan, np.nan]), np.arange(9.0)])
+    forecast = baselines.seasonal_naive(panel, np.array([2, 2, 9]), 2, LEVELS, 4)
+    assert forecast.point[0].tolist() == [7, 7]
+    assert forecast.available.tolist() == [True, False, True]
+    assert np.isnan(forecast.point[1]).all()
+    assert forecast.notes[0] == "1 series shorter than one season of 4 use the last value"
+    assert forecast.notes[1] == "1 series have no value to repeat"
+
+
+def test_seasonal_naive_equals_statsforecast_with_its_intervals():
+    from statsforecast.models import SeasonalNaive
+
+    panel = make_panel([seasonal_series(40 + i, 7, i) for i in range(5)])
+    forecast = baselines.seasonal_naive(panel, panel.lengths, 20, LEVELS, 7)
+    for s in range(5):
+        y = panel.series(s)
+        theirs = SeasonalNaive(season_length=7).forecast(y=y, h=20, level=[80])
+        assert forecast.point[s] == pytest.approx(theirs["mean"])
+        # theirs estimates the spread with one degree of freedom less
+        n = len(y) - 7
+        width = (forecast.quantile(0.9)[s] - forecast.point[s]) * np.sqrt(n / (n - 1))
+        assert width == pytest.approx(theirs["hi-80"] - theirs["mean"], rel=0.02)
+
+
+def test_seasonal_naive_uses_nothing_after_the_origin():
+    y = seasonal_series(60, 12, 0)
+    changed = y.copy()
+    changed[40:] = 1e6
+    one, other = (
+        baselines.seasonal_naive(make_panel([each]), np.array([40]), 6, LEVELS, 12)
+        for each in (y, changed)
+    )
+    assert np.array_equal(one.quantiles, other.quantiles)
+
+
+def test_seasonal_naive_alone_starts_without_the_statistics_library():
+    code = (
+        "import sys, numpy as np\n"
+        "from forecast.baselines import forecast_baselines\n"
+        "from forecast.frequency import Frequency\n"
+        "from forecast.panel import Panel\n"
+        "p = Panel(np.array(['a']), np.array([0, 9]), np.arange(9.0), np.array([0]),"
+        " Frequency('D'))\n"
+        "forecast_baselines(p, np.array([9]), 2, ['seasonal-naive'], np.array([.5]), 7, 1, 1)\n"
+        "heavy = {'statsforecast', 'pandas', 'torch', 'joblib', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+# --- what a model gets to see ------------------------------------------------------------------
+
+
+def test_gaps_are_filled_along_the_seasonal_profile():
+    y = np.tile([10.0, 20.0, 30.0, 40.0], 5)
+    holed = y.copy()
+    holed[[0, 6, 7, 19]] = np.nan
+    assert history.filled(holed, 4) == pytest.approx(y[1:])  # the leading gap is cut off
+
+
+def test_a_history_without_values_is_empty_and_a_full_one_is_untouched():
+    assert len(history.filled(np.array([np.nan, np.nan]), 4)) == 0
+    y = seasonal_series(30, 4, 0)
+    assert history.filled(y, 4) is not None and np.array_equal(history.filled(y, 4), y)
+
+
+def test_the_scale_is_a_power_of_two_near_the_spread():
+    y = 1e12 * np.random.default_rng(0).normal(size=50)
+    scale = history.scale_of(y)
+    assert np.log2(scale) == int(np.log2(scale)) and 0.5 < np.std(y / scale) < 3
+    assert history.scale_of(np.zeros(3)) == 1.0
+    assert 0.5 <= abs(5.0 / history.scale_of(np.full(3, 5.0))) <= 2
+
+
+def test_a_week_is_seen_on_top_of_a_day_only_in_a_history_that_carries_it():
+    assert history.longer_season(24, (24, 168), 700) == 168
+    assert history.longer_season(24, (24, 168), 400) is None
+    assert history.longer_season(7, (7, 365), 4000) is None
+    assert history.longer_season(1, (24, 168), 4000) is None
+
+
+# --- one fit -----------------------------------------------------------------------------------
+
+
+def task(y: np.ndarray, season: int = 12, model: str = "AutoARIMA", longer=None, horizon=12):
+    return fits.Task(0, model, y, season, longer, horizon, LEVELS)
+
+
+@pytest.mark.parametrize("model", ["AutoARIMA", "AutoETS", "DynamicOptimizedTheta"])
+def test_every_model_beats_the_last_value_on_a_seasonal_series(model):
+    y = seasonal_series(96, 12, 1)
+    result = fits.fit(task(y[:84], model=model))
+    assert result.point is not None, result.reason
+    assert np.abs(y[84:] - result.point).mean() < 0.3 * np.abs(y[84:] - y[83]).mean()
+    assert (np.diff(result.quantiles, axis=1) >= 0).all()
+    assert result.quantiles[:, 1] == pytest.approx(result.point)
+
+
+@pytest.mark.parametrize("model", ["AutoARIMA", "AutoETS"])
+def test_a_long_season_is_taken_out_and_put_back(model):
+    y = seasonal_series(52 * 4 + 10, 52, 2)
+    result = fits.fit(task(y[:-10], season=52, model=model, horizon=10))
+    assert np.abs(y[-10:] - result.point).mean() < 4
+
+
+def test_a_week_on_top_of_a_day_is_forecast():
+    t = np.arange(24 * 7 * 5)
+    rng = np.random.default_rng(0)
+    weekend = (t // 24) % 7 >= 5
+    y = 50 + 10 * np.sin(2 * np.pi * t / 24) - 30 * weekend + rng.normal(size=len(t))
+    past, future = y[: 24 * 7 * 4 + 24 * 4], y[24 * 7 * 4 + 24 * 4 :][:48]  # Friday, Saturday
+    with_week = fits.fit(task(past, 24, longer=168, horizon=48)).point
+    without = fits.fit(task(past, 24, horizon=48)).point
+    assert np.abs(future - with_week).mean() < 4 < np.abs(future - without).mean()
+
+
+def test_gaps_and_huge_or_tiny_units_do_not_matter():
+    y = seasonal_series(84, 12, 3)
+    holed = y.copy()
+    holed[[5, 40, 41]] = np.nan
+    plain = fits.fit(task(y)).point
+    assert fits.fit(task(holed)).point == pytest.approx(plain, rel=0.05)
+    power = 2.0**40
+    assert fits.fit(task(y * power)).point == pytest.approx(plain * power, rel=1e-9)
+    assert fits.fit(task(y / power)).point == pytest.approx(plain / power, rel=1e-9)
+
+
+@pytest.mark.parametrize("model", ["AutoARIMA", "AutoETS", "DynamicOptimizedTheta"])
+def test_a_constant_series_stays_constant(model):
+    result = fits.fit(task(np.full(40, 7.5), model=model))
+    assert result.point == pytest.approx(np.full(12, 7.5))
+
+
+def test_what_cannot_be_fitted_is_a_reason_and_never_an_exception():
+    short = fits.fit(task(np.array([1.0, np.nan, 2.0, 3.0])))
+    assert short.point is None and short.reason == "fewer than 4 known values"
+    odd = fits.fit(task(np.array([1.0, 2.0, 3.0, np.inf, 5.0])))
+    assert odd.point is None and odd.reason
+
+
+# --- the batch ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Six series: good, short, empty, constant, gappy; forecast once for the tests below."""
+    gappy = seasonal_series(84, 12, 4)
+    gappy[[10, 11, 83]] = np.nan
+    series = [
+        seasonal_series(84, 12, 0),
+        np.array([3.0, 4.0, 5.0]),
+        np.full(30, np.nan),
+        np.full(50, 2.0),
+        gappy,
+        np.concatenate([seasonal_series(84, 12, 0), np.full(6, 1e9)]),
+    ]
+    origins = np.array([84, 3, 30, 50, 84, 84])
+    panel = make_panel(series)
+    names = ["arima", "seasonal-naive", "theta"]
+    return panel, run(panel, origins, names=names, jobs=2)
+
+
+def test_the_forecasts_come_in_the_order_asked_for_and_hold_the_contract(batch):
+    panel, result = batch
+    assert list(result) == ["AutoARIMA", "SeasonalNaive", "DynamicOptimizedTheta"]
+    for name, forecast in result.items():
+        assert forecast.name == name and forecast.point.shape == (panel.size, 4)
+        assert forecast.quantiles.shape == (panel.size, 4, 3)
+        rows = forecast.available
+        assert np.isfinite(forecast.point[rows]).all()
+        assert np.isnan(forecast.point[~rows]).all()
+        assert (np.diff(forecast.quantiles[rows], axis=2) >= 0).all()
+        assert forecast.seconds > 0
+
+
+def test_a_series_that_cannot_be_fitted_is_named_and_gets_seasonal_naive(batch):
+    _, result = batch
+    forecast = result["AutoARIMA"]
+    assert forecast.source.tolist() == [
+        "AutoARIMA", "SeasonalNaive", "", "AutoARIMA", "AutoARIMA", "AutoARIMA",
+    ]  # fmt: skip
+    assert forecast.available.tolist() == [True, True, False, True, True, True]
+    assert any("seasonal naive stands in for 1 series" in note for note in forecast.notes)
+    assert any("s001" in note and "fewer than 4" in note for note in forecast.notes)
+
+
+def test_no_value_after_the_origin_is_seen(batch):
+    _, result = batch
+    for forecast in result.values():
+        assert forecast.quantiles[5] == pytest.approx(forecast.quantiles[0], rel=1e-12)
+
+
+def test_series_that_the_budget_does_not_reach_are_named_and_not_available():
+    panel = make_panel([seasonal_series(60, 12, i) for i in range(8)])
+    start = time.monotonic()
+    forecast = run(panel, panel.lengths, budget=0.001)["AutoARIMA"]
+    assert time.monotonic() - start < 10
+    assert not forecast.available.any() and np.isnan(forecast.point).all()
+    assert "AutoARIMA: 0 of 8 series were fitted in 0.001 s" in forecast.notes[0]
+    assert "s000" in forecast.notes[0] and "and 3 more" in forecast.notes[0]
+
+
+def test_an_unknown_baseline_is_refused_with_the_nearest_name():
+    panel = make_panel([np.arange(9.0)])
+    with pytest.raises(UsageError, match="Did you mean arima") as caught:
+        run(panel, [9], names=["arma"])
+    assert caught.value.code == "usage/unknown-baseline"
+
+
+def test_a_script_without_a_main_guard_can_ask_for_baselines(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import numpy as np\n"
+        "from forecast.baselines import forecast_baselines\n"
+        "from forecast.frequency import Frequency\n"
+        "from forecast.panel import Panel\n"
+        "print('started')\n"
+        "y = 50 + np.arange(40.0) % 4\n"
+        "p = Panel(np.array(['a']), np.array([0, 40]), y, np.array([0]), Frequency('QS-JAN'))\n"
+        "f = forecast_baselines(p, np.array([40]), 4, ['theta'], np.array([.5]), 4, 60, 1)\n"
+        "print(f['DynamicOptimizedTheta'].source.tolist())\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.abspath(baselines.__path__[0])))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=tmp_path,
+        timeout=120,
+    )
+    assert done.stdout.split("\n")[:2] == ["started", "['DynamicOptimizedTheta']"], done.stderr
+    assert done.stderr == ""
+
+
+# --- the pool ----------------------------------------------------------------------------------
+
+
+def _nothing() -> None:
+    pass
+
+
+def _sleep_or_double(x: float) -> float:
+    if x < 0:
+        time.sleep(600)
+    return 2 * x
+
+
+def _die_or_double(x: int) -> int:
+    if x == 3:
+        os._exit(1)
+    return 2 * x
+
+
+def _fail(x: int) -> int:
+    raise RuntimeError("a bug")
+
+
+def test_a_hung_worker_is_ended_at_the_deadline_and_the_rest_is_kept():
+    with pool.Pool(2, _nothing) as workers:
+        start = time.monotonic()
+        found = dict(workers.results_until(start + 6, _sleep_or_double, [1.0, -1.0, 2.0, 3.0]))
+        assert found == {1.0: 2.0, 2.0: 4.0, 3.0: 6.0}
+        assert 5 < time.monotonic() - start < 12
+        again = dict(workers.results_until(time.monotonic() + 20, _sleep_or_double, [4.0]))
+        assert again == {4.0: 8.0}  # new workers take up the next work
+
+
+def test_a_task_that_kills_its_worker_is_found_and_the_others_are_done():
+    with pool.Pool(2, _nothing) as workers:
+        found = dict(workers.results_until(time.monotonic() + 60, _die_or_double, range(1, 7)))
+    assert found == {1: 2, 2: 4, 3: None, 4: 8, 5: 10, 6: 12}
+
+
+def test_an_exception_of_the_function_itself_is_raised():
+    with pool.Pool(1, _nothing) as workers, pytest.raises(RuntimeError, match="a bug"):
+        list(workers.results_until(time.monotonic() + 30, _fail, [1]))
