@@ -86,7 +86,7 @@ def print_error(console: Console, error: ForecastError) -> None:
         if console.is_terminal:
             console.print(_labelled(label, clean(text)))
         else:  # a log: one line each, however long
-            console.print(Text(f"  {label}  {clean(text)}"), soft_wrap=True)
+            console.print(Text(f"  {label:<5}  {clean(text)}"), soft_wrap=True)
 
 
 def print_warning(console: Console, code: str, text: str) -> None:

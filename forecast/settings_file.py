@@ -39,17 +39,17 @@ def presets() -> dict[str, Path]:
     return {path.stem: path for path in sorted(preset_folder().glob("*.yaml"))}
 
 
-def find_settings_file(name: str) -> Path:
-    """The path of the preset called `name`, or `name` itself as a path.
+def find_settings_file(name: str) -> tuple[Path, str]:
+    """The preset called `name`, or `name` itself as a path; and what to call it in messages.
 
     Raises UsageError when there is neither.
     """
     known = presets()
     if name in known:
-        return known[name]
+        return known[name], f"preset {name}"
     path = Path(name).expanduser()
-    if path.is_file():
-        return path
+    if path.exists():
+        return path, name
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean the preset {near[0]}? " if near else ""
     raise UsageError(
@@ -60,33 +60,36 @@ def find_settings_file(name: str) -> Path:
     )
 
 
-def read_settings_file(path: Path) -> dict[str, Given]:
+def read_settings_file(path: Path, label: str | None = None) -> dict[str, Given]:
     """The values of a settings file by option path ("forecast.horizon"), each with its line.
 
+    label: what messages call the file; default, its path.
     Raises UsageError, with file and line, for anything but known sections of known keys.
     """
     import yaml
 
-    loader = yaml.SafeLoader(_text(path))
+    label = label or str(path)
+    loader = yaml.SafeLoader(_text(path, label))
     try:
         root = loader.get_single_node()
-        return _sections(root, loader, path) if root else {}
+        return _sections(root, loader, label) if root else {}
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)
         what = getattr(problem, "problem", None) or str(problem) or "nested too deeply"
         raise UsageError(
             f"this is not valid YAML: {what}",
             code="config/not-yaml",
-            where=f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path),
+            where=f"{label}, line {mark.line + 1}, column {mark.column + 1}" if mark else label,
             remedy="Write sections and keys as in configs/default.yaml",
         ) from problem
     finally:
         loader.dispose()
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, label: str) -> str:
     try:
-        data = path.read_bytes()[: _LARGEST + 1]
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
         if len(data) > _LARGEST:
             raise ValueError("it is larger than 1 MiB")
         return data.decode("utf-8-sig")
@@ -95,31 +98,31 @@ def _text(path: Path) -> str:
         raise UsageError(
             f"the settings file cannot be read: {reason}",
             code="config/unreadable",
-            where=str(path),
+            where=label,
             remedy="Give a YAML file in UTF-8",
         ) from problem
 
 
-def _sections(root: Any, loader: Any, path: Path) -> dict[str, Given]:
+def _sections(root: Any, loader: Any, label: str) -> dict[str, Given]:
     by_section: dict[str, dict[str, Option]] = {}
     for option in all_options():
         by_section.setdefault(option.section, {})[option.field] = option
     found: dict[str, Given] = {}
-    for section, _, value in _entries(root, path, "", list(by_section)):
+    for section, _, value in _entries(root, label, "", list(by_section)):
         if value.tag == "tag:yaml.org,2002:null":
             continue
         fields = by_section[section]
-        for field, where, node in _entries(value, path, section + ".", list(fields)):
+        for field, where, node in _entries(value, label, section + ".", list(fields)):
             written = loader.construct_object(node, deep=True)
             found[fields[field].path] = Given(written, fields[field].path, where)
     return found
 
 
-def _entries(node: Any, path: Path, prefix: str, known: list[str]) -> list[tuple[str, str, Any]]:
+def _entries(node: Any, label: str, prefix: str, known: list[str]) -> list[tuple[str, str, Any]]:
     """(key, place, value node) of a mapping whose keys must all be `known` and differ."""
     import yaml
 
-    place = f"{path}, line {node.start_mark.line + 1}"
+    place = f"{label}, line {node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
         raise UsageError(
             f"{prefix.rstrip('.') or 'a settings file'} must hold keys and values",
@@ -130,7 +133,7 @@ def _entries(node: Any, path: Path, prefix: str, known: list[str]) -> list[tuple
         )
     entries: dict[str, tuple[str, str, Any]] = {}
     for key_node, value in node.value:
-        key, where = str(key_node.value), f"{path}, line {key_node.start_mark.line + 1}"
+        key, where = str(key_node.value), f"{label}, line {key_node.start_mark.line + 1}"
         if key not in known:
             raise unknown_key(key, prefix, known, where)
         if key in entries:

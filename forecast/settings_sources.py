@@ -49,7 +49,7 @@ def resolve(
     """
     environ = environ or {}
     name = config or environ.get(CONFIG_VARIABLE)
-    given = read_settings_file(find_settings_file(name)) if name else {}
+    given = read_settings_file(*find_settings_file(name)) if name else {}
     given |= _from_environment(environ)
     given |= _from_flags(flags or {})
     settings = _validated(given)
@@ -60,10 +60,15 @@ def resolve(
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Given]:
     by_path = {option.path: option for option in all_options()}
     return {
-        path: Given(value, by_path[path].flag, None)
+        path: Given(value, _spelling(by_path[path], value), None)
         for path, value in flags.items()
         if value is not None
     }
+
+
+def _spelling(option: Option, value: object) -> str:
+    """The flag as it was typed: --no-wide for a switch turned off."""
+    return option.flag if value is not False else "--no-" + option.flag.removeprefix("--")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:

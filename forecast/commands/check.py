@@ -9,14 +9,15 @@ from forecast.commands.train import Data, wanted
 @takes("data")
 def check(data: Data = None, *, run: Run) -> int:
     """Say what DATA holds: series, frequency, span, gaps, repairs, warnings. Trains nothing."""
+    source = wanted(data, "check")
     from forecast.commands import screens
+    from forecast.commands.report_screen import show_report
     from forecast.panel import load_panel
 
-    source = wanted(data, "check")
     _, report = load_panel(source, run.settings.data)
     document = screens.plain(report)
     if run.look.json:
         screens.show_document("check", {"report": document})
     elif not run.look.quiet:
-        screens.show_report(run.out(), document, run.look.verbose)
+        show_report(run.out(), document, run.look.verbose)
     return 0

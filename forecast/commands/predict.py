@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from forecast.commands.parameters import Run, takes
+from forecast.errors import UsageError
 
 PARTS = ("forecast", "data", "training.device", "training.jobs", "training.deadline", "output.root")
 
@@ -41,18 +42,16 @@ Output = Annotated[
 @takes(*PARTS)
 def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
-    from forecast.pipeline import predict_run
-
-    from forecast.commands import screens
-
     if run.look.json and output == "-":
-        from forecast.errors import UsageError
-
         raise UsageError(
             "--json and --output - both want standard output",
             code="usage/one-stdout",
             remedy="Write the forecast to a file, or leave --json out",
         )
+    from forecast.pipeline import predict_run
+
+    from forecast.commands import screens
+
     with run.watching() as listener:
         result = predict_run(data, run.settings, listener, model=model, output=output)
     if run.look.json:

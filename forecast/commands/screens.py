@@ -183,24 +183,6 @@ def show_facts(console: Console, facts: Iterable[tuple[str, Any]]) -> None:
     console.print(grid)
 
 
-def show_report(console: Console, report: Mapping[str, Any], verbose: bool) -> None:
-    """What the loader understood, then what it repaired and what it warns of."""
-    from rich.text import Text
-
-    notes = {key: report[key] for key in ("repairs", "warnings") if report.get(key)}
-    show_facts(
-        console, _flat({k: v for k, v in report.items() if k not in ("repairs", "warnings")})
-    )
-    for kind, entries in notes.items():
-        console.print()
-        style = "yellow" if kind == "warnings" else "cyan"
-        for note in entries:
-            line = Text.assemble((kind.rstrip("s"), style), "  ", clean(note["text"]))
-            console.print(line.append(f"  [{clean(note['code'])}]", "dim"))
-            for place in note.get("places", ()):
-                console.print(Text(f"         {clean(place)}", "dim"))
-
-
 def show_tree(console: Console, document: Mapping[str, Any]) -> None:
     """A nested document as aligned lines: section.key, value."""
     show_facts(console, _flat(document))

@@ -35,13 +35,14 @@ def wanted(data: str | None, command: str) -> str:
 @takes(*SECTIONS)
 def train(data: Data = None, *, run: Run) -> int:
     """Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast."""
+    source = wanted(data, "train")
+    # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.pipeline import train_run
 
     from forecast.commands import screens
     from forecast.failures import INTERRUPTED
     from forecast.metrics import verdict
 
-    source = wanted(data, "train")
     with run.watching() as listener:
         result = train_run(source, run.settings, listener)
     if run.look.json:

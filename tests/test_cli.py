@@ -1,0 +1,279 @@
+"""The command line from outside: help, exit codes, errors, streams, start-up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from forecast.cli import COMMANDS, build_app, run
+from forecast.failures import guarded
+from forecast.options import all_options
+
+HEAVY = ("torch", "pandas", "pyarrow", "numpy", "statsforecast", "sklearn", "matplotlib", "plotext")
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def lstmcast(capsys, monkeypatch, tmp_path):
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
+        monkeypatch.delenv(name)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def in_process(*words: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "forecast", *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        **options,
+    )
+
+
+def test_every_command_has_help_that_begins_with_its_line_in_the_list(lstmcast):
+    listing = " ".join(lstmcast("--help")[1].split())
+    for name, line in COMMANDS.items():
+        code, out, err = lstmcast(name, "--help")
+        assert (code, err) == (0, "")
+        assert f"lstmcast {name}" in out
+        assert line in listing.replace("│ │ ", "")
+        assert line.split(",")[0].split(":")[0].rstrip(".") in " ".join(out.split())
+
+
+def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    flags = set(re.findall(r"--[a-z-]+", lstmcast("train", "--help")[1]))
+    assert {option.flag for option in all_options()} <= flags
+    assert {"--config", "--show-config", "--json", "--quiet", "--verbose", "--debug"} <= flags
+
+
+def test_help_shows_the_defaults_in_force(lstmcast, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    out = lstmcast("train", "--help")[1]
+    assert "Levels of the prediction intervals, per cent. (default: 80,95)" in out
+    assert "Forecasters to compare with" in out
+    assert "(default: arima,seasonal-naive)" in out
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(lstmcast):
+    code, out, _ = lstmcast()
+    assert code == 2
+    assert "train" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("trian", "x.csv"), "usage/usage", "No such command 'trian'"),
+        (("train", "x.csv", "--horizn", "3"), "usage/no-such-option", "--horizon"),
+        (("train", "x.csv", "--horizon"), "usage/bad-option-usage", "requires an argument"),
+        (("train", "x.csv", "y.csv"), "usage/usage", "y.csv"),
+        (("train",), "usage/missing-data", "DATA is missing"),
+        (("check",), "usage/missing-data", "lstmcast check sample_data/"),
+        (("inspect",), "usage/missing-parameter", "MODEL"),
+        (("train", "x.csv", "--horizon", "0"), "config/bad-value", "must be at least 1"),
+        (("train", "x.csv", "--config", "zzz"), "config/not-found", "default, fast"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_with_a_code_and_a_remedy(lstmcast, words, code, text):
+    exit_code, out, err = lstmcast(*words)
+    assert exit_code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert f"  code   {code}\n" in err
+    assert text in err
+    assert "Traceback" not in err
+
+
+def test_an_error_with_json_is_a_document_on_stdout(lstmcast):
+    code, out, err = lstmcast("train", "x.csv", "--horizon", "x", "--json")
+    assert (code, err) == (2, "")
+    assert json.loads(out) == {
+        "schema_version": 1,
+        "error": {
+            "code": "config/bad-value",
+            "message": "--horizon must be a whole number",
+            "where": None,
+            "value": "x",
+            "remedy": "Steps ahead (by the frequency and the length of the data).",
+            "exit_code": 2,
+        },
+    }
+
+
+def test_show_config_says_where_each_value_came_from(lstmcast, monkeypatch):
+    monkeypatch.setenv("LSTMCAST_SEED", "9")
+    code, out, _ = lstmcast("train", "--show-config", "--config", "fast", "--horizon", "6")
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if "." in line}
+    assert code == 0
+    assert rows["forecast.horizon"][1:] == ["6", "--horizon"]
+    assert rows["training.seed"][1:] == ["9", "LSTMCAST_SEED"]
+    assert rows["training.members"][1:5] == ["1", "preset", "fast,", "line"]
+    assert rows["network.layers"][-1] == "default"
+    assert set(rows) == {option.path for option in all_options()}
+
+
+def test_show_config_as_json_has_values_with_their_types(lstmcast):
+    _, out, _ = lstmcast("predict", "--show-config", "--json", "--level", "90", "--device", "cpu")
+    document = json.loads(out)
+    rows = {row["name"]: row for row in document["settings"]}
+    assert document["schema_version"] == 1
+    assert rows["forecast.level"] == {
+        "name": "forecast.level",
+        "value": [90.0],
+        "source": "--level",
+    }
+    assert rows["training.device"]["value"] == "cpu"
+
+
+def test_a_switch_can_be_turned_off_again(lstmcast, monkeypatch):
+    monkeypatch.setenv("LSTMCAST_WIDE", "yes")
+    rows = json.loads(lstmcast("check", "--show-config", "--json", "--no-wide")[1])["settings"]
+    assert {"name": "data.wide", "value": False, "source": "--no-wide"} in rows
+
+
+def test_the_version_is_one_line():
+    done = in_process("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"lstmcast (\d+\.\d+\.\d+\S*|unknown)\n", done.stdout)
+
+
+def test_the_version_as_json_names_what_it_runs_on():
+    done = in_process("--version", "--json")
+    document = json.loads(done.stdout)
+    assert document["schema_version"] == 1
+    assert document["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert re.match(r"\d+\.\d+", document["torch"])
+    assert isinstance(document["devices"], list)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("--version",)])
+def test_help_imports_nothing_heavy(words):
+    script = (
+        "import sys\nfrom forecast.cli import run\n"
+        f"run({list(words)!r})\n"
+        f"print('loaded', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "loaded []", done.stderr
+
+
+def test_help_is_quick():
+    def cpu_seconds() -> float:  # not wall time: other tests share the machine
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert in_process("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(cpu_seconds() for _ in range(3)) < 0.3
+
+
+def test_completion_offers_commands_options_and_choices():
+    def complete(line: str) -> list[str]:
+        words = line.split(" ")
+        environ = {
+            "_LSTMCAST_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        }
+        return in_process(env={**os.environ, **environ}).stdout.split()
+
+    assert complete("lstmcast tr") == ["train"]
+    assert complete("lstmcast train --horiz") == ["--horizon"]
+    assert complete("lstmcast train --duplicates m") == ["mean"]
+    assert complete("lstmcast train --baselines arima,e") == ["arima,ets"]
+
+
+def test_only_the_wanted_command_is_imported():
+    loaded = in_process_modules(["predict", "--help"])
+    assert "forecast.commands.predict" in loaded
+    assert "forecast.commands.train" not in loaded
+
+
+def in_process_modules(words: list[str]) -> list[str]:
+    script = (
+        f"import sys\nfrom forecast.cli import run\nrun({words!r})\nprint(*sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_the_app_knows_every_command_even_unread():
+    names = {command.name for command in build_app([]).registered_commands}
+    assert names == set(COMMANDS)
+
+
+READY_THEN_WAIT = """
+import sys, time
+from forecast.failures import guarded
+def work():
+    print("ready", file=sys.stderr, flush=True)
+    time.sleep(30)
+    return 0
+sys.exit(guarded(work))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (signal.SIGTERM, 143, "error: terminated by a signal"),
+        (signal.SIGINT, 130, "error: interrupted"),
+    ],
+)
+def test_signals_end_with_their_code_and_no_traceback(number, code, text):
+    with subprocess.Popen(
+        [sys.executable, "-c", READY_THEN_WAIT], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        start = time.monotonic()
+        process.send_signal(number)
+        err = process.stderr.read()
+    assert process.returncode == code
+    assert err.startswith(text)
+    assert "Traceback" not in err
+    assert time.monotonic() - start < 20
+
+
+def test_a_closed_pipe_is_quiet():
+    script = (
+        "import sys\nfrom forecast.failures import guarded\n"
+        "def work():\n    for i in range(200_000): print(i)\n    return 0\n"
+        "sys.exit(guarded(work))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+    assert (process.returncode, err) == (141, "")

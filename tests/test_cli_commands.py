@@ -1,0 +1,371 @@
+"""Each command's screen, JSON document and exit code, with the work itself replaced."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from forecast.cli import run
+from forecast.errors import ModelNotFoundError
+from forecast.events import Terminated
+from forecast.failures import guarded
+from forecast.metrics.table import Score, ScoreTable
+
+REPORT = {
+    "source": "a.csv",
+    "digest": "ab" * 32,
+    "rows": 1440,
+    "columns": {
+        "id": ["shop"],
+        "time": ["Month"],
+        "target": ["Passengers\x1b[2J"],
+        "reasons": {"time": "its name"},
+    },
+    "dialect": {"encoding": "utf-8", "separator": ";"},
+    "frequency": "MS",
+    "candidate_seasons": [12],
+    "seasons": [12],
+    "span": {"first": "1949-01", "last": "1960-12"},
+    "series": 10,
+    "lengths": {"min": 12, "median": 144, "max": 144},
+    "observed": 1400,
+    "missing": 28,
+    "gaps": 8,
+    "repairs": [{"code": "repair/sorted", "text": "rows were sorted", "count": 1, "places": []}],
+    "warnings": [
+        {"code": "warning/outlier", "text": "one value is huge", "count": 1, "places": ["line 7"]}
+    ],
+    "ended_early": 2,
+    "constant": 0,
+    "skipped": ["x"],
+    "coverage": [0.0, 0.01, 0.5, 1.0],
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    rows: int = 144
+
+    def to_dict(self) -> dict[str, object]:
+        return REPORT
+
+
+@dataclass(frozen=True)
+class Trained:
+    scores: ScoreTable
+    folder: Path = Path("runs/one")
+    report: Report = field(default_factory=Report)
+    chosen: tuple[tuple[str, object, str], ...] = (("horizon", 24, "two seasons"),)
+    files: tuple[tuple[Path, str], ...] = ((Path("runs/one/predictions.csv"), "the forecast"),)
+    chart: str = "CHART"
+    interrupted: bool = False
+    exit_code: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Predicted:
+    path: str = "runs/one/predictions.csv"
+    rows: int = 24
+    series: int = 1
+    model: str = "runs/one/model"
+    horizon: int = 24
+    span: tuple[str, str] = ("1961-01", "1962-12")
+    fallbacks: int = 0
+    exit_code: int = 0
+    chart: str = "CHART"
+
+
+def score(model: str, mase: float, seconds: float) -> Score:
+    values = {"mase": mase, "smape": 3.5, "rmse": 20.0, "wql": float("nan"), "coverage-80": 0.79}
+    return Score(model, values, 1, 1, float(mase < 1), (), (), seconds)
+
+
+def table() -> ScoreTable:
+    losses = {"LSTM": np.array([[0.9]]), "AutoARIMA": np.array([[1.25]])}
+    return ScoreTable(
+        season=12,
+        horizon=24,
+        windows=1,
+        step=0,
+        quantiles=(0.1, 0.9),
+        ids=np.array(["a"], dtype=object),
+        scores=(score("LSTM", 0.9, 4.2), score("AutoARIMA", 1.25, 9.0)),
+        per_series={m: {"mase": v[0], "mae": v[0]} for m, v in losses.items()},
+        per_step={},
+        losses=losses,
+        errors=losses,
+    )
+
+
+class Pipeline(ModuleType):
+    """Stands for forecast.pipeline: remembers what it was asked, returns or raises `outcome`."""
+
+    def __init__(self) -> None:
+        super().__init__("forecast.pipeline")
+        self.outcome: object = None
+        self.asked: dict[str, object] = {}
+
+    def train_run(self, source, settings, listener):
+        self.asked = {"source": source, "settings": settings}
+        listener.stage("Training the LSTM")
+        listener.progress(5, 10, {"loss": 0.5})
+        listener.note("season 12: found in the data")
+        listener.warn("data/short", "this is short")
+        return self._answer()
+
+    def predict_run(self, source, settings, listener, *, model, output):
+        self.asked = {"source": source, "settings": settings, "model": model, "output": output}
+        if output == "-":
+            print("unique_id,ds,LSTM")
+        return self._answer()
+
+    def _answer(self):
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def pipeline(monkeypatch):
+    fake = Pipeline()
+    monkeypatch.setitem(sys.modules, "forecast.pipeline", fake)
+    return fake
+
+
+@pytest.fixture
+def lstmcast(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
+        monkeypatch.delenv(name)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_train_prints_choices_scores_verdict_and_files_on_stdout(lstmcast, pipeline):
+    pipeline.outcome = Trained(table())
+    code, out, err = lstmcast("train", "a.csv", "--horizon", "24", "--seed", "3")
+    assert code == 0
+    assert pipeline.asked["source"] == "a.csv"
+    assert pipeline.asked["settings"].forecast.horizon == 24
+    assert pipeline.asked["settings"].training.seed == 3
+    rows = [line.split() for line in out.splitlines()]
+    assert ["horizon", "24", "two", "seasons"] in rows
+    assert ["LSTM", "0.900", "3.50", "20", "79%", "1", "4.2s"] in rows
+    assert ["AutoARIMA", "1.250", "3.50", "20", "79%", "0", "9.0s"] in rows
+    assert "MASE scale: seasonal naive with m = 12" in out
+    assert "LSTM was the most accurate" in out
+    assert "runs/one/predictions.csv" in out
+    assert "CHART" not in out  # only terminals get a chart
+    assert "Training the LSTM" in err
+    assert "season 12" in err
+    assert "warning: this is short  [data/short]" in err
+
+
+def test_train_as_json_is_one_document_without_nan(lstmcast, pipeline):
+    pipeline.outcome = Trained(table())
+    code, out, _ = lstmcast("train", "a.csv", "--json")
+    document = json.loads(out, parse_constant=pytest.fail)
+    assert code == 0
+    assert document["schema_version"] == 1
+    assert document["command"] == "train"
+    assert document["folder"] == "runs/one"
+    assert document["report"]["rows"] == 1440
+    assert document["scores"]["models"][0]["model"] == "LSTM"
+    assert document["scores"]["models"][0]["wql"] is None
+    assert document["verdict"].startswith("LSTM was the most accurate")
+    assert document["files"] == [["runs/one/predictions.csv", "the forecast"]]
+
+
+def test_quiet_train_prints_only_warnings(lstmcast, pipeline):
+    pipeline.outcome = Trained(table())
+    assert lstmcast("train", "a.csv", "--quiet") == (
+        0,
+        "",
+        "warning: this is short  [data/short]\n",
+    )
+
+
+def test_a_partial_result_is_exit_3_and_an_interrupted_one_130(lstmcast, pipeline):
+    pipeline.outcome = Trained(table(), exit_code=3)
+    assert lstmcast("train", "a.csv")[0] == 3
+    pipeline.outcome = Trained(table(), interrupted=True)
+    code, out, _ = lstmcast("train", "a.csv")
+    assert code == 130
+    assert "LSTM was the most accurate" in out
+
+
+def test_predict_says_what_it_wrote_and_passes_on_what_was_asked(lstmcast, pipeline):
+    pipeline.outcome = Predicted()
+    code, out, _ = lstmcast("predict", "b.csv", "--model", "runs/one", "--device", "cpu")
+    assert code == 0
+    assert pipeline.asked["model"] == "runs/one"
+    assert pipeline.asked["output"] is None
+    assert pipeline.asked["settings"].training.model_fields_set == {"device"}
+    assert "1 series, 24 steps, 24 rows" in out
+    assert "1961-01 to 1962-12" in out
+
+
+def test_predict_needs_no_argument(lstmcast, pipeline):
+    pipeline.outcome = Predicted(exit_code=3, fallbacks=2)
+    code, out, _ = lstmcast("predict")
+    assert code == 3
+    assert (pipeline.asked["source"], pipeline.asked["model"]) == (None, None)
+    assert re.search(r"fallbacks +2", out)
+
+
+def test_predict_to_stdout_has_nothing_but_the_forecast_there(lstmcast, pipeline):
+    pipeline.outcome = Predicted(path="-")
+    code, out, err = lstmcast("predict", "--output", "-")
+    assert (code, out) == (0, "unique_id,ds,LSTM\n")
+    assert "24 steps" in err
+
+
+def test_predict_refuses_two_documents_on_stdout(lstmcast, pipeline):
+    code, out, _ = lstmcast("predict", "--json", "-o", "-")
+    assert code == 2
+    assert json.loads(out)["error"]["code"] == "usage/one-stdout"
+    assert pipeline.asked == {}
+
+
+@pytest.mark.parametrize(
+    ("problem", "exit_code", "code", "text"),
+    [
+        (
+            ModelNotFoundError("no model in runs", code="model/none", remedy="Run lstmcast train"),
+            10,
+            "model/none",
+            "Run lstmcast train",
+        ),
+        (KeyboardInterrupt(), 130, "run/interrupted", "interrupted"),
+        (Terminated(), 143, "run/terminated", "terminated by a signal"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "out.csv"),
+            74,
+            "system/enospc",
+            "Free some space",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 74, "system/eacces", "--out"),
+        (OSError("torn cable"), 74, "system/unknown", "torn cable"),
+        (MemoryError(), 70, "system/no-memory", "--batch-size"),
+    ],
+)
+def test_failures_have_their_exit_code_and_words(
+    lstmcast, pipeline, problem, exit_code, code, text
+):
+    pipeline.outcome = problem
+    found, out, err = lstmcast("train", "a.csv", "--quiet")
+    assert found == exit_code
+    assert out == ""
+    assert f"code   {code}\n" in err
+    assert text in err
+    assert "Traceback" not in err
+    found, out, _ = lstmcast("train", "a.csv", "--quiet", "--json")
+    error = json.loads(out)["error"]
+    assert found == error["exit_code"] == exit_code
+    assert error["code"] == code
+
+
+def test_a_bug_is_exit_70_with_its_traceback_in_a_file(lstmcast, pipeline, tmp_path):
+    pipeline.outcome = ZeroDivisionError("nought\x1b[2J")
+    code, _, err = lstmcast("train", "a.csv", "--quiet")
+    assert code == 70
+    assert "ZeroDivisionError: nought\\x1b[2J" in err
+    assert "Traceback" not in err
+    logs = list((tmp_path / "state" / "lstmcast").glob("*.log"))
+    assert len(logs) == 1
+    assert f"full story in {logs[0]}" in err
+    assert "Traceback" in logs[0].read_text()
+    assert "ZeroDivisionError" in logs[0].read_text()
+
+
+def test_debug_shows_the_traceback_of_every_failure(lstmcast, pipeline):
+    pipeline.outcome = ModelNotFoundError("no model", code="model/none")
+    code, _, err = lstmcast("train", "a.csv", "--debug")
+    assert code == 10
+    assert "Traceback (most recent call last)" in err
+    assert "error: no model" in err
+
+
+def test_a_failure_before_work_leaves_the_sigterm_handler_as_it_was(lstmcast, pipeline):
+    import signal
+
+    before = signal.getsignal(signal.SIGTERM)
+    pipeline.outcome = KeyboardInterrupt()
+    lstmcast("train", "a.csv")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture
+def loader(monkeypatch):
+    fake = ModuleType("forecast.panel")
+    fake.load_panel = lambda source, settings: (None, Report())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "forecast.panel", fake)
+
+
+def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
+    code, out, err = lstmcast("check", "a.csv")
+    assert (code, err) == (0, "")
+    assert [line.rstrip() for line in out.splitlines()] == [
+        "file       a.csv: 1,440 rows",
+        "time       Month (its name)",
+        "target     Passengers\\x1b[2J",
+        "id         shop",
+        "series     10: 12 to 144 steps, half of them up to 144; 2 ended before the others; "
+        "1 without any value, left out",
+        "frequency  MS",
+        "season     12 steps",
+        "span       1949-01 to 1960-12",
+        "values     1,400 of 1,428; 28 missing (2.0%), 8 of them without a row",
+        "coverage    ▁▄█",
+        "repair: rows were sorted  [repair/sorted]",
+        "warning: one value is huge  [warning/outlier]",
+        "  line 7",
+    ]
+    verbose = lstmcast("check", "a.csv", "-v")[1]
+    assert "read as    encoding utf-8, separator ;" in verbose
+    assert "ab" * 32 in verbose
+
+
+def test_a_clean_report_says_so_in_one_line(lstmcast, loader, monkeypatch):
+    monkeypatch.setitem(REPORT, "repairs", [])
+    monkeypatch.setitem(REPORT, "warnings", [])
+    monkeypatch.setitem(REPORT, "missing", 0)
+    monkeypatch.setitem(REPORT, "seasons", [])
+    out = lstmcast("check", "a.csv")[1]
+    assert "nothing was repaired, nothing deserves a warning" in out
+    assert "season     none found (usual for this frequency: 12)" in out
+    assert "values     1,400, none missing" in out
+
+
+def test_check_as_json_is_the_report(lstmcast, loader):
+    _, out, _ = lstmcast("check", "a.csv", "--json")
+    document = json.loads(out)
+    assert document["command"] == "check"
+    assert document["report"] == REPORT
+
+
+def test_inspect_shows_the_manifest(lstmcast, monkeypatch):
+    fake = ModuleType("forecast.model_folder")
+    manifest = {"schema_version": 1, "data": {"series": 3}, "quantiles": [0.1, 0.9], "seen": None}
+    fake.describe = lambda path: {"path": str(path), **manifest}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "forecast.model_folder", fake)
+    out = lstmcast("inspect", "runs/one")[1]
+    assert re.search(r"^data\.series +3 *$", out, re.M)
+    assert re.search(r"^quantiles +0\.1,0\.9 *$", out, re.M)
+    document = json.loads(lstmcast("inspect", "runs/one", "--json")[1])
+    assert document["model"] == {"path": "runs/one", **manifest}

@@ -1,0 +1,129 @@
+"""The settings themselves: what they accept, what they refuse, and that presets load."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from forecast.config import Settings, seconds
+from forecast.options import all_options, options_of
+from forecast.settings_file import (
+    commented_defaults,
+    preset_folder,
+    presets,
+    read_settings_file,
+)
+from forecast.settings_sources import resolve
+
+
+def refusal(**sections: dict[str, object]) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(sections)
+    return caught.value.errors()[0]["msg"]
+
+
+def test_the_default_preset_says_exactly_what_config_says():
+    text = (preset_folder() / "default.yaml").read_text(encoding="utf-8")
+    assert text == commented_defaults(), "run `make configs`"
+    resolved = resolve(config="default")
+    assert resolved.settings == Settings()
+    assert set(read_settings_file(preset_folder() / "default.yaml")) == {
+        option.path for option in all_options()
+    }
+
+
+def test_every_preset_loads_and_differs_from_the_defaults():
+    assert set(presets()) >= {"default", "fast", "accurate"}
+    for name in set(presets()) - {"default"}:
+        assert resolve(config=name).settings != Settings()
+
+
+def test_the_fast_preset_is_cheaper_and_the_accurate_one_dearer():
+    fast, default, accurate = (resolve(config=n).settings for n in ("fast", "default", "accurate"))
+    members = [s.training.members for s in (fast, default, accurate)]
+    hidden = [s.network.hidden_size for s in (fast, accurate)]
+    assert members == sorted(members)
+    assert len(set(members)) == 3
+    assert hidden == sorted(hidden)
+    assert set(fast.baselines.names) < set(accurate.baselines.names)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("90s", 90), ("20m", 1200), ("1h", 3600), ("1h30m", 5400), ("1.5H", 5400)],
+)
+def test_a_duration_is_read_in_seconds(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "0m", "-5m", "5d", "5m1h", "m", "1e3", "nan"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ValueError, match="such as 90s, 20m or 1h30m"):
+        seconds(text)
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59))
+def test_a_duration_is_the_sum_of_its_parts(hours, minutes, rest):
+    total = hours * 3600 + minutes * 60 + rest
+    text = f"{hours}h{minutes}m{rest}s"
+    if total:
+        assert seconds(text) == total
+    else:
+        with pytest.raises(ValueError, match="above zero"):
+            seconds(text)
+
+
+@pytest.mark.parametrize("written", ["80,95", "80, 95", [80, 95], ["80", "95"], (80.0, 95.0)])
+def test_a_list_may_be_written_as_text_or_as_a_list(written):
+    assert Settings.model_validate({"forecast": {"level": written}}).forecast.level == (80, 95)
+
+
+def test_a_single_value_is_a_list_of_one_and_none_is_an_empty_list():
+    settings = Settings.model_validate({"forecast": {"level": 90}, "baselines": {"names": "none"}})
+    assert settings.forecast.level == (90,)
+    assert settings.baselines.names == ()
+
+
+def test_yes_is_not_the_number_one():
+    assert "true or false" in refusal(forecast={"horizon": True})
+    assert "true or false" in refusal(forecast={"level": [True]})
+    assert "true or false" in refusal(data={"id_col": False})
+
+
+def test_numbers_must_be_finite_and_inside_their_bounds():
+    assert "finite" in refusal(training={"learning_rate": float("inf")})
+    assert "finite" in refusal(training={"clip": float("nan")})
+    assert "less than 100" in refusal(forecast={"level": [100]})
+    assert "greater than 0" in refusal(forecast={"quantiles": [0]})
+    assert "greater than or equal to 1" in refusal(forecast={"horizon": 0})
+    assert "repeat" in refusal(forecast={"level": [80, 80]})
+    assert "repeat" in refusal(baselines={"names": "arima,arima"})
+
+
+def test_unknown_keys_and_changes_are_refused():
+    assert "not permitted" in refusal(forecast={"horizn": 3})
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().forecast.horizon = 3  # type: ignore[misc]
+
+
+def test_every_option_has_its_own_flag_variable_and_help():
+    options = all_options()
+    for name in ("flag", "variable", "path"):
+        values = [getattr(option, name) for option in options]
+        assert len(set(values)) == len(values)
+    for option in options:
+        assert option.help.endswith("."), option.path
+        assert option.help[0].isupper(), option.path
+        assert option.switch or option.metavar, option.path
+
+
+def test_options_are_picked_by_section_or_by_name():
+    assert [o.flag for o in options_of("evaluation", "training.device")] == [
+        "--windows",
+        "--step-size",
+        "--device",
+    ]
+    with pytest.raises(KeyError, match=r"training\.gpu"):
+        options_of("training.gpu")
