@@ -91,9 +91,8 @@ def solar(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     noon, half = rng.uniform(0.0, HOURS, size), rng.uniform(3.5, 8.5, size)
     half = half + rng.normal(0.0, 1.0, size) * frame.progress
     away = np.mod(week.hour - noon + HOURS / 2, HOURS) - HOURS / 2
-    sky = np.maximum(np.cos(np.clip(away / half, -1, 1) * np.pi / 2), 0.0) ** rng.uniform(
-        0.7, 1.6, size
-    )
+    height = np.cos(np.clip(away / half, -1, 1) * np.pi / 2)
+    sky = np.where(np.abs(away) < half, height, 0.0) ** rng.uniform(0.7, 1.6, size)
     day = week.glide(persistent_days(rng, len(week.kind), size))
     cloud = rng.normal(-1.0, 1.5, size) + rng.uniform(0.3, 2.0, size) * day
     cloud += log_uniform(rng, 0.05, 1.0, size) * ar1(

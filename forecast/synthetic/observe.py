@@ -13,14 +13,15 @@ def with_outliers(
 ) -> np.ndarray:
     """Values (T, S) of which a `share` of series have single wild steps; signs are kept.
 
-    A step is pushed by 3 to 20 times the series' own mean change; positive values stay positive.
+    A step is pushed by 3 to 20 times the series' own mean change; positive values stay positive,
+    zeros zero.
     """
     rows = np.flatnonzero(chance(rng, share, frame.size))
     if len(rows) == 0:
         return values
     part, chosen = frame.subset(rows), values[:, rows]
     rate = log_uniform(rng, 0.5, 6.0, len(rows)) / part.lengths
-    hit = rng.random(chosen.shape) < rate
+    hit = (rng.random(chosen.shape) < rate) & (chosen != 0)
     change = np.abs(np.diff(chosen, axis=0, prepend=chosen[:1]))
     typical = np.where(part.valid, change, 0.0).sum(axis=0) / part.lengths
     wild = log_uniform(rng, 3.0, 20.0, len(rows))

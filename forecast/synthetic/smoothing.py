@@ -24,7 +24,7 @@ def smoothing(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """
     size = frame.size
     sigma = noise_level(rng, frame, 0.006, 0.3)
-    alpha = rng.beta(1.0, 1.6, size)
+    alpha = rng.beta(1.1, np.where(frame.year < 12, 0.9, 1.4))
     beta = sometimes(rng, 0.45, alpha * rng.beta(1.0, 6.0, size))
     gamma = sometimes(rng, 0.6, (1 - alpha) * rng.beta(1.0, 5.0, size))
     phi = np.where(chance(rng, 0.5, size), rng.uniform(0.8, 0.995, size), 1.0)

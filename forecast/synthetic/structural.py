@@ -28,6 +28,8 @@ def structural(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     sigma = noise_level(rng, frame, 0.005, 0.25)
     phi = sometimes(rng, 0.6, rng.uniform(-0.3, 0.95, size))
     level = sigma * sometimes(rng, 0.65, log_uniform(rng, 0.04, 1.5, size))
+    # What wanders adds up over the time of a step, what is noise averages out.
+    level = level * np.clip((12 / frame.year) ** 0.35, 1.0, 2.4)
     trend = sometimes(rng, 0.85, broken_line(rng, frame)) + level * random_walk(
         rng, frame.length, size
     )

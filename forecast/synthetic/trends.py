@@ -9,8 +9,8 @@ from forecast.synthetic.frame import Frame
 
 
 def yearly_growth(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Growth rates a year in log units, (size,): heavy-tailed around 3 per cent, some zero."""
-    return sometimes(rng, 0.9, 0.035 + 0.075 * heavy(rng, 3.0, (size,)))
+    """Growth rates a year in log units, (size,): heavy-tailed around 4.5 per cent, some zero."""
+    return sometimes(rng, 0.9, 0.045 + 0.075 * heavy(rng, 3.0, (size,)))
 
 
 def broken_line(rng: np.random.Generator, frame: Frame) -> np.ndarray:
