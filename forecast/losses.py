@@ -9,7 +9,12 @@ if TYPE_CHECKING:
 
 
 def pinball(
-    predicted: Tensor, actual: Tensor, known: Tensor, unit: Tensor, levels: Tensor, cap: float = 20.0
+    predicted: Tensor,
+    actual: Tensor,
+    known: Tensor,
+    unit: Tensor,
+    levels: Tensor,
+    cap: float = 20.0,
 ) -> Tensor:
     """Mean pinball loss (Koenker & Bassett 1978) over known targets and levels, a scalar.
 

@@ -74,8 +74,12 @@ def segment_layout(steps_per_day: int) -> Layout:
 
 
 def step_layout(season: int, long: int = 0) -> Layout:
-    """One LSTM step is one observation."""
-    return Layout(1, POINTS, season, long, level_window=max(1, min(season, POINTS)))
+    """One LSTM step is one observation.
+
+    The level is the mean of one season; of a long season it would be an old mean, so four values
+    do (chosen on validation origins: weekly data, season 52).
+    """
+    return Layout(1, POINTS, season, long, level_window=season if season <= 12 else 4)
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,11 @@ def resample_matrix(source: int, target: int) -> np.ndarray:
         share = np.clip(right - left, 0, None)
         return (share / share.sum(1, keepdims=True)).astype(np.float32)
     centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
-    low = np.minimum(np.floor(centre).astype(int), source - 2) if source > 1 else np.zeros(target, int)
+    low = (
+        np.minimum(np.floor(centre).astype(int), source - 2)
+        if source > 1
+        else np.zeros(target, int)
+    )
     high = np.minimum(low + 1, source - 1)
     matrix = np.zeros((target, source), np.float32)
     matrix[np.arange(target), low] += (1 - (centre - low)).astype(np.float32)

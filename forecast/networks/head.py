@@ -22,10 +22,12 @@ META = 3  # numbers in the head's input beside the state and the skips
 PRIOR = np.array([-1.0, 0.0, 1.0, 0.0, -1.0, -1.0], dtype=np.float32)
 
 
-def head_inputs(layout: Layout, look: Ahead) -> Array:
+def head_inputs(layout: Layout, look: Ahead, trained: int | None = None) -> Array:
     """What the head sees of the skips: (O, B, D, 3*J*P + META).
 
-    Each skip's values with the level carried along, without it, and whether they exist.
+    Each skip's values with the level carried along, without it, and whether they exist. Blocks
+    after the first `trained` ones are told that they are the last of these: an index the network
+    has never seen could say anything.
     """
     xp = namespace(look.skips)
     move = look.move[:, :, None, None, None]
@@ -33,7 +35,8 @@ def head_inputs(layout: Layout, look: Ahead) -> Array:
     carried = xp.clip(_points(layout, look.carried / move), -CLIP, CLIP)
     shape = (*tuple(look.skips.shape[:3]), SKIPS * POINTS)
     parts = [xp.reshape(x, shape) for x in (plain, carried, _points(layout, look.present))]
-    chunk = as_like(np.arange(shape[2], dtype=np.float32), look.skips)
+    chunk = np.arange(shape[2], dtype=np.float32)
+    chunk = as_like(chunk if trained is None else np.minimum(chunk, trained - 1), look.skips)
     one = look.skips[:, :, :, 0, :1] * 0 + 1
     meta = [one * xp.log1p(chunk)[:, None], one * (chunk == 0)[:, None]]
     meta.append(one * xp.log(look.scale / look.move)[:, :, None, None])

@@ -25,11 +25,19 @@ def last_state(weights: Weights, context: np.ndarray) -> np.ndarray:
 
 
 def forward(
-    weights: Weights, layout: Layout, state: np.ndarray, look: Ahead, quantiles: int
+    weights: Weights,
+    layout: Layout,
+    state: np.ndarray,
+    look: Ahead,
+    quantiles: int,
+    trained: int | None = None,
 ) -> np.ndarray:
-    """Quantiles relative to the level, (O, B, D, C, Q), from state (O, B, hidden)."""
+    """Quantiles relative to the level, (O, B, D, C, Q), from state (O, B, hidden).
+
+    trained: blocks that the network was trained for; later ones take the last one's index.
+    """
     z = _linear(weights, "from_state", state)[:, :, None, :]
-    z = _gelu(z + _linear(weights, "from_skips", head_inputs(layout, look)))
+    z = _gelu(z + _linear(weights, "from_skips", head_inputs(layout, look, trained)))
     z = z + _gelu(_linear(weights, "mix", z))
     return assemble(layout, look, _linear(weights, "out", z), quantiles)
 

@@ -1,0 +1,303 @@
+"""Trains the members of the ensemble, each in a process of its own with one torch thread.
+
+The parent needs no torch. Arrays travel through safetensors files in a folder of the caller's,
+progress through the worker's standard output, one JSON line each. A worker that is asked to stop
+(SIGINT or SIGTERM) ends with its best weights so far; one whose parent died stops at once.
+Run as `python -m forecast.members FOLDER MEMBER`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecast.errors import ForecastError, TrainingError
+from forecast.windows import Layout
+
+# glibc hands large blocks back to the kernel after every step, a third of the time of training.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a member is taught: choose the number of steps on validation origins, then go over all.
+
+    values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
+    the scored weights may see; validation int64 (V, S): origins within them. `recipe` holds the
+    numbers of training.Recipe without the seed; `refit` the share of the steps spent on all data
+    (0: none) and its learning rate relative to the first.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    keep: np.ndarray
+    validation: np.ndarray
+    layout: Layout
+    recipe: dict[str, Any]
+    refit_share: float
+    refit_rate: float
+    initial: dict[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained member: weights chosen on the validation origins, and after the refit."""
+
+    scored: dict[str, np.ndarray]
+    final: dict[str, np.ndarray]
+    best_step: int
+    best_loss: float
+    ended: str
+    device: str
+
+
+def train_members(
+    lesson: Lesson,
+    seeds: list[int],
+    folder: Path,
+    jobs: int,
+    report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
+) -> tuple[list[Member], bool]:
+    """Trains one member for each seed, `jobs` at a time, in the existing empty `folder`.
+
+    Returns the members and whether the user interrupted (Ctrl-C: best weights so far). `report`
+    gets (member, event) for each progress line. Raises TrainingError when a worker fails.
+    """
+    _write_lesson(lesson, folder)
+    waiting = list(enumerate(seeds))
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    interrupted = False
+    with selectors.DefaultSelector() as selector, _reaped(running):
+        while waiting or running:
+            try:
+                while waiting and len(running) < jobs and not (interrupted and running):
+                    member, seed = waiting.pop(0)
+                    running[member] = _start(folder, member, seed)
+                    selector.register(running[member].stdout, selectors.EVENT_READ, member)
+                    if interrupted:
+                        running[member].send_signal(signal.SIGINT)
+                for key, _ in selector.select():
+                    line = key.fileobj.readline()
+                    if line:
+                        report(key.data, json.loads(line))
+                    else:
+                        selector.unregister(key.fileobj)
+                        _finish(running.pop(key.data), folder, key.data)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                waiting.clear()
+                for process in running.values():
+                    process.send_signal(signal.SIGINT)
+    done = [m for m in range(len(seeds)) if (folder / f"member-{m}.json").exists()]
+    return [_read_member(folder, m) for m in done], interrupted
+
+
+def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own, so that Ctrl-C reaches it only through the parent."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "forecast.members", str(folder), str(member), str(seed)],
+        stdout=subprocess.PIPE,
+        stderr=(folder / f"member-{member}.log").open("wb"),
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **ALLOCATOR, **THREADS, "PYTHONPATH": _import_path()},
+        start_new_session=True,
+    )
+
+
+def _import_path() -> str:
+    """Lets the worker import this very package, installed or not."""
+    here = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+
+
+@contextmanager
+def _reaped(running: dict[int, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """No worker outlives the block."""
+    try:
+        yield
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def _finish(process: subprocess.Popen[bytes], folder: Path, member: int) -> None:
+    """Waits for a worker that closed its output; raises what it failed with."""
+    code = process.wait()
+    if code == 0:
+        return
+    failure = folder / f"member-{member}.error"
+    if failure.exists():
+        raise TrainingError(**json.loads(failure.read_text()))
+    tail = (folder / f"member-{member}.log").read_text(errors="replace")[-2000:]
+    raise TrainingError(
+        f"a training process ended with code {code}",
+        code="train/worker-died",
+        value=tail.strip(),
+        remedy="Out of memory is the usual cause: try --jobs 1 or a smaller --batch-size",
+    )
+
+
+def _write_lesson(lesson: Lesson, folder: Path) -> None:
+    from safetensors.numpy import save_file
+
+    arrays = {
+        "values": np.ascontiguousarray(lesson.values, np.float64),
+        "offsets": np.ascontiguousarray(lesson.offsets, np.int64),
+        "keep": np.ascontiguousarray(lesson.keep, np.int64),
+        "validation": np.ascontiguousarray(lesson.validation, np.int64),
+    }
+    save_file(arrays, folder / "lesson.safetensors")
+    if lesson.initial is not None:
+        save_file(lesson.initial, folder / "initial.safetensors")
+    plain = {
+        "layout": asdict(lesson.layout),
+        "recipe": lesson.recipe,
+        "refit_share": lesson.refit_share,
+        "refit_rate": lesson.refit_rate,
+    }
+    (folder / "lesson.json").write_text(json.dumps(plain))
+
+
+def _read_lesson(folder: Path) -> Lesson:
+    from safetensors.numpy import load_file
+
+    plain = json.loads((folder / "lesson.json").read_text())
+    initial = folder / "initial.safetensors"
+    return Lesson(
+        **load_file(folder / "lesson.safetensors"),
+        layout=Layout(**plain.pop("layout")),
+        initial=load_file(initial) if initial.exists() else None,
+        **plain,
+    )
+
+
+def _read_member(folder: Path, member: int) -> Member:
+    from safetensors.numpy import load_file
+
+    plain = json.loads((folder / f"member-{member}.json").read_text())
+    return Member(
+        load_file(folder / f"member-{member}-scored.safetensors"),
+        load_file(folder / f"member-{member}-final.safetensors"),
+        **plain,
+    )
+
+
+def work(folder: Path, member: int, seed: int) -> None:
+    """The worker: both fits of one member, results written beside the lesson."""
+    from safetensors.numpy import save_file
+
+    lesson = _read_lesson(folder)
+    stopping = _stop_on_signals()
+    scored, final, device = teach(
+        lesson, seed, stopping, lambda event: print(json.dumps(event), flush=True)
+    )
+    save_file(scored.weights, folder / f"member-{member}-scored.safetensors")
+    save_file(final, folder / f"member-{member}-final.safetensors")
+    plain = {
+        "best_step": scored.best_step,
+        "best_loss": scored.best_loss,
+        "ended": scored.ended,
+        "device": device,
+    }
+    (folder / f"member-{member}.json").write_text(json.dumps(plain))
+
+
+def teach(
+    lesson: Lesson, seed: int, stopping: Callable[[], bool], emit: Callable[[dict[str, Any]], None]
+) -> tuple[Any, dict[str, np.ndarray], str]:
+    """The fit that the validation origins watch, then the refit on all data.
+
+    Returns the first's Fitted, the final weights and the device's name.
+    """
+    from forecast.training import Recipe, fit, resolve_device
+
+    recipe = Recipe(**{**lesson.recipe, "levels": tuple(lesson.recipe["levels"])}, seed=seed)
+    position = np.arange(len(lesson.values)) - np.repeat(
+        lesson.offsets[:-1], np.diff(lesson.offsets)
+    )
+    seen = position < np.repeat(lesson.keep, np.diff(lesson.offsets))
+    offsets = np.concatenate([[0], np.cumsum(lesson.keep)])
+
+    def tell(phase: str) -> Callable[[Any], None]:
+        return lambda progress: emit({"phase": phase, **asdict(progress)})
+
+    scored = fit(
+        lesson.values[seen],
+        offsets,
+        lesson.layout,
+        recipe,
+        validation=lesson.validation,
+        initial=lesson.initial,
+        report=tell("fit"),
+        interrupted=stopping,
+    )
+    final = scored.weights
+    steps = int(round(lesson.refit_share * max(scored.best_step, recipe.steps // 4)))
+    if steps and not stopping() and scored.best_step:
+        again = {
+            **asdict(recipe),
+            "steps": steps,
+            "learning_rate": recipe.learning_rate * lesson.refit_rate,
+            "seed": seed + 1_000_003,
+        }
+        final = fit(
+            lesson.values,
+            lesson.offsets,
+            lesson.layout,
+            Recipe(**again),
+            initial=scored.weights,
+            report=tell("refit"),
+            interrupted=stopping,
+        ).weights
+    return scored, final, str(resolve_device(recipe.device))
+
+
+def _stop_on_signals() -> Callable[[], bool]:
+    """True once the parent asked to stop; ends this process when the parent is gone."""
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, frame: asked.append(received))
+    parent = os.getppid()
+
+    def stopping() -> bool:
+        if os.getppid() != parent:
+            os._exit(1)
+        return bool(asked)
+
+    return stopping
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of the worker process."""
+    folder, member = Path(arguments[0]), int(arguments[1])
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        work(folder, member, int(arguments[2]))
+    except ForecastError as error:
+        plain = {k: getattr(error, k) for k in ("message", "code", "where", "remedy")}
+        plain["value"] = None if error.value is None else str(error.value)
+        (folder / f"member-{member}.error").write_text(json.dumps(plain))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""A trained forecaster on disk: `manifest.json` and `weights.safetensors`, nothing that runs code.
+
+Names, types and shapes of all tensors are checked against the manifest before any is read, and
+the file against its checksum. Loading needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+
+from forecast.errors import ModelDamagedError, ModelNotFoundError
+from forecast.files import STAGING
+from forecast.frequency import Frequency
+from forecast.networks.shapes import state_shapes
+from forecast.prediction import Forecaster
+from forecast.windows import Layout
+
+SCHEMA_VERSION = 1
+MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+LARGEST_MANIFEST = 16 * 2**20
+LARGEST_HEADER = 4 * 2**20
+
+
+def save_model(
+    folder: Path, forecaster: Forecaster, frequency: Frequency, about: dict[str, Any]
+) -> None:
+    """Writes the two files into the new folder `folder`; `about` is added to the manifest."""
+    from safetensors.numpy import save
+
+    folder.mkdir(parents=True)
+    tensors = {
+        f"{member}.{name}": np.ascontiguousarray(array, np.float32)
+        for member, weights in enumerate(forecaster.members)
+        for name, array in weights.items()
+    }
+    blob = save(tensors)
+    (folder / WEIGHTS).write_bytes(blob)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "format": "lstmcast-model",
+        "versions": versions(),
+        "weights_sha256": hashlib.sha256(blob).hexdigest(),
+        "frequency": asdict(frequency),
+        "network": {
+            "name": "lstm",
+            "members": len(forecaster.members),
+            **_shape(forecaster),
+            "parameters": forecaster.parameters,
+            "levels": forecaster.levels.tolist(),
+            "context": forecaster.context,
+            "horizon": forecaster.horizon,
+            "layout": asdict(forecaster.layout),
+            "interval_factors": forecaster.factors.tolist(),
+        },
+        **about,
+    }
+    (folder / MANIFEST).write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    )
+
+
+def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
+    """The forecaster in a model folder and its manifest.
+
+    Raises ModelNotFoundError, or ModelDamagedError when anything does not fit.
+    """
+    manifest = read_manifest(folder)
+    path = folder / WEIGHTS
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror}") from error
+    if hashlib.sha256(blob).hexdigest() != manifest.get("weights_sha256"):
+        raise _damaged(path, "does not match its checksum in the manifest")
+    try:
+        network = manifest["network"]
+        layout = Layout(**network["layout"])
+        levels = np.array(network["levels"], float)
+        factors = np.array(network["interval_factors"], float)
+        shapes = state_shapes(
+            layout.features, int(network["hidden_size"]), int(network["layers"]), len(levels)
+        )
+        members = int(network["members"])
+        frequency_of(manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / MANIFEST, f"is not a model's manifest ({error})") from error
+    _check_header(path, blob, shapes, members)
+    from safetensors.numpy import load
+
+    tensors = load(blob)
+    weights = tuple({name: tensors[f"{m}.{name}"] for name in shapes} for m in range(members))
+    if not all(np.isfinite(array).all() for array in tensors.values()):
+        raise _damaged(path, "holds numbers that are not finite")
+    forecaster = Forecaster(
+        layout, weights, levels, int(network["context"]), int(network["horizon"]), factors
+    )
+    return forecaster, manifest
+
+
+def frequency_of(manifest: dict[str, Any]) -> Frequency:
+    """The grid in time that the model was trained on."""
+    return Frequency(**manifest["frequency"])
+
+
+def describe(where: str | Path) -> dict[str, Any]:
+    """The manifest of a run folder or its model folder. Raises as `load_model`."""
+    return read_manifest(model_path(Path(where)))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a model folder. Raises ModelNotFoundError or ModelDamagedError."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelNotFoundError(
+            "there is no model here",
+            code="model/not-found",
+            where=str(folder),
+            remedy="Name a run folder or its model folder, or train one with `lstmcast train`",
+        )
+    if path.stat().st_size > LARGEST_MANIFEST:
+        raise _damaged(path, "is larger than any manifest")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "is not a model's manifest") from error
+    if version != SCHEMA_VERSION:
+        raise ModelDamagedError(
+            "the model was written by another version of lstmcast",
+            code="model/incompatible",
+            where=str(path),
+            value=version,
+            remedy=f"This one reads version {SCHEMA_VERSION}; train again",
+        )
+    return dict(manifest)
+
+
+def model_path(where: Path) -> Path:
+    """The model folder of a run folder, or `where` itself."""
+    inner = where / "model"
+    return inner if (inner / MANIFEST).is_file() else where
+
+
+def newest_model(root: Path) -> Path:
+    """The model folder of the newest finished run below `root`. Raises ModelNotFoundError."""
+    found = []
+    if root.is_dir():
+        for run in root.iterdir():
+            manifest = run / "model" / MANIFEST
+            if not run.name.startswith(STAGING) and manifest.is_file():
+                found.append((manifest.stat().st_mtime_ns, run.name, manifest.parent))
+    if not found:
+        raise ModelNotFoundError(
+            "there is no trained model",
+            code="model/none",
+            where=str(root),
+            remedy="Train one with `lstmcast train DATA`, or name one with --model",
+        )
+    return max(found)[2]
+
+
+def versions() -> dict[str, str]:
+    """Versions that the numbers depend on, read without importing anything heavy."""
+    names = ("lstmcast", "torch", "numpy", "pandas", "pyarrow", "statsforecast")
+    found = {"python": python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _shape(forecaster: Forecaster) -> dict[str, int]:
+    weights = forecaster.members[0]
+    layers = sum(name.startswith("lstms.") and name.endswith("weight_ih_l0") for name in weights)
+    return {"hidden_size": len(weights["embed.bias"]), "layers": layers}
+
+
+def _check_header(
+    path: Path, blob: bytes, shapes: dict[str, tuple[int, ...]], members: int
+) -> None:
+    """The header of a safetensors file lists exactly the tensors of these shapes, in float32."""
+    size = int.from_bytes(blob[:8], "little") if len(blob) >= 8 else -1
+    if not 0 < size <= min(LARGEST_HEADER, len(blob) - 8):
+        raise _damaged(path, "is not a safetensors file")
+    try:
+        header = json.loads(blob[8 : 8 + size])
+        found = {
+            name: (entry["dtype"], tuple(entry["shape"]))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, "has a damaged header") from error
+    wanted = {
+        f"{m}.{name}": ("F32", shape) for m in range(members) for name, shape in shapes.items()
+    }
+    if found != wanted:
+        odd = sorted(set(found.items()) ^ set(wanted.items()))[0][0]
+        raise _damaged(path, f"does not hold the tensors of its manifest: {odd}")
+
+
+def _damaged(path: Path, what: str) -> ModelDamagedError:
+    return ModelDamagedError(
+        f"the file {what}",
+        code="model/damaged",
+        where=str(path),
+        remedy="Train again, or restore the folder from a copy",
+    )

@@ -1,0 +1,353 @@
+"""`train` and `predict` from a table to files, read top to bottom.
+
+Data's way: table -> Panel -> plan -> members -> forecasts on held-out origins -> scores -> files.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.config import DataSettings, Settings, seconds
+from forecast.errors import InputError
+from forecast.events import Listener
+from forecast.files import whole_folder, write_bytes
+from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
+from forecast.forecasts import Forecast
+from forecast.held_out import baseline_windows, calibrated, lstm_windows
+from forecast.members import Lesson, Member, train_members
+from forecast.metrics import ScoreTable, score_forecasts
+from forecast.model_folder import (
+    frequency_of,
+    load_model,
+    model_path,
+    newest_model,
+)
+from forecast.panel import LoadReport, Panel, load_panel, panel_from_frame
+from forecast.plan import LEVELS, Plan, Reason, available_cores, make_plan
+from forecast.prediction import Forecaster, at_levels, forecast_panel
+from forecast.run_folder import RunRecord, run_path, write_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+Source = "str | pd.DataFrame"
+REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` did: for the screen, for JSON and for Python."""
+
+    folder: Path
+    report: LoadReport
+    chosen: tuple[Reason, ...]
+    scores: ScoreTable | None
+    files: list[tuple[Path, str]]
+    chart: str
+    interrupted: bool
+    exit_code: int
+    seconds: float
+    predictions: pa.Table
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What `predict` did."""
+
+    path: str
+    rows: int
+    series: int
+    model: Path
+    horizon: int
+    span: tuple[str, str]
+    fallbacks: int
+    exit_code: int
+    chart: str
+    predictions: pa.Table
+
+
+def train_run(source: Source, settings: Settings, listener: Listener) -> TrainResult:
+    """Reads, trains, compares, forecasts, and writes the run folder whole or not at all.
+
+    source: a path, "-" or a pandas frame. Raises ForecastError.
+    """
+    clock = Clock(settings)
+    listener.stage("Reading the data")
+    panel, report = read(source, settings.data, listener)
+    plan = make_plan(panel, report.seasons, settings)
+    listener.stage("Training the LSTM")
+    members, history, interrupted = learn(panel, plan, settings, listener)
+    trained_in = clock.elapsed()
+
+    listener.stage("Forecasting the held-out windows")
+    scored, final = forecasters(panel, plan, members)
+    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    tried = lstm_windows(
+        scored, panel, plan.origins, plan.horizon, settings.forecast.allow_negative
+    )
+    future = lstm_windows(
+        final, panel, panel.lengths[None], plan.horizon, settings.forecast.allow_negative
+    )[0]
+    if tried:
+        tried[0] = replace(tried[0], seconds=tried[0].seconds + trained_in)
+    held_out = {final.name: [at_levels(each, levels) for each in tried]}
+    upcoming = [at_levels(future, levels)]
+
+    listener.stage("Fitting the baselines")
+    baselines = baseline_windows(
+        panel,
+        np.concatenate([plan.origins, panel.lengths[None]]),
+        plan.horizon,
+        settings.baselines.names,
+        levels,
+        plan.season,
+        clock.left_for(settings.baselines.budget),
+        settings.training.jobs or available_cores(),
+        listener,
+    )
+    for name, made in baselines.items():
+        held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
+    scores = score(panel, plan, held_out, settings)
+
+    listener.stage("Writing the results")
+    record = RunRecord(
+        panel,
+        report,
+        plan,
+        settings,
+        final,
+        members,
+        history,
+        held_out,
+        upcoming,
+        scores,
+        interrupted,
+        clock.elapsed(),
+    )
+    folder = run_path(settings, report.source)
+    with whole_folder(folder) as staging:
+        files, chart, table = write_run(staging, record, listener)
+    return TrainResult(
+        folder,
+        report,
+        plan.reasons,
+        scores,
+        [(folder / path.relative_to(staging), what) for path, what in files],
+        chart,
+        interrupted,
+        3 if report.skipped or bool((future.source != final.name).any()) else 0,
+        clock.elapsed(),
+        table,
+    )
+
+
+def predict_run(
+    source: Source | None,
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    output: str | None = None,
+) -> PredictResult:
+    """Forecasts from the end of `source` (default: the file the model was trained on, read again).
+
+    model: run folder or its model folder (default: the newest below the root). output: a path
+    (.csv or .parquet), "-" for standard output, default predictions.csv of the model's run.
+    """
+    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+    forecaster, manifest = load_model(folder)
+    listener.stage("Reading the data")
+    panel, report = read(_source(source, manifest), _data_settings(settings, manifest), listener)
+    _check_grid(panel, manifest)
+    horizon = settings.forecast.horizon or forecaster.horizon
+    if horizon > forecaster.horizon:
+        listener.note(
+            f"the model was trained for {forecaster.horizon} steps; the intervals of the steps "
+            f"after those are as wide as the last ones"
+        )
+    listener.stage("Forecasting")
+    wanted = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    made = at_levels(
+        forecast_panel(forecaster, panel, horizon, allow_negative=settings.forecast.allow_negative),
+        wanted,
+    )
+    table = forecast_table(panel, [made], settings.forecast.level, settings.forecast.quantiles)
+    path = write_predictions(table, output, folder.parent / "predictions.csv")
+    fallbacks = int((made.source != forecaster.name).sum())
+    stamps = table.column("ds")
+    return PredictResult(
+        path,
+        table.num_rows,
+        panel.size,
+        folder,
+        horizon,
+        (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
+        fallbacks,
+        3 if fallbacks or report.skipped else 0,
+        "",
+        table,
+    )
+
+
+def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
+    """The panel and what the loader had to say, repairs and warnings passed on to the listener."""
+    load = load_panel if isinstance(source, str | Path) else panel_from_frame
+    panel, report = load(source, settings)
+    for note in report.repairs:
+        listener.note(note.text)
+    for note in report.warnings:
+        listener.warn(note.code, note.text)
+    return panel, report
+
+
+def learn(
+    panel: Panel, plan: Plan, settings: Settings, listener: Listener
+) -> tuple[list[Member], list[dict[str, Any]], bool]:
+    """Trains the ensemble; returns members, the history of all of them, and whether interrupted."""
+    refit = settings.training.refit
+    lesson = Lesson(
+        panel.values,
+        panel.offsets,
+        plan.keep,
+        plan.validation,
+        plan.layout,
+        plan.recipe,
+        REFIT_SHARE if refit else 0.0,
+        REFIT_RATE,
+    )
+    history: list[dict[str, Any]] = []
+    done: dict[int, float] = {}
+    first = plan.recipe["steps"]
+    second = round(first * REFIT_SHARE) if refit else 0
+
+    def heard(member: int, event: dict[str, Any]) -> None:
+        history.append({"member": member + 1, **event})
+        past = first if event["phase"] == "refit" else 0
+        done[member] = min(past + event["step"], first + second)
+        if event["phase"] == "fit" or not second:
+            figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
+            best = event["best"]
+            if np.isfinite(best):
+                figures["best"] = best
+        else:
+            figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
+        listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
+
+    with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+        members, interrupted = train_members(lesson, plan.seeds, Path(folder), plan.jobs, heard)
+    if interrupted:
+        listener.note("interrupted: the best weights so far are kept")
+    if not members:
+        raise KeyboardInterrupt
+    return members, history, interrupted
+
+
+def forecasters(
+    panel: Panel, plan: Plan, members: Sequence[Member]
+) -> tuple[Forecaster, Forecaster]:
+    """The ensemble that the held-out windows judge, and the one that has seen all data.
+
+    Both get the interval calibration of the first: the second has learnt from the origins that it
+    would be calibrated on.
+    """
+    base = Forecaster(
+        plan.layout,
+        tuple(member.scored for member in members),
+        np.array(LEVELS),
+        plan.recipe["context"],
+        plan.horizon,
+        np.ones(len(LEVELS)),
+    )
+    scored = calibrated(base, panel, plan.validation, plan.horizon)
+    return scored, replace(scored, members=tuple(member.final for member in members))
+
+
+def score(
+    panel: Panel, plan: Plan, held_out: dict[str, list[Forecast]], settings: Settings
+) -> ScoreTable | None:
+    """The score table, or None when no series was long enough to hold a window out."""
+    if not len(plan.origins):
+        return None
+    return score_forecasts(panel, held_out, plan.season, settings.forecast.level)
+
+
+def write_predictions(table: pa.Table, output: str | None, usual: Path) -> str:
+    """Writes the forecast table, whole or not at all; returns where."""
+    if output == "-":
+        import sys
+
+        sys.stdout.buffer.write(csv_bytes(table))
+        sys.stdout.buffer.flush()
+        return "-"
+    path = Path(output) if output else usual
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        sink = pa.BufferOutputStream()
+        parquet.write_table(table, sink)
+        write_bytes(path, bytes(sink.getvalue()))
+    else:
+        write_bytes(path, csv_bytes(table))
+    return str(path)
+
+
+class Clock:
+    """Time since the start, and how much of the deadline is left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.started = time.monotonic()
+        deadline = settings.training.deadline
+        self.limit = seconds(deadline) if deadline else None
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def left_for(self, wanted: float) -> float:
+        """`wanted` seconds, or what the deadline leaves when a tenth is kept for writing."""
+        if self.limit is None:
+            return wanted
+        return max(0.1, min(wanted, self.limit * 0.9 - self.elapsed()))
+
+
+def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
+    """The given data, or the file that the model was trained on."""
+    if source is not None:
+        return source
+    path = manifest.get("data", {}).get("path")
+    if not path or not Path(path).exists():
+        raise InputError(
+            "the data that the model was trained on cannot be read again",
+            code="input/training-data-gone",
+            value=path,
+            remedy="Name the file: lstmcast predict DATA",
+        )
+    return str(path)
+
+
+def _data_settings(settings: Settings, manifest: dict[str, Any]) -> DataSettings:
+    """How to read: as at training, unless an option says otherwise now."""
+    then = manifest.get("settings", {}).get("data", {})
+    now = settings.data.model_dump(include=settings.data.model_fields_set)
+    return DataSettings(**{**then, **now})
+
+
+def _check_grid(panel: Panel, manifest: dict[str, Any]) -> None:
+    """Raises InputError when the data are of another frequency than the model's."""
+    trained = frequency_of(manifest)
+    if (trained.alias, trained.integer) != (panel.frequency.alias, panel.frequency.integer):
+        raise InputError(
+            f"the data are of another frequency than the model's, {trained.alias}",
+            code="input/other-frequency",
+            value=panel.frequency.alias,
+            remedy="Train a model on these data, or say with --freq what a step is",
+        )

@@ -1,0 +1,210 @@
+"""Everything that `train` decides before it computes: a pure function of the panel and settings.
+
+Each decision carries its reason; the reasons are printed and written beside the model.
+Axes: S series, W held-out windows, V validation windows.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forecast.config import Settings, seconds
+from forecast.panel import Panel
+from forecast.windows import POINTS, Layout, segment_layout, step_layout
+
+# The quantiles that the network learns; 80 and 95 per cent intervals are among them.
+LEVELS = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
+LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
+MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by
+SEGMENTED = range(6, 289)  # steps a day for which one LSTM step is one day
+LEAST_DAYS = 8  # of data, below which a day is too long a step
+SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
+
+Reason = tuple[str, Any, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Resolved numbers of one training run.
+
+    horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
+    int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
+    scored); keep int64 (S,): observations before the first held-out origin; validation int64
+    (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe.
+    """
+
+    horizon: int
+    season: int
+    layout: Layout
+    origins: np.ndarray
+    keep: np.ndarray
+    validation: np.ndarray
+    recipe: dict[str, Any]
+    seeds: list[int]
+    jobs: int
+    reasons: tuple[Reason, ...]
+
+
+def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
+    """Decides; `confirmed` are the season lengths that the data show, the main one first."""
+    typical = int(np.median(panel.lengths))
+    horizon, why_horizon = choose_horizon(panel, settings, confirmed, typical)
+    season, why_season = choose_season(panel, settings, confirmed, typical)
+    layout, why_layout = choose_layout(panel, settings, season, typical)
+    origins, why_windows = choose_origins(panel, settings, horizon, typical)
+    keep = origins.min(0) if len(origins) else panel.lengths
+    validation = choose_validation(panel.size, keep, horizon)
+    recipe = choose_recipe(panel, settings, layout, horizon)
+    members = settings.training.members
+    jobs = min(members, settings.training.jobs or available_cores())
+    reasons = (
+        ("horizon", horizon, why_horizon),
+        ("season", season, why_season),
+        ("held-out windows", len(origins), why_windows),
+        ("one LSTM step", why_layout[0], why_layout[1]),
+        (
+            "network",
+            f"{recipe['layers']} x {recipe['hidden_size']} units, {members} members",
+            f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
+        ),
+    )
+    seeds = [settings.training.seed * 1000 + k for k in range(members)]
+    return Plan(horizon, season, layout, origins, keep, validation, recipe, seeds, jobs, reasons)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_horizon(
+    panel: Panel, settings: Settings, confirmed: tuple[int, ...], typical: int
+) -> tuple[int, str]:
+    """Steps ahead, and why."""
+    if settings.forecast.horizon is not None:
+        return settings.forecast.horizon, "as asked"
+    per_day = panel.frequency.steps_per_day
+    unit = panel.frequency.alias.lstrip("0123456789").split("-")[0].rstrip("SE") or "1"
+    if per_day is not None and per_day != 24:
+        usual, why = per_day, "one day"
+    elif unit in SHARED_HORIZON:
+        usual, why = SHARED_HORIZON[unit], f"usual for this frequency ({panel.frequency.alias})"
+    elif confirmed:
+        usual, why = confirmed[0], "one season"
+    else:
+        usual, why = 12, "no season was found to go by"
+    most = max(1, typical // 4)
+    if usual > most:
+        return most, f"a quarter of the typical series' {typical} values; usual would be {usual}"
+    return usual, why
+
+
+def choose_season(
+    panel: Panel, settings: Settings, confirmed: tuple[int, ...], typical: int
+) -> tuple[int, str]:
+    """m, the season length of the scores and the baselines, and why."""
+    if settings.data.season is not None:
+        return settings.data.season, "as asked"
+    if confirmed:
+        return confirmed[0], "the data repeat after so many steps"
+    usual = panel.frequency.seasons
+    if usual and usual[0] > 1:
+        fits = typical >= 2 * usual[0]
+        why = "the data show none" if fits else f"too short to show one of {usual[0]}"
+        return 1, f"{why}: no season"
+    return 1, "no season at this frequency" if usual else "none found in the data"
+
+
+def choose_layout(
+    panel: Panel, settings: Settings, season: int, typical: int
+) -> tuple[Layout, tuple[str, str]]:
+    """How the grid maps on the network's steps, and the words for it."""
+    per_day = panel.frequency.steps_per_day
+    if per_day is None and panel.frequency.integer and season in (24, 48, 96):
+        per_day = season
+    if per_day in SEGMENTED and typical >= LEAST_DAYS * per_day:
+        why = f"{per_day} values a day; last week stands beside today"
+        return segment_layout(per_day), ("a day", why)
+    # The calendar's season is offered even where the data do not confirm it: the gate may close.
+    usual = [m for m in (settings.data.season, season, *panel.frequency.seasons) if m and m > 1]
+    lag = next((m for m in usual if typical >= m + 2), 1)
+    long = 364 if lag == 7 and typical >= 2 * 364 else 0
+    why = f"season {lag}" if lag > 1 else "no season"
+    return step_layout(lag, long), ("a value", why + (", and a year back" if long else ""))
+
+
+def choose_origins(
+    panel: Panel, settings: Settings, horizon: int, typical: int
+) -> tuple[np.ndarray, str]:
+    """Held-out origins (W, S), the earliest first; W = 0 when every series is too short."""
+    asked, step = settings.evaluation.windows, settings.evaluation.step_size or horizon
+    most = 8 if panel.size < 5 else 4 if panel.size < MANY_SERIES else 1
+    count = asked or int(np.clip(0.2 * typical / horizon, 1, most))
+    last = panel.lengths - horizon
+    while count and not (last - (count - 1) * step >= LEAST_HISTORY).any():
+        count -= 1
+    back = np.arange(count - 1, -1, -1)[:, None] * step
+    origins = last[None, :] - back
+    scored = origins.min(0, initial=np.iinfo(np.int64).max) >= LEAST_HISTORY
+    origins = np.where(scored[None, :], origins, panel.lengths[None, :])
+    if asked:
+        return origins, "as asked" if count == asked else f"the data allow no {asked}"
+    if not count:
+        return origins, "every series is too short to hold one out"
+    return origins, f"the last {horizon + (count - 1) * step} values of each series"
+
+
+def choose_validation(size: int, keep: np.ndarray, horizon: int) -> np.ndarray:
+    """Origins (V, S) inside the first `keep` values that early stopping watches; -1 for none."""
+    typical = int(np.median(keep))
+    most = 4 if size < MANY_SERIES else 1
+    count = int(np.clip(0.15 * typical / horizon, 1, most))
+    back = np.arange(count, 0, -1)[:, None] * horizon
+    origins = keep[None, :] - back
+    usable = origins.min(0) >= LEAST_HISTORY
+    return np.where(usable[None, :], origins, -1)
+
+
+def choose_recipe(panel: Panel, settings: Settings, layout: Layout, horizon: int) -> dict[str, Any]:
+    """The numbers of training.Recipe but the seed."""
+    training, network = settings.training, settings.network
+    daily = layout.width > 1
+    longest = int(panel.lengths.max())
+    usual = 28 if daily else int(np.clip(6 * layout.season, 24, 112))
+    context = network.context or max(2, min(usual, -(-longest // layout.width)))
+    steps = training.max_steps or (300 if len(panel.values) < 3000 else 600)
+    chunks = -(-horizon // layout.chunk)
+    # Training costs grow with forks x chunks; long horizons need fewer origins a window.
+    forks = max(2, min(10 if daily else 16, context, 64 // chunks))
+    return {
+        "steps": steps,
+        "batch_size": training.batch_size or 64,
+        "context": context,
+        "forks": forks,
+        "horizon": horizon,
+        "levels": LEVELS,
+        "hidden_size": network.hidden_size or (96 if daily else 64),
+        "layers": network.layers,
+        "dropout": network.dropout,
+        "learning_rate": training.learning_rate,
+        "schedule": training.schedule,
+        "warmup": training.warmup,
+        "weight_decay": training.weight_decay,
+        "clip": training.clip,
+        "average": training.average,
+        "patience": training.patience,
+        "device": training.device,
+        "precision": training.precision,
+        "seconds": _seconds_to_train(training.deadline, training.refit),
+    }
+
+
+def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:
+    """Of a deadline, the part for the first fit; refit, baselines and output share the rest."""
+    if deadline is None:
+        return None
+    return seconds(deadline) * (0.4 if refit else 0.55)

@@ -1,0 +1,162 @@
+"""A trained forecaster and a panel give forecasts in original units; numpy alone, no torch.
+
+Axes: S series, H horizon (steps), Q quantiles, B series of one batch.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from forecast.columns import LSTM
+from forecast.forecasts import Forecast
+from forecast.intervals import stretch
+from forecast.networks.numpy_forward import Weights, forward, last_state
+from forecast.panel import Panel
+from forecast.scaling import Scaled, scale_panel
+from forecast.windows import Flat, Layout, ahead, context
+
+NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
+LEAST_VALUES = 3  # below this the last value is all that there is to say
+NAIVE = "SeasonalNaive"
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """A trained ensemble: what prediction needs, and nothing else.
+
+    members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
+    trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch.
+    """
+
+    layout: Layout
+    members: tuple[Weights, ...]
+    levels: np.ndarray
+    context: int
+    horizon: int
+    factors: np.ndarray
+    name: str = LSTM
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers in one member."""
+        return sum(array.size for array in self.members[0].values()) if self.members else 0
+
+
+def forecast_panel(
+    forecaster: Forecaster, panel: Panel, horizon: int, *, allow_negative: bool = False
+) -> Forecast:
+    """Forecasts of the `horizon` steps after the end of every series of `panel`.
+
+    Only the panel's own values are used: to forecast from an earlier origin, truncate it. Series
+    that were never negative get no negative forecast unless allowed. A series with fewer than
+    three values gets its last value, with source SeasonalNaive; one without any is unavailable.
+    """
+    started = time.monotonic()
+    scaled = scale_panel(
+        panel.values,
+        panel.offsets,
+        lags=[lag for lag in forecaster.layout.lags if lag],
+        level_window=forecaster.layout.level_window,
+    )
+    flat = Flat.of(scaled)
+    quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
+    for start in range(0, panel.size, (batch := _batch_size(forecaster, horizon))):
+        rows = np.arange(start, min(start + batch, panel.size))
+        quantiles[rows] = _batch(forecaster, flat, scaled, rows, horizon)
+    quantiles = stretch(quantiles, forecaster.factors)
+    source, available = _fall_back(panel, quantiles)
+    if not allow_negative:
+        quantiles[_never_negative(panel)] = np.maximum(quantiles[_never_negative(panel)], 0.0)
+    return Forecast(
+        forecaster.name,
+        panel.lengths,
+        quantiles[:, :, len(forecaster.levels) // 2].copy(),
+        forecaster.levels,
+        quantiles,
+        source,
+        available,
+        time.monotonic() - started,
+    )
+
+
+def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
+    """The forecast with quantiles at `wanted` levels, interpolated on the normal scale.
+
+    Between known levels, and beyond the outermost, a quantile moves linearly in the standard
+    normal's quantile: exact where the forecast distribution is piecewise normal.
+    """
+    known = np.array([NormalDist().inv_cdf(q) for q in forecast.levels])
+    asked = np.array([NormalDist().inv_cdf(q) for q in wanted])
+    right = np.clip(np.searchsorted(known, asked), 1, len(known) - 1)
+    left = right - 1
+    part = (asked - known[left]) / (known[right] - known[left])
+    low, high = forecast.quantiles[..., left], forecast.quantiles[..., right]
+    quantiles = low + part * (high - low)
+    if (forecast.quantiles >= 0).all():
+        quantiles = np.maximum(quantiles, 0.0)
+    return Forecast(
+        forecast.name,
+        forecast.origins,
+        forecast.point,
+        np.asarray(wanted, float),
+        quantiles,
+        forecast.source,
+        forecast.available,
+        forecast.seconds,
+        forecast.notes,
+    )
+
+
+def _batch_size(forecaster: Forecaster, horizon: int) -> int:
+    layout = forecaster.layout
+    hidden = forecaster.members[0]["embed.bias"].shape[0]
+    reading = forecaster.context * (5 * layout.width + 6 * hidden)
+    ahead_ = (-(-horizon // layout.chunk)) * (
+        layout.chunk * (20 + 2 * len(forecaster.levels)) + 600
+    )
+    return int(np.clip(NUMBERS_AT_ONCE // (reading + ahead_), 1, 4096))
+
+
+def _batch(
+    forecaster: Forecaster, flat: Flat, scaled: Scaled, rows: np.ndarray, horizon: int
+) -> np.ndarray:
+    """Quantiles (B, H, Q) of the series `rows` in original units, the members' mean."""
+    layout = forecaster.layout
+    origin = flat.lengths[rows]
+    x = context(flat, layout, rows, origin, forecaster.context)
+    trained = -(-forecaster.horizon // layout.chunk)
+    look = ahead(flat, layout, rows, origin[None, :], -(-horizon // layout.chunk))
+    total: np.ndarray | None = None
+    for weights in forecaster.members:
+        part = forward(
+            weights, layout, last_state(weights, x), look, len(forecaster.levels), trained
+        )
+        total = part if total is None else total + part
+    assert total is not None
+    relative = (total / len(forecaster.members))[0].reshape(len(rows), -1, len(forecaster.levels))
+    z = relative[:, :horizon].astype(np.float64) + look.level[0][:, None, None]
+    return scaled.transform.invert(z, np.broadcast_to(rows[:, None, None], z.shape))
+
+
+def _fall_back(panel: Panel, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fills in place what the network cannot say; returns source (S,) and available (S,)."""
+    series = np.repeat(np.arange(panel.size), panel.lengths)
+    known = np.isfinite(panel.values)
+    count = np.bincount(series[known], minlength=panel.size)
+    failed = (count < LEAST_VALUES) | ~np.isfinite(quantiles).all((1, 2))
+    last = np.full(panel.size, np.nan)
+    last[series[known]] = panel.values[known]  # the last assignment wins: the latest value
+    quantiles[failed] = last[failed, None, None]
+    source = np.where(failed, NAIVE, LSTM).astype(object)
+    return source, count > 0
+
+
+def _never_negative(panel: Panel) -> np.ndarray:
+    """bool (S,): series without a negative value."""
+    series = np.repeat(np.arange(panel.size), panel.lengths)
+    negative = panel.values < 0  # NaN compares false
+    return np.bincount(series[negative], minlength=panel.size) == 0

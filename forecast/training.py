@@ -1,0 +1,368 @@
+"""`fit`: one member of the ensemble, in one readable loop.
+
+Windows are drawn as index pairs and gathered on the device; each pass of the LSTM over a window
+trains the forecasts of several of its origins. Early stopping watches the averaged weights on
+validation origins and the best of them are what is returned.
+
+Axes: B batch, T LSTM steps, O origins of a window, S series, V validation origins.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch  # noqa: TID253 - imported only where a network is trained
+from torch import Tensor
+
+from forecast.errors import TrainingError
+from forecast.losses import pinball
+from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.scaling import scale_panel
+from forecast.windows import Flat, Layout, ahead, context, targets
+
+ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
+EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one member learns; every number is resolved, none is a default.
+
+    steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
+    are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
+    averaged weights; patience: evaluations without improvement; seconds: time limit or None.
+    """
+
+    steps: int
+    batch_size: int
+    context: int
+    forks: int
+    horizon: int
+    levels: tuple[float, ...]
+    hidden_size: int
+    layers: int
+    dropout: float
+    learning_rate: float
+    schedule: str
+    warmup: int
+    weight_decay: float
+    clip: float
+    average: float
+    patience: int
+    seed: int
+    device: str = "cpu"
+    precision: str = "fp32"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One evaluation: training loss since the last one, validation loss (NaN without origins)."""
+
+    step: int
+    steps: int
+    train_loss: float
+    validation_loss: float
+    best: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The kept weights (state dict of float32 arrays), the step they are from, why it ended."""
+
+    weights: dict[str, np.ndarray]
+    best_step: int
+    best_loss: float
+    ended: str  # "steps", "patience", "deadline" or "interrupted"
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda", "cuda:N" or "mps". Raises TrainingError if absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(
+            "no CUDA device is available",
+            code="train/no-device",
+            value=name,
+            remedy="Use --device cpu",
+        )
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError(
+            "no MPS device is available",
+            code="train/no-device",
+            value=name,
+            remedy="Use --device cpu",
+        )
+    return torch.device(name)
+
+
+def fit(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    validation: np.ndarray | None = None,
+    initial: dict[str, np.ndarray] | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Fitted:
+    """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
+
+    validation: origins int64 (V, S) whose next `horizon` values are kept out of training and
+    watched; a negative entry stands for none. initial: weights to start from. Raises TrainingError
+    when the loss is not finite.
+    """
+    torch.manual_seed(recipe.seed)
+    device = resolve_device(recipe.device)
+    scaled = scale_panel(
+        values, offsets, lags=[g for g in layout.lags if g], level_window=layout.level_window
+    )
+    flat = to_device(Flat.of(scaled), device)
+    last = np.maximum(offsets[1:] - 1, 0)
+    weight = torch.as_tensor(1 / scaled.scale[last], device=device)
+    ends = np.diff(offsets)
+    if validation is not None and len(validation):
+        first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
+        ends = np.minimum(ends, first)
+    network = ResidualLSTM(
+        layout.features, recipe.hidden_size, recipe.layers, len(recipe.levels), recipe.dropout
+    ).to(device)
+    if initial is not None:
+        network.load_state_dict({k: torch.as_tensor(v) for k, v in initial.items()})
+    judge = Judge(flat, layout, recipe, weight, validation)
+    sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device))
+    return _loop(network, sampler, judge, recipe, weight, report, interrupted)
+
+
+def _loop(
+    network: ResidualLSTM,
+    sampler: Sampler,
+    judge: Judge,
+    recipe: Recipe,
+    weight: Tensor,
+    report: Callable[[Progress], None],
+    interrupted: Callable[[], bool],
+) -> Fitted:
+    """The training loop; see `fit`."""
+    averaged = copy.deepcopy(network).eval()
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    schedule = Schedule(recipe)
+    keep = BestWeights(averaged, judge(averaged))
+    every = max(1, recipe.steps // 20)
+    losses: list[Tensor] = []
+    started, ended, step = time.monotonic(), "steps", 0
+    network.train()
+    for step in range(1, recipe.steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step, time.monotonic() - started)
+        loss = sampler.loss(network, weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        optimiser.step()
+        average_into(averaged, network, min(recipe.average, step / (step + 10)))
+        losses.append(loss.detach())
+        stop = _reason_to_stop(interrupted, recipe, time.monotonic() - started)
+        if step % every == 0 or step == recipe.steps or stop:
+            validation = judge(averaged)
+            rounds = keep.offer(averaged, validation, step)
+            schedule.seen(validation)
+            train_loss = _mean_loss(losses, step)
+            losses.clear()
+            report(Progress(step, recipe.steps, train_loss, validation, keep.loss, schedule.last))
+            if stop or rounds >= recipe.patience:
+                ended = stop or "patience"
+                break
+    return Fitted(keep.arrays(), keep.step, keep.loss, ended)
+
+
+def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: float) -> str | None:
+    if interrupted():
+        return "interrupted"
+    return "deadline" if recipe.seconds is not None and elapsed > recipe.seconds else None
+
+
+def _mean_loss(losses: list[Tensor], step: int) -> float:
+    mean = torch.stack(losses).mean().item()
+    if not math.isfinite(mean):
+        raise TrainingError(
+            "the training loss is not finite",
+            code="train/not-finite",
+            where=f"step {step}",
+            value=mean,
+            remedy="Look at the values with `lstmcast check`, or lower --learning-rate",
+        )
+    return mean
+
+
+class Sampler:
+    """Draws windows and computes their loss. `ends` int64 (S,): targets lie before these."""
+
+    def __init__(self, flat: Flat, layout: Layout, recipe: Recipe, ends: Tensor) -> None:
+        self.flat = Flat(**{**_fields(flat), "lengths": ends})
+        self.layout, self.recipe = layout, recipe
+        self.device = ends.device
+        self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
+        self.levels = torch.tensor(recipe.levels, device=self.device)
+        # The last origin still has one target; the first has a whole context behind it, or, in a
+        # series that is not that long, leaves a season and half a horizon of targets.
+        self.high = (ends - 1).clamp(min=0)
+        room = max(min(layout.season, 24), layout.width) + recipe.horizon // 2
+        full = torch.full_like(ends, recipe.context * layout.width)
+        self.low = torch.minimum(full, self.high - room).clamp(min=1)
+        self.low = torch.minimum(self.low, self.high)
+        usable = (ends >= 2).double()
+        if not bool(usable.any()):
+            raise TrainingError(
+                "no series has two values to learn from", code="train/nothing-to-learn"
+            )
+        self.share = torch.cumsum(usable / usable.sum(), 0)
+        self.chunks = -(-recipe.horizon // layout.chunk)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Series (B,), ends (B,) and the trained origins' places in the window (O,)."""
+        batch, generator, device = self.recipe.batch_size, self.generator, self.device
+        chance = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
+        series = torch.searchsorted(self.share, chance).clamp(max=len(self.share) - 1)
+        part = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
+        low, high = self.low[series], self.high[series]
+        end = high - ((high - low + 1) * part).long()
+        width = self.layout.width
+        if width > 1:  # the hour at which this series ends is the hour it will be forecast from
+            days = ((self.flat.lengths[series] - end) // width).clamp(min=1)
+            aligned = self.flat.lengths[series] - days * width
+            use = torch.rand(batch, generator=generator, device=device) < ALIGNED
+            end = torch.where(use & (aligned > 0), aligned, end)
+        steps = self.recipe.context
+        places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
+        return series, end, torch.sort(places).values
+
+    def loss(self, network: ResidualLSTM, weight: Tensor) -> Tensor:
+        """Loss of one batch of windows, a scalar with gradient."""
+        series, end, places = self.draw()
+        flat, layout, recipe = self.flat, self.layout, self.recipe
+        x = context(flat, layout, series, end, recipe.context)
+        origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
+        look = ahead(flat, layout, series, origin, self.chunks)
+        actual, known = targets(flat, layout, series, origin, self.chunks, recipe.horizon)
+        half = recipe.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            predicted = network(layout, network.states(x)[places], look)
+        unit = weight[series][None, :].expand_as(look.level)
+        return pinball(predicted.float(), actual, known, unit, self.levels)
+
+
+class Judge:
+    """Mean loss of a network at the validation origins (V, S); NaN when there are none."""
+
+    def __init__(
+        self,
+        flat: Flat,
+        layout: Layout,
+        recipe: Recipe,
+        weight: Tensor,
+        validation: np.ndarray | None,
+    ) -> None:
+        self.flat, self.layout, self.recipe, self.weight = flat, layout, recipe, weight
+        origins = np.empty((0, len(weight)), np.int64) if validation is None else validation
+        window, series = np.nonzero(origins > 0)
+        device = weight.device
+        self.series = torch.as_tensor(series, device=device)
+        self.origins = torch.as_tensor(origins[window, series], device=device)
+        self.levels = torch.tensor(recipe.levels, device=device)
+
+    @torch.no_grad()
+    def __call__(self, network: ResidualLSTM) -> float:
+        if len(self.series) == 0:
+            return math.nan
+        total = count = torch.zeros((), device=self.series.device)
+        chunks = -(-self.recipe.horizon // self.layout.chunk)
+        for start in range(0, len(self.series), EVALUATION_BATCH):
+            series = self.series[start : start + EVALUATION_BATCH]
+            origin = self.origins[start : start + EVALUATION_BATCH]
+            x = context(self.flat, self.layout, series, origin, self.recipe.context)
+            look = ahead(self.flat, self.layout, series, origin[None], chunks)
+            actual, known = targets(
+                self.flat, self.layout, series, origin[None], chunks, self.recipe.horizon
+            )
+            predicted = network(self.layout, network.states(x)[-1:], look)
+            unit = self.weight[series][None, :]
+            loss = pinball(predicted, actual, known, unit, self.levels)
+            total, count = total + loss * known.sum(), count + known.sum()
+        return (total / count.clamp(min=1)).item()
+
+
+class Schedule:
+    """Linear warm-up, then cosine to zero, or constant and halved when validation stalls."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.last = 0.0
+        self.factor, self.best, self.rounds = 1.0, math.inf, 0
+
+    def rate(self, step: int, elapsed: float) -> float:
+        """Learning rate of `step` (from 1); a time limit brings the end of the cosine forward."""
+        recipe = self.recipe
+        warm = min(1.0, step / max(1, min(recipe.warmup, recipe.steps // 4)))
+        done = (step - 1) / recipe.steps
+        if recipe.seconds is not None:
+            done = max(done, min(1.0, elapsed / recipe.seconds))
+        shape = 0.5 * (1 + math.cos(math.pi * done)) if recipe.schedule == "cosine" else self.factor
+        self.last = recipe.learning_rate * warm * shape
+        return self.last
+
+    def seen(self, validation: float) -> None:
+        """Takes note of a validation loss (reduce on plateau: half after two idle rounds)."""
+        if validation < self.best * 0.999:
+            self.best, self.rounds = validation, 0
+            return
+        self.rounds += 1
+        if self.rounds >= 2:
+            self.factor, self.rounds = self.factor / 2, 0
+
+
+class BestWeights:
+    """The best averaged weights so far; without validation, the latest."""
+
+    def __init__(self, network: ResidualLSTM, loss: float) -> None:
+        self.loss, self.step, self.idle = loss, 0, 0
+        self.state = copy.deepcopy(network.state_dict())
+
+    def offer(self, network: ResidualLSTM, loss: float, step: int) -> int:
+        """Keeps the weights if they are better; returns the rounds without improvement."""
+        if math.isnan(loss) or loss < self.loss:
+            self.loss, self.step, self.idle = loss, step, 0
+            self.state = copy.deepcopy(network.state_dict())
+        else:
+            self.idle += 1
+        return self.idle
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The kept weights as numpy arrays on the CPU."""
+        return {k: v.detach().cpu().float().numpy().copy() for k, v in self.state.items()}
+
+
+@torch.no_grad()
+def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) -> None:
+    """averaged <- decay * averaged + (1 - decay) * network (Polyak & Juditsky 1992)."""
+    mine, theirs = list(averaged.parameters()), list(network.parameters())
+    torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def to_device(flat: Flat, device: torch.device) -> Flat:
+    """The flat arrays as tensors on `device`."""
+    return Flat(**{k: torch.as_tensor(v, device=device) for k, v in _fields(flat).items()})
+
+
+def _fields(flat: Flat) -> dict[str, object]:
+    return {f.name: getattr(flat, f.name) for f in fields(flat)}
