@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import IO
 
 
 def main() -> None:
@@ -10,8 +12,18 @@ def main() -> None:
     from forecast.cli import run
     from forecast.failures import guarded
 
+    sys.stdout, sys.stderr = _forgiving(sys.stdout), _forgiving(sys.stderr)
     words = sys.argv[1:]
     sys.exit(guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words))
+
+
+def _forgiving(stream: IO[str] | None) -> IO[str]:
+    """`stream`, writing out what its encoding lacks; a sink when it was closed (>&-)."""
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ _UNSAFE = re.compile(
 )
 _PLAIN_WIDTH = 120  # columns of a table that is not written to a terminal
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of progress
+_VERBOSE_EVERY = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ def print_error(console: Console, error: ForecastError) -> None:
     """The four parts of an error, one below the other, and its code."""
     from rich.text import Text
 
-    console.print(
-        Text.assemble(("error: ", "bold red"), (clean(error.message), "bold")), soft_wrap=True
-    )
+    headline = Text.assemble(("error: ", "bold red"), (clean(error.message), "bold"))
+    console.print(headline, soft_wrap=not console.is_terminal)
     parts = (
         ("where", error.where),
         ("found", None if error.value is None else _shortened(error.value)),
@@ -94,7 +94,7 @@ def print_warning(console: Console, code: str, text: str) -> None:
     from rich.text import Text
 
     line = Text.assemble(("warning: ", "yellow"), clean(text), (f"  [{clean(code)}]", "dim"))
-    console.print(line, soft_wrap=True)
+    console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _labelled(label: str, text: str) -> RenderableType:
@@ -153,14 +153,14 @@ class WarningsOnly:
 class LineListener(WarningsOnly):
     """Plain lines, for logs and simple terminals; progress at most every few seconds.
 
-    With `verbose`, every report of progress is a line.
+    With `verbose`, progress every second.
     """
 
     def __init__(
         self, console: Console, verbose: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(console)
-        self._every = 0.0 if verbose else _PLAIN_EVERY
+        self._every = _VERBOSE_EVERY if verbose else _PLAIN_EVERY
         self._clock = clock
         self._start = self._last = self._stage_start = clock()
 
@@ -189,7 +189,7 @@ class LineListener(WarningsOnly):
     def _line(self, text: str) -> None:
         from rich.text import Text
 
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
 
 class LiveListener(LineListener):
@@ -197,6 +197,7 @@ class LiveListener(LineListener):
 
     def __init__(self, console: Console, verbose: bool = False) -> None:
         super().__init__(console, verbose)
+        self._verbose = verbose
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -206,7 +207,9 @@ class LiveListener(LineListener):
         super().stage(text)
 
     def progress(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """The bar with its figures and the time left."""
+        """The bar with its figures and the time left; with `verbose`, lines above it as well."""
+        if self._verbose:
+            super().progress(done, total, figures)
         if self._bar is None:
             self._bar = _progress_bar(self._console)
             self._task = self._bar.add_task("", total=total, figures="")

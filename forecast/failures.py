@@ -11,7 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -40,12 +40,13 @@ def guarded(work: Callable[[], int], *, as_json: bool = False, debug: bool = Fal
             sys.stdout.flush()
             return TERMINATED if signals and code == INTERRUPTED else code
         except BrokenPipeError:
-            _forget_stdout()
             return PIPE_CLOSED
         except BaseException as problem:
             if debug:
                 traceback.print_exc()
             return _report(problem, as_json)
+        finally:
+            _settle(sys.stdout)
 
 
 @contextmanager
@@ -95,13 +96,11 @@ def _report(problem: BaseException, as_json: bool) -> int:
     if isinstance(problem, SystemExit):
         raise problem
     error = as_forecast_error(problem)
-    try:
+    with suppress(OSError):  # nobody is left to tell
         if as_json:
             print_json(error_document(error), sys.stdout)
         else:
             print_error(make_console(sys.stderr), error)
-    except BrokenPipeError:
-        _forget_stdout()
     return error.exit_code
 
 
@@ -203,6 +202,9 @@ def _log(problem: BaseException) -> Path | str:
     return "no file, for none could be written (see --debug)"
 
 
-def _forget_stdout() -> None:
-    """Points stdout at nothing, so that the interpreter's last flush does not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _settle(stream: IO[str]) -> None:
+    """Flushes `stream`; points it at nothing if that fails, lest the interpreter's end fail."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -11,6 +11,7 @@ from typing import Any
 from forecast.errors import UsageError
 from forecast.options import Option, all_options, show
 
+PRESETS = ("default", "fast", "accurate")
 _LARGEST = 1 << 20  # bytes; a settings file has a few thousand
 
 
@@ -35,8 +36,8 @@ def preset_folder() -> Path:
 
 
 def presets() -> dict[str, Path]:
-    """The presets by name."""
-    return {path.stem: path for path in sorted(preset_folder().glob("*.yaml"))}
+    """The presets by name (configs/ holds files of other kinds too)."""
+    return {name: preset_folder() / f"{name}.yaml" for name in PRESETS}
 
 
 def find_settings_file(name: str) -> tuple[Path, str]:

@@ -277,3 +277,44 @@ def test_a_closed_pipe_is_quiet():
         process.stdout.close()
         err = process.stderr.read()
     assert (process.returncode, err) == (141, "")
+
+
+def test_a_full_disk_behind_stdout_is_exit_74(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "forecast", "train", "--show-config"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+        )
+    assert done.returncode == 74
+    assert done.stderr.splitlines()[0] == (
+        "error: the system refused to read or write: No space left on device"
+    )
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_closed_stdout_is_no_failure():
+    command = f"exec {sys.executable} -m forecast train --show-config >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_ascii_terminal_gets_what_it_can_show():
+    done = in_process("train", "--show-config", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "forecast.horizon" in done.stdout
+
+
+def test_verbose_names_the_settings_that_were_given(lstmcast):
+    code, _, err = lstmcast("train", "/no/such/file.csv", "-v", "--seed", "5")
+    assert code != 0
+    assert "- training.seed = 5 (--seed)" in err
+    assert "training.members" not in err

@@ -132,12 +132,14 @@ def test_plain_progress_is_a_line_every_few_seconds_and_one_at_the_end():
     ]
 
 
-def test_verbose_plain_progress_is_every_report():
+def test_verbose_progress_is_a_line_every_second():
     stream, console = on_file()
-    listener = LineListener(console, verbose=True, clock=Clock())
+    clock = Clock()
+    listener = LineListener(console, verbose=True, clock=clock)
     for step in range(1, 11):
+        clock.now += 0.5
         listener.progress(step, 10, {})
-    assert len(stream.getvalue().splitlines()) == 10
+    assert len(stream.getvalue().splitlines()) == 5
 
 
 def test_the_bar_shows_loss_rate_best_and_time_left_and_leaves_one_line():

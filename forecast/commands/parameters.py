@@ -22,7 +22,7 @@ from forecast.console import Look
 from forecast.events import Listener
 from forecast.options import Option, options_of, show
 from forecast.settings_file import presets
-from forecast.settings_sources import Resolved, resolve
+from forecast.settings_sources import DEFAULT, Resolved, resolve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -180,4 +180,14 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
         from forecast.commands.screens import show_settings
 
         return show_settings(run.resolved, run.out(), look)
+    if look.verbose:
+        _show_given(run)
     return function(**given, run=run)
+
+
+def _show_given(run: Run) -> None:
+    """Which settings are not the defaults, and who set them."""
+    with run.watching() as listener:
+        for row in run.resolved.rows():
+            if row["source"] != DEFAULT:
+                listener.note(f"{row['name']} = {show(row['value'])} ({row['source']})")

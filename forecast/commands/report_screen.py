@@ -20,7 +20,8 @@ _ASCII_LEVELS = " .:-=+*#@"
 
 def show_report(console: Console, report: Report, verbose: bool = False) -> None:
     """`report` is LoadReport.to_dict(). verbose: digest, dialect and all places as well."""
-    show_facts(console, facts(report, verbose))
+    drawable = console.encoding.startswith("utf")
+    show_facts(console, facts(report, verbose, ascii_only=not drawable))
     for kind, style in (("repair", "cyan"), ("warning", "yellow")):
         for note in report[kind + "s"]:
             _show_note(console, kind, style, note)
@@ -28,7 +29,7 @@ def show_report(console: Console, report: Report, verbose: bool = False) -> None
         console.print("nothing was repaired, nothing deserves a warning", style="green")
 
 
-def facts(report: Report, verbose: bool = False) -> list[tuple[str, str]]:
+def facts(report: Report, verbose: bool = False, ascii_only: bool = False) -> list[tuple[str, str]]:
     """The facts of a report as (name, sentence), the most important first."""
     rows = [
         ("file", f"{report['source']}: {report['rows']:,} rows"),
@@ -38,7 +39,7 @@ def facts(report: Report, verbose: bool = False) -> list[tuple[str, str]]:
         ("season", _season(report)),
         ("span", f"{report['span']['first']} to {report['span']['last']}"),
         ("values", _values(report)),
-        ("coverage", sparkline(report["coverage"])),
+        ("coverage", sparkline(report["coverage"], ascii_only)),
     ]
     if verbose:
         rows += [("read as", _pairs(report["dialect"])), ("sha256", report["digest"])]

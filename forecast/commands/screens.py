@@ -93,6 +93,7 @@ def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> No
     for name, value, why in chosen:
         table.add_row(clean(name), Text(clean(show(value)), "bold"), Text(clean(why), "dim"))
     if chosen:
+        console.print()
         console.print(table)
 
 
@@ -113,6 +114,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
         if missing:
             cells.append(Text(str(row.get("unavailable", 0))))
         table.add_row(*cells)
+    console.print()
     console.print(table)
     console.print(Text(clean(caption), "dim"))
 
@@ -137,7 +139,16 @@ def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
     for path, what in files:
         table.add_row(Text(clean(path)), Text(clean(what), "dim"))
     if files:
+        console.print()
         console.print(table)
+
+
+def show_hint(console: Console, text: str) -> None:
+    """What could be done next."""
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(clean(text), "dim"), soft_wrap=True)
 
 
 def show_sentence(console: Console, text: str, style: str = "bold") -> None:

@@ -53,10 +53,9 @@ def train(data: Data = None, *, run: Run) -> int:
     elif not run.look.quiet:
         console = run.out()
         screens.show_choices(console, result.chosen)
-        console.print()
         screens.show_scores(console, result.scores.to_rows(), result.scores.caption())
         screens.show_sentence(console, verdict(result.scores))
         screens.show_chart(console, result.chart)
-        console.print()
         screens.show_files(console, result.files)
+        screens.show_hint(console, f"forecast again: lstmcast predict --model {result.folder}")
     return INTERRUPTED if result.interrupted else int(result.exit_code)
