@@ -6,10 +6,16 @@ Axes: S series, N observations of all series together.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.frequency import Frequency
+from forecast import columns
+from forecast.frequency import Frequency, format_stamps
+from forecast.tables.arrays import as_arrow, as_strings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -22,9 +28,10 @@ class Panel:
     first      int64 (S,): grid position of each series' first value; the time of its n-th value
                is frequency.stamps(first + n)
     frequency  the grid that all series lie on
-    time_format  how to write a time: a strftime pattern, "iso" with its separator, ...; see
+    time_format  how to write a time: a strftime pattern, "integer", "epoch:s", ...; see
                frequency.format_stamps
-    tz         IANA name or fixed offset that the times were written in, or None
+    tz         None, "UTC" or an offset ("+01:00"): the stamps are wall-clock times as written;
+               an IANA name: the stamps are instants (UTC), to be written as its wall-clock times
     """
 
     ids: np.ndarray
@@ -50,7 +57,7 @@ class Panel:
         return self.values[self.offsets[s] : self.offsets[s + 1]]
 
     def truncate(self, keep: np.ndarray) -> Panel:
-        """The panel with only the first `keep[s]` observations of each series; none is copied twice.
+        """The panel with only the first `keep[s]` observations of each series.
 
         keep: int64 (S,), each 0 <= keep <= length.
         """
@@ -78,8 +85,33 @@ class Panel:
         )
 
     def window(self, origins: np.ndarray, horizon: int) -> np.ndarray:
-        """The `horizon` values after position `origins[s]` of each series: float64 (S, H), NaN past the end."""
+        """float64 (S, H): the `horizon` values from `origins[s]` on, NaN past a series' end."""
         steps = origins[:, None] + np.arange(horizon)[None, :]
         inside = (steps >= 0) & (steps < self.lengths[:, None])
         index = np.where(inside, self.offsets[:-1, None] + steps, 0)
         return np.where(inside, self.values[index], np.nan)
+
+
+def panel_to_arrow(panel: Panel) -> pa.Table:
+    """The long table of a panel: unique_id, ds (in the input's form), y (null where missing)."""
+    import pyarrow as pa
+
+    lengths = panel.lengths
+    within = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1], lengths)
+    stamps = panel.frequency.stamps(np.repeat(panel.first, lengths) + within)
+    codes = as_arrow(np.repeat(np.arange(panel.size), lengths))
+    return pa.table(
+        {
+            columns.ID: as_strings(panel.ids.tolist()).take(codes),
+            columns.TIME: format_stamps(stamps, panel.time_format, panel.tz),
+            columns.TARGET: _with_nulls(panel.values),
+        }
+    )
+
+
+def _with_nulls(values: np.ndarray) -> pa.Array:
+    """A float array with NaN as null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(as_arrow(np.isfinite(values)), as_arrow(values), pa.nulls(1, pa.float64())[0])

@@ -1,0 +1,228 @@
+"""Text tables read by pyarrow's streaming CSV parser, strictly: every row has its fields."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.errors import ForecastError, InputError
+from forecast.tables.arrays import as_numpy
+from forecast.tables.dialect import EXPANSION_DEFAULT, Dialect
+from forecast.tables.notes import PLACES, listed, quantity, refuse
+from forecast.tables.source import Source
+from forecast.tables.text import TextStream, text_lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>")
+BLOCK = 1 << 22  # bytes a block: large enough for long rows, small enough to bound memory
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns read from a table, and how to say where a row stands in the file.
+
+    columns  name -> dictionary array of strings (ids and times) or float64 array (numbers)
+    digest   sha256 of the source's bytes
+    """
+
+    columns: dict[str, pa.Array]
+    digest: str
+    locate: Callable[[Sequence[int]], list[str]]
+
+
+def read_delimited(
+    source: Source, dialect: Dialect, texts: Sequence[str], numbers: Sequence[str]
+) -> Rows:
+    """The columns `texts` as dictionary-encoded strings and `numbers` as float64.
+
+    A number column that holds anything but plain finite numbers comes back as strings, for the
+    strict parser to accept or to refuse. Raises InputError on damaged structure.
+    """
+    import pyarrow as pa
+
+    before = source.stamp
+    try:
+        table, digest = _parse(source, dialect, texts, numbers)
+    except pa.ArrowInvalid as error:
+        if "conversion error" not in str(error):
+            raise _structure_error(source, dialect, str(error)) from None
+        table, digest = _parse(source, dialect, [*texts, *numbers], [])
+    if source.state() != before:
+        raise refuse(
+            "input/changed", "the file changed while it was read", where=source.name,
+            remedy="Run again when its writer has finished",
+        )  # fmt: skip
+    columns = {name: _combined(table.column(i)) for i, name in enumerate(table.column_names)}
+    names = dict(zip(dialect.raw_names, dialect.names, strict=True))
+    return Rows(
+        {names[n]: c for n, c in columns.items()},
+        digest,
+        lambda rows: _lines(source, dialect, rows),
+    )
+
+
+def _parse(
+    source: Source, dialect: Dialect, texts: Sequence[str], numbers: Sequence[str]
+) -> tuple[pa.Table, str]:
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+
+    stream = open_text(source, dialect)
+    raw = dict(zip(dialect.names, dialect.raw_names, strict=True))
+    types: dict[str, pa.DataType] = {raw[n]: pa.dictionary(pa.int32(), pa.string()) for n in texts}
+    types |= {raw[n]: pa.float64() for n in numbers}
+    bad: list[str | None] = []
+
+    def collect(row: pacsv.InvalidRow) -> str:
+        bad.append(None)
+        return "skip"
+
+    table = pacsv.read_csv(
+        stream,
+        read_options=pacsv.ReadOptions(block_size=BLOCK),
+        parse_options=pacsv.ParseOptions(
+            delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=collect
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types),
+            null_values=list(MISSING),
+            strings_can_be_null=False,
+            quoted_strings_can_be_null=True,
+            decimal_point=dialect.decimal,
+        ),
+    )
+    if bad:
+        raise _ragged(source, dialect, stream)
+    digest = stream.bytes.digest()
+    if stream.quotes % 2:
+        _check_quotes(source, dialect)
+    return table, digest
+
+
+def strict_columns(read: Rows, numbers: Sequence[str]) -> bool:
+    """Whether columns read as numbers hold plain finite numbers and blanks only.
+
+    The parser also takes "inf", "nan(x)" and 1e400, which must be looked at as text.
+    """
+    import pyarrow as pa
+
+    for name in numbers:
+        column = read.columns[name]
+        if pa.types.is_floating(column.type):
+            finite = np.isfinite(as_numpy(column)).sum()
+            if int(finite) != len(column) - column.null_count:
+                return False
+    return True
+
+
+def open_text(source: Source, dialect: Dialect) -> TextStream:
+    """The text of `source` in UTF-8, from the start."""
+    return TextStream(source, dialect.encoding, dialect.bom, EXPANSION_DEFAULT)
+
+
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    joined = column.combine_chunks()
+    if isinstance(joined, pa.ChunkedArray):
+        joined = joined.chunk(0) if joined.num_chunks else pa.nulls(0, column.type)
+    return joined
+
+
+def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:
+    """(line where it starts, cells) of every row, the header included, by the csv module."""
+    reader = csv.reader(
+        text_lines(open_text(source, dialect)), delimiter=dialect.separator, strict=strict
+    )
+    start = 1
+    for cells in reader:
+        if cells:
+            yield start, cells
+        start = reader.line_num + 1
+
+
+def _lines(source: Source, dialect: Dialect, rows: Sequence[int]) -> list[str]:
+    """`line 7` for each of a few row numbers (0 is the first row below the header)."""
+    wanted = sorted(rows)
+    if not wanted:
+        return []
+    found: dict[int, str] = {}
+    try:
+        every = _csv_rows(source, dialect, strict=False)
+        for number, (line, _) in enumerate(islice(every, 1, wanted[-1] + 2)):
+            if number in wanted:
+                found[number] = f"line {line:,}"
+    except csv.Error:
+        pass  # a place is a courtesy: the row number serves where the line is not to be had
+    return [found.get(r, f"row {r + 1:,}") for r in rows]
+
+
+def _structure_error(source: Source, dialect: Dialect, text: str) -> ForecastError:
+    if "UTF8" in text or "UTF-8" in text:
+        return refuse("input/encoding", "the text is not UTF-8", where=source.name,
+                      remedy="Name the file's encoding, e.g. --encoding cp1252")  # fmt: skip
+    return _ragged(source, dialect, None)
+
+
+def _check_quotes(source: Source, dialect: Dialect) -> None:
+    """Refuse a quote that is opened and never closed; a lone quote inside a field is text."""
+    line = 1
+    try:
+        for start, _cells in _csv_rows(source, dialect, strict=True):
+            line = start
+    except csv.Error as error:
+        raise refuse(
+            "input/unclosed-quote", f"a quotation mark is never closed: {error}",
+            where=f"{source.name}, after line {line:,}", remedy="Close or double the mark",
+        ) from None  # fmt: skip
+
+
+def _ragged(source: Source, dialect: Dialect, stream: TextStream | None) -> InputError:
+    """The error for rows whose number of fields differs from the header's."""
+    width = len(dialect.names)
+    bad: list[tuple[int, list[str]]] = []
+    count = rows = long = 0
+    last: tuple[int, list[str]] = (1, [])
+    for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
+        rows += 1
+        last = (line, cells)
+        if len(cells) != width:
+            count += 1
+            long += len(cells) > width
+            if len(bad) < PLACES:
+                bad.append((line, cells))
+    if not bad:
+        return refuse("input/structure", "the rows cannot be told apart", where=source.name,
+                      remedy="Check quotation marks and line ends")  # fmt: skip
+    line, cells = bad[0]
+    has = f"{quantity(len(cells), 'field')} where the header names {width}"
+    where, value = f"{source.name}, line {line:,}", dialect.separator.join(cells)
+    places = [f"line {n:,}" for n, _ in bad[1:]]
+    if count == 1 and bad[0] == last and len(cells) < width:
+        return refuse(
+            "input/truncated", f"the last row is cut off: {has}", where=where, value=value,
+            remedy="The export or download stopped early; repeat it",
+        )  # fmt: skip
+    if long == count == rows:
+        return refuse("input/extra-field", f"every row has {has}", where=where, value=value,
+                      remedy="Name every column in the header", count=1)  # fmt: skip
+    if len(cells) > width:
+        return refuse(
+            "input/long-row", f"the row has {has}", where=where, value=value, count=count,
+            places=["", *places][:0] or [],
+            remedy="Quote fields that hold the separator, or name it with --delimiter",
+        )  # fmt: skip
+    return refuse(
+        "input/short-row", f"the row has {has}", where=where, value=value, count=count,
+        remedy=f"Fill the row; lines {listed(places)} too" if places else "Fill the row",
+    )  # fmt: skip

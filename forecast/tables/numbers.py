@@ -1,0 +1,150 @@
+"""Numbers parsed strictly: what is not plainly a finite number or a blank is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.errors import InputError
+from forecast.tables.arrays import as_numpy, as_strings, word
+from forecast.tables.delimited import MISSING
+from forecast.tables.notes import PLACES, refuse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+GROUPED = r"^[+-]?[0-9]{1,3}(%s[0-9]{3})+(\.[0-9]*)?$"
+HINTS = (
+    (r"^[+-]?[0-9.,]+ ?%$", "Remove the percent signs"),
+    (r"^[$€£¥₹] ?[+-]?[0-9.,]+$|^[+-]?[0-9.,]+ ?[$€£¥₹]$", "Remove the currency signs"),
+    (r"^[+-]?[0-9]+(_[0-9]+)+$", "Remove the underscores"),
+    (r"^[−–]", "Replace the Unicode minus with '-'"),
+    (r"^\(.*\)$", "Write negative numbers with '-', not in parentheses"),
+    (r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", "Name the separator: --thousands ','"),
+    (r"^[+-]?[0-9]{1,3}([. '\u00a0\u202f][0-9]{3})+(,[0-9]+)?$",
+     "Name the separators: --thousands and --decimal"),
+    (r"^[+-]?[0-9]+,[0-9]+$", "If the comma is the decimal mark: --decimal ,"),
+    (r"^(?i:true|false|yes|no)$", "Choose a column of numbers with --target-col"),
+)  # fmt: skip
+
+
+def parse_numbers(
+    column: pa.Array,
+    *,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+    decimal: str = ".",
+    thousands: str | None = None,
+) -> np.ndarray:
+    """float64 (N,) of a column as it was read: blank and NA are NaN, all else must be finite.
+
+    column: float64, any integer or decimal type, or strings (dictionary-encoded or not).
+    Raises InputError: infinite, beyond float64, text, Booleans.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        if pa.types.is_null(column.type.value_type) or not len(column.dictionary):
+            return np.full(len(column), np.nan)
+        distinct = column.dictionary
+        numbers, bad = _parse_strings(distinct, decimal, thousands)
+        codes = as_numpy(column.indices)
+        if bad.any():
+            _refuse_strings(np.flatnonzero(bad[codes]), column, name, where, locate)
+        return numbers[codes]
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        strings = column.cast(pa.string()).fill_null(word(""))
+        return parse_numbers(
+            strings.dictionary_encode(), name=name, where=where, locate=locate, decimal=decimal, thousands=thousands,
+        )  # fmt: skip
+    if pa.types.is_boolean(column.type):
+        raise _not_numeric("input/boolean-target", "true or false", name, where)
+    if not (
+        pa.types.is_floating(column.type)
+        or pa.types.is_integer(column.type)
+        or pa.types.is_decimal(column.type)
+        or pa.types.is_null(column.type)
+    ):
+        raise _not_numeric("input/not-numeric", str(column.type), name, where)
+    values = as_numpy(column.cast(pa.float64()))
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise refuse(
+            "input/infinite", f"column '{name}' holds an infinite value",
+            where=where, value=float(values[infinite[0]]), count=len(infinite),
+            places=locate(infinite[:PLACES].tolist()),
+            remedy="Leave the cell blank where the value is unknown",
+        )  # fmt: skip
+    return np.asarray(values)
+
+
+def _not_numeric(code: str, what: str, name: str, where: str) -> InputError:
+    return refuse(
+        code, f"column '{name}' holds {what}, not numbers", where=where,
+        remedy="Choose a column of numbers with --target-col",
+    )  # fmt: skip
+
+
+def _parse_strings(
+    texts: pa.Array, decimal: str, thousands: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 values and bool "not a finite number", both (D,), of distinct strings."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pc.utf8_trim_whitespace(texts)
+    blank = pc.is_in(text, value_set=as_strings(MISSING))
+    if thousands:
+        grouped = pc.match_substring_regex(text, GROUPED_OF(thousands, decimal))
+        text = pc.if_else(grouped, pc.replace_substring(text, thousands, ""), text)
+    if decimal == ",":
+        dotted = pc.match_substring(text, ".")
+        text = pc.if_else(dotted, word("?"), pc.replace_substring(text, ",", "."))
+    plain = pc.match_substring_regex(text, PLAIN)
+    numbers = as_numpy(pc.cast(pc.if_else(plain, text, pa.nulls(1, pa.string())[0]), pa.float64()))
+    bad = ~np.isfinite(numbers) & ~as_numpy(blank)
+    return np.where(bad, np.nan, numbers), bad
+
+
+def GROUPED_OF(thousands: str, decimal: str) -> str:
+    """Pattern of a number whose digits are grouped by `thousands`."""
+    mark, group = re.escape(decimal), re.escape(thousands)
+    return rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+({mark}[0-9]*)?$"
+
+
+def _refuse_strings(
+    rows: np.ndarray,
+    column: pa.Array,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+) -> None:
+    first = [column[int(r)].as_py() for r in rows[:PLACES]]
+    value = first[0].strip()
+    code, message = _diagnose(value, name)
+    remedy = next(
+        (hint for pattern, hint in HINTS if re.search(pattern, value)),
+        "Leave the cell blank where the value is unknown",
+    )
+    raise refuse(
+        code, message, where=where, value=first[0], count=len(rows),
+        places=[f"{line}, column '{name}'" for line in locate(rows[:PLACES].tolist())],
+        remedy=remedy,
+    )  # fmt: skip
+
+
+def _diagnose(value: str, name: str) -> tuple[str, str]:
+    if re.fullmatch(r"[+-]?(?i:inf|infinity)", value):
+        return "input/infinite", f"column '{name}' holds an infinite value"
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value) or value.isdigit():
+        return "input/number-range", f"column '{name}' holds a number beyond what 64 bits can hold"
+    if re.fullmatch(r"(?i:true|false|yes|no)", value):
+        return "input/boolean-target", f"column '{name}' holds true or false, not numbers"
+    if value == name:
+        return "input/repeated-header", "the header is repeated inside the table"
+    return "input/not-a-number", f"column '{name}' holds text where a number is expected"

@@ -1,0 +1,208 @@
+"""`read_table`: the needed columns of any table, with where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forecast.tables.arrays import word
+from forecast.tables.delimited import read_delimited, strict_columns
+from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
+from forecast.tables.mapping import Column, Mapping, describe, map_columns
+from forecast.tables.notes import Note, refuse
+from forecast.tables.source import ByteStream, Source, kind_of, open_source
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from forecast.config import DataSettings
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a table that are used, N rows each.
+
+    where    the source's name in messages
+    digest   sha256 of the bytes as stored ("" for a frame)
+    columns  name -> array: dictionary-encoded strings, numbers or timestamps
+    locate   row numbers (0 is the first) -> places ("line 2")
+    """
+
+    where: str
+    digest: str
+    columns: dict[str, pa.Array]
+    mapping: Mapping
+    locate: Callable[[Sequence[int]], list[str]]
+    dialect: dict[str, object]
+    decimal: str
+    notes: tuple[Note, ...]
+
+    @property
+    def rows(self) -> int:
+        """N, the number of rows."""
+        return len(next(iter(self.columns.values())))
+
+
+def read_table(source: str | Path, settings: DataSettings) -> Table:
+    """The table of a file or of standard input ("-"). Raises InputError."""
+    opened = open_source(source)
+    kind = kind_of(opened)
+    if kind == "delimited":
+        return _read_text(opened, settings)
+    return _read_columnar(opened, kind, settings)
+
+
+def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:
+    """The table of a pandas frame (its named index included) or of an Arrow table."""
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return _from_arrow(frame, "<frame>", "", settings)
+    kept = any(name is not None for name in frame.index.names)
+    try:
+        table = pa.Table.from_pandas(frame.reset_index() if kept else frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+        raise refuse(
+            "input/frame", f"a column of the frame holds values of several types: {error}",
+            where="<frame>", remedy="Give each column one type",
+        ) from None  # fmt: skip
+    return _from_arrow(table, "<frame>", "", settings)
+
+
+def _read_text(source: Source, settings: DataSettings) -> Table:
+    dialect = detect_dialect(source, settings)
+    width = len(dialect.names)
+    sample = [row for row in dialect.sample if len(row) == width]
+    cells = list(zip(*sample, strict=True)) if sample else [()] * width
+    described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
+    mapping = map_columns(described, sample, settings, source.name)
+    texts = [*mapping.time, *mapping.id, *mapping.id_options]
+    exact = settings.thousands is None
+    read = read_delimited(
+        source, dialect, texts if exact else [*texts, *mapping.targets],
+        list(mapping.targets) if exact else [],
+    )  # fmt: skip
+    if not strict_columns(read, mapping.targets):
+        read = read_delimited(source, dialect, [*texts, *mapping.targets], [])
+    return Table(
+        source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
+        dialect.decimal, dialect.notes,
+    )  # fmt: skip
+
+
+def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
+    import pyarrow as pa
+
+    stream = ByteStream(source)
+    with source.open() as file:
+        data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
+        try:
+            table = _columnar_table(data, kind, settings, source.name)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise refuse(
+                "input/damaged", f"the {kind.capitalize()} file cannot be read: {error}",
+                where=source.name, remedy="Write or download the file again",
+            ) from None  # fmt: skip
+    return _from_arrow(table, source.name, stream.digest(), settings, kind)
+
+
+def _whole(stream: ByteStream) -> pa.BufferReader:
+    import pyarrow as pa
+
+    parts = []
+    while part := stream.read(1 << 20):
+        parts.append(part)
+    return pa.BufferReader(b"".join(parts))
+
+
+def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, where: str) -> pa.Table:
+    """The used columns of a Parquet or Feather file."""
+    if kind == "feather":
+        from pyarrow import feather
+
+        return feather.read_table(data)
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(data)
+    head = next(file.iter_batches(SAMPLE_ROWS), None)
+    if head is None:
+        return file.read()
+    import pyarrow as pa
+
+    sample = pa.Table.from_batches([head])
+    mapping = map_columns(*_described(sample), settings, where)
+    used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets}
+    return file.read(columns=[n for n in sample.column_names if n in used])
+
+
+def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
+    """The kinds of the columns, by type and by the first rows, and these rows as text."""
+    sample = table.slice(0, SAMPLE_ROWS)
+    texts = [_as_text(sample.column(i)) for i in range(sample.num_columns)]
+    columns = [
+        _typed(name, sample.schema.field(i).type, texts[i])
+        for i, name in enumerate(sample.column_names)
+    ]
+    return columns, list(zip(*texts, strict=True))
+
+
+def _as_text(column: pa.ChunkedArray) -> list[str]:
+    import pyarrow as pa
+
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())
+    return ["" if v is None else str(v) for v in column.to_pylist()]
+
+
+def _typed(name: str, kind: pa.DataType, cells: list[str]) -> Column:
+    import pyarrow as pa
+
+    by_text = describe(name, cells)
+    if pa.types.is_temporal(kind) and not pa.types.is_time(kind):
+        known = "time"
+    elif pa.types.is_integer(kind):
+        known = "integer"
+    elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        known = "number" if any(not c.endswith(".0") for c in cells if c) else "integer"
+    elif pa.types.is_boolean(kind):
+        known = "boolean"
+    else:
+        return by_text
+    return Column(name, known, by_text.blank, by_text.distinct, by_text.sample)
+
+
+def _from_arrow(
+    table: pa.Table, where: str, digest: str, settings: DataSettings, kind: str = "frame"
+) -> Table:
+    if len(set(table.column_names)) < table.num_columns:
+        raise refuse("input/duplicate-column", "two columns have the same name", where=where,
+                     remedy="Give each column its own name")  # fmt: skip
+    if table.num_rows == 0:
+        raise refuse("input/no-rows", "the table has no rows", where=where,
+                     remedy="At least two times are needed")  # fmt: skip
+    table = table.rename_columns([str(n) for n in table.column_names])
+    mapping = map_columns(*_described(table), settings, where)
+    used = [*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets]
+    columns = {name: _one_array(table.column(name)) for name in dict.fromkeys(used)}
+    return Table(
+        where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
+        {"format": kind}, settings.decimal or ".", (),
+    )  # fmt: skip
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """One array; strings dictionary-encoded with plain strings, nulls as the empty string."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+        strings = pc.fill_null(column.cast(kind).cast(pa.string()), word(""))
+        column = strings.dictionary_encode().unify_dictionaries()
+    joined = column.combine_chunks()
+    if isinstance(joined, pa.ChunkedArray):
+        return joined.chunk(0)
+    return joined
