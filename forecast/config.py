@@ -127,9 +127,17 @@ class DataSettings(Section):
     decimal: Literal[".", ","] | None = Field(
         default=None, description="Decimal mark (found where the numbers leave no doubt)."
     )
+    thousands: Literal[",", ".", " ", "'", "_"] | None = Field(
+        default=None, description="Mark between groups of three digits, e.g. ',' in 1,234,567."
+    )
     dayfirst: bool | None = Field(
         default=None,
         description="Read 03/04/2020 as 3 April or as 4 March (found where a day is over 12).",
+    )
+    time_unit: Literal["step", "s", "ms", "us", "ns", "excel"] | None = Field(
+        default=None,
+        description="What a time written as a bare number counts: plain steps, seconds (or finer) "
+        "since 1970, Excel's days (found by its size).",
     )
     tz: str | None = Field(
         default=None,
