@@ -162,24 +162,26 @@ class LineListener(WarningsOnly):
         super().__init__(console)
         self._every = _VERBOSE_EVERY if verbose else _PLAIN_EVERY
         self._clock = clock
-        self._start = self._last = self._stage_start = clock()
+        self._start = self._last = clock()
+        self._first: tuple[float, int] | None = None  # when the first report came, and what it said
 
     def stage(self, text: str) -> None:
         """A line with the seconds since the start."""
-        now = self._clock()
-        self._stage_start = self._last = now
+        now = self._last = self._clock()
+        self._first = None
         self._line(f"{now - self._start:6.1f}s  {clean(text)}")
 
     def progress(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """A line, unless one was printed just now; the last report is always printed."""
         now = self._clock()
+        # The pace since the first report: what came before it was starting up.
+        since, begun = self._first = self._first or (now, done)
         if done < total and now - self._last < self._every:
             return
         self._last = now
-        left = (now - self._stage_start) / done * (total - done) if done else None
         words = [f"{done}/{total}", *figure_words(figures)]
-        if left is not None and done < total:
-            words.append(f"{duration(left)} left")
+        if begun < done < total:
+            words.append(f"{duration((now - since) / (done - begun) * (total - done))} left")
         self._line(f"{now - self._start:6.1f}s    {'  '.join(words)}")
 
     def note(self, text: str) -> None:

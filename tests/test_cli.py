@@ -132,7 +132,7 @@ def test_show_config_says_where_each_value_came_from(lstmcast, monkeypatch):
 
 
 def test_show_config_as_json_has_values_with_their_types(lstmcast):
-    _, out, _ = lstmcast("predict", "--show-config", "--json", "--level", "90", "--device", "cpu")
+    _, out, _ = lstmcast("predict", "--show-config", "--json", "--level", "90", "--root", "x")
     document = json.loads(out)
     rows = {row["name"]: row for row in document["settings"]}
     assert document["schema_version"] == 1
@@ -141,7 +141,7 @@ def test_show_config_as_json_has_values_with_their_types(lstmcast):
         "value": [90.0],
         "source": "--level",
     }
-    assert rows["training.device"]["value"] == "cpu"
+    assert rows["output.root"]["value"] == "x"
 
 
 def test_a_switch_can_be_turned_off_again(lstmcast, monkeypatch):

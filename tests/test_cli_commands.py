@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 from forecast.cli import run
+from forecast.commands.screens import show_scores
+from forecast.console import make_console
 from forecast.errors import ModelNotFoundError
 from forecast.events import Terminated
 from forecast.failures import guarded
@@ -61,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Trained:
-    scores: ScoreTable
+    scores: ScoreTable | None
     folder: Path = Path("runs/one")
     report: Report = field(default_factory=Report)
     chosen: tuple[tuple[str, object, str], ...] = (("horizon", 24, "two seasons"),)
@@ -69,7 +72,8 @@ class Trained:
     chart: str = "CHART"
     interrupted: bool = False
     exit_code: int = 0
-    warnings: tuple[str, ...] = ()
+    seconds: float = 13.5
+    predictions: object = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class Predicted:
     fallbacks: int = 0
     exit_code: int = 0
     chart: str = "CHART"
+    predictions: object = None
 
 
 def score(model: str, mase: float, seconds: float) -> Score:
@@ -188,7 +193,9 @@ def test_train_as_json_is_one_document_without_nan(lstmcast, pipeline):
     assert document["scores"]["models"][0]["model"] == "LSTM"
     assert document["scores"]["models"][0]["wql"] is None
     assert document["verdict"].startswith("LSTM was the most accurate")
-    assert document["files"] == [["runs/one/predictions.csv", "the forecast"]]
+    assert document["files"] == [{"path": "runs/one/predictions.csv", "what": "the forecast"}]
+    assert document["chosen"] == [{"name": "horizon", "value": 24, "why": "two seasons"}]
+    assert (document["interrupted"], document["exit_code"]) == (False, 0)
 
 
 def test_quiet_train_prints_only_warnings(lstmcast, pipeline):
@@ -209,13 +216,37 @@ def test_a_partial_result_is_exit_3_and_an_interrupted_one_130(lstmcast, pipelin
     assert "LSTM was the most accurate" in out
 
 
+def test_without_held_out_data_there_is_no_table_and_the_reason_is_said(lstmcast, pipeline):
+    pipeline.outcome = Trained(None)
+    code, out, _ = lstmcast("train", "a.csv")
+    assert code == 0
+    assert "No series is long enough to hold data back" in out
+    assert "MASE" not in out
+    document = json.loads(lstmcast("train", "a.csv", "--json")[1])
+    assert document["scores"] is None
+    assert document["verdict"].startswith("No series is long enough")
+
+
+def test_there_is_a_coverage_column_for_each_level(capsys):
+    rows = [
+        {"model": "LSTM", "mase": 0.5, "coverage-50": 0.5, "coverage-99.5": 1.0, "unavailable": 0},
+        {"model": "AutoARIMA", "mase": None, "coverage-50": 0.4, "unavailable": 2},
+    ]
+    stream = io.StringIO()
+    show_scores(make_console(stream, {}), rows, "caption")
+    lines = [line.split() for line in stream.getvalue().splitlines() if line.strip()]
+    assert lines[0] == ["model", "MASE", "in", "50%", "in", "99.5%", "without"]
+    assert lines[2] == ["LSTM", "0.500", "50%", "100%", "0"]
+    assert lines[3] == ["AutoARIMA", "–", "40%", "–", "2"]
+
+
 def test_predict_says_what_it_wrote_and_passes_on_what_was_asked(lstmcast, pipeline):
     pipeline.outcome = Predicted()
-    code, out, _ = lstmcast("predict", "b.csv", "--model", "runs/one", "--device", "cpu")
+    code, out, _ = lstmcast("predict", "b.csv", "--model", "runs/one", "--horizon", "6")
     assert code == 0
     assert pipeline.asked["model"] == "runs/one"
     assert pipeline.asked["output"] is None
-    assert pipeline.asked["settings"].training.model_fields_set == {"device"}
+    assert pipeline.asked["settings"].forecast.model_fields_set == {"horizon"}
     assert "1 series, 24 steps, 24 rows" in out
     assert "1961-01 to 1962-12" in out
 
@@ -325,9 +356,9 @@ def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
         "time       Month (its name)",
         "target     Passengers\\x1b[2J",
         "id         shop",
-        "series     10: 12 to 144 steps, half of them up to 144; 2 ended before the others; "
+        "series     10: 12 to 144 steps, median 144; 2 ended before the others; "
         "1 without any value, left out",
-        "frequency  MS",
+        "frequency  MS (month starts)",
         "season     12 steps",
         "span       1949-01 to 1960-12",
         "values     1,400 of 1,428; 28 missing (2.0%), 8 of them without a row",
@@ -359,13 +390,53 @@ def test_check_as_json_is_the_report(lstmcast, loader):
     assert document["report"] == REPORT
 
 
-def test_inspect_shows_the_manifest(lstmcast, monkeypatch):
+MANIFEST = {
+    "schema_version": 1,
+    "created": "2026-01-01T00:00:00+00:00",
+    "versions": {"lstmcast": "0.1.0"},
+    "network": {"layers": 2, "hidden_size": 48, "members": 1, "parameters": 77796, "horizon": 12},
+    "data": {
+        "source": "a\x1b[2J.csv",
+        "series": 3,
+        "frequency": "MS",
+        "span": {"first": "1949-01", "last": "1960-12"},
+        "coverage": [1.0] * 60,
+    },
+    "settings": {"training": {"members": 1}},
+    "chosen": [{"name": "season", "value": 12, "why": "found in the data"}],
+    "scores": [{"model": "LSTM", "mase": 0.657, "unavailable": 0}],
+    "seen": None,
+}
+
+
+@pytest.fixture
+def model_folder(monkeypatch):
     fake = ModuleType("forecast.model_folder")
-    manifest = {"schema_version": 1, "data": {"series": 3}, "quantiles": [0.1, 0.9], "seen": None}
-    fake.describe = lambda path: {"path": str(path), **manifest}  # type: ignore[attr-defined]
+    fake.describe = lambda path: {"path": str(path), **MANIFEST}  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forecast.model_folder", fake)
-    out = lstmcast("inspect", "runs/one")[1]
-    assert re.search(r"^data\.series +3 *$", out, re.M)
-    assert re.search(r"^quantiles +0\.1,0\.9 *$", out, re.M)
+
+
+def test_inspect_is_a_page_of_facts_choices_and_scores(lstmcast, model_folder):
+    code, out, err = lstmcast("inspect", "runs/one")
+    assert (code, err) == (0, "")
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert "network   2 x 48 units, 1 member, 77,796 weights" in lines
+    assert "horizon   12 steps" in lines
+    assert "data      a\\x1b[2J.csv, 3 series, MS" in lines
+    assert "span      1949-01 to 1960-12" in lines
+    assert "settings  training.members 1" in lines
+    assert "season   12      found in the data" in lines
+    assert "LSTM    0.657" in lines
+
+
+def test_inspect_verbose_is_every_entry_with_long_lists_cut(lstmcast, model_folder):
+    out = lstmcast("inspect", "runs/one", "-v")[1]
+    assert re.search(r"^network\.hidden_size +48 *$", out, re.M)
+    assert re.search(r"^chosen\.0\.name +season *$", out, re.M)
+    assert "(60 values)" in out
+    assert "seen" not in out
+
+
+def test_inspect_as_json_is_the_whole_manifest(lstmcast, model_folder):
     document = json.loads(lstmcast("inspect", "runs/one", "--json")[1])
-    assert document["model"] == {"path": "runs/one", **manifest}
+    assert document["model"] == {"path": "runs/one", **MANIFEST}

@@ -16,13 +16,13 @@ Model = Annotated[
 @takes()
 def inspect(model: Model, *, run: Run) -> int:
     """Say what a trained MODEL holds: data, settings, scores, versions."""
-    from forecast.model_folder import describe
-
     from forecast.commands import screens
+    from forecast.commands.model_screen import show_model
+    from forecast.model_folder import describe
 
     document = describe(model)
     if run.look.json:
         screens.show_document("inspect", {"model": document})
     else:
-        screens.show_tree(run.out(), screens.plain(document))
+        show_model(run.out(), document, run.look.verbose)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ import typer
 from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
 
-PARTS = ("forecast", "data", "training.device", "training.jobs", "training.deadline", "output.root")
+PARTS = ("forecast", "data", "output.root")
+_NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
 
 Data = Annotated[
     str | None,
@@ -48,16 +50,15 @@ def predict(data: Data = None, model: Model = None, output: Output = None, *, ru
             code="usage/one-stdout",
             remedy="Write the forecast to a file, or leave --json out",
         )
-    from forecast.pipeline import predict_run
-
     from forecast.commands import screens
+    from forecast.pipeline import predict_run
 
     with run.watching() as listener:
         result = predict_run(data, run.settings, listener, model=model, output=output)
     if run.look.json:
-        fields = screens.plain(result)
-        fields.pop("chart", None)
-        screens.show_document("predict", fields)
+        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        kept = {name: value for name, value in fields.items() if name not in _NOT_IN_JSON}
+        screens.show_document("predict", kept)
     elif not run.look.quiet:
         # The forecast itself may be on stdout: then the rest must not be.
         console = run.err() if output == "-" else run.out()

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 Report = Mapping[str, Any]
 
+_WORDS = {
+    "YS": "year starts",
+    "YE": "year ends",
+    "QS": "quarter starts",
+    "QE": "quarter ends",
+    "MS": "month starts",
+    "ME": "month ends",
+    "W": "weekly",
+    "D": "daily",
+    "B": "business days",
+    "h": "hourly",
+    "min": "every minute",
+    "s": "every second",
+}
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = " .:-=+*#@"
 
@@ -35,7 +49,7 @@ def facts(report: Report, verbose: bool = False, ascii_only: bool = False) -> li
         ("file", f"{report['source']}: {report['rows']:,} rows"),
         *_columns(report["columns"]),
         ("series", _series(report)),
-        ("frequency", str(report["frequency"])),
+        ("frequency", _frequency(report["frequency"])),
         ("season", _season(report)),
         ("span", f"{report['span']['first']} to {report['span']['last']}"),
         ("values", _values(report)),
@@ -65,7 +79,7 @@ def _series(report: Report) -> str:
     if shortest == longest:
         steps = f"{shortest:,} steps" + (" each" if report["series"] > 1 else "")
     else:
-        steps = f"{shortest:,} to {longest:,} steps, half of them up to {middle:,}"
+        steps = f"{shortest:,} to {longest:,} steps, median {middle:,}"
     parts = [f"{report['series']:,}: {steps}"]
     for key, words in (
         ("ended_early", "ended before the others"),
@@ -76,6 +90,11 @@ def _series(report: Report) -> str:
     if report["skipped"]:
         parts.append(f"{len(report['skipped']):,} without any value, left out")
     return "; ".join(parts)
+
+
+def _frequency(alias: str) -> str:
+    word = _WORDS.get(alias.split("-")[0])
+    return f"{alias} ({word})" if word else alias
 
 
 def _season(report: Report) -> str:

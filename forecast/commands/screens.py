@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Columns of the score table: key in the rows, heading, and how a figure is written. The best
-# figure of those that have a direction (lowest) is set in bold.
-_SCORES: tuple[tuple[str, str, str, bool], ...] = (
+# Columns of the score table: key in the rows, heading, how a figure is written, and whether the
+# lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
+_Column = tuple[str, str, str, bool]
+_COVERAGE = "coverage-"
+_SCORES: tuple[_Column, ...] = (
     ("mase", "MASE", "{:.3f}", True),
     ("smape", "sMAPE", "{:.2f}", True),
     ("rmse", "RMSE", "{:.4g}", True),
     ("wql", "WQL", "{:.4f}", True),
-    ("coverage-80", "in 80%", "{:.0%}", False),
-    ("coverage-95", "in 95%", "{:.0%}", False),
+    (_COVERAGE, "in {}%", "{:.0%}", False),
     ("best", "best on", "{:.4g}", False),
     ("seconds", "time", "{:.1f}s", False),
 )
@@ -101,7 +102,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     """The score table: one row a forecaster, the best figure of a column in bold."""
     from rich.text import Text
 
-    shown = [c for c in _SCORES if any(row.get(c[0]) is not None for row in rows)]
+    shown = [c for c in _columns(rows) if any(row.get(c[0]) is not None for row in rows)]
     missing = any(row.get("unavailable") for row in rows)
     table = _table("model", *(c[1] for c in shown), *(["without"] if missing else []))
     for column in table.columns[1:]:
@@ -117,6 +118,16 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     console.print()
     console.print(table)
     console.print(Text(clean(caption), "dim"))
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
+    for key, heading, form, lowest_wins in _SCORES:
+        if key != _COVERAGE:
+            yield key, heading, form, lowest_wins
+            continue
+        for name in dict.fromkeys(name for row in rows for name in row):
+            if name.startswith(_COVERAGE):
+                yield name, heading.format(name.removeprefix(_COVERAGE)), form, lowest_wins
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -192,19 +203,6 @@ def show_facts(console: Console, facts: Iterable[tuple[str, Any]]) -> None:
     for name, value in facts:
         grid.add_row(clean(name), Text(clean(value, lines=True)))
     console.print(grid)
-
-
-def show_tree(console: Console, document: Mapping[str, Any]) -> None:
-    """A nested document as aligned lines: section.key, value."""
-    show_facts(console, _flat(document))
-
-
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in document.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value not in (None, [], {}, ""):
-            yield prefix + str(key), show(value)
 
 
 def _table(*headings: str) -> Table:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
+
+if TYPE_CHECKING:
+    from forecast.metrics import ScoreTable
+    from forecast.pipeline import TrainResult
 
 SECTIONS = ("forecast", "data", "baselines", "evaluation", "network", "training", "output")
 
@@ -37,25 +41,48 @@ def train(data: Data = None, *, run: Run) -> int:
     """Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast."""
     source = wanted(data, "train")
     # Late, so that a wrong command line is refused before anything heavy is imported.
-    from forecast.pipeline import train_run
-
     from forecast.commands import screens
     from forecast.failures import INTERRUPTED
-    from forecast.metrics import verdict
+    from forecast.pipeline import train_run
 
     with run.watching() as listener:
         result = train_run(source, run.settings, listener)
     if run.look.json:
-        said = {"verdict": verdict(result.scores)}
-        fields = screens.plain(result)
-        fields.pop("chart", None)
-        screens.show_document("train", fields | said)
+        screens.show_document("train", document(result))
     elif not run.look.quiet:
         console = run.out()
         screens.show_choices(console, result.chosen)
-        screens.show_scores(console, result.scores.to_rows(), result.scores.caption())
-        screens.show_sentence(console, verdict(result.scores))
+        if result.scores is not None:
+            screens.show_scores(console, result.scores.to_rows(), result.scores.caption())
+        screens.show_sentence(console, sentence(result.scores))
         screens.show_chart(console, result.chart)
         screens.show_files(console, result.files)
         screens.show_hint(console, f"forecast again: lstmcast predict --model {result.folder}")
     return INTERRUPTED if result.interrupted else int(result.exit_code)
+
+
+def sentence(scores: ScoreTable | None) -> str:
+    """Who won, in one sentence; without scores, why there is no answer."""
+    if scores is None:
+        return (
+            "No series is long enough to hold data back, so nothing can be said about accuracy: "
+            "give more history or a shorter --horizon."
+        )
+    from forecast.metrics import verdict
+
+    return verdict(scores)
+
+
+def document(result: TrainResult) -> dict[str, Any]:
+    """The JSON form of what was done; the forecast itself is in its file."""
+    return {
+        "folder": result.folder,
+        "report": result.report,
+        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
+        "scores": result.scores,
+        "verdict": sentence(result.scores),
+        "files": [{"path": path, "what": what} for path, what in result.files],
+        "interrupted": result.interrupted,
+        "exit_code": result.exit_code,
+        "seconds": result.seconds,
+    }
