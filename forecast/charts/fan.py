@@ -85,26 +85,42 @@ def fan_chart(
 ) -> FanChart:
     """The chart of series `s` of `panel`: history up to the origin, `forecasts`, later actuals.
 
-    tail: history steps to show (default: four horizons, at least 48). All forecasts must start
+    tail: history steps to show (default: three horizons, at least 48). All forecasts must start
     at the same origin; ValueError otherwise. A forecast that is not available for this series,
     or a level that was not forecast, is left out.
     """
     if len({int(each.origins[s]) for each in forecasts}) != 1:
         raise ValueError("the forecasts of one chart must start at one origin")
     origin, horizon = int(forecasts[0].origins[s]), forecasts[0].point.shape[1]
-    start = max(0, origin - (tail or max(4 * horizon, 48)))
+    start = max(0, origin - (tail or max(3 * horizon, 48)))
     usable = [each for each in forecasts if each.available[s]]
     known = panel.series(s)[origin : origin + horizon]
     actual = np.append(known, np.full(horizon - len(known), np.nan))
     return FanChart(
         title=str(panel.ids[s]),
-        times=panel.frequency.stamps(panel.first[s] + np.arange(start, origin + horizon)),
+        times=wall_clock(
+            panel.frequency.stamps(panel.first[s] + np.arange(start, origin + horizon)), panel.tz
+        ),
         history=panel.series(s)[start:origin],
         medians={each.name: each.point[s] for each in usable},
         bands={each.name: _bands(each, s, levels) for each in usable},
         actual=actual if np.isfinite(actual).any() else None,
         unit=unit,
     )
+
+
+def wall_clock(stamps: np.ndarray, tz: str | None) -> np.ndarray:
+    """What clocks in `tz` show at `stamps`, as in the input: datetime64[ns], or integers as given.
+
+    Only an IANA zone changes anything: its stamps are instants. In autumn an hour comes twice.
+    """
+    if tz is None or "/" not in tz or not np.issubdtype(stamps.dtype, np.datetime64):
+        return stamps
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    instants = pa.array(stamps.astype("datetime64[ns]")).cast(pa.timestamp("ns", tz))
+    return pc.local_timestamp(instants).to_numpy(zero_copy_only=False)
 
 
 def _bands(forecast: Forecast, s: int, levels: Sequence[float]) -> dict[float, Band]:

@@ -5,19 +5,16 @@ Only matplotlib's object interface is used: no global figure, no window, no glob
 
 from __future__ import annotations
 
-import contextlib
 import io
-import os
-import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from forecast.charts.fan import FanChart, clean_label
-from forecast.errors import OutputError, UsageError
+from forecast.charts.saving import save_whole
+from forecast.errors import UsageError
 
 # Okabe and Ito (2008), told apart under all common colour blindnesses; dashes differ as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3f3f8f")
@@ -40,16 +37,7 @@ def forecast_png(path: str | Path, chart: FanChart) -> Path:
             value=path.suffix,
             remedy="Give --output a name that ends in .png or .svg",
         )
-    image = forecast_image(chart, "svg" if kind == ".svg" else "png")
-    try:
-        _replace(path, image)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write the chart: {error.strerror or error}",
-            code="output/chart",
-            where=str(path),
-            remedy="Check that the folder exists, is writable and has room, or change --output",
-        ) from error
+    save_whole(path, forecast_image(chart, "svg" if kind == ".svg" else "png"), "chart")
     return path
 
 
@@ -230,25 +218,3 @@ def _head(figure: Any, axes: Any, chart: FanChart) -> None:
     )
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)  # a `$` in an id is a dollar, not a formula
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A new file in `folder` for the caller to write and move away; removed if it is left."""
-    handle, name = tempfile.mkstemp(prefix=".chart-", dir=folder)
-    os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step, so that no reader ever sees half a file."""
-    with _scratch(path.parent) as scratch:
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.chmod(0o644)
-        scratch.replace(path)

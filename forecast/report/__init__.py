@@ -1,0 +1,32 @@
+"""One self-contained HTML page about a run: verdict, forecasts, scores, diagnostics, settings."""
+
+from forecast.report.contents import (
+    LearningCurve,
+    Reliability,
+    ReportData,
+    Residuals,
+    ScoreRow,
+    SeriesEntry,
+    Setting,
+    Tile,
+)
+from forecast.report.diagnostics import chosen_series, reliability, residual_autocorrelation
+from forecast.report.gather import report_data
+from forecast.report.page import render_report, write_report
+
+__all__ = [
+    "LearningCurve",
+    "Reliability",
+    "ReportData",
+    "Residuals",
+    "ScoreRow",
+    "SeriesEntry",
+    "Setting",
+    "Tile",
+    "chosen_series",
+    "reliability",
+    "render_report",
+    "report_data",
+    "residual_autocorrelation",
+    "write_report",
+]

@@ -1,0 +1,199 @@
+"""From a run's own objects (panel, forecasts, score table) to the contents of the page.
+
+Axes: S series, W held-out origins, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from forecast.charts import fan_chart
+from forecast.forecasts import Forecast
+from forecast.metrics import ScoreTable, compare
+from forecast.metrics.table import POOLING
+from forecast.panel import Panel
+from forecast.report.contents import (
+    Reliability,
+    ReportData,
+    Residuals,
+    ScoreRow,
+    SeriesEntry,
+    Tile,
+)
+from forecast.report.diagnostics import chosen_series, reliability, residual_autocorrelation
+from forecast.report.scores import duration, figure, meaning
+
+MOST_SERIES = 2000  # with a chart of their own
+DIAGNOSED = 20_000  # series that reliability and autocorrelation look at
+SHORTEST_TAIL = 36  # steps of history in a chart, at least, and at least two horizons
+MOST_LAGS = 60
+
+
+def report_data(
+    panel: Panel,
+    held_out: Mapping[str, Sequence[Forecast]],
+    table: ScoreTable,
+    *,
+    future: Mapping[str, Forecast] | None = None,
+    levels: Sequence[float] = (80.0, 95.0),
+    unit: str = "",
+    **words: Any,
+) -> ReportData:
+    """The page's contents for one run.
+
+    held_out  column name -> forecasts, one for each held-out origin, oldest first; the first name
+              is the forecaster that the page is about. The charts show the last origin.
+    table     its scores; future: forecasts from the end of the data, shown besides
+    levels    interval levels, per cent; unit: of the values
+    words     the fields of `ReportData` that only the caller knows: title, created, verdict,
+              learning, description, repairs, settings, versions
+
+    At most 2,000 series get a chart (the worst, the best, and evenly between by MASE), and at most
+    20,000, chosen the same way, enter reliability and autocorrelation.
+    """
+    main = next(iter(held_out))
+    by_series = table.series_columns("mase")
+    order = chosen_series(np.asarray(by_series.get(main, np.empty(0)), dtype=float), DIAGNOSED)
+    return ReportData(
+        won=_won(table, main),
+        facts=_facts(panel, table),
+        tiles=_tiles(table, main),
+        scores=tuple(_row(table, name) for name in held_out),
+        scores_note=f"{table.caption()}. Pooling: {POOLING}.",
+        series=_entries(panel, held_out, future or {}, by_series, order, levels, unit),
+        total_series=panel.size,
+        step_errors={name: each["mase"] for name, each in table.per_step.items() if "mase" in each},
+        reliability=_reliability(panel, held_out, order),
+        residuals=_residuals(panel, held_out, order, table.season),
+        **words,
+    )
+
+
+_RHYTHMS = {
+    "YS": "yearly", "YE": "yearly", "QS": "quarterly", "QE": "quarterly", "MS": "monthly",
+    "ME": "monthly", "W": "weekly", "D": "daily", "B": "business days", "h": "hourly",
+}  # fmt: skip
+
+
+def _won(table: ScoreTable, main: str) -> bool | None:
+    """Whether `main` has the lowest error; None without a rival, or in a tie."""
+    rivals = [score.model for score in table.scores if score.model != main]
+    pairs = [pair for pair in (compare(table, main, rival) for rival in rivals) if pair.series]
+    if not pairs:
+        return None
+    worst = max(pair.first_loss - pair.second_loss for pair in pairs)
+    return None if worst == 0 else bool(worst < 0)
+
+
+def _facts(panel: Panel, table: ScoreTable) -> tuple[str, ...]:
+    origins = "1 held-out origin" if table.windows == 1 else f"{table.windows} held-out origins"
+    return (
+        "1 series" if panel.size == 1 else f"{panel.size:,} series",
+        _RHYTHMS.get(panel.frequency.alias.split("-")[0], f"frequency {panel.frequency.alias}"),
+        f"horizon {table.horizon}",
+        f"season {table.season}",
+        origins,
+    )
+
+
+def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
+    """Error against the best rival, series won, intervals that hold, time."""
+    own = table.score(main)
+    tiles = []
+    rivals = [score for score in table.scores if score.model != main]
+    defined = [r for r in rivals if np.isfinite(r.values.get("mase", np.nan))]
+    error = own.values.get("mase", np.nan)
+    if defined:
+        best = min(defined, key=lambda score: score.values["mase"])
+        reference = best.values["mase"]
+        gain = 100 * (1 - error / reference) if reference > 0 else 0.0
+        word = "lower than" if gain >= 0 else "higher than"
+        note = f"{abs(gain):.1f} % {word} {best.model} ({figure(reference)})"
+        tiles.append(Tile(f"MASE of {main}", figure(error), note, bool(gain > 0)))
+    else:
+        tiles.append(Tile(f"MASE of {main}", figure(error), "seasonal naive on the past is 1"))
+    if rivals and own.series > 1:
+        share = 100 * own.best / own.series
+        tiles.append(Tile(f"{main} is best on", f"{share:.0f} %", f"of {own.series:,} series"))
+    for name, held in own.values.items():
+        if name.startswith("coverage-") and np.isfinite(held):
+            level = float(name.removeprefix("coverage-"))
+            good = abs(100 * held - level) <= max(5.0, (100 - level) / 2)
+            label = f"{meaning(name)[0].removesuffix(' holds')} interval holds"
+            tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values", good))
+    others = ", ".join(f"{score.model} {duration(score.seconds)}" for score in rivals)
+    tiles.append(Tile(f"Time of {main}", duration(own.seconds), others))
+    return tuple(tiles[:4]) if len(tiles) > 4 else tuple(tiles)
+
+
+def _row(table: ScoreTable, name: str) -> ScoreRow:
+    """One forecaster's line, metrics in the table's order; what was not scored is said."""
+    score = table.score(name)
+    notes = list(score.notes)
+    if score.unavailable:
+        notes.append(f"no forecast for {len(score.unavailable):,} series")
+    if score.fallen_back:
+        notes.append(f"another stood in on {len(score.fallen_back):,} series")
+    values = {metric: score.values.get(metric, float("nan")) for metric in table.metrics}
+    return ScoreRow(name, values, score.seconds, "; ".join(notes))
+
+
+def _entries(
+    panel: Panel,
+    held_out: Mapping[str, Sequence[Forecast]],
+    future: Mapping[str, Forecast],
+    by_series: Mapping[str, np.ndarray],
+    order: np.ndarray,
+    levels: Sequence[float],
+    unit: str,
+) -> tuple[SeriesEntry, ...]:
+    """Charts and scores of the first MOST_SERIES of `order`."""
+    last = [each[-1] for each in held_out.values()]
+    ahead = list(future.values())
+    names = [name for name in held_out if name in by_series]
+    tail = max(2 * last[0].point.shape[1], SHORTEST_TAIL)
+    return tuple(
+        SeriesEntry(
+            chart=fan_chart(panel, s, last, levels, tail, unit),
+            scores={name: float(by_series[name][s]) for name in names},
+            future=fan_chart(panel, s, ahead, levels, tail, unit) if ahead else None,
+        )
+        for s in order[:MOST_SERIES].tolist()
+    )
+
+
+def _reliability(
+    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], order: np.ndarray
+) -> dict[str, Reliability]:
+    """Of every forecaster with quantiles, over all its held-out origins."""
+    found = {}
+    for name, forecasts in held_out.items():
+        if len(forecasts[0].levels):
+            actual = np.concatenate([_actual(panel, each, order) for each in forecasts])
+            quantiles = np.concatenate([each.quantiles[order] for each in forecasts])
+            found[name] = reliability(actual, quantiles, forecasts[0].levels)
+    return found
+
+
+def _residuals(
+    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], order: np.ndarray, season: int
+) -> dict[str, Residuals]:
+    """Of every forecaster, over all its held-out origins; two seasons of lags if they fit."""
+    found = {}
+    for name, forecasts in held_out.items():
+        errors = [_actual(panel, each, order) - each.point[order] for each in forecasts]
+        lags = min(errors[0].shape[1] - 1, max(2 * season, 10), MOST_LAGS)
+        if lags >= 3:
+            found[name] = residual_autocorrelation(np.concatenate(errors), lags)
+    return found
+
+
+def _actual(panel: Panel, forecast: Forecast, order: np.ndarray) -> np.ndarray:
+    """Actual values (len(order), H) where `forecast` made its own forecast, NaN elsewhere."""
+    chosen = np.sort(order)
+    part = panel.select(chosen).window(forecast.origins[chosen], forecast.point.shape[1])
+    own = forecast.available[order] & (forecast.source[order] == forecast.name)
+    return np.where(own[:, None], part[np.searchsorted(chosen, order)], np.nan)

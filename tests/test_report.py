@@ -1,0 +1,480 @@
+"""The report page: what it shows is what it was given, and no data can become markup or script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import time
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forecast.charts import FanChart
+from forecast.errors import OutputError
+from forecast.forecasts import Forecast
+from forecast.frequency import Frequency
+from forecast.metrics import score_forecasts
+from forecast.panel import Panel
+from forecast.report import (
+    LearningCurve,
+    Reliability,
+    ReportData,
+    Residuals,
+    ScoreRow,
+    SeriesEntry,
+    Setting,
+    Tile,
+    chosen_series,
+    reliability,
+    render_report,
+    report_data,
+    residual_autocorrelation,
+    write_report,
+)
+from forecast.report.pack import MISSING, packed_series
+from forecast.report.scores import duration, figure, meaning, score_table
+
+HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
+LIMIT = 3_000_000
+
+
+class Page(HTMLParser):
+    """The elements of a page: (tag, attributes, text)."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None], str]] = []
+        self.inside = False
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs), ""))
+        self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            tag, attributes, text = self.elements[-1]
+            self.elements[-1] = (tag, attributes, text + data)
+
+    def all(self, tag: str) -> list[tuple[dict[str, str | None], str]]:
+        return [(attributes, text) for name, attributes, text in self.elements if name == tag]
+
+    @property
+    def payload(self) -> dict:
+        return json.loads(next(text for a, text in self.all("script") if a.get("id") == "payload"))
+
+
+def make_chart(title: str = "a", t: int = 40, h: int = 12, seed: int = 0) -> FanChart:
+    chance = np.random.default_rng(seed)
+    times = (np.datetime64("2020-01") + np.arange(t + h)).astype("datetime64[ns]")
+    y = 100 + chance.standard_normal(t + h).cumsum()
+    bands = {level: (y[t:] - level / 40, y[t:] + level / 40) for level in (80.0, 95.0)}
+    medians = {"LSTM": y[t:] + 0.1, "AutoARIMA": y[t:] - 0.3}
+    return FanChart(title, times, y[:t], medians, {name: bands for name in medians}, y[t:])
+
+
+def make_data(count: int = 3, **changes) -> ReportData:
+    entries = tuple(
+        SeriesEntry(
+            make_chart(f"s{i}", seed=i), {"LSTM": 0.8, "AutoARIMA": 0.9 + i}, make_chart("f")
+        )
+        for i in range(count)
+    )
+    steps = np.arange(1, 20.0)
+    fields = {
+        "title": "data.csv",
+        "created": "2026-11-20 18:00 UTC",
+        "verdict": "LSTM was the most accurate.",
+        "won": True,
+        "facts": ("3 series",),
+        "tiles": (Tile("MASE", "0.8", "lower", True),),
+        "scores": (
+            ScoreRow("LSTM", {"mase": 0.8, "coverage-80": 0.79, "mape": float("nan")}, 12.0),
+            ScoreRow("AutoARIMA", {"mase": 0.9, "coverage-80": 0.99, "mape": 3.0}, 200.0, "note"),
+        ),
+        "scores_note": "m = 12",
+        "series": entries,
+        "total_series": count,
+        "step_errors": {"LSTM": np.arange(12.0), "AutoARIMA": np.arange(12.0) + 1},
+        "reliability": {"LSTM": Reliability(np.array([0.1, 0.9]), np.array([0.2, 0.8]))},
+        "residuals": {"LSTM": Residuals(np.array([0.5, 0.1, np.nan]), 0.2)},
+        "learning": (LearningCurve("member 1", steps, 1 / steps, 2 / steps, steps * 1e-4),),
+        "description": (("Rows", "10"),),
+        "repairs": ("2 rows sorted",),
+        "settings": (Setting("forecast.horizon", "12", "flag"),),
+        "versions": (("torch", "2.13"),),
+    }
+    return ReportData(**{**fields, **changes})
+
+
+def test_the_policy_allows_this_script_and_style_and_nothing_else():
+    page = Page(render_report(make_data()))
+    policy = next(a["content"] for a, _ in page.all("meta") if a.get("http-equiv"))
+
+    def digest(text: str) -> str:
+        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    script = next(text for a, text in page.all("script") if "type" not in a)
+    assert f"script-src 'sha256-{digest(script)}'" in policy
+    assert f"style-src 'sha256-{digest(page.all('style')[0][1])}'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_the_page_asks_for_nothing_from_anywhere():
+    source = render_report(make_data())
+    page = Page(source)
+    for tag, attributes, _ in page.elements:
+        assert not {"src", "srcset", "action", "style", "background"} & attributes.keys(), tag
+        assert not [name for name in attributes if name.startswith("on")], tag
+        assert attributes.get("href", "#").startswith("#")
+    assert not page.all("link") and not page.all("iframe")
+    addresses = set(re.findall(r"https?://[^\s\"'<>)]+", source))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, not an address
+    assert "url(" not in page.all("style")[0][1]
+    assert "@import" not in source
+
+
+def data_saying(word: str) -> ReportData:
+    """A report in which every text is `word`."""
+    return make_data(
+        **{name: word for name in ("title", "created", "verdict", "scores_note", "headline")},
+        facts=(word,),
+        tiles=(Tile(word, word, word),),
+        scores=(ScoreRow(word, {word: 1.0}, 1.0, word),),
+        series=(SeriesEntry(make_chart(word), {"LSTM": 1.0}),),
+        step_errors={word: np.ones(3)},
+        reliability={word: Reliability(np.array([0.5]), np.array([0.5]))},
+        residuals={word: Residuals(np.array([0.5, 0.1]), 0.1)},
+        learning=(LearningCurve(word, *(np.ones(2) for _ in range(4))),),
+        description=((word, word),),
+        repairs=(word,),
+        settings=(Setting(word, word, word),),
+        versions=((word, word),),
+    )
+
+
+def test_no_text_can_add_an_element_or_an_attribute():
+    source = render_report(data_saying(HOSTILE))
+    page, tame = Page(source), Page(render_report(data_saying("tame")))
+    assert [tag for tag, _, _ in page.elements] == [tag for tag, _, _ in tame.elements]
+    assert [a.keys() for _, a, _ in page.elements] == [a.keys() for _, a, _ in tame.elements]
+    assert len(page.all("script")) == 2
+    assert "\x1b" not in source and "\u202e" not in source
+
+
+def test_a_hostile_name_is_shown_as_it_is():
+    page = Page(render_report(data_saying(HOSTILE)))
+    visible = "</script><script>alert(1)</script>\"'& [2J {{7*7}}<img src=x onerror=alert(1)>"
+    assert page.payload["packed"]["items"][0][0] == visible
+    assert visible in page.all("title")[0][1]
+    assert visible in page.all("li")[0][1]
+
+
+def test_a_page_with_nothing_to_show_is_still_a_page():
+    page = Page(render_report(ReportData("empty", "now", "Nothing was scored.")))
+    assert "Nothing was scored." in page.all("p")[0][1]
+    assert page.payload["packed"]["items"] == []
+    assert not page.all("td")
+
+
+@pytest.mark.parametrize(("won", "mark"), [(True, "won"), (False, "lost"), (None, "even")])
+def test_the_verdict_is_coloured_by_who_won(won, mark):
+    page = Page(render_report(make_data(won=won)))
+    assert any(attributes.get("class") == f"hero {mark}" for attributes, _ in page.all("section"))
+
+
+def test_ten_thousand_series_stay_below_three_megabytes_and_two_seconds():
+    entry = make_data(1).series[0]
+    data = make_data(series=(entry,) * 10_000, total_series=10_000)
+    start = time.perf_counter()
+    source = render_report(data)
+    assert time.perf_counter() - start < 2
+    assert len(source.encode()) < LIMIT
+    payload = Page(source).payload
+    assert payload["total"] == 10_000
+    assert 1000 < len(payload["packed"]["items"]) < 10_000
+
+
+def test_the_worst_of_everything_at_once_stays_below_three_megabytes():
+    steps = np.arange(1.0, 50_001)
+    long = LearningCurve("member", steps, np.sin(steps), np.cos(steps), steps)
+    data = make_data(
+        series=tuple(SeriesEntry(make_chart("x" * 300, 40_000, 10_000)) for _ in range(60)),
+        learning=(long,) * 50,
+        step_errors={f"model {i}": np.random.default_rng(i).random(10_000) for i in range(8)},
+        repairs=("r" * 1000,) * 5000,
+        description=(("d", "e" * 10_000),) * 50,
+    )
+    source = render_report(data)
+    assert len(source.encode()) < LIMIT
+    assert "4800 more" in source.replace(",", "")
+
+
+def unpacked(packed: dict, number: int, view: int = 0) -> tuple[np.ndarray, dict, np.ndarray]:
+    """What the page's script makes of a packed chart: history, curves, times."""
+    place, layout, low, high, _, text = packed["items"][number][2][view]
+    past, ahead, keys = packed["layouts"][layout]
+    whole = np.frombuffer(base64.b64decode(text), dtype="<u2").astype(float)
+    values = np.where(whole == MISSING, np.nan, low + whole / (MISSING - 1) * (high - low))
+    axis = packed["axis"]["first"] + np.cumsum(
+        [0] + [step for step, count in packed["axis"]["runs"] for _ in range(count)]
+    )
+    index = place if isinstance(place, list) else np.arange(place, place + past + ahead)
+    parts = values[past:].reshape(len(keys), ahead)
+    return values[:past], dict(zip(map(tuple, keys), parts, strict=True)), axis[index]
+
+
+def test_a_packed_chart_holds_history_curves_and_times():
+    chart = make_chart()
+    packed = packed_series([SeriesEntry(chart, {"LSTM": 0.5})], ["LSTM", "Theta"])
+    history, curves, times = unpacked(packed, 0)
+    np.testing.assert_allclose(history, chart.history, atol=1e-3)
+    np.testing.assert_allclose(curves[None, None, None], chart.actual, atol=1e-3)
+    np.testing.assert_allclose(curves["LSTM", "hi", 80.0], chart.bands["LSTM"][80.0][1], atol=1e-3)
+    np.testing.assert_array_equal(times, chart.times.astype("datetime64[s]").astype(int))
+    assert ("AutoARIMA", "lo", 95.0) in curves  # of the others only the widest interval
+    assert ("AutoARIMA", "lo", 80.0) not in curves
+    assert packed["items"][0][1] == [0.5, None]
+    assert packed["axis"]["exact"] == "month"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.floats(-1e12, 1e12) | st.just(float("nan")), max_size=30),
+    st.lists(st.floats(-1e12, 1e12) | st.just(float("nan")), min_size=1, max_size=9),
+)
+def test_packing_keeps_every_value_to_a_hundred_thousandth_of_the_range(history, median):
+    chart = FanChart(
+        "x", np.arange(len(history) + len(median)), np.array(history), {"m": np.array(median)}
+    )
+    back, curves, times = unpacked(packed_series([SeriesEntry(chart)], []), 0)
+    given_, found = np.array(history + median), np.append(back, curves["m", None, None])
+    np.testing.assert_array_equal(np.isnan(given_), np.isnan(found))
+    if np.isfinite(given_).any():
+        error = np.nanmax(np.abs(given_ - found))
+        assert error <= 1e-5 * (np.nanmax(given_) - np.nanmin(given_)) + 1e-9 * abs(
+            np.nanmax(given_)
+        )
+    np.testing.assert_array_equal(times, chart.times)
+
+
+def test_series_of_other_times_share_one_axis():
+    early, late = make_chart("early"), make_chart("late")
+    moved = FanChart("late", late.times + np.timedelta64(3652, "D"), late.history, late.medians)
+    packed = packed_series([SeriesEntry(early), SeriesEntry(moved)], [])
+    for number, chart in enumerate((early, moved)):
+        times = unpacked(packed, number)[2]
+        np.testing.assert_array_equal(times, chart.times.astype("datetime64[s]").astype(int))
+
+
+def test_fractions_of_a_second_are_kept():
+    times = np.datetime64("2024-01-01", "ns") + np.arange(5) * np.timedelta64(250, "ms")
+    chart = FanChart("x", times, np.ones(3), {"m": np.ones(2)})
+    packed = packed_series([SeriesEntry(chart)], [])
+    assert packed["axis"]["per"] == 1_000_000
+    assert packed["axis"]["runs"] == [[250_000, 4]]
+
+
+def test_a_long_chart_is_thinned_and_says_so():
+    chart = make_chart(t=4000, h=500)
+    packed = packed_series([SeriesEntry(chart)], [])
+    history, curves, times = unpacked(packed, 0)
+    step = packed["items"][0][2][0][4]
+    assert step == 3
+    assert history[-1] == pytest.approx(chart.history[-1], abs=1e-2)
+    np.testing.assert_allclose(curves["LSTM", None, None], chart.medians["LSTM"][2::3], atol=1e-2)
+    assert len(times) <= 1500
+
+
+def test_the_best_figure_of_each_column_is_marked():
+    table = score_table(make_data())
+    assert [name for name, _ in table.heads] == ["MASE", "80 % holds", "MAPE"]
+    lstm, arima = table.lines
+    assert [cell.best for cell in lstm.cells] == [True, True, False]  # 0.79 is nearest to 80 %
+    assert [cell.text for cell in lstm.cells] == ["0.800", "79.0 %", "–"]
+    assert [cell.best for cell in arima.cells] == [False, False, False]  # nothing to beat
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.031, "0.031 s"), (4.21, "4.2 s"), (26.4, "26 s"), (311, "5 min 11 s"), (7440, "2 h 4 min")],
+)
+def test_durations_are_short(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_figures_and_names_of_metrics():
+    assert [figure(v) for v in (0.5, 12345.6, 123.4, float("nan"))] == [
+        "0.500",
+        "12,346",
+        "123",
+        "–",
+    ]
+    assert meaning("msis-95")[0] == "MSIS 95"
+    assert meaning("coverage-80")[0] == "80 % holds"
+    assert meaning("mystery") == ("mystery", "")
+
+
+def test_a_calibrated_forecaster_observes_what_it_promised():
+    chance = np.random.default_rng(3)
+    levels = np.array([0.1, 0.5, 0.9])
+    normal = np.array([-1.2816, 0.0, 1.2816])
+    actual = chance.standard_normal((2000, 10))
+    actual[0] = np.nan
+    found = reliability(actual, np.broadcast_to(normal, (2000, 10, 3)), levels)
+    np.testing.assert_allclose(found.observed, levels, atol=0.01)
+    narrow = reliability(actual, np.broadcast_to(normal / 3, (2000, 10, 3)), levels)
+    assert narrow.observed[0] > 0.3 and narrow.observed[2] < 0.7
+
+
+def test_white_errors_stay_inside_the_limit_and_a_missed_season_does_not():
+    chance = np.random.default_rng(4)
+    white = chance.standard_normal((400, 48)) * chance.lognormal(0, 2, (400, 1))
+    found = residual_autocorrelation(white, 24)
+    assert (np.abs(found.autocorrelation) < 2 * found.limit).all()
+    assert found.limit == pytest.approx(1.96 / np.sqrt(400 * 48))
+    seasonal = white + 2 * np.std(white, axis=1, keepdims=True) * np.sin(np.arange(48) / 12 * 6.283)
+    lags = residual_autocorrelation(seasonal, 24).autocorrelation
+    assert lags[11] > 0.5 and lags[5] < -0.5
+
+
+def test_residuals_by_hand_with_a_gap():
+    found = residual_autocorrelation(np.array([[1.0, -1.0, np.nan, 1.0]]), 9)
+    assert found.autocorrelation[0] == pytest.approx(-1)  # the only pair one step apart
+    assert found.autocorrelation[2] == pytest.approx(1)
+    assert len(found.autocorrelation) == 3
+    assert found.limit == pytest.approx(1.96 / np.sqrt(3))
+
+
+@given(st.lists(st.floats(0, 10) | st.just(float("nan")), max_size=60), st.integers(0, 70))
+def test_chosen_series_are_distinct_and_hold_the_extremes(scores, limit):
+    values = np.array(scores, dtype=float)
+    chosen = chosen_series(values, limit)
+    assert len(chosen) == len(set(chosen.tolist())) == min(limit, len(values))
+    known = values[np.isfinite(values)]
+    if limit >= 3 and len(known):
+        assert np.nanmax(values[chosen]) == known.max()
+        assert np.nanmin(values[chosen]) == known.min()
+
+
+def test_any_first_part_of_the_chosen_series_is_a_fair_sample():
+    scores = np.random.default_rng(5).permutation(1000).astype(float)
+    part = np.sort(scores[chosen_series(scores, 1000)[:100]])
+    assert np.diff(part).max() < 40
+    assert scores[chosen_series(scores, 1)[0]] == 500  # the page opens with the middle one
+
+
+def make_run(series: int = 5, origins: int = 2) -> tuple[Panel, dict[str, list[Forecast]]]:
+    chance = np.random.default_rng(6)
+    n, h = 60, 6
+    y = 50 + chance.standard_normal((series, n)).cumsum(axis=1)
+    panel = Panel(
+        np.array([f"s{i}" for i in range(series)], dtype=object),
+        np.arange(series + 1) * n,
+        y.ravel(),
+        np.full(series, 600),
+        Frequency("MS"),
+    )
+    levels = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
+
+    def forecast(name: str, origin: int, error: float) -> Forecast:
+        point = np.full((series, h), np.nan)
+        known = y[:, origin : origin + h]
+        point[:, : known.shape[1]] = known + error
+        point = np.where(np.isnan(point), y[:, -1:], point)
+        quantiles = point[:, :, None] + np.array([-2, -1, 0, 1, 2.0])
+        who = np.array([name] * series, dtype=object)
+        return Forecast(name, np.full(series, origin), point, levels, quantiles, who,
+                        np.ones(series, dtype=bool), seconds=2.0)  # fmt: skip
+
+    starts = [n - h * (k + 1) for k in reversed(range(origins))]
+    held = {
+        name: [forecast(name, origin, error) for origin in starts]
+        for name, error in (("LSTM", 0.5), ("AutoARIMA", 1.5))
+    }
+    return panel, held
+
+
+def test_a_run_becomes_a_report_with_its_own_figures():
+    panel, held = make_run()
+    table = score_forecasts(panel, held, season=12)
+    future = {name: each[-1].__class__(**{**each[-1].__dict__, "origins": np.full(5, 60)})
+              for name, each in held.items()}  # fmt: skip
+    data = report_data(
+        panel, held, table, future=future, title="t", created="now", verdict="v", repairs=("r",)
+    )
+    assert data.won is True
+    assert data.repairs == ("r",)
+    assert data.scores[0].values["mase"] == table.score("LSTM").values["mase"]
+    assert data.total_series == 5
+    assert "monthly" in data.facts and "2 held-out origins" in data.facts
+    np.testing.assert_allclose(data.step_errors["LSTM"], table.per_step["LSTM"]["mase"])
+    first = data.series[0]
+    assert first.chart.actual is not None and first.future is not None
+    assert first.future.actual is None
+    assert first.future.history[-1] == panel.series(int(first.chart.title[1]))[-1]
+    assert first.scores["LSTM"] == pytest.approx(
+        table.per_series["LSTM"]["mase"][int(first.chart.title[1])]
+    )
+    # The errors are constant: every quantile at or above the actual holds, full correlation.
+    assert data.reliability["LSTM"].observed.tolist() == [0, 0, 0 + 1, 1, 1]
+    np.testing.assert_allclose(data.residuals["LSTM"].autocorrelation, 1)
+    gain = 100 * (1 - table.score("LSTM").values["mase"] / table.score("AutoARIMA").values["mase"])
+    assert f"{gain:.1f} % lower than AutoARIMA" in data.tiles[0].note
+    assert len(render_report(data)) < LIMIT
+
+
+def test_a_worse_lstm_is_shown_as_one():
+    panel, held = make_run()
+    swapped = {"LSTM": held["AutoARIMA"], "AutoARIMA": held["LSTM"]}
+    renamed = {
+        name: [Forecast(**{**each.__dict__, "name": name, "source": np.array([name] * 5, object)})
+               for each in forecasts]
+        for name, forecasts in swapped.items()
+    }  # fmt: skip
+    data = report_data(
+        panel,
+        renamed,
+        score_forecasts(panel, renamed, season=12),
+        title="t",
+        created="",
+        verdict="",
+    )
+    assert data.won is False
+    assert data.tiles[0].good is False and "higher than" in data.tiles[0].note
+
+
+def test_rows_that_another_forecaster_made_are_left_out_of_the_diagnostics():
+    panel, held = make_run(origins=1)
+    forecast = held["LSTM"][0]
+    source = forecast.source.copy()
+    source[:4] = "SeasonalNaive"
+    quantiles = forecast.quantiles.copy()
+    quantiles[:4] += 1e6  # absurd, but not the LSTM's own
+    held["LSTM"] = [Forecast(**{**forecast.__dict__, "source": source, "quantiles": quantiles})]
+    data = report_data(
+        panel, held, score_forecasts(panel, held, season=12), title="t", created="", verdict=""
+    )
+    assert data.reliability["LSTM"].observed.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_the_page_is_written_whole(tmp_path):
+    path = write_report(tmp_path / "report.html", make_data())
+    assert path.read_text(encoding="utf-8") == render_report(make_data())
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    with pytest.raises(OutputError, match="cannot write the report"):
+        write_report(tmp_path / "no" / "report.html", make_data())
+
+
+def test_the_same_data_give_the_same_page():
+    assert render_report(make_data()) == render_report(make_data())
