@@ -1,20 +1,22 @@
 """What the LSTM is compared with: ARIMA, ETS, Theta and seasonal naive.
 
-Axes: S series, H horizon (steps), Q quantiles.
+Axes: W windows (origins of each series), S series, H horizon (steps), Q quantiles.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from forecast.baselines import cache
 from forecast.baselines.seasonal_naive import NAME as SEASONAL_NAIVE
 from forecast.baselines.seasonal_naive import seasonal_naive
 from forecast.baselines.statistical import COLUMNS as STATISTICAL
 from forecast.baselines.statistical import statistical_forecasts
-from forecast.errors import UsageError
+from forecast.errors import OutputError, UsageError
 from forecast.events import Listener, Silent
 from forecast.forecasts import Forecast
 from forecast.panel import Panel
@@ -26,7 +28,7 @@ COLUMNS = {
     "seasonal-naive": SEASONAL_NAIVE,
 }
 
-__all__ = ["COLUMNS", "forecast_baselines", "seasonal_naive"]
+__all__ = ["COLUMNS", "forecast_baselines", "forecast_baselines_windows", "seasonal_naive"]
 
 
 def forecast_baselines(
@@ -39,16 +41,52 @@ def forecast_baselines(
     budget: float,
     jobs: int,
     listener: Listener | None = None,
+    cache_folder: Path | None = None,
 ) -> dict[str, Forecast]:
     """Forecasts of every baseline in `names` by column name, from values before `origins` alone.
 
-    panel, origins (S,) observations seen of each series, horizon H in steps
+    origins: (S,) observations seen of each series. Everything else, and the errors raised, as in
+    `forecast_baselines_windows`.
+    """
+    each = forecast_baselines_windows(
+        panel,
+        np.asarray(origins)[None, :],
+        horizon,
+        names,
+        levels,
+        season,
+        budget,
+        jobs,
+        listener=listener,
+        cache_folder=cache_folder,
+    )
+    return {column: forecasts[0] for column, forecasts in each.items()}
+
+
+def forecast_baselines_windows(
+    panel: Panel,
+    origins: np.ndarray,
+    horizon: int,
+    names: Sequence[str],
+    levels: np.ndarray,
+    season: int,
+    budget: float,
+    jobs: int,
+    wanted: np.ndarray | None = None,
+    listener: Listener | None = None,
+    cache_folder: Path | None = None,
+) -> dict[str, list[Forecast]]:
+    """Forecasts of every baseline in `names` from several origins: column name -> W forecasts.
+
+    origins   (W, S) observations seen of each series at each origin; horizon H in steps
     names     of COLUMNS: "arima", "ets", "theta", "seasonal-naive"
     levels    quantile levels between 0 and 1, (Q,)
     season    m in steps; 1 for none
-    budget    wall-clock seconds that ARIMA, ETS and Theta share for all series, start of the
-              worker processes included; seasonal naive is not counted (it takes milliseconds)
+    budget    wall-clock seconds that ARIMA, ETS and Theta share for all series and origins, the
+              start of the worker processes included; seasonal naive takes milliseconds
     jobs      worker processes, one thread each
+    wanted    bool (W, S): the statistical models leave out the other pairs (default: all)
+    cache_folder  where the statistical forecasts are kept and looked for (default: nowhere)
 
     A series that was not fitted in the budget is not available; one that a model cannot be fitted
     to (too short, a failure inside the library) gets seasonal naive, with source "SeasonalNaive".
@@ -57,23 +95,44 @@ def forecast_baselines(
     _check_names(names)
     origins = np.asarray(origins, dtype=np.int64)
     levels = np.asarray(levels, dtype=float)
-    naive = seasonal_naive(panel, origins, horizon, levels, season)
-    result: dict[str, Forecast] = {}
-    if any(name in STATISTICAL for name in names):
-        result = statistical_forecasts(
-            panel,
-            origins,
-            horizon,
-            names,
-            levels,
-            season,
-            budget,
-            jobs,
-            naive,
-            listener or Silent(),
-        )
-    result[SEASONAL_NAIVE] = naive
+    wanted = np.ones(origins.shape, dtype=bool) if wanted is None else wanted
+    listener = listener or Silent()
+    naive = [seasonal_naive(panel, each, horizon, levels, season) for each in origins]
+    models = [name for name in dict.fromkeys(names) if name in STATISTICAL]
+    result: dict[str, list[Forecast]] = {SEASONAL_NAIVE: naive}
+    key = ""
+    if models and cache_folder is not None:
+        key = cache.digest(panel, naive, wanted, season)
+        for name in models:
+            kept = cache.load(cache_folder, key, STATISTICAL[name], naive, budget)
+            if kept is not None:
+                result[STATISTICAL[name]] = kept
+    todo = [name for name in models if STATISTICAL[name] not in result]
+    if todo:
+        fitted = statistical_forecasts(panel, todo, season, budget, jobs, naive, wanted, listener)
+        result |= fitted
+        if cache_folder is not None:
+            _keep(cache_folder, key, fitted, naive, wanted, budget, listener)
     return {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
+
+
+def _keep(
+    folder: Path,
+    key: str,
+    fitted: dict[str, list[Forecast]],
+    naive: list[Forecast],
+    wanted: np.ndarray,
+    budget: float,
+    listener: Listener,
+) -> None:
+    """Stores the forecasts; that it could not be done is worth a warning, not the run."""
+    possible = wanted & np.stack([each.available for each in naive])
+    for forecasts in fitted.values():
+        complete = bool(np.stack([each.available for each in forecasts])[possible].all())
+        try:
+            cache.store(folder, key, forecasts, budget, complete)
+        except OutputError as error:
+            listener.warn("baselines/cache-not-written", str(error))
 
 
 def _check_names(names: Sequence[str]) -> None:

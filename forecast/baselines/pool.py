@@ -18,7 +18,7 @@ ResultT = TypeVar("ResultT")
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
-AHEAD = 4  # tasks handed out ahead of each worker
+AHEAD = 2  # tasks handed out for each worker: one to do, one to go on with
 RESTARTS = 5  # times that workers may die before the rest is given up
 
 
@@ -29,6 +29,7 @@ class Pool:
         self._jobs = jobs
         self._prepare = prepare
         self._executor: Any = None
+        self._pending: dict[Future, Any] = {}
         self._deaths = 0
 
     def __enter__(self) -> Pool:
@@ -44,18 +45,29 @@ class Pool:
 
     def end_workers(self) -> None:
         """Terminate all workers at once, busy or not; the next task starts new ones."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+        if self._executor is None:
+            return
+        # loky trips over a task that has not reached its workers' queue: a moment and it has
+        patience = time.monotonic() + 5
+        while any(not (each.running() or each.done()) for each in self._pending):
+            if time.monotonic() > patience:
+                break
+            time.sleep(0.002)
+        self._executor.shutdown(wait=True, kill_workers=True)
+        self._executor = None
+        self._pending.clear()
 
     def _submit(self, function: Callable[[TaskT], ResultT], task: TaskT) -> Future:
-        if self._executor is None:
-            from joblib.externals.loky import ProcessPoolExecutor
+        from concurrent.futures.process import BrokenProcessPool
 
-            self._executor = ProcessPoolExecutor(
-                self._jobs, initializer=self._prepare, env=ONE_THREAD
-            )
-        return self._executor.submit(function, task)
+        if self._executor is None:
+            self._executor = _start(self._jobs, self._prepare)
+        try:
+            return self._executor.submit(function, task)
+        except BrokenProcessPool:  # a worker died just now; what it lost shows in its futures
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = _start(self._jobs, self._prepare)
+            return self._executor.submit(function, task)
 
     def results_until(
         self, deadline: float, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]
@@ -66,7 +78,7 @@ class Pool:
         are not yielded; a worker still busy with one is terminated.
         """
         remaining = iter(tasks)
-        pending: dict[Future, TaskT] = {}
+        pending = self._pending
         suspects: list[TaskT] = []  # one of them ended its worker: each gets a worker alone
         while self._deaths <= RESTARTS:
             while len(pending) < (1 if suspects else AHEAD * self._jobs):
@@ -84,12 +96,17 @@ class Pool:
             if lost:
                 self._deaths += 1
                 suspects += [*lost, *pending.values()]
-                pending.clear()
                 self.end_workers()
                 if alone:
                     yield suspects.pop(), None
         if pending:
             self.end_workers()
+
+
+def _start(jobs: int, prepare: Callable[[], None]) -> Any:
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(jobs, initializer=prepare, env=ONE_THREAD)
 
 
 def _sort_out(

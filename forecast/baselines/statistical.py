@@ -1,12 +1,11 @@
 """ARIMA, ETS and Theta through StatsForecast, bounded in time: what does not get done is named.
 
-Axes: S series, H horizon (steps), Q quantiles.
+Axes: W windows (origins of each series), S series, H horizon (steps), Q quantiles.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from forecast.baselines.fits import Fit, Task, fit, prepare_worker
 from forecast.baselines.history import longer_season, usable
+from forecast.baselines.notes import failure_notes, method_notes, missing_notes
 from forecast.baselines.pool import Pool
 from forecast.baselines.seasonal_naive import NAME as NAIVE
 from forecast.events import Listener
@@ -21,125 +21,119 @@ from forecast.forecasts import Forecast
 from forecast.panel import Panel
 
 COLUMNS = {"theta": "DynamicOptimizedTheta", "ets": "AutoETS", "arima": "AutoARIMA"}
-NAMED = 5  # series named in a note at most; `Forecast.available` tells all
+Done = list[tuple[Task, Fit]]
 
 
 def statistical_forecasts(
     panel: Panel,
-    origins: np.ndarray,
-    horizon: int,
     names: Sequence[str],
-    levels: np.ndarray,
     season: int,
     budget: float,
     jobs: int,
-    naive: Forecast,
+    naive: Sequence[Forecast],
+    wanted: np.ndarray,
     listener: Listener,
-) -> dict[str, Forecast]:
+) -> dict[str, list[Forecast]]:
     """The forecasts of `names` ("theta", "ets", "arima"), by column name, in `budget` seconds.
 
     The cheap models come first, each with an equal share of the budget; what one leaves over goes
-    to the next. All models take the series in the same shuffled order, so that a budget that ends
-    early leaves a fair sample, and the same one for every model. `naive` stands in for series that
-    a model cannot be fitted to.
+    to the next. All models take the series in the same shuffled order, each with all its origins,
+    so that a budget that ends early leaves a fair sample, and the same one for every model.
+    `naive` (one for each window) says origins, horizon and levels, and stands in for series that a
+    model cannot be fitted to. wanted: bool (W, S), pairs to forecast.
     """
     chosen = [name for name in COLUMNS if name in names]
-    order = np.random.default_rng(0).permutation(np.flatnonzero(naive.available))
+    wanted = wanted & np.stack([each.available for each in naive])
+    count = int(wanted.sum())
     start = time.monotonic()
     result = {}
-    with Pool(max(1, min(jobs, len(order))), prepare_worker) as pool:
+    with Pool(max(1, min(jobs, count)), prepare_worker) as pool:
         for rank, name in enumerate(chosen):
+            column = COLUMNS[name]
+            listener.stage(f"Fitting {column}")
             deadline = start + budget * (rank + 1) / len(chosen)
-            tasks = _tasks(panel, origins, horizon, levels, season, order, COLUMNS[name])
             began = time.monotonic()
-            done: list[Fit] = []
+            done: Done = []
+            tasks = _tasks(panel, naive, wanted, season, column)
             for task, each in pool.results_until(deadline, fit, tasks):
-                done.append(each or Fit(task.series, None, None, "its worker process died"))
-                if len(done) % 25 == 0 or len(done) == len(order):
-                    listener.progress(len(done), len(order), {})
+                done.append((task, each or Fit(None, None, "its worker process died")))
+                listener.progress(len(done), count, {})
             seconds = time.monotonic() - began
-            result[COLUMNS[name]] = _gather(COLUMNS[name], panel, done, naive, seconds, budget)
+            result[column] = _gather(column, panel, done, naive, wanted, season, seconds, budget)
     return result
 
 
 def _tasks(
-    panel: Panel,
-    origins: np.ndarray,
-    horizon: int,
-    levels: np.ndarray,
-    season: int,
-    order: np.ndarray,
-    model: str,
+    panel: Panel, naive: Sequence[Forecast], wanted: np.ndarray, season: int, column: str
 ) -> Iterator[Task]:
-    """One task per series, made when a worker is about to take it: only what the model can use."""
+    """One task per series and origin, made when a worker is about to take it, and with only the
+    part of the history that the model can use."""
     candidates = panel.frequency.seasons
+    order = np.random.default_rng(0).permutation(np.flatnonzero(wanted.any(axis=0)))
+    horizon, levels = naive[0].point.shape[1], naive[0].levels
     for series in order.tolist():
-        history = panel.series(series)[: origins[series]]
-        longer = longer_season(season, candidates, len(history))
-        cut = history[-usable(season, longer) :]
-        yield Task(series, model, cut, season, longer, horizon, levels)
+        for window in np.flatnonzero(wanted[:, series]).tolist():
+            history = panel.series(series)[: naive[window].origins[series]]
+            longer = longer_season(season, candidates, len(history))
+            cut = history[-usable(season, longer) :]
+            yield Task(window, series, column, cut, season, longer, horizon, levels)
 
 
 def _gather(
     column: str,
     panel: Panel,
-    done: Sequence[Fit],
-    naive: Forecast,
+    done: Done,
+    naive: Sequence[Forecast],
+    wanted: np.ndarray,
+    season: int,
     seconds: float,
     budget: float,
-) -> Forecast:
-    """The forecast of one model from its fits; series without one are not available, and named."""
-    point = np.full_like(naive.point, np.nan)
-    quantiles = np.full_like(naive.quantiles, np.nan)
-    source = np.full(panel.size, "", dtype=object)
-    fitted = [each for each in done if each.point is not None]
-    failed = [each for each in done if each.point is None]
-    for each in fitted:
-        point[each.series], quantiles[each.series] = each.point, each.quantiles
-        source[each.series] = column
-    rows = np.array([each.series for each in failed], dtype=int)
-    point[rows], quantiles[rows], source[rows] = naive.point[rows], naive.quantiles[rows], NAIVE
-    missing = naive.available & (source == "")
-    return replace(
-        naive,
-        name=column,
-        point=point,
-        quantiles=quantiles,
-        source=source,
-        available=source != "",
-        seconds=seconds,
-        notes=(
-            *_missing_notes(column, panel.ids, missing, len(fitted), budget),
-            *_failure_notes(column, panel.ids, failed),
-        ),
-    )
-
-
-def _missing_notes(
-    column: str, ids: np.ndarray, missing: np.ndarray, fitted: int, budget: float
-) -> tuple[str, ...]:
-    count = int(missing.sum())
-    if count == 0:
-        return ()
-    return (
-        f"{column}: {fitted} of {fitted + count} series were fitted in {budget:g} s (all "
-        f"statistical baselines together); not fitted: {_some(ids[missing])}",
-    )
-
-
-def _failure_notes(column: str, ids: np.ndarray, failed: Sequence[Fit]) -> tuple[str, ...]:
-    """One note for each reason: how many series, and which."""
-    reasons = Counter(each.reason for each in failed)
-    notes = []
-    for reason, count in reasons.most_common():
-        rows = [each.series for each in failed if each.reason == reason]
-        notes.append(
-            f"{column}: seasonal naive stands in for {count} series ({reason}): {_some(ids[rows])}"
+) -> list[Forecast]:
+    """One model's forecasts from its fits, one for each window; what was not fitted is named."""
+    notes = _notes(column, panel.ids, done, naive, wanted, season, budget)
+    result = []
+    for window, base in enumerate(naive):
+        point = np.full_like(base.point, np.nan)
+        quantiles = np.full_like(base.quantiles, np.nan)
+        source = np.full(panel.size, "", dtype=object)
+        for series, each in ((t.series, each) for t, each in done if t.window == window):
+            fitted = each.point is not None
+            point[series] = each.point if fitted else base.point[series]
+            quantiles[series] = each.quantiles if fitted else base.quantiles[series]
+            source[series] = column if fitted else NAIVE
+        result.append(
+            replace(
+                base,
+                name=column,
+                point=point,
+                quantiles=quantiles,
+                source=source,
+                available=source != "",
+                seconds=seconds / len(naive),
+                notes=notes,
+            )
         )
-    return tuple(notes)
+    return result
 
 
-def _some(ids: np.ndarray) -> str:
-    """The first ids, in words."""
-    text = ", ".join(str(each) for each in ids[:NAMED])
-    return text if len(ids) <= NAMED else f"{text} and {len(ids) - NAMED} more"
+def _notes(
+    column: str,
+    ids: np.ndarray,
+    done: Done,
+    naive: Sequence[Forecast],
+    wanted: np.ndarray,
+    season: int,
+    budget: float,
+) -> tuple[str, ...]:
+    """What is said about one model's forecasts of all windows."""
+    missing = wanted.copy()
+    for task, _ in done:
+        missing[task.window, task.series] = False
+    wanted_series = int(wanted.any(axis=0).sum())
+    failed = {(task.series, each.reason) for task, each in done if each.point is None}
+    tasks = [task for task, _ in done]
+    return (
+        *missing_notes(column, ids, np.any(missing, axis=0), wanted_series, budget),
+        *failure_notes(column, ids, failed),
+        *method_notes(column, tasks, [each.origins for each in naive], season),
+    )
