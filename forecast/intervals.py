@@ -29,7 +29,11 @@ def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> 
         upper = quantiles[..., high][known] - median
         lower = median - quantiles[..., low][known]
         width = np.where(above, upper, lower)
-        ratio = distance / np.maximum(width, 1e-12 * np.maximum(np.abs(median), 1e-300))
+        # No width at all (a constant series) calibrates nothing, unless the actual is right there.
+        narrow = width <= 1e-9 * np.abs(median)
+        ratio = np.where(
+            narrow, np.where(distance == 0, 0.0, np.inf), distance / np.where(narrow, 1, width)
+        )
         share = min(1.0, (levels[high] - levels[low]) * (count + 1) / count)
         exact = np.clip(np.quantile(ratio, share), *BOUNDS)
         trust = count / (count + PRIOR_ACTUALS)

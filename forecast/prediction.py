@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from forecast.columns import LSTM
 from forecast.forecasts import Forecast
@@ -64,9 +65,13 @@ def forecast_panel(
     )
     flat = Flat.of(scaled)
     quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
-    for start in range(0, panel.size, (batch := _batch_size(forecaster, horizon))):
-        rows = np.arange(start, min(start + batch, panel.size))
-        quantiles[rows] = _batch(forecaster, flat, scaled, rows, horizon)
+    batch = _batch_size(forecaster, horizon)
+    # One BLAS thread: products are small, waiting for a second thread costs more than it brings,
+    # and the result does not depend on the machine's cores.
+    with threadpool_limits(1, "blas"):
+        for start in range(0, panel.size, batch):
+            rows = np.arange(start, min(start + batch, panel.size))
+            quantiles[rows] = _batch(forecaster, flat, scaled, rows, horizon)
     quantiles = stretch(quantiles, forecaster.factors)
     source, available = _fall_back(panel, quantiles)
     if not allow_negative:

@@ -22,7 +22,7 @@ from forecast.scaling import Scaled
 POINTS = 24  # values that the network reads or writes for one segment or chunk
 CLIP = 20.0  # inputs in units of the scale beyond this say no more than "far"
 SKIPS = 6  # level, unit lag, one, two, three seasons, long season
-SCALARS = 9  # features of an LSTM step that are not values of its segment
+SCALARS = 10  # features of an LSTM step that are not values of its segment
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -87,7 +87,8 @@ class Flat:
     """The flat arrays that windows are gathered from, all on one device.
 
     values, level, scale, move: float32 (N+1,), the last one a sentinel (NaN, 0, 1, 1) that stands
-    for every position outside a series; starts, lengths: int64 (S,).
+    for every position outside a series; starts, lengths: int64 (S,); logged float32 (S,): 1 where
+    values are logarithms; log_unit float32 (S,): log of their unit then, else 0.
     """
 
     values: Array
@@ -96,13 +97,22 @@ class Flat:
     move: Array
     starts: Array
     lengths: Array
+    logged: Array
+    log_unit: Array
 
     @classmethod
     def of(cls, scaled: Scaled) -> Flat:
         """The flat arrays of `scaled`, in numpy."""
         ends = {"values": np.nan, "level": 0.0, "scale": 1.0, "move": 1.0}
         fields = {name: np.append(getattr(scaled, name), np.float32(x)) for name, x in ends.items()}
-        return cls(**fields, starts=scaled.offsets[:-1].copy(), lengths=np.diff(scaled.offsets))
+        transform = scaled.transform
+        return cls(
+            **fields,
+            starts=scaled.offsets[:-1].copy(),
+            lengths=np.diff(scaled.offsets),
+            logged=transform.logged.astype(np.float32),
+            log_unit=np.where(transform.logged, np.log(transform.unit), 0.0).astype(np.float32),
+        )
 
 
 @dataclass(frozen=True)
@@ -185,7 +195,10 @@ def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -
         _clip(xp, (level - ago) / move) * had_ago,
         had_ago,
         begun,
-        xp.log(move),
+        # The relative size of a step: known for logarithms alone, and free of the series' unit,
+        # which all of its values have a part in.
+        _clip(xp, xp.log(move) + flat.log_unit[series]) * flat.logged[series],
+        begun * flat.logged[series],
         xp.log(flat.scale[known] / move),
         xp.log1p(xp.clip(origin, 0, None) / lag),
         begun * float(np.log(lag / width)),

@@ -1,0 +1,257 @@
+"""Pretrains a backbone on synthetic series alone; stops and resumes to the bit.
+
+Every random choice of step n comes from generators seeded with (seed, n), and the pool of series
+that it draws from from (seed, n // POOL_STEPS): a checkpoint is weights, averaged weights, Adam's
+moments and n, all in one safetensors file.
+
+Axes: B batch, T LSTM steps, N observations.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch  # noqa: TID253 - imported only where a network is trained
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from forecast.errors import TrainingError, UsageError
+from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.scaling import scale_panel
+from forecast.synthetic import generate
+from forecast.training import Recipe, Sampler, average_into, resolve_device, to_device
+from forecast.windows import Flat, Layout, segment_layout, step_layout
+
+POOL_STEPS = 500  # steps that draw from one pool of series
+POOL_SERIES = {"step": 6000, "day": 1500}
+LENGTH = {"step": 320, "day": 42 * 24}
+# (context, horizon) pairs that steps cycle through, so that neither is a constant to rely on.
+SHAPES = {
+    "step": ((24, 24), (48, 24), (72, 24), (112, 48), (72, 24), (36, 24), (112, 72), (56, 48)),
+    "day": ((28, 48), (21, 48), (28, 168), (14, 48), (28, 48), (7, 48)),
+}
+FORKS = {"step": 12, "day": 8}
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """One pretraining run; all of it is written beside the weights."""
+
+    kind: str  # "step" or "day"
+    steps: int
+    hidden_size: int = 128
+    layers: int = 2
+    batch_size: int = 96
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.999
+    dropout: float = 0.0
+    seed: int = 7
+    levels: tuple[float, ...] = ()
+    device: str = "cpu"
+
+
+class Pool:
+    """Synthetic series grouped by season, each group ready to sample windows from."""
+
+    def __init__(self, run: Pretraining, number: int, device: torch.device) -> None:
+        batch = generate(
+            POOL_SERIES[run.kind], LENGTH[run.kind], run.kind, seed=run.seed * 1_000_003 + number
+        )
+        self.run, self.device = run, device
+        self.groups: list[tuple[Flat, Layout, torch.Tensor, torch.Tensor]] = []
+        sizes = []
+        for season in np.unique(batch.season):
+            rows = np.flatnonzero(batch.season == season)
+            self.groups.append(
+                self._group(batch.values[rows], batch.mask[rows], batch.lengths[rows], int(season))
+            )
+            sizes.append(len(rows))
+        self.share = np.cumsum(sizes) / np.sum(sizes)
+        self.samplers: dict[tuple[int, int], Sampler] = {}
+
+    def _group(
+        self, values: np.ndarray, mask: np.ndarray, lengths: np.ndarray, season: int
+    ) -> tuple[Flat, Layout, torch.Tensor, torch.Tensor]:
+        """Flat arrays of series that stand right-aligned in values (S, L)."""
+        layout = segment_layout(24) if self.run.kind == "day" else step_layout(season)
+        inside = np.arange(values.shape[1])[None, :] >= values.shape[1] - lengths[:, None]
+        flat_values = np.where(mask, values, np.nan)[inside].astype(np.float64)
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        scaled = scale_panel(
+            flat_values,
+            offsets,
+            lags=[g for g in layout.lags if g],
+            level_window=layout.level_window,
+        )
+        flat = to_device(Flat.of(scaled), self.device)
+        weight = torch.as_tensor(1 / scaled.scale[offsets[1:] - 1], device=self.device)
+        return flat, layout, weight, torch.as_tensor(lengths.astype(np.int64), device=self.device)
+
+    def sampler(self, step: int, recipe: Recipe) -> tuple[Sampler, torch.Tensor]:
+        """The sampler and loss weights of step `step`, its generator freshly seeded."""
+        chance = np.random.default_rng((self.run.seed, step)).random()
+        group = int(np.searchsorted(self.share, chance))
+        shape = step % len(SHAPES[self.run.kind])
+        flat, layout, weight, lengths = self.groups[min(group, len(self.groups) - 1)]
+        if (group, shape) not in self.samplers:
+            context, horizon = SHAPES[self.run.kind][shape]
+            part = replace(
+                recipe, context=context, horizon=horizon, forks=min(recipe.forks, context)
+            )
+            self.samplers[group, shape] = Sampler(flat, layout, part, lengths)
+        sampler = self.samplers[group, shape]
+        sampler.generator.manual_seed(self.run.seed * 1_000_003 + step)
+        return sampler, weight
+
+
+@dataclass
+class State:
+    """What a checkpoint holds."""
+
+    network: ResidualLSTM
+    averaged: ResidualLSTM
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+
+def pretrain(
+    run: Pretraining,
+    checkpoint: Path,
+    *,
+    every: int = 500,
+    report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
+    until: int | None = None,
+) -> State:
+    """Trains from `checkpoint` if it exists, else from the start, to the end or step `until`.
+
+    report(step, mean loss since the last report, steps a second) is called every `every` steps,
+    right after the checkpoint was written. Raises UsageError when the checkpoint belongs to
+    another run, TrainingError when the loss is not finite.
+    """
+    device = resolve_device(run.device)
+    state = _start(run, device)
+    if checkpoint.exists():
+        _restore(state, run, checkpoint)
+    recipe = _recipe(run)
+    pool, pool_number = None, -1
+    losses: list[torch.Tensor] = []
+    clock, last = time.monotonic(), until or run.steps
+    while state.step < last:
+        step = state.step
+        if step // POOL_STEPS != pool_number:
+            pool_number = step // POOL_STEPS
+            pool = Pool(run, pool_number, device)
+        assert pool is not None
+        torch.manual_seed(run.seed * 1_000_003 + step)
+        losses.append(_one_step(state, run, pool, recipe))
+        if state.step % every == 0 or state.step == last:
+            mean = torch.stack(losses).mean().item()
+            if not math.isfinite(mean):
+                raise TrainingError(
+                    "the pretraining loss is not finite",
+                    code="pretrain/not-finite",
+                    where=f"step {step}",
+                )
+            save_checkpoint(state, run, checkpoint)
+            report(state.step, mean, len(losses) / (time.monotonic() - clock))
+            losses.clear()
+            clock = time.monotonic()
+    return state
+
+
+def _one_step(state: State, run: Pretraining, pool: Pool, recipe: Recipe) -> torch.Tensor:
+    """One optimisation step; returns its loss."""
+    rate = run.learning_rate * min(1.0, (state.step + 1) / 200)
+    rate *= 0.5 * (1 + math.cos(math.pi * state.step / run.steps))
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    sampler, weight = pool.sampler(state.step, recipe)
+    loss = sampler.loss(state.network, weight)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
+    state.optimiser.step()
+    state.step += 1
+    average_into(state.averaged, state.network, min(run.average, state.step / (state.step + 10)))
+    return loss.detach()
+
+
+def _recipe(run: Pretraining) -> Recipe:
+    context, horizon = SHAPES[run.kind][0]
+    return Recipe(
+        steps=run.steps,
+        batch_size=run.batch_size,
+        context=context,
+        forks=FORKS[run.kind],
+        horizon=horizon,
+        levels=run.levels,
+        hidden_size=run.hidden_size,
+        layers=run.layers,
+        dropout=run.dropout,
+        learning_rate=run.learning_rate,
+        schedule="cosine",
+        warmup=200,
+        weight_decay=run.weight_decay,
+        clip=run.clip,
+        average=run.average,
+        patience=1,
+        seed=run.seed,
+        device=run.device,
+    )
+
+
+def _start(run: Pretraining, device: torch.device) -> State:
+    torch.manual_seed(run.seed)
+    features = (segment_layout(24) if run.kind == "day" else step_layout(1)).features
+    network = ResidualLSTM(features, run.hidden_size, run.layers, len(run.levels), run.dropout)
+    network.to(device).train()
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay
+    )
+    return State(network, copy.deepcopy(network), optimiser)
+
+
+def save_checkpoint(state: State, run: Pretraining, path: Path) -> None:
+    """Writes the checkpoint whole or not at all."""
+    tensors = {}
+    for name, model in (("network", state.network), ("averaged", state.averaged)):
+        tensors |= {f"{name}.{k}": v.contiguous() for k, v in model.state_dict().items()}
+    for number, parameter in enumerate(state.network.parameters()):
+        moments = state.optimiser.state[parameter]
+        tensors[f"mean.{number}"] = moments["exp_avg"].contiguous()
+        tensors[f"square.{number}"] = moments["exp_avg_sq"].contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    save_file(tensors, part, {"run": json.dumps(asdict(run)), "step": str(state.step)})
+    part.replace(path)
+
+
+def _restore(state: State, run: Pretraining, path: Path) -> None:
+    """Loads a checkpoint of the same run into `state`."""
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+        if json.loads(about["run"]) != json.loads(json.dumps(asdict(run))):
+            raise UsageError(
+                "the checkpoint belongs to another pretraining run",
+                code="pretrain/other-run",
+                where=str(path),
+                remedy="Remove it, or repeat the options it was made with",
+            )
+        for name, model in (("network", state.network), ("averaged", state.averaged)):
+            model.load_state_dict({k: file.get_tensor(f"{name}.{k}") for k in model.state_dict()})
+        state.step = int(about["step"])
+        for number, parameter in enumerate(state.network.parameters()):
+            state.optimiser.state[parameter] = {
+                "step": torch.tensor(float(state.step)),
+                "exp_avg": file.get_tensor(f"mean.{number}").to(parameter.device),
+                "exp_avg_sq": file.get_tensor(f"square.{number}").to(parameter.device),
+            }
