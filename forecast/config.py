@@ -132,7 +132,8 @@ class DataSettings(Section):
     )
     dayfirst: bool | None = Field(
         default=None,
-        description="Read 03/04/2020 as 3 April or as 4 March (found where a day is over 12).",
+        description="Read 03/04/2020 as 3 April, with --no-dayfirst as 4 March (found where a day "
+        "is over 12).",
     )
     time_unit: Literal["step", "s", "ms", "us", "ns", "excel"] | None = Field(
         default=None,
@@ -154,7 +155,7 @@ class DataSettings(Section):
     drop_value: tuple[float, ...] = Field(
         default=(),
         description="Values that mean missing, e.g. -9999.",
-        json_schema_extra=_cli(metavar="X,X"),
+        json_schema_extra=_cli(metavar="VALUES"),
     )
     resample: str | None = Field(
         default=None,
@@ -186,12 +187,12 @@ class ForecastSettings(Section):
     level: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(
         default=(80.0, 95.0),
         description="Levels of the prediction intervals, per cent.",
-        json_schema_extra=_cli(metavar="PERCENT,..."),
+        json_schema_extra=_cli(metavar="PERCENT"),
     )
     quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         default=(),
         description="Extra quantile columns, e.g. 0.1,0.5,0.9.",
-        json_schema_extra=_cli(metavar="Q,..."),
+        json_schema_extra=_cli(metavar="SHARES"),
     )
     allow_negative: bool = Field(
         default=False,
@@ -204,11 +205,11 @@ class ForecastSettings(Section):
 class NetworkSettings(Section):
     """The shape of the LSTM."""
 
-    hidden_size: int = Field(
-        default=96,
+    hidden_size: int | None = Field(
+        default=None,
         ge=4,
         le=2048,
-        description="Units of each LSTM layer.",
+        description="Units of each LSTM layer (96 for daily segments, 64 otherwise).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
     layers: int = Field(default=2, ge=1, le=8, description="LSTM layers.")
@@ -278,8 +279,8 @@ class TrainingSettings(Section):
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="Where to compute; auto takes a GPU when there is one.",
-        json_schema_extra=_cli(metavar="auto|cpu|cuda|cuda:N|mps"),
+        description="Where to compute: auto (a GPU when there is one), cpu, cuda, cuda:N or mps.",
+        json_schema_extra=_cli(metavar="DEVICE"),
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="Number format; bf16 is faster on recent GPUs."
@@ -299,8 +300,8 @@ class BaselineSettings(Section):
 
     names: tuple[Literal["arima", "ets", "theta", "seasonal-naive"], ...] = Field(
         default=("arima", "seasonal-naive"),
-        description="Forecasters to compare with, or none: arima, ets, theta, seasonal-naive.",
-        json_schema_extra=_cli(flag="--baselines", metavar="NAME,..."),
+        description="Forecasters to compare with; none: no comparison.",
+        json_schema_extra=_cli(flag="--baselines", metavar="NAMES"),
     )
     budget: float = Field(
         default=45.0,

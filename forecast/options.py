@@ -85,14 +85,17 @@ def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     inner = _inner_types(info.annotation)
     choices = tuple(c for kind_ in inner if get_origin(kind_) is Literal for c in get_args(kind_))
-    listed = get_origin(info.annotation) is tuple
+    words = info.description or ""
+    if choices:
+        several = get_origin(info.annotation) is tuple
+        words += f" {'Any' if several else 'One'} of: {', '.join(map(_quoted, choices))}."
     return Option(
         section=section,
         field=field,
         flag=str(extra.get("flag", "--" + field.replace("_", "-"))),
         heading=_heading(kind),
-        help=info.description or "",
-        metavar=str(extra.get("metavar", _metavar(inner, () if listed else choices))),
+        help=words,
+        metavar=str(extra.get("metavar", _metavar(inner, choices))),
         choices=choices,
         switch=bool in inner,
         default=info.default,
@@ -111,8 +114,12 @@ def _metavar(inner: tuple[Any, ...], choices: tuple[str, ...]) -> str:
     if bool in inner:
         return ""
     if choices:
-        return "|".join(choices)
+        return "WORD"
     return "N" if int in inner else "X" if float in inner else "TEXT"
+
+
+def _quoted(choice: str) -> str:
+    return choice if choice.isalnum() or "-" in choice else f'"{choice}"'
 
 
 def _heading(section: type[Section]) -> str:

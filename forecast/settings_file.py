@@ -177,8 +177,7 @@ def commented_defaults() -> str:
         if option.section != section:
             section = option.section
             lines += ["", f"# {option.heading}", f"{section}:"]
-        words = f"{option.help} {'|'.join(option.choices)}".strip()
-        lines += [f"  # {line}" for line in wrap(words, 94)]
+        lines += [f"  # {line}" for line in wrap(option.help, 94)]
         lines.append(f"  {option.field}: {_yaml_value(option.default)}")
     return "\n".join(lines) + "\n"
 

@@ -139,7 +139,7 @@ def _complaint(error: Any, option: Option) -> str:
     if kind == "literal_error":
         return f"must be one of: {', '.join(option.choices)}"
     if kind == "string_pattern_mismatch":
-        return f"must be one of: {', '.join(option.metavar.split('|'))}"
+        return "is not one that can be used"
     if kind == "value_error":
         return str(limits["error"])
     words = {"int": "a whole number", "float": "a number", "bool": "true or false"}

@@ -61,7 +61,10 @@ def test_every_command_has_help_that_begins_with_its_line_in_the_list(lstmcast):
 def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     flags = set(re.findall(r"--[a-z-]+", lstmcast("train", "--help")[1]))
-    assert {option.flag for option in all_options()} <= flags
+    shown = {
+        o.flag if o.default is not True else o.flag.replace("--", "--no-") for o in all_options()
+    }
+    assert shown <= flags
     assert {"--config", "--show-config", "--json", "--quiet", "--verbose", "--debug"} <= flags
 
 
@@ -148,6 +151,20 @@ def test_a_switch_can_be_turned_off_again(lstmcast, monkeypatch):
     monkeypatch.setenv("LSTMCAST_WIDE", "yes")
     rows = json.loads(lstmcast("check", "--show-config", "--json", "--no-wide")[1])["settings"]
     assert {"name": "data.wide", "value": False, "source": "--no-wide"} in rows
+
+
+def test_both_ways_of_a_switch_work_though_help_shows_the_one_that_changes_something(lstmcast):
+    def refit(*words: str) -> tuple[bool, str]:
+        rows = json.loads(lstmcast("train", "--show-config", "--json", *words)[1])["settings"]
+        row = next(row for row in rows if row["name"] == "training.refit")
+        return row["value"], row["source"]
+
+    assert refit() == (True, "default")
+    assert refit("--no-refit") == (False, "--no-refit")
+    assert refit("--refit") == (True, "--refit")
+    code, _, err = lstmcast("train", "--show-config", "--refit", "--no-refit")
+    assert code == 2
+    assert err.startswith("error: --refit and --no-refit contradict each other\n")
 
 
 def test_the_version_is_one_line():

@@ -101,8 +101,8 @@ def test_an_unknown_variable_is_refused_with_the_nearest():
         ),
         (
             {"flags": {"training.device": "gpu"}},
-            "--device must be one of: auto, cpu, cuda, cuda:N, mps (found 'gpu'). "
-            "Where to compute; auto takes a GPU when there is one.",
+            "--device is not one that can be used (found 'gpu'). "
+            "Where to compute: auto (a GPU when there is one), cpu, cuda, cuda:N or mps.",
         ),
     ],
 )

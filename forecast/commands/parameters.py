@@ -19,6 +19,7 @@ import typer
 
 from forecast.config import Settings
 from forecast.console import Look
+from forecast.errors import UsageError
 from forecast.events import Listener
 from forecast.options import Option, options_of, show
 from forecast.settings_file import presets
@@ -119,7 +120,7 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
         parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 *(p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name != "run"),
-                *(_parameter(option) for option in options),
+                *(parameter for option in options for parameter in _parameters(option)),
                 *_plain(_SHARED if parts else {}),
                 *_plain(_LOOK),
             ]
@@ -137,24 +138,38 @@ def _plain(kinds: Mapping[str, Any]) -> Iterable[inspect.Parameter]:
         )
 
 
-def _parameter(option: Option) -> inspect.Parameter:
-    """The Typer parameter of a setting; None, its default, means "not given"."""
-    name = option.flag.removeprefix("--")
+def _parameters(option: Option) -> Iterable[inspect.Parameter]:
+    """The Typer parameters of a setting; None, the default, means "not given".
+
+    A switch has two, --wide and --no-wide, of which the help shows the one that changes something.
+    """
+    if not option.switch:
+        completion = _completion(option) if option.choices else None
+        yield _one(option.parameter, option, str | None, _help(option), autocompletion=completion)
+        return
+    turned_on = option.default is True
+    off = f"Turn off: {option.help[0].lower()}{option.help[1:]}"
+    yield _one(option.parameter, option, bool | None, option.help, hidden=turned_on)
+    yield _one(no(option), option, bool | None, off, hidden=not turned_on)
+
+
+def _one(name: str, option: Option, kind: Any, words: str, **more: Any) -> inspect.Parameter:
     info = typer.Option(
-        f"--{name}/--no-{name}" if option.switch else option.flag,
+        "--" + name.replace("_", "-"),
         metavar=option.metavar or NO_WORD,
-        help=_help(option),
+        help=words,
         show_default=False,
         rich_help_panel=option.heading,
-        autocompletion=_completion(option) if option.choices else None,
+        **more,
     )
-    kind: Any = bool | None if option.switch else str | None
     return inspect.Parameter(
-        option.parameter,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind, info],
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info]
     )
+
+
+def no(option: Option) -> str:
+    """The parameter that turns a switch off: "no_wide"."""
+    return f"no_{option.parameter}"
 
 
 def _help(option: Option) -> str:
@@ -174,7 +189,7 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
     """Settles the settings, then runs the command, or prints the settings if that was asked."""
     look = Look(**{name: given.pop(name) for name in _LOOK})
     config, show_config = given.pop("config", None), given.pop("show_config", False)
-    flags = {option.path: given.pop(option.parameter) for option in options}
+    flags = {option.path: _flag_value(option, given) for option in options}
     run = Run(resolve(flags, os.environ, config), look)
     if show_config:
         from forecast.commands.screens import show_settings
@@ -183,6 +198,20 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
     if look.verbose:
         _show_given(run)
     return function(**given, run=run)
+
+
+def _flag_value(option: Option, given: dict[str, Any]) -> Any:
+    """Takes the value of an option out of `given`; None when it was not on the command line."""
+    value = given.pop(option.parameter)
+    if not option.switch or not given.pop(no(option)):
+        return value
+    if value:
+        raise UsageError(
+            f"{option.flag} and --{no(option).replace('_', '-')} contradict each other",
+            code="usage/contradiction",
+            remedy="Leave one of them out",
+        )
+    return False
 
 
 def _show_given(run: Run) -> None:

@@ -81,8 +81,8 @@ def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
 
 
 def _when_not_given(option: Option) -> str:
-    """How a setting without a value is settled: the words in brackets that end its help."""
-    words = re.search(r"\(([^()]+)\)\.?$", option.help)
+    """How a setting without a value is settled: the words in brackets that end its description."""
+    words = re.search(r"\(([^()]+)\)\.( One of: |$)", option.help)
     return words.group(1) if words else "–"
 
 
