@@ -172,6 +172,12 @@ class DataSettings(Section):
         description="Refuse a series with a larger share of missing steps.",
         json_schema_extra=_cli(metavar="SHARE"),
     )
+    max_expansion: float = Field(
+        default=1000.0,
+        gt=1,
+        description="Refuse a compressed file that grows more than so many times.",
+        json_schema_extra=_cli(metavar="TIMES"),
+    )
 
 
 class ForecastSettings(Section):
