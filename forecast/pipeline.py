@@ -160,7 +160,8 @@ def predict_run(
     """Forecasts from the end of `source` (default: the file the model was trained on, read again).
 
     model: run folder or its model folder (default: the newest below the root). output: a path
-    (.csv or .parquet), "-" for standard output, default predictions.csv of the model's run.
+    (.csv or .parquet), "-" for standard output, "" for none, default predictions.csv of the
+    model's run.
     """
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
@@ -281,6 +282,8 @@ def score(
 
 def write_predictions(table: pa.Table, output: str | None, usual: Path) -> str:
     """Writes the forecast table, whole or not at all; returns where."""
+    if output == "":
+        return ""
     if output == "-":
         import sys
 

@@ -1,0 +1,136 @@
+"""The Python API: `train`, `predict` and `load` on pandas frames or files.
+
+Options have the names of the command line's flags, dashes as underscores (`horizon=24`,
+`id_col="store"`, `baselines="arima,ets"`), and the same defaults; the results are the same too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.config import Settings
+from forecast.errors import UsageError
+from forecast.events import Listener, Silent
+from forecast.metrics import ScoreTable, verdict
+from forecast.options import all_options
+from forecast.pipeline import PredictResult, TrainResult, predict_run, train_run
+from forecast.settings_sources import resolve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Data = str | Path | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model on disk; `folder` is its run folder or model folder."""
+
+    folder: Path
+
+    def predict(self, data: Data | None = None, **options: Any) -> pd.DataFrame:
+        """Forecasts from the end of `data` (default: the file it was trained on, read again).
+
+        One row a series and step: unique_id, ds, LSTM and its intervals. Options: those of
+        `lstmcast predict`. Raises ForecastError.
+        """
+        return predict(data, model=self.folder, **options)
+
+
+@dataclass(frozen=True)
+class Run(Model):
+    """What `train` made: the model, its forecast, and how it compares."""
+
+    result: TrainResult
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """The forecast from the end of the data, the baselines' beside the LSTM's."""
+        return _frame(self.result.predictions)
+
+    @property
+    def scores(self) -> ScoreTable | None:
+        """Scores on the held-out origins; None when every series was too short for one."""
+        return self.result.scores
+
+    @property
+    def verdict(self) -> str:
+        """Who won, in one sentence; empty without scores."""
+        return verdict(self.result.scores) if self.result.scores is not None else ""
+
+
+def train(
+    data: Data, *, config: str | None = None, listener: Listener | None = None, **options: Any
+) -> Run:
+    """Trains on `data`, scores against the baselines on held-out origins, writes a run folder.
+
+    config: a settings file or preset ("fast", "accurate"). Options: those of `lstmcast train`.
+    Raises ForecastError.
+    """
+    result = train_run(_source(data), _settings(config, options), listener or Silent())
+    return Run(result.folder, result)
+
+
+def predict(
+    data: Data | None = None,
+    *,
+    model: str | Path | None = None,
+    output: str | Path | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Forecasts with a trained model (default: the newest), as `lstmcast predict` does.
+
+    Nothing is written unless `output` names a file. Raises ForecastError.
+    """
+    result: PredictResult = predict_run(
+        None if data is None else _source(data),
+        _settings(None, options),
+        listener or Silent(),
+        model=None if model is None else str(model),
+        output="" if output is None else str(output),
+    )
+    return _frame(result.predictions)
+
+
+def load(folder: str | Path) -> Model:
+    """The trained model in a run folder or model folder.
+
+    Raises ModelNotFoundError or ModelDamagedError.
+    """
+    from forecast.model_folder import load_model, model_path
+
+    load_model(model_path(Path(folder)))
+    return Model(Path(folder))
+
+
+def _settings(config: str | None, options: dict[str, Any]) -> Settings:
+    """Settings from keyword options, named as the flags are."""
+    known = {option.parameter: option.path for option in all_options()}
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise UsageError(
+                "there is no such option", code="usage/unknown-option", value=name,
+                remedy=f"Did you mean {near[0]}?" if near else "See lstmcast train --help",
+            )
+    return resolve({known[name]: value for name, value in options.items()}, None, config).settings
+
+
+def _source(data: Data) -> Any:
+    return str(data) if isinstance(data, Path) else data
+
+
+def _frame(table: Any) -> pd.DataFrame:
+    """The forecast table as a frame; ds as times where the text says one, else as it is."""
+    import pandas as pd
+
+    frame = table.to_pandas()
+    if frame["ds"].dtype == object:
+        parsed = pd.to_datetime(frame["ds"], errors="coerce")
+        if not parsed.isna().any():
+            frame["ds"] = parsed
+    return frame
