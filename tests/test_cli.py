@@ -195,6 +195,22 @@ def test_help_imports_nothing_heavy(words):
     assert done.stdout.splitlines()[-1] == "loaded []", done.stderr
 
 
+def test_check_of_a_file_imports_neither_torch_nor_pandas():
+    data = ROOT / "sample_data" / "airline_passengers.csv"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "forecast", "check", str(data)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert "144, none missing" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pyarrow" in imported
+    assert not imported & {"torch", "pandas", "pandas.core.frame", "statsforecast", "matplotlib"}
+
+
 def test_help_is_quick():
     def cpu_seconds() -> float:  # not wall time: other tests share the machine
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
