@@ -14,6 +14,7 @@ from forecast.panel.notice import coverage, notice
 from forecast.panel.report import LoadReport
 from forecast.panel.rows import LongRows
 from forecast.panel.typed import long_rows
+from forecast.panel.zones import zoned
 from forecast.tables.notes import Note
 from forecast.tables.table import Table, read_frame, read_table
 
@@ -41,6 +42,8 @@ def panel_from_frame(
 
 def _load(table: Table, settings: DataSettings) -> tuple[Panel, LoadReport]:
     rows, mapping, notes = long_rows(table, settings)
+    rows, more = zoned(rows, settings.tz)
+    notes += more
     built = build_panel(rows, settings)
     return built.panel, _report(table, mapping.to_dict(), rows, built, notes, settings)
 

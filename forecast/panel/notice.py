@@ -76,7 +76,7 @@ def _outliers(panel: Panel) -> list[Note]:
     known = np.abs(panel.values[np.isfinite(panel.values)])
     if len(known) < 3:
         return []
-    usual = np.quantile(known[:: max(1, len(known) // 100_000)], 0.99)
+    usual = np.quantile(known[:: max(1, len(known) // 100_000)], 0.95, method="lower")
     bound = max(float(usual), 1e-12) * 1e6
     at = np.flatnonzero(np.abs(panel.values) > bound)
     if len(at) == 0:

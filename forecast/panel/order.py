@@ -80,6 +80,8 @@ def _clash_error(rows: LongRows, at: np.ndarray) -> Exception:
         remedy += f"; or name the column that tells the series apart: {rows.id_hint}"
     elif _autumn_hour(rows, first):
         remedy += "; or name the time zone with --tz (an hour repeats when summer time ends)"
+    elif rows.id_name is None:
+        remedy += "; or name the column that tells the series apart with --id-col"
     return refuse(
         "input/duplicate-time", "two rows give different values for one time", where=rows.where,
         value=f"{values[0]:g} and {values[1]:g}", count=len(at),

@@ -61,7 +61,7 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
 
 
 def _id_hint(mapping: Mapping) -> str:
-    return f"--id-col {mapping.id_options[0]}" if mapping.id_options else "--id-col"
+    return f"--id-col {mapping.id_options[0]}" if mapping.id_options else ""
 
 
 def _values(table: Table, name: str, settings: DataSettings) -> np.ndarray:

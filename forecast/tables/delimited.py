@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.errors import ForecastError, InputError
 from forecast.tables.arrays import as_numpy
-from forecast.tables.dialect import EXPANSION_DEFAULT, Dialect
+from forecast.tables.dialect import Dialect
 from forecast.tables.notes import PLACES, listed, quantity, refuse
 from forecast.tables.source import Source
 from forecast.tables.text import TextStream, text_lines
@@ -100,7 +100,7 @@ def _parse(
         ),
     )
     if bad:
-        raise _ragged(source, dialect, stream)
+        raise ragged(source, dialect, stream)
     digest = stream.bytes.digest()
     if stream.quotes % 2:
         _check_quotes(source, dialect)
@@ -125,7 +125,7 @@ def strict_columns(read: Rows, numbers: Sequence[str]) -> bool:
 
 def open_text(source: Source, dialect: Dialect) -> TextStream:
     """The text of `source` in UTF-8, from the start."""
-    return TextStream(source, dialect.encoding, dialect.bom, EXPANSION_DEFAULT)
+    return TextStream(source, dialect.encoding, dialect.bom)
 
 
 def _combined(column: pa.ChunkedArray) -> pa.Array:
@@ -171,7 +171,7 @@ def _structure_error(source: Source, dialect: Dialect, text: str) -> ForecastErr
     if "UTF8" in text or "UTF-8" in text:
         return refuse("input/encoding", "the text is not UTF-8", where=source.name,
                       remedy="Name the file's encoding, e.g. --encoding cp1252")  # fmt: skip
-    return _ragged(source, dialect, None)
+    return ragged(source, dialect, None)
 
 
 def _check_quotes(source: Source, dialect: Dialect) -> None:
@@ -187,8 +187,13 @@ def _check_quotes(source: Source, dialect: Dialect) -> None:
         ) from None  # fmt: skip
 
 
-def _ragged(source: Source, dialect: Dialect, stream: TextStream | None) -> InputError:
-    """The error for rows whose number of fields differs from the header's."""
+def ragged(source: Source, dialect: Dialect, stream: TextStream | None = None) -> InputError:
+    """The error for rows whose number of fields differs from the header's.
+
+    Raises InputError when a quotation mark that is never closed is the cause.
+    """
+    if stream is not None and stream.quotes % 2:
+        _check_quotes(source, dialect)
     width = len(dialect.names)
     bad: list[tuple[int, list[str]]] = []
     count = rows = long = 0

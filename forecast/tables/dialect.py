@@ -19,7 +19,6 @@ SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 MAX_COLUMNS = 10_000
 SAMPLE_ROWS = 2_000
-EXPANSION_DEFAULT = 1000.0
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?")
@@ -82,7 +81,7 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
 
 def _first_text(source: Source, encoding: str, bom: int) -> tuple[str, bool]:
     """The text of the file's start, and whether it is all of it."""
-    stream = TextStream(source, encoding, bom, EXPANSION_DEFAULT)
+    stream = TextStream(source, encoding, bom)
     parts, size = [], 0
     while size < HEAD and (part := stream.read(HEAD - size)):
         parts.append(part)
@@ -180,8 +179,8 @@ def _clean_names(
 
 def _check_header(names: tuple[str, ...], sample: tuple[tuple[str, ...], ...], where: str) -> None:
     """Refuse a first line that is data: a number or date among its cells, and no name."""
-    dates = [n for n in names if DATE.fullmatch(n)]
     numbers = [n for n in names if NUMBER.fullmatch(n)]
+    dates = [n for n in names if DATE.fullmatch(n) and n not in numbers]
     if (len(dates) == 1 and len(numbers) >= 1) or len(numbers) == len(names):
         raise refuse(
             "input/no-header", "the first line looks like data, not like column names",

@@ -21,7 +21,10 @@ TIME_NAMES = (
     "ds", "timestamp", "datetime", "date_time", "date", "time", "month", "week", "quarter",
     "year", "day", "period", "index",
 )  # fmt: skip
-STEP_NAMES = ("ds", "t", "step", "time", "timestamp", "time_idx", "period", "year", "index")
+STEP_NAMES = (
+    "ds", "t", "step", "time", "timestamp", "time_idx", "period", "year", "index", "date", "datetime",
+    "date_time",
+)  # fmt: skip
 TARGET_NAMES = ("y", "target", "value", "values", "sales")
 GROUP_NAMES = (
     "store", "item", "shop", "product", "product_id", "store_id", "shop_id", "sku", "region",

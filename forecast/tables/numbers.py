@@ -24,6 +24,8 @@ HINTS = (
     (r"^[+-]?[0-9]+(_[0-9]+)+$", "Remove the underscores"),
     (r"^[−–]", "Replace the Unicode minus with '-'"),
     (r"^\(.*\)$", "Write negative numbers with '-', not in parentheses"),
+    (r"^[+-]?[0-9]{1,3},[0-9]{3}$",
+     "Say what the comma is: --thousands ',' or --decimal ,"),
     (r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", "Name the separator: --thousands ','"),
     (r"^[+-]?[0-9]{1,3}([. '\u00a0\u202f][0-9]{3})+(,[0-9]+)?$",
      "Name the separators: --thousands and --decimal"),
@@ -60,7 +62,8 @@ def parse_numbers(
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         strings = column.cast(pa.string()).fill_null(word(""))
         return parse_numbers(
-            strings.dictionary_encode(), name=name, where=where, locate=locate, decimal=decimal, thousands=thousands,
+            strings.dictionary_encode(), name=name, where=where, locate=locate,
+            decimal=decimal, thousands=thousands,
         )  # fmt: skip
     if pa.types.is_boolean(column.type):
         raise _not_numeric("input/boolean-target", "true or false", name, where)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import sys
 import zlib
 from dataclasses import dataclass
@@ -22,7 +23,6 @@ from typing import IO, Any, cast
 from forecast.tables.notes import refuse
 
 HEAD = 1 << 18  # bytes that are looked at to decide what a file is
-MAX_EXPANSION = 1000  # a compressed file that grows more than this is taken for a bomb
 EXPANSION_FLOOR = 1 << 30  # below this size nothing is a bomb
 
 COMPRESSIONS = {
@@ -56,11 +56,13 @@ class Source:
     name  as the user wrote it, "<stdin>" for standard input
     path  the file, or None
     data  the bytes when they were read from standard input
+    max_expansion  a compressed file that grows more than so many times is refused
     """
 
     name: str
     path: Path | None = None
     data: bytes | None = None
+    max_expansion: float = float("inf")
 
     def open(self) -> IO[bytes]:
         """The raw bytes from the start."""
@@ -98,15 +100,18 @@ class Source:
         return b"".join(parts)
 
 
-def open_source(source: str | Path) -> Source:
+def open_source(source: str | Path, max_expansion: float) -> Source:
     """The source named by a path or "-" (standard input).
 
     Raises InputError: no such file, a directory, no permission, empty, not a table.
     """
     if str(source) == "-":
-        return Source("<stdin>", data=sys.stdin.buffer.read())
+        return Source("<stdin>", data=sys.stdin.buffer.read(), max_expansion=max_expansion)
     path = Path(source)
     name = str(source)
+    if re.match(r"[a-z]+://", name):
+        raise refuse("input/url", "addresses on the network are not read", where=name,
+                     remedy="Download the file first, or pipe it in: curl -s URL | lstmcast ... -")  # fmt: skip
     try:
         with open(path, "rb"):
             pass
@@ -128,7 +133,7 @@ def open_source(source: str | Path) -> Source:
         raise refuse(
             "input/unreadable", f"the file cannot be opened: {error.strerror}", where=name
         ) from None
-    return Source(name, path=path)
+    return Source(name, path=path, max_expansion=max_expansion)
 
 
 def _nearest_file(path: Path) -> str:
@@ -185,12 +190,12 @@ class ByteStream(io.RawIOBase):
     After reading to the end `digest()` is the sha256 of the bytes as stored.
     """
 
-    def __init__(self, source: Source, max_expansion: float = MAX_EXPANSION) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._raw = _Hashing(source.open())
         self._inner: Any = _decompressor(self._raw, source.compression)
         self._produced = 0
-        self._limit = max_expansion if source.compression else None
+        self._limit = source.max_expansion if source.compression else None
 
     def readable(self) -> bool:
         return True

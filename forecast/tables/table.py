@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.tables.arrays import word
-from forecast.tables.delimited import read_delimited, strict_columns
+from forecast.tables.delimited import ragged, read_delimited, strict_columns
 from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
 from forecast.tables.mapping import Column, Mapping, describe, map_columns
 from forecast.tables.notes import Note, refuse
@@ -48,7 +48,7 @@ class Table:
 
 def read_table(source: str | Path, settings: DataSettings) -> Table:
     """The table of a file or of standard input ("-"). Raises InputError."""
-    opened = open_source(source)
+    opened = open_source(source, settings.max_expansion)
     kind = kind_of(opened)
     if kind == "delimited":
         return _read_text(opened, settings)
@@ -76,7 +76,9 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     dialect = detect_dialect(source, settings)
     width = len(dialect.names)
     sample = [row for row in dialect.sample if len(row) == width]
-    cells = list(zip(*sample, strict=True)) if sample else [()] * width
+    if not sample:
+        raise ragged(source, dialect)
+    cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
     mapping = map_columns(described, sample, settings, source.name)
     texts = [*mapping.time, *mapping.id, *mapping.id_options]

@@ -33,8 +33,8 @@ class TextStream(io.RawIOBase):
     `quotes` counts the quote characters that have passed; `tail` holds the last bytes.
     """
 
-    def __init__(self, source: Source, encoding: str, skip: int, max_expansion: float) -> None:
-        self.bytes = ByteStream(source, max_expansion)
+    def __init__(self, source: Source, encoding: str, skip: int) -> None:
+        self.bytes = ByteStream(source)
         self._name = source.name
         self._encoding = encoding
         self._decode = codecs.getincrementaldecoder(encoding)("strict")

@@ -11,42 +11,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.tables.arrays import as_arrow, as_numpy, as_strings, word
+from forecast.tables.arrays import as_arrow, as_numpy, word
 from forecast.tables.notes import Note, quantity
+from forecast.tables.time_calendar import (
+    EARLIEST,
+    LATEST,
+    calendar_days,
+    clock,
+    day_order,
+)
+from forecast.tables.time_format import format_of
+from forecast.tables.time_parts import FAMILIES, Parts, filled
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-CLOCK = (
-    r"(?:(?P<T>[T ]+)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?"
-    r"(?P<p> ?[AaPp]\.?[Mm]\.?)?)?(?P<z> ?(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2}))?"
-)
-TIGHT_CLOCK = r"(?:(?P<T>[T ]?)(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?)?(?P<z>Z|[+-]\d{2}:?\d{2})?"
-NAME = r"(?P<B>(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]*\.?)"
-WEEKDAY = r"(?:(?P<w>(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*),? )?"
-
-FAMILIES: dict[str, str] = {
-    "iso": rf"^(?P<Y>\d{{4}})(?P<s>[-/.])(?P<m>\d{{1,2}})(?:(?P<s2>[-/.])(?P<d>\d{{1,2}})){CLOCK}$",
-    "year-month": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})$",
-    "compact": rf"^(?P<Y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}}){TIGHT_CLOCK}$",
-    "compact-month": r"^(?P<Y>\d{4})(?P<m>\d{2})$",
-    "year": r"^(?P<Y>\d{4})$",
-    "quarter": r"^(?P<Y>\d{4})(?P<s>[- ]?)(?P<q>[Qq][1-4])$",
-    "quarter-first": r"^(?P<q>[Qq][1-4])(?P<s>[- ])(?P<Y>\d{4})$",
-    "week": r"^(?P<Y>\d{4})(?P<s>-?)(?P<W>[Ww]\d{2})(?:(?P<s2>-?)(?P<u>[1-7]))?$",
-    "numeric": r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P<s2>[-/.])(?P<Y>\d{4}|\d{2})"
-    rf"{CLOCK}$",
-    "month-year": r"^(?P<m>\d{1,2})(?P<s>[-/.])(?P<Y>\d{4})$",
-    "named": rf"^{WEEKDAY}(?P<d>\d{{1,2}})(?P<s>[-/. ]+){NAME}(?P<s2>[-/., ]+)"
-    rf"(?P<Y>\d{{4}}|\d{{2}}){CLOCK}$",
-    "name-first": rf"^{WEEKDAY}{NAME}(?P<s>[-/. ]+)(?P<d>\d{{1,2}})(?P<s2>,? ?)(?P<Y>\d{{4}})"
-    rf"{CLOCK}$",
-    "name-year": rf"^{NAME}(?P<s>[-/., ]+)(?P<Y>\d{{4}}|\d{{2}})$",
-    "year-name": rf"^(?P<Y>\d{{4}})(?P<s>[-/. ]+){NAME}$",
-}
 NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
-EARLIEST, LATEST = 1678, 2261  # years that 64-bit nanoseconds hold whole
 
 
 @dataclass(frozen=True)
@@ -138,7 +118,7 @@ def _parse_counts(text: pa.Array, unit: str | None, name: str) -> Times:
     import pyarrow.compute as pc
 
     whole = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0*$", r"\1")
-    good = pc.match_substring_regex(whole, r"^[+-]?\d{1,18}$")
+    good = pc.match_substring_regex(whole, r"^[+-]?(\d{1,18}|[1-8]\d{18})$")
     if unit == "excel":
         return _parse_excel(text)
     values = as_numpy(pc.cast(pc.if_else(good, whole, word("0")), pa.int64()))
@@ -222,203 +202,30 @@ def _any_other(texts: pa.Array, expected: str) -> bool:
     return texts.dictionary_encode().dictionary.to_pylist() != [expected]
 
 
-def _filled(texts: pa.Array) -> np.ndarray:
-    """bool (D,): not the empty string."""
-    import pyarrow.compute as pc
-
-    return as_numpy(pc.binary_length(texts)) > 0
-
-
-class _Parts:
-    """The named groups of one family over all texts, as strings or integers."""
-
-    def __init__(self, family: str, text: pa.Array) -> None:
-        import pyarrow.compute as pc
-
-        self.text = text
-        self.good = as_numpy(pc.match_substring_regex(text, FAMILIES[family]))
-        self.found = pc.extract_regex(text, FAMILIES[family])
-        fields = self.found.type
-        self.names = [fields.field(i).name for i in range(fields.num_fields)]
-
-    def strings(self, name: str) -> pa.Array | None:
-        import pyarrow.compute as pc
-
-        if name not in self.names:
-            return None
-        return pc.fill_null(pc.struct_field(self.found, name), word(""))
-
-    def has(self, name: str) -> bool:
-
-        found = self.strings(name)
-        return found is not None and bool(_filled(found).any())
-
-    def integers(self, name: str, default: int) -> np.ndarray:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        found = self.strings(name)
-        if found is None:
-            return np.full(len(self.text), default, np.int64)
-        digits = pc.replace_substring_regex(found, r"\D", "")
-        filled = pc.if_else(as_arrow(_filled(digits)), digits, word(str(default)))
-        return np.asarray(as_numpy(pc.cast(filled, pa.int64())))
-
-    def first(self, name: str) -> str:
-        """The first non-empty text of group `name`."""
-
-        found = self.strings(name)
-        if found is None:
-            return ""
-        filled = found.filter(as_arrow(_filled(found)))
-        return str(filled[0].as_py()) if len(filled) else ""
-
-    def padded(self, name: str) -> bool:
-        """Whether single digits are written with a leading zero (any: some are not)."""
-        import pyarrow.compute as pc
-
-        found = self.strings(name)
-        if found is None:
-            return True
-        zero = pc.any(pc.match_substring_regex(found, "^0")).as_py()
-        return bool(zero) or not (as_numpy(pc.binary_length(found)) == 1).any()
-
-
 def _parse_family(family: str, text: pa.Array, dayfirst: bool | None) -> Times:
-    parts = _Parts(family, text)
+    parts = Parts(family, text)
     notes: list[Note] = []
-    year = _years(parts)
-    order = ""
+    order, reason = "", ""
     if family == "numeric":
-        a, b = parts.integers("a", 1), parts.integers("b", 1)
-        order, reason = _day_order(a[parts.good], b[parts.good], parts.first("s"), dayfirst)
-        if not order:
-            return _all_bad(len(text), reason)
-        month, day = (b, a) if order == "dm" else (a, b)
-    elif "q" in parts.names:
-        month, day = parts.integers("q", 1) * 3 - 2, np.ones(len(text), np.int64)
-        notes.append(Note("repair/quarter", "quarters are written as such", len(text)))
-    elif "B" in parts.names:
-        month, day = _named_months(parts), parts.integers("d", 1)
-    else:
-        month, day = parts.integers("m", 1), parts.integers("d", 1)
-    if "W" in parts.names:
-        days, valid = _iso_week_days(year, parts.integers("W", 1), parts.integers("u", 1))
-        notes.append(Note("repair/iso-week", "weeks are written as ISO weeks", len(text)))
-    else:
-        days, valid = _days(year, month, day)
-    clock, clock_valid = _clock(parts, notes)
-    in_range = (year >= EARLIEST) & (year <= LATEST)
-    bad = ~(parts.good & valid & clock_valid & in_range)
-    stamps = np.where(bad, 0, days) * (86_400 * 10**9) + np.where(bad, 0, clock)
-    reason = "range" if (parts.good & valid & clock_valid & ~in_range).any() else "unreadable"
-    form = _format_of(family, parts, order)
+        order, reason = day_order(parts, dayfirst)
+    if reason:
+        return _all_bad(len(text), reason)
+    days, valid, in_range = calendar_days(parts, order)
+    time_of_day, clock_valid = clock(parts, notes)
+    exists = parts.good & valid & clock_valid
+    bad = ~(exists & in_range)
+    stamps = np.where(bad, 0, days) * (86_400 * 10**9) + np.where(bad, 0, time_of_day)
+    for group, code, what in (("q", "quarter", "quarters"), ("W", "iso-week", "ISO weeks")):
+        if group in parts.names:
+            text_note = f"times are written as {what} and stand for their first day"
+            notes.append(Note(f"repair/{code}", text_note, len(text)))
+    form = format_of(family, parts, order)
+    reason = "range" if (exists & ~in_range).any() else "unreadable"
     return _with_zone(parts, stamps, bad, form, reason, notes)
 
 
-def _years(parts: _Parts) -> np.ndarray:
-    year = parts.integers("Y", 1970)
-    if len(parts.first("Y")) == 2:  # POSIX: 69-99 are 1969-1999
-        year = np.where(year < 69, year + 2000, np.where(year < 100, year + 1900, year))
-    return year
-
-
-def _day_order(
-    a: np.ndarray, b: np.ndarray, separator: str, dayfirst: bool | None
-) -> tuple[str, str]:
-    """("dm" or "md", "") for numeric dates; ("", reason) when nothing tells or all contradicts."""
-    first_is_day, second_is_day = bool((a > 12).any()), bool((b > 12).any())
-    if first_is_day and second_is_day:
-        return "", "mixed"
-    if first_is_day or second_is_day:
-        order = "dm" if first_is_day else "md"
-        if dayfirst is not None and dayfirst != first_is_day:
-            return "", "dayfirst"
-        return order, ""
-    if dayfirst is not None:
-        return ("dm" if dayfirst else "md"), ""
-    if separator == ".":  # 03.04.2020: no country writes the month first with dots
-        return "dm", ""
-    return "", "ambiguous"
-
-
-def _named_months(parts: _Parts) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    short = pc.utf8_slice_codeunits(pc.utf8_lower(parts.strings("B")), 0, 3)
-    index = pc.index_in(short, value_set=as_strings(MONTHS))
-    return (
-        np.asarray(as_numpy(index.fill_null(as_arrow(np.zeros(1, np.int32))[0]))).astype(np.int64)
-        + 1
-    )
-
-
-def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970 and whether the date exists."""
-    valid = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
-    months = (year - 1970) * 12 + np.where(valid, month - 1, 0)
-    start = months.astype("M8[M]").astype("M8[D]")
-    date = start + (np.where(valid, day, 1) - 1)
-    valid &= date.astype("M8[M]").astype(np.int64) == months
-    return date.astype(np.int64), valid
-
-
-def _iso_week_days(
-    year: np.ndarray, week: np.ndarray, weekday: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Days since 1970 of ISO week dates (ISO 8601: week 1 holds 4 January), and validity."""
-    fourth, _ = _days(year, np.ones_like(year), np.full_like(year, 4))
-    monday = fourth - (fourth + 3) % 7  # 1970-01-01 is a Thursday
-    next_fourth, _ = _days(year + 1, np.ones_like(year), np.full_like(year, 4))
-    next_monday = next_fourth - (next_fourth + 3) % 7
-    days = monday + (week - 1) * 7 + weekday - 1
-    return days, (week >= 1) & (days < next_monday)
-
-
-def _clock(parts: _Parts, notes: list[Note]) -> tuple[np.ndarray, np.ndarray]:
-    """Nanoseconds since midnight and whether the time of day exists."""
-    if "H" not in parts.names or not parts.has("H"):
-        zero = np.zeros(len(parts.text), np.int64)
-        return zero, np.ones(len(zero), bool)
-    hour, minute, second = (parts.integers(n, 0) for n in "HMS")
-    valid = (hour <= 23) & (minute <= 59) & (second <= 59)
-    midnight = (hour == 24) & (minute == 0) & (second == 0)
-    leap = (hour == 23) & (minute == 59) & (second == 60)
-    if leap.any():
-        text = "a leap second (23:59:60) became the next midnight"
-        notes.append(Note("repair/leap-second", text, int(leap.sum())))
-    if midnight.any():
-        notes.append(Note("repair/hour-24", "24:00 became the next midnight", int(midnight.sum())))
-    valid |= midnight | leap
-    if parts.has("p"):
-        hour, half_valid = _half_days(parts, hour)
-        valid &= half_valid
-    nanos = ((hour * 60 + minute) * 60 + second) * 10**9
-    if parts.has("f"):
-        nanos = nanos + _fractions(parts)
-    return nanos, valid
-
-
-def _half_days(parts: _Parts, hour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    import pyarrow.compute as pc
-
-    marks = pc.utf8_lower(pc.utf8_trim_whitespace(parts.strings("p")))
-    afternoon = as_numpy(pc.match_substring(marks, "p"))
-    marked = _filled(marks)
-    valid = ~marked | ((hour >= 1) & (hour <= 12))
-    return np.where(marked, hour % 12 + 12 * afternoon, hour), valid
-
-
-def _fractions(parts: _Parts) -> np.ndarray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    digits = pc.ascii_rpad(parts.strings("f"), 9, "0")
-    return np.asarray(as_numpy(pc.cast(digits, pa.int64())))
-
-
 def _with_zone(
-    parts: _Parts, stamps: np.ndarray, bad: np.ndarray, form: str, reason: str, notes: list[Note]
+    parts: Parts, stamps: np.ndarray, bad: np.ndarray, form: str, reason: str, notes: list[Note]
 ) -> Times:
     """Add what the written zones mean: one offset is kept, several are brought to UTC."""
     import pyarrow.compute as pc
@@ -429,7 +236,7 @@ def _with_zone(
     coded = zones.filter(as_arrow(~bad)).dictionary_encode()
     written = [z for z in coded.dictionary.to_pylist()]
     if "" in written:
-        naive = ~_filled(zones)
+        naive = ~filled(zones)
         return Times(stamps, bad | naive, False, form, reason="zones", notes=tuple(notes))
     seconds = {z: _offset_seconds(z) for z in written}
     if len(set(seconds.values())) <= 1:
@@ -437,6 +244,11 @@ def _with_zone(
         tz = "UTC" if seconds.get(zone, 0) == 0 else _offset_name(seconds[zone])
         space = " " if parts.first("z").startswith(" ") else ""
         return Times(stamps, bad, False, form + space + zone, tz, reason=reason, notes=tuple(notes))
+    clocks = stamps[~bad] % (86_400 * 10**9)
+    if len(clocks) and (clocks == clocks[0]).all():  # local days: summer time moves only the offset
+        text = f"{quantity(len(seconds), 'different offset')} of local days were left out"
+        notes.append(Note("repair/local-days", text, int((~bad).sum()), tuple(written[:3])))
+        return Times(stamps, bad, False, form, None, reason=reason, notes=tuple(notes))
     per_text = np.array([seconds.get(z, 0) for z in zones.to_pylist()], np.int64)
     text = f"times with {quantity(len(seconds), 'different offset')} were brought to UTC"
     notes.append(Note("repair/mixed-offsets", text, int((~bad).sum()), tuple(written[:3])))
@@ -457,71 +269,3 @@ def _offset_seconds(zone: str) -> int:
 def _offset_name(seconds: int) -> str:
     sign = "-" if seconds < 0 else "+"
     return f"{sign}{abs(seconds) // 3600:02d}:{abs(seconds) % 3600 // 60:02d}"
-
-
-def _format_of(family: str, parts: _Parts, order: str) -> str:
-    """The pattern that writes times as this column does; see `frequency.format_stamps`."""
-    s, s2 = parts.first("s"), parts.first("s2")
-    year = "%y" if len(parts.first("Y")) == 2 else "%Y"
-    day = "%d" if parts.padded("d") else "%-d"
-    month = "%m" if parts.padded("m") else "%-m"
-    if "B" in parts.names:
-        month = _month_name_code(parts.first("B"))
-    if order:
-        first, second = ("%d", "%m") if order == "dm" else ("%m", "%d")
-        first = first if parts.padded("a") else first.replace("%", "%-")
-        second = second if parts.padded("b") else second.replace("%", "%-")
-        return f"{first}{s}{second}{s2}{year}" + _clock_format(parts)
-    weekday = ""
-    if found := parts.first("w"):
-        weekday = (
-            ("%a" if len(found) == 3 else "%A") + ("," if f"{found}," in _head(parts) else "") + " "
-        )
-    patterns = {
-        "iso": f"{year}{s}{month}{s2}{day}",
-        "year-month": f"{year}{s}{month}",
-        "compact": "%Y%m%d",
-        "compact-month": "%Y%m",
-        "year": "%Y",
-        "quarter": f"%Y{s}{parts.first('q')[:1]}%q",
-        "quarter-first": f"{parts.first('q')[:1]}%q{s}%Y",
-        "week": f"%G{s}{parts.first('W')[:1]}%V" + (f"{s2}%u" if parts.has("u") else ""),
-        "month-year": f"{month}{s}%Y",
-        "named": f"{weekday}{day}{s}{month}{s2}{year}",
-        "name-first": f"{weekday}{month}{s}{day}{s2}{year}",
-        "name-year": f"{month}{s}{year}",
-        "year-name": f"{year}{s}{month}",
-    }
-    return patterns[family] + _clock_format(parts)
-
-
-def _head(parts: _Parts) -> str:
-    return str(parts.text[0].as_py())
-
-
-def _month_name_code(found: str) -> str:
-    name = found.rstrip(".")
-    code = "%b" if len(name) == 3 else "%B"
-    if name.isupper():
-        code = code.replace("%", "%^")
-    elif name.islower():
-        code = code.replace("%", "%#")
-    return code + ("." if found.endswith(".") else "")
-
-
-def _clock_format(parts: _Parts) -> str:
-    if "H" not in parts.names or not parts.has("H"):
-        return ""
-    colon = ":" if ":" in str(_head(parts)) or parts.has("p") else ""
-    hour = "%I" if parts.has("p") else "%H"
-    hour = hour if parts.padded("H") else hour.replace("%", "%-")
-    text = parts.first("T") + hour
-    if parts.has("M"):
-        text += f"{colon}%M"
-    if parts.has("S"):
-        text += f"{colon}%S"
-    if parts.has("f"):
-        text += f".%{len(parts.first('f'))}f"
-    if mark := parts.first("p"):
-        text += (" " if mark.startswith(" ") else "") + ("%p" if mark.strip().isupper() else "%P")
-    return text

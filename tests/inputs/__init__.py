@@ -1,0 +1,1 @@
+"""Builders of awkward input files, one function an idea."""
