@@ -22,8 +22,8 @@ TIME_NAMES = (
     "year", "day", "period", "index",
 )  # fmt: skip
 STEP_NAMES = (
-    "ds", "t", "step", "time", "timestamp", "time_idx", "period", "year", "index", "date", "datetime",
-    "date_time",
+    "ds", "t", "step", "time", "timestamp", "time_idx", "period", "year", "index", "date",
+    "datetime", "date_time",
 )  # fmt: skip
 TARGET_NAMES = ("y", "target", "value", "values", "sales")
 GROUP_NAMES = (

@@ -110,8 +110,10 @@ def open_source(source: str | Path, max_expansion: float) -> Source:
     path = Path(source)
     name = str(source)
     if re.match(r"[a-z]+://", name):
-        raise refuse("input/url", "addresses on the network are not read", where=name,
-                     remedy="Download the file first, or pipe it in: curl -s URL | lstmcast ... -")  # fmt: skip
+        raise refuse(
+            "input/url", "addresses on the network are not read", where=name,
+            remedy="Download the file first, or pipe it in: curl -s URL | lstmcast check -",
+        )  # fmt: skip
     try:
         with open(path, "rb"):
             pass
