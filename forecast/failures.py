@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -178,10 +179,11 @@ def _usage_error(problem: BaseException) -> ForecastError:
     """The command line's own complaints: no such option, a missing value."""
     context = getattr(problem, "ctx", None)
     command = context.command_path if context is not None else "lstmcast"
-    kind = "".join("-" + c.lower() if c.isupper() else c for c in type(problem).__name__)
+    name = type(problem).__name__
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() if name != "UsageError" else "command-line"
     return UsageError(
         problem.format_message().rstrip("."),  # type: ignore[attr-defined]
-        code=f"usage/{kind.lstrip('-').removesuffix('-error')}",
+        code=f"usage/{kind}",
         remedy=f"See {command} --help",
     )
 

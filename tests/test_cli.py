@@ -85,10 +85,10 @@ def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(lstmcast):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (("trian", "x.csv"), "usage/usage", "No such command 'trian'"),
+        (("trian", "x.csv"), "usage/command-line", "No such command 'trian'"),
         (("train", "x.csv", "--horizn", "3"), "usage/no-such-option", "--horizon"),
         (("train", "x.csv", "--horizon"), "usage/bad-option-usage", "requires an argument"),
-        (("train", "x.csv", "y.csv"), "usage/usage", "y.csv"),
+        (("train", "x.csv", "y.csv"), "usage/command-line", "y.csv"),
         (("train",), "usage/missing-data", "DATA is missing"),
         (("check",), "usage/missing-data", "lstmcast check sample_data/"),
         (("inspect",), "usage/missing-parameter", "MODEL"),

@@ -185,7 +185,7 @@ def show_prediction(console: Console, result: Any) -> None:
         ("forecast", f"{result.series} series, {result.horizon} steps, {result.rows} rows"),
         ("span", " to ".join(str(end) for end in result.span)),
         ("model", result.model),
-        ("written to", result.path),
+        ("written to", "standard output" if result.path == "-" else result.path),
     ]
     if result.fallbacks:
         facts.append(("fallbacks", result.fallbacks))

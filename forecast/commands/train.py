@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,7 +58,9 @@ def train(data: Data = None, *, run: Run) -> int:
         screens.show_sentence(console, sentence(result.scores))
         screens.show_chart(console, result.chart)
         screens.show_files(console, result.files)
-        screens.show_hint(console, f"forecast again: lstmcast predict --model {result.folder}")
+        screens.show_hint(
+            console, f"forecast again: lstmcast predict --model {quote(str(result.folder))}"
+        )
     return INTERRUPTED if result.interrupted else int(result.exit_code)
 
 
