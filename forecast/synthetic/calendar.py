@@ -96,7 +96,9 @@ def _daily(rng: np.random.Generator, frame: Frame) -> np.ndarray:
         -0.5 * near.astype(float) ** 2
     )
     angle = 2 * np.pi * day / DAYS_IN_YEAR
-    effect += rng.normal(0.0, 3.0, frame.size) * np.cos(angle + rng.uniform(0, 6.28, frame.size))
+    effect += sometimes(rng, 0.6, rng.normal(0.0, 2.5, frame.size)) * np.cos(
+        angle + rng.uniform(0, 6.28, frame.size)
+    )
     for _ in range(4):
         since = np.mod(day - rng.integers(0, 366, frame.size), 365)
         effect += sometimes(rng, 0.6, rng.normal(-3.0, 6.0, frame.size)) * (since == 0)

@@ -18,9 +18,9 @@ def spread(rng: np.random.Generator, frame: Frame, paths: np.ndarray) -> np.ndar
 def noise_level(rng: np.random.Generator, frame: Frame, low: float, high: float) -> np.ndarray:
     """Size of the noise in log units, (S,): log-uniform, smaller where a step sums a longer time.
 
-    Totals of twelve months are quieter than months: times (steps a year / 12)^0.2, at most 1.3.
+    Totals of twelve months are quieter than months: times (steps a year / 12)^0.2, at most 1.6.
     """
-    return log_uniform(rng, low, high, frame.size) * np.minimum((frame.year / 12) ** 0.2, 1.3)
+    return log_uniform(rng, low, high, frame.size) * np.minimum((frame.year / 12) ** 0.2, 1.6)
 
 
 def link(rng: np.random.Generator, frame: Frame, paths: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
 from forecast.synthetic.draws import shocks
 
@@ -73,15 +72,6 @@ def smooth_path(rng: np.random.Generator, steps: int, memory: np.ndarray) -> np.
     twice = autoregression(once * (1 - phi), phi[None, :], once[0])
     # Variance of an AR(1) filtered by 1/(1 - phi B), after Wold: (1+phi^2)/(1+phi)^2 of the input.
     return twice * (1 + phi) / np.sqrt(1 + phi**2)
-
-
-def coarse_path(rng: np.random.Generator, steps: int, size: int, memory: int) -> np.ndarray:
-    """As `smooth_path` with one memory (steps) for all series, without a loop; (steps, size)."""
-    phi = float(np.exp(-2.0 / max(memory, 1)))
-    burn = 6 * max(memory, 1)
-    raw = rng.standard_normal((steps + burn, size))
-    once = lfilter([1.0], [1.0, -2 * phi, phi**2], raw, axis=0)[burn:]
-    return once * np.sqrt((1 - phi**2) ** 3 / (1 + phi**2))
 
 
 def garch(rng: np.random.Generator, steps: int, size: int) -> np.ndarray:

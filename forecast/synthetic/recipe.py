@@ -19,17 +19,25 @@ Share = float
 class Spoiling(Section):
     """What happens to a series between the process and the record."""
 
-    outliers: Share = Field(0.12, ge=0, le=1, description="share of series with wild single steps")
-    rounded: Share = Field(0.35, ge=0, le=1, description="share of series rounded to few digits")
-    points: Share = Field(0.08, ge=0, le=1, description="share of series with missing steps")
-    stretches: Share = Field(0.06, ge=0, le=1, description="share of series with missing runs")
+    outliers: Share = Field(
+        default=0.12, ge=0, le=1, description="share of series with wild single steps"
+    )
+    rounded: Share = Field(
+        default=0.35, ge=0, le=1, description="share of series rounded to few digits"
+    )
+    points: Share = Field(
+        default=0.08, ge=0, le=1, description="share of series with missing steps"
+    )
+    stretches: Share = Field(
+        default=0.06, ge=0, le=1, description="share of series with missing runs"
+    )
 
 
 class StepRecipe(Section):
     """Yearly to daily series."""
 
     weights: dict[str, float] = Field(
-        {
+        default={
             "structural": 0.20,
             "smoothing": 0.17,
             "sarima": 0.10,
@@ -50,21 +58,60 @@ class StepRecipe(Section):
         description="relative frequency of each family",
     )
     seasons: dict[int, float] = Field(
-        {1: 0.2, 4: 0.15, 12: 0.26, 52: 0.14, 7: 0.15, 5: 0.02, 6: 0.03, 13: 0.02, 24: 0.03},
+        default={
+            1: 0.2,
+            4: 0.15,
+            12: 0.26,
+            52: 0.14,
+            7: 0.15,
+            5: 0.02,
+            6: 0.03,
+            13: 0.02,
+            24: 0.03,
+        },
         description="relative frequency of each season length (steps)",
     )
     affinity: dict[int, dict[str, float]] = Field(
-        {
-            1: {"walk": 1.4, "growth": 1.4, "intermittent": 0.3, "counts": 0.6, "stock": 0.6},
-            4: {"walk": 1.6, "growth": 1.3, "intermittent": 0.2, "counts": 0.5, "stock": 0.5},
-            12: {"counts": 1.4, "stock": 1.6},
-            52: {"walk": 1.8, "volatility": 2.0, "shifts": 1.5, "shots": 1.3, "intermittent": 0.5},
-            7: {"counts": 1.8, "calendar": 2.0, "kernel": 1.3, "walk": 0.7, "growth": 0.5},
+        default={
+            1: {
+                "structural": 1.6,
+                "smoothing": 1.5,
+                "growth": 1.2,
+                "mixture": 0.8,
+                "sarima": 0.7,
+                "shots": 0.6,
+                "cycle": 0.5,
+                "kernel": 0.5,
+                "volatility": 0.5,
+                "counts": 0.5,
+                "stock": 0.5,
+                "intermittent": 0.3,
+            },
+            4: {
+                "structural": 1.3,
+                "smoothing": 1.3,
+                "growth": 1.3,
+                "walk": 1.2,
+                "counts": 0.5,
+                "stock": 0.5,
+                "intermittent": 0.2,
+            },
+            12: {"counts": 1.3, "stock": 1.4},
+            52: {"walk": 1.6, "volatility": 1.6, "shifts": 1.5, "shots": 1.3, "intermittent": 0.5},
+            7: {
+                "structural": 1.5,
+                "counts": 1.6,
+                "mixture": 1.4,
+                "stock": 1.2,
+                "kernel": 0.6,
+                "walk": 0.5,
+                "growth": 0.4,
+            },
         },
         description="season length: how much more often than elsewhere a family occurs there",
     )
     lengths: dict[int, tuple[int, int]] = Field(
-        {
+        default={
             1: (16, 160),
             4: (16, 160),
             12: (24, 256),
@@ -84,7 +131,7 @@ class DayRecipe(Section):
     """Hourly series with days of 24 steps."""
 
     weights: dict[str, float] = Field(
-        {
+        default={
             "load": 0.18,
             "traffic": 0.15,
             "smooth_day": 0.22,
@@ -100,8 +147,10 @@ class DayRecipe(Section):
         },
         description="relative frequency of each family",
     )
-    days: tuple[int, int] = Field((7, 42), description="shortest and longest series, days")
-    full: Share = Field(0.5, ge=0, le=1, description="share of series of the longest length")
+    days: tuple[int, int] = Field(default=(7, 42), description="shortest and longest series, days")
+    full: Share = Field(
+        default=0.5, ge=0, le=1, description="share of series of the longest length"
+    )
     spoiling: Spoiling = Spoiling(outliers=0.1, rounded=0.5, points=0.06, stretches=0.05)
 
 
