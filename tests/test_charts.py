@@ -103,10 +103,10 @@ def test_another_ending_is_refused_with_the_remedy(tmp_path):
     assert caught.value.code == "usage/chart-format"
 
 
-def test_a_missing_folder_is_an_output_error(tmp_path):
-    with pytest.raises(OutputError) as caught:
-        forecast_png(tmp_path / "nowhere" / "chart.png", make_chart())
-    assert caught.value.code == "output/chart"
+def test_a_folder_that_is_a_file_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OutputError, match="cannot write") as caught:
+        forecast_png(tmp_path / "file" / "chart.png", make_chart())
     assert caught.value.exit_code == 74
 
 
@@ -175,6 +175,16 @@ def test_plain_is_ascii_without_any_escape():
 
 def test_the_only_escapes_of_a_coloured_chart_are_colours():
     assert "\x1b" not in ESCAPE.sub("", terminal_chart(make_chart(HOSTILE), 80, plain=False))
+
+
+def test_only_the_curves_are_coloured_and_no_background_is_painted():
+    text = terminal_chart(make_chart(), 80, plain=False)
+    assert set(re.findall(r"\x1b\[([0-9;]+)m", text)) == {
+        "0",
+        *(f"38;5;{n}" for n in (245, 67, 39, 208)),
+    }
+    axis = text.split("\n")[-2:]
+    assert all(line == ESCAPE.sub("", line) + "\x1b[0m" or "38;5;" not in line for line in axis)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.charts import FanChart
+from forecast.config import Settings
 from forecast.errors import OutputError
 from forecast.forecasts import Forecast
 from forecast.frequency import Frequency
 from forecast.metrics import score_forecasts
-from forecast.panel import Panel
+from forecast.panel import LoadReport, Panel
 from forecast.report import (
     LearningCurve,
     Reliability,
@@ -34,10 +36,12 @@ from forecast.report import (
     render_report,
     report_data,
     residual_autocorrelation,
+    run_report,
     write_report,
 )
 from forecast.report.pack import MISSING, packed_series
 from forecast.report.scores import duration, figure, meaning, score_table
+from forecast.tables.notes import Note
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000
@@ -151,7 +155,7 @@ def data_saying(word: str) -> ReportData:
         facts=(word,),
         tiles=(Tile(word, word, word),),
         scores=(ScoreRow(word, {word: 1.0}, 1.0, word),),
-        series=(SeriesEntry(make_chart(word), {"LSTM": 1.0}),),
+        series=(SeriesEntry(make_chart(word), {"LSTM": 1.0}, note=word),),
         step_errors={word: np.ones(3)},
         reliability={word: Reliability(np.array([0.5]), np.array([0.5]))},
         residuals={word: Residuals(np.array([0.5, 0.1]), 0.1)},
@@ -236,7 +240,7 @@ def unpacked(packed: dict, number: int, view: int = 0) -> tuple[np.ndarray, dict
 
 def test_a_packed_chart_holds_history_curves_and_times():
     chart = make_chart()
-    packed = packed_series([SeriesEntry(chart, {"LSTM": 0.5})], ["LSTM", "Theta"])
+    packed = packed_series([SeriesEntry(chart, {"LSTM": 0.5}, note="a remark")], ["LSTM", "Theta"])
     history, curves, times = unpacked(packed, 0)
     np.testing.assert_allclose(history, chart.history, atol=1e-3)
     np.testing.assert_allclose(curves[None, None, None], chart.actual, atol=1e-3)
@@ -245,6 +249,7 @@ def test_a_packed_chart_holds_history_curves_and_times():
     assert ("AutoARIMA", "lo", 95.0) in curves  # of the others only the widest interval
     assert ("AutoARIMA", "lo", 80.0) not in curves
     assert packed["items"][0][1] == [0.5, None]
+    assert packed["items"][0][3] == "a remark"
     assert packed["axis"]["exact"] == "month"
 
 
@@ -307,7 +312,13 @@ def test_the_best_figure_of_each_column_is_marked():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.031, "0.031 s"), (4.21, "4.2 s"), (26.4, "26 s"), (311, "5 min 11 s"), (7440, "2 h 4 min")],
+    [
+        (0.031, "under 0.1 s"),
+        (4.21, "4.2 s"),
+        (26.4, "26 s"),
+        (311, "5 min 11 s"),
+        (7440, "2 h 4 min"),
+    ],
 )
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
@@ -468,12 +479,91 @@ def test_rows_that_another_forecaster_made_are_left_out_of_the_diagnostics():
     assert data.reliability["LSTM"].observed.tolist() == [0, 0, 1, 1, 1]
 
 
+def test_a_run_without_held_out_values_shows_the_forecast_ahead():
+    panel, held = make_run(origins=1)
+    ahead = {name: Forecast(**{**each[0].__dict__, "origins": np.full(5, 60)})
+             for name, each in held.items()}  # fmt: skip
+    data = report_data(
+        panel, {"LSTM": [], "AutoARIMA": []}, None, future=ahead, title="t", created="", verdict=""
+    )
+    assert data.won is None and not data.tiles and not data.scores and not data.reliability
+    assert data.series[0].chart.actual is None and data.series[0].future is None
+    assert list(data.series[0].chart.medians) == ["LSTM", "AutoARIMA"]
+    assert len(Page(render_report(data)).payload["packed"]["items"]) == 5
+
+
+def test_who_stood_in_for_whom_is_said():
+    panel, held = make_run(origins=1)
+    source = held["AutoARIMA"][0].source.copy()
+    source[2] = "SeasonalNaive"
+    held["AutoARIMA"] = [Forecast(**{**held["AutoARIMA"][0].__dict__, "source": source})]
+    data = report_data(
+        panel, held, score_forecasts(panel, held, season=12), title="t", created="", verdict=""
+    )
+    notes = {entry.chart.title: entry.note for entry in data.series}
+    assert notes.pop("s2") == "For AutoARIMA, SeasonalNaive stood in."
+    assert set(notes.values()) == {""}
+
+
+def make_load(**changes) -> LoadReport:
+    none = np.empty(0, dtype=int)
+    fields = {
+        "source": "/some/where/sales.csv", "digest": "ab" * 32, "rows": 1200, "dialect": {},
+        "columns": {"target": ["sales"]}, "frequency": "MS", "candidates": (12,), "seasons": (12,),
+        "span": ("2020-01", "2024-12"), "series": 5, "lengths": (60, 60, 60), "observed": 297,
+        "missing": 3, "gaps": 1, "repairs": (Note("input/sorted", "rows were sorted"),),
+        "warnings": (Note("input/outlier", "1e30 looks odd"),), "ended_early": none,
+        "constant": none, "skipped": (), "coverage": none,
+    }  # fmt: skip
+    return LoadReport(**{**fields, **changes})
+
+
+def test_a_training_run_becomes_a_page():
+    panel, held = make_run()
+    ahead = [Forecast(**{**each[-1].__dict__, "origins": np.full(5, 60)}) for each in held.values()]
+    history = [
+        {"member": 1, "phase": phase, "step": step, "train_loss": 1 / step,
+         "validation_loss": None if phase == "refit" else 2 / step, "learning_rate": 1e-3}
+        for phase in ("fit", "refit")
+        for step in (10, 20)
+    ]  # fmt: skip
+    data = run_report(
+        panel, make_load(), held, ahead, score_forecasts(panel, held, season=12),
+        Settings.model_validate({"forecast": {"horizon": 6}}), history=history,
+        chosen=[("season", 12, "confirmed by the data")],
+        created=datetime(2024, 5, 6, 7, 8, tzinfo=UTC),
+    )  # fmt: skip
+    assert (data.title, data.created) == ("sales.csv", "2024-05-06 07:08 UTC")
+    assert data.verdict.startswith("LSTM was the most accurate")
+    assert data.series[0].chart.unit == "sales"
+    assert data.learning[0].steps.tolist() == [10, 20, 30, 40]  # the refit goes on after the fit
+    np.testing.assert_array_equal(data.learning[0].validation, [0.2, 0.1, np.nan, np.nan])
+    assert data.repairs == ("rows were sorted", "1e30 looks odd")
+    assert ("Missing values", "3 (1.0 %)") in data.description
+    assert data.settings[0] == Setting("season", "12", "confirmed by the data")
+    assert Setting("forecast.horizon", "6", "given") in data.settings
+    assert Setting("forecast.level", "80.0, 95.0", "default") in data.settings
+    assert ("numpy", np.__version__) in data.versions
+    assert Page(render_report(data)).payload["packed"]["unit"] == "sales"
+
+
+def test_a_run_that_scored_nothing_says_so():
+    panel, held = make_run(origins=1)
+    ahead = [Forecast(**{**each[0].__dict__, "origins": np.full(5, 60)}) for each in held.values()]
+    columns = {"target": ["a", "b"]}
+    data = run_report(
+        panel, make_load(columns=columns), {"LSTM": []}, ahead, None, Settings(), title="x"
+    )
+    assert "too short" in data.verdict and data.title == "x"
+    assert data.series[0].chart.unit == ""
+
+
 def test_the_page_is_written_whole(tmp_path):
     path = write_report(tmp_path / "report.html", make_data())
     assert path.read_text(encoding="utf-8") == render_report(make_data())
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(OutputError, match="cannot write the report"):
-        write_report(tmp_path / "no" / "report.html", make_data())
+    with pytest.raises(OutputError, match="cannot write"):
+        write_report(path / "report.html", make_data())
 
 
 def test_the_same_data_give_the_same_page():

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from forecast.charts.fan import FanChart, clean_label
-from forecast.charts.saving import save_whole
 from forecast.errors import UsageError
+from forecast.files import write_bytes
 
 # Okabe and Ito (2008), told apart under all common colour blindnesses; dashes differ as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3f3f8f")
@@ -37,7 +37,7 @@ def forecast_png(path: str | Path, chart: FanChart) -> Path:
             value=path.suffix,
             remedy="Give --output a name that ends in .png or .svg",
         )
-    save_whole(path, forecast_image(chart, "svg" if kind == ".svg" else "png"), "chart")
+    write_bytes(path, forecast_image(chart, "svg" if kind == ".svg" else "png"))
     return path
 
 

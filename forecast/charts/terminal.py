@@ -7,6 +7,7 @@ With colour and Braille dots where the terminal has them; in plain ASCII where `
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,8 @@ ACTUAL = -1  # the terminal's own text colour
 MODELS = (39, 208, 35, 170, 178, 105)  # blue, orange, green, ...: readable on black and on white
 LINE, BAND_CELL, POINT = "braille", "░", "●"
 PLAIN_MARKS = ("*", "+", "x", "%", "&", "=")
+RESET = "\x1b[0m"
+_TAIL = re.compile(r"(?: |\x1b\[0m)+$")  # blanks and resets at the end of a line
 TO_ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│…", "++++++++--|~")
 
 
@@ -44,6 +47,7 @@ def terminal_chart(
     figure = plotext.figure
     figure.clear()  # plotext has a single figure of its own
     figure.plot_size(width, height - 2)
+    figure.theme("colorless")  # axes in the terminal's own colours; each curve brings its own
     figure.canvas("default")
     figure.axes(active=False, axis="both", side=1)
     _draw(plotext, chart, plain, (2 * width, 4 * height))
@@ -51,8 +55,8 @@ def terminal_chart(
     drawn = figure.build().string(colorless=plain)
     figure.clear()
     head = [_fit(clean_label(chart.title, 4 * width), width), _keys(chart, plain, width)]
-    text = "\n".join(line.rstrip() for line in head + drawn.rstrip("\n").split("\n"))
-    return _ascii(text) if plain else text
+    lines = [_TAIL.sub("", line) for line in head + drawn.rstrip("\n").split("\n")]
+    return _ascii("\n".join(lines)) if plain else "\n".join(line + RESET for line in lines)
 
 
 def prefers_plain(environment: Mapping[str, str]) -> bool:

@@ -13,6 +13,7 @@ from forecast.report.contents import (
 from forecast.report.diagnostics import chosen_series, reliability, residual_autocorrelation
 from forecast.report.gather import report_data
 from forecast.report.page import render_report, write_report
+from forecast.report.run import learning_curves, run_report
 
 __all__ = [
     "LearningCurve",
@@ -24,9 +25,11 @@ __all__ = [
     "Setting",
     "Tile",
     "chosen_series",
+    "learning_curves",
     "reliability",
     "render_report",
     "report_data",
     "residual_autocorrelation",
+    "run_report",
     "write_report",
 ]

@@ -44,6 +44,7 @@ class SeriesEntry:
     chart: FanChart
     scores: Mapping[str, float] = field(default_factory=dict)
     future: FanChart | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ MOST_LAGS = 60
 def report_data(
     panel: Panel,
     held_out: Mapping[str, Sequence[Forecast]],
-    table: ScoreTable,
+    table: ScoreTable | None,
     *,
     future: Mapping[str, Forecast] | None = None,
     levels: Sequence[float] = (80.0, 95.0),
@@ -46,7 +46,8 @@ def report_data(
 
     held_out  column name -> forecasts, one for each held-out origin, oldest first; the first name
               is the forecaster that the page is about. The charts show the last origin.
-    table     its scores; future: forecasts from the end of the data, shown besides
+    table     its scores; None when no origin could be held out: then only `future` is shown
+    future    column name -> forecast from the end of the data
     levels    interval levels, per cent; unit: of the values
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
@@ -54,22 +55,30 @@ def report_data(
     At most 2,000 series get a chart (the worst, the best, and evenly between by MASE), and at most
     20,000, chosen the same way, enter reliability and autocorrelation.
     """
-    main = next(iter(held_out))
-    by_series = table.series_columns("mase")
-    order = chosen_series(np.asarray(by_series.get(main, np.empty(0)), dtype=float), DIAGNOSED)
-    return ReportData(
-        won=_won(table, main),
-        facts=_facts(panel, table),
-        tiles=_tiles(table, main),
-        scores=tuple(_row(table, name) for name in held_out),
-        scores_note=f"{table.caption()}. Pooling: {POOLING}.",
-        series=_entries(panel, held_out, future or {}, by_series, order, levels, unit),
-        total_series=panel.size,
-        step_errors={name: each["mase"] for name, each in table.per_step.items() if "mase" in each},
-        reliability=_reliability(panel, held_out, order),
-        residuals=_residuals(panel, held_out, order, table.season),
-        **words,
+    future = future or {}
+    last = [each[-1] for each in held_out.values() if len(each)] if table else []
+    main = next(iter(held_out if last else future))
+    by_series = table.series_columns("mase") if table else {}
+    scores = np.asarray(by_series.get(main, np.full(panel.size, np.nan)), dtype=float)
+    order = chosen_series(scores, DIAGNOSED)
+    parts: dict[str, Any] = {"facts": _facts(panel, last + list(future.values()), table)}
+    if table and last:
+        parts |= {
+            "won": _won(table, main),
+            "tiles": _tiles(table, main),
+            "scores": tuple(_row(table, name) for name in held_out),
+            "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
+            "step_errors": {
+                name: each["mase"] for name, each in table.per_step.items() if "mase" in each
+            },
+            "reliability": _reliability(panel, held_out, order),
+            "residuals": _residuals(panel, held_out, order, table.season),
+        }
+    chosen = order[:MOST_SERIES].tolist()
+    entries = (
+        _entry(panel, s, last, list(future.values()), by_series, levels, unit) for s in chosen
     )
+    return ReportData(series=tuple(entries), total_series=panel.size, **(parts | words))
 
 
 _RHYTHMS = {
@@ -88,15 +97,19 @@ def _won(table: ScoreTable, main: str) -> bool | None:
     return None if worst == 0 else bool(worst < 0)
 
 
-def _facts(panel: Panel, table: ScoreTable) -> tuple[str, ...]:
-    origins = "1 held-out origin" if table.windows == 1 else f"{table.windows} held-out origins"
-    return (
+def _facts(
+    panel: Panel, forecasts: Sequence[Forecast], table: ScoreTable | None
+) -> tuple[str, ...]:
+    alias = panel.frequency.alias
+    facts = [
         "1 series" if panel.size == 1 else f"{panel.size:,} series",
-        _RHYTHMS.get(panel.frequency.alias.split("-")[0], f"frequency {panel.frequency.alias}"),
-        f"horizon {table.horizon}",
-        f"season {table.season}",
-        origins,
-    )
+        _RHYTHMS.get(alias.split("-")[0], f"frequency {alias}"),
+        f"horizon {forecasts[0].point.shape[1]}",
+    ]
+    if table:
+        origins = "1 held-out origin" if table.windows == 1 else f"{table.windows} held-out origins"
+        facts += [f"season {table.season}", origins]
+    return tuple(facts)
 
 
 def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
@@ -141,27 +154,36 @@ def _row(table: ScoreTable, name: str) -> ScoreRow:
     return ScoreRow(name, values, score.seconds, "; ".join(notes))
 
 
-def _entries(
+def _entry(
     panel: Panel,
-    held_out: Mapping[str, Sequence[Forecast]],
-    future: Mapping[str, Forecast],
+    s: int,
+    last: Sequence[Forecast],
+    ahead: Sequence[Forecast],
     by_series: Mapping[str, np.ndarray],
-    order: np.ndarray,
     levels: Sequence[float],
     unit: str,
-) -> tuple[SeriesEntry, ...]:
-    """Charts and scores of the first MOST_SERIES of `order`."""
-    last = [each[-1] for each in held_out.values()]
-    ahead = list(future.values())
-    names = [name for name in held_out if name in by_series]
-    tail = max(2 * last[0].point.shape[1], SHORTEST_TAIL)
-    return tuple(
-        SeriesEntry(
-            chart=fan_chart(panel, s, last, levels, tail, unit),
-            scores={name: float(by_series[name][s]) for name in names},
-            future=fan_chart(panel, s, ahead, levels, tail, unit) if ahead else None,
-        )
-        for s in order[:MOST_SERIES].tolist()
+) -> SeriesEntry:
+    """Charts, scores and a remark on who stood in for whom, of series `s`.
+
+    A series too short to hold anything out has only its forecast ahead.
+    """
+    tried = [each for each in last if each.origins[s] < panel.lengths[s]]
+    charts = [
+        fan_chart(panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit)
+        for each in (tried, ahead)
+        if each
+    ]
+    stood_in = {
+        f"For {each.name}, {each.source[s]} stood in."
+        for each in (*tried, *ahead)
+        if each.available[s] and each.source[s] != each.name
+    }
+    names = [each.name for each in last if each.name in by_series]
+    return SeriesEntry(
+        chart=charts[0],
+        scores={name: float(by_series[name][s]) for name in names},
+        future=charts[1] if len(charts) > 1 else None,
+        note=" ".join(sorted(stood_in)),
     )
 
 

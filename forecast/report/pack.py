@@ -32,9 +32,9 @@ def packed_series(
 
     models: names whose scores are kept, in order. Returns a JSON document: `axis` (times),
     `layouts` (which curves follow one another in a chart's numbers) and `items`, one list a
-    series: name, scores, and one or two charts (held out, ahead). A chart is a list: where on the
-    axis its times lie, layout, lowest and highest value, step of thinning, base64 of little-endian
-    uint16 (0 is the lowest value, 65534 the highest, 65535 none).
+    series: name, scores, one or two charts (held out, ahead), remark. A chart is a list: where on
+    the axis its times lie, layout, lowest and highest value, step of thinning, base64 of
+    little-endian uint16 (0 is the lowest value, 65534 the highest, 65535 none).
     """
     kept = list(_within(entries, budget))
     axis, places = _axis([thin.chart for views in kept for thin in views])
@@ -45,6 +45,7 @@ def packed_series(
             clean_label(entry.chart.title),
             [json_number(entry.scores.get(model)) for model in models],
             [_packed(thin, next(where), layouts) for thin in views],
+            clean_label(entry.note, 200),
         ]
         for entry, views in zip(entries, kept, strict=False)
     ]

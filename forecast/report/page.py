@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.charts import clean_label
-from forecast.charts.saving import save_whole
+from forecast.files import write_bytes
 from forecast.report.contents import ReportData
 from forecast.report.payload import model_names, payload
 from forecast.report.scores import score_table
@@ -26,7 +26,7 @@ SCRIPTS = ("format.js", "draw.js", "series.js", "page.js")
 def write_report(path: str | Path, data: ReportData) -> Path:
     """Write the page to `path`, whole or not at all. Raises OutputError."""
     path = Path(path)
-    save_whole(path, render_report(data).encode("utf-8"), "report")
+    write_bytes(path, render_report(data).encode("utf-8"))
     return path
 
 

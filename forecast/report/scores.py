@@ -85,9 +85,9 @@ def figure(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time for people: 0.03 s, 4.2 s, 26 s, 5 min 11 s, 2 h 4 min."""
+    """A span of time for people: under 0.1 s, 4.2 s, 26 s, 5 min 11 s, 2 h 4 min."""
     if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else f"{seconds:.2g} s"
+        return f"{seconds:.1f} s" if seconds >= 0.1 else "under 0.1 s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -11,7 +11,7 @@ function explorer(data) {
   let order = items.map((_, i) => i), shown = [], chosen = 0, view = 0;
 
   function unpack(index) {
-    const [name, scores, charts] = items[index];
+    const [name, scores, charts, remark] = items[index];
     const [place, layout, low, high, thinning, text] = charts[Math.min(view, charts.length - 1)];
     const [past, ahead, keys] = layouts[layout];
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
@@ -23,7 +23,7 @@ function explorer(data) {
     const part = (start, count) => Array.from({ length: count }, (_, i) => value(start + i));
     const at = Array.from({ length: past + ahead }, (_, i) => times[Array.isArray(place) ? place[i] : place + i]);
     const curves = keys.map(([model, side, level], k) => ({ model, side, level, values: part(past + k * ahead, ahead) }));
-    return { name, scores, views: charts.length, thinning, at, past, ahead, history: part(0, past), curves };
+    return { name, scores, remark, views: charts.length, thinning, at, past, ahead, history: part(0, past), curves };
   }
 
   function sortings() {
@@ -120,6 +120,7 @@ function explorer(data) {
     const widest = entry.curves.find((curve) => curve.side && !hidden.has(curve.model));
     $("fan-note").textContent = [
       widest ? `Shaded: the ${levels(entry, widest.model).join(" and ")} % intervals of ${widest.model}.` : "",
+      entry.remark,
       entry.thinning > 1 ? `Every ${entry.thinning}th step is drawn.` : "",
     ].join(" ");
   }
