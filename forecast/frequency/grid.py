@@ -94,21 +94,25 @@ class Frequency:
         return positions
 
     def locate(self, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Grid positions (int64) at or just before `stamps`, and bool: the stamp is on the grid."""
+        """Grid positions (int64) at or just before `stamps`, and bool: the stamp is on the grid.
+
+        Month ends: the position of the month that holds the stamp.
+        """
         if self.integer:
             steps, rest = np.divmod(np.asarray(stamps, np.int64) - self.phase, self._integer_step)
             return steps, rest == 0
-        nanos = np.asarray(stamps).astype("M8[ns]").astype(np.int64)
+        nanos = np.ascontiguousarray(stamps).astype("M8[ns]", copy=False).view(np.int64)
         unit = self.parts[1]
+        if unit not in MONTH_UNITS and unit != "B":
+            step, zero = self.fixed
+            positions, rest = np.divmod(nanos - zero, step)
+            return positions, rest == 0
         if unit in MONTH_UNITS:
             positions = self._month_positions(nanos)
-        elif unit == "B":
-            days = (nanos - self.phase) // DAY
-            positions = np.busday_count("1970-01-01", days.astype("M8[D]"))
         else:
-            step, zero = self.fixed
-            positions = (nanos - zero) // step
-        return positions, self.stamps(positions).astype(np.int64) == nanos
+            days = (nanos - self.phase) // DAY
+            positions = np.busday_count("1970-01-01", days.astype("M8[D]")) // self.parts[0]
+        return positions, self.stamps(positions).view(np.int64) == nanos
 
     def _month_positions(self, nanos: np.ndarray) -> np.ndarray:
         step, zero = self._months
@@ -131,7 +135,7 @@ class Frequency:
             days = np.busday_offset(np.datetime64("1970-01-01", "D"), positions * self.parts[0])
         else:
             step, zero = self.fixed
-            return (positions * step + zero).astype("M8[ns]")
+            return (positions * step + zero).view("M8[ns]")
         return days.astype("M8[ns]") + np.timedelta64(self.phase, "ns")
 
     @property

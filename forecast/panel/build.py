@@ -93,7 +93,7 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
         text = f"{quantity(len(skipped), 'series', 'series')} without any value: skipped"
         notes.append(Note("warning/all-missing", text, len(skipped), skipped[:PLACES]))
     kept = np.flatnonzero(keep)
-    rank = np.cumsum(~empty) - 1
+    rank = (np.cumsum(~empty) - 1).astype(np.int32)
     rows = rows.taken(kept)
     rows = replace(rows, ids=rows.ids[~empty], codes=rank[rows.codes])
     return rows, skipped, notes

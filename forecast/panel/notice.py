@@ -14,6 +14,7 @@ from forecast.tables.notes import PLACES, Note, quantity
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, 999.0, 9999.0, 99999.0)
 PARTS = 60  # columns of the gap picture
+SAMPLE = 10_000  # series that it is drawn from
 
 
 def notice(panel: Panel) -> tuple[list[Note], np.ndarray, np.ndarray]:
@@ -54,18 +55,18 @@ def _constant(panel: Panel) -> tuple[np.ndarray, list[Note]]:
 def _sentinels(panel: Panel) -> list[Note]:
     """Values such as -9999 that stand apart from all others: probably "missing"."""
     notes = []
-    values = panel.values
-    for mark in SENTINELS:
-        at = np.flatnonzero(values == mark)
-        if len(at) == 0 or len(at) == len(values):
-            continue
-        others = values[np.isfinite(values) & (values != mark)]
-        if len(others) == 0:
-            continue
-        low, high = others.min(), others.max()
-        apart = mark < low - (high - low) if mark < 0 else mark > high + (high - low)
-        if not apart:
-            continue
+    rest = panel.values
+    while len(rest):
+        low, high = np.fmin.reduce(rest), np.fmax.reduce(rest)
+        mark = next((v for v in (low, high) if v in SENTINELS), None)
+        if mark is None:
+            break
+        rest = rest[rest != mark]
+        low, high = np.fmin.reduce(rest, initial=np.inf), np.fmax.reduce(rest, initial=-np.inf)
+        apart = low - mark > high - low if mark < 0 else mark - high > high - low
+        if not np.isfinite(low) or not apart:
+            break
+        at = np.flatnonzero(panel.values == mark)
         text = f"the value {mark:g} may mean missing; --drop-value={mark:g} treats it so"
         notes.append(Note("warning/sentinel", text, len(at), _where(panel, at)))
     return notes
@@ -126,7 +127,12 @@ def _twins(ids: np.ndarray) -> list[Note]:
 
 
 def coverage(panel: Panel) -> np.ndarray:
-    """Share (0 to 1) of steps with a value, in up to 60 equal parts of the panel's span."""
+    """Share (0 to 1) of steps with a value, in up to 60 equal parts of the panel's span.
+
+    Of more than 10,000 series that many are looked at.
+    """
+    if panel.size > SAMPLE:
+        panel = panel.select(np.linspace(0, panel.size - 1, SAMPLE).astype(np.int64))
     first = int(panel.first.min())
     span = int((panel.first + panel.lengths).max()) - first
     parts = min(PARTS, span)

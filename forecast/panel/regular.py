@@ -86,7 +86,7 @@ def _nearest_alias(nanoseconds: float) -> str:
 
 def grid_positions(rows: LongRows, frequency: Frequency) -> np.ndarray:
     """Grid positions of all rows. Raises InputError naming the rows that are off the grid."""
-    stamps = rows.stamps if rows.integer else rows.stamps.astype("M8[ns]")
+    stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
     positions, fits = frequency.locate(stamps)
     if fits.all():
         return positions

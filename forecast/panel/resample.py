@@ -27,7 +27,7 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     grid = replace(named_frequency(settings.resample or "", rows, "--resample"), phase=0)
     if not rows.integer and grid.steps_per_day is None:
         rows = on_wall_clock(rows)
-    stamps = rows.stamps if rows.integer else rows.stamps.astype("M8[ns]")
+    stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
     positions, _ = grid.locate(stamps)
     if grid.parts[1] in ("ME", "QE", "YE"):
         positions = _period_ends(grid, rows.stamps)

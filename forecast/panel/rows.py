@@ -13,7 +13,7 @@ class LongRows:
     """A long table's rows, N of them, in file order.
 
     ids      object (S,): distinct ids, sorted by code point
-    codes    int64 (N,): position of each row's series in ids
+    codes    int32 (N,): position of each row's series in ids
     stamps   int64 (N,): nanoseconds on the written clock (or instants), or integers
     values   float64 (N,): NaN where missing
     integer  the times are integers

@@ -210,12 +210,12 @@ def _with_needed_id(table: Table, mapping: Mapping, stamps: np.ndarray) -> Mappi
 
 
 def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """int64 (N,) codes and the distinct strings of an id column."""
+    """int32 (N,) codes and the distinct strings of an id column."""
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
-    return as_numpy(column.indices).astype(np.int64), column.dictionary
+    return as_numpy(column.indices), column.dictionary
 
 
 def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +224,7 @@ def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.compute as pc
 
     if not mapping.id:
-        return _objects([mapping.targets[0]]), np.zeros(table.rows, np.int64)
+        return _objects([mapping.targets[0]]), np.zeros(table.rows, np.int32)
     if len(mapping.id) == 1:
         codes, distinct = _codes(table.columns[mapping.id[0]])
     else:
@@ -233,8 +233,8 @@ def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
     distinct = pc.cast(distinct, pa.string())
     _check_blank(table, "+".join(mapping.id), distinct, codes)
     order = as_numpy(pc.sort_indices(distinct))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
     return _objects(distinct.take(as_arrow(order)).to_pylist()), rank[codes]
 
 
@@ -265,7 +265,8 @@ def _wide_rows(table: Table, stamps: np.ndarray, times: Times, settings: DataSet
     values = np.concatenate([_values(table, n, settings) for n in names])
     count = len(stamps)
     return LongRows(
-        _objects(names), np.repeat(np.arange(len(names)), count), np.tile(stamps, len(names)),
+        _objects(names), np.repeat(np.arange(len(names), dtype=np.int32), count),
+        np.tile(stamps, len(names)),
         values, times.integer, times.format, times.tz, table.where,
         lambda rows: [
             f"{place}, column '{names[r // count]}'"

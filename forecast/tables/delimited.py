@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.errors import ForecastError, InputError
-from forecast.tables.arrays import as_numpy
+from forecast.tables.arrays import as_arrow, as_numpy
 from forecast.tables.dialect import Dialect
 from forecast.tables.notes import PLACES, listed, quantity, refuse
 from forecast.tables.source import Source
@@ -129,14 +129,25 @@ def open_text(source: Source, dialect: Dialect) -> TextStream:
 
 
 def _combined(column: pa.ChunkedArray) -> pa.Array:
+    """One array of a column's chunks; dictionaries merged on their distinct values only."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-    joined = column.combine_chunks()
-    if isinstance(joined, pa.ChunkedArray):
-        joined = joined.chunk(0) if joined.num_chunks else pa.nulls(0, column.type)
-    return joined
+    if column.num_chunks == 0:
+        return pa.nulls(0, column.type)
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    if not pa.types.is_dictionary(column.type):
+        return pa.concat_arrays(column.chunks)
+    merged = pa.concat_arrays([c.dictionary for c in column.chunks]).dictionary_encode()
+    ranks = as_numpy(merged.indices)
+    codes = np.empty(len(column), np.int32)
+    row = start = 0
+    for chunk in column.chunks:
+        size = len(chunk.dictionary)
+        own = ranks[start : start + size]
+        np.take(own, as_numpy(chunk.indices), out=codes[row : row + len(chunk)])
+        row, start = row + len(chunk), start + size
+    return pa.DictionaryArray.from_arrays(as_arrow(codes), merged.dictionary)
 
 
 def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:
