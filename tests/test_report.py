@@ -492,6 +492,20 @@ def test_a_run_without_held_out_values_shows_the_forecast_ahead():
     assert len(Page(render_report(data)).payload["packed"]["items"]) == 5
 
 
+def test_series_with_a_constant_past_are_told_by_their_absolute_error():
+    panel, held = make_run(origins=1)
+    values = panel.values.reshape(5, -1).copy()
+    values[:, :54] = 7.0
+    flat = Panel(panel.ids, panel.offsets, values.ravel(), panel.first, panel.frequency)
+    data = report_data(
+        flat, held, score_forecasts(flat, held, season=12), title="t", created="", verdict=""
+    )
+    assert (data.headline, data.step_metric) == ("mae", "mae")
+    assert data.tiles[0].label == "MAE of LSTM" and data.tiles[0].value == "0.500"
+    np.testing.assert_allclose(data.step_errors["LSTM"], 0.5)
+    assert data.series[0].scores["AutoARIMA"] == pytest.approx(1.5)
+
+
 def test_who_stood_in_for_whom_is_said():
     panel, held = make_run(origins=1)
     source = held["AutoARIMA"][0].source.copy()

@@ -119,7 +119,7 @@ function showTip(event, { title, rows }) {
 
 function hideTip() { document.getElementById("tip").hidden = true; }
 
-function drawn(draw) { drawings.push(draw); draw(); }
+function drawn(draw) { drawings.push(draw); } // all at once at the end, when every card has its width
 
 // The key to a chart of several curves, above it.
 function legend(host, names) {

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.charts import fan_chart
 from forecast.forecasts import Forecast
-from forecast.metrics import ScoreTable, compare
+from forecast.metrics import Comparison, ScoreTable, compare
 from forecast.metrics.table import POOLING
 from forecast.panel import Panel
 from forecast.report.contents import (
@@ -52,33 +52,48 @@ def report_data(
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
 
-    At most 2,000 series get a chart (the worst, the best, and evenly between by MASE), and at most
-    20,000, chosen the same way, enter reliability and autocorrelation.
+    At most 2,000 series get a chart (the worst, the best, and evenly between by their error), and
+    at most 20,000, chosen the same way, enter reliability and autocorrelation.
     """
-    future = future or {}
+    ahead = list((future or {}).values())
     last = [each[-1] for each in held_out.values() if len(each)] if table else []
-    main = next(iter(held_out if last else future))
-    by_series = table.series_columns("mase") if table else {}
-    scores = np.asarray(by_series.get(main, np.full(panel.size, np.nan)), dtype=float)
-    order = chosen_series(scores, DIAGNOSED)
-    parts: dict[str, Any] = {"facts": _facts(panel, last + list(future.values()), table)}
+    by_series: dict[str, np.ndarray] = {}
+    errors = np.full(panel.size, np.nan)
     if table and last:
-        parts |= {
-            "won": _won(table, main),
-            "tiles": _tiles(table, main),
-            "scores": tuple(_row(table, name) for name in held_out),
-            "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
-            "step_errors": {
-                name: each["mase"] for name, each in table.per_step.items() if "mase" in each
-            },
-            "reliability": _reliability(panel, held_out, order),
-            "residuals": _residuals(panel, held_out, order, table.season),
-        }
-    chosen = order[:MOST_SERIES].tolist()
+        by_series = table.series_columns(_headline(table, last[0].name))
+        errors = np.asarray(by_series.get(last[0].name, errors), dtype=float)
+    order = chosen_series(errors, DIAGNOSED)
+    parts = _scored(panel, held_out, table, order) if table and last else {}
     entries = (
-        _entry(panel, s, last, list(future.values()), by_series, levels, unit) for s in chosen
+        _entry(panel, s, last, ahead, by_series, levels, unit) for s in order[:MOST_SERIES].tolist()
     )
-    return ReportData(series=tuple(entries), total_series=panel.size, **(parts | words))
+    return ReportData(
+        facts=_facts(panel, last + ahead, table),
+        series=tuple(entries),
+        total_series=panel.size,
+        **(parts | words),
+    )
+
+
+def _scored(
+    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], table: ScoreTable, order: np.ndarray
+) -> dict[str, Any]:
+    """The parts of the page that speak of held-out values."""
+    main = next(iter(held_out))
+    metric = _headline(table, main)
+    return {
+        "won": _won(table, main),
+        "tiles": _tiles(table, main),
+        "headline": metric,
+        "scores": tuple(_row(table, name) for name in held_out),
+        "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
+        "step_metric": metric,
+        "step_errors": {
+            name: each[metric] for name, each in table.per_step.items() if metric in each
+        },
+        "reliability": _reliability(panel, held_out, order),
+        "residuals": _residuals(panel, held_out, order, table.season),
+    }
 
 
 _RHYTHMS = {
@@ -87,14 +102,16 @@ _RHYTHMS = {
 }  # fmt: skip
 
 
+def _rivalries(table: ScoreTable, main: str) -> list[Comparison]:
+    """`main` against every other forecaster, each on the series that both have."""
+    rivals = [score.model for score in table.scores if score.model != main]
+    return [pair for pair in (compare(table, main, rival) for rival in rivals) if pair.series]
+
+
 def _won(table: ScoreTable, main: str) -> bool | None:
     """Whether `main` has the lowest error; None without a rival, or in a tie."""
-    rivals = [score.model for score in table.scores if score.model != main]
-    pairs = [pair for pair in (compare(table, main, rival) for rival in rivals) if pair.series]
-    if not pairs:
-        return None
-    worst = max(pair.first_loss - pair.second_loss for pair in pairs)
-    return None if worst == 0 else bool(worst < 0)
+    gaps = [pair.first_loss - pair.second_loss for pair in _rivalries(table, main)]
+    return None if not gaps or max(gaps) == 0 else bool(max(gaps) < 0)
 
 
 def _facts(
@@ -115,19 +132,8 @@ def _facts(
 def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
     """Error against the best rival, series won, intervals that hold, time."""
     own = table.score(main)
-    tiles = []
+    tiles = [_error_tile(table, main)]
     rivals = [score for score in table.scores if score.model != main]
-    defined = [r for r in rivals if np.isfinite(r.values.get("mase", np.nan))]
-    error = own.values.get("mase", np.nan)
-    if defined:
-        best = min(defined, key=lambda score: score.values["mase"])
-        reference = best.values["mase"]
-        gain = 100 * (1 - error / reference) if reference > 0 else 0.0
-        word = "lower than" if gain >= 0 else "higher than"
-        note = f"{abs(gain):.1f} % {word} {best.model} ({figure(reference)})"
-        tiles.append(Tile(f"MASE of {main}", figure(error), note, bool(gain > 0)))
-    else:
-        tiles.append(Tile(f"MASE of {main}", figure(error), "seasonal naive on the past is 1"))
     if rivals and own.series > 1:
         share = 100 * own.best / own.series
         tiles.append(Tile(f"{main} is best on", f"{share:.0f} %", f"of {own.series:,} series"))
@@ -139,7 +145,31 @@ def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
             tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values", good))
     others = ", ".join(f"{score.model} {duration(score.seconds)}" for score in rivals)
     tiles.append(Tile(f"Time of {main}", duration(own.seconds), others))
-    return tuple(tiles[:4]) if len(tiles) > 4 else tuple(tiles)
+    return tuple(tiles[:4])
+
+
+def _error_tile(table: ScoreTable, main: str) -> Tile:
+    """The error of `main`, beside its closest rival on the series that both have."""
+    values = table.score(main).values
+    pairs = [pair for pair in _rivalries(table, main) if pair.first_loss > 0]
+    if not pairs:
+        metric = _headline(table, main)
+        return Tile(f"{metric.upper()} of {main}", figure(values.get(metric, np.nan)))
+    closest = min(pairs, key=lambda pair: pair.second_loss / pair.first_loss)
+    if closest.second_loss > 0:
+        gain = 100 * (1 - closest.first_loss / closest.second_loss)
+        note = f"{abs(gain):.1f} % {'lower' if gain >= 0 else 'higher'} than {closest.second}"
+    else:
+        gain, note = -np.inf, f"{closest.second} made no error"
+    if closest.series < table.score(main).series:
+        note += f" on the {closest.series:,} series that both have"
+    error = values.get(closest.metric.lower(), np.nan)
+    return Tile(f"{closest.metric} of {main}", figure(error), note, bool(gain > 0))
+
+
+def _headline(table: ScoreTable, main: str) -> str:
+    """ "mase", or "mae" where no series has a MASE (all have a constant past)."""
+    return "mase" if np.isfinite(table.score(main).values.get("mase", np.nan)) else "mae"
 
 
 def _row(table: ScoreTable, name: str) -> ScoreRow:

@@ -186,6 +186,8 @@ if (data.reliability.length) reliabilityChart();
 if (data.residuals.length) residualChart();
 if (data.learning.length) learningChart();
 
+drawings.forEach((draw) => draw());
+
 let width = innerWidth;
 addEventListener("resize", () => {
   if (innerWidth === width) return;

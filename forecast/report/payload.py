@@ -46,14 +46,13 @@ def payload(data: ReportData) -> dict[str, Any]:
 def model_names(data: ReportData) -> list[str]:
     """All forecasters of the page in one order, which is that of their colours.
 
-    First those of the charts, as their first one is the main one, then the others.
+    The main one of the first chart, those with scores in the order of the table, then the others.
     """
-    names: dict[str, None] = {}
+    names = [entry.chart.main for entry in data.series[:1] if entry.chart.main]
+    names += [row.model for row in data.scores]
     for entry in data.series:
-        names.update(dict.fromkeys(entry.chart.medians))
-    names.update(dict.fromkeys(row.model for row in data.scores))
-    names.update(dict.fromkeys(data.step_errors))
-    return list(names)
+        names += entry.chart.medians
+    return list(dict.fromkeys([*names, *data.step_errors]))
 
 
 def _learning(curve: LearningCurve, points: int) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def learning_curves(history: Iterable[Mapping[str, Any]]) -> tuple[LearningCurve
         rows.setdefault(member, []).append((step, *losses, _number(row.get("learning_rate"))))
     return tuple(
         LearningCurve(f"member {member}", *np.array(sorted(points)).T)
-        for member, points in rows.items()
+        for member, points in sorted(rows.items())
     )
 
 
