@@ -1,0 +1,79 @@
+"""`lstmcast plot`: one series of a finished run, in the terminal or as an image."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forecast.commands.parameters import Run, takes
+
+if TYPE_CHECKING:
+    from forecast.charts import FanChart
+
+RunFolder = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        show_default=False,
+        help="Run folder or its model folder (the newest below --root).",
+    ),
+]
+Series = Annotated[
+    str | None,
+    typer.Option("--series", metavar="ID", help="The series to draw (the first)."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="FILE", help="The history (the file that the model was trained on)."
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Image to write, .png or .svg (the terminal)."
+    ),
+]
+
+
+@takes("output.root")
+def plot(
+    folder: RunFolder = None,
+    series: Series = None,
+    data: Data = None,
+    output: Output = None,
+    *,
+    run: Run,
+) -> int:
+    """Draw one series of a RUN: its history, the forecasts and their intervals."""
+    from forecast.charts import forecast_png, terminal_chart
+    from forecast.commands import screens
+    from forecast.model_folder import newest_model
+    from forecast.run_chart import run_chart
+
+    where = Path(folder) if folder else newest_model(Path(run.settings.output.root))
+    chart = run_chart(where, series, data)
+    if output is not None:
+        forecast_png(output, chart)
+    if run.look.json:
+        screens.show_document("plot", {"output": output, **numbers(chart)})
+    elif output is None:
+        print(terminal_chart(chart, plain=None if sys.stdout.isatty() else True))
+    elif not run.look.quiet:
+        screens.show_facts(run.out(), [("series", chart.title), ("written to", output)])
+    return 0
+
+
+def numbers(chart: FanChart) -> dict[str, Any]:
+    """What the chart shows, for a program to draw: times of the history, then of the forecast."""
+    return {
+        "series": chart.title,
+        "times": chart.times.astype(str),
+        "history": chart.history,
+        "actual": chart.actual,
+        "medians": chart.medians,
+        "bands": chart.bands,
+    }
