@@ -26,7 +26,14 @@ from forecast.errors import TrainingError, UsageError
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import scale_panel
 from forecast.synthetic import generate
-from forecast.training import Recipe, Sampler, average_into, resolve_device, to_device
+from forecast.training import (
+    Recipe,
+    Sampler,
+    average_into,
+    resolve_device,
+    series_weights,
+    to_device,
+)
 from forecast.windows import Flat, Layout, segment_layout, step_layout
 
 POOL_STEPS = 500  # steps that draw from one pool of series
@@ -93,7 +100,7 @@ class Pool:
             level_window=layout.level_window,
         )
         flat = to_device(Flat.of(scaled), self.device)
-        weight = torch.as_tensor(1 / scaled.scale[offsets[1:] - 1], device=self.device)
+        weight = torch.as_tensor(series_weights(scaled), device=self.device)
         return flat, layout, weight, torch.as_tensor(lengths.astype(np.int64), device=self.device)
 
     def sampler(self, step: int, recipe: Recipe) -> tuple[Sampler, torch.Tensor]:

@@ -13,14 +13,14 @@ Axes: S series, N observations of all series together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-# Below these shares of a series' typical step, a unit would only blow up rounding noise.
+# A unit of errors below this share of the unit of inputs would only blow up rounding noise.
 SCALE_FLOOR = 0.002
-MOVE_FLOOR = 0.05
+BLOCK = 1 << 20  # values scaled at a time
 # Log only where the smallest value is not a sliver of the typical one: log(0.001) would rule.
 LOG_MINIMUM_SHARE = 0.05
 
@@ -53,8 +53,9 @@ class Scaled:
 
     values  transformed values, NaN where missing
     level   mean of the last values up to and including this position
-    scale   unit of errors there: mean absolute error so far of the best naive skip, positive
-    move    unit of inputs there: the largest typical step so far, positive
+    scale   unit of errors there: mean absolute error so far of the best naive skip; 0 where the
+            series has not moved yet, so that no unit is known
+    move    unit of inputs there: the largest typical step so far; 1 where none is known
     """
 
     values: np.ndarray
@@ -72,6 +73,35 @@ def scale_panel(
 
     lags: of the naive skips, in steps; level_window: values in the level.
     """
+    blocks = [_scale_block(*block, lags, level_window) for block in _blocks(values, offsets)]
+    join = {
+        name: np.concatenate([getattr(block, name) for block in blocks])
+        for name in ("values", "level", "scale", "move")
+    }
+    transform = Transform(
+        *(
+            np.concatenate([getattr(block.transform, name) for block in blocks])
+            for name in ("logged", "shift", "unit")
+        )
+    )
+    return Scaled(**join, offsets=offsets, transform=transform)
+
+
+def _blocks(values: np.ndarray, offsets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Whole series of about BLOCK values at a time: what the work needs in between stays small."""
+    start = 0
+    while True:
+        stop = int(np.searchsorted(offsets, offsets[start] + BLOCK, "right")) - 1
+        stop = min(max(stop, start + 1), len(offsets) - 1)
+        yield values[offsets[start] : offsets[stop]], offsets[start : stop + 1] - offsets[start]
+        if stop >= len(offsets) - 1:
+            return
+        start = stop
+
+
+def _scale_block(
+    values: np.ndarray, offsets: np.ndarray, lags: Sequence[int], level_window: int
+) -> Scaled:
     lengths = np.diff(offsets)
     series = np.repeat(np.arange(len(lengths)), lengths)
     valid = np.isfinite(values)
@@ -79,11 +109,12 @@ def scale_panel(
     z = np.where(valid, transform.apply(np.where(valid, values, 1.0), series), 0.0)
     position = np.arange(len(values)) - offsets[:-1][series]
     least, most = _causal_steps(z, valid, position, lags)
+    moved = most > 0
     return Scaled(
         np.where(valid, z, np.nan).astype(np.float32),
         _rolling_mean(z, valid, position, level_window).astype(np.float32),
-        np.maximum(least, SCALE_FLOOR).astype(np.float32),
-        np.maximum(most, MOVE_FLOOR).astype(np.float32),
+        np.where(moved, np.maximum(least, SCALE_FLOOR * most), 0.0).astype(np.float32),
+        np.where(moved, most, 1.0).astype(np.float32),
         offsets,
         transform,
     )
@@ -157,8 +188,7 @@ def _causal_steps(
         mean = total / np.maximum(count, 1)
         least = np.where(enough, np.minimum(least, mean), least)
         most = np.where(enough, np.maximum(most, mean), most)
-    unknown = ~np.isfinite(least)
-    return np.where(unknown, 1.0, least), np.where(unknown, 1.0, most)
+    return np.where(np.isfinite(least), least, 0.0), most
 
 
 def _running(x: np.ndarray, position: np.ndarray) -> np.ndarray:

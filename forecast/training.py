@@ -22,7 +22,7 @@ from torch import Tensor
 from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import scale_panel
+from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
@@ -126,8 +126,7 @@ def fit(
         values, offsets, lags=[g for g in layout.lags if g], level_window=layout.level_window
     )
     flat = to_device(Flat.of(scaled), device)
-    last = np.maximum(offsets[1:] - 1, 0)
-    weight = torch.as_tensor(1 / scaled.scale[last], device=device)
+    weight = torch.as_tensor(series_weights(scaled), device=device)
     ends = np.diff(offsets)
     if validation is not None and len(validation):
         first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
@@ -357,6 +356,12 @@ def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) ->
     """averaged <- decay * averaged + (1 - decay) * network (Polyak & Juditsky 1992)."""
     mine, theirs = list(averaged.parameters()), list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def series_weights(scaled: Scaled) -> np.ndarray:
+    """One over each series' unit of errors at its end, float32 (S,); 0 for one that never moved."""
+    last = scaled.scale[np.maximum(scaled.offsets[1:] - 1, 0)]
+    return np.where(last > 0, 1 / np.where(last > 0, last, 1), 0).astype(np.float32)
 
 
 def to_device(flat: Flat, device: torch.device) -> Flat:

@@ -86,7 +86,7 @@ def step_layout(season: int, long: int = 0) -> Layout:
 class Flat:
     """The flat arrays that windows are gathered from, all on one device.
 
-    values, level, scale, move: float32 (N+1,), the last one a sentinel (NaN, 0, 1, 1) that stands
+    values, level, scale, move: float32 (N+1,), the last one a sentinel (NaN, 0, 0, 1) that stands
     for every position outside a series; starts, lengths: int64 (S,); logged float32 (S,): 1 where
     values are logarithms; log_unit float32 (S,): log of their unit then, else 0.
     """
@@ -103,7 +103,7 @@ class Flat:
     @classmethod
     def of(cls, scaled: Scaled) -> Flat:
         """The flat arrays of `scaled`, in numpy."""
-        ends = {"values": np.nan, "level": 0.0, "scale": 1.0, "move": 1.0}
+        ends = {"values": np.nan, "level": 0.0, "scale": 0.0, "move": 1.0}
         fields = {name: np.append(getattr(scaled, name), np.float32(x)) for name, x in ends.items()}
         transform = scaled.transform
         return cls(
@@ -160,6 +160,12 @@ class Gather:
         """The level known at `origin`; 0 before the series begins."""
         return self.flat.level[self.index(origin - 1)]
 
+    def scale(self, origin: Array) -> tuple[Array, Array]:
+        """The unit of errors known at `origin`, 1 where there is none, and 1.0 where there is."""
+        scale = self.flat.scale[self.index(origin - 1)]
+        known = _float(scale > 0)
+        return scale + 1 - known, known
+
 
 def namespace(array: Array) -> Any:
     """The module whose functions take this array: numpy, or torch if it is a tensor."""
@@ -199,7 +205,7 @@ def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -
         # which all of its values have a part in.
         _clip(xp, xp.log(move) + flat.log_unit[series]) * flat.logged[series],
         begun * flat.logged[series],
-        xp.log(flat.scale[known] / move),
+        xp.log(read.scale(origin)[0] / move),
         xp.log1p(xp.clip(origin, 0, None) / lag),
         begun * float(np.log(lag / width)),
         begun * (1.0 if layout.long else 0.0),
@@ -231,7 +237,7 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         xp.concatenate([xp.reshape(part, shape) for part in parts], -1)
         for parts in (skips, carried, present)
     ]
-    return Ahead(*join, level, flat.scale[known], flat.move[known])
+    return Ahead(*join, level, read.scale(origin)[0], flat.move[known])
 
 
 def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
@@ -248,11 +254,14 @@ def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: in
 def targets(
     flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int, horizon: int
 ) -> tuple[Array, Array]:
-    """Future values relative to the level, and 1.0 where known: each (O, B, D, C)."""
+    """Future values relative to the level, and 1.0 where known: each (O, B, D, C).
+
+    Nothing is asked at an origin before which the series has not moved: it has no unit yet.
+    """
     read = Gather(flat, series)
     step = _range(origin, chunks * layout.chunk)
     value, valid = read.values(origin[:, :, None] + step)
-    known = valid * (step < horizon) * (origin > 0)[:, :, None]
+    known = valid * (step < horizon) * read.scale(origin)[1][:, :, None]
     shape = (*tuple(origin.shape), chunks, layout.chunk)
     relative = (value - read.level(origin)[:, :, None]) * known
     return read.xp.reshape(relative, shape), read.xp.reshape(known, shape)

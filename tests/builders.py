@@ -1,0 +1,83 @@
+"""Panels and small forecasters for tests, seeded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forecast.frequency import Frequency
+from forecast.panel import Panel
+from forecast.plan import LEVELS
+from forecast.prediction import Forecaster
+from forecast.windows import Layout, step_layout
+
+
+def make_panel(
+    lengths: tuple[int, ...] = (60, 48, 30),
+    season: int = 12,
+    *,
+    alias: str = "MS",
+    seed: int = 0,
+    missing: float = 0.0,
+    level: float = 100.0,
+) -> Panel:
+    """Positive seasonal series with a trend and noise; `missing` share of NaN."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for length in lengths:
+        t = np.arange(length)
+        wave = np.sin(2 * np.pi * t / season + random.uniform(0, 6)) if season > 1 else 0 * t
+        y = level * (1 + 0.005 * t + 0.2 * wave + 0.03 * random.standard_normal(length))
+        y[random.random(length) < missing] = np.nan
+        parts.append(y)
+    return Panel(
+        ids=np.array([f"series-{k}" for k in range(len(lengths))], dtype=object),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        values=np.concatenate(parts),
+        first=np.zeros(len(lengths), np.int64),
+        frequency=Frequency(alias),
+    )
+
+
+def recipe_numbers(**changes: object) -> dict[str, object]:
+    """The numbers of a small, quick training.Recipe, all but the seed."""
+    return {
+        "steps": 12,
+        "batch_size": 8,
+        "context": 12,
+        "forks": 4,
+        "horizon": 6,
+        "levels": LEVELS,
+        "hidden_size": 8,
+        "layers": 2,
+        "dropout": 0.1,
+        "learning_rate": 3e-3,
+        "schedule": "cosine",
+        "warmup": 4,
+        "weight_decay": 0.01,
+        "clip": 1.0,
+        "average": 0.9,
+        "patience": 50,
+        "device": "cpu",
+        "precision": "fp32",
+        "seconds": None,
+        **changes,
+    }
+
+
+def random_forecaster(
+    layout: Layout | None = None, *, hidden: int = 8, horizon: int = 12, seed: int = 0, members: int = 1
+) -> Forecaster:
+    """A forecaster with random weights: nothing it says is near a skip."""
+    from forecast.networks.shapes import state_shapes
+
+    layout = layout or step_layout(12)
+    random = np.random.default_rng(seed)
+    shapes = state_shapes(layout.features, hidden, 2, len(LEVELS))
+    weights = tuple(
+        {
+            name: (0.3 * random.standard_normal(shape)).astype(np.float32)
+            for name, shape in shapes.items()
+        }
+        for _ in range(members)
+    )
+    return Forecaster(layout, weights, np.array(LEVELS), 24, horizon, np.ones(len(LEVELS)))
