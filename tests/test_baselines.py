@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from forecast import baselines
-from forecast.baselines import fits, history, pool
+from forecast.baselines import fits, history, pool, statistical
 from forecast.errors import UsageError
 from forecast.frequency import Frequency
 from forecast.panel import Panel
@@ -182,6 +182,16 @@ def test_a_week_on_top_of_a_day_is_forecast():
     assert np.abs(future - with_week).mean() < 4 < np.abs(future - without).mean()
 
 
+def test_a_week_that_is_not_there_is_not_taken_out():
+    y = seasonal_series(24 * 35, 24, 5)
+    assert fits.taken_out(y, 24, 168) == {}
+    week = 30 * np.sin(2 * np.pi * np.arange(len(y)) / 168)
+    components = fits.taken_out(y + week, 24, 168)
+    assert list(components) == [168] and np.corrcoef(components[168], week)[0, 1] > 0.98
+    assert list(fits.taken_out(y + week, 30, 168)) == [168, 30]  # too long for a model itself
+    assert fits.taken_out(y[:50], 30, 168) == {}  # too short to know
+
+
 def test_gaps_and_huge_or_tiny_units_do_not_matter():
     y = seasonal_series(84, 12, 3)
     holed = y.copy()
@@ -323,6 +333,30 @@ class Recorder:
         self.warnings.append(code)
 
 
+class InlinePool:
+    """The pool's contract without processes: for tests of what is done, not of where."""
+
+    def __init__(self, jobs, prepare):
+        prepare()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def results_until(self, deadline, function, tasks):
+        for each in tasks:
+            if time.monotonic() > deadline:
+                return
+            yield each, function(each)
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr(statistical, "Pool", InlinePool)
+
+
 def run_windows(panel, origins, folder=None, budget=60.0, wanted=None, listener=None, names=None):
     return baselines.forecast_baselines_windows(
         panel,
@@ -339,7 +373,7 @@ def run_windows(panel, origins, folder=None, budget=60.0, wanted=None, listener=
     )["DynamicOptimizedTheta"]
 
 
-def test_several_origins_give_what_each_gives_alone_and_unwanted_pairs_are_left_out():
+def test_several_origins_give_what_each_gives_alone_and_unwanted_pairs_are_left_out(in_process):
     panel = make_panel([seasonal_series(80, 12, i) for i in range(3)])
     origins = np.array([[60, 60, 60], [70, 70, 80]])
     wanted = np.array([[True, True, True], [True, True, False]])
@@ -351,7 +385,7 @@ def test_several_origins_give_what_each_gives_alone_and_unwanted_pairs_are_left_
     assert not any("not fitted" in note for note in second.notes)
 
 
-def test_a_second_run_takes_the_kept_forecasts_and_fits_nothing(tmp_path):
+def test_a_second_run_takes_the_kept_forecasts_and_fits_nothing(tmp_path, in_process):
     panel = make_panel([seasonal_series(80, 12, 0), np.array([1.0, 2.0])])
     origins = np.array([[70, 2], [75, 2]])
     heard = Recorder()
@@ -365,13 +399,15 @@ def test_a_second_run_takes_the_kept_forecasts_and_fits_nothing(tmp_path):
         assert other.available.all()
 
 
-def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_damaged(tmp_path):
+def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_damaged(
+    tmp_path, in_process
+):
     values = seasonal_series(80, 12, 0)
     panel, heard = make_panel([values]), Recorder()
-    run_windows(panel, [[70]], tmp_path, budget=0.001, listener=heard)
+    run_windows(panel, [[70]], tmp_path, budget=1e-9, listener=heard)
     full = run_windows(panel, [[70]], tmp_path, listener=heard)  # the first was cut short
     assert full[0].available.all() and len(heard.stages) == 2
-    run_windows(panel, [[70]], tmp_path, budget=0.001, listener=heard)  # complete: good for any
+    run_windows(panel, [[70]], tmp_path, budget=1e-9, listener=heard)  # complete: good for any
     assert len(heard.stages) == 2
     later = values.copy()
     later[75] += 1  # after the origin: the same problem
@@ -386,7 +422,7 @@ def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_d
     assert len(heard.stages) == 4 and np.array_equal(again[0].point, full[0].point)
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path):
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, in_process):
     (tmp_path / "file").write_text("")
     heard = Recorder()
     panel = make_panel([seasonal_series(40, 12, 0)])
@@ -394,13 +430,14 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path):
     assert forecast.available.all() and heard.warnings == ["baselines/cache-not-written"]
 
 
-def test_the_notes_say_what_was_done_to_the_histories():
+def test_the_notes_say_what_was_done_to_the_histories(in_process):
     gappy = seasonal_series(1200, 48, 0)
     gappy[1150] = np.nan
     panel = make_panel([gappy], "30min")
     forecast = run(panel, [1200], names=["theta"], season=48)["DynamicOptimizedTheta"]
     assert forecast.notes == (
-        "DynamicOptimizedTheta: seasons of 48 and 336 steps are taken out by STL and repeated",
+        "DynamicOptimizedTheta: the season of 48 steps is taken out of 1 series by STL and "
+        "repeated",
         "DynamicOptimizedTheta: gaps of 1 series were filled for the fit",
     )
     short = run(panel, [1200], names=["theta"], season=12)["DynamicOptimizedTheta"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from forecast.baselines.history import CUT, CUT_LONG, SMALL_SEASON, filled, scale_of
 
+STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
 SHORTEST = 4  # known observations below which no model is fitted
 
 
@@ -32,11 +33,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Fit:
-    """point (H,) and quantiles (H, Q), or None and the reason why there is no fit."""
+    """point (H,) and quantiles (H, Q), or None and the reason why there is no fit.
+
+    taken: lengths of the seasons that were taken out before the model was fitted.
+    """
 
     point: np.ndarray | None
     quantiles: np.ndarray | None
     reason: str = ""
+    taken: tuple[int, ...] = ()
 
 
 def prepare_worker() -> None:
@@ -51,12 +56,12 @@ def fit(task: Task) -> Fit:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            point, quantiles = _forecast(task)
+            point, quantiles, taken = _forecast(task)
     except Exception as error:  # a library meeting one odd series must not end the batch
         return Fit(None, None, _reason(error))
     if not (np.isfinite(point).all() and np.isfinite(quantiles).all()):
         return Fit(None, None, "the forecast is not finite")
-    return Fit(point, quantiles)
+    return Fit(point, quantiles, taken=taken)
 
 
 def _reason(error: Exception) -> str:
@@ -64,22 +69,26 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0][:120]}" if text else type(error).__name__
 
 
-def _forecast(task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """Point (H,) and quantiles (H, Q) in original units."""
+def _forecast(task: Task) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """Point (H,) and quantiles (H, Q) in original units, and the seasons taken out."""
     history = filled(task.history, task.season)
     scale = scale_of(history)
-    history = history / scale
-    rest, carried, season = _deseasonalised(history, task)
-    model = _model(task.model, season, len(rest))
+    rest = history / scale
+    components = taken_out(rest, task.season, task.longer)
+    carried = np.zeros(task.horizon)
+    for length, component in components.items():
+        rest = rest - component
+        carried += np.resize(component[-length:], task.horizon)
+    season = task.season if task.season <= SMALL_SEASON else 1
     cut = CUT_LONG if season == 1 else max(CUT, 14 * season)
     widths = [100 * abs(1 - 2 * float(level)) for level in task.levels]
     wanted = sorted({width for width in widths if width > 0})
-    result = model.forecast(y=rest[-cut:], h=task.horizon, level=wanted or None)
+    result = _model(task.model, season).forecast(rest[-cut:], task.horizon, level=wanted or None)
     point = np.asarray(result["mean"], dtype=float)
     quantiles = [_quantile(result, point, q, w) for q, w in zip(task.levels, widths, strict=True)]
     stacked = np.stack(quantiles, axis=1) if quantiles else np.empty((task.horizon, 0))
-    stacked = np.sort(stacked, axis=1)
-    return (point + carried) * scale, (stacked + carried[:, None]) * scale
+    stacked = (np.sort(stacked, axis=1) + carried[:, None]) * scale
+    return (point + carried) * scale, stacked, tuple(components)
 
 
 def _quantile(result: dict[str, Any], point: np.ndarray, level: float, width: float) -> np.ndarray:
@@ -90,32 +99,31 @@ def _quantile(result: dict[str, Any], point: np.ndarray, level: float, width: fl
     return np.asarray(result[f"{side}-{width}"], dtype=float)
 
 
-def _deseasonalised(history: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray, int]:
-    """The series without the seasons that the model does not carry, what to add to each step of
-    its forecast (H,), and the season left to the model.
+def taken_out(history: np.ndarray, season: int, longer: int | None) -> dict[int, np.ndarray]:
+    """Seasonal components (n,) by season length, to be taken out before a model is fitted.
 
     Seasons above SMALL_SEASON cost a state-space model its life (their time grows with the square
-    of the season), so they are taken out by STL and their last cycle repeated, as R's `stlf` does.
+    of the season), so they are taken out by STL and their last cycle is repeated, as R's `stlf`
+    does. The longer season goes only when it is as strong as the seasonal test of auto.arima
+    asks for (Wang, Smith & Hyndman 2006: 1 - Var(remainder) / Var(component + remainder) above
+    0.64); taking out one that is not there does harm.
     """
-    taken = [s for s in (task.season, task.longer) if s and s > SMALL_SEASON]
-    taken = [s for s in taken if len(history) >= 2 * s + 1]
-    left = task.season if task.season <= SMALL_SEASON else 1
-    if not taken:
-        return history, np.zeros(task.horizon), left
     from statsforecast.mstl import mstl
 
-    periods = sorted({s for s in (left, *taken) if s > 1})
-    parts = mstl(x=history, period=periods)
-    rest, carried = history, np.zeros(task.horizon)
-    for season in taken:
-        name = f"seasonal{season}" if len(periods) > 1 else "seasonal"
-        part = np.asarray(parts[name], dtype=float)
-        rest = rest - part
-        carried = carried + np.resize(part[-season:], task.horizon)
-    return rest, carried, left
+    if longer is not None and len(history) >= 2 * longer + 1:
+        parts = mstl(x=history, period=[season, longer])
+        component = parts[f"seasonal{longer}"].to_numpy()
+        remainder = parts["remainder"].to_numpy()
+        strength = 1 - np.var(remainder) / max(np.var(component + remainder), 1e-300)
+        if strength >= STRONG:
+            long_season = {season: parts[f"seasonal{season}"].to_numpy()}
+            return {longer: component, **(long_season if season > SMALL_SEASON else {})}
+    if season > SMALL_SEASON and len(history) >= 2 * season + 1:
+        return {season: mstl(x=history, period=season)["seasonal"].to_numpy()}
+    return {}
 
 
-def _model(name: str, season: int, length: int) -> Any:
+def _model(name: str, season: int) -> Any:
     """The StatsForecast model; the seasonal ARIMA search is held short where a fit is slow."""
     from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta
 

@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from forecast.baselines.fits import Task
-from forecast.baselines.history import SMALL_SEASON
+from forecast.baselines.fits import Fit, Task
 
 NAMED = 5  # series named in a note at most; `Forecast.available` and `source` tell all
 
@@ -40,14 +39,17 @@ def failure_notes(
 
 
 def method_notes(
-    column: str, tasks: Sequence[Task], origins: Sequence[np.ndarray], season: int
+    column: str, done: Sequence[tuple[Task, Fit]], origins: Sequence[np.ndarray]
 ) -> tuple[str, ...]:
     """What was done to the histories before the fit. origins: (S,) for each window."""
     notes = []
-    taken = {s for task in tasks for s in (season, task.longer) if s and s > SMALL_SEASON}
-    if taken:
-        steps = " and ".join(str(each) for each in sorted(taken))
-        notes.append(f"{column}: seasons of {steps} steps are taken out by STL and repeated")
+    taken = {(task.series, length) for task, fit in done for length in fit.taken}
+    for length, count in sorted(Counter(length for _, length in taken).items()):
+        notes.append(
+            f"{column}: the season of {length} steps is taken out of {count} series by STL "
+            "and repeated"
+        )
+    tasks = [task for task, _ in done]
     cut = [t for t in tasks if len(t.history) < origins[t.window][t.series]]
     if cut:
         longest = max(len(t.history) for t in cut)

@@ -59,7 +59,7 @@ def statistical_forecasts(
                 done.append((task, each or Fit(None, None, "its worker process died")))
                 listener.progress(len(done), count, {})
             seconds = time.monotonic() - began
-            result[column] = _gather(column, panel, done, naive, wanted, season, seconds, budget)
+            result[column] = _gather(column, panel, done, naive, wanted, seconds, budget)
     return result
 
 
@@ -85,12 +85,11 @@ def _gather(
     done: Done,
     naive: Sequence[Forecast],
     wanted: np.ndarray,
-    season: int,
     seconds: float,
     budget: float,
 ) -> list[Forecast]:
     """One model's forecasts from its fits, one for each window; what was not fitted is named."""
-    notes = _notes(column, panel.ids, done, naive, wanted, season, budget)
+    notes = _notes(column, panel.ids, done, naive, wanted, budget)
     result = []
     for window, base in enumerate(naive):
         point = np.full_like(base.point, np.nan)
@@ -122,7 +121,6 @@ def _notes(
     done: Done,
     naive: Sequence[Forecast],
     wanted: np.ndarray,
-    season: int,
     budget: float,
 ) -> tuple[str, ...]:
     """What is said about one model's forecasts of all windows."""
@@ -131,9 +129,8 @@ def _notes(
         missing[task.window, task.series] = False
     wanted_series = int(wanted.any(axis=0).sum())
     failed = {(task.series, each.reason) for task, each in done if each.point is None}
-    tasks = [task for task, _ in done]
     return (
         *missing_notes(column, ids, np.any(missing, axis=0), wanted_series, budget),
         *failure_notes(column, ids, failed),
-        *method_notes(column, tasks, [each.origins for each in naive], season),
+        *method_notes(column, done, [each.origins for each in naive]),
     )
