@@ -10,7 +10,7 @@ from forecast.frequency.grid import DAY, MONTHS, UNITS, WEEKDAYS, Frequency
 
 SAMPLE = 500_000  # differences that are looked at; all are checked against the grid afterwards
 OLD_ALIASES = {
-    "A": "YE", "AS": "YS", "Y": "Y", "Q": "Q", "M": "M", "H": "h", "T": "min", "S": "s", "L": "ms",
+    "A": "Y", "AS": "YS", "Y": "Y", "Q": "Q", "M": "M", "H": "h", "T": "min", "S": "s", "L": "ms",
     "U": "us", "N": "ns", "d": "D", "w": "W", "m": "min", "BM": "ME", "hour": "h", "day": "D",
     "hourly": "h", "daily": "D", "weekly": "W", "monthly": "M", "quarterly": "Q", "yearly": "Y",
     "annual": "Y", "minute": "min", "week": "W", "month": "M", "quarter": "Q", "year": "Y",

@@ -258,7 +258,7 @@ def _choose_id(
     free = [c for c in columns if c.name not in time and c.name != settings.target_col]
     for wanted in ID_NAMES:
         for column in free:
-            if _key(column.name) == wanted and column.kind != "number":
+            if _key(column.name) == wanted:
                 if _counts_rows(column, len(rows)):
                     reasons["id"] = f"none: '{column.name}' numbers the rows"
                     continue
