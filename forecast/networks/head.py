@@ -88,7 +88,8 @@ def _softmax(xp: Any, x: Array) -> Array:
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:
-    return 1 / (1 + xp.exp(-x))
+    """By tanh: exp(-x) overflows for large negative x, and its gradient is not a number then."""
+    return 0.5 * (1 + xp.tanh(0.5 * x))
 
 
 def _softplus(xp: Any, x: Array) -> Array:

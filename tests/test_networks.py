@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from forecast.networks.head import assemble, head_width
+from forecast.networks.numpy_forward import forward, last_state, lstm_step
+from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.networks.shapes import state_shapes
+from forecast.scaling import scale_panel
+from forecast.training import to_device
+from forecast.windows import Flat, ahead, context, segment_layout, step_layout
+from tests.builders import make_panel
+
+LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layout(48)]
+
+
+def network(layout, hidden=16, quantiles=5, zero=False):
+    torch.manual_seed(3)
+    made = ResidualLSTM(layout.features, hidden, 2, quantiles).eval()
+    if not zero:
+        torch.nn.init.normal_(made.out.weight, std=0.1)
+        torch.nn.init.normal_(made.out.bias, std=0.1)
+    return made
+
+
+def inputs(layout):
+    panel = make_panel((50 * layout.width, 36 * layout.width), layout.season, missing=0.05)
+    lags = [lag for lag in layout.lags if lag]
+    flat = Flat.of(
+        scale_panel(panel.values, panel.offsets, lags=lags, level_window=layout.level_window)
+    )
+    series = np.array([0, 1])
+    x = context(flat, layout, series, panel.lengths, 10)
+    return panel, flat, x, ahead(flat, layout, series, panel.lengths[None], 2)
+
+
+def torch_look(layout, flat, panel):
+    series = torch.tensor([0, 1])
+    return ahead(to_device(flat, torch.device("cpu")), layout, series, torch.as_tensor(panel.lengths)[None], 2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_numpy_forward_pass_agrees_with_torch(layout):
+    made = network(layout)
+    panel, flat, x, look = inputs(layout)
+    weights = {k: v.numpy() for k, v in made.state_dict().items()}
+    with torch.no_grad():
+        state = made.states(torch.as_tensor(x))[-1:]
+        wanted = made(layout, state, torch_look(layout, flat, panel)).numpy()
+    mine = last_state(weights, x)
+    np.testing.assert_allclose(mine, state.numpy(), atol=1e-5)
+    np.testing.assert_allclose(forward(weights, layout, mine, look, 5), wanted, atol=2e-5, rtol=1e-5)
+
+
+def test_one_lstm_step_agrees_with_torchs_cell():
+    cell = torch.nn.LSTMCell(3, 4)
+    x, h, c = torch.randn(2, 3), torch.randn(2, 4), torch.randn(2, 4)
+    with torch.no_grad():
+        wanted = cell(x, (h, c))
+        gates = (x @ cell.weight_ih.T + cell.bias_ih + cell.bias_hh).numpy()
+    mine = lstm_step(gates, h.numpy(), c.numpy(), cell.weight_hh.detach().numpy().T)
+    for one, other in zip(mine, wanted, strict=True):
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_untrained_network_is_a_mixture_of_its_skips(layout):
+    panel, flat, x, look = inputs(layout)
+    made = network(layout, zero=True)
+    with torch.no_grad():
+        made_look = torch_look(layout, flat, panel)
+        out = made(layout, made.states(torch.as_tensor(x))[-1:], made_look).numpy()
+    median = out[..., 2]
+    moved = look.skips + look.carried
+    choices = np.stack([look.skips, moved])
+    present = look.present > 0
+    low = np.where(present, choices, np.inf).min((0, -1))
+    high = np.where(present, choices, -np.inf).max((0, -1))
+    assert ((median >= low - 1e-4) & (median <= high + 1e-4)).all()
+
+
+def test_quantiles_never_cross_whatever_the_head_says():
+    layout = step_layout(12)
+    _, _, _, look = inputs(layout)
+    raw = 5 * np.random.default_rng(0).standard_normal((1, 2, 2, head_width(7))).astype(np.float32)
+    assert (np.diff(assemble(layout, look, raw, 7), axis=-1) >= 0).all()
+
+
+def test_the_shapes_known_without_torch_are_the_networks():
+    made = ResidualLSTM(14, 16, 3, 11)
+    wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    assert state_shapes(14, 16, 3, 11) == wanted
+
+
+def test_an_lstm_layer_has_as_many_parameters_as_the_formula_says():
+    hidden = 16
+    layer = ResidualLSTM(14, hidden, 1, 5).lstms[0]
+    one_bias = 4 * hidden * (hidden + hidden + 1)
+    assert sum(p.numel() for p in layer.parameters()) == one_bias + 4 * hidden
