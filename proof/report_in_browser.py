@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,14 @@ def make_forecast(
     )  # fmt: skip
 
 
-def make_report(series: int, days: int = 12) -> ReportData:
-    """The report of an invented run."""
+def only_on(forecast: Forecast, finished: int) -> Forecast:
+    """`forecast` as it is when time ran out after the first `finished` series."""
+    made = np.arange(len(forecast.origins)) < finished
+    return replace(forecast, available=made, source=np.where(made, forecast.source, ""))
+
+
+def make_report(series: int, days: int = 12, finished: int | None = None) -> ReportData:
+    """The report of an invented run; `finished`: series that AutoARIMA had time for."""
     chance = np.random.default_rng(8)
     panel = make_panel(series, days, chance)
     end = 24 * days
@@ -104,6 +111,8 @@ def make_report(series: int, days: int = 12) -> ReportData:
         name: [make_forecast(panel, name, end - k * HORIZON, error, chance) for k in (2, 1)]
         for name, error in models
     }
+    if finished is not None:
+        held["AutoARIMA"] = [only_on(each, finished) for each in held["AutoARIMA"]]
     future = {name: make_forecast(panel, name, end, error, chance) for name, error in models[:2]}
     table = score_forecasts(panel, held, SEASON)
     steps = np.arange(1, 31) * 50.0
@@ -291,6 +300,7 @@ def main(folder: Path) -> int:
     proof = Proof()
     large = write_report(folder / "large.html", make_report(10_000))
     small = write_report(folder / "small.html", make_report(40))
+    partial = write_report(folder / "partial.html", make_report(40, finished=2))
     with browser() as page:
         opens_fast_and_alone(proof, page, large)
         picker_works(proof, page)
@@ -299,6 +309,17 @@ def main(folder: Path) -> int:
         page.screenshot(path=folder / "large.png")
     with browser() as page:
         hostile_names_are_harmless(proof, page, small)
+    with browser() as page:
+        page.goto(partial.as_uri())
+        hint = page.inner_text("#versus-hint")
+        dots = page.locator("#versus circle").count()
+        proof.check("who finished few series is not the one compared with", dots == 40, hint)
+        part = page.locator(".scores tr.part").inner_text()
+        proof.check("its figures are marked as partial", "on 2 of 40 series" in part)
+        proof.check("and none is called the best", page.locator("tr.part .best").count() == 0)
+        told = page.inner_text("#card-steps") + page.inner_text("#card-reliability")
+        proof.check("every chart of it says so", told.count("(on 2 of 40 series)") == 2)
+        page.screenshot(path=folder / "partial.png", full_page=True)
     for scheme in ("light", "dark"):
         with browser(scheme) as page:
             page.goto(small.as_uri())

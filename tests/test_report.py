@@ -310,6 +310,19 @@ def test_the_best_figure_of_each_column_is_marked():
     assert [cell.best for cell in arima.cells] == [False, False, False]  # nothing to beat
 
 
+def test_a_mean_over_fewer_series_is_never_called_the_best():
+    rows = (
+        ScoreRow("LSTM", {"mase": 0.9}, series=8),
+        ScoreRow("AutoARIMA", {"mase": 0.1}, series=2),
+        ScoreRow("Theta", {"mase": 1.1}, series=8),
+    )
+    lines = score_table(make_data(scores=rows)).lines
+    assert [line.cells[0].best for line in lines] == [True, False, False]
+    assert [line.part for line in lines] == ["", "on 2 of 8 series", ""]
+    payload = Page(render_report(make_data(scores=rows))).payload
+    assert payload["parts"] == {"AutoARIMA": "on 2 of 8 series"}
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

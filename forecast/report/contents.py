@@ -15,12 +15,16 @@ from forecast.charts import FanChart
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One forecaster's figures over all series: metric -> value, NaN where undefined."""
+    """One forecaster's figures: metric -> value, NaN where undefined.
+
+    series: on how many series; figures over fewer series than another's are not compared with it.
+    """
 
     model: str
     values: Mapping[str, float]
     seconds: float | None = None
     note: str = ""
+    series: int | None = None
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,10 @@ def _scored(
 ) -> dict[str, Any]:
     """The parts of the page that speak of held-out values."""
     main = next(iter(held_out))
-    metric = _headline(table, main)
+    metric, pairs = _headline(table, main), _rivalries(table, main)
     return {
-        "won": _won(table, main),
-        "tiles": _tiles(table, main),
+        "won": _won(pairs),
+        "tiles": _tiles(table, main, pairs),
         "headline": metric,
         "scores": tuple(_row(table, name) for name in held_out),
         "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
@@ -108,9 +108,9 @@ def _rivalries(table: ScoreTable, main: str) -> list[Comparison]:
     return [pair for pair in (compare(table, main, rival) for rival in rivals) if pair.series]
 
 
-def _won(table: ScoreTable, main: str) -> bool | None:
-    """Whether `main` has the lowest error; None without a rival, or in a tie."""
-    gaps = [pair.first_loss - pair.second_loss for pair in _rivalries(table, main)]
+def _won(pairs: Sequence[Comparison]) -> bool | None:
+    """Whether the first forecaster has the lowest error; None without a rival, or in a tie."""
+    gaps = [pair.first_loss - pair.second_loss for pair in pairs]
     return None if not gaps or max(gaps) == 0 else bool(max(gaps) < 0)
 
 
@@ -129,10 +129,10 @@ def _facts(
     return tuple(facts)
 
 
-def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
+def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[Tile, ...]:
     """Error against the best rival, series won, intervals that hold, time."""
     own = table.score(main)
-    tiles = [_error_tile(table, main)]
+    tiles = [_error_tile(table, main, pairs)]
     rivals = [score for score in table.scores if score.model != main]
     if rivals and own.series > 1:
         share = 100 * own.best / own.series
@@ -148,14 +148,14 @@ def _tiles(table: ScoreTable, main: str) -> tuple[Tile, ...]:
     return tuple(tiles[:4])
 
 
-def _error_tile(table: ScoreTable, main: str) -> Tile:
+def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Tile:
     """The error of `main`, beside its closest rival on the series that both have."""
     values = table.score(main).values
-    pairs = [pair for pair in _rivalries(table, main) if pair.first_loss > 0]
-    if not pairs:
+    fair = [pair for pair in pairs if pair.first_loss > 0]
+    if not fair:
         metric = _headline(table, main)
         return Tile(f"{metric.upper()} of {main}", figure(values.get(metric, np.nan)))
-    closest = min(pairs, key=lambda pair: pair.second_loss / pair.first_loss)
+    closest = min(fair, key=lambda pair: pair.second_loss / pair.first_loss)
     if closest.second_loss > 0:
         gain = 100 * (1 - closest.first_loss / closest.second_loss)
         note = f"{abs(gain):.1f} % {'lower' if gain >= 0 else 'higher'} than {closest.second}"
@@ -181,7 +181,7 @@ def _row(table: ScoreTable, name: str) -> ScoreRow:
     if score.fallen_back:
         notes.append(f"another stood in on {len(score.fallen_back):,} series")
     values = {metric: score.values.get(metric, float("nan")) for metric in table.metrics}
-    return ScoreRow(name, values, score.seconds, "; ".join(notes))
+    return ScoreRow(name, values, score.seconds, "; ".join(notes), score.series)
 
 
 def _entry(

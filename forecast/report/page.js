@@ -3,6 +3,9 @@
 const data = JSON.parse(document.getElementById("payload").textContent);
 const colourOf = (model) => Math.max(0, data.models.indexOf(model)) % 6;
 
+// A forecaster that did not finish every series is never shown without saying so.
+const nameOf = (model) => (data.parts[model] ? `${model} (${data.parts[model]})` : model);
+
 function reveal(name) {
   document.getElementById("card-" + name).hidden = false;
   return document.getElementById(name);
@@ -10,7 +13,7 @@ function reveal(name) {
 
 function stepChart() {
   const host = reveal("steps"), curves = data.steps;
-  legend(host, curves.map(([model]) => ["c" + colourOf(model), model]));
+  legend(host, curves.map(([model]) => ["c" + colourOf(model), nameOf(model)]));
   drawn(() => {
     const [low, high] = extent(curves.flatMap(([, , ys]) => ys), true);
     const steps = [...new Set(curves.flatMap(([, xs]) => xs))].sort((a, b) => a - b);
@@ -32,7 +35,7 @@ function stepChart() {
 
 function reliabilityChart() {
   const host = reveal("reliability"), curves = data.reliability;
-  legend(host, curves.map(([model]) => ["c" + colourOf(model), model]));
+  legend(host, curves.map(([model]) => ["c" + colourOf(model), nameOf(model)]));
   drawn(() => {
     const share = { low: 0, high: 1, ticks: () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((at) => ({ at, text: 100 * at + " %" })) };
     const plot = frame(host, {
@@ -59,7 +62,7 @@ function residualChart() {
   data.residuals.forEach(([model], i) => {
     const key = html("button");
     key.type = "button";
-    key.append(html("i", "", "c" + colourOf(model)), model);
+    key.append(html("i", "", "c" + colourOf(model)), nameOf(model));
     key.addEventListener("click", () => { chosen = i; draw(); });
     if (data.residuals.length > 1) keys.append(key);
   });
@@ -128,9 +131,9 @@ function learningChart() {
 }
 
 function versusChart(choose) {
-  const [first, second] = data.models, items = data.packed.items;
-  const points = items.map((item, i) => ({ i, name: item[0], y: item[1][0], x: item[1][1] })).filter((p) => p.x > 0 && p.y > 0);
-  if (points.length < 3) return;
+  const rival = rivalOf(data), first = data.models[0], second = data.models[rival], items = data.packed.items;
+  const points = items.map((item, i) => ({ i, name: item[0], y: item[1][0], x: item[1][rival] })).filter((p) => p.x > 0 && p.y > 0);
+  if (!rival || points.length < 3) return;
   const host = reveal("versus"), metric = data.headline.toUpperCase();
   const won = points.filter((p) => p.y < p.x).length;
   document.getElementById("versus-hint").textContent =
@@ -147,9 +150,9 @@ function versusChart(choose) {
     svg("path", { class: "half", d: `M${corner(side.low, side.low)}L${corner(side.high, side.low)}L${corner(side.high, side.high)}Z` }, plot.layer);
     line(plot, [side.low, side.high], [side.low, side.high], "s-soft dotted");
     for (const p of points) {
-      const dot = svg("circle", { class: "point f" + (p.y < p.x ? 0 : 1), cx: plot.X(p.x).toFixed(1), cy: plot.Y(p.y).toFixed(1), r: points.length > 400 ? 3 : 4.5 }, plot.layer);
+      const dot = svg("circle", { class: "point f" + (p.y < p.x ? 0 : rival % 6), cx: plot.X(p.x).toFixed(1), cy: plot.Y(p.y).toFixed(1), r: points.length > 400 ? 3 : 4.5 }, plot.layer);
       dot.addEventListener("pointerenter", (event) => showTip(event, {
-        title: p.name, rows: [["c0", first, number(p.y, 3)], ["c1", second, number(p.x, 3)]],
+        title: p.name, rows: [["c0", first, number(p.y, 3)], ["c" + (rival % 6), second, number(p.x, 3)]],
       }));
       dot.addEventListener("pointerleave", hideTip);
       dot.addEventListener("click", () => { choose(p.i); document.querySelector(".explorer").scrollIntoView({ behavior: "smooth" }); });

@@ -10,6 +10,7 @@ import numpy as np
 from forecast.charts import clean_label
 from forecast.report.contents import LearningCurve, ReportData
 from forecast.report.pack import json_number, packed_series
+from forecast.report.scores import score_table
 
 POINTS = 600  # of one curve; a longer one is thinned
 
@@ -19,6 +20,11 @@ def payload(data: ReportData) -> dict[str, Any]:
     models = model_names(data)
     return {
         "models": [clean_label(name, 30) for name in models],
+        "parts": {
+            clean_label(line.row.model, 30): line.part
+            for line in score_table(data).lines
+            if line.part
+        },
         "headline": clean_label(data.headline, 30),
         "total": max(data.total_series, len(data.series)),
         "packed": packed_series(data.series, models),

@@ -31,11 +31,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """One forecaster: name, place among the page's colours, figures, seconds, remark."""
+    """One forecaster: figures, time, and on which part of the series if not on all."""
 
     row: ScoreRow
     cells: tuple[Cell, ...]
     seconds: str
+    part: str
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,27 @@ class ShownTable:
 
 
 def score_table(data: ReportData) -> ShownTable:
-    """The scores of `data`, metrics in the order of the first row that has them."""
+    """The scores of `data`, metrics in the order of the first row that has them.
+
+    The best of a column is marked among the forecasters that were scored on the most series: a
+    mean over the few series that another one finished says nothing about the rest.
+    """
     metrics = list(dict.fromkeys(name for row in data.scores for name in row.values))
-    best = {name: _best(name, data.scores) for name in metrics}
-    lines = tuple(
-        ScoreLine(
-            row,
-            tuple(_cell(name, row.values.get(name), best[name]) for name in metrics),
-            "" if row.seconds is None else duration(row.seconds),
-        )
-        for row in data.scores
-    )
+    most = max((row.series or 0 for row in data.scores), default=0)
+    whole = tuple(row for row in data.scores if (row.series or 0) == most)
+    best = {name: _best(name, whole) for name in metrics}
+    lines = tuple(_line(row, metrics, best, most) for row in data.scores)
     return ShownTable(tuple(meaning(name) for name in metrics), lines)
+
+
+def _line(row: ScoreRow, metrics: list[str], best: dict[str, float | None], most: int) -> ScoreLine:
+    whole = (row.series or 0) == most
+    return ScoreLine(
+        row,
+        tuple(_cell(name, row.values.get(name), best[name] if whole else None) for name in metrics),
+        "" if row.seconds is None else duration(row.seconds),
+        "" if whole else f"on {row.series or 0:,} of {most:,} series",
+    )
 
 
 def meaning(metric: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ function explorer(data) {
   const { items, layouts, axis } = data.packed;
   const $ = (id) => document.getElementById(id);
   const times = unrolled(axis);
-  const hidden = new Set(data.models.slice(2)); // two forecasters at first; a click shows the others
+  const wished = new Map(); // model -> shown or not, once somebody has said so
   let order = items.map((_, i) => i), shown = [], chosen = 0, view = 0;
 
   function unpack(index) {
@@ -27,15 +27,15 @@ function explorer(data) {
   }
 
   function sortings() {
-    const [first, second] = data.models, metric = data.headline.toUpperCase();
+    const rival = rivalOf(data), [first, second] = [data.models[0], data.models[rival]], metric = data.headline.toUpperCase();
     const by = (f) => (a, b) => (f(b) ?? -Infinity) - (f(a) ?? -Infinity);
     const score = (i, m) => items[i][1][m];
-    const gain = (i) => (score(i, 0) === null || score(i, 1) === null ? null : score(i, 1) - score(i, 0));
+    const gain = (i) => (score(i, 0) === null || score(i, rival) === null ? null : score(i, rival) - score(i, 0));
     const ways = [["name", (a, b) => items[a][0].localeCompare(items[b][0], "en", { numeric: true })]];
     if (items.some((item) => item[1][0] !== null && item[1][0] !== undefined)) {
       ways.push([`${first}: largest ${metric}`, by((i) => score(i, 0))]);
       ways.push([`${first}: smallest ${metric}`, by((i) => (score(i, 0) === null ? null : -score(i, 0)))]);
-      if (second && items.some((_, i) => gain(i) !== null)) {
+      if (rival && items.some((_, i) => gain(i) !== null)) {
         ways.push([`${first} gains most on ${second}`, by(gain)]);
         ways.push([`${first} loses most to ${second}`, by((i) => (gain(i) === null ? null : -gain(i)))]);
       }
@@ -100,10 +100,16 @@ function explorer(data) {
       const key = html("button");
       key.type = "button";
       key.append(html("i", "", model === null ? "k-actual" : "c" + colour(model)), model === null ? "actual" : model);
-      key.setAttribute("aria-pressed", String(!hidden.has(model)));
-      key.addEventListener("click", () => { hidden.has(model) ? hidden.delete(model) : hidden.add(model); draw(); });
+      key.setAttribute("aria-pressed", String(visible(entry, model)));
+      key.addEventListener("click", () => { wished.set(model, !visible(entry, model)); draw(); });
       return key;
     }));
+  }
+
+  // At first the actual values and two forecasters; a click shows or hides any.
+  function visible(entry, model) {
+    const models = [...new Set(entry.curves.map((curve) => curve.model).filter((each) => each !== null))];
+    return wished.get(model) ?? (model === null || models.indexOf(model) < 2);
   }
 
   const colour = (model) => Math.max(0, data.models.indexOf(model)) % 6;
@@ -116,8 +122,9 @@ function explorer(data) {
       .filter(Boolean).map((text, i) => (i ? text : data.headline.toUpperCase() + ": " + text)).join(" · ");
     switches(entry.views);
     keys(entry);
-    fan($("fan"), entry, entry.curves.filter((curve) => !hidden.has(curve.model)));
-    const widest = entry.curves.find((curve) => curve.side && !hidden.has(curve.model));
+    const curves = entry.curves.filter((curve) => visible(entry, curve.model));
+    fan($("fan"), entry, curves);
+    const widest = curves.find((curve) => curve.side);
     $("fan-note").textContent = [
       widest ? `Shaded: the ${levels(entry, widest.model).join(" and ")} % intervals of ${widest.model}.` : "",
       entry.remark,
@@ -215,6 +222,12 @@ function explorer(data) {
   list();
   drawn(draw);
   return choose;
+}
+
+// Place of the forecaster to compare the first one with: the next that has scores of its own; 0 if none.
+function rivalOf(data) {
+  const both = (m) => data.packed.items.filter(([, scores]) => scores[0] !== null && scores[m] !== null).length;
+  return Math.max(0, data.models.findIndex((_, m) => m > 0 && both(m) >= Math.min(3, data.packed.items.length)));
 }
 
 function unrolled({ first, runs, per }) {
