@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def subprocess_imports():
+    """Top-level packages that importing a module pulls in, in a fresh interpreter."""
+
+    def imported(module: str) -> set[str]:
+        code = f"import sys, {module}; print(' '.join({{m.split('.')[0] for m in sys.modules}}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        return set(done.stdout.split())
+
+    return imported
