@@ -40,11 +40,11 @@ format: $(STAMP) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure accuracy and speed (benchmarks/)
-	set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(STAMP) ## measure accuracy and speed: every script of benchmarks/
+	set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-proof: $(STAMP) ## the heavier proofs: fuzzing, faults, a browser
-	$(BIN)/python -m pytest -m proof
+proof: $(STAMP) ## the heavier proofs: every script of proof/
+	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 configs: $(STAMP) ## write configs/default.yaml anew from forecast/config.py
 	$(BIN)/python -c 'from forecast.settings_file import commented_defaults as text; print(text(), end="")' > configs/default.yaml
