@@ -22,17 +22,23 @@ DAYS_IN_YEAR = 365.2425
 def calendar(rng: np.random.Generator, frame: Frame) -> np.ndarray:
     """Trend, season and small noise, times the effect of the days that each step holds."""
     size = frame.size
-    sigma = log_uniform(rng, 0.005, 0.08, size)
+    daily = frame.season == 7
+    sigma = np.where(daily, log_uniform(rng, 0.03, 0.5, size), log_uniform(rng, 0.005, 0.08, size))
     effect = np.zeros((frame.length, size))
     for season, make in ((4, _monthly), (12, _monthly), (52, _weekly), (7, _daily)):
         rows = np.flatnonzero(frame.season == season)
         if len(rows):
             effect[:, rows] = make(rng, frame.subset(rows))
-    level = sigma * sometimes(rng, 0.5, log_uniform(rng, 0.05, 0.7, size))
+    # Days come back to a steady level; months and weeks wander.
+    level = (
+        np.where(daily, 0.1, 1.0) * sometimes(rng, 0.5, log_uniform(rng, 0.05, 0.7, size)) * sigma
+    )
     path = broken_line(rng, frame) + level * random_walk(rng, frame.length, size)
     path += log_uniform(rng, 0.01, 0.4, size) * moving_season(rng, frame)
     path += sigma * ar1(rng, sometimes(rng, 0.5, rng.uniform(0.0, 0.8, size)), frame.length)
-    return link(rng, frame, path + log_uniform(rng, 0.3, 4.0, size) * 0.04 * effect)
+    return link(
+        rng, frame, path + log_uniform(rng, 0.3, 4.0, size) * np.where(daily, 0.07, 0.04) * effect
+    )
 
 
 def easter(year: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`Frame`: what a family is told about the series it is to draw; `Rows`: their clocks.
+"""`Frame`: what a family is told about the series it is to draw, and their clocks.
 
 Inside this package every array of paths is time-major, (T, S): a recursion over time then reads
 and writes contiguous rows of all series at once.

@@ -14,7 +14,7 @@ from forecast.synthetic.plan import check_request, plan_days, plan_steps
 from forecast.synthetic.recipe import DayRecipe, Recipe, StepRecipe
 from forecast.synthetic.registry import KINDS, Family, families
 
-VERSION = 1  # changes whenever the same seed would give other series
+VERSION = 2  # changes whenever the same seed would give other series
 
 
 @dataclass(frozen=True)

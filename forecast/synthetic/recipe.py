@@ -99,6 +99,7 @@ class StepRecipe(Section):
             12: {"counts": 1.3, "stock": 1.4},
             52: {"walk": 1.6, "volatility": 1.6, "shifts": 1.5, "shots": 1.3, "intermittent": 0.5},
             7: {
+                "calendar": 3.5,
                 "structural": 1.5,
                 "counts": 1.6,
                 "mixture": 1.4,
@@ -132,12 +133,12 @@ class DayRecipe(Section):
 
     weights: dict[str, float] = Field(
         default={
-            "load": 0.18,
+            "load": 0.20,
             "traffic": 0.15,
             "smooth_day": 0.22,
             "week": 0.10,
-            "double_smoothing": 0.08,
-            "temperature": 0.08,
+            "double_smoothing": 0.06,
+            "temperature": 0.07,
             "calls": 0.06,
             "price": 0.05,
             "solar": 0.04,
