@@ -310,6 +310,18 @@ def test_a_script_without_a_main_guard_can_ask_for_baselines(tmp_path):
     assert done.stderr == ""
 
 
+def test_a_series_that_was_never_negative_gets_no_negative_forecast_unless_allowed():
+    falling = np.r_[np.linspace(50, 1, 40), -5.0]
+    panel = make_panel([falling, falling])
+    origins = [40, 41]  # the second has seen the negative value
+    naive = run(panel, origins, names=["seasonal-naive"], season=1)["SeasonalNaive"]
+    assert naive.quantiles[0].min() == 0 and naive.quantiles[1].min() < 0
+    free = baselines.forecast_baselines(
+        panel, np.array(origins), 4, ["seasonal-naive"], LEVELS, 1, 1, 1, allow_negative=True
+    )["SeasonalNaive"]
+    assert free.quantiles[0].min() < 0 and np.array_equal(free.quantiles[1], naive.quantiles[1])
+
+
 # --- several origins, and the cache --------------------------------------------------------------
 
 

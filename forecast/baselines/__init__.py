@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from forecast.errors import OutputError, UsageError
 from forecast.events import Listener, Silent
 from forecast.forecasts import Forecast
 from forecast.panel import Panel
+from forecast.ragged import sum_by_series
 
 COLUMNS = {
     "arima": STATISTICAL["arima"],
@@ -42,6 +44,8 @@ def forecast_baselines(
     jobs: int,
     listener: Listener | None = None,
     cache_folder: Path | None = None,
+    *,
+    allow_negative: bool = False,
 ) -> dict[str, Forecast]:
     """Forecasts of every baseline in `names` by column name, from values before `origins` alone.
 
@@ -59,6 +63,7 @@ def forecast_baselines(
         jobs,
         listener=listener,
         cache_folder=cache_folder,
+        allow_negative=allow_negative,
     )
     return {column: forecasts[0] for column, forecasts in each.items()}
 
@@ -75,6 +80,8 @@ def forecast_baselines_windows(
     wanted: np.ndarray | None = None,
     listener: Listener | None = None,
     cache_folder: Path | None = None,
+    *,
+    allow_negative: bool = False,
 ) -> dict[str, list[Forecast]]:
     """Forecasts of every baseline in `names` from several origins: column name -> W forecasts.
 
@@ -87,6 +94,9 @@ def forecast_baselines_windows(
     jobs      worker processes, one thread each
     wanted    bool (W, S): the statistical models leave out the other pairs (default: all)
     cache_folder  where the statistical forecasts are kept and looked for (default: nowhere)
+
+    allow_negative  False: a series without a negative value before its origin gets no negative
+              forecast, as for the LSTM
 
     A series that was not fitted in the budget is not available; one that a model cannot be fitted
     to (too short, a failure inside the library) gets seasonal naive, with source "SeasonalNaive".
@@ -113,7 +123,29 @@ def forecast_baselines_windows(
         result |= fitted
         if cache_folder is not None:
             _keep(cache_folder, key, fitted, naive, wanted, budget, listener)
-    return {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
+    chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
+    if allow_negative:
+        return chosen
+    never = [_never_negative(panel.truncate(each)) for each in origins]
+    return {
+        column: [_raised(each, rows) for each, rows in zip(forecasts, never, strict=True)]
+        for column, forecasts in chosen.items()
+    }
+
+
+def _never_negative(past: Panel) -> np.ndarray:
+    """Series without a negative value. (S,) bool."""
+    return sum_by_series((past.values < 0).astype(float), past.offsets) == 0
+
+
+def _raised(forecast: Forecast, rows: np.ndarray) -> Forecast:
+    """The forecast with what is below zero raised to zero in the series `rows` (S,)."""
+    floor = np.where(rows, 0.0, -np.inf)
+    return replace(
+        forecast,
+        point=np.maximum(forecast.point, floor[:, None]),
+        quantiles=np.maximum(forecast.quantiles, floor[:, None, None]),
+    )
 
 
 def _keep(

@@ -26,7 +26,8 @@ class Comparison:
     series, windows           shared series, and held-out origins
     low, high    95 per cent interval of first_loss - second_loss; NaN when it cannot be told
     p            two-sided p-value; NaN when it cannot be told
-    method       "paired bootstrap over N series", "Diebold-Mariano test over N origins", or ""
+    method       "paired bootstrap over N series" ("paired test" for many of them),
+                 "Diebold-Mariano test over N origins", or ""
     """
 
     first: str
@@ -123,7 +124,8 @@ def compare(table: ScoreTable, first: str, second: str, seed: int = 0) -> Compar
     method = ""
     if len(a) >= ENOUGH:
         low, high, p = paired_bootstrap(a - b, seed)
-        method = f"paired bootstrap over {len(a)} series"
+        kind = "paired bootstrap" if len(a) <= BOOTSTRAP_LIMIT else "paired test"
+        method = f"{kind} over {len(a)} series"
     elif by_window.sum() >= ENOUGH:
         gaps = _column_mean((one - other)[by_window].T)
         overlap = -(-table.horizon // table.step) - 1 if table.step else 0
@@ -180,9 +182,12 @@ def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") ->
         return f"{model} has a MASE of {_figure(own['mase'])}; there is nothing to compare it with."
     best = min(pairs, key=lambda pair: _relative(pair.second_loss, pair.first_loss))
     won = best.first_loss < best.second_loss
-    tested = next((pair for pair in pairs if pair.second == against), best) if won else best
-    text = _won(best, tested) if won else _lost(best)
-    return f"{text}; {_chance(tested)}."
+    other = next((pair for pair in pairs if pair.second == against), best)
+    text = _won(best) if won else _lost(best)
+    if other is not best:
+        shared = "" if other.series == best.series else f" (on {other.series} series)"
+        text = f"{text}, and {_against(other, short=True)}{shared}"
+    return f"{text}; {_chance(other if won else best)}."
 
 
 def _relative(loss: float, reference: float) -> float:
@@ -190,12 +195,8 @@ def _relative(loss: float, reference: float) -> float:
     return loss / reference if reference > 0 else (1.0 if loss == 0 else np.inf)
 
 
-def _won(best: Comparison, tested: Comparison) -> str:
-    text = f"{best.first} was the most accurate{_where(best)}: {_against(best)}"
-    if tested is best:
-        return text
-    shared = "" if tested.series == best.series else f" (on {tested.series} series)"
-    return f"{text}, and {_against(tested, short=True)}{shared}"
+def _won(best: Comparison) -> str:
+    return f"{best.first} was the most accurate{_where(best)}: {_against(best)}"
 
 
 def _lost(best: Comparison) -> str:
@@ -215,7 +216,7 @@ def _against(pair: Comparison, short: bool = False) -> str:
     metric = "" if short else f"{pair.metric} "
     return (
         f"{metric}{_figure(pair.first_loss)} against {_figure(pair.second_loss)} for "
-        f"{pair.second}, {share:.1f}% lower"
+        f"{pair.second}, {abs(share):.1f}% {'lower' if share >= 0 else 'higher'}"
     )
 
 
