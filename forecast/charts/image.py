@@ -202,6 +202,8 @@ def _finite(curves: list[np.ndarray]) -> np.ndarray:
 def _head(figure: Any, axes: Any, chart: FanChart) -> None:
     """The title, and below it rows of keys: what was seen first, then the models."""
     handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=1)
+    columns = max(2, min(len(labels), 7, 170 // (longest + 8)))  # as many as fit in 10 inches
     legend = figure.legend(
         handles,
         labels,
@@ -209,7 +211,7 @@ def _head(figure: Any, axes: Any, chart: FanChart) -> None:
         title_fontproperties={"size": 15, "weight": "bold"},
         alignment="left",
         loc="outside upper left",
-        ncols=min(len(labels), 7) or 1,
+        ncols=columns,
         frameon=False,
         fontsize=10,
         labelcolor=INK,
