@@ -472,14 +472,14 @@ def test_the_verdict_says_by_how_much_the_lstm_won_and_that_it_is_no_chance():
     text = metrics.verdict(scored(40, {"LSTM": 1.0, "AutoARIMA": 2.0, "SeasonalNaive": 3.0}))
     assert text.startswith("LSTM was the most accurate on 40 series: MASE ")
     assert "for AutoARIMA" in text and "% lower" in text
-    assert "its difference from AutoARIMA is more than chance" in text
+    assert "the difference between LSTM and AutoARIMA is more than chance" in text
 
 
 def test_the_verdict_says_plainly_when_the_lstm_lost():
     text = metrics.verdict(scored(40, {"LSTM": 2.0, "AutoARIMA": 1.8, "SeasonalNaive": 1.0}))
     assert text.startswith("LSTM did not win: SeasonalNaive was the most accurate on 40 series")
     assert "for LSTM, which is" in text and "% worse, and " in text and "for AutoARIMA" in text
-    assert "difference from SeasonalNaive is more than chance" in text
+    assert "difference between LSTM and SeasonalNaive is more than chance" in text
 
 
 def test_the_verdict_admits_that_a_narrow_lead_may_be_chance():

@@ -213,9 +213,9 @@ def _lost(best: Comparison) -> str:
 
 def _against(pair: Comparison, short: bool = False) -> str:
     share = 100 * (1 - _relative(pair.first_loss, pair.second_loss))
-    metric = "" if short else f"{pair.metric} "
+    metric = pair.first if short else pair.metric
     return (
-        f"{metric}{_figure(pair.first_loss)} against {_figure(pair.second_loss)} for "
+        f"{metric} {_figure(pair.first_loss)} against {_figure(pair.second_loss)} for "
         f"{pair.second}, {abs(share):.1f}% {'lower' if share >= 0 else 'higher'}"
     )
 
@@ -235,7 +235,8 @@ def _chance(pair: Comparison) -> str:
             f"is more than chance (at least {ENOUGH} series or origins are needed)"
         )
     sure = "more than chance" if pair.p < 0.05 else "within what chance alone can do"
-    return f"its difference from {pair.second} is {sure} ({pair.method}, p = {pair.p:.2g})"
+    between = f"the difference between {pair.first} and {pair.second}"
+    return f"{between} is {sure} ({pair.method}, p = {pair.p:.2g})"
 
 
 def _figure(value: float) -> str:
