@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import IO
 
 
@@ -14,6 +15,8 @@ def main() -> None:
 
     sys.stdout, sys.stderr = _forgiving(sys.stdout), _forgiving(sys.stderr)
     words = sys.argv[1:]
+    if not sys.warnoptions and "--debug" not in words:
+        warnings.simplefilter("ignore")  # libraries' words to programmers
     sys.exit(guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words))
 
 

@@ -412,7 +412,8 @@ MANIFEST = {
 @pytest.fixture
 def model_folder(monkeypatch):
     fake = ModuleType("forecast.model_folder")
-    fake.describe = lambda path: {"path": str(path), **MANIFEST}  # type: ignore[attr-defined]
+    fake.describe = lambda path: MANIFEST  # type: ignore[attr-defined]
+    fake.newest_model = lambda root: root / "newest"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forecast.model_folder", fake)
 
 
@@ -439,4 +440,10 @@ def test_inspect_verbose_is_every_entry_with_long_lists_cut(lstmcast, model_fold
 
 def test_inspect_as_json_is_the_whole_manifest(lstmcast, model_folder):
     document = json.loads(lstmcast("inspect", "runs/one", "--json")[1])
-    assert document["model"] == {"path": "runs/one", **MANIFEST}
+    assert document["folder"] == "runs/one"
+    assert document["model"] == MANIFEST
+
+
+def test_inspect_takes_the_newest_run_below_the_root(lstmcast, model_folder):
+    document = json.loads(lstmcast("inspect", "--root", "there", "--json")[1])
+    assert document["folder"] == "there/newest"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,20 +10,26 @@ import typer
 from forecast.commands.parameters import Run, takes
 
 Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Run folder or its model folder.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="Run folder or its model folder (the newest below --root).",
+        show_default=False,
+    ),
 ]
 
 
-@takes()
-def inspect(model: Model, *, run: Run) -> int:
+@takes("output.root")
+def inspect(model: Model = None, *, run: Run) -> int:
     """Say what a trained MODEL holds: data, settings, scores, versions."""
     from forecast.commands import screens
     from forecast.commands.model_screen import show_model
-    from forecast.model_folder import describe
+    from forecast.model_folder import describe, newest_model
 
-    document = describe(model)
+    folder = Path(model) if model else newest_model(Path(run.settings.output.root))
+    document = describe(folder)
     if run.look.json:
-        screens.show_document("inspect", {"model": document})
-    else:
+        screens.show_document("inspect", {"folder": folder, "model": document})
+    elif not run.look.quiet:
         show_model(run.out(), document, run.look.verbose)
     return 0

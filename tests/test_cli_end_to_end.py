@@ -1,0 +1,69 @@
+"""The whole way through the real thing, small: check, train, predict, inspect, plot."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from forecast.cli import run
+from forecast.failures import guarded
+
+SMALL = """
+network: {hidden_size: 8, layers: 1}
+training: {members: 1, max_steps: 12, refit: false, patience: 2, jobs: 1, device: cpu}
+baselines: {names: [seasonal-naive]}
+evaluation: {windows: 1}
+"""
+
+
+@pytest.fixture
+def lstmcast(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    Path("small.yaml").write_text(SMALL)
+    rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
+    Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = guarded(lambda: run(words), as_json="--json" in words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_file_is_checked_trained_on_and_forecast(lstmcast):
+    assert json.loads(lstmcast("check", "sales.csv", "--json")[1])["report"]["rows"] == 72
+
+    words = ("train", "sales.csv", "--config", "small.yaml", "--horizon", "6", "--json")
+    code, out, err = lstmcast(*words)
+    assert code == 0, err
+    assert "Training the LSTM" in err
+    assert "12/12" in err
+    document = json.loads(out, parse_constant=pytest.fail)
+    assert document["folder"].startswith("runs/sales-")
+    assert {row["model"] for row in document["scores"]["models"]} == {"LSTM", "SeasonalNaive"}
+    assert document["report"]["frequency"] == "MS"
+    for file in document["files"]:
+        assert Path(file["path"]).exists(), file
+
+    code, out, err = lstmcast("predict", "--output", "-", "--level", "80")
+    assert code == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["ds"] for row in rows] == [f"2006-{month:02d}" for month in range(1, 7)]
+    for row in rows:
+        assert float(row["LSTM-lo-80"]) <= float(row["LSTM"]) <= float(row["LSTM-hi-80"])
+        assert "LSTM-lo-95" not in row
+
+    manifest = json.loads(lstmcast("inspect", "--json")[1])["model"]
+    assert manifest["network"]["horizon"] == 6
+    assert manifest["network"]["hidden_size"] == 8
+
+    code, out, _ = lstmcast("plot", "--json")
+    numbers = json.loads(out)
+    assert code == 0
+    assert numbers["history"][-1] == 100 + 71 + 30 * 11
+    assert len(numbers["medians"]["LSTM"]) == 6
