@@ -396,6 +396,23 @@ def test_several_origins_give_what_each_gives_alone_and_unwanted_pairs_are_left_
     assert not any("not fitted" in note for note in second.notes)
 
 
+def test_windows_with_the_same_origin_share_one_fit(in_process, monkeypatch):
+    fitted = []
+    monkeypatch.setattr(statistical, "fit", lambda task: fitted.append(task) or fits.fit(task))
+    panel = make_panel([seasonal_series(60, 12, 0), seasonal_series(30, 12, 1)])
+    origins = np.array([[50, 30], [55, 30], [60, 30]])
+    made = run_windows(panel, origins)
+    assert sorted((t.series, len(t.history)) for t in fitted) == [
+        (0, 50),
+        (0, 55),
+        (0, 60),
+        (1, 30),
+    ]
+    assert all(each.available.all() for each in made)
+    assert np.array_equal(made[0].quantiles[1], made[2].quantiles[1])
+    assert made[0].notes == ()
+
+
 def test_a_second_run_takes_the_kept_forecasts_and_fits_nothing(tmp_path, in_process):
     panel = make_panel([seasonal_series(80, 12, 0), np.array([1.0, 2.0])])
     origins = np.array([[70, 2], [75, 2]])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,6 +180,25 @@ def test_naive2_steps_over_missing_values_and_gives_nan_without_any():
     got = metrics.naive2(panel.values, panel.offsets, 4, 4)
     assert got[0] == pytest.approx([10, 20, 30, 40], rel=0.05)
     assert np.isnan(got[1]).all()
+
+
+@pytest.mark.proof
+@pytest.mark.skipif("LSTMCAST_BENCHMARK_DATA" not in os.environ, reason="no benchmark data")
+@pytest.mark.parametrize(
+    ("name", "horizon", "m", "published"),
+    [("m4_hourly", 48, 24, (18.383, 2.395)), ("m4_weekly", 13, 1, (9.161, 2.777))],
+)
+def test_naive2_gives_the_published_numbers_of_m4(name, horizon, m, published):
+    folder = Path(os.environ["LSTMCAST_BENCHMARK_DATA"]) / "panels" / name
+    order = [("unique_id", "ascending"), ("ds", "ascending")]
+    train, test = (pq.read_table(folder / f"{p}.parquet").sort_by(order) for p in ("train", "test"))
+    ids = train["unique_id"].to_numpy(zero_copy_only=False).astype(str)
+    offsets = np.append(np.unique(ids, return_index=True)[1], len(ids))
+    values, actual = train["y"].to_numpy(), test["y"].to_numpy().reshape(-1, horizon)
+    forecast = metrics.naive2(values, offsets, horizon, m)
+    mase = metrics.mase(actual, forecast, metrics.seasonal_errors(values, offsets, m))
+    got = metrics.smape(actual, forecast).mean(), mase.mean()
+    assert got == pytest.approx(published, abs=5e-4)
 
 
 # --- the library as an oracle ------------------------------------------------------------------

@@ -44,7 +44,8 @@ def statistical_forecasts(
     """
     chosen = [name for name in COLUMNS if name in names]
     wanted = wanted & np.stack([each.available for each in naive])
-    count = int(wanted.sum())
+    first = _first_alike(np.stack([each.origins for each in naive]), wanted)
+    count = int((first == np.arange(len(naive))[:, None]).sum())
     start = time.monotonic()
     result = {}
     with Pool(max(1, min(jobs, count)), prepare_worker) as pool:
@@ -54,21 +55,38 @@ def statistical_forecasts(
             deadline = start + budget * (rank + 1) / len(chosen)
             began = time.monotonic()
             done: Done = []
-            tasks = _tasks(panel, naive, wanted, season, column)
+            tasks = _tasks(panel, naive, first, season, column)
             for task, each in pool.results_until(deadline, fit, tasks):
                 done.append((task, each or Fit(None, None, "its worker process died")))
                 listener.progress(len(done), count, {})
             seconds = time.monotonic() - began
-            result[column] = _gather(column, panel, done, naive, wanted, seconds, budget)
+            result[column] = _gather(column, panel, done, naive, first, seconds, budget)
     return result
 
 
+def _first_alike(origins: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each wanted pair (W, S), the first window that wants the same origin; -1 if not wanted.
+
+    A series too short to hold out anything has one origin, its end, in every window: one fit.
+    """
+    first = np.full(origins.shape, -1)
+    for window in range(len(origins)):
+        free = wanted[window].copy()
+        for earlier in range(window):
+            alike = free & wanted[earlier] & (origins[earlier] == origins[window])
+            first[window, alike] = earlier
+            free &= ~alike
+        first[window, free] = window
+    return first
+
+
 def _tasks(
-    panel: Panel, naive: Sequence[Forecast], wanted: np.ndarray, season: int, column: str
+    panel: Panel, naive: Sequence[Forecast], first: np.ndarray, season: int, column: str
 ) -> Iterator[Task]:
     """One task per series and origin, made when a worker is about to take it, and with only the
     part of the history that the model can use."""
     candidates = panel.frequency.seasons
+    wanted = first == np.arange(len(naive))[:, None]
     order = np.random.default_rng(0).permutation(np.flatnonzero(wanted.any(axis=0)))
     horizon, levels = naive[0].point.shape[1], naive[0].levels
     for series in order.tolist():
@@ -84,35 +102,36 @@ def _gather(
     panel: Panel,
     done: Done,
     naive: Sequence[Forecast],
-    wanted: np.ndarray,
+    first: np.ndarray,
     seconds: float,
     budget: float,
 ) -> list[Forecast]:
     """One model's forecasts from its fits, one for each window; what was not fitted is named."""
-    notes = _notes(column, panel.ids, done, naive, wanted, budget)
-    result = []
-    for window, base in enumerate(naive):
-        point = np.full_like(base.point, np.nan)
-        quantiles = np.full_like(base.quantiles, np.nan)
-        source = np.full(panel.size, "", dtype=object)
-        for series, each in ((t.series, each) for t, each in done if t.window == window):
+    points = [np.full_like(each.point, np.nan) for each in naive]
+    quantiles = [np.full_like(each.quantiles, np.nan) for each in naive]
+    sources = [np.full(panel.size, "", dtype=object) for _ in naive]
+    for task, each in done:
+        series = task.series
+        base = naive[task.window]
+        for window in np.flatnonzero(first[:, series] == task.window).tolist():
             fitted = each.point is not None
-            point[series] = each.point if fitted else base.point[series]
-            quantiles[series] = each.quantiles if fitted else base.quantiles[series]
-            source[series] = column if fitted else NAIVE
-        result.append(
-            replace(
-                base,
-                name=column,
-                point=point,
-                quantiles=quantiles,
-                source=source,
-                available=source != "",
-                seconds=seconds / len(naive),
-                notes=notes,
-            )
+            points[window][series] = each.point if fitted else base.point[series]
+            quantiles[window][series] = each.quantiles if fitted else base.quantiles[series]
+            sources[window][series] = column if fitted else NAIVE
+    notes = _notes(column, panel.ids, done, naive, first, budget)
+    return [
+        replace(
+            base,
+            name=column,
+            point=points[window],
+            quantiles=quantiles[window],
+            source=sources[window],
+            available=sources[window] != "",
+            seconds=seconds / len(naive),
+            notes=notes,
         )
-    return result
+        for window, base in enumerate(naive)
+    ]
 
 
 def _notes(
@@ -120,11 +139,12 @@ def _notes(
     ids: np.ndarray,
     done: Done,
     naive: Sequence[Forecast],
-    wanted: np.ndarray,
+    first: np.ndarray,
     budget: float,
 ) -> tuple[str, ...]:
     """What is said about one model's forecasts of all windows."""
-    missing = wanted.copy()
+    wanted = first >= 0
+    missing = first == np.arange(len(naive))[:, None]
     for task, _ in done:
         missing[task.window, task.series] = False
     wanted_series = int(wanted.any(axis=0).sum())
