@@ -214,7 +214,7 @@ def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
+        column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
     return as_numpy(column.indices), column.dictionary
 
 

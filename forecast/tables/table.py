@@ -103,7 +103,8 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
         data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
         try:
             table = _columnar_table(data, kind, settings, source.name)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            table.validate(full=True)  # damaged offsets would crash whatever touches them
+        except (pa.ArrowException, UnicodeDecodeError, OSError, MemoryError) as error:
             raise refuse(
                 "input/damaged", f"the {kind.capitalize()} file cannot be read: {error}",
                 where=source.name, remedy="Write or download the file again",
@@ -135,6 +136,7 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     import pyarrow as pa
 
     sample = pa.Table.from_batches([head])
+    sample.validate(full=True)
     mapping = map_columns(*_described(sample), settings, where)
     used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets}
     return file.read(columns=[n for n in sample.column_names if n in used])
@@ -201,7 +203,8 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     import pyarrow.compute as pc
 
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
+    texts = (pa.string(), pa.large_string(), pa.string_view(), pa.null())
+    if kind in texts:
         strings = pc.fill_null(column.cast(kind).cast(pa.string()), word(""))
         column = strings.dictionary_encode().unify_dictionaries()
     joined = column.combine_chunks()

@@ -20,6 +20,7 @@ def detect_encoding(head: bytes, wanted: str | None) -> tuple[str, int]:
         if head.startswith(mark):
             return name, len(mark)
     if wanted:
+        "".encode(wanted)  # LookupError also for codecs that are no text encoding
         return codecs.lookup(wanted).name, 0
     sample = head[:4096]
     if len(sample) >= 4 and sample.count(0) * 3 > len(sample):
@@ -95,7 +96,7 @@ class TextStream(io.RawIOBase):
         held = len(self._decode.getstate()[0])
         try:
             decoded = self._decode.decode(raw, final)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise _undecodable(self._name, self._encoding, at - held, error) from None
         return raw if self._encoding == "utf-8" and not held and self._whole() else decoded.encode()
 
@@ -103,7 +104,12 @@ class TextStream(io.RawIOBase):
         return not self._decode.getstate()[0]
 
 
-def _undecodable(name: str, encoding: str, at: int, error: UnicodeDecodeError) -> InputError:
+def _undecodable(name: str, encoding: str, at: int, error: UnicodeError) -> InputError:
+    if not isinstance(error, UnicodeDecodeError):
+        return refuse(
+            "input/encoding", f"the text is not {encoding.upper()}: {error}", where=name,
+            remedy="Name the file's encoding, e.g. --encoding cp1252",
+        )  # fmt: skip
     offset = at + error.start
     byte = error.object[error.start]
     return refuse(

@@ -102,7 +102,7 @@ def _calendar_number(first: str, name: str) -> bool:
     if not first.isdigit() or len(first) not in (4, 6, 8):
         return False
     year, rest = int(first[:4]), first[4:]
-    if not 1600 <= year <= 2200:
+    if not 1600 <= year <= LATEST:
         return False
     if len(first) == 4:
         return re.sub(r"[^a-z]", "", name.lower()) in (
@@ -117,8 +117,8 @@ def _parse_counts(text: pa.Array, unit: str | None, name: str) -> Times:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    whole = pc.replace_substring_regex(text, r"^([+-]?\d+)\.0*$", r"\1")
-    good = pc.match_substring_regex(whole, r"^[+-]?(\d{1,18}|[1-8]\d{18})$")
+    whole = pc.replace_substring_regex(text, r"^\+?(-?\d+)(\.0*)?$", r"\1")
+    good = pc.match_substring_regex(whole, r"^-?(\d{1,18}|[1-8]\d{18})$")
     if unit == "excel":
         return _parse_excel(text)
     values = as_numpy(pc.cast(pc.if_else(good, whole, word("0")), pa.int64()))

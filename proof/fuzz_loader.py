@@ -1,0 +1,287 @@
+"""Fuzz the loader: random tables and damaged ones, each read twice, by us and by plain Python.
+
+    python proof/fuzz_loader.py --seconds 60 --seed 1
+
+Every case is a file. The loader must either refuse it with an InputError that has a code and a
+place, or read it; what it reads must be what Python's csv module and Decimal read, value for
+value. Anything else is a failure: another exception, a crash, more than LIMIT seconds. Cases run
+in child processes, so that a crash is seen; a failing case is named by its number and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import lzma
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+BATCH = 200  # cases a child process
+LIMIT = 20.0  # seconds a case may take
+MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
+FORMS = (
+    "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
+    "%d %b %Y", "%Y-%m-%dT%H:%M:%S+02:00",
+)  # fmt: skip
+TOKENS = (
+    b"\x00", b'"', b"'", b",", b";", b"\n", b"\r", b"\r\n", b"\t", b"|", b"1e400",
+    b"4e492493924924",
+    b"inf", b"NaN", b"-", b"\xff", b"\xef\xbb\xbf", b"\xfe\xff", b"  ", b"1_000", b"0x10",
+    b"9" * 40,
+    b"2020-02-30", b"0001-01-01", b"9999-12-31", b"23:59:60", b"\xc3\xa9", b"true", b"#", b"\\",
+    b"\x1b[31m", b"PAR1", b"1,234.5", "−5".encode(), "٣".encode(), b"e", b".", b"E+", b"%s", b"{}",
+)  # fmt: skip
+
+
+def grammar(rng: random.Random) -> bytes:
+    """A valid or nearly valid table of random dialect, size and content."""
+    form = rng.choice(FORMS)
+    step = timedelta(days=rng.choice((1, 7))) if "%H" not in form else timedelta(hours=1)
+    start = datetime(rng.randint(1700, 2240), rng.randint(1, 12), rng.randint(1, 28))
+    separator = rng.choice(",,,;\t|")
+    ids = rng.sample(
+        ["a", "b", "007", "NA", "é", "x/y", "  sp", "Z", "null", "🍎"], rng.randint(1, 4)
+    )
+    rows = []
+    for name in ids:
+        at = start + step * rng.randint(0, 5)
+        for _ in range(rng.randint(1, 25)):
+            if rng.random() > 0.05:
+                rows.append([name, at.strftime(form), number(rng)])
+            at += step
+    if rng.random() < 0.3:
+        rng.shuffle(rows)
+    if rng.random() < 0.1:
+        rows += [rng.choice(rows)] if rows else []
+    if rng.random() < 0.3:
+        rows = [[*r, rng.choice(("x", "", "TRUE", "3"))] for r in rows]
+    header = ["unique_id", "ds", "y", "extra"][: len(rows[0]) if rows else 3]
+    out = io.StringIO()
+    end = rng.choice(("\n", "\n", "\r\n", "\r"))
+    quoting = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=quoting)
+    writer.writerows([header, *rows])
+    return out.getvalue().encode()
+
+
+def number(rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.05:
+        return rng.choice(("", "NA", "nan", " ", "null"))
+    if kind < 0.4:
+        return str(rng.randint(-1000, 1000))
+    if kind < 0.8:
+        return f"{rng.uniform(-1e4, 1e4):.{rng.randint(0, 12)}f}"
+    if kind < 0.95:
+        return repr(rng.uniform(-1, 1) * 10 ** rng.randint(-300, 300))
+    return rng.choice(("+5", "5.", ".5", " 7 ", "1E5", "-0", "1e-400", "00012"))
+
+
+def mutated(rng: random.Random, content: bytes) -> bytes:
+    """`content` with a few bytes, tokens or lines changed."""
+    data = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.randrange(7)
+        if kind == 0 and data:
+            data[at % len(data)] = rng.randrange(256)
+        elif kind == 1:
+            del data[at : at + rng.randint(1, 12)]
+        elif kind in (2, 3):
+            data[at:at] = rng.choice(TOKENS)
+        elif kind == 4:
+            del data[at:]
+        else:
+            lines = bytes(data).split(b"\n")
+            n = rng.randrange(len(lines))
+            if kind == 5:
+                lines.insert(rng.randrange(len(lines) + 1), lines[n])
+            else:
+                del lines[n]
+            data = bytearray(b"\n".join(lines))
+    return bytes(data)
+
+
+def stored(rng: random.Random, content: bytes) -> bytes:
+    """A table as it may be stored: compressed, in UTF-16, or as Parquet or Feather."""
+    kind = rng.randrange(5)
+    if kind == 0:
+        return gzip.compress(content)
+    if kind == 1:
+        return lzma.compress(content)
+    if kind == 2:
+        return content.decode().encode("utf-16")
+    import pyarrow as pa
+    from pyarrow import csv as pacsv
+    from pyarrow import feather, parquet
+
+    try:
+        table = pacsv.read_csv(io.BytesIO(content))
+    except pa.ArrowInvalid:
+        return content
+    out = io.BytesIO()
+    if kind == 3:
+        parquet.write_table(table, out)
+    else:
+        feather.write_feather(table, out)
+    return out.getvalue()
+
+
+def options(rng: random.Random) -> dict[str, object]:
+    """Settings as a person might combine them; mostly none."""
+    if rng.random() < 0.7:
+        return {}
+    choices: dict[str, list] = {
+        "duplicates": ["first", "last", "mean", "sum"],
+        "missing": ["zero", "ffill"],
+        "resample": ["D", "MS", "h", "W", "ME", "3D", "QE"],
+        "freq": ["D", "h", "W", "MS", "5", "30min", "B"],
+        "tz": ["Europe/Berlin", "UTC", "+02:00", "America/New_York", "Nowhere/Atall"],
+        "wide": [True],
+        "dayfirst": [True, False],
+        "decimal": [",", "."],
+        "thousands": [",", ".", " "],
+        "encoding": ["cp1252", "utf-8", "utf-16", "nonsense"],
+        "delimiter": [";", ",", "|"],
+        "id_col": ["unique_id", "extra", "unique_id,extra", "nobody"],
+        "time_col": ["ds", "y", "ds,y"],
+        "target_col": ["y", "extra", "ds"],
+        "time_unit": ["step", "s", "ms", "excel"],
+        "drop_value": [(0.0,), (-999.0, 5.0)],
+        "agg": ["sum", "last", "max"],
+    }
+    names = rng.sample(sorted(choices), rng.choice((1, 1, 2, 3)))
+    return {name: rng.choice(choices[name]) for name in names}
+
+
+def case(seed: int, number_: int) -> tuple[bytes, dict[str, object]]:
+    """The file and the settings of case `number_`."""
+    rng = random.Random(f"{seed}-{number_}")
+    content = grammar(rng)
+    if rng.random() < 0.15:
+        content = stored(rng, content)
+    if rng.random() < 0.6:
+        content = mutated(rng, content)
+    return content, options(rng)
+
+
+def reference(content: bytes, report: dict) -> Counter:
+    """(id, time, value) of all filled cells, as csv and Decimal read them; repeated rows once."""
+    text = content.decode(report["dialect"]["encoding"]).removeprefix("\ufeff")
+    names = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
+    separator = names[report["dialect"]["separator"]]
+    rows = [r for r in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if r]
+    header = [n.strip() or f"column {i + 1}" for i, n in enumerate(rows[0])]
+    columns = report["columns"]
+    id_at = [header.index(n) for n in columns["id"]]
+    time_at, target_at = header.index(columns["time"][0]), header.index(columns["target"][0])
+    seen = set()
+    for row in rows[1:]:
+        value = row[target_at].strip()
+        if value in MISSING:
+            continue
+        if report["dialect"]["decimal"] == ",":
+            value = value.replace(",", ".")
+        name = "/".join(row[i] for i in id_at) if id_at else columns["target"][0]
+        seen.add((name, row[time_at].strip(), float(Decimal(value))))
+    return Counter((name, value) for name, _, value in seen)
+
+
+def verdict(path: Path, settings: dict[str, object]) -> str:
+    """ "refused", "read", or what is wrong."""
+    from forecast.config import DataSettings
+    from forecast.errors import InputError
+    from forecast.panel import load_panel, panel_to_arrow
+
+    try:
+        panel, report = load_panel(path, DataSettings(max_gap_share=1.0, **settings))
+    except InputError as error:
+        complete = error.code.startswith("input/") and error.exit_code == 4 and str(error)
+        return "refused" if complete else f"incomplete error {error.code}"
+    document = report.to_dict()
+    content = path.read_bytes()
+    plain = "encoding" in document["dialect"] and not content.startswith((b"\x1f\x8b", b"\xfd7zXZ"))
+    if settings or not plain:
+        return "read"
+    try:
+        want = reference(content, document)
+    except (InvalidOperation, ValueError, IndexError, csv.Error) as error:
+        return f"read what Python cannot: {error!r}"
+    table = panel_to_arrow(panel)
+    pairs = zip(table.column("unique_id").to_pylist(), table.column("y").to_pylist(), strict=True)
+    found = Counter((i, y) for i, y in pairs if y is not None)
+    return "read" if found == want else f"differs: {list((found - want) + (want - found))[:3]}"
+
+
+def child(seed: int, first: int, count: int) -> None:
+    """Run cases, printing `number verdict` after and `number start` before each."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "case.csv"
+        for n in range(first, first + count):
+            content, settings = case(seed, n)
+            path.write_bytes(content)
+            print(n, "start", flush=True)
+            try:
+                result = verdict(path, settings)
+            except Exception as error:  # every exception but InputError is a finding
+                result = f"raised {type(error).__name__}: {error}"
+            print(n, result.encode("ascii", "backslashreplace").decode(), flush=True)
+
+
+def run_batch(seed: int, first: int, keep: Path) -> tuple[Counter, list[str]]:
+    """Verdicts of one child process, and its failures; failing files are kept."""
+    command = [sys.executable, __file__, "--child", str(first), "--seed", str(seed)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=BATCH * LIMIT)
+        output, ended = done.stdout, f"the process ended with {done.returncode}"
+    except subprocess.TimeoutExpired as error:
+        output, ended = (error.stdout or b"").decode(), "too slow"
+    last: dict[int, str] = {}
+    for line in output.splitlines():
+        n, text = line.split(" ", 1)
+        last[int(n)] = ended if text == "start" else text
+    bad = {n: v for n, v in last.items() if v not in ("refused", "read")}
+    for n in bad:
+        (keep / f"{seed}-{n}.csv").write_bytes(case(seed, n)[0])
+    counts = Counter(v if v in ("refused", "read") else "failed" for v in last.values())
+    return counts, [f"{seed}-{n}: {v} {case(seed, n)[1] or ''}" for n, v in bad.items()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, default=None, help="folder for failing files")
+    parser.add_argument("--child", type=int, default=None, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child is not None:
+        child(given.seed, given.child, BATCH)
+        return 0
+    keep = given.keep or Path(tempfile.mkdtemp(prefix="fuzz-loader-"))
+    keep.mkdir(parents=True, exist_ok=True)
+    total: Counter = Counter()
+    failures: list[str] = []
+    end, first = time.monotonic() + given.seconds, 0
+    while time.monotonic() < end and len(failures) < 20:
+        counts, bad = run_batch(given.seed, first, keep)
+        total += counts
+        failures += bad
+        first += BATCH
+    print(", ".join(f"{v}: {n:,}" for v, n in sorted(total.items())))
+    for failure in failures:
+        print(failure)
+    print(f"failing files: {keep}" if failures else "no failure")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
