@@ -39,6 +39,13 @@ def _duration(text: str) -> str:
     return text
 
 
+def _separator(text: str) -> str:
+    found = "\t" if text in ("tab", "\\t") else text
+    if len(found) != 1 or found.isalnum() or not found.isascii() or found in '\0\r\n"':
+        raise ValueError("must be one sign such as ; or | or the word tab")
+    return found
+
+
 def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) < len(values):
         raise ValueError("must not repeat a value")
@@ -119,9 +126,9 @@ class DataSettings(Section):
         description="Text encoding, e.g. cp1252 (UTF-8, or as its byte order mark says).",
         json_schema_extra=_cli(metavar="NAME"),
     )
-    delimiter: str | None = Field(
+    delimiter: Annotated[str, AfterValidator(_separator)] | None = Field(
         default=None,
-        description="Field separator (found in the first lines).",
+        description="Field separator, one sign or the word tab (found in the first lines).",
         json_schema_extra=_cli(metavar="CHAR"),
     )
     decimal: Literal[".", ","] | None = Field(

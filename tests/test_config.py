@@ -102,6 +102,18 @@ def test_numbers_must_be_finite_and_inside_their_bounds():
     assert "repeat" in refusal(baselines={"names": "arima,arima"})
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"), [(";", ";"), ("|", "|"), ("tab", "\t"), ("\\t", "\t"), (" ", " ")]
+)
+def test_a_separator_is_one_sign_or_the_word_tab(written, meant):
+    assert Settings.model_validate({"data": {"delimiter": written}}).data.delimiter == meant
+
+
+@pytest.mark.parametrize("written", ["", "ab", "a", "7", "é", "\0", "\n", '"', "tabs"])
+def test_what_cannot_separate_fields_is_refused(written):
+    assert "must be one sign" in refusal(data={"delimiter": written})
+
+
 def test_unknown_keys_and_changes_are_refused():
     assert "not permitted" in refusal(forecast={"horizn": 3})
     with pytest.raises(ValidationError, match="frozen"):
