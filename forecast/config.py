@@ -80,6 +80,8 @@ class Section(BaseModel):
             values = list(value) if isinstance(value, list | tuple) else [value]
         else:
             values = [value]
+        if any(isinstance(entry, str) and "\0" in entry for entry in values):
+            raise ValueError("must not hold a null character")
         # YAML reads a bare `yes` as true, which would pass for the number 1.
         if bool not in (annotation, *get_args(annotation)) and any(
             isinstance(entry, bool) for entry in values

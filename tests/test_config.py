@@ -92,6 +92,11 @@ def test_yes_is_not_the_number_one():
     assert "true or false" in refusal(data={"id_col": False})
 
 
+def test_no_text_holds_a_null_character():
+    assert "null character" in refusal(data={"encoding": "utf\0"})
+    assert "null character" in refusal(forecast={"level": ["8\0"]})
+
+
 def test_numbers_must_be_finite_and_inside_their_bounds():
     assert "finite" in refusal(training={"learning_rate": float("inf")})
     assert "finite" in refusal(training={"clip": float("nan")})
