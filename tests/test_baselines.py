@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -516,3 +517,35 @@ def test_a_task_that_kills_its_worker_is_found_and_the_others_are_done():
 def test_an_exception_of_the_function_itself_is_raised():
     with pool.Pool(1, _nothing) as workers, pytest.raises(RuntimeError, match="a bug"):
         list(workers.results_until(time.monotonic() + 30, _fail, [1]))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process keeps its parent's id there")
+def test_workers_do_not_outlive_a_parent_that_was_killed():
+    code = (
+        "import os, time\n"
+        "from forecast.baselines.pool import Pool\n"
+        "with Pool(1, int) as workers:\n"
+        "    until = time.monotonic() + 60\n"
+        "    ask = ['__import__(\"os\").getpid()']\n"
+        "    for _, worker in workers.results_until(until, eval, ask):\n"
+        "        print(worker, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    worker = int(parent.stdout.readline())
+    os.kill(worker, 0)  # it lives
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _lives(worker):
+        time.sleep(0.1)
+    assert not _lives(worker)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{process}/stat")  # one that has ended may wait there for its new parent
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")

@@ -6,6 +6,8 @@ its threads, and the user's script needs no `__main__` guard.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -106,7 +108,22 @@ class Pool:
 def _start(jobs: int, prepare: Callable[[], None]) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(jobs, initializer=prepare, env=ONE_THREAD)
+    return ProcessPoolExecutor(
+        jobs, initializer=_prepare_worker, initargs=(os.getpid(), prepare), env=ONE_THREAD
+    )
+
+
+def _prepare_worker(parent: int, prepare: Callable[[], None]) -> None:
+    """Runs first in each worker, which is not to outlive a parent that was killed outright."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    prepare()
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process soon after `parent` has ended (a process then gets another parent)."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _sort_out(
