@@ -215,7 +215,10 @@ def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
 
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
-    return as_numpy(column.indices), column.dictionary
+    codes, once = as_numpy(column.indices), column.dictionary.dictionary_encode()
+    if len(once.dictionary) < len(column.dictionary):
+        codes = as_numpy(once.indices)[codes]
+    return codes, once.dictionary
 
 
 def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:

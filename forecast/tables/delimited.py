@@ -129,7 +129,11 @@ def open_text(source: Source, dialect: Dialect) -> TextStream:
 
 
 def _combined(column: pa.ChunkedArray) -> pa.Array:
-    """One array of a column's chunks; dictionaries merged on their distinct values only."""
+    """One array of a column's chunks; dictionaries merged on their distinct values only.
+
+    Where most values differ anyway (the times of one long series) the dictionaries are only laid
+    end to end: a value may then stand in the result's dictionary more than once.
+    """
     import pyarrow as pa
 
     if column.num_chunks == 0:
@@ -138,8 +142,11 @@ def _combined(column: pa.ChunkedArray) -> pa.Array:
         return column.chunk(0)
     if not pa.types.is_dictionary(column.type):
         return pa.concat_arrays(column.chunks)
-    merged = pa.concat_arrays([c.dictionary for c in column.chunks]).dictionary_encode()
-    ranks = as_numpy(merged.indices)
+    values = pa.concat_arrays([c.dictionary for c in column.chunks])
+    ranks = np.arange(len(values), dtype=np.int32)
+    if len(values) * 2 < len(column):
+        merged = values.dictionary_encode()
+        values, ranks = merged.dictionary, as_numpy(merged.indices)
     codes = np.empty(len(column), np.int32)
     row = start = 0
     for chunk in column.chunks:
@@ -147,7 +154,7 @@ def _combined(column: pa.ChunkedArray) -> pa.Array:
         own = ranks[start : start + size]
         np.take(own, as_numpy(chunk.indices), out=codes[row : row + len(chunk)])
         row, start = row + len(chunk), start + size
-    return pa.DictionaryArray.from_arrays(as_arrow(codes), merged.dictionary)
+    return pa.DictionaryArray.from_arrays(as_arrow(codes), values)
 
 
 def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:

@@ -14,14 +14,13 @@ import numpy as np
 from forecast.tables.arrays import as_arrow, as_numpy, word
 from forecast.tables.notes import Note, quantity
 from forecast.tables.time_calendar import (
-    EARLIEST,
     LATEST,
     calendar_days,
     clock,
     day_order,
 )
 from forecast.tables.time_format import format_of
-from forecast.tables.time_parts import FAMILIES, Parts, filled
+from forecast.tables.time_parts import FAMILIES, Parts, filled, parts_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,12 +64,10 @@ def parse_times(
     import pyarrow.compute as pc
 
     text = pc.utf8_trim_whitespace(texts)
-    first = next((t for t in text.to_pylist()[:50] if t), "")
+    first = next((t for t in text.slice(0, 50).to_pylist() if t), "")
     number = re.fullmatch(r"[+-]?\d+(\.\d*)?", first)
     if number and (unit or not _calendar_number(first, name)):
         return _parse_counts(text, unit, name)
-    if fast := _parse_plain_iso(text, first):
-        return fast
     chosen = _family_of(first)
     if chosen is None:
         return _all_bad(len(texts), "unreadable")
@@ -170,40 +167,8 @@ def _parse_excel(text: pa.Array) -> Times:
     return Times(seconds * 10**9, ~as_numpy(good), False, "excel", notes=(note,))
 
 
-def _parse_plain_iso(text: pa.Array, first: str) -> Times | None:
-    """The common case at full speed: ISO dates of one length, no zone; None when it is not that."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    shape = re.fullmatch(r"\d{4}-\d\d-\d\d(?:([T ])\d\d:\d\d(?::\d\d(?:\.(\d{1,9}))?)?)?", first)
-    if shape is None or len(text) == 0:
-        return None
-    if (as_numpy(pc.binary_length(text)) != len(first)).any():
-        return None
-    if shape[1] and _any_other(pc.utf8_slice_codeunits(text, 10, 11), shape[1]):
-        return None
-    try:
-        stamps = pc.cast(text, pa.timestamp("ns"))
-    except pa.ArrowInvalid:
-        return None
-    form = "%Y-%m-%d"
-    if shape[1]:
-        form += shape[1] + ("%H:%M:%S" if len(first) > 16 else "%H:%M")
-    if shape[2]:
-        form += f".%{len(shape[2])}f"
-    values = as_numpy(stamps.cast(pa.int64()))
-    years = values.astype("M8[ns]").astype("M8[Y]").astype(np.int64) + 1970
-    if ((years < EARLIEST) | (years > LATEST)).any():
-        return None
-    return Times(values, np.zeros(len(values), bool), False, form)
-
-
-def _any_other(texts: pa.Array, expected: str) -> bool:
-    return texts.dictionary_encode().dictionary.to_pylist() != [expected]
-
-
 def _parse_family(family: str, text: pa.Array, dayfirst: bool | None) -> Times:
-    parts = Parts(family, text)
+    parts = parts_of(family, text)
     notes: list[Note] = []
     order, reason = "", ""
     if family == "numeric":
