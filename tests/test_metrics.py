@@ -393,6 +393,24 @@ def test_series_without_a_forecast_are_named_and_not_scored():
     assert np.isfinite(score.values["owa"])
 
 
+def test_a_forecast_with_a_missing_step_counts_as_no_forecast():
+    panel = random_panel(3)
+    forecast = held_out(panel, 4, 1.0, 1, "LSTM")
+    forecast.point[1, 2] = np.nan
+    score = metrics.score_forecasts(panel, {"LSTM": forecast}, 1).score("LSTM")
+    assert score.unavailable == ("s001",) and score.series == 2
+
+
+def test_a_lone_forecaster_has_nothing_to_be_compared_with():
+    panel = random_panel(3)
+    table = metrics.score_forecasts(panel, {"LSTM": held_out(panel, 4, 1.0, 1, "LSTM")}, 1)
+    mase = table.score("LSTM").values["mase"]
+    assert metrics.verdict(table) == (
+        f"LSTM has MASE {mase:.3f}; there is nothing to compare it with."
+    )
+    assert metrics.verdict(table, "ETS") == "ETS was not scored, so there is no verdict."
+
+
 def test_best_shares_split_ties_and_need_a_rival():
     from forecast.metrics.scoring import best_shares
 

@@ -179,7 +179,9 @@ def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") ->
     pairs = [pair for pair in pairs if pair.series]
     if not pairs:
         own = table.score(model).values
-        return f"{model} has a MASE of {_figure(own['mase'])}; there is nothing to compare it with."
+        metric = "mase" if np.isfinite(own["mase"]) else "mae"
+        figure = f"{metric.upper()} {_figure(own[metric])}"
+        return f"{model} has {figure}; there is nothing to compare it with."
     best = min(pairs, key=lambda pair: _relative(pair.second_loss, pair.first_loss))
     won = best.first_loss < best.second_loss
     other = next((pair for pair in pairs if pair.second == against), best)

@@ -56,9 +56,14 @@ def window_of(panel: Panel, origins: np.ndarray, steps: int, season: int, gap: i
     )
 
 
+def has_forecast(forecast: Forecast) -> np.ndarray:
+    """Series with a whole forecast: available, and no step of it missing. (S,) bool."""
+    return np.asarray(forecast.available & ~np.isnan(forecast.point).any(axis=1), dtype=bool)
+
+
 def own_rows(forecast: Forecast) -> np.ndarray:
     """Series that the forecaster forecast itself, without falling back on another. (S,) bool."""
-    return np.asarray(forecast.available & (forecast.source == forecast.name), dtype=bool)
+    return has_forecast(forecast) & np.asarray(forecast.source == forecast.name, dtype=bool)
 
 
 def _scored(forecast: Forecast, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from forecast.forecasts import Forecast
 from forecast.metrics import accuracy
 from forecast.metrics.measures import (
     Window,
+    has_forecast,
     own_rows,
     series_metrics,
     step_metrics,
@@ -155,7 +156,7 @@ def _score(
 ) -> Score:
     known = np.stack([window.known for window in windows])  # (W, S)
     own = np.stack([own_rows(forecast) for forecast in each])
-    there = np.stack([forecast.available for forecast in each])
+    there = np.stack([has_forecast(forecast) for forecast in each])
     scored = known & own
     values = {metric: float(_mean(value)) for metric, value in per_series.items()}
     parts = np.array(
