@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.console import Look, clean
+from forecast.console import Look, clean, duration
 from forecast.failures import SCHEMA_VERSION, print_json
 from forecast.options import Option, all_options, show
 from forecast.settings_sources import DEFAULT, Resolved
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Columns of the score table: key in the rows, heading, how a figure is written, and whether the
 # lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
 _Column = tuple[str, str, str, bool]
-_COVERAGE = "coverage-"
+_COVERAGE, _TIME = "coverage-", "time"
 _SCORES: tuple[_Column, ...] = (
     ("mase", "MASE", "{:.3f}", True),
     ("smape", "sMAPE", "{:.2f}", True),
@@ -30,8 +30,9 @@ _SCORES: tuple[_Column, ...] = (
     ("wql", "WQL", "{:.4f}", True),
     (_COVERAGE, "in {}%", "{:.0%}", False),
     ("best", "best on", "{:.4g}", False),
-    ("seconds", "time", "{:.1f}s", False),
+    ("seconds", "time", _TIME, False),
 )
+_FIRST_TO_GO = ("wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
 
 
 def show_document(command: str, payload: Mapping[str, Any]) -> None:
@@ -99,12 +100,36 @@ def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> No
 
 
 def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: str) -> None:
-    """The score table: one row a forecaster, the best figure of a column in bold."""
+    """The score table: one row a forecaster, the best figure of a column in bold.
+
+    Columns that a narrow terminal has no room for are left out and named below.
+    """
     from rich.text import Text
 
     shown = [c for c in _columns(rows) if any(row.get(c[0]) is not None for row in rows)]
+    dropped: list[str] = []
+    table = _score_table(rows, shown)
+    unbounded = console.options.update(max_width=10_000)
+    for key in _FIRST_TO_GO:
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+        dropped += [heading for name, heading, _, _ in shown if name == key]
+        shown = [column for column in shown if column[0] != key]
+        table = _score_table(rows, shown)
+    console.print()
+    console.print(table)
+    if dropped:
+        caption += f"; no room here for {', '.join(dropped)}"
+    console.print(Text(clean(caption), "dim"))
+
+
+def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
+    from rich.text import Text
+
     missing = any(row.get("unavailable") for row in rows)
     table = _table("model", *(c[1] for c in shown), *(["without"] if missing else []))
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
@@ -115,9 +140,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
         if missing:
             cells.append(Text(str(row.get("unavailable", 0))))
         table.add_row(*cells)
-    console.print()
-    console.print(table)
-    console.print(Text(clean(caption), "dim"))
+    return table
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
@@ -133,8 +156,11 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
 def _figure(value: float | None, form: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    text = form.format(value)
-    return f"{value:.3g}" if len(text) > 9 else text
+    if form == _TIME:
+        return f"{value:.1f}s" if value < 60 else duration(value)
+    if abs(value) >= 1e7:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else form.format(value)
 
 
 def _is_lowest(value: float | None, values: Sequence[float | None]) -> bool:
@@ -209,7 +235,13 @@ def _table(*headings: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="cyan")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="cyan",
+    )
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
