@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from forecast.config import Settings, seconds
-from forecast.options import all_options, options_of
+from forecast.options import all_options
 from forecast.settings_file import (
     commented_defaults,
     preset_folder,
@@ -123,24 +123,3 @@ def test_unknown_keys_and_changes_are_refused():
     assert "not permitted" in refusal(forecast={"horizn": 3})
     with pytest.raises(ValidationError, match="frozen"):
         Settings().forecast.horizon = 3  # type: ignore[misc]
-
-
-def test_every_option_has_its_own_flag_variable_and_help():
-    options = all_options()
-    for name in ("flag", "variable", "path"):
-        values = [getattr(option, name) for option in options]
-        assert len(set(values)) == len(values)
-    for option in options:
-        assert option.help.endswith("."), option.path
-        assert option.help[0].isupper(), option.path
-        assert option.switch or option.metavar, option.path
-
-
-def test_options_are_picked_by_section_or_by_name():
-    assert [o.flag for o in options_of("evaluation", "training.device")] == [
-        "--windows",
-        "--step-size",
-        "--device",
-    ]
-    with pytest.raises(KeyError, match=r"training\.gpu"):
-        options_of("training.gpu")

@@ -1,0 +1,82 @@
+"""Flags, variables and help, read off the settings."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from forecast.options import all_options, options_of, show
+
+
+def by_path(path: str):
+    return next(option for option in all_options() if option.path == path)
+
+
+def test_every_option_has_its_own_flag_variable_and_help():
+    options = all_options()
+    for name in ("flag", "variable", "path"):
+        values = [getattr(option, name) for option in options]
+        assert len(set(values)) == len(values)
+    for option in options:
+        assert re.fullmatch(r"--[a-z]+(-[a-z]+)*", option.flag)
+        assert option.help.endswith("."), option.path
+        assert option.help[0].isupper(), option.path
+        assert option.switch or option.metavar, option.path
+
+
+def test_no_flag_hides_a_flag_that_all_commands_have():
+    taken = {"--json", "--quiet", "--verbose", "--debug", "--config", "--show-config", "--help"}
+    taken |= {"--model", "--output", "--series", "--data", "--version"}
+    flags = {option.flag for option in all_options()}
+    flags |= {o.flag.replace("--", "--no-") for o in all_options() if o.switch}
+    assert not flags & taken
+
+
+def test_a_flag_is_the_fields_name_unless_the_field_says_otherwise():
+    assert by_path("data.id_col").flag == "--id-col"
+    assert by_path("data.id_col").variable == "LSTMCAST_ID_COL"
+    assert by_path("network.hidden_size").flag == "--hidden"
+    assert by_path("network.hidden_size").variable == "LSTMCAST_HIDDEN"
+    assert by_path("baselines.names").flag == "--baselines"
+
+
+def test_choices_are_in_the_help_and_kept_for_completion():
+    assert by_path("data.missing").choices == ("mask", "zero", "ffill")
+    assert by_path("data.missing").help.endswith("One of: mask, zero, ffill.")
+    assert by_path("baselines.names").help.endswith("Any of: arima, ets, theta, seasonal-naive.")
+    assert by_path("data.decimal").help.endswith('One of: ".", ",".')
+
+
+def test_switches_are_told_from_options_with_a_value():
+    assert by_path("data.wide").switch
+    assert by_path("data.dayfirst").switch
+    assert not by_path("forecast.horizon").switch
+    assert by_path("forecast.horizon").metavar == "STEPS"
+
+
+def test_options_are_picked_by_section_or_by_name():
+    assert [option.flag for option in options_of("evaluation", "training.device")] == [
+        "--windows",
+        "--step-size",
+        "--device",
+    ]
+    with pytest.raises(KeyError, match=r"training\.gpu"):
+        options_of("training.gpu")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ((80.0, 99.5), "80,99.5"),
+        ((), "none"),
+        (True, "yes"),
+        (False, "no"),
+        (None, ""),
+        (0.002, "0.002"),
+        (1e6, "1000000"),
+        ("x", "x"),
+    ],
+)
+def test_a_value_is_shown_as_it_would_be_written(value, text):
+    assert show(value) == text
