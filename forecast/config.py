@@ -187,6 +187,12 @@ class DataSettings(Section):
         description="Refuse a compressed file that grows more than so many times.",
         json_schema_extra=_cli(metavar="TIMES"),
     )
+    query: str | None = Field(
+        default=None,
+        description="SQL to run where DATA is a database: sqlite:///sales.db, or env:NAME for an "
+        "address in the environment.",
+        json_schema_extra=_cli(metavar="SQL"),
+    )
 
 
 class ForecastSettings(Section):

@@ -555,7 +555,7 @@ def test_17_a_file_without_permission_is_refused(tmp_path: Path) -> None:
 def test_17_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_panel(tmp_path, DataSettings())
-    assert caught.value.code == "input/directory"
+    assert caught.value.code == "input/no-files"
 
 
 def test_18_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from forecast.panel.build import Built, build_panel
 from forecast.panel.data import Panel
 from forecast.panel.notice import coverage, notice
 from forecast.panel.report import LoadReport
-from forecast.panel.rows import LongRows
+from forecast.panel.several import files_of, joined_digest, joined_notes, joined_rows
 from forecast.panel.typed import long_rows
 from forecast.panel.zones import zoned
 from forecast.tables.notes import Note
@@ -28,29 +29,34 @@ if TYPE_CHECKING:
 def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadReport]:
     """The panel of a file (CSV, plain or compressed, Parquet, Feather) or of "-", standard input.
 
-    Raises InputError: what is wrong, where, and which flag helps.
+    A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
+    database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
     """
-    return _load(read_table(source, settings), settings)
+    tables = [read_table(file, settings) for file in files_of(source)]
+    return _load(tables, tables[0].where if len(tables) == 1 else str(source), settings)
 
 
 def panel_from_frame(
     frame: pd.DataFrame | pa.Table, settings: DataSettings
 ) -> tuple[Panel, LoadReport]:
     """The panel of a pandas frame or an Arrow table, with the checks of `load_panel`."""
-    return _load(read_frame(frame, settings), settings)
+    table = read_frame(frame, settings)
+    return _load([table], table.where, settings)
 
 
-def _load(table: Table, settings: DataSettings) -> tuple[Panel, LoadReport]:
-    rows, mapping, notes = long_rows(table, settings)
+def _load(tables: Sequence[Table], source: str, settings: DataSettings) -> tuple[Panel, LoadReport]:
+    typed = [long_rows(table, settings) for table in tables]
+    notes = joined_notes([note for _, _, part in typed for note in part])
+    rows = joined_rows([part for part, _, _ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
-    notes += more
     built = build_panel(rows, settings)
-    return built.panel, _report(table, mapping.to_dict(), rows, built, notes, settings)
+    columns = typed[0][1].to_dict()
+    return built.panel, _report(tables, source, columns, built, [*notes, *more], settings)
 
 
 def _report(
-    table: Table, columns: dict[str, object], rows: LongRows, built: Built, notes: list[Note],
-    settings: DataSettings,
+    tables: Sequence[Table], source: str, columns: dict[str, object], built: Built,
+    notes: list[Note], settings: DataSettings,
 ) -> LoadReport:  # fmt: skip
     panel = built.panel
     warnings, ended, constant = notice(panel)
@@ -62,8 +68,9 @@ def _report(
     lengths = panel.lengths
     missing = int(np.isnan(panel.values).sum())
     return LoadReport(
-        source=table.where, digest=table.digest, rows=table.rows, columns=columns,
-        dialect=table.dialect, frequency=frequency.alias, candidates=frequency.seasons,
+        source=source, digest=joined_digest(tables), rows=sum(t.rows for t in tables),
+        columns=columns,
+        dialect=tables[0].dialect, frequency=frequency.alias, candidates=frequency.seasons,
         seasons=seasons, span=(str(first), str(last)), series=panel.size,
         lengths=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
         observed=len(panel.values) - missing, missing=missing, gaps=built.gaps,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.tables.arrays import word
+from forecast.tables.database import is_database, read_query
 from forecast.tables.delimited import ragged, read_delimited, strict_columns
 from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
 from forecast.tables.mapping import Column, Mapping, describe, map_columns
@@ -47,7 +48,10 @@ class Table:
 
 
 def read_table(source: str | Path, settings: DataSettings) -> Table:
-    """The table of a file or of standard input ("-"). Raises InputError."""
+    """The table of a file, of standard input ("-") or of a database query. Raises InputError."""
+    if is_database(str(source)):
+        rows, where, digest = read_query(str(source), settings.query)
+        return _from_arrow(rows, where, digest, settings, "query")
     opened = open_source(source, settings.max_expansion)
     kind = kind_of(opened)
     if kind == "delimited":
