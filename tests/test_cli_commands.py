@@ -227,17 +227,53 @@ def test_without_held_out_data_there_is_no_table_and_the_reason_is_said(lstmcast
     assert document["verdict"].startswith("No series is long enough")
 
 
-def test_there_is_a_coverage_column_for_each_level(capsys):
+def test_there_is_a_coverage_column_for_each_level():
     rows = [
-        {"model": "LSTM", "mase": 0.5, "coverage-50": 0.5, "coverage-99.5": 1.0, "unavailable": 0},
-        {"model": "AutoARIMA", "mase": None, "coverage-50": 0.4, "unavailable": 2},
+        {"model": "LSTM", "mase": 0.5, "coverage-50": 0.5, "coverage-99.5": 1.0, "series": 3},
+        {"model": "AutoARIMA", "mase": None, "coverage-50": 0.4, "series": 3},
     ]
     stream = io.StringIO()
     show_scores(make_console(stream, {}), rows, "caption")
     lines = [line.split() for line in stream.getvalue().splitlines() if line.strip()]
-    assert lines[0] == ["model", "MASE", "in", "50%", "in", "99.5%", "without"]
-    assert lines[2] == ["LSTM", "0.500", "50%", "100%", "0"]
-    assert lines[3] == ["AutoARIMA", "–", "40%", "–", "2"]
+    assert lines[0] == ["model", "MASE", "in", "50%", "in", "99.5%"]
+    assert lines[2] == ["LSTM", "0.500", "50%", "100%"]
+    assert lines[3] == ["AutoARIMA", "–", "40%", "–"]
+
+
+def best_cells(rows: list[dict[str, object]]) -> tuple[set[str], str]:
+    """The figures in bold green, and the whole text."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    environ = {"TERM": "xterm-256color", "COLUMNS": "120"}
+    show_scores(make_console(stream, environ), rows, "caption")
+    marked = re.findall("\x1b\\[1;32m([^\x1b]+)\x1b", stream.getvalue())
+    return {cell.strip() for cell in marked}, stream.getvalue()
+
+
+def test_the_best_figure_of_a_column_is_marked():
+    rows = [
+        {"model": "LSTM", "mase": 0.5, "smape": 9.0, "seconds": 1.0, "series": 3},
+        {"model": "AutoARIMA", "mase": 0.7, "smape": 8.0, "seconds": 0.5, "series": 3},
+    ]
+    cells, text = best_cells(rows)
+    assert cells == {"0.500", "8.00"}
+    assert "fewer series" not in text
+
+
+def test_a_forecaster_scored_on_fewer_series_is_never_marked_best():
+    rows = [
+        {"model": "LSTM", "mase": 0.9, "series": 8},
+        {"model": "AutoARIMA", "mase": 0.4, "series": 1},
+        {"model": "SeasonalNaive", "mase": 1.2, "series": 8},
+    ]
+    cells, text = best_cells(rows)
+    assert cells == {"0.900"}
+    assert "forecasters scored on fewer series are not to be compared" in text
+    assert [line.split()[-1] for line in text.splitlines()[3:6]] == ["8", "1", "8"]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,8 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
         table = _score_table(rows, shown)
     console.print()
     console.print(table)
+    if _unequal(rows):
+        caption += "; forecasters scored on fewer series are not to be compared with the others"
     if dropped:
         caption += f"; no room here for {', '.join(dropped)}"
     console.print(Text(clean(caption), "dim"))
@@ -126,8 +128,8 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
 def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
     from rich.text import Text
 
-    missing = any(row.get("unavailable") for row in rows)
-    table = _table("model", *(c[1] for c in shown), *(["without"] if missing else []))
+    unequal = _unequal(rows)
+    table = _table("model", *(c[1] for c in shown), *(["series"] if unequal else []))
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
@@ -135,10 +137,10 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
     for row in rows:
         cells = [Text(clean(row["model"]))]
         for key, _, form, lowest_wins in shown:
-            best = lowest_wins and _is_lowest(row.get(key), [r.get(key) for r in rows])
+            best = lowest_wins and _is_lowest(key, row, rows)
             cells.append(Text(_figure(row.get(key), form), "bold green" if best else ""))
-        if missing:
-            cells.append(Text(str(row.get("unavailable", 0))))
+        if unequal:
+            cells.append(Text(f"{row['series']:,}"))
         table.add_row(*cells)
     return table
 
@@ -163,9 +165,17 @@ def _figure(value: float | None, form: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else form.format(value)
 
 
-def _is_lowest(value: float | None, values: Sequence[float | None]) -> bool:
-    known = [v for v in values if v is not None and math.isfinite(v)]
-    return value is not None and len(known) > 1 and value == min(known)
+def _unequal(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some forecasters were scored on fewer series than others."""
+    return len({row.get("series") for row in rows}) > 1
+
+
+def _is_lowest(key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether `row` has the lowest figure of all forecasters that were scored on every series."""
+    full = max(r.get("series", 0) for r in rows)
+    comparable = [r for r in rows if r.get("series", 0) == full]
+    known = [r[key] for r in comparable if r.get(key) is not None and math.isfinite(r[key])]
+    return len(known) > 1 and row in comparable and row.get(key) == min(known)
 
 
 def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
