@@ -1,0 +1,158 @@
+"""Tables read cell by cell: numbers, times, dialects, and whose column is whose."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inputs.builders import days, table, wave, write
+
+from forecast.config import DataSettings
+from forecast.errors import InputError
+from forecast.tables import read_table
+from forecast.tables.arrays import as_arrow, as_numpy, as_strings
+from forecast.tables.delimited import read_delimited
+from forecast.tables.dialect import detect_dialect
+from forecast.tables.mapping import describe
+from forecast.tables.numbers import parse_numbers
+from forecast.tables.source import Source
+from forecast.tables.times import parse_times
+
+
+def numbers(texts: list[str], **options: object) -> np.ndarray:
+    return parse_numbers(
+        as_strings(texts), name="y", where="f", locate=lambda rows: [f"row {r}" for r in rows],
+        **options,
+    )  # fmt: skip
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_parsed_to_the_last_bit(values: list[float]) -> None:
+    assert numbers([repr(v) for v in values]).tolist() == values
+
+
+@given(st.text(alphabet="0123456789.,eE+-_ naif%$x", min_size=1, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
+    try:
+        value = numbers([text])[0]
+    except InputError:
+        return
+    if np.isnan(value):
+        assert text.strip() in ("", "nan", "NaN", "NA")
+    else:
+        assert value == float(text)
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from(",. '"))
+@settings(max_examples=100, deadline=None)
+def test_grouped_digits_are_joined(value: int, mark: str) -> None:
+    text = f"{value:,}".replace(",", mark)
+    decimal = "," if mark == "." else "."
+    assert numbers([text], thousands=mark, decimal=decimal)[0] == value
+
+
+def test_a_decimal_comma_forbids_the_point() -> None:
+    assert numbers(["1,5", "2"], decimal=",").tolist() == [1.5, 2]
+    with pytest.raises(InputError):
+        numbers(["1.5"], decimal=",")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=8),
+            st.integers(-99, 99),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(",;\t|"),
+)
+@settings(max_examples=120, deadline=None)
+def test_quoted_text_is_read_as_the_csv_module_reads_it(tmp_path_factory, rows, separator) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([["unique_id", "ds", "y"], *[[t, n, v] for n, (t, v) in enumerate(rows)]])
+    path = tmp_path_factory.mktemp("quoted") / "data.csv"
+    path.write_bytes(out.getvalue().encode())
+    source = Source(str(path), path=path)
+    dialect = detect_dialect(source, DataSettings(delimiter=separator))
+    read = read_delimited(source, dialect, ["unique_id", "ds"], ["y"])
+    assert read.columns["unique_id"].to_pylist() == [t for t, _ in rows]
+    assert read.columns["y"].to_pylist() == [v for _, v in rows]
+
+
+def test_only_the_needed_columns_are_read(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y", "other"], ["a"] * 9, days(9), wave(9), ["x"] * 9)
+    assert set(read_table(write(tmp_path, text), DataSettings()).columns) == {"id", "ds", "y"}
+
+
+def test_a_place_counts_quoted_line_breaks_and_blank_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, 'ds,note,y\n2020-01-01,"a\nb",1\n\n2020-01-02,c,2\n2020-01-03,d,3\n')
+    read = read_table(path, DataSettings())
+    assert read.locate([0, 1, 2]) == ["line 2", "line 5", "line 6"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2"], "integer"), (["1.5", ""], "number"), (["a", "b"], "text"),
+        (["", "NA"], "blank"),
+        (["2020-01-01", "2020-01-02"], "time"), (["TRUE", "FALSE"], "boolean"),
+        (["1,5", "2,5"], "number"), (["2020Q1"], "time"), (["Jan 2020"], "time"),
+        (["31 March 2020"], "time"), (["12:30"], "text"), (["May"], "text"),
+    ],
+)  # fmt: skip
+def test_columns_are_described_by_their_cells(cells: list[str], kind: str) -> None:
+    assert describe("c", cells).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["2020-13-01"], "unreadable"), (["2020-02-30"], "unreadable"), (["25:00"], "unreadable"),
+        (["2020-01-01 24:30"], "unreadable"), (["2020-W54"], "unreadable"),
+        (["13/13/2020"], "mixed"),
+        (["01/02/2020"], "ambiguous"), (["1500-01-01"], "range"),
+        (["2020-01-01 1:99"], "unreadable"),
+        (["1/2/2020 13:00 PM", "1/31/2020 1:00 PM"], "unreadable"), ([""], "unreadable"),
+    ],
+)  # fmt: skip
+def test_times_that_do_not_exist_are_marked(texts: list[str], reason: str) -> None:
+    times = parse_times(as_strings(texts), name="ds")
+    assert times.bad.any() and times.reason == reason
+
+
+def test_bare_numbers_are_steps_dates_or_seconds_by_size_and_name() -> None:
+    def form(text: str, name: str = "ds") -> str:
+        return parse_times(as_strings([text]), name=name).format
+
+    assert form("1") == "integer"
+    assert form("20200131") == "%Y%m%d"
+    assert form("202001") == "%Y%m"
+    assert form("1999") == "%Y"
+    assert form("1999", "step") == "integer"
+    assert form("1577836800") == "epoch:s"
+    assert form("1577836800000") == "epoch:ms"
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), max_size=20), st.integers(0, 5))
+def test_arrays_cross_between_arrow_and_numpy_unchanged(values: list[int], skip: int) -> None:
+    array = np.array(values, np.int64)
+    assert as_arrow(array).to_pylist() == values
+    assert as_numpy(as_arrow(array).slice(min(skip, len(values)))).tolist() == values[skip:]
+    flags = array > 0
+    assert as_numpy(as_arrow(flags)).tolist() == flags.tolist()
+
+
+def test_the_separator_needs_no_naming_even_when_others_occur(tmp_path: Path) -> None:
+    text = table(["ds", "name, full", "y"], days(9), ["a,b"] * 9, wave(9), sep=";")
+    path = write(tmp_path, text)
+    assert detect_dialect(Source(str(path), path=path), DataSettings()).separator == ";"
