@@ -30,7 +30,7 @@ Start with: lstmcast train DATA, then: lstmcast predict"""
 NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is none
 
 EPILOG = (
-    "Every option can also be set as LSTMCAST_<OPTION> in the environment or in a settings file "
+    "Every setting can also be given as LSTMCAST_<FLAG> in the environment or in a settings file "
     "(--config); flags win over the environment, the environment over the file.\n\n"
     "Exit codes: 0 done, 2 wrong usage, 3 done in part, 4 bad input, 10 no model, "
     "12 damaged model, 70 a bug, 74 disk, 130 interrupted, 143 terminated."

@@ -93,7 +93,7 @@ def _is(table: pa.Table, series: str | None) -> pa.ChunkedArray:
 
 
 def _chart(panel: Panel, series: str, rows: pa.Table) -> FanChart:
-    s = int(np.searchsorted(panel.ids.astype(str), series))
+    s = int(np.searchsorted(panel.ids, series))
     if s >= panel.size or panel.ids[s] != series:
         raise _other_data(f"the data have no series {series!r}")
     origin, horizon = _origin(panel, s, rows[TIME][0].as_py()), rows.num_rows

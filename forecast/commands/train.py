@@ -21,7 +21,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         show_default=False,
-        help="Table of observations: CSV (also .gz), Parquet, Feather; - reads standard input.",
+        help="Table of observations: CSV (also .gz), Parquet, Feather, a folder or pattern of such "
+        "files, a database with --query; - reads standard input.",
     ),
 ]
 
