@@ -75,23 +75,25 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     by_name = {option.variable: option for option in all_options()}
     found = {}
     for name in sorted(environ):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == CONFIG_VARIABLE:
-            continue
-        if name not in by_name:
-            raise _unknown_variable(name, by_name)
-        if environ[name].strip():
+        if name in by_name and environ[name].strip():
             found[by_name[name].path] = Given(environ[name], name, None)
+        elif name.startswith(ENVIRONMENT_PREFIX) and name not in by_name:
+            _refuse_if_mistyped(name, by_name)
     return found
 
 
-def _unknown_variable(name: str, known: Iterable[str]) -> UsageError:
-    near = get_close_matches(name, [*known, CONFIG_VARIABLE], n=1, cutoff=0.6)
-    return UsageError(
-        "there is no setting behind this environment variable",
-        code="config/unknown-variable",
-        value=name,
-        remedy=f"Did you mean {near[0]}?" if near else f"Unset {name}",
-    )
+def _refuse_if_mistyped(name: str, known: Iterable[str]) -> None:
+    """Raises UsageError for a variable that is nearly a setting's; others may be somebody else's."""
+    endings = {full.removeprefix(ENVIRONMENT_PREFIX): full for full in [*known, CONFIG_VARIABLE]}
+    ending = name.removeprefix(ENVIRONMENT_PREFIX)
+    near = get_close_matches(ending, endings, n=1, cutoff=0.7)
+    if near and ending not in endings:
+        raise UsageError(
+            "there is no setting behind this environment variable",
+            code="config/unknown-variable",
+            value=name,
+            remedy=f"Did you mean {endings[near[0]]}?",
+        )
 
 
 def _validated(given: Mapping[str, Given]) -> Settings:

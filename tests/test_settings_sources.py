@@ -69,11 +69,22 @@ def test_an_empty_variable_is_not_given():
     assert resolve(environ={"LSTMCAST_HORIZON": " "}).sources["forecast.horizon"] == "default"
 
 
-def test_an_unknown_variable_is_refused_with_the_nearest():
-    error = refused(environ={"LSTMCAST_HORIZN": "3"})
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("HORIZN", "HORIZON"), ("ID_COLUMN", "ID_COL"), ("CONFG", "CONFIG"), ("horizon", None)],
+)
+def test_a_mistyped_variable_is_refused_with_the_one_meant(typed, meant):
+    if meant is None:  # names of variables are in capitals: this one is another
+        assert resolve(environ={"LSTMCAST_" + typed: "3"}).settings == Settings()
+        return
+    error = refused(environ={"LSTMCAST_" + typed: "3"})
     assert error.code == "config/unknown-variable"
-    assert error.value == "LSTMCAST_HORIZN"
-    assert error.remedy == "Did you mean LSTMCAST_HORIZON?"
+    assert error.value == "LSTMCAST_" + typed
+    assert error.remedy == f"Did you mean LSTMCAST_{meant}?"
+
+
+def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
+    assert resolve(environ={"LSTMCAST_BENCHMARK_DATA": "/x"}).settings == Settings()
 
 
 @pytest.mark.parametrize(
