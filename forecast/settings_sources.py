@@ -83,7 +83,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
 
 
 def _refuse_if_mistyped(name: str, known: Iterable[str]) -> None:
-    """Raises UsageError for a variable that is nearly a setting's; others may be somebody else's."""
+    """Raises UsageError for what is nearly a setting's variable; others may be somebody else's."""
     endings = {full.removeprefix(ENVIRONMENT_PREFIX): full for full in [*known, CONFIG_VARIABLE]}
     ending = name.removeprefix(ENVIRONMENT_PREFIX)
     near = get_close_matches(ending, endings, n=1, cutoff=0.7)
