@@ -1,6 +1,6 @@
 """lstmcast: forecast any table of time series with an LSTM, beside ARIMA.
 
-    from forecast import load, predict, train
+from forecast import load, predict, train
 """
 
 from __future__ import annotations

@@ -114,7 +114,9 @@ def _settings(config: str | None, options: dict[str, Any]) -> Settings:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             raise UsageError(
-                "there is no such option", code="usage/unknown-option", value=name,
+                "there is no such option",
+                code="usage/unknown-option",
+                value=name,
                 remedy=f"Did you mean {near[0]}?" if near else "See lstmcast train --help",
             )
     return resolve({known[name]: value for name, value in options.items()}, None, config).settings

@@ -230,16 +230,13 @@ def learn(
     second = round(first * REFIT_SHARE) if refit else 0
 
     def heard(member: int, event: dict[str, Any]) -> None:
-        history.append({"member": member + 1, **event})
+        if event.pop("evaluated"):
+            history.append({"member": member + 1, **event})
         past = first if event["phase"] == "refit" else 0
         done[member] = min(past + event["step"], first + second)
-        if event["phase"] == "fit" or not second:
-            figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
-            best = event["best"]
-            if np.isfinite(best):
-                figures["best"] = best
-        else:
-            figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
+        figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
+        if np.isfinite(event["best"]):
+            figures["best"] = event["best"]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
     with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:

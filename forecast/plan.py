@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from forecast.config import Settings, seconds
+from forecast.frequency import confirm_seasons
 from forecast.panel import Panel
 from forecast.windows import POINTS, Layout, segment_layout, step_layout
 
@@ -50,13 +51,18 @@ class Plan:
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
-    """Decides; `confirmed` are the season lengths that the data show, the main one first."""
+    """Decides; `confirmed` are the season lengths that all data show, the main one first.
+
+    They only say how far ahead is usual. The season of the scores is sought again in what comes
+    before the held-out windows: these must not have a part in any choice that they judge.
+    """
     typical = int(np.median(panel.lengths))
     horizon, why_horizon = choose_horizon(panel, settings, confirmed, typical)
-    season, why_season = choose_season(panel, settings, confirmed, typical)
-    layout, why_layout = choose_layout(panel, settings, season, typical)
     origins, why_windows = choose_origins(panel, settings, horizon, typical)
     keep = origins.min(0) if len(origins) else panel.lengths
+    shown = confirm_seasons(panel.truncate(keep)) if len(origins) else confirmed
+    season, why_season = choose_season(panel, settings, shown, typical)
+    layout, why_layout = choose_layout(panel, settings, season, typical)
     validation = choose_validation(panel.size, keep, horizon)
     recipe = choose_recipe(panel, settings, layout, horizon)
     members = settings.training.members
@@ -130,7 +136,8 @@ def choose_layout(
         why = f"{per_day} values a day; last week stands beside today"
         return segment_layout(per_day), ("a day", why)
     # The calendar's season is offered even where the data do not confirm it: the gate may close.
-    usual = [m for m in (settings.data.season, season, *panel.frequency.seasons) if m and m > 1]
+    # A year of days is no lag for every step, but a second look back beside the week.
+    usual = [m for m in (settings.data.season, *panel.frequency.seasons, season) if m and m > 1]
     lag = next((m for m in usual if typical >= m + 2), 1)
     long = 364 if lag == 7 and typical >= 2 * 364 else 0
     why = f"season {lag}" if lag > 1 else "no season"

@@ -150,7 +150,7 @@ def pretrain(
         _restore(state, run, checkpoint)
     recipe = _recipe(run)
     pool, pool_number = None, -1
-    losses: list[torch.Tensor] = []
+    total, count = torch.zeros((), device=device), 0
     clock, last = time.monotonic(), until or run.steps
     while state.step < last:
         step = state.step
@@ -159,9 +159,9 @@ def pretrain(
             pool = Pool(run, pool_number, device)
         assert pool is not None
         torch.manual_seed(run.seed * 1_000_003 + step)
-        losses.append(_one_step(state, run, pool, recipe))
+        total, count = total + _one_step(state, run, pool, recipe), count + 1
         if state.step % every == 0 or state.step == last:
-            mean = torch.stack(losses).mean().item()
+            mean = total.item() / count
             if not math.isfinite(mean):
                 raise TrainingError(
                     "the pretraining loss is not finite",
@@ -169,8 +169,8 @@ def pretrain(
                     where=f"step {step}",
                 )
             save_checkpoint(state, run, checkpoint)
-            report(state.step, mean, len(losses) / (time.monotonic() - clock))
-            losses.clear()
+            report(state.step, mean, count / (time.monotonic() - clock))
+            total, count = torch.zeros_like(total), 0
             clock = time.monotonic()
     return state
 

@@ -1,4 +1,4 @@
-"""Everything that `train` leaves behind, written into one folder.
+"""Everything that `train` leaves behind, in one folder.
 
 model/ (manifest.json, weights.safetensors), predictions.csv, backtest.csv, metrics.json,
 metrics.csv, history.csv, forecast.png, report.html.
@@ -101,7 +101,25 @@ def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[File
         "history.csv", rows_csv(record.history, HISTORY), "loss and learning rate through training"
     )
     chart = draw(folder, record, files)
+    write("report.html", report_page(record), "scores, charts and settings as a page to look at")
     return files, chart, table
+
+
+def report_page(record: RunRecord) -> bytes:
+    """The HTML report of the run."""
+    from forecast.report import render_report, run_report
+
+    data = run_report(
+        record.panel,
+        record.report,
+        record.held_out,
+        record.upcoming,
+        record.scores,
+        record.settings,
+        history=record.history,
+        chosen=record.plan.reasons,
+    )
+    return render_report(data).encode()
 
 
 def about(record: RunRecord) -> dict[str, Any]:

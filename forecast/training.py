@@ -27,6 +27,8 @@ from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
 EVALUATION_BATCH = 1024
+MOST_STEPS_BETWEEN = 100  # evaluations
+SECONDS_BETWEEN = 1.0  # progress reports
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """One evaluation: training loss since the last one, validation loss (NaN without origins)."""
+    """Where training stands: mean training loss since the last evaluation, the validation loss of
+    this one (NaN without origins, and between evaluations, when `evaluated` is False)."""
 
     step: int
     steps: int
@@ -70,6 +73,7 @@ class Progress:
     validation_loss: float
     best: float
     learning_rate: float
+    evaluated: bool = True
 
 
 @dataclass(frozen=True)
@@ -157,9 +161,11 @@ def _loop(
     )
     schedule = Schedule(recipe)
     keep = BestWeights(averaged, judge(averaged))
-    every = max(1, recipe.steps // 20)
-    losses: list[Tensor] = []
+    every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
+    # A sum, not a list: small tensors that live on would pin freed memory between them.
+    total, count = torch.zeros((), device=weight.device), 0
     started, ended, step = time.monotonic(), "steps", 0
+    told = started
     network.train()
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
@@ -170,18 +176,27 @@ def _loop(
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         average_into(averaged, network, min(recipe.average, step / (step + 10)))
-        losses.append(loss.detach())
-        stop = _reason_to_stop(interrupted, recipe, time.monotonic() - started)
-        if step % every == 0 or step == recipe.steps or stop:
-            validation = judge(averaged)
-            rounds = keep.offer(averaged, validation, step)
+        total, count = total + loss.detach(), count + 1
+        clock = time.monotonic()
+        stop = _reason_to_stop(interrupted, recipe, clock - started)
+        evaluate = step % every == 0 or step == recipe.steps or stop
+        if not evaluate and clock - told < SECONDS_BETWEEN:
+            continue
+        told = clock
+        train_loss = _finite(total.item() / count, step)
+        validation = judge(averaged) if evaluate else math.nan
+        rounds = keep.offer(averaged, validation, step) if evaluate else 0
+        report(
+            Progress(
+                step, recipe.steps, train_loss, validation, keep.loss, schedule.last, bool(evaluate)
+            )
+        )
+        if evaluate:
             schedule.seen(validation)
-            train_loss = _mean_loss(losses, step)
-            losses.clear()
-            report(Progress(step, recipe.steps, train_loss, validation, keep.loss, schedule.last))
-            if stop or rounds >= recipe.patience:
-                ended = stop or "patience"
-                break
+            total, count = torch.zeros_like(total), 0
+        if stop or rounds >= recipe.patience:
+            ended = stop or "patience"
+            break
     return Fitted(keep.arrays(), keep.step, keep.loss, ended)
 
 
@@ -191,17 +206,17 @@ def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: fl
     return "deadline" if recipe.seconds is not None and elapsed > recipe.seconds else None
 
 
-def _mean_loss(losses: list[Tensor], step: int) -> float:
-    mean = torch.stack(losses).mean().item()
-    if not math.isfinite(mean):
+def _finite(loss: float, step: int) -> float:
+    """The loss; raises TrainingError when it is not a number."""
+    if not math.isfinite(loss):
         raise TrainingError(
             "the training loss is not finite",
             code="train/not-finite",
             where=f"step {step}",
-            value=mean,
+            value=loss,
             remedy="Look at the values with `lstmcast check`, or lower --learning-rate",
         )
-    return mean
+    return loss
 
 
 class Sampler:

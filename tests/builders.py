@@ -65,7 +65,12 @@ def recipe_numbers(**changes: object) -> dict[str, object]:
 
 
 def random_forecaster(
-    layout: Layout | None = None, *, hidden: int = 8, horizon: int = 12, seed: int = 0, members: int = 1
+    layout: Layout | None = None,
+    *,
+    hidden: int = 8,
+    horizon: int = 12,
+    seed: int = 0,
+    members: int = 1,
 ) -> Forecaster:
     """A forecaster with random weights: nothing it says is near a skip."""
     from forecast.networks.shapes import state_shapes

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forecast.config import Settings
+from forecast.plan import make_plan
+from tests.builders import make_panel
+
+
+def plan(lengths, alias, confirmed=(), **sections):
+    panel = make_panel(lengths, confirmed[0] if confirmed else 1, alias=alias)
+    return make_plan(panel, confirmed, Settings.model_validate(sections))
+
+
+@pytest.mark.parametrize(
+    ("alias", "length", "confirmed", "horizon", "season", "width", "lag"),
+    [
+        ("YS-JAN", 40, (), 6, 1, 1, 1),
+        ("QS-JAN", 60, (4,), 8, 4, 1, 4),
+        ("MS", 144, (12,), 12, 12, 1, 12),
+        ("ME", 144, (), 12, 1, 1, 12),
+        ("W-SUN", 300, (52,), 13, 52, 1, 52),
+        ("D", 300, (7,), 14, 7, 1, 7),
+        ("D", 3650, (365,), 14, 365, 1, 7),
+        ("B", 300, (), 10, 1, 1, 5),
+        ("h", 24 * 60, (24, 168), 48, 24, 24, 168),
+        ("30min", 48 * 60, (48,), 48, 48, 48, 336),
+        ("h", 24 * 5, (24,), 30, 24, 1, 24),
+    ],
+)
+def test_what_is_decided_for_each_frequency(alias, length, confirmed, horizon, season, width, lag):
+    made = plan((length,), alias, confirmed)
+    assert (made.horizon, made.season) == (horizon, season)
+    assert (made.layout.width, made.layout.season) == (width, lag)
+
+
+def test_a_year_of_daily_data_is_looked_back_on_when_there_are_two():
+    assert plan((729,), "D", (7,)).layout.long == 364
+    assert plan((500,), "D", (7,)).layout.long == 0
+
+
+def test_what_was_asked_for_is_done():
+    made = plan(
+        (200,),
+        "D",
+        (7,),
+        forecast={"horizon": 5},
+        data={"season": 3},
+        evaluation={"windows": 3, "step_size": 2},
+        training={"max_steps": 9, "members": 4},
+    )
+    assert (made.horizon, made.season, made.layout.season) == (5, 3, 3)
+    assert made.origins[:, 0].tolist() == [191, 193, 195]
+    assert made.recipe["steps"] == 9
+    assert len(set(made.seeds)) == 4
+
+
+def test_validation_lies_before_the_held_out_windows_and_these_end_with_the_data():
+    made = plan((144,), "MS", (12,))
+    assert made.origins[-1, 0] + made.horizon == 144
+    assert (made.validation.max(0) + made.horizon <= made.keep).all()
+    assert made.keep[0] == made.origins[0, 0]
+
+
+def test_a_series_too_short_to_be_held_out_is_neither_scored_nor_validated():
+    made = plan((100, 15), "MS", (12,), forecast={"horizon": 12})
+    assert made.origins[:, 1].tolist() == [15] * len(made.origins)
+    assert (made.validation[:, 1] == -1).all()
+    assert (made.origins[:, 0] < 100).all()
+
+
+def test_when_every_series_is_too_short_none_is_held_out():
+    made = plan((6, 5), "MS", (), forecast={"horizon": 4})
+    assert made.origins.shape == (0, 2)
+    assert np.array_equal(made.keep, [6, 5])
+
+
+def test_every_decision_has_its_reason():
+    for name, value, why in plan((144,), "MS", (12,)).reasons:
+        assert name and why and value is not None
+
+
+def test_the_horizon_is_a_quarter_of_short_data():
+    assert plan((16,), "MS").horizon == 4
