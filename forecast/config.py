@@ -187,6 +187,11 @@ class DataSettings(Section):
         description="Refuse a compressed file that grows more than so many times.",
         json_schema_extra=_cli(metavar="TIMES"),
     )
+    rejects: str | None = Field(
+        default=None,
+        description="Put cells and rows that cannot be read aside in this CSV file and go on.",
+        json_schema_extra=_cli(metavar="FILE"),
+    )
     query: str | None = Field(
         default=None,
         description="SQL to run where DATA is a database: sqlite:///sales.db, or env:NAME for an "
@@ -230,10 +235,10 @@ class NetworkSettings(Section):
         default=None,
         ge=4,
         le=2048,
-        description="Units of each LSTM layer (96 for daily segments, 64 otherwise).",
+        description="Units of each LSTM layer (as pretrained; from scratch 96 for days, else 64).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
-    layers: int = Field(default=2, ge=1, le=8, description="LSTM layers.")
+    layers: int = Field(default=2, ge=1, le=8, description="LSTM layers; other than 2: from scratch.")
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of units dropped after each layer in training."
     )
@@ -257,10 +262,18 @@ class TrainingSettings(Section):
     batch_size: int | None = Field(
         default=None, ge=1, description="Sequences in one step (by the number of series)."
     )
-    learning_rate: float = Field(
-        default=2e-3,
+    init: str | None = Field(
+        default=None,
+        description="Run or model folder to start from (the pretrained network in the package).",
+        json_schema_extra=_cli(metavar="MODEL"),
+    )
+    from_scratch: bool = Field(
+        default=False, description="Start from random weights, not from the pretrained network."
+    )
+    learning_rate: float | None = Field(
+        default=None,
         gt=0,
-        description="Peak learning rate of AdamW.",
+        description="Peak learning rate of AdamW (0.0005 from a pretrained start, else 0.002).",
         json_schema_extra=_cli(metavar="RATE"),
     )
     schedule: Literal["cosine", "plateau"] = Field(

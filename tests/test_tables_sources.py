@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 from inputs.builders import daily, days, table, wave, write
 
 from forecast.config import DataSettings
-from forecast.errors import InputError
+from forecast.errors import InputError, OutputError
 from forecast.panel import load_panel
 
 PLAIN = DataSettings()
@@ -131,3 +133,33 @@ def test_every_decompressed_byte_is_checked(tmp_path: Path) -> None:
 def test_a_name_that_is_no_encoding_is_refused(tmp_path: Path) -> None:
     for name in ("nonsense", "hex", "rot13"):
         assert refused(write(tmp_path, daily(9)), encoding=name).code == "input/encoding"
+
+
+def test_what_cannot_be_read_is_put_aside_when_asked(tmp_path: Path) -> None:
+    lines = table(["id", "ds", "y"], ["a"] * 9 + ["b"] * 9, days(9) * 2, wave(18)).splitlines()
+    lines[3] = "a,2020-01-03,soon"  # a bad number: the step is missing
+    lines[5] = "a,someday,5"  # a bad time: the row is gone
+    lines[7] = "a,2020-01-07"  # a short row
+    lines[12] = ",2020-01-03,5"  # no id
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    assert refused(path).exit_code == 4
+    aside = tmp_path / "aside.csv"
+    panel, report = load_panel(path, DataSettings(rejects=str(aside)))
+    assert panel.ids.tolist() == ["a", "b"]
+    assert np.flatnonzero(np.isnan(panel.series(0))).tolist() == [2, 4, 6]
+    assert np.flatnonzero(np.isnan(panel.series(1))).tolist() == [2]
+    with aside.open() as file:
+        found = {(r["place"], r["code"]) for r in csv.DictReader(file)}
+    assert found == {
+        ("line 4", "input/not-a-number"),
+        ("line 6", "input/unreadable-time"),
+        ("line 8", "input/ragged-row"),
+        ("line 13", "input/blank-id"),
+    }
+    assert "warning/rejected" in {n.code for n in report.warnings}
+
+
+def test_rejects_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(9))
+    with pytest.raises(OutputError):
+        load_panel(path, DataSettings(rejects=str(tmp_path / "no" / "aside.csv")))

@@ -17,6 +17,7 @@ from forecast.panel.several import files_of, joined_digest, joined_notes, joined
 from forecast.panel.typed import long_rows
 from forecast.panel.zones import zoned
 from forecast.tables.notes import Note
+from forecast.tables.rejects import Rejects
 from forecast.tables.table import Table, read_frame, read_table
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def _load(tables: Sequence[Table], source: str, settings: DataSettings) -> tuple
     notes = joined_notes([note for _, _, part in typed for note in part])
     rows = joined_rows([part for part, _, _ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
+    if settings.rejects:
+        rejects = Rejects([e for t in tables if t.rejects for e in t.rejects.entries])
+        rejects.write(settings.rejects)
+        notes += rejects.note(settings.rejects)
     built = build_panel(rows, settings)
     columns = typed[0][1].to_dict()
     return built.panel, _report(tables, source, columns, built, [*notes, *more], settings)

@@ -44,3 +44,12 @@ class LongRows:
             values=self.values[index],
             locate=lambda wanted: self.locate([int(index[w]) for w in wanted]),
         )
+
+    def without(self, bad: np.ndarray) -> LongRows:
+        """The rows that are not `bad` (bool, (N,)); series that have none left disappear."""
+        if not bad.any():
+            return self
+        rows = self.taken(np.flatnonzero(~bad))
+        used = np.bincount(rows.codes, minlength=len(self.ids)) > 0
+        rank = (np.cumsum(used) - 1).astype(np.int32)
+        return replace(rows, ids=self.ids[used], codes=rank[rows.codes])

@@ -48,16 +48,17 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
     stamps, times, more = _stamps(table, settings)
     notes += more
     if mapping.wide:
-        return _wide_rows(table, stamps, times, settings), mapping, notes
+        rows = _wide_rows(table, stamps, times, settings)
+        return rows.without(np.tile(times.bad, len(rows.ids))), mapping, notes
     values = _values(table, mapping.targets[0], settings)
     mapping = _with_needed_id(table, mapping, stamps)
-    ids, codes = _ids(table, mapping)
+    ids, codes, blank = _ids(table, mapping)
     rows = LongRows(
         ids, codes, stamps, values, times.integer, times.format, times.tz, table.where,
         table.locate, "+".join(mapping.time), mapping.targets[0],
         "+".join(mapping.id) or None, "" if mapping.id else _id_hint(mapping),
     )  # fmt: skip
-    return rows, mapping, notes
+    return rows.without(times.bad | blank), mapping, notes
 
 
 def _id_hint(mapping: Mapping) -> str:
@@ -67,7 +68,7 @@ def _id_hint(mapping: Mapping) -> str:
 def _values(table: Table, name: str, settings: DataSettings) -> np.ndarray:
     values = parse_numbers(
         table.columns[name], name=name, where=table.where, locate=table.locate,
-        decimal=table.decimal, thousands=settings.thousands,
+        decimal=table.decimal, thousands=settings.thousands, rejects=table.rejects,
     )  # fmt: skip
     if settings.drop_value:
         values = np.where(np.isin(values, settings.drop_value), np.nan, values)
@@ -95,9 +96,14 @@ def _stamps(table: Table, settings: DataSettings) -> tuple[np.ndarray, Times, li
     if times.bad.any():
         rows = np.flatnonzero(times.bad[codes])
         value = distinct[int(codes[rows[0]])].as_py()
-        raise _time_error(times.reason, rows, value, name, table)
+        error = _time_error(times.reason, rows, value, name, table)
+        if table.rejects is None or len(rows) == len(codes):
+            raise error
+        found = distinct.take(as_arrow(codes[rows])).to_pylist()
+        table.rejects.add(table.where, table.locate(rows.tolist()), name, found, error.code)
     if len(names) > 1 and times.format.startswith("%Y-%m-%d"):
         times = replace(times, notes=(*times.notes, _joined_note(names, len(codes))))
+    times = replace(times, bad=times.bad[codes])
     return times.stamps[codes], times, list(times.notes)
 
 
@@ -145,8 +151,8 @@ def _typed_stamps(
         form = "%Y-%m-%dT%H:%M:%S" + ("Z" if zone == "UTC" else "%:z")
     if (stamps % 10**9).any():
         form = form.replace("%S", "%S.%9f" if (stamps % 1000).any() else "%S.%6f")
-    none = np.zeros(0, bool)
-    return stamps, Times(none, none, False, form, zone), []
+    good = np.zeros(len(stamps), bool)
+    return stamps, Times(stamps, good, False, form, zone), []
 
 
 def _composite(table: Table, names: tuple[str, ...]) -> pa.Array:
@@ -221,24 +227,25 @@ def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     return codes, once.dictionary
 
 
-def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct ids sorted by code point, and each row's position among them."""
+def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct ids sorted by code point, each row's position among them, and rows without one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if not mapping.id:
-        return _objects([mapping.targets[0]]), np.zeros(table.rows, np.int32)
+        none = np.zeros(table.rows, bool)
+        return _objects([mapping.targets[0]]), np.zeros(table.rows, np.int32), none
     if len(mapping.id) == 1:
         codes, distinct = _codes(table.columns[mapping.id[0]])
     else:
         texts = [d.take(as_arrow(c)) for c, d in (_codes(table.columns[n]) for n in mapping.id)]
         codes, distinct = _codes(pc.binary_join_element_wise(*texts, word("/")))
     distinct = pc.cast(distinct, pa.string())
-    _check_blank(table, "+".join(mapping.id), distinct, codes)
+    blank = _blank_ids(table, "+".join(mapping.id), distinct, codes)
     order = as_numpy(pc.sort_indices(distinct))
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    return _objects(distinct.take(as_arrow(order)).to_pylist()), rank[codes]
+    return _objects(distinct.take(as_arrow(order)).to_pylist()), rank[codes], blank
 
 
 def _objects(ids: list[str]) -> np.ndarray:
@@ -247,19 +254,23 @@ def _objects(ids: list[str]) -> np.ndarray:
     return found
 
 
-def _check_blank(table: Table, name: str, distinct: pa.Array, codes: np.ndarray) -> None:
+def _blank_ids(table: Table, name: str, distinct: pa.Array, codes: np.ndarray) -> np.ndarray:
+    """bool (N,): rows without an id, put aside; refused where nothing is put aside."""
     import pyarrow.compute as pc
 
     blank = as_numpy(pc.binary_length(pc.utf8_trim_whitespace(distinct))) == 0
-    if not blank.any() and len(codes) and codes.min() >= 0:
-        return
+    if not blank.any():
+        return np.zeros(len(codes), bool)
     rows = np.flatnonzero(blank[codes])
-    if len(rows):
+    if table.rejects is None:
         raise refuse(
             "input/blank-id", f"column '{name}' does not name the series", where=table.where,
             count=len(rows), places=table.locate(rows[:PLACES].tolist()),
             remedy="Fill it, or choose another with --id-col",
         )  # fmt: skip
+    places = table.locate(rows.tolist())
+    table.rejects.add(table.where, places, name, [""] * len(rows), "input/blank-id")
+    return blank[codes]
 
 
 def _wide_rows(table: Table, stamps: np.ndarray, times: Times, settings: DataSettings) -> LongRows:

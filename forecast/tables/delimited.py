@@ -14,7 +14,8 @@ from forecast.errors import ForecastError, InputError
 from forecast.tables.arrays import as_arrow, as_numpy
 from forecast.tables.dialect import Dialect
 from forecast.tables.notes import PLACES, listed, quantity, refuse
-from forecast.tables.source import Source
+from forecast.tables.rejects import Rejects
+from forecast.tables.source import Source, check_unchanged
 from forecast.tables.text import TextStream, text_lines
 
 if TYPE_CHECKING:
@@ -38,27 +39,30 @@ class Rows:
 
 
 def read_delimited(
-    source: Source, dialect: Dialect, texts: Sequence[str], numbers: Sequence[str]
+    source: Source,
+    dialect: Dialect,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    rejects: Rejects | None = None,
 ) -> Rows:
     """The columns `texts` as dictionary-encoded strings and `numbers` as float64.
 
     A number column that holds anything but plain finite numbers comes back as strings, for the
-    strict parser to accept or to refuse. Raises InputError on damaged structure.
+    strict parser to accept or to refuse. Raises InputError on damaged structure; with `rejects`,
+    rows of the wrong number of fields are put aside there.
     """
     import pyarrow as pa
 
-    before = source.stamp
+    lenient = rejects is not None
     try:
-        table, digest = _parse(source, dialect, texts, numbers)
+        table, digest, ragged_rows = _parse(source, dialect, texts, numbers, lenient)
     except pa.ArrowInvalid as error:
         if "conversion error" not in str(error):
             raise _structure_error(source, dialect, str(error)) from None
-        table, digest = _parse(source, dialect, [*texts, *numbers], [])
-    if source.state() != before:
-        raise refuse(
-            "input/changed", "the file changed while it was read", where=source.name,
-            remedy="Run again when its writer has finished",
-        )  # fmt: skip
+        table, digest, ragged_rows = _parse(source, dialect, [*texts, *numbers], [], lenient)
+    check_unchanged(source)
+    if rejects is not None and ragged_rows:
+        _put_aside(source, dialect, rejects)
     columns = {name: _combined(table.column(i)) for i, name in enumerate(table.column_names)}
     names = dict(zip(dialect.raw_names, dialect.names, strict=True))
     return Rows(
@@ -69,8 +73,13 @@ def read_delimited(
 
 
 def _parse(
-    source: Source, dialect: Dialect, texts: Sequence[str], numbers: Sequence[str]
-) -> tuple[pa.Table, str]:
+    source: Source,
+    dialect: Dialect,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    lenient: bool,
+) -> tuple[pa.Table, str, int]:
+    """The table, the digest of the bytes and the number of rows with too few or many fields."""
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
@@ -99,12 +108,12 @@ def _parse(
             decimal_point=dialect.decimal,
         ),
     )
-    if bad:
+    if bad and not lenient:
         raise ragged(source, dialect, stream)
     digest = stream.bytes.digest()
     if stream.quotes % 2:
         _check_quotes(source, dialect)
-    return table, digest
+    return table, digest, len(bad)
 
 
 def strict_columns(read: Rows, numbers: Sequence[str]) -> bool:
@@ -171,18 +180,35 @@ def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[
 
 def _lines(source: Source, dialect: Dialect, rows: Sequence[int]) -> list[str]:
     """`line 7` for each of a few row numbers (0 is the first row below the header)."""
-    wanted = sorted(rows)
+    wanted = set(rows)
     if not wanted:
         return []
     found: dict[int, str] = {}
+    width = len(dialect.names)
+    number, last = -1, max(wanted)
     try:
-        every = _csv_rows(source, dialect, strict=False)
-        for number, (line, _) in enumerate(islice(every, 1, wanted[-1] + 2)):
-            if number in wanted:
+        for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
+            number += len(cells) == width  # rows that were put aside do not count
+            if number in wanted and len(cells) == width:
                 found[number] = f"line {line:,}"
+            if number >= last:
+                break
     except csv.Error:
         pass  # a place is a courtesy: the row number serves where the line is not to be had
     return [found.get(r, f"row {r + 1:,}") for r in rows]
+
+
+def _put_aside(source: Source, dialect: Dialect, rejects: Rejects) -> None:
+    width = len(dialect.names)
+    every = islice(_csv_rows(source, dialect, strict=False), 1, None)
+    bad = [(line, cells) for line, cells in every if len(cells) != width]
+    rejects.add(
+        source.name,
+        [f"line {line:,}" for line, _ in bad],
+        "",
+        [dialect.separator.join(cells) for _, cells in bad],
+        "input/ragged-row",
+    )
 
 
 def _structure_error(source: Source, dialect: Dialect, text: str) -> ForecastError:

@@ -12,6 +12,7 @@ from forecast.errors import InputError
 from forecast.tables.arrays import as_numpy, as_strings, word
 from forecast.tables.delimited import MISSING
 from forecast.tables.notes import PLACES, refuse
+from forecast.tables.rejects import Rejects
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,11 +43,13 @@ def parse_numbers(
     locate: Callable[[Sequence[int]], list[str]],
     decimal: str = ".",
     thousands: str | None = None,
+    rejects: Rejects | None = None,
 ) -> np.ndarray:
     """float64 (N,) of a column as it was read: blank and NA are NaN, all else must be finite.
 
     column: float64, any integer or decimal type, or strings (dictionary-encoded or not).
-    Raises InputError: infinite, beyond float64, text, Booleans.
+    Raises InputError: infinite, beyond float64, text, Booleans; with `rejects`, cells are put aside
+    there and become NaN.
     """
     import pyarrow as pa
 
@@ -57,13 +60,17 @@ def parse_numbers(
         numbers, bad = _parse_strings(distinct, decimal, thousands)
         codes = as_numpy(column.indices)
         if bad.any():
-            _refuse_strings(np.flatnonzero(bad[codes]), column, name, where, locate)
+            rows = np.flatnonzero(bad[codes])
+            if rejects is None:
+                _refuse_strings(rows, column, name, where, locate)
+            else:
+                _put_aside(rows, column, name, where, locate, rejects)
         return numbers[codes]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         strings = column.cast(pa.string()).fill_null(word(""))
         return parse_numbers(
             strings.dictionary_encode(), name=name, where=where, locate=locate,
-            decimal=decimal, thousands=thousands,
+            decimal=decimal, thousands=thousands, rejects=rejects,
         )  # fmt: skip
     if pa.types.is_boolean(column.type):
         raise _not_numeric("input/boolean-target", "true or false", name, where)
@@ -139,6 +146,20 @@ def _refuse_strings(
         places=[f"{line}, column '{name}'" for line in locate(rows[:PLACES].tolist())],
         remedy=remedy,
     )  # fmt: skip
+
+
+def _put_aside(
+    rows: np.ndarray,
+    column: pa.Array,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+    rejects: Rejects,
+) -> None:
+    values = [column[int(r)].as_py() for r in rows]
+    places = locate(rows.tolist())
+    for place, value in zip(places, values, strict=True):
+        rejects.add(where, [place], name, [value], _diagnose(value.strip(), name)[0])
 
 
 def _diagnose(value: str, name: str) -> tuple[str, str]:

@@ -135,7 +135,18 @@ def open_source(source: str | Path, max_expansion: float) -> Source:
         raise refuse(
             "input/unreadable", f"the file cannot be opened: {error.strerror}", where=name
         ) from None
-    return Source(name, path=path, max_expansion=max_expansion)
+    opened = Source(name, path=path, max_expansion=max_expansion)
+    opened.stamp  # noqa: B018  from here on a change of the file is noticed
+    return opened
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise InputError where the file is no longer the one that was opened."""
+    if source.state() != source.stamp:
+        raise refuse(
+            "input/changed", "the file changed while it was read", where=source.name,
+            remedy="Run again when its writer has finished",
+        )  # fmt: skip
 
 
 def _nearest_file(path: Path) -> str:

@@ -13,7 +13,8 @@ from forecast.tables.delimited import ragged, read_delimited, strict_columns
 from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
 from forecast.tables.mapping import Column, Mapping, describe, map_columns
 from forecast.tables.notes import Note, refuse
-from forecast.tables.source import ByteStream, Source, kind_of, open_source
+from forecast.tables.rejects import Rejects
+from forecast.tables.source import ByteStream, Source, check_unchanged, kind_of, open_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,7 @@ class Table:
     digest   sha256 of the bytes as stored ("" for a frame)
     columns  name -> array: dictionary-encoded strings, numbers or timestamps
     locate   row numbers (0 is the first) -> places ("line 2")
+    rejects  where cells that cannot be read are put aside; None: they are refused
     """
 
     where: str
@@ -40,6 +42,7 @@ class Table:
     dialect: dict[str, object]
     decimal: str
     notes: tuple[Note, ...]
+    rejects: Rejects | None = None
 
     @property
     def rows(self) -> int:
@@ -86,16 +89,16 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
     mapping = map_columns(described, sample, settings, source.name)
     texts = [*mapping.time, *mapping.id, *mapping.id_options]
-    exact = settings.thousands is None
-    read = read_delimited(
-        source, dialect, texts if exact else [*texts, *mapping.targets],
-        list(mapping.targets) if exact else [],
-    )  # fmt: skip
-    if not strict_columns(read, mapping.targets):
-        read = read_delimited(source, dialect, [*texts, *mapping.targets], [])
+    targets = list(mapping.targets)
+    rejects = Rejects() if settings.rejects else None
+    if settings.thousands is None:
+        read = read_delimited(source, dialect, texts, targets, rejects)
+    if settings.thousands is not None or not strict_columns(read, targets):
+        rejects = Rejects() if settings.rejects else None
+        read = read_delimited(source, dialect, [*texts, *targets], [], rejects)
     return Table(
         source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
-        dialect.decimal, dialect.notes,
+        dialect.decimal, dialect.notes, rejects,
     )  # fmt: skip
 
 
@@ -113,7 +116,9 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
                 "input/damaged", f"the {kind.capitalize()} file cannot be read: {error}",
                 where=source.name, remedy="Write or download the file again",
             ) from None  # fmt: skip
-    return _from_arrow(table, source.name, stream.digest(), settings, kind)
+    digest = stream.digest()
+    check_unchanged(source)
+    return _from_arrow(table, source.name, digest, settings, kind)
 
 
 def _whole(stream: ByteStream) -> pa.BufferReader:
@@ -197,7 +202,7 @@ def _from_arrow(
     columns = {name: _one_array(table.column(name)) for name in dict.fromkeys(used)}
     return Table(
         where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
-        {"format": kind}, settings.decimal or ".", (),
+        {"format": kind}, settings.decimal or ".", (), Rejects() if settings.rejects else None,
     )  # fmt: skip
 
 
