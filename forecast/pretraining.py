@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from forecast.errors import TrainingError, UsageError
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import scale_panel
-from forecast.synthetic import generate
+from forecast.synthetic import VERSION, generate
 from forecast.training import (
     Recipe,
     Sampler,
@@ -262,3 +262,50 @@ def _restore(state: State, run: Pretraining, path: Path) -> None:
                 "exp_avg": file.get_tensor(f"mean.{number}").to(parameter.device),
                 "exp_avg_sq": file.get_tensor(f"square.{number}").to(parameter.device),
             }
+
+
+def export(run: Pretraining, checkpoint: Path, folder: Path, about: dict[str, object]) -> None:
+    """Writes the averaged weights of a checkpoint as a backbone (see forecast.backbone)."""
+    from forecast.backbone import save_backbone
+
+    state = _start(run, torch.device("cpu"))
+    _restore(state, run, checkpoint)
+    weights = {k: v.numpy() for k, v in state.averaged.state_dict().items()}
+    context = max(context for context, _ in SHAPES[run.kind])
+    horizon = max(horizon for _, horizon in SHAPES[run.kind])
+    story = {"run": asdict(run), "step": state.step, "series": VERSION, **about}
+    save_backbone(run.kind, weights, run.levels, context, horizon, story, folder)
+
+
+def main() -> None:
+    """`python -m forecast.pretraining --help`: pretrains one backbone, resuming if it was stopped."""
+    import argparse
+
+    from forecast.plan import LEVELS
+
+    words = argparse.ArgumentParser(description="Pretrain a backbone on synthetic series.")
+    words.add_argument("kind", choices=tuple(SHAPES), help="a value a step, or a day a step")
+    words.add_argument("folder", type=Path, help="where the backbone goes; must not exist")
+    words.add_argument("--steps", type=int, default=30_000)
+    words.add_argument("--hidden", type=int, default=128)
+    words.add_argument("--seed", type=int, default=7)
+    words.add_argument("--device", default="auto")
+    words.add_argument("--checkpoint", type=Path, default=None, help="default: FOLDER.checkpoint")
+    given = words.parse_args()
+    device = str(resolve_device(given.device))
+    run = Pretraining(
+        given.kind, given.steps, given.hidden, seed=given.seed, levels=LEVELS, device=device
+    )
+    checkpoint = given.checkpoint or given.folder.with_suffix(".checkpoint")
+    told: list[dict[str, float]] = []
+
+    def report(step: int, loss: float, rate: float) -> None:
+        told.append({"step": step, "loss": loss})
+        print(f"step {step}/{run.steps}  loss {loss:.4f}  {rate:.1f} steps/s", flush=True)
+
+    pretrain(run, checkpoint, report=report)
+    export(run, checkpoint, given.folder, {"losses": told[-5:]})
+
+
+if __name__ == "__main__":
+    main()
