@@ -166,7 +166,8 @@ def _composite(table: Table, names: tuple[str, ...]) -> pa.Array:
         text = column.cast(pa.string()) if not pa.types.is_dictionary(column.type) else (
             column.dictionary.cast(pa.string()).take(column.indices)
         )  # fmt: skip
-        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"^(\d+)\.0+$", r"\1")
+        text = pc.utf8_trim_whitespace(text.fill_null(word("")))
+        text = pc.replace_substring_regex(text, r"^(\d+)\.0+$", r"\1")
         width = CLOCK_PARTS.get(re.sub(r"[^a-z]", "", name.lower()), 0)
         texts.append(pc.utf8_lpad(text, width, "0") if width else text)
     keys = [re.sub(r"[^a-z]", "", n.lower()) for n in names]

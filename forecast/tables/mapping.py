@@ -134,7 +134,18 @@ def map_columns(
         return Mapping(time, ids, (), targets, True, reasons)
     target = _choose_target(columns, time, ids, options, settings, where, reasons)
     options = tuple(o for o in options if o != target)
+    _check_roles((*time, *ids, target), where)
     return Mapping(time, ids, options, (target,), False, reasons)
+
+
+def _check_roles(chosen: tuple[str, ...], where: str) -> None:
+    """Refuse a column that is asked to be two things."""
+    twice = [name for name in chosen if chosen.count(name) > 1]
+    if twice:
+        raise refuse(
+            "input/column-twice", "one column cannot be time, id and target at once", where=where,
+            value=twice[0], remedy="Name different ones with --time-col, --id-col, --target-col",
+        )  # fmt: skip
 
 
 def _key(name: str) -> str:
