@@ -387,8 +387,10 @@ def test_series_without_a_forecast_are_named_and_not_scored():
     part.available[1] = False
     part.point[1] = np.nan
     part.source[3] = "SeasonalNaive"
-    score = metrics.score_forecasts(panel, {"LSTM": good, "AutoARIMA": part}, 1).score("AutoARIMA")
+    table = metrics.score_forecasts(panel, {"LSTM": good, "AutoARIMA": part}, 1)
+    score = table.score("AutoARIMA")
     assert score.series == 3
+    assert "AutoARIMA is scored on 3 series (3 of 5 forecasts) only" in table.caption()
     assert score.unavailable == ("s001",) and score.fallen_back == ("s003",)
     assert np.isfinite(score.values["owa"])
 

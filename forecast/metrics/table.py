@@ -100,6 +100,13 @@ class ScoreTable:
             parts.append(f"{self.undefined_scale} series with a constant past have no MASE")
         if self.zero_actuals:
             parts.append(f"MAPE leaves out {self.zero_actuals} steps whose actual is zero")
+        most = max(score.pairs for score in self.scores)
+        parts += [
+            f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
+            "only, so its figures are not comparable with the others'"
+            for score in self.scores
+            if score.pairs < most
+        ]
         return "; ".join(parts)
 
     def to_rows(self) -> list[dict[str, Any]]:
