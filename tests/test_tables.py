@@ -18,7 +18,7 @@ from forecast.tables import read_table
 from forecast.tables.arrays import as_arrow, as_numpy, as_strings
 from forecast.tables.delimited import read_delimited
 from forecast.tables.dialect import detect_dialect
-from forecast.tables.mapping import describe
+from forecast.tables.kinds import describe
 from forecast.tables.numbers import parse_numbers
 from forecast.tables.source import Source
 from forecast.tables.times import parse_times

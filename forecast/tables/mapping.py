@@ -10,17 +10,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from forecast.errors import InputError
-from forecast.tables.delimited import MISSING
+from forecast.tables.kinds import TIME_NAMES, Column, key_of
 from forecast.tables.notes import listed, refuse
 
 if TYPE_CHECKING:
     from forecast.config import DataSettings
 
 ID_NAMES = ("unique_id", "item_id", "series_id", "ts_id", "series", "segment", "id")
-TIME_NAMES = (
-    "ds", "timestamp", "datetime", "date_time", "date", "time", "month", "week", "quarter",
-    "year", "day", "period", "index",
-)  # fmt: skip
 STEP_NAMES = (
     "ds", "t", "step", "time", "timestamp", "time_idx", "period", "year", "index", "date",
     "datetime", "date_time",
@@ -33,32 +29,6 @@ GROUP_NAMES = (
     "family", "category", "brand", "store_nbr",
 )  # fmt: skip
 PARTS = ("year", "month", "day", "hour", "minute", "second")
-
-NUMERIC = re.compile(r"[+-]?(\d[\d_ ]*([.,]\d+)*|[.,]\d+)\.?([eE][+-]?\d+)?|[+-]?(?i:inf(inity)?)")
-INTEGER = re.compile(r"[+-]?\d{1,19}(\.0+)?")
-TIMELIKE = re.compile(
-    r"""\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T\ ].*)?      # 2020-01-31 10:00
-      | \d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})(\ .*)?     # 31/01/2020
-      | \d{1,2}[-/]\d{4}                                # 01/2020
-      | (19|20)\d{2}(0[1-9]|1[0-2])([0-3]\d([T\ ]?\d{4,6})?)?Z?  # 20200131, 202001
-      | \d{4}[-\ ]?[Qq][1-4] | [Qq][1-4][-\ ]\d{4}      # 2020Q1
-      | \d{4}-?[Ww]\d{2}(-?[1-7])?                      # 2020-W05
-      | (\w+,?\ )?(\d{1,2}[-\ /.])?(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?
-        [-\ /.,]+(\d{1,2},?\ )?(\d{4}|\d{2})(\ .*)?     # 31 Jan 2020, January 31, 2020
-    """,
-    re.VERBOSE,
-)
-
-
-@dataclass(frozen=True)
-class Column:
-    """What the first rows say about one column."""
-
-    name: str
-    kind: str  # "number", "integer", "time", "boolean", "text" or "blank"
-    blank: float  # share of blank cells
-    distinct: int
-    sample: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,33 +57,6 @@ class Mapping:
             "target": list(self.targets) if not self.wide else f"{len(self.targets)} columns",
             "reasons": dict(self.reasons),
         }
-
-
-def describe(name: str, cells: Sequence[str]) -> Column:
-    """The kind of a column by a sample of its cells."""
-    stripped = [c.strip() for c in cells]
-    filled = [c for c in stripped if c not in MISSING]
-    blank = 1 - len(filled) / max(len(stripped), 1)
-    head = tuple(filled[:3])
-    if not filled:
-        return Column(name, "blank", blank, 0, head)
-    count = len(filled)
-    key = _key(name)
-    times = sum(bool(TIMELIKE.fullmatch(c)) for c in filled)
-    integers = sum(bool(INTEGER.fullmatch(c)) for c in filled)
-    numbers = sum(bool(NUMERIC.fullmatch(c)) for c in filled)
-    compact = integers == count and key not in TIME_NAMES  # 202001 in a column of counts
-    if times > 0.9 * count and not compact:
-        kind = "time"
-    elif integers == count:
-        kind = "integer"
-    elif numbers > 0.5 * count:
-        kind = "number"
-    elif {c.lower() for c in filled} <= {"true", "false", "yes", "no", "t", "f", "y", "n"}:
-        kind = "boolean"
-    else:
-        kind = "text"
-    return Column(name, kind, blank, len(set(filled)), head)
 
 
 def map_columns(
@@ -146,10 +89,6 @@ def _check_roles(chosen: tuple[str, ...], where: str) -> None:
             "input/column-twice", "one column cannot be time, id and target at once", where=where,
             value=twice[0], remedy="Name different ones with --time-col, --id-col, --target-col",
         )  # fmt: skip
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def _named(given: str, names: Sequence[str], flag: str, where: str) -> tuple[str, ...]:
@@ -187,7 +126,7 @@ def _choose_time(
     if len(dates) > 1:
         dates = _finest(dates, names, rows)
     if len(dates) == 1:
-        named = _key(dates[0].name) in TIME_NAMES
+        named = key_of(dates[0].name) in TIME_NAMES
         reasons["time"] = "its name" if named else "the only column of dates"
         return (dates[0].name,)
     if len(dates) > 1:
@@ -195,14 +134,14 @@ def _choose_time(
             "input/ambiguous-time", f"several columns hold times: {listed(c.name for c in dates)}",
             where=where, remedy=f"Choose one, e.g. --time-col {_quoted(dates[0].name)}",
         )  # fmt: skip
-    steps = [c for n in STEP_NAMES for c in free if _key(c.name) == n and c.kind == "integer"]
+    steps = [c for n in STEP_NAMES for c in free if key_of(c.name) == n and c.kind == "integer"]
     parts = _parts(free)
     if len(parts) >= 2 and parts[0].lower() == "year":
         raise _composite_error(parts, columns, settings, where)
-    if steps and (len(steps) == 1 or _key(steps[0].name) == "ds"):
+    if steps and (len(steps) == 1 or key_of(steps[0].name) == "ds"):
         reasons["time"] = "its name"
         return (steps[0].name,)
-    unreadable = [c for n in TIME_NAMES for c in free if _key(c.name) == n and c.kind == "text"]
+    unreadable = [c for n in TIME_NAMES for c in free if key_of(c.name) == n and c.kind == "text"]
     if unreadable:
         reasons["time"] = "its name"
         return (unreadable[0].name,)
@@ -225,7 +164,7 @@ def _finest(dates: list[Column], names: list[str], rows: Sequence[Sequence[str]]
 
 def _parts(columns: Sequence[Column]) -> list[str]:
     """Columns named year, month, day, hour, ... in this order, as far as they go."""
-    keys = {_key(c.name): c.name for c in columns if c.kind in ("integer", "time")}
+    keys = {key_of(c.name): c.name for c in columns if c.kind in ("integer", "time")}
     found = []
     for part in PARTS:
         if part not in keys:
@@ -269,7 +208,7 @@ def _choose_id(
     free = [c for c in columns if c.name not in time and c.name != settings.target_col]
     for wanted in ID_NAMES:
         for column in free:
-            if _key(column.name) == wanted:
+            if key_of(column.name) == wanted:
                 if _counts_rows(column, len(rows)):
                     reasons["id"] = f"none: '{column.name}' numbers the rows"
                     continue
@@ -278,7 +217,7 @@ def _choose_id(
     options = tuple(
         c.name
         for c in free
-        if c.kind == "text" or (c.kind == "integer" and _key(c.name) in GROUP_NAMES)
+        if c.kind == "text" or (c.kind == "integer" and key_of(c.name) in GROUP_NAMES)
     )
     reasons.setdefault("id", "none: one series")
     return (), options
@@ -305,11 +244,11 @@ def _choose_target(
             return settings.target_col
         return _named(settings.target_col, names, "--target-col", where)[0]
     free = [c for c in columns if c.name not in time and c.name not in ids]
-    named = [c for n in TARGET_NAMES for c in free if _key(c.name) == n]
+    named = [c for n in TARGET_NAMES for c in free if key_of(c.name) == n]
     if named:
         reasons["target"] = "its name"
         return named[0].name
-    groups = [c.name for c in free if _key(c.name) in GROUP_NAMES and c.name in options]
+    groups = [c.name for c in free if key_of(c.name) in GROUP_NAMES and c.name in options]
     numeric = [c for c in free if c.kind in ("number", "integer") and c.name not in groups]
     numeric = [c for c in numeric if not _row_number(c)]
     if len(numeric) == 1:
@@ -339,7 +278,7 @@ def _choose_target(
 
 def _row_number(column: Column) -> bool:
     """A nameless or "No" column that counts 0, 1, 2, ...: an exported index."""
-    nameless = _key(column.name) in (
+    nameless = key_of(column.name) in (
         "no",
         "row",
         "rownum",

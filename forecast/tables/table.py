@@ -11,7 +11,8 @@ from forecast.tables.arrays import word
 from forecast.tables.database import is_database, read_query
 from forecast.tables.delimited import ragged, read_delimited, strict_columns
 from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
-from forecast.tables.mapping import Column, Mapping, describe, map_columns
+from forecast.tables.kinds import Column, describe
+from forecast.tables.mapping import Mapping, map_columns
 from forecast.tables.notes import Note, refuse
 from forecast.tables.rejects import Rejects
 from forecast.tables.source import ByteStream, Source, check_unchanged, kind_of, open_source
