@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +53,7 @@ def save_model(
         "network": {
             "name": "lstm",
             "members": len(forecaster.members),
-            **_shape(forecaster),
+            **dict(zip(("hidden_size", "layers"), shape_of(forecaster.members[0]), strict=True)),
             "parameters": forecaster.parameters,
             "levels": forecaster.levels.tolist(),
             "context": forecaster.context,
@@ -179,10 +180,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _shape(forecaster: Forecaster) -> dict[str, int]:
-    weights = forecaster.members[0]
+def shape_of(weights: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Hidden size and number of layers of a network, read off its weights."""
     layers = sum(name.startswith("lstms.") and name.endswith("weight_ih_l0") for name in weights)
-    return {"hidden_size": len(weights["embed.bias"]), "layers": layers}
+    return len(weights["embed.bias"]), layers
 
 
 def _check_header(

@@ -223,6 +223,7 @@ def learn(
         plan.recipe,
         REFIT_SHARE if refit else 0.0,
         REFIT_RATE,
+        plan.initial,
     )
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}

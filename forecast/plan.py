@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from forecast.backbone import load_backbone
 from forecast.config import Settings, seconds
+from forecast.errors import UsageError
 from forecast.frequency import confirm_seasons
+from forecast.model_folder import load_model, model_path, shape_of
+from forecast.networks.numpy_forward import Weights
 from forecast.panel import Panel
 from forecast.windows import POINTS, Layout, segment_layout, step_layout
 
@@ -23,6 +28,9 @@ LEAST_HISTORY = 4  # values before an origin without which scoring it says nothi
 MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by
 SEGMENTED = range(6, 289)  # steps a day for which one LSTM step is one day
 LEAST_DAYS = 8  # of data, below which a day is too long a step
+SMALL = 3000  # values of all series together, below which few steps are enough
+FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
+PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
 SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
 
 Reason = tuple[str, Any, str]
@@ -35,7 +43,8 @@ class Plan:
     horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
-    (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe.
+    (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
+    to start from, None for random ones.
     """
 
     horizon: int
@@ -45,6 +54,7 @@ class Plan:
     keep: np.ndarray
     validation: np.ndarray
     recipe: dict[str, Any]
+    initial: Weights | None
     seeds: list[int]
     jobs: int
     reasons: tuple[Reason, ...]
@@ -64,7 +74,8 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     season, why_season = choose_season(panel, settings, shown, typical)
     layout, why_layout = choose_layout(panel, settings, season, typical)
     validation = choose_validation(panel.size, keep, horizon)
-    recipe = choose_recipe(panel, settings, layout, horizon)
+    start, initial, why_start = choose_start(settings, layout)
+    recipe = choose_recipe(panel, settings, layout, horizon, initial)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     reasons = (
@@ -72,6 +83,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("season", season, why_season),
         ("held-out windows", len(origins), why_windows),
         ("one LSTM step", why_layout[0], why_layout[1]),
+        ("start", start, why_start),
         (
             "network",
             f"{recipe['layers']} x {recipe['hidden_size']} units, {members} members",
@@ -79,7 +91,9 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ),
     )
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
-    return Plan(horizon, season, layout, origins, keep, validation, recipe, seeds, jobs, reasons)
+    return Plan(
+        horizon, season, layout, origins, keep, validation, recipe, initial, seeds, jobs, reasons
+    )
 
 
 def available_cores() -> int:
@@ -176,28 +190,61 @@ def choose_validation(size: int, keep: np.ndarray, horizon: int) -> np.ndarray:
     return np.where(usable[None, :], origins, -1)
 
 
-def choose_recipe(panel: Panel, settings: Settings, layout: Layout, horizon: int) -> dict[str, Any]:
+def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | None, str]:
+    """What training starts from: a name, the weights (None: random ones), and why.
+
+    Raises ModelNotFoundError, ModelDamagedError, or UsageError when --init does not fit.
+    """
+    training, network = settings.training, settings.network
+    if training.init is not None:
+        model, _ = load_model(model_path(Path(training.init)))
+        if model.layout.features != layout.features or len(model.levels) != len(LEVELS):
+            raise UsageError(
+                "the model to start from reads days and these data do not, or the other way round",
+                code="usage/init-does-not-fit",
+                value=training.init,
+                remedy="Leave --init out, or name a model of data of this kind",
+            )
+        return "a trained model", model.members[0], training.init
+    if training.from_scratch:
+        return "random weights", None, "as asked"
+    backbone = load_backbone(layout)
+    hidden, layers = shape_of(backbone.members[0])
+    if network.hidden_size not in (None, hidden) or network.layers != layers:
+        return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
+    return "pretrained", backbone.members[0], "learnt from synthetic series; kept where it is best"
+
+
+def choose_recipe(
+    panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
+) -> dict[str, Any]:
     """The numbers of training.Recipe but the seed."""
     training, network = settings.training, settings.network
     daily = layout.width > 1
     longest = int(panel.lengths.max())
     usual = 28 if daily else int(np.clip(6 * layout.season, 24, 112))
     context = network.context or max(2, min(usual, -(-longest // layout.width)))
-    steps = training.max_steps or (300 if len(panel.values) < 3000 else 600)
+    small = len(panel.values) < SMALL
+    if initial is not None:
+        hidden, layers = shape_of(initial)
+        steps, rate = (FEW_STEPS if small else MANY_STEPS), PRETRAINED_RATE
+    else:
+        hidden, layers = network.hidden_size or (96 if daily else 64), network.layers
+        steps, rate = (300 if small else 600), RANDOM_RATE
     chunks = -(-horizon // layout.chunk)
     # Training costs grow with forks x chunks; long horizons need fewer origins a window.
     forks = max(2, min(10 if daily else 16, context, 64 // chunks))
     return {
-        "steps": steps,
+        "steps": training.max_steps or steps,
         "batch_size": training.batch_size or 64,
         "context": context,
-        "forks": forks,
+        "forks": min(forks, context),
         "horizon": horizon,
         "levels": LEVELS,
-        "hidden_size": network.hidden_size or (96 if daily else 64),
-        "layers": network.layers,
+        "hidden_size": hidden,
+        "layers": layers,
         "dropout": network.dropout,
-        "learning_rate": training.learning_rate,
+        "learning_rate": training.learning_rate or rate,
         "schedule": training.schedule,
         "warmup": training.warmup,
         "weight_decay": training.weight_decay,

@@ -278,7 +278,7 @@ def export(run: Pretraining, checkpoint: Path, folder: Path, about: dict[str, ob
 
 
 def main() -> None:
-    """`python -m forecast.pretraining --help`: pretrains one backbone, resuming if it was stopped."""
+    """`python -m forecast.pretraining --help`: pretrains a backbone, resuming if it was stopped."""
     import argparse
 
     from forecast.plan import LEVELS
