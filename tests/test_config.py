@@ -43,11 +43,13 @@ def test_every_preset_loads_and_differs_from_the_defaults():
 def test_the_fast_preset_is_cheaper_and_the_accurate_one_dearer():
     fast, default, accurate = (resolve(config=n).settings for n in ("fast", "default", "accurate"))
     members = [s.training.members for s in (fast, default, accurate)]
-    hidden = [s.network.hidden_size for s in (fast, accurate)]
+    steps = [s.training.max_steps for s in (fast, accurate)]
     assert members == sorted(members)
     assert len(set(members)) == 3
-    assert hidden == sorted(hidden)
+    assert steps == sorted(steps)
     assert set(fast.baselines.names) < set(accurate.baselines.names)
+    # Another size of network than the pretrained one's would start from random weights.
+    assert all(s.network == default.network for s in (fast, accurate))
 
 
 @pytest.mark.parametrize(

@@ -118,8 +118,6 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
         table = _score_table(rows, shown)
     console.print()
     console.print(table)
-    if _unequal(rows):
-        caption += "; forecasters scored on fewer series are not to be compared with the others"
     if dropped:
         caption += f"; no room here for {', '.join(dropped)}"
     console.print(Text(clean(caption), "dim"))
