@@ -25,9 +25,7 @@ def show_model(console: Console, manifest: Manifest, verbose: bool = False) -> N
     show_facts(console, [(name, text) for name, text in facts(manifest) if text])
     show_choices(console, [(c["name"], c["value"], c["why"]) for c in manifest.get("chosen", ())])
     if manifest.get("scores"):
-        show_scores(
-            console, manifest["scores"], "on held-out data; figures compare on equally many series"
-        )
+        show_scores(console, manifest["scores"], "on data held out of training")
 
 
 def facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
