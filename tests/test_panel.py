@@ -181,8 +181,20 @@ def test_several_columns_may_name_a_series_together(tmp_path: Path) -> None:
         ([1] * 9 + [2] * 9) * 2, wave(36),
     )  # fmt: skip
     assert load(tmp_path, text, id_col="store,item").ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
+    assert load(tmp_path, text).ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
+    other = (
+        text.replace("store,item", "colour,shape").replace(",2,", ",two,").replace(",1,", ",one,")
+    )
     with pytest.raises(InputError, match="--id-col"):
-        load(tmp_path, text)
+        load(tmp_path, other, target_col="sales")
+
+
+def test_a_known_id_is_joined_by_the_group_it_needs(tmp_path: Path) -> None:
+    text = table(
+        ["date", "item_id", "store_id", "sales"], days(9) * 4, ["x"] * 18 + ["y"] * 18,
+        (["a"] * 9 + ["b"] * 9) * 2, wave(36),
+    )  # fmt: skip
+    assert load(tmp_path, text).ids.tolist() == ["x/a", "x/b", "y/a", "y/b"]
 
 
 def test_two_numeric_columns_are_ambiguous_and_both_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.errors import InputError
+from forecast.panel.ids import as_objects, ids_of, with_needed_id
 from forecast.panel.rows import LongRows
 from forecast.tables.arrays import as_arrow, as_numpy, word
 from forecast.tables.mapping import Mapping
@@ -51,8 +52,8 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
         rows = _wide_rows(table, stamps, times, settings)
         return rows.without(np.tile(times.bad, len(rows.ids))), mapping, notes
     values = _values(table, mapping.targets[0], settings)
-    mapping = _with_needed_id(table, mapping, stamps)
-    ids, codes, blank = _ids(table, mapping)
+    mapping = with_needed_id(table, mapping, stamps)
+    ids, codes, blank = ids_of(table, mapping)
     rows = LongRows(
         ids, codes, stamps, values, times.integer, times.format, times.tz, table.where,
         table.locate, "+".join(mapping.time), mapping.targets[0],
@@ -194,93 +195,13 @@ def _date_and_clock(texts: list[pa.Array], keys: list[str]) -> pa.Array:
     return joined.dictionary_encode()
 
 
-def _with_needed_id(table: Table, mapping: Mapping, stamps: np.ndarray) -> Mapping:
-    """The mapping with an id column where times repeat and exactly one column tells them apart."""
-    if mapping.id or not mapping.id_options:
-        return mapping
-    order = np.sort(stamps)
-    if not (order[1:] == order[:-1]).any():
-        return mapping
-    fits = []
-    for name in mapping.id_options:
-        codes, _ = _codes(table.columns[name])
-        ranked = np.lexsort((stamps, codes))
-        same = codes[ranked][1:] == codes[ranked][:-1]
-        if not (same & (stamps[ranked][1:] == stamps[ranked][:-1])).any():
-            fits.append(name)
-    if len(fits) == 0 and len(mapping.id_options) == 1:
-        fits = list(mapping.id_options)
-    if len(fits) != 1:
-        return mapping
-    reasons = {**mapping.reasons, "id": "times repeat, and this column tells the series apart"}
-    return replace(mapping, id=(fits[0],), reasons=reasons)
-
-
-def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
-    """int32 (N,) codes and the distinct strings of an id column."""
-    import pyarrow as pa
-
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
-    codes, once = as_numpy(column.indices), column.dictionary.dictionary_encode()
-    if len(once.dictionary) < len(column.dictionary):
-        codes = as_numpy(once.indices)[codes]
-    return codes, once.dictionary
-
-
-def _ids(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct ids sorted by code point, each row's position among them, and rows without one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not mapping.id:
-        none = np.zeros(table.rows, bool)
-        return _objects([mapping.targets[0]]), np.zeros(table.rows, np.int32), none
-    if len(mapping.id) == 1:
-        codes, distinct = _codes(table.columns[mapping.id[0]])
-    else:
-        texts = [d.take(as_arrow(c)) for c, d in (_codes(table.columns[n]) for n in mapping.id)]
-        codes, distinct = _codes(pc.binary_join_element_wise(*texts, word("/")))
-    distinct = pc.cast(distinct, pa.string())
-    blank = _blank_ids(table, "+".join(mapping.id), distinct, codes)
-    order = as_numpy(pc.sort_indices(distinct))
-    rank = np.empty(len(order), np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return _objects(distinct.take(as_arrow(order)).to_pylist()), rank[codes], blank
-
-
-def _objects(ids: list[str]) -> np.ndarray:
-    found = np.empty(len(ids), object)
-    found[:] = ids
-    return found
-
-
-def _blank_ids(table: Table, name: str, distinct: pa.Array, codes: np.ndarray) -> np.ndarray:
-    """bool (N,): rows without an id, put aside; refused where nothing is put aside."""
-    import pyarrow.compute as pc
-
-    blank = as_numpy(pc.binary_length(pc.utf8_trim_whitespace(distinct))) == 0
-    if not blank.any():
-        return np.zeros(len(codes), bool)
-    rows = np.flatnonzero(blank[codes])
-    if table.rejects is None:
-        raise refuse(
-            "input/blank-id", f"column '{name}' does not name the series", where=table.where,
-            count=len(rows), places=table.locate(rows[:PLACES].tolist()),
-            remedy="Fill it, or choose another with --id-col",
-        )  # fmt: skip
-    places = table.locate(rows.tolist())
-    table.rejects.add(table.where, places, name, [""] * len(rows), "input/blank-id")
-    return blank[codes]
-
-
 def _wide_rows(table: Table, stamps: np.ndarray, times: Times, settings: DataSettings) -> LongRows:
     """Every column but the time is a series: laid end to end, sorted by name."""
     names = sorted(table.mapping.targets)
     values = np.concatenate([_values(table, n, settings) for n in names])
     count = len(stamps)
     return LongRows(
-        _objects(names), np.repeat(np.arange(len(names), dtype=np.int32), count),
+        as_objects(names), np.repeat(np.arange(len(names), dtype=np.int32), count),
         np.tile(stamps, len(names)),
         values, times.integer, times.format, times.tz, table.where,
         lambda rows: [

@@ -213,7 +213,8 @@ def _choose_id(
                     reasons["id"] = f"none: '{column.name}' numbers the rows"
                     continue
                 reasons["id"] = "its name"
-                return (column.name,), ()
+                groups = [c.name for c in free if key_of(c.name) in GROUP_NAMES and c != column]
+                return (column.name,), tuple(groups)
     options = tuple(
         c.name
         for c in free

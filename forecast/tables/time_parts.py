@@ -17,18 +17,20 @@ CLOCK = (
     r"(?:(?P<T>[T ]+)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?"
     r"(?P<p> ?[AaPp]\.?[Mm]\.?)?)?(?P<z> ?(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2}))?"
 )
-TIGHT_CLOCK = r"(?:(?P<T>[T ]?)(?P<H>\d{2})(?P<M>\d{2})(?P<S>\d{2})?)?(?P<z>Z|[+-]\d{2}:?\d{2})?"
+TIGHT_CLOCK = (
+    r"(?:(?P<T>[T ]?)(?P<H>\d{2}):?(?P<M>\d{2})(?::?(?P<S>\d{2}))?)?(?P<z>Z|[+-]\d{2}:?\d{2})?"
+)
 NAME = r"(?P<B>(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[A-Za-z]*\.?)"
 WEEKDAY = r"(?:(?P<w>(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*),? )?"
 
 FAMILIES: dict[str, str] = {
     "iso": rf"^(?P<Y>\d{{4}})(?P<s>[-/.])(?P<m>\d{{1,2}})(?:(?P<s2>[-/.])(?P<d>\d{{1,2}})){CLOCK}$",
-    "year-month": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})$",
+    "year-month": r"^(?P<Y>\d{4})(?P<s>[-/.]|-?M)(?P<m>\d{1,2})$",
     "compact": rf"^(?P<Y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}}){TIGHT_CLOCK}$",
     "compact-month": r"^(?P<Y>\d{4})(?P<m>\d{2})$",
     "year": r"^(?P<Y>\d{4})$",
-    "quarter": r"^(?P<Y>\d{4})(?P<s>[- ]?)(?P<q>[Qq][1-4])$",
-    "quarter-first": r"^(?P<q>[Qq][1-4])(?P<s>[- ])(?P<Y>\d{4})$",
+    "quarter": r"^(?P<Y>\d{4})(?P<s>[- /]?)(?P<q>[Qq][1-4])$",
+    "quarter-first": r"^(?P<q>[Qq][1-4])(?P<s>[- /])(?P<Y>\d{4})$",
     "week": r"^(?P<Y>\d{4})(?P<s>-?)(?P<W>[Ww]\d{2})(?:(?P<s2>-?)(?P<u>[1-7]))?$",
     "numeric": r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P<s2>[-/.])(?P<Y>\d{4}|\d{2})"
     rf"{CLOCK}$",
