@@ -182,9 +182,10 @@ def test_several_columns_may_name_a_series_together(tmp_path: Path) -> None:
     )  # fmt: skip
     assert load(tmp_path, text, id_col="store,item").ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
     assert load(tmp_path, text).ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
-    other = (
-        text.replace("store,item", "colour,shape").replace(",2,", ",two,").replace(",1,", ",one,")
-    )
+    other = table(
+        ["date", "colour", "shape", "sales"], days(9) * 4, ["red"] * 18 + ["blue"] * 18,
+        (["cube"] * 9 + ["ball"] * 9) * 2, wave(36),
+    )  # fmt: skip
     with pytest.raises(InputError, match="--id-col"):
         load(tmp_path, other, target_col="sales")
 
