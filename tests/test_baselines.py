@@ -170,6 +170,8 @@ def test_a_long_season_is_taken_out_and_put_back(model):
     y = seasonal_series(52 * 4 + 10, 52, 2)
     result = fits.fit(task(y[:-10], season=52, model=model, horizon=10))
     assert np.abs(y[-10:] - result.point).mean() < 4
+    assert result.taken == (52,)
+    assert result.quantiles[:, 1] == pytest.approx(result.point)  # the median
 
 
 def test_a_week_on_top_of_a_day_is_forecast():
@@ -437,6 +439,7 @@ def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_d
     full = run_windows(panel, [[70]], tmp_path, listener=heard)  # the first was cut short
     assert full[0].available.all() and len(heard.stages) == 2
     run_windows(panel, [[70]], tmp_path, budget=1e-9, listener=heard)  # complete: good for any
+    run_windows(panel, [[70]], tmp_path, budget=600.0, listener=heard)
     assert len(heard.stages) == 2
     later = values.copy()
     later[75] += 1  # after the origin: the same problem
