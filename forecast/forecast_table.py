@@ -11,6 +11,7 @@ from forecast.columns import ID, TIME, interval_names, quantile_name
 from forecast.forecasts import Forecast
 from forecast.frequency import format_stamps
 from forecast.panel import Panel
+from forecast.tables.arrays import as_arrow, as_strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,7 @@ def forecast_table(
     positions = (panel.first + forecasts[0].origins)[kept, None] + np.arange(horizon)
     stamps = panel.frequency.stamps(positions.reshape(-1))
     columns: dict[str, pa.Array] = {
-        ID: pa.array(np.repeat(panel.ids[kept], horizon), pa.string()),
+        ID: as_strings(panel.ids[kept].tolist()).take(_each(len(kept), horizon)),
         TIME: format_stamps(stamps, panel.time_format, panel.tz),
     }
     for forecast in forecasts:
@@ -51,7 +52,7 @@ def forecast_table(
             columns[quantile_name(forecast.name, q)] = _numbers(forecast.quantile(q)[kept])
     main = forecasts[0]
     if (main.source[kept] != main.name).any():
-        columns["source"] = pa.array(np.repeat(main.source[kept], horizon), pa.string())
+        columns["source"] = as_strings(main.source[kept].tolist()).take(_each(len(kept), horizon))
     table = pa.table(columns)
     assert table.num_rows == rows
     return table
@@ -74,8 +75,12 @@ def csv_bytes(table: pa.Table) -> bytes:
 
 
 def _numbers(values: np.ndarray) -> pa.Array:
-    """float64, rounded to 9 significant digits: what float32 weights can know, and fewer bytes."""
+    """float64, rounded to 9 significant digits: what float32 weights can know, and fewer bytes.
+
+    Null where not finite.
+    """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     flat = np.asarray(values, np.float64).reshape(-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -83,4 +88,15 @@ def _numbers(values: np.ndarray) -> pa.Array:
     digits = np.where(np.isfinite(digits), np.clip(digits, -300, 300), 0)
     power = 10.0 ** np.minimum(digits, 290)
     rounded = np.round(flat * power) / power
-    return pa.array(np.where(np.isfinite(rounded), rounded, flat), pa.float64(), from_pandas=True)
+    finite = np.isfinite(rounded)
+    column = as_arrow(np.where(finite, rounded, 0.0))
+    return (
+        column
+        if finite.all()
+        else pc.if_else(as_arrow(finite), column, pa.nulls(len(finite), pa.float64()))
+    )
+
+
+def _each(rows: int, times: int) -> pa.Array:
+    """Indices that repeat each of `rows` rows `times` times."""
+    return as_arrow(np.repeat(np.arange(rows), times))

@@ -5,6 +5,7 @@ Data's way: table -> Panel -> plan -> members -> forecasts on held-out origins -
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from forecast.errors import InputError
 from forecast.events import Listener
 from forecast.files import whole_folder, write_bytes
 from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
-from forecast.forecasts import Forecast
+from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import baseline_windows, calibrated, lstm_windows
 from forecast.members import Lesson, Member, train_members
 from forecast.metrics import ScoreTable, score_forecasts
@@ -30,7 +31,7 @@ from forecast.model_folder import (
     newest_model,
 )
 from forecast.panel import LoadReport, Panel, load_panel, panel_from_frame
-from forecast.plan import LEVELS, Plan, Reason, available_cores, make_plan
+from forecast.plan import Plan, Reason, available_cores, make_plan
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
 
@@ -193,7 +194,7 @@ def predict_run(
         (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
         fallbacks,
         3 if fallbacks or report.skipped else 0,
-        "",
+        chart_of_first(panel, made, settings.forecast.level),
         table,
     )
 
@@ -278,13 +279,20 @@ def score(
     return score_forecasts(panel, held_out, plan.season, settings.forecast.level)
 
 
+def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str:
+    """The first series' forecast in characters, drawn only where a terminal will show it."""
+    if not sys.stdout.isatty() or not made.available[0]:
+        return ""
+    from forecast.charts import fan_chart, terminal_chart
+
+    return terminal_chart(fan_chart(panel, 0, [made], levels))
+
+
 def write_predictions(table: pa.Table, output: str | None, usual: Path) -> str:
     """Writes the forecast table, whole or not at all; returns where."""
     if output == "":
         return ""
     if output == "-":
-        import sys
-
         sys.stdout.buffer.write(csv_bytes(table))
         sys.stdout.buffer.flush()
         return "-"

@@ -16,14 +16,13 @@ import numpy as np
 from forecast.backbone import load_backbone
 from forecast.config import Settings, seconds
 from forecast.errors import UsageError
+from forecast.forecasts import LEVELS
 from forecast.frequency import confirm_seasons
 from forecast.model_folder import load_model, model_path, shape_of
 from forecast.networks.numpy_forward import Weights
 from forecast.panel import Panel
 from forecast.windows import POINTS, Layout, segment_layout, step_layout
 
-# The quantiles that the network learns; 80 and 95 per cent intervals are among them.
-LEVELS = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
 MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by
 SEGMENTED = range(6, 289)  # steps a day for which one LSTM step is one day

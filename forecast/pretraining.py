@@ -22,7 +22,9 @@ import torch  # noqa: TID253 - imported only where a network is trained
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from forecast.backbone import save_backbone
 from forecast.errors import TrainingError, UsageError
+from forecast.forecasts import LEVELS
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import scale_panel
 from forecast.synthetic import VERSION, generate
@@ -266,8 +268,6 @@ def _restore(state: State, run: Pretraining, path: Path) -> None:
 
 def export(run: Pretraining, checkpoint: Path, folder: Path, about: dict[str, object]) -> None:
     """Writes the averaged weights of a checkpoint as a backbone (see forecast.backbone)."""
-    from forecast.backbone import save_backbone
-
     state = _start(run, torch.device("cpu"))
     _restore(state, run, checkpoint)
     weights = {k: v.numpy() for k, v in state.averaged.state_dict().items()}
@@ -280,8 +280,6 @@ def export(run: Pretraining, checkpoint: Path, folder: Path, about: dict[str, ob
 def main() -> None:
     """`python -m forecast.pretraining --help`: pretrains a backbone, resuming if it was stopped."""
     import argparse
-
-    from forecast.plan import LEVELS
 
     words = argparse.ArgumentParser(description="Pretrain a backbone on synthetic series.")
     words.add_argument("kind", choices=tuple(SHAPES), help="a value a step, or a day a step")

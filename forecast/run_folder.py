@@ -126,7 +126,7 @@ def about(record: RunRecord) -> dict[str, Any]:
     """What the manifest says beyond the network itself."""
     report = record.report
     path = Path(report.source)
-    given = record.settings.model_dump(mode="json", exclude_defaults=True)
+    given = record.settings.model_dump(mode="json", exclude_unset=True)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {**report.to_dict(), "path": str(path.resolve()) if path.exists() else None},

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from forecast.forecasts import LEVELS
 from forecast.frequency import Frequency
 from forecast.panel import Panel
-from forecast.plan import LEVELS
 from forecast.prediction import Forecaster
 from forecast.windows import Layout, step_layout
 
