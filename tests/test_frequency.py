@@ -163,7 +163,7 @@ def test_older_and_plainer_names_are_understood(old: str, new: str) -> None:
         ["2020-01-01 10:00", "2020-01-01 11:00"],
         ["2020-01-01T10:00:00+01:00", "2020-01-01T11:00:00+01:00"],
         ["2020-01-01 10:00:00.250", "2020-01-01 10:00:00.500"], ["20200131", "20200201"],
-        ["202001", "202002"], ["2020Q1", "2020Q2"], ["2020M01", "2020M02"],
+        ["202001", "202002"], ["2020.01", "2020.02"], ["2020Q1", "2020Q2"], ["2020M01", "2020M02"],
         ["20200131 12:00", "20200131 13:00"],
         ["2020/Q1", "2020/Q2"], ["2020-q1", "2020-q2"], ["Q1 2020", "Q2 2020"],
         ["2020-W01", "2020-W53"], ["2020W011", "2020W012"], ["31 Jan 2020", "01 Feb 2020"],
@@ -203,6 +203,15 @@ def test_instants_are_written_on_the_wall_clock_of_their_zone() -> None:
     stamps = np.array(["2021-03-28T00:30", "2021-03-28T01:30"], "M8[ns]")
     texts = format_stamps(stamps, "%Y-%m-%dT%H:%M:%S%:z", "Europe/Berlin").to_pylist()
     assert texts == ["2021-03-28T01:30:00+01:00", "2021-03-28T03:30:00+02:00"]
+
+
+def test_years_with_a_fraction_are_months() -> None:
+    written = ["1949", "1949.0833", "1949.1667", "1949.25", "1949.9167", "1950"]
+    times = parse_times(as_strings(written), name="time")
+    assert not times.bad.any()
+    months = times.stamps.astype("M8[ns]").astype("M8[M]").astype(str).tolist()
+    assert months == ["1949-01", "1949-02", "1949-03", "1949-04", "1949-12", "1950-01"]
+    assert format_stamps(times.stamps, times.format).to_pylist() == written
 
 
 def test_integers_and_epochs_stay_numbers() -> None:

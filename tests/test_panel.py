@@ -271,6 +271,13 @@ def test_weekly_series_on_different_weekdays_are_named(tmp_path: Path) -> None:
     assert caught.value.code == "input/mixed-frequency"
 
 
+def test_decimal_years_are_read_as_months(tmp_path: Path) -> None:
+    times = [f"{1949 + n / 12:.10g}" for n in range(24)]
+    text = table(["rownames", "time", "value"], range(1, 25), times, wave(24))
+    panel = load(tmp_path, text)
+    assert panel.frequency.alias == "MS" and len(panel.values) == 24
+
+
 def test_month_ends_stay_month_ends(tmp_path: Path) -> None:
     ends = ["2020-01-31", "2020-02-29", "2020-03-31", "2020-04-30", "2020-05-31"]
     panel = load(tmp_path, table(["ds", "y"], ends, wave(5)))

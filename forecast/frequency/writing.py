@@ -26,9 +26,9 @@ def format_stamps(stamps: np.ndarray, time_format: str, tz: str | None = None) -
     """`stamps` as the input wrote its times: strings, or int64 where the input had integers.
 
     stamps       datetime64[ns] or int64 nanoseconds (integers for integer steps)
-    time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; or a pattern of strftime codes, with
-                 %-d, %-m, ... (not padded), %3f (milliseconds), %q (quarter), %G-W%V (ISO week),
-                 %^b, %#b (capitals, small letters), %:z (offset with a colon)
+    time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; "decimal-year:DIGITS"; or a pattern of
+                 strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q (quarter),
+                 %G-W%V (ISO week), %^b, %#b (capitals, small letters), %:z (offset with a colon)
     tz           an IANA name says that `stamps` are instants (UTC), to be written as its
                  wall-clock time; with None, "UTC" or an offset they are written as they are
     """
@@ -46,7 +46,16 @@ def format_stamps(stamps: np.ndarray, time_format: str, tz: str | None = None) -
     if time_format == "excel":
         texts = [f"{d:.10g}" for d in distinct / DAY_NS + 25_569]
         return as_strings(texts).take(as_arrow(inverse))
+    if time_format.startswith("decimal-year:"):
+        texts = _decimal_years(distinct, int(time_format.partition(":")[2]))
+        return as_strings(texts).take(as_arrow(inverse))
     return _write(distinct, time_format, tz).take(as_arrow(inverse))
+
+
+def _decimal_years(values: np.ndarray, digits: int) -> list[str]:
+    months = values.astype("M8[ns]").astype("M8[M]").astype(np.int64) + 1970 * 12
+    texts = [f"{m / 12:.{digits}f}" for m in months.tolist()]
+    return [t.rstrip("0").rstrip(".") for t in texts]
 
 
 def _write(values: np.ndarray, time_format: str, tz: str | None) -> pa.Array:

@@ -58,7 +58,9 @@ def describe(name: str, cells: Sequence[str]) -> Column:
     integers = sum(bool(INTEGER.fullmatch(c)) for c in filled)
     numbers = sum(bool(NUMERIC.fullmatch(c)) for c in filled)
     compact = integers == count and key not in TIME_NAMES  # 202001 in a column of counts
-    if times > 0.9 * count and not compact:
+    if (key in TIME_NAMES and numbers == count > integers and _years(filled)) or (
+        times > 0.9 * count and not compact
+    ):
         kind = "time"
     elif integers == count:
         kind = "integer"
@@ -69,3 +71,8 @@ def describe(name: str, cells: Sequence[str]) -> Column:
     else:
         kind = "text"
     return Column(name, kind, blank, len(set(filled)), head)
+
+
+def _years(cells: Sequence[str]) -> bool:
+    """Whether the numbers are years with a fraction for the month: 1949.0833."""
+    return all(re.fullmatch(r"(1[6-9]|2[01])\d\d(\.\d+)?", c) for c in cells)

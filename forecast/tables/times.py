@@ -14,6 +14,7 @@ import numpy as np
 from forecast.tables.arrays import as_arrow, as_numpy, word
 from forecast.tables.notes import Note, quantity
 from forecast.tables.time_calendar import (
+    EARLIEST,
     LATEST,
     calendar_days,
     clock,
@@ -65,7 +66,10 @@ def parse_times(
 
     text = pc.utf8_trim_whitespace(texts)
     first = next((t for t in text.slice(0, 50).to_pylist() if t), "")
-    number = re.fullmatch(r"[+-]?\d+(\.\d*)?", first)
+    years = unit is None and re.fullmatch(r"\d{4}(\.\d+)?", first)
+    if years and (found := _parse_decimal_years(text)):
+        return found
+    number = re.fullmatch(r"[+-]?\d+(\.0*)?", first) or (unit and re.match(r"[+-]?\d", first))
     if number and (unit or not _calendar_number(first, name)):
         return _parse_counts(text, unit, name)
     chosen = _family_of(first)
@@ -154,6 +158,26 @@ def _looks_excel(values: np.ndarray, name: str) -> bool:
     """Day numbers of 1970 to 2100 in a column that is called a date."""
     dated = re.search(r"date|day|time|month|week", name.lower()) is not None
     return dated and len(values) > 0 and values.min() >= 25_569 and values.max() <= 73_415
+
+
+def _parse_decimal_years(text: pa.Array) -> Times | None:
+    """Months written as years with a fraction (1949, 1949.0833, ...); None when they are not."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    fractions = pc.extract_regex(text, r"^\d{4}(?:\.(?P<f>\d+))?$")
+    if fractions.null_count or len(text) == 0:
+        return None
+    digits = int(as_numpy(pc.binary_length(pc.struct_field(fractions, "f"))).max())
+    years = as_numpy(pc.cast(text, pa.float64()))
+    months = np.rint(years * 12)
+    off = np.abs(years * 12 - months).max()
+    if digits == 0 or off > 0.05 or years.min() < EARLIEST or years.max() > LATEST:
+        return None
+    stamps = (months.astype(np.int64) - 1970 * 12).astype("M8[M]").astype("M8[ns]").view(np.int64)
+    note = Note("repair/decimal-year", "the times are years with a fraction: months", len(text))
+    good = np.zeros(len(text), bool)
+    return Times(stamps, good, False, f"decimal-year:{digits}", notes=(note,))
 
 
 def _parse_excel(text: pa.Array) -> Times:
