@@ -19,6 +19,7 @@ STEPS = 4096  # and so many of their last values
 LONGEST = 400  # the longest season that is searched for where nothing suggests one
 NOISE = 3.0  # standard errors of a pooled autocorrelation that a season must exceed
 WEAKEST = 0.1  # and the least autocorrelation worth calling a season
+GAIN = 0.1  # share of what days leave unexplained that a week must explain
 
 
 def confirm_seasons(panel: Panel, candidates: Sequence[int] | None = None) -> tuple[int, ...]:
@@ -72,7 +73,7 @@ def _shows(series: list[np.ndarray], length: int, shorter: Sequence[int]) -> boo
     for base in shorter:  # a week must beat the days beside it, or it is only seven days
         if length % base == 0:
             beside = max(pooled[length - base], pooled[min(length + base, len(pooled) - 1)])
-            if here <= beside + 0.02:
+            if here - beside <= (1 - beside) * max(GAIN, 2 / np.sqrt(size)):
                 return False
     return True
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
-GROUPED = r"^[+-]?[0-9]{1,3}(%s[0-9]{3})+(\.[0-9]*)?$"
 HINTS = (
     (r"^[+-]?[0-9.,]+ ?%$", "Remove the percent signs"),
     (r"^[$€£¥₹] ?[+-]?[0-9.,]+$|^[+-]?[0-9.,]+ ?[$€£¥₹]$", "Remove the currency signs"),
@@ -53,33 +52,33 @@ def parse_numbers(
     """
     import pyarrow as pa
 
-    if pa.types.is_dictionary(column.type):
-        if pa.types.is_null(column.type.value_type) or not len(column.dictionary):
-            return np.full(len(column), np.nan)
-        distinct = column.dictionary
-        numbers, bad = _parse_strings(distinct, decimal, thousands)
-        codes = as_numpy(column.indices)
-        if bad.any():
-            rows = np.flatnonzero(bad[codes])
-            if rejects is None:
-                _refuse_strings(rows, column, name, where, locate)
-            else:
-                _put_aside(rows, column, name, where, locate, rejects)
-        return numbers[codes]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        strings = column.cast(pa.string()).fill_null(word(""))
-        return parse_numbers(
-            strings.dictionary_encode(), name=name, where=where, locate=locate,
-            decimal=decimal, thousands=thousands, rejects=rejects,
-        )  # fmt: skip
-    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        return _typed_numbers(column, name, where, locate)
+    if pa.types.is_null(column.type.value_type) or not len(column.dictionary):
+        return np.full(len(column), np.nan)
+    numbers, bad = _parse_strings(column.dictionary, decimal, thousands)
+    codes = as_numpy(column.indices)
+    if bad.any():
+        rows = np.flatnonzero(bad[codes])
+        if rejects is None:
+            raise _bad_cells(rows, column, name, where, locate)
+        _put_aside(rows, column, name, where, locate, rejects)
+    return numbers[codes]
+
+
+def _typed_numbers(
+    column: pa.Array, name: str, where: str, locate: Callable[[Sequence[int]], list[str]]
+) -> np.ndarray:
+    """float64 (N,) of a column that has a type: finite numbers, nulls as NaN."""
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_boolean(column.type):
         raise _not_numeric("input/boolean-target", "true or false", name, where)
-    if not (
-        pa.types.is_floating(column.type)
-        or pa.types.is_integer(column.type)
-        or pa.types.is_decimal(column.type)
-        or pa.types.is_null(column.type)
-    ):
+    numeric = (kinds.is_floating, kinds.is_integer, kinds.is_decimal, kinds.is_null)
+    if not any(is_kind(column.type) for is_kind in numeric):
         raise _not_numeric("input/not-numeric", str(column.type), name, where)
     values = as_numpy(column.cast(pa.float64()))
     infinite = np.flatnonzero(np.isinf(values))
@@ -90,7 +89,7 @@ def parse_numbers(
             places=locate(infinite[:PLACES].tolist()),
             remedy="Leave the cell blank where the value is unknown",
         )  # fmt: skip
-    return np.asarray(values)
+    return values
 
 
 def _not_numeric(code: str, what: str, name: str, where: str) -> InputError:
@@ -110,7 +109,7 @@ def _parse_strings(
     text = pc.utf8_trim_whitespace(texts)
     blank = pc.is_in(text, value_set=as_strings(MISSING))
     if thousands:
-        grouped = pc.match_substring_regex(text, GROUPED_OF(thousands, decimal))
+        grouped = pc.match_substring_regex(text, _grouped(thousands, decimal))
         text = pc.if_else(grouped, pc.replace_substring(text, thousands, ""), text)
     if decimal == ",":
         dotted = pc.match_substring(text, ".")
@@ -121,19 +120,19 @@ def _parse_strings(
     return np.where(bad, np.nan, numbers), bad
 
 
-def GROUPED_OF(thousands: str, decimal: str) -> str:
+def _grouped(thousands: str, decimal: str) -> str:
     """Pattern of a number whose digits are grouped by `thousands`."""
     mark, group = re.escape(decimal), re.escape(thousands)
     return rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+({mark}[0-9]*)?$"
 
 
-def _refuse_strings(
+def _bad_cells(
     rows: np.ndarray,
     column: pa.Array,
     name: str,
     where: str,
     locate: Callable[[Sequence[int]], list[str]],
-) -> None:
+) -> InputError:
     first = [column[int(r)].as_py() for r in rows[:PLACES]]
     value = first[0].strip()
     code, message = _diagnose(value, name)
@@ -141,7 +140,7 @@ def _refuse_strings(
         (hint for pattern, hint in HINTS if re.search(pattern, value)),
         "Leave the cell blank where the value is unknown",
     )
-    raise refuse(
+    return refuse(
         code, message, where=where, value=first[0], count=len(rows),
         places=[f"{line}, column '{name}'" for line in locate(rows[:PLACES].tolist())],
         remedy=remedy,
