@@ -18,6 +18,7 @@ import typer
 COMMANDS = {
     "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
     "predict": "Forecast from the end of DATA with a trained model.",
+    "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
     "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",

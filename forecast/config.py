@@ -238,7 +238,9 @@ class NetworkSettings(Section):
         description="Units of each LSTM layer (as pretrained; from scratch 96 for days, else 64).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
-    layers: int = Field(default=2, ge=1, le=8, description="LSTM layers; other than 2: from scratch.")
+    layers: int = Field(
+        default=2, ge=1, le=8, description="LSTM layers; other than 2: from scratch."
+    )
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of units dropped after each layer in training."
     )

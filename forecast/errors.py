@@ -1,7 +1,7 @@
 """Every error that a user can meet: what, where, the offending value, the remedy.
 
-Each class carries the process exit code; each instance a stable error code (`input/duplicate-time`),
-which scripts may match on and which never changes meaning.
+Each class carries the process exit code; each instance a stable error code
+(`input/duplicate-time`), which scripts may match on and which never changes meaning.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ BOUNDS = (0.5, 4.0)
 
 
 def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Stretch factors (Q,), 1 for the median, from quantiles (S, H, Q) and actual (S, H), NaN masked."""
+    """Stretch factors (Q,), 1 for the median, from quantiles (S, H, Q) and actual (S, H).
+
+    Actuals that are NaN are left out.
+    """
     middle = len(levels) // 2
     factors = np.ones(len(levels))
     known = np.isfinite(actual) & np.isfinite(quantiles).all(-1)

@@ -247,7 +247,7 @@ def teach(
         interrupted=stopping,
     )
     final = scored.weights
-    steps = int(round(lesson.refit_share * max(scored.best_step, recipe.steps // 4)))
+    steps = round(lesson.refit_share * max(scored.best_step, recipe.steps // 4))
     if steps and not stopping() and scored.best_step:
         again = {
             **asdict(recipe),

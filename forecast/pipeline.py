@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.backbone import FOLDER as BACKBONES
+from forecast.backbone import kind_of, load_backbone
+from forecast.baselines import forecast_baselines_windows
 from forecast.config import DataSettings, Settings, seconds
 from forecast.errors import InputError
 from forecast.events import Listener
 from forecast.files import whole_folder, write_bytes
 from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import LEVELS, Forecast
-from forecast.held_out import baseline_windows, calibrated, lstm_windows
+from forecast.held_out import calibrated, lstm_windows
 from forecast.members import Lesson, Member, train_members
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
@@ -31,12 +34,20 @@ from forecast.model_folder import (
     newest_model,
 )
 from forecast.panel import LoadReport, Panel, load_panel, panel_from_frame
-from forecast.plan import Plan, Reason, available_cores, make_plan
+from forecast.plan import (
+    Plan,
+    Reason,
+    available_cores,
+    choose_horizon,
+    choose_layout,
+    choose_season,
+    choose_validation,
+    make_plan,
+)
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 Source = "str | pd.DataFrame"
@@ -102,8 +113,9 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     held_out = {final.name: [at_levels(each, levels) for each in tried]}
     upcoming = [at_levels(future, levels)]
 
-    listener.stage("Fitting the baselines")
-    baselines = baseline_windows(
+    if settings.baselines.names:
+        listener.stage("Fitting the baselines")
+    baselines = forecast_baselines_windows(
         panel,
         np.concatenate([plan.origins, panel.lengths[None]]),
         plan.horizon,
@@ -112,7 +124,8 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
         plan.season,
         clock.left_for(settings.baselines.budget),
         settings.training.jobs or available_cores(),
-        listener,
+        listener=listener,
+        allow_negative=settings.forecast.allow_negative,
     )
     for name, made in baselines.items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
@@ -176,20 +189,58 @@ def predict_run(
             f"after those are as wide as the last ones"
         )
     listener.stage("Forecasting")
-    wanted = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
-    made = at_levels(
-        forecast_panel(forecaster, panel, horizon, allow_negative=settings.forecast.allow_negative),
-        wanted,
+    usual = folder.parent / "predictions.csv"
+    return deliver(panel, report, forecaster, horizon, settings, folder, output, usual)
+
+
+def forecast_run(
+    source: Source, settings: Settings, listener: Listener, *, output: str | None = None
+) -> PredictResult:
+    """Forecasts from the end of `source` with the pretrained network as it is: nothing is trained.
+
+    Intervals are stretched to fit the last origins of the data. output: a path (.csv or .parquet),
+    "" for none, default and "-" standard output. Raises ForecastError.
+    """
+    listener.stage("Reading the data")
+    panel, report = read(source, settings.data, listener)
+    typical = int(np.median(panel.lengths))
+    horizon, why = choose_horizon(panel, settings, report.seasons, typical)
+    season, _ = choose_season(panel, settings, report.seasons, typical)
+    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
+    listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
+    listener.stage("Forecasting")
+    origins = choose_validation(panel.size, panel.lengths, horizon)
+    forecaster = calibrated(load_backbone(layout), panel, origins, horizon)
+    model = BACKBONES / kind_of(layout)
+    return deliver(
+        panel, report, forecaster, horizon, settings, model, "-" if output is None else output, None
     )
+
+
+def deliver(
+    panel: Panel,
+    report: LoadReport,
+    forecaster: Forecaster,
+    horizon: int,
+    settings: Settings,
+    model: Path,
+    output: str | None,
+    usual: Path | None,
+) -> PredictResult:
+    """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
+    wanted = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    allow_negative = settings.forecast.allow_negative
+    made = forecast_panel(forecaster, panel, horizon, allow_negative=allow_negative)
+    made = at_levels(made, wanted)
     table = forecast_table(panel, [made], settings.forecast.level, settings.forecast.quantiles)
-    path = write_predictions(table, output, folder.parent / "predictions.csv")
+    path = write_predictions(table, output, usual)
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
     return PredictResult(
         path,
         table.num_rows,
         panel.size,
-        folder,
+        model,
         horizon,
         (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
         fallbacks,
@@ -288,7 +339,7 @@ def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str
     return terminal_chart(fan_chart(panel, 0, [made], levels))
 
 
-def write_predictions(table: pa.Table, output: str | None, usual: Path) -> str:
+def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -> str:
     """Writes the forecast table, whole or not at all; returns where."""
     if output == "":
         return ""
@@ -297,6 +348,7 @@ def write_predictions(table: pa.Table, output: str | None, usual: Path) -> str:
         sys.stdout.buffer.flush()
         return "-"
     path = Path(output) if output else usual
+    assert path is not None
     if path.suffix == ".parquet":
         import pyarrow as pa
         from pyarrow import parquet

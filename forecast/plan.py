@@ -21,7 +21,7 @@ from forecast.frequency import confirm_seasons
 from forecast.model_folder import load_model, model_path, shape_of
 from forecast.networks.numpy_forward import Weights
 from forecast.panel import Panel
-from forecast.windows import POINTS, Layout, segment_layout, step_layout
+from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
 MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -296,13 +297,20 @@ def main() -> None:
     )
     checkpoint = given.checkpoint or given.folder.with_suffix(".checkpoint")
     told: list[dict[str, float]] = []
+    started = time.monotonic()
 
     def report(step: int, loss: float, rate: float) -> None:
         told.append({"step": step, "loss": loss})
         print(f"step {step}/{run.steps}  loss {loss:.4f}  {rate:.1f} steps/s", flush=True)
 
     pretrain(run, checkpoint, report=report)
-    export(run, checkpoint, given.folder, {"losses": told[-5:]})
+    about = {
+        "command": " ".join(["python -m forecast.pretraining", *sys.argv[1:]]),
+        "seconds": round(time.monotonic() - started),
+        "device": device,
+        "losses": told[-5:],
+    }
+    export(run, checkpoint, given.folder, about)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,10 @@ def run_path(settings: Settings, source: str) -> Path:
 
 
 def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[Files, str, pa.Table]:
-    """Writes all files below the existing `folder`; returns them, a terminal chart, the forecast."""
+    """Writes all files below the existing `folder`.
+
+    Returns them, a chart for the terminal and the forecast table.
+    """
     files: Files = []
 
     def write(name: str, content: bytes, what: str) -> None:

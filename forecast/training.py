@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch  # noqa: TID253 - imported only where a network is trained
-from torch import Tensor
+from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.errors import TrainingError
 from forecast.losses import pinball

@@ -173,7 +173,7 @@ def namespace(array: Array) -> Any:
 
 
 def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -> Array:
-    """Inputs of the `steps` LSTM steps that end at origin `end` (B,) of `series` (B,): (T, B, F)."""
+    """Inputs (T, B, F) of the `steps` LSTM steps that end at origin `end` (B,) of `series` (B,)."""
     read = Gather(flat, series)
     xp, width, lag = read.xp, layout.width, layout.season
     origin = end[None, :] - (steps - 1 - _range(end, steps))[:, None] * width  # (T, B)

@@ -12,7 +12,9 @@ def subprocess_imports():
 
     def imported(module: str) -> set[str]:
         code = f"import sys, {module}; print(' '.join({{m.split('.')[0] for m in sys.modules}}))"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
         return set(done.stdout.split())
 
     return imported

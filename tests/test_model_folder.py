@@ -25,7 +25,9 @@ from tests.builders import make_panel, random_forecaster
 
 @pytest.fixture
 def folder(tmp_path):
-    save_model(tmp_path / "run" / "model", random_forecaster(members=2), Frequency("MS"), {"note": "ü"})
+    save_model(
+        tmp_path / "run" / "model", random_forecaster(members=2), Frequency("MS"), {"note": "ü"}
+    )
     return tmp_path / "run" / "model"
 
 

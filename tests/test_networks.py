@@ -38,7 +38,13 @@ def inputs(layout):
 
 def torch_look(layout, flat, panel):
     series = torch.tensor([0, 1])
-    return ahead(to_device(flat, torch.device("cpu")), layout, series, torch.as_tensor(panel.lengths)[None], 2)
+    return ahead(
+        to_device(flat, torch.device("cpu")),
+        layout,
+        series,
+        torch.as_tensor(panel.lengths)[None],
+        2,
+    )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -51,7 +57,9 @@ def test_the_numpy_forward_pass_agrees_with_torch(layout):
         wanted = made(layout, state, torch_look(layout, flat, panel)).numpy()
     mine = last_state(weights, x)
     np.testing.assert_allclose(mine, state.numpy(), atol=1e-5)
-    np.testing.assert_allclose(forward(weights, layout, mine, look, 5), wanted, atol=2e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        forward(weights, layout, mine, look, 5), wanted, atol=2e-5, rtol=1e-5
+    )
 
 
 def test_one_lstm_step_agrees_with_torchs_cell():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -80,9 +81,7 @@ def test_the_best_weights_are_kept_not_the_last():
 def test_training_stops_when_patience_runs_out():
     panel = make_panel((60,), seed=3)
     wild = recipe(steps=200, learning_rate=0.5, average=0.0, warmup=0, clip=1e6, patience=2)
-    result = fit(
-        panel.values, panel.offsets, LAYOUT, wild, validation=(panel.lengths - 6)[None]
-    )
+    result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=(panel.lengths - 6)[None])
     assert result.ended == "patience"
 
 
@@ -96,8 +95,12 @@ def test_a_small_network_learns_what_no_skip_can_say():
     seen = []
     numbers = recipe(steps=150, horizon=3, batch_size=32, hidden_size=16, context=16, forks=8)
     fit(
-        values, np.array([0, len(values)]), step_layout(1), numbers,
-        validation=np.array([[len(values) - 60], [len(values) - 30]]), report=seen.append,
+        values,
+        np.array([0, len(values)]),
+        step_layout(1),
+        numbers,
+        validation=np.array([[len(values) - 60], [len(values) - 30]]),
+        report=seen.append,
     )
     assert seen[-1].best < 0.7 * seen[0].validation_loss
 
@@ -127,7 +130,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
     assert rates[0] == pytest.approx(0.1, rel=0.01)
     assert max(rates) > 0.95
     assert rates[-1] < 0.001
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
 
 
 def test_the_rate_halves_on_a_plateau():

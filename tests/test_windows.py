@@ -19,7 +19,13 @@ from forecast.windows import (
 )
 from tests.builders import make_panel
 
-LAYOUTS = [step_layout(12), step_layout(1), step_layout(7, 28), segment_layout(24), segment_layout(48)]
+LAYOUTS = [
+    step_layout(12),
+    step_layout(1),
+    step_layout(7, 28),
+    segment_layout(24),
+    segment_layout(48),
+]
 
 
 def flat_of(panel, layout):
@@ -104,7 +110,9 @@ def test_positions_outside_a_series_are_missing_not_the_neighbours_values():
     assert np.abs(x[:3, 0, :4]).max() == 0
 
 
-@pytest.mark.parametrize(("source", "target"), [(24, 24), (48, 24), (96, 24), (12, 24), (24, 48), (24, 144)])
+@pytest.mark.parametrize(
+    ("source", "target"), [(24, 24), (48, 24), (96, 24), (12, 24), (24, 48), (24, 144)]
+)
 def test_resampling_a_day_keeps_a_constant_and_orders(source, target):
     matrix = resample_matrix(source, target)
     assert matrix.shape == (target, source)

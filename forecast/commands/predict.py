@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
+
+if TYPE_CHECKING:
+    from forecast.pipeline import PredictResult
 
 PARTS = ("forecast", "data", "output.root")
 _NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
@@ -44,24 +47,35 @@ Output = Annotated[
 @takes(*PARTS)
 def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
+    refuse_two_outputs(run, output)
+    from forecast.pipeline import predict_run
+
+    with run.watching() as listener:
+        result = predict_run(data, run.settings, listener, model=model, output=output)
+    show_result(run, "predict", result)
+    return int(result.exit_code)
+
+
+def refuse_two_outputs(run: Run, output: str | None) -> None:
+    """Raises UsageError when both the document and the forecast would go to standard output."""
     if run.look.json and output == "-":
         raise UsageError(
             "--json and --output - both want standard output",
             code="usage/one-stdout",
             remedy="Write the forecast to a file, or leave --json out",
         )
-    from forecast.commands import screens
-    from forecast.pipeline import predict_run
 
-    with run.watching() as listener:
-        result = predict_run(data, run.settings, listener, model=model, output=output)
+
+def show_result(run: Run, command: str, result: PredictResult) -> None:
+    """What was forecast and where it is, as a document or for a person."""
+    from forecast.commands import screens
+
     if run.look.json:
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         kept = {name: value for name, value in fields.items() if name not in _NOT_IN_JSON}
-        screens.show_document("predict", kept)
+        screens.show_document(command, kept)
     elif not run.look.quiet:
         # The forecast itself may be on stdout: then the rest must not be.
-        console = run.err() if output == "-" else run.out()
+        console = run.err() if result.path == "-" else run.out()
         screens.show_chart(console, result.chart)
         screens.show_prediction(console, result)
-    return int(result.exit_code)

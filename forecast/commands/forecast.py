@@ -1,0 +1,36 @@
+"""`lstmcast forecast`: a forecast at once, from the pretrained network, without training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forecast.commands.parameters import Run, takes
+from forecast.commands.predict import refuse_two_outputs, show_result
+from forecast.commands.train import Data, wanted
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where the forecast goes, .csv or .parquet (standard output).",
+    ),
+]
+
+
+@takes("forecast", "data")
+def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
+    """Forecast DATA at once with the pretrained network. Trains nothing."""
+    from forecast.pipeline import forecast_run
+
+    source = wanted(data, "forecast")
+    refuse_two_outputs(run, output)
+    if run.look.json and output is None:
+        output = ""
+    with run.watching() as listener:
+        result = forecast_run(source, run.settings, listener, output=output)
+    show_result(run, "forecast", result)
+    return int(result.exit_code)

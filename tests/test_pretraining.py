@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from forecast import pretraining
+from forecast.backbone import kind_of
+from forecast.errors import UsageError
+from forecast.forecasts import LEVELS
+from forecast.model_folder import load_model
+from forecast.pretraining import Pretraining, export, pretrain
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(pretraining, "POOL_SERIES", {"step": 80, "day": 20})
+    monkeypatch.setattr(pretraining, "POOL_STEPS", 4)
+
+
+def small_run(kind, **changes):
+    return Pretraining(kind, 10, hidden_size=8, batch_size=4, levels=LEVELS, dropout=0.1, **changes)
+
+
+@pytest.mark.parametrize("kind", ["step", "day"])
+def test_a_run_that_was_stopped_goes_on_to_the_bit(tmp_path, kind):
+    whole = pretrain(small_run(kind), tmp_path / "whole")
+    pretrain(small_run(kind), tmp_path / "parts", until=3)
+    pretrain(small_run(kind), tmp_path / "parts", until=6)
+    parts = pretrain(small_run(kind), tmp_path / "parts")
+    for name in ("network", "averaged"):
+        one, two = (getattr(state, name).state_dict() for state in (whole, parts))
+        assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    pretrain(small_run("step"), tmp_path / "x", until=2)
+    with pytest.raises(UsageError, match="another pretraining run"):
+        pretrain(small_run("step", seed=8), tmp_path / "x", until=4)
+
+
+def test_the_exported_backbone_is_a_model_folder_of_the_averaged_weights(tmp_path):
+    run = small_run("day")
+    state = pretrain(run, tmp_path / "x")
+    export(run, tmp_path / "x", tmp_path / "backbone", {"losses": []})
+    forecaster, manifest = load_model(tmp_path / "backbone")
+    assert kind_of(forecaster.layout) == "day"
+    assert manifest["pretraining"]["step"] == 10
+    for name, tensor in state.averaged.state_dict().items():
+        assert (forecaster.members[0][name] == tensor.numpy()).all()
