@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench proof configs clean
+.PHONY: help install demo test lint format bench proof pretrain configs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ demo: $(STAMP) ## train on the airline passengers, compare with ARIMA, forecast
 	$(BIN)/lstmcast predict --model runs/demo --output -
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
