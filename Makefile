@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
@@ -29,7 +30,7 @@ demo: $(STAMP) ## train on the airline passengers, compare with ARIMA, forecast
 	$(BIN)/lstmcast predict --model runs/demo --output -
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

@@ -18,3 +18,9 @@ def subprocess_imports():
         return set(done.stdout.split())
 
     return imported
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Lines are not wrapped at the width of whatever terminal runs the tests."""
+    monkeypatch.setenv("COLUMNS", "160")
