@@ -29,6 +29,12 @@ def test_few_actuals_move_the_width_only_a_little():
     assert (np.abs(np.log(factors)) < 0.15).all()
 
 
+def test_intervals_are_narrowed_only_on_much_evidence():
+    few, many = (calibrate(*(sample(0.5, n)[0], LEVELS, sample(0.5, n)[1])) for n in (40, 4000))
+    assert few[0] > 0.9
+    assert many[0] < 0.6
+
+
 def test_missing_actuals_and_constant_forecasts_calibrate_nothing():
     quantiles, actual = sample(1.0, 5)
     assert (calibrate(quantiles, LEVELS, actual * np.nan) == 1).all()

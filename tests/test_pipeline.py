@@ -132,8 +132,12 @@ def test_values_after_the_held_out_origin_change_no_scored_forecast(tmp_path):
     assert one[names].equals(two[names])
 
 
-def test_the_same_seed_and_data_give_the_same_bytes(tmp_path):
-    made = [train(table((60,)), out=str(tmp_path / name), **QUICK).folder for name in ("a", "b")]
+def test_the_same_seed_and_data_give_the_same_bytes_on_one_core_and_on_two(tmp_path):
+    options = {**QUICK, "members": 2}
+    made = [
+        train(table((60,)), out=str(tmp_path / name), jobs=jobs, **options).folder
+        for name, jobs in (("a", 1), ("b", 2))
+    ]
     for name in ("predictions.csv", "backtest.csv", "history.csv", "model/weights.safetensors"):
         assert (made[0] / name).read_bytes() == (made[1] / name).read_bytes(), name
 
