@@ -298,6 +298,7 @@ def learn(
         listener.note("interrupted: the best weights so far are kept")
     if not members:
         raise KeyboardInterrupt
+    history.sort(key=lambda row: (row["member"], row["phase"] == "refit", row["step"]))
     return members, history, interrupted
 
 
