@@ -19,8 +19,10 @@ COMMANDS = {
     "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
     "predict": "Forecast from the end of DATA with a trained model.",
     "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
+    "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
     "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
+    "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
 }
 

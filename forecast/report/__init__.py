@@ -11,8 +11,10 @@ from forecast.report.contents import (
     Tile,
 )
 from forecast.report.diagnostics import chosen_series, reliability, residual_autocorrelation
+from forecast.report.finished import newest_run
 from forecast.report.gather import report_data
 from forecast.report.page import render_report, write_report
+from forecast.report.rebuild import rebuilt_report
 from forecast.report.run import learning_curves, run_report
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "Tile",
     "chosen_series",
     "learning_curves",
+    "newest_run",
+    "rebuilt_report",
     "reliability",
     "render_report",
     "report_data",

@@ -5,7 +5,7 @@ Axes: S series, W held-out origins, H horizon (steps), Q quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ def report_data(
     future: Mapping[str, Forecast] | None = None,
     levels: Sequence[float] = (80.0, 95.0),
     unit: str = "",
+    rivals: Collection[str] | None = None,
+    shown: Collection[str] | None = None,
     **words: Any,
 ) -> ReportData:
     """The page's contents for one run.
@@ -49,6 +51,8 @@ def report_data(
     table     its scores; None when no origin could be held out: then only `future` is shown
     future    column name -> forecast from the end of the data
     levels    interval levels, per cent; unit: of the values
+    rivals    forecasters that the first one is judged against (default: all others)
+    shown     ids of the series that get a chart (default: a choice, see below)
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
 
@@ -63,9 +67,10 @@ def report_data(
         by_series = table.series_columns(_headline(table, last[0].name))
         errors = np.asarray(by_series.get(last[0].name, errors), dtype=float)
     order = chosen_series(errors, DIAGNOSED)
-    parts = _scored(panel, held_out, table, order) if table and last else {}
+    parts = _scored(panel, held_out, table, order, rivals) if table and last else {}
+    drawn = order if shown is None else order_of(panel.ids, shown)
     entries = (
-        _entry(panel, s, last, ahead, by_series, levels, unit) for s in order[:MOST_SERIES].tolist()
+        _entry(panel, s, last, ahead, by_series, levels, unit) for s in drawn[:MOST_SERIES].tolist()
     )
     return ReportData(
         facts=_facts(panel, last + ahead, table),
@@ -75,12 +80,22 @@ def report_data(
     )
 
 
+def order_of(ids: np.ndarray, shown: Collection[str]) -> np.ndarray:
+    """Positions of the series `shown` among `ids` (S,), in the order given; others are ignored."""
+    at = {name: s for s, name in enumerate(ids.tolist())}
+    return np.array([at[name] for name in shown if name in at], dtype=np.int64)
+
+
 def _scored(
-    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], table: ScoreTable, order: np.ndarray
+    panel: Panel,
+    held_out: Mapping[str, Sequence[Forecast]],
+    table: ScoreTable,
+    order: np.ndarray,
+    rivals: Collection[str] | None,
 ) -> dict[str, Any]:
     """The parts of the page that speak of held-out values."""
     main = next(iter(held_out))
-    metric, pairs = _headline(table, main), _rivalries(table, main)
+    metric, pairs = _headline(table, main), _rivalries(table, main, rivals)
     return {
         "won": _won(pairs),
         "tiles": _tiles(table, main, pairs),
@@ -102,10 +117,13 @@ _RHYTHMS = {
 }  # fmt: skip
 
 
-def _rivalries(table: ScoreTable, main: str) -> list[Comparison]:
-    """`main` against every other forecaster, each on the series that both have."""
-    rivals = [score.model for score in table.scores if score.model != main]
-    return [pair for pair in (compare(table, main, rival) for rival in rivals) if pair.series]
+def _rivalries(
+    table: ScoreTable, main: str, rivals: Collection[str] | None = None
+) -> list[Comparison]:
+    """`main` against every other forecaster (of `rivals`), each on the series that both have."""
+    names = [score.model for score in table.scores if score.model != main]
+    names = [name for name in names if rivals is None or name in rivals]
+    return [pair for pair in (compare(table, main, name) for name in names) if pair.series]
 
 
 def _won(pairs: Sequence[Comparison]) -> bool | None:

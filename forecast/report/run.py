@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -35,6 +35,8 @@ def run_report(
     chosen: Iterable[tuple[str, Any, str]] = (),
     title: str | None = None,
     created: datetime | None = None,
+    rivals: Collection[str] | None = None,
+    shown: Collection[str] | None = None,
 ) -> ReportData:
     """What the page of one run holds.
 
@@ -44,6 +46,8 @@ def run_report(
               learning_rate, in the order in which they were written
     chosen    name, value and reason of everything that was decided for the user
     title     default: the name of the data; created: default now
+    rivals    forecasters that the first one is judged against (default: all others)
+    shown     ids of the series that get a chart (default: a choice of at most 2,000)
     """
     moment = created or datetime.now(UTC)
     return report_data(
@@ -53,6 +57,8 @@ def run_report(
         future={each.name: each for each in upcoming},
         levels=settings.forecast.level,
         unit=_unit(load),
+        rivals=rivals,
+        shown=shown,
         title=title or data_name(load.source),
         created=f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         verdict=verdict(scores) if scores is not None else UNSCORED,

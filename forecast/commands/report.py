@@ -1,0 +1,83 @@
+"""`lstmcast report`: the page of a finished run, made again with the series that are named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forecast.commands.parameters import Run, takes
+from forecast.errors import UsageError
+
+RunFolder = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[RUN]",
+        show_default=False,
+        help="Folder of a train or backtest run (the newest below --root).",
+    ),
+]
+Series = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--series",
+        metavar="ID",
+        show_default=False,
+        help="A series to draw; repeatable (the worst, the best, and evenly between).",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="FILE", help="The observations (the file that the run read)."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Page to write; - is standard output (report.html of the run).",
+    ),
+]
+
+
+@takes("output.root")
+def report(
+    folder: RunFolder = None,
+    series: Series = None,
+    data: Data = None,
+    output: Output = None,
+    *,
+    run: Run,
+) -> int:
+    """Make the page of a RUN again, with the series that are named."""
+    if run.look.json and output == "-":
+        raise UsageError(
+            "--json and --output - both want standard output",
+            code="usage/one-stdout",
+            remedy="Write the page to a file, or leave --json out",
+        )
+    from forecast.commands import screens
+    from forecast.report import newest_run, rebuilt_report, render_report, write_report
+
+    where = Path(folder) if folder else newest_run(Path(run.settings.output.root))
+    with run.watching() as listener:
+        listener.stage("Making the page")
+        page = rebuilt_report(where, series or (), data, listener)
+    if output == "-":
+        sys.stdout.buffer.write(render_report(page).encode())
+        sys.stdout.buffer.flush()
+        return 0
+    inside = where.parent if where.name == "model" else where
+    path = write_report(output or inside / "report.html", page)
+    if run.look.json:
+        drawn = [entry.chart.title for entry in page.series]
+        screens.show_document(
+            "report", {"run": inside, "path": path, "verdict": page.verdict, "series": drawn}
+        )
+    elif not run.look.quiet:
+        screens.show_facts(run.out(), [("run", inside), ("page", path)])
+        screens.show_sentence(run.out(), page.verdict)
+    return 0
