@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast import train
+from forecast import pipeline, train
 from forecast.backtest_run import backtest_run, networks
 from forecast.backtest_run.comparing import about_arima, fair_verdict, lead
 from forecast.backtest_run.networks import Learnt
@@ -19,6 +19,7 @@ from forecast.config import Settings
 from forecast.errors import InputError, UsageError
 from forecast.events import Silent
 from forecast.forecasts import Forecast
+from forecast.members import Member, teach
 from forecast.metrics import Comparison, score_forecasts
 from tests.builders import make_panel
 
@@ -42,6 +43,23 @@ class Heard(Silent):
 
     def warn(self, code, text):
         self.warnings.append((code, text))
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Members are taught in this process: the same teaching, without starting torch anew."""
+
+    def train_here(lesson, seeds, folder, jobs, report):
+        members = []
+        for number, seed in enumerate(seeds):
+            scored, final, device = teach(
+                lesson, seed, lambda: False, lambda event, n=number: report(n, event)
+            )
+            best = (scored.best_step, scored.best_loss, scored.ended)
+            members.append(Member(scored.weights, final, *best, device))
+        return members, False
+
+    monkeypatch.setattr(pipeline, "train_members", train_here)
 
 
 def table(lengths=(72, 60), seed=0):
@@ -146,7 +164,7 @@ def test_every_comparison_is_written_with_what_can_be_said_about_chance(everyone
     assert document["against_arima"] is None
 
 
-def test_baselines_are_not_fitted_twice(everyone):
+def test_baselines_are_not_fitted_twice(everyone, inline):
     again = Heard()
     folder = everyone.folder.parent
     result = backtest_run(
@@ -163,7 +181,7 @@ def lstm_by_cutoff(folder):
     return [part[columns].to_numpy() for _, part in held.groupby("cutoff")]
 
 
-def test_no_forecast_knows_what_comes_after_its_origin(tmp_path):
+def test_no_forecast_knows_what_comes_after_its_origin(tmp_path, inline):
     frame = table((72,))
     later = frame.assign(y=np.where(np.arange(72) >= 66, frame.y * 9, frame.y))
     folders = [
@@ -176,7 +194,7 @@ def test_no_forecast_knows_what_comes_after_its_origin(tmp_path):
     assert one[names].equals(other[names])
 
 
-def test_refit_learns_from_what_lies_between_the_origins(tmp_path):
+def test_refit_learns_from_what_lies_between_the_origins(tmp_path, inline):
     frame = table((72,))
     later = frame.assign(y=np.where(np.arange(72) >= 66, frame.y * 9, frame.y))
     between = frame.assign(y=np.where(np.arange(72) == 62, frame.y * 2, frame.y))
@@ -195,7 +213,7 @@ def test_refit_learns_from_what_lies_between_the_origins(tmp_path):
     assert members == {"1 before origin 1", "1 before origin 2"}
 
 
-def test_the_steps_of_the_gap_are_forecast_but_not_scored(tmp_path):
+def test_the_steps_of_the_gap_are_forecast_but_not_scored(tmp_path, inline):
     result = backtest_run(table((72,)), settings(tmp_path / "run"), Silent(), gap=3)
     held = pd.read_csv(result.folder / "backtest.csv")
     first = held[held.cutoff == held.cutoff.min()]
@@ -207,7 +225,7 @@ def test_the_steps_of_the_gap_are_forecast_but_not_scored(tmp_path):
     assert ("gap", 3, "steps after an origin that are not scored") in result.chosen
 
 
-def test_a_saved_model_takes_part_and_what_it_has_seen_is_said(tmp_path):
+def test_a_saved_model_takes_part_and_what_it_has_seen_is_said(tmp_path, inline):
     frame = table()
     frame.to_csv(tmp_path / "data.csv", index=False)
     early = frame[frame.ds < "2018-06"]
@@ -235,7 +253,7 @@ def test_a_saved_model_takes_part_and_what_it_has_seen_is_said(tmp_path):
     assert "--init" in result.scores.score("LSTM").notes[0]
 
 
-def test_a_saved_model_of_another_frequency_is_refused(tmp_path):
+def test_a_saved_model_of_another_frequency_is_refused(tmp_path, inline):
     daily = pd.DataFrame({"ds": pd.date_range("2020-01-01", periods=40), "y": np.arange(40.0)})
     quick = dict(max_steps=5, hidden=8, members=1, baselines="none", horizon=3)
     train(daily, out=str(tmp_path / "daily"), **quick)
