@@ -34,10 +34,9 @@ from forecast.training import (
     Sampler,
     average_into,
     resolve_device,
-    series_weights,
     to_device,
 )
-from forecast.windows import Flat, Layout, segment_layout, step_layout
+from forecast.windows import POINTS, Flat, Layout, segment_layout, step_layout
 
 POOL_STEPS = 500  # steps that draw from one pool of series
 POOL_SERIES = {"step": 6000, "day": 1500}
@@ -77,7 +76,7 @@ class Pool:
             POOL_SERIES[run.kind], LENGTH[run.kind], run.kind, seed=run.seed * 1_000_003 + number
         )
         self.run, self.device = run, device
-        self.groups: list[tuple[Flat, Layout, torch.Tensor, torch.Tensor]] = []
+        self.groups: list[tuple[Flat, Layout, torch.Tensor]] = []
         sizes = []
         for season in np.unique(batch.season):
             rows = np.flatnonzero(batch.season == season)
@@ -90,7 +89,7 @@ class Pool:
 
     def _group(
         self, values: np.ndarray, mask: np.ndarray, lengths: np.ndarray, season: int
-    ) -> tuple[Flat, Layout, torch.Tensor, torch.Tensor]:
+    ) -> tuple[Flat, Layout, torch.Tensor]:
         """Flat arrays of series that stand right-aligned in values (S, L)."""
         layout = segment_layout(24) if self.run.kind == "day" else step_layout(season)
         inside = np.arange(values.shape[1])[None, :] >= values.shape[1] - lengths[:, None]
@@ -103,24 +102,25 @@ class Pool:
             level_window=layout.level_window,
         )
         flat = to_device(Flat.of(scaled), self.device)
-        weight = torch.as_tensor(series_weights(scaled), device=self.device)
-        return flat, layout, weight, torch.as_tensor(lengths.astype(np.int64), device=self.device)
+        return flat, layout, torch.as_tensor(lengths.astype(np.int64), device=self.device)
 
-    def sampler(self, step: int, recipe: Recipe) -> tuple[Sampler, torch.Tensor]:
-        """The sampler and loss weights of step `step`, its generator freshly seeded."""
+    def sampler(self, step: int, recipe: Recipe) -> Sampler:
+        """The sampler of step `step`, its generator freshly seeded."""
         chance = np.random.default_rng((self.run.seed, step)).random()
         group = int(np.searchsorted(self.share, chance))
         shape = step % len(SHAPES[self.run.kind])
-        flat, layout, weight, lengths = self.groups[min(group, len(self.groups) - 1)]
+        flat, layout, lengths = self.groups[min(group, len(self.groups) - 1)]
         if (group, shape) not in self.samplers:
             context, horizon = SHAPES[self.run.kind][shape]
+            # Yearly and quarterly data are not asked for decades.
+            horizon = min(horizon, POINTS) if layout.season < 5 else horizon
             part = replace(
                 recipe, context=context, horizon=horizon, forks=min(recipe.forks, context)
             )
             self.samplers[group, shape] = Sampler(flat, layout, part, lengths)
         sampler = self.samplers[group, shape]
         sampler.generator.manual_seed(self.run.seed * 1_000_003 + step)
-        return sampler, weight
+        return sampler
 
 
 @dataclass
@@ -184,8 +184,7 @@ def _one_step(state: State, run: Pretraining, pool: Pool, recipe: Recipe) -> tor
     rate *= 0.5 * (1 + math.cos(math.pi * state.step / run.steps))
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    sampler, weight = pool.sampler(state.step, recipe)
-    loss = sampler.loss(state.network, weight)
+    loss = pool.sampler(state.step, recipe).loss(state.network)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)

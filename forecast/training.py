@@ -22,7 +22,7 @@ from torch import Tensor  # noqa: TID253 - likewise
 from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import Scaled, scale_panel
+from forecast.scaling import scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
@@ -130,7 +130,6 @@ def fit(
         values, offsets, lags=[g for g in layout.lags if g], level_window=layout.level_window
     )
     flat = to_device(Flat.of(scaled), device)
-    weight = torch.as_tensor(series_weights(scaled), device=device)
     ends = np.diff(offsets)
     if validation is not None and len(validation):
         first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
@@ -140,9 +139,9 @@ def fit(
     ).to(device)
     if initial is not None:
         network.load_state_dict({k: torch.as_tensor(v) for k, v in initial.items()})
-    judge = Judge(flat, layout, recipe, weight, validation)
+    judge = Judge(flat, layout, recipe, validation)
     sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device))
-    return _loop(network, sampler, judge, recipe, weight, report, interrupted)
+    return _loop(network, sampler, judge, recipe, report, interrupted)
 
 
 def _loop(
@@ -150,7 +149,6 @@ def _loop(
     sampler: Sampler,
     judge: Judge,
     recipe: Recipe,
-    weight: Tensor,
     report: Callable[[Progress], None],
     interrupted: Callable[[], bool],
 ) -> Fitted:
@@ -163,14 +161,14 @@ def _loop(
     keep = BestWeights(averaged, judge(averaged))
     every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
     # A sum, not a list: small tensors that live on would pin freed memory between them.
-    total, count = torch.zeros((), device=weight.device), 0
+    total, count = torch.zeros((), device=sampler.device), 0
     started, ended, step = time.monotonic(), "steps", 0
     told = started
     network.train()
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step, time.monotonic() - started)
-        loss = sampler.loss(network, weight)
+        loss = sampler.loss(network)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -261,7 +259,7 @@ class Sampler:
         places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
         return series, end, torch.sort(places).values
 
-    def loss(self, network: ResidualLSTM, weight: Tensor) -> Tensor:
+    def loss(self, network: ResidualLSTM) -> Tensor:
         """Loss of one batch of windows, a scalar with gradient."""
         series, end, places = self.draw()
         flat, layout, recipe = self.flat, self.layout, self.recipe
@@ -272,8 +270,7 @@ class Sampler:
         half = recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             predicted = network(layout, network.states(x)[places], look)
-        unit = weight[series][None, :].expand_as(look.level)
-        return pinball(predicted.float(), actual, known, unit, self.levels)
+        return pinball(predicted.float(), actual, known, look.scale, self.levels)
 
 
 class Judge:
@@ -284,13 +281,12 @@ class Judge:
         flat: Flat,
         layout: Layout,
         recipe: Recipe,
-        weight: Tensor,
         validation: np.ndarray | None,
     ) -> None:
-        self.flat, self.layout, self.recipe, self.weight = flat, layout, recipe, weight
-        origins = np.empty((0, len(weight)), np.int64) if validation is None else validation
+        self.flat, self.layout, self.recipe = flat, layout, recipe
+        origins = np.empty((0, len(flat.starts)), np.int64) if validation is None else validation
         window, series = np.nonzero(origins > 0)
-        device = weight.device
+        device = flat.values.device
         self.series = torch.as_tensor(series, device=device)
         self.origins = torch.as_tensor(origins[window, series], device=device)
         self.levels = torch.tensor(recipe.levels, device=device)
@@ -310,8 +306,7 @@ class Judge:
                 self.flat, self.layout, series, origin[None], chunks, self.recipe.horizon
             )
             predicted = network(self.layout, network.states(x)[-1:], look)
-            unit = self.weight[series][None, :]
-            loss = pinball(predicted, actual, known, unit, self.levels)
+            loss = pinball(predicted, actual, known, look.scale, self.levels)
             total, count = total + loss * known.sum(), count + known.sum()
         return (total / count.clamp(min=1)).item()
 
@@ -371,12 +366,6 @@ def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) ->
     """averaged <- decay * averaged + (1 - decay) * network (Polyak & Juditsky 1992)."""
     mine, theirs = list(averaged.parameters()), list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
-
-
-def series_weights(scaled: Scaled) -> np.ndarray:
-    """One over each series' unit of errors at its end, float32 (S,); 0 for one that never moved."""
-    last = scaled.scale[np.maximum(scaled.offsets[1:] - 1, 0)]
-    return np.where(last > 0, 1 / np.where(last > 0, last, 1), 0).astype(np.float32)
 
 
 def to_device(flat: Flat, device: torch.device) -> Flat:
