@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from forecast import pipeline, train
@@ -15,8 +17,10 @@ from forecast.backtest_run import backtest_run
 from forecast.config import Settings
 from forecast.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
 from forecast.events import Silent
+from forecast.frequency import Frequency
 from forecast.members import Member, teach
 from forecast.report import newest_run, rebuilt_report, render_report
+from forecast.report.parsing import places
 from tests.builders import make_panel
 
 QUICK = {"network": {"hidden_size": 8}, "training": {"members": 1, "max_steps": 10, "jobs": 1}}
@@ -207,3 +211,20 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
 
 def test_the_newest_run_of_any_kind_is_found(runs):
     assert newest_run(runs) == runs / "trained"
+
+
+def test_hours_that_come_twice_are_refused_and_other_hours_are_found():
+    panel = replace(
+        make_panel((48,), 24, alias="h"),
+        frequency=Frequency("h"),
+        first=np.array([Frequency("h").positions(np.array(["2023-10-28T12"], "M8[ns]"))[0]]),
+        time_format="%Y-%m-%d %H:%M",
+        tz="Europe/Paris",
+    )
+
+    def found(text):
+        return places(panel, pa.table({"unique_id": ["series-0"], "ds": [text]}), "ds")
+
+    assert found("2023-10-28 15:00").position.tolist() == [1]
+    with pytest.raises(InputError, match="clocks were set back"):
+        found("2023-10-29 02:00")

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forecast.backtest import backtest
 from forecast.backtest_run.comparing import about_arima, compared, fair_verdict
 from forecast.backtest_run.folder import BacktestRecord, write_backtest
 from forecast.backtest_run.networks import (
     ZERO_SHOT,
+    Learnt,
     SavedModel,
     saved_forecasts,
     saved_models,
@@ -34,10 +36,13 @@ from forecast.forecasts import Forecast
 from forecast.metrics import Comparison, ScoreTable
 from forecast.model_folder import MANIFEST
 from forecast.panel import LoadReport, Panel
-from forecast.pipeline import Clock, Source, read
+from forecast.pipeline import Clock, read
 from forecast.plan import Reason
 from forecast.prediction import at_levels
 from forecast.run_folder import run_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class BacktestResult:
 
 
 def backtest_run(
-    source: Source,
+    source: str | pd.DataFrame,
     settings: Settings,
     listener: Listener,
     *,
@@ -82,28 +87,18 @@ def backtest_run(
     plan = plan_backtest(panel, report.seasons, settings, gap)
     taken = [NAIVE2, *(COLUMNS[name] for name in baseline_names(settings.baselines))]
     saved = saved_models(models, panel, plan, taken)
-    started = start_has_seen(settings, panel, plan)
-    for model in saved:
-        if model.seen:
-            listener.warn("backtest/model-has-seen", f"{model.name}: {model.seen}")
-    if started:
-        listener.warn("backtest/start-has-seen", started)
-
-    learnt = trained(panel, plan, settings, refit, listener)
-    notes = (started,) if started else ()
-    own = [replace(each, notes=(*each.notes, *notes)) for each in learnt.forecasts]
-    made = {LSTM: own, **_other_networks(panel, plan, saved, settings, listener)}
+    learnt = _noted(
+        trained(panel, plan, settings, refit, listener),
+        _seen_too_early(panel, plan, saved, settings, listener),
+    )
+    made = {LSTM: learnt.forecasts, **_other_networks(panel, plan, saved, settings, listener)}
     levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
     ready = {name: [at_levels(each, levels) for each in windows] for name, windows in made.items()}
-    ready |= baseline_forecasts(
-        panel, plan, settings, levels, clock.left_for(settings.baselines.budget), listener
-    )
+    budget = clock.left_for(settings.baselines.budget)
+    rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener)
     listener.stage("Scoring")
-    result = backtest(
-        panel, plan.origins, {}, plan.training.season, settings.forecast.level, gap, ready
-    )
-    rivals = tuple(name for name in ready if name not in made)
-    listener.stage("Writing the results")
+    m, shown = plan.training.season, settings.forecast.level
+    result = backtest(panel, plan.origins, {}, m, shown, gap, {**ready, **rivals})
     pairs = compared(result.scores)
     record = BacktestRecord(
         report,
@@ -112,7 +107,7 @@ def backtest_run(
         result,
         learnt.history,
         pairs,
-        rivals,
+        tuple(rivals),
         fair_verdict(result.scores, set(made) - {LSTM}),
         about_arima(pairs),
         refit,
@@ -120,22 +115,53 @@ def backtest_run(
         learnt.interrupted,
         clock.elapsed(),
     )
-    folder = _folder(settings, report.source)
+    return _written(record, listener)
+
+
+def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
+    """Writes the folder, whole or not at all, and says what is in it."""
+    listener.stage("Writing the results")
+    report = record.report
+    folder = _folder(record.settings, report.source)
     with whole_folder(folder) as staging:
         files = write_backtest(staging, record)
+    partly = report.skipped or _fell_back(record.result.forecasts[LSTM])
     return BacktestResult(
         folder,
         report,
-        plan.reasons,
-        result.scores,
+        record.plan.reasons,
+        record.result.scores,
         record.verdict,
         record.about_arima,
-        pairs,
+        record.pairs,
         [(folder / path.relative_to(staging), what) for path, what in files],
-        learnt.interrupted,
-        3 if report.skipped or _fell_back(learnt.forecasts) else 0,
-        clock.elapsed(),
+        record.interrupted,
+        3 if partly else 0,
+        record.seconds,
     )
+
+
+def _seen_too_early(
+    panel: Panel,
+    plan: BacktestPlan,
+    saved: Sequence[SavedModel],
+    settings: Settings,
+    listener: Listener,
+) -> tuple[str, ...]:
+    """Warns of models that may know held-out values; returns notes for the LSTM's own scores."""
+    for model in saved:
+        if model.seen:
+            listener.warn("backtest/model-has-seen", f"{model.name}: {model.seen}")
+    start = start_has_seen(settings, panel, plan)
+    if start:
+        listener.warn("backtest/start-has-seen", start)
+    return (start,) if start else ()
+
+
+def _noted(learnt: Learnt, notes: tuple[str, ...]) -> Learnt:
+    """With `notes` on every forecast, so that they stand beside the scores."""
+    made = [replace(each, notes=(*each.notes, *notes)) for each in learnt.forecasts]
+    return replace(learnt, forecasts=made)
 
 
 def _other_networks(

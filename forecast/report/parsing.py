@@ -44,15 +44,23 @@ def places(panel: Panel, table: pa.Table, column: str, beyond: int = 0) -> Place
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    series = _found(panel, table, ID, as_strings(panel.ids.tolist()))
+    series = _found(table, ID, as_strings(panel.ids.tolist()))
     start = int(panel.first.min())
     grid = np.arange(start, int((panel.first + panel.lengths).max()) + beyond)
     written = format_stamps(panel.frequency.stamps(grid), panel.time_format, panel.tz)
-    at = _found(panel, table, column, pc.cast(written, pa.string()))
+    texts = pc.cast(written, pa.string())
+    at = _found(table, column, texts)
+    if (_found(table, column, texts[::-1]) != len(grid) - 1 - at).any():
+        raise InputError(
+            "the run's times cannot be told apart where clocks were set back: they have no offset",
+            code="report/ambiguous-time",
+            where=column,
+            remedy="Train on times with an offset, such as 2024-10-27T02:30+01:00",
+        )
     return Places(series, grid[at] - panel.first[series])
 
 
-def _found(panel: Panel, table: pa.Table, column: str, known: pa.Array) -> np.ndarray:
+def _found(table: pa.Table, column: str, known: pa.Array) -> np.ndarray:
     import pyarrow.compute as pc
 
     at = pc.index_in(table[column], value_set=known).to_numpy()
@@ -140,7 +148,7 @@ def quantile_columns(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]
 
     The bounds of its intervals, and its point, which is the median as far as the file says.
     """
-    found = {}
+    found: dict[float, str] = {}
     for column in table.column_names:
         if column.startswith(f"{name}-lo-"):
             text = column.removeprefix(f"{name}-lo-")
@@ -221,11 +229,15 @@ def with_written_figures(table: ScoreTable, document: Mapping[str, Any]) -> Scor
             if metric not in ("model", "step"):
                 column = model.setdefault(metric, np.full(table.horizon, np.nan))
                 column[int(entry["step"]) - 1] = _figure(value)
-    counts = {
-        name: int(document[name])
-        for name in ("without_actuals", "undefined_scale", "short_for_season", "zero_actuals")
-    }
-    return replace(table, scores=scores, per_step=steps, **counts)
+    return replace(
+        table,
+        scores=scores,
+        per_step=steps,
+        without_actuals=int(document["without_actuals"]),
+        undefined_scale=int(document["undefined_scale"]),
+        short_for_season=int(document["short_for_season"]),
+        zero_actuals=int(document["zero_actuals"]),
+    )
 
 
 def _score(entry: Mapping[str, Any], metrics: Sequence[str]) -> Score:
