@@ -44,8 +44,14 @@ format: $(STAMP) ## put the code into shape
 bench: $(STAMP) ## measure accuracy and speed: every script of benchmarks/
 	set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-proof: $(STAMP) ## the heavier proofs: every script of proof/
+proof: $(STAMP) ## the heavier proofs: published figures, then every script of proof/
+	LSTMCAST_BENCHMARK_DATA=$(BENCHMARK_DATA) $(BIN)/python -m pytest -m proof
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
+	$(BIN)/python -m forecast.pretraining step build/weights/step --steps 6000
+	$(BIN)/python -m forecast.pretraining day build/weights/day --steps 5000
 
 configs: $(STAMP) ## write configs/default.yaml anew from forecast/config.py
 	$(BIN)/python -c 'from forecast.settings_file import commented_defaults as text; print(text(), end="")' > configs/default.yaml

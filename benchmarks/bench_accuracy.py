@@ -223,7 +223,8 @@ def page(rows: dict[str, dict[str, object]]) -> str:
     ]  # fmt: skip
     for name, result in rows.items():
         lines += [
-            f"## {name}: {result['series']} series, horizon {result['horizon']}, m = {result['m']}", "",
+            f"## {name}: {result['series']} series, horizon {result['horizon']}, "
+            f"m = {result['m']}", "",
             "| forecaster | MASE | sMAPE | OWA | WQL | in 80 % | in 95 % | seconds | peak MB |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]  # fmt: skip

@@ -284,7 +284,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description="Pretrain a backbone on synthetic series.")
     words.add_argument("kind", choices=tuple(SHAPES), help="a value a step, or a day a step")
     words.add_argument("folder", type=Path, help="where the backbone goes; must not exist")
-    words.add_argument("--steps", type=int, default=30_000)
+    words.add_argument("--steps", type=int, default=6_000)
     words.add_argument("--hidden", type=int, default=128)
     words.add_argument("--seed", type=int, default=7)
     words.add_argument("--device", default="auto")
