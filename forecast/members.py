@@ -14,11 +14,11 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Lesson:
     recipe: dict[str, Any]
     refit_share: float
     refit_rate: float
-    initial: dict[str, np.ndarray] | None = None
+    initial: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def train_members(
                 while waiting and len(running) < jobs and not (interrupted and running):
                     member, seed = waiting.pop(0)
                     running[member] = _start(folder, member, seed)
-                    selector.register(running[member].stdout, selectors.EVENT_READ, member)
+                    selector.register(_output(running[member]), selectors.EVENT_READ, member)
                     if interrupted:
                         running[member].send_signal(signal.SIGINT)
                 for key, _ in selector.select():
-                    line = key.fileobj.readline()
+                    line = _output(running[key.data]).readline()
                     if line:
                         report(key.data, json.loads(line))
                     else:
@@ -116,6 +116,11 @@ def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
         env={**os.environ, **ALLOCATOR, **THREADS, "PYTHONPATH": _import_path()},
         start_new_session=True,
     )
+
+
+def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdout is not None  # started with a pipe
+    return process.stdout
 
 
 def _import_path() -> str:
@@ -163,7 +168,7 @@ def _write_lesson(lesson: Lesson, folder: Path) -> None:
     }
     save_file(arrays, folder / "lesson.safetensors")
     if lesson.initial is not None:
-        save_file(lesson.initial, folder / "initial.safetensors")
+        save_file(dict(lesson.initial), folder / "initial.safetensors")
     plain = {
         "layout": asdict(lesson.layout),
         "recipe": lesson.recipe,
@@ -178,8 +183,9 @@ def _read_lesson(folder: Path) -> Lesson:
 
     plain = json.loads((folder / "lesson.json").read_text())
     initial = folder / "initial.safetensors"
+    arrays: dict[str, Any] = load_file(folder / "lesson.safetensors")
     return Lesson(
-        **load_file(folder / "lesson.safetensors"),
+        **arrays,
         layout=Layout(**plain.pop("layout")),
         initial=load_file(initial) if initial.exists() else None,
         **plain,

@@ -48,9 +48,11 @@ from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
-Source = "str | pd.DataFrame"
+    Source = str | pd.DataFrame
+
 REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
 
 
@@ -252,8 +254,10 @@ def deliver(
 
 def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
     """The panel and what the loader had to say, repairs and warnings passed on to the listener."""
-    load = load_panel if isinstance(source, str | Path) else panel_from_frame
-    panel, report = load(source, settings)
+    if isinstance(source, str):
+        panel, report = load_panel(source, settings)
+    else:
+        panel, report = panel_from_frame(source, settings)
     for note in report.repairs:
         listener.note(note.text)
     for note in report.warnings:

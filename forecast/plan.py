@@ -145,7 +145,7 @@ def choose_layout(
     per_day = panel.frequency.steps_per_day
     if per_day is None and panel.frequency.integer and season in (24, 48, 96):
         per_day = season
-    if per_day in SEGMENTED and typical >= LEAST_DAYS * per_day:
+    if per_day is not None and per_day in SEGMENTED and typical >= LEAST_DAYS * per_day:
         why = f"{per_day} values a day; last week stands beside today"
         return segment_layout(per_day), ("a day", why)
     # The calendar's season is offered even where the data do not confirm it: the gate may close.

@@ -231,7 +231,7 @@ def _start(run: Pretraining, device: torch.device) -> State:
 
 def save_checkpoint(state: State, run: Pretraining, path: Path) -> None:
     """Writes the checkpoint whole or not at all."""
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, model in (("network", state.network), ("averaged", state.averaged)):
         tensors |= {f"{name}.{k}": v.contiguous() for k, v in model.state_dict().items()}
     for number, parameter in enumerate(state.network.parameters()):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -114,7 +114,7 @@ def fit(
     recipe: Recipe,
     *,
     validation: np.ndarray | None = None,
-    initial: dict[str, np.ndarray] | None = None,
+    initial: Mapping[str, np.ndarray] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Fitted:
@@ -364,7 +364,8 @@ class BestWeights:
 @torch.no_grad()
 def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) -> None:
     """averaged <- decay * averaged + (1 - decay) * network (Polyak & Juditsky 1992)."""
-    mine, theirs = list(averaged.parameters()), list(network.parameters())
+    mine: list[Tensor] = list(averaged.parameters())
+    theirs: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 

@@ -225,7 +225,8 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
     skips, carried, present = [zero], [zero], [zero + 1]  # skip 0 is the level itself
     for lag in layout.lags:
         if lag == 0:
-            skips.append(zero), carried.append(zero), present.append(zero)
+            for parts in (skips, carried, present):
+                parts.append(zero)
             continue
         cycle = step // lag  # full cycles between the step and its skip, less one
         value, valid = read.values(origin[:, :, None] + step - (cycle + 1) * lag)
@@ -233,11 +234,18 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         present.append(valid)
         carried.append(_level_change(read, origin, level, lag, total)[:, :, cycle])
     shape = (*tuple(origin.shape), chunks, layout.chunk, 1)
-    join = [
-        xp.concatenate([xp.reshape(part, shape) for part in parts], -1)
-        for parts in (skips, carried, present)
-    ]
-    return Ahead(*join, level, read.scale(origin)[0], flat.move[known])
+
+    def joined(parts: list[Array]) -> Array:
+        return xp.concatenate([xp.reshape(part, shape) for part in parts], -1)
+
+    return Ahead(
+        joined(skips),
+        joined(carried),
+        joined(present),
+        level,
+        read.scale(origin)[0],
+        flat.move[known],
+    )
 
 
 def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
