@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -154,9 +153,16 @@ def baseline_figures(
 def timed(command: list[str]) -> dict[str, float]:
     """Runs a command; wall seconds and the largest process's peak memory in MB."""
     before = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    return {"seconds": time.monotonic() - before, "peak_mb": peak}
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    return {"seconds": time.monotonic() - before, "peak_mb": usage.ru_maxrss / 1024}
 
 
 def test_values(path: Path, panel: Panel, horizon: int) -> np.ndarray:

@@ -38,6 +38,7 @@ from forecast.plan import (
     Plan,
     Reason,
     available_cores,
+    choose_context,
     choose_horizon,
     choose_layout,
     choose_season,
@@ -212,7 +213,8 @@ def forecast_run(
     listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
     listener.stage("Forecasting")
     origins = choose_validation(panel.size, panel.lengths, horizon)
-    forecaster = calibrated(load_backbone(layout), panel, origins, horizon)
+    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
+    forecaster = calibrated(backbone, panel, origins, horizon)
     model = BACKBONES / kind_of(layout)
     return deliver(
         panel, report, forecaster, horizon, settings, model, "-" if output is None else output, None

@@ -214,15 +214,20 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
     return "pretrained", backbone.members[0], "learnt from synthetic series; kept where it is best"
 
 
+def choose_context(panel: Panel, layout: Layout) -> int:
+    """LSTM steps of history: four weeks of days or six seasons of values, no more than there are."""
+    longest = int(panel.lengths.max())
+    usual = 28 if layout.width > 1 else int(np.clip(6 * layout.season, 24, 112))
+    return max(2, min(usual, -(-longest // layout.width)))
+
+
 def choose_recipe(
     panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
 ) -> dict[str, Any]:
     """The numbers of training.Recipe but the seed."""
     training, network = settings.training, settings.network
     daily = layout.width > 1
-    longest = int(panel.lengths.max())
-    usual = 28 if daily else int(np.clip(6 * layout.season, 24, 112))
-    context = network.context or max(2, min(usual, -(-longest // layout.width)))
+    context = network.context or choose_context(panel, layout)
     small = len(panel.values) < SMALL
     if initial is not None:
         hidden, layers = shape_of(initial)
