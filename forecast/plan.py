@@ -215,7 +215,7 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
 
 
 def choose_context(panel: Panel, layout: Layout) -> int:
-    """LSTM steps of history: four weeks of days or six seasons of values, no more than there are."""
+    """LSTM steps of history: four weeks of days or six seasons of values, or all there are."""
     longest = int(panel.lengths.max())
     usual = 28 if layout.width > 1 else int(np.clip(6 * layout.season, 24, 112))
     return max(2, min(usual, -(-longest // layout.width)))
