@@ -82,7 +82,7 @@ def test_every_make_target_of_the_readme_exists():
 
 def test_make_test_installs_and_runs_the_tests():
     planned = subprocess.run(
-        ["make", "--dry-run", "--always-make", "test"],
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "test"],
         cwd=ROOT,
         capture_output=True,
         text=True,
