@@ -104,33 +104,8 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(panel, plan, members)
-    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
-    tried = lstm_windows(
-        scored, panel, plan.origins, plan.horizon, settings.forecast.allow_negative
-    )
-    future = lstm_windows(
-        final, panel, panel.lengths[None], plan.horizon, settings.forecast.allow_negative
-    )[0]
-    if tried:
-        tried[0] = replace(tried[0], seconds=tried[0].seconds + trained_in)
-    held_out = {final.name: [at_levels(each, levels) for each in tried]}
-    upcoming = [at_levels(future, levels)]
-
-    if settings.baselines.names:
-        listener.stage("Fitting the baselines")
-    baselines = forecast_baselines_windows(
-        panel,
-        np.concatenate([plan.origins, panel.lengths[None]]),
-        plan.horizon,
-        settings.baselines.names,
-        levels,
-        plan.season,
-        clock.left_for(settings.baselines.budget),
-        settings.training.jobs or available_cores(),
-        listener=listener,
-        allow_negative=settings.forecast.allow_negative,
-    )
-    for name, made in baselines.items():
+    held_out, upcoming = lstm_forecasts(panel, plan, scored, final, settings, trained_in)
+    for name, made in baseline_forecasts(panel, plan, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings)
 
@@ -160,7 +135,7 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
         [(folder / path.relative_to(staging), what) for path, what in files],
         chart,
         interrupted,
-        3 if report.skipped or bool((future.source != final.name).any()) else 0,
+        3 if report.skipped or bool((upcoming[0].source != final.name).any()) else 0,
         clock.elapsed(),
         table,
     )
@@ -326,6 +301,51 @@ def forecasters(
     )
     scored = calibrated(base, panel, plan.validation, plan.horizon)
     return scored, replace(scored, members=tuple(member.final for member in members))
+
+
+def lstm_forecasts(
+    panel: Panel,
+    plan: Plan,
+    scored: Forecaster,
+    final: Forecaster,
+    settings: Settings,
+    trained_in: float,
+) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
+    """The LSTM's held-out forecasts by column name, and in a list its forecast of the future.
+
+    The time of training is the first held-out forecast's.
+    """
+    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    negative = settings.forecast.allow_negative
+    tried = lstm_windows(scored, panel, plan.origins, plan.horizon, negative)
+    future = lstm_windows(final, panel, panel.lengths[None], plan.horizon, negative)
+    if tried:
+        tried[0] = replace(tried[0], seconds=tried[0].seconds + trained_in)
+    return (
+        {final.name: [at_levels(each, levels) for each in tried]},
+        [at_levels(each, levels) for each in future],
+    )
+
+
+def baseline_forecasts(
+    panel: Panel, plan: Plan, settings: Settings, clock: Clock, listener: Listener
+) -> dict[str, list[Forecast]]:
+    """Each baseline's forecasts from the held-out origins and, last, from the end of the data."""
+    if not settings.baselines.names:
+        return {}
+    listener.stage("Fitting the baselines")
+    return forecast_baselines_windows(
+        panel,
+        np.concatenate([plan.origins, panel.lengths[None]]),
+        plan.horizon,
+        settings.baselines.names,
+        wanted_levels(settings.forecast.level, settings.forecast.quantiles),
+        plan.season,
+        clock.left_for(settings.baselines.budget),
+        settings.training.jobs or available_cores(),
+        listener=listener,
+        allow_negative=settings.forecast.allow_negative,
+    )
 
 
 def score(
