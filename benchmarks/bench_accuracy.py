@@ -1,4 +1,4 @@
-"""Accuracy on the official test parts, scored once, with the defaults as they are.
+"""Accuracy on the official test parts, with the defaults as they are.
 
     python benchmarks/bench_accuracy.py --data DIR [--sets m4_weekly,...] [--baselines ets,theta]
 
@@ -219,7 +219,7 @@ def page(rows: dict[str, dict[str, object]]) -> str:
     found = versions()
     lines = [
         "# Results", "",
-        "Official test parts, scored once; defaults as they are, chosen on origins inside the "
+        "Official test parts; defaults as they are, chosen on origins inside the "
         "training parts. `LSTM` is `lstmcast train`, `LSTM zero-shot` is `lstmcast forecast` "
         "(pretrained on synthetic series alone). Seconds are wall time of the whole process, "
         "start-up included.", "",
