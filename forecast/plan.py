@@ -204,6 +204,7 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
                 value=training.init,
                 remedy="Leave --init out, or name a model of data of this kind",
             )
+        _refuse_another_shape(settings, *shape_of(model.members[0]))
         return "a trained model", model.members[0], training.init
     if training.from_scratch:
         return "random weights", None, "as asked"
@@ -212,6 +213,23 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
     if network.hidden_size not in (None, hidden) or network.layers != layers:
         return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
     return "pretrained", backbone.members[0], "learnt from synthetic series; kept where it is best"
+
+
+def _refuse_another_shape(settings: Settings, hidden: int, layers: int) -> None:
+    """Raises UsageError when an option contradicts the model that --init starts from."""
+    training, network = settings.training, settings.network
+    wanted = (
+        network.hidden_size or hidden,
+        network.layers if "layers" in network.model_fields_set else layers,
+    )
+    if training.from_scratch or wanted != (hidden, layers):
+        raise UsageError(
+            f"--init starts from a network of {layers} x {hidden} units; it cannot also start from "
+            "scratch or have another size",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy="Leave out --init, or --from-scratch, --hidden and --layers",
+        )
 
 
 def choose_context(panel: Panel, layout: Layout) -> int:

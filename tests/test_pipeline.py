@@ -177,6 +177,13 @@ def test_without_a_model_predict_says_how_to_get_one(tmp_path):
         predict(table(), root=str(tmp_path))
 
 
+@pytest.mark.parametrize("other", [{"from_scratch": True}, {"hidden": 16}, {"layers": 3}])
+def test_a_start_and_a_contradiction_to_it_are_refused(trained, other):
+    _, run = trained
+    with pytest.raises(UsageError, match="--init starts from a network of 2 x 8 units"):
+        train(table((60,)), init=str(run.folder), baselines="none", **other)
+
+
 def test_training_data_that_are_gone_are_an_error(tmp_path):
     path = tmp_path / "data.csv"
     table((40,)).to_csv(path, index=False)
@@ -227,6 +234,8 @@ def test_a_kill_leaves_no_half_written_model_and_the_last_one_predicts(tmp_path,
     process = command("train", str(data), *SLOW, "--root", str(tmp_path / "runs"), cwd=tmp_path)
     if moment == "training":
         wait_for_training(process)
+    workers = workers_of(process.pid)
+    assert workers or moment == "start"
     process.kill()
     process.communicate()
     assert [p.name for p in (tmp_path / "runs").iterdir() if not p.name.startswith(".")] == [
@@ -234,22 +243,27 @@ def test_a_kill_leaves_no_half_written_model_and_the_last_one_predicts(tmp_path,
     ]
     made = predict(root=str(tmp_path / "runs"))
     assert made["LSTM"].tolist() == before.predict()["LSTM"].tolist()
-    assert_no_worker_is_left(str(data))
+    assert_gone(workers)
 
 
-def assert_no_worker_is_left(_):
+def workers_of(parent: int) -> set[str]:
+    """Process ids of the training workers that `parent` started."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return {r[0] for r in rows if r[1] == str(parent) and "forecast.members" in r[2]}
+
+
+def assert_gone(workers: set[str]):
     """Workers notice that their parent is gone within a few steps."""
+    left = workers
     for _attempt in range(100):
-        listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True).stdout
-        orphans = [
-            line
-            for line in listed.splitlines()
-            if "forecast.members" in line and line.split()[0] == "1"
-        ]
-        if not orphans:
+        listed = subprocess.run(["ps", "-eo", "pid,stat"], capture_output=True, text=True).stdout
+        alive = {r[0] for line in listed.splitlines() if not (r := line.split())[1].startswith("Z")}
+        left = workers & alive
+        if not left:
             return
         time.sleep(0.1)
-    raise AssertionError(orphans)
+    raise AssertionError(left)
 
 
 def test_ctrl_c_keeps_the_best_weights_and_says_so(tmp_path):
