@@ -85,7 +85,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("start", start, why_start),
         (
             "network",
-            f"{recipe['layers']} x {recipe['hidden_size']} units, {members} members",
+            f"{recipe['layers']} x {recipe['hidden_size']} units, {members} member{'s' * (members > 1)}",
             f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
         ),
     )
