@@ -77,6 +77,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     recipe = choose_recipe(panel, settings, layout, horizon, initial)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
+    ensemble = "1 member" if members == 1 else f"{members} members"
     reasons = (
         ("horizon", horizon, why_horizon),
         ("season", season, why_season),
@@ -85,7 +86,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("start", start, why_start),
         (
             "network",
-            f"{recipe['layers']} x {recipe['hidden_size']} units, {members} member{'s' * (members > 1)}",
+            f"{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}",
             f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
         ),
     )
