@@ -1,253 +1,140 @@
-"""Accuracy on the official test parts, with the defaults as they are.
+"""Accuracy and cost on the official test parts, with the defaults as they are.
 
-    python benchmarks/bench_accuracy.py --data DIR [--sets m4_weekly,...] [--baselines ets,theta]
+    python benchmarks/bench_accuracy.py [--data DIR] [--sets m4_weekly,...] [--only-baselines]
 
-DIR holds one folder a set with train.parquet and test.parquet (unique_id, ds, y). Each set is run
-as a user would: `lstmcast train` and `lstmcast forecast` in fresh processes, timed from outside.
-Results go to benchmarks/RESULTS.md (a table, rewritten set by set) and results.json beside it.
+DIR holds one folder a set with train.parquet and test.parquet (unique_id, ds, y). The LSTM is run
+as a user would: `lstmcast train` and `lstmcast forecast` in fresh processes, timed from outside;
+each baseline in a fresh process too, within a budget of wall time. Figures are kept, forecaster by
+forecaster, in results.json, and RESULTS.md is written anew from all that is known.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
+from _measure import cores, stamp, timed
+from _page import HERE, load, store, write_page
+from _sets import LEVELS, QUANTILES, SETS, Made, Test, read_forecast
 
-from forecast.baselines import forecast_baselines
-from forecast.config import DataSettings
-from forecast.forecast_table import wanted_levels
-from forecast.metrics import coverage, mase, naive2, owa, seasonal_errors, smape, wql
-from forecast.model_folder import describe, versions
-from forecast.panel import Panel, load_panel
+from forecast.baselines import COLUMNS
+from forecast.model_folder import describe
 
-HERE = Path(__file__).parent
-LEVELS = (80.0, 95.0)
-QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-@dataclass(frozen=True)
-class Set:
-    """A benchmark set: horizon, m of the scores, and what a user would have to say."""
-
-    name: str
-    horizon: int
-    m: int
-    flags: tuple[str, ...] = ()
-
-
-SETS = (
-    Set("m4_hourly", 48, 24, ("--freq", "h")),
-    Set("m4_weekly", 13, 1, ("--freq", "W")),
-    Set("m3_monthly", 18, 12, ("--freq", "MS")),
-    Set("m1_quarterly", 8, 4, ("--freq", "QS")),
-    Set("m1_yearly", 6, 1, ("--freq", "YS")),
-    Set("hospital", 12, 12, ("--freq", "MS")),
-    Set("nn5", 56, 7),
-)
+Figures = dict[str, Any]
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--data", type=Path, default=Path("../shared/data/panels"))
-    words.add_argument("--sets", default=",".join(each.name for each in SETS))
-    words.add_argument("--baselines", default="seasonal-naive")
-    words.add_argument(
-        "--budget", type=float, default=600.0, help="seconds for all baselines of a set"
-    )
-    words.add_argument("--train-flags", default="", help="passed on to `lstmcast train`")
-    given = words.parse_args()
+    """Runs what is asked, set by set; results are written as they come."""
+    given = arguments()
     if not given.data.is_dir():
         sys.exit(f"{given.data} is not a folder: name the data with --data")
-    results = HERE / "results.json"
-    rows = json.loads(results.read_text()) if results.exists() else {}
-    for each in SETS:
-        if each.name in given.sets.split(","):
-            rows[each.name] = run_set(each, given)
-            results.write_text(json.dumps(rows, indent=1) + "\n")
-            (HERE / "RESULTS.md").write_text(page(rows), encoding="utf-8")
-            print(page({each.name: rows[each.name]}), flush=True)
+    names = given.sets.split(",")
+    unknown = set(names) - {each.name for each in SETS}
+    if unknown:
+        sys.exit(f"there is no set {sorted(unknown)[0]}: there are "
+                 + ", ".join(each.name for each in SETS))  # fmt: skip
+    for each in sorted(
+        (one for one in SETS if one.name in names), key=lambda s: names.index(s.name)
+    ):
+        test = Test(each, given.data)
+        if not given.only_lstm:
+            for name in filter(None, given.baselines.split(",")):
+                keep(test, {COLUMNS[name]: baseline(test, name, given)})
+        if not given.only_baselines:
+            keep(test, lstm(test, given.train_flags.split()))
 
 
-def run_set(each: Set, given: argparse.Namespace) -> dict[str, object]:
-    """All forecasters' figures on one set."""
-    folder = given.data / each.name
-    freq = each.flags[1] if each.flags else None
-    panel, _ = load_panel(folder / "train.parquet", DataSettings(freq=freq))
-    actual = test_values(folder / "test.parquet", panel, each.horizon)
-    scale = seasonal_errors(panel.values, panel.offsets, each.m)
-    second = naive2(panel.values, panel.offsets, each.horizon, each.m)
-    reference = np.nanmean(smape(actual, second)), np.nanmean(mase(actual, second, scale))
-    scored: dict[str, dict[str, float]] = {}
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    words.add_argument("--data", type=Path, default=HERE.parent / "../shared/data/panels")
+    words.add_argument("--sets", default=",".join(each.name for each in SETS))
+    words.add_argument("--baselines", default="seasonal-naive,theta,ets,arima")
+    words.add_argument(
+        "--budget", type=float, default=600.0, help="seconds for a baseline of a set"
+    )
+    words.add_argument("--jobs", type=int, default=cores(), help="processes of a baseline")
+    words.add_argument("--train-flags", default="", help="passed on to `lstmcast train`")
+    only = words.add_mutually_exclusive_group()
+    only.add_argument("--only-baselines", action="store_true", help="leave the LSTM's figures")
+    only.add_argument("--only-lstm", action="store_true", help="leave the baselines' figures")
+    return words.parse_args()
+
+
+def keep(test: Test, models: dict[str, Figures]) -> None:
+    """Adds figures to what is known of a set, and writes the page."""
+    known = load("results.json")
+    row = known.setdefault(test.set.name, {})
+    about = {"series": test.panel.size, "horizon": test.set.horizon, "m": test.set.m}
+    row |= about | {"models": row.get("models", {}) | models}
+    row.pop("date", None)
+    store("results.json", known)
+    write_page()
+    for model, figures in models.items():
+        brief = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
+        print(test.set.name, model, json.dumps(brief), flush=True)
+
+
+def lstm(test: Test, extra: list[str]) -> dict[str, Figures]:
+    """Figures of `lstmcast train`, and of `lstmcast forecast`, which trains nothing."""
+    wanted = ["--level", ",".join(f"{level:g}" for level in LEVELS),
+              "--quantiles", ",".join(map(str, QUANTILES)), *test.set.flags]  # fmt: skip
+    command = [sys.executable, "-m", "forecast"]
     with tempfile.TemporaryDirectory() as place:
-        common = ["--horizon", str(each.horizon), "--level", "80,95", *each.flags,
-                  "--quantiles", ",".join(map(str, QUANTILES))]  # fmt: skip
-        extra = given.train_flags.split()
-        train = [
-            "train",
-            str(folder / "train.parquet"),
-            "--baselines",
-            "none",
-            "--out",
-            f"{place}/run",
-        ]
-        jobs = {
-            "LSTM": ([*train, *common, *extra], f"{place}/run/predictions.csv"),
-            "LSTM zero-shot": (
-                ["forecast", str(folder / "train.parquet"), "-o", f"{place}/zero.csv", *common],
-                f"{place}/zero.csv",
-            ),
-        }
-        for name, (command, written) in jobs.items():
-            cost = timed([sys.executable, "-m", "forecast", *command])
-            made = read_forecast(Path(written), panel, each.horizon)
-            scored[name] = figures(actual, *made, scale, reference) | cost
-        about = describe(f"{place}/run")
-    scored["LSTM"]["parameters"] = about["network"]["parameters"] * about["network"]["members"]
-    scored |= baseline_figures(each, panel, actual, scale, reference, given)
-    kept = [member["best_step"] for member in about["training"]["members"]]
+        run, zero = Path(place) / "run", Path(place) / "zero.csv"
+        cost = timed([*command, "train", str(test.train), "--baselines", "none",
+                      "--out", str(run), *wanted, *extra])  # fmt: skip
+        trained = (
+            score(test, run / "predictions.csv") | cost | trained_figures(run, cost["seconds"])
+        )
+        cost = timed([*command, "forecast", str(test.train), "-o", str(zero), *wanted])
+        untrained = score(test, zero) | cost
+    return {"LSTM": trained | stamp(), "LSTM zero-shot": untrained | stamp()}
+
+
+def score(test: Test, path: Path) -> Figures:
+    """Figures of a written forecast."""
+    return test.figures(read_forecast(path, test.panel, test.set.horizon))
+
+
+def trained_figures(run: Path, seconds: float) -> Figures:
+    """Parameters of all members, windows trained in a second of the whole run, steps kept."""
+    about = describe(run)
+    network, training = about["network"], about["training"]
+    last: dict[tuple[str, str], int] = {}
+    with (run / "history.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            key = row["member"], row["phase"]
+            last[key] = max(last.get(key, 0), int(row["step"]))
+    windows = sum(last.values()) * training["recipe"]["batch_size"]
     return {
-        "series": panel.size, "horizon": each.horizon, "m": each.m, "best_steps": kept,
-        "date": time.strftime("%Y-%m-%d"), "models": scored,
-    }  # fmt: skip
-
-
-def baseline_figures(
-    each: Set,
-    panel: Panel,
-    actual: np.ndarray,
-    scale: np.ndarray,
-    reference: tuple[float, float],
-    given: argparse.Namespace,
-) -> dict[str, dict[str, float]]:
-    """Figures of the baselines on the series that they finished."""
-    names = [name for name in given.baselines.split(",") if name not in ("", "none")]
-    levels = wanted_levels(LEVELS, QUANTILES)
-    scored = {}
-    for name in names:
-        made = forecast_baselines(
-            panel, panel.lengths, each.horizon, [name], levels, each.m, given.budget,
-            os.cpu_count() or 1,
-        )  # fmt: skip
-        for column, forecast in made.items():
-            own = forecast.available
-            quantiles = np.stack([forecast.quantile(q) for q in QUANTILES], -1)
-            bounds = {level: forecast.interval(level) for level in LEVELS}
-            point = np.where(own[:, None], forecast.point, np.nan)
-            scored[column] = figures(
-                np.where(own[:, None], actual, np.nan), point, quantiles, bounds, scale, reference
-            ) | {"seconds": forecast.seconds, "series": int(own.sum())}
-    return scored
-
-
-def timed(command: list[str]) -> dict[str, float]:
-    """Runs a command; wall seconds and the largest process's peak memory in MB."""
-    before = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    return {"seconds": time.monotonic() - before, "peak_mb": usage.ru_maxrss / 1024}
-
-
-def test_values(path: Path, panel: Panel, horizon: int) -> np.ndarray:
-    """The test part, (S, H), in the panel's order."""
-    table = pq.read_table(path).sort_by([("unique_id", "ascending"), ("ds", "ascending")])
-    ids = np.array(table["unique_id"].to_pylist(), dtype=object).reshape(-1, horizon)[:, 0]
-    assert ids.tolist() == panel.ids.tolist()
-    return table["y"].to_numpy().astype(float).reshape(-1, horizon)
-
-
-Made = tuple[np.ndarray, np.ndarray, dict[float, tuple[np.ndarray, np.ndarray]]]
-
-
-def read_forecast(path: Path, panel: Panel, horizon: int) -> Made:
-    """Point (S, H), quantiles (S, H, Q) and intervals of a written forecast."""
-    table = pacsv.read_csv(
-        path, convert_options=pacsv.ConvertOptions(column_types={"unique_id": "string"})
-    )
-    assert table["unique_id"].to_pylist()[::horizon] == panel.ids.tolist()
-
-    def column(name: str) -> np.ndarray:
-        return table[name].to_numpy().astype(float).reshape(-1, horizon)
-
-    quantiles = np.stack([column(f"LSTM-q{q:g}") for q in QUANTILES], -1)
-    bounds = {
-        level: (column(f"LSTM-lo-{level:g}"), column(f"LSTM-hi-{level:g}")) for level in LEVELS
+        "parameters": network["parameters"] * network["members"],
+        "windows_per_second": windows / seconds,
+        "best_steps": [member["best_step"] for member in training["members"]],
     }
-    return column("LSTM"), quantiles, bounds
 
 
-def figures(
-    actual: np.ndarray,
-    point: np.ndarray,
-    quantiles: np.ndarray,
-    bounds: dict[float, tuple[np.ndarray, np.ndarray]],
-    scale: np.ndarray,
-    reference: tuple[float, float],
-) -> dict[str, float]:
-    """Every accuracy figure of one forecaster."""
-    one, two = np.nanmean(smape(actual, point)), np.nanmean(mase(actual, point, scale))
-    known = np.isfinite(actual)
-    inside = {
-        f"coverage-{level:g}": float(np.nanmean(coverage(np.where(known, actual, np.nan), *pair)))
-        for level, pair in bounds.items()
-    }
-    return {
-        "smape": float(one), "mase": float(two), "owa": owa(one, two, *reference),
-        "wql": wql(actual, quantiles, np.array(QUANTILES)), **inside,
-    }  # fmt: skip
-
-
-def page(rows: dict[str, dict[str, object]]) -> str:
-    """The results as a Markdown page."""
-    found = versions()
-    lines = [
-        "# Results", "",
-        "Official test parts; defaults as they are, chosen on origins inside the "
-        "training parts. `LSTM` is `lstmcast train`, `LSTM zero-shot` is `lstmcast forecast` "
-        "(pretrained on synthetic series alone). Seconds are wall time of the whole process, "
-        "start-up included.", "",
-        f"Machine: {os.cpu_count()} cores, {platform.machine()}, no GPU; "
-        + ", ".join(f"{name} {version}" for name, version in found.items()) + ".", "",
-        "Command: `python benchmarks/bench_accuracy.py --data DIR`", "",
-    ]  # fmt: skip
-    for name, result in rows.items():
-        lines += [
-            f"## {name}: {result['series']} series, horizon {result['horizon']}, "
-            f"m = {result['m']}", "",
-            "| forecaster | MASE | sMAPE | OWA | WQL | in 80 % | in 95 % | seconds | peak MB |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]  # fmt: skip
-        for model, f in result["models"].items():
-            few = (
-                f" ({f['series']} series)"
-                if f.get("series", result["series"]) != result["series"]
-                else ""
-            )
-            peak = f"{f['peak_mb']:.0f}" if "peak_mb" in f else ""
-            lines.append(
-                f"| {model}{few} | {f['mase']:.3f} | {f['smape']:.2f} | {f['owa']:.3f} | "
-                f"{f['wql']:.4f} | {f['coverage-80']:.1%} | {f['coverage-95']:.1%} | "
-                f"{f['seconds']:.1f} | {peak} |"
-            )
-        lines.append("")
-    return "\n".join(lines)
+def baseline(test: Test, name: str, given: argparse.Namespace) -> Figures:
+    """Figures of one baseline on the series that it finished within the budget."""
+    script = str(Path(__file__).with_name("_baseline.py"))
+    with tempfile.TemporaryDirectory() as place:
+        out = f"{place}/made.npz"
+        cost = timed([sys.executable, script, str(test.train), test.set.name, name,
+                      str(given.budget), str(given.jobs), out])  # fmt: skip
+        with np.load(out) as made:
+            bounds = {level: (made[f"lo{level:g}"], made[f"hi{level:g}"]) for level in LEVELS}
+            found = test.figures(Made(made["point"], made["quantiles"], bounds))
+            fell_back = int(made["fell_back"].sum())
+    statistical = {} if name == "seasonal-naive" else {"budget": given.budget, "jobs": given.jobs}
+    return found | cost | {"fell_back": fell_back} | statistical | stamp()
 
 
 if __name__ == "__main__":
