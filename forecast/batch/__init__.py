@@ -1,0 +1,52 @@
+"""Scheduled forecasting that can be left alone: `lstmcast run CONFIG`.
+
+A job is a section of the config file (`config.py`) and a folder of its own:
+
+    FOLDER/
+      .lock                   flock'ed while a run works; never unlinked; holds who has it (JSON)
+      current -> runs/RUN     what is published; moved by one rename
+      runs/RUN/               RUN = AS_OF-ID, e.g. 20240131T230000-3fa9c1d2e0
+        predictions.csv       and predictions.parquet, as the job asks (outputs.files)
+        forecast.parquet      every quantile, for the ledger: series, step, point, q0.025 ...
+        log.jsonl             the run's log up to its publication
+        manifest.json         written last: a folder without it was never published
+      models/MODEL/           model/ (serves), scored/ (the weights that the held-out steps judged),
+                              about.json (what it was trained on, what its backtest promised)
+      training/               an unfinished training: lesson, checkpoints; gone once published
+      ledger.sqlite           every published forecast, actuals with revisions, live scores
+      last.json               the latest attempt, whatever became of it
+      rollbacks.json          which runs were withdrawn, when and why
+      logs/STAMP-PID.jsonl    a log for every attempt, the newest 50
+
+`manifest.json`: schema_version, job, run, sequence (publications counted from 1), as_of (text, as
+the data write times), as_of_position (grid position, int), created (ISO 8601, UTC), replaces (run
+of the same as_of, or null), config_sha256, input {path, sha256, rows, series, last, dropped},
+model {id, kind: "trained"|"pretrained"|"seasonal-naive", sha256, trained_until, promise},
+horizon, season, levels, series {forecast, fallbacks, left_out: [{series, reason}], by_source},
+decisions [{what, choice, reason}], intervals {adjusted: {level: factor}, updates},
+outputs {file: {sha256, bytes}}, seconds, exit_code, versions.
+
+`last.json` (the facts of the latest attempt): schema_version, job, state ("running", "finished"),
+pid, started, finished (ISO 8601, UTC, or null), outcome ("published", "already done", "stale",
+"failed", "interrupted", or null while running; a "running" whose lock nobody holds was killed),
+exit_code, run, as_of, error {code, message, where, remedy} or null, decisions, seconds,
+warnings [{code, text}], last_success {at, run, as_of} or null, failures_in_a_row, log.
+`facts.job_facts(job)` gathers all that with the current manifest and the live scores; status and
+the metrics file read that and nothing else.
+
+Ledger (SQLite, WAL; positions are grid positions, 64-bit; foreign keys by integer):
+  meta       key, value                              schema_version
+  runs       id, run, sequence, cutoff, cutoff_time, created, model, horizon, season, levels (JSON)
+             one row for each cutoff: the same as-of replaces
+  series     id, unique_id, first, length, fingerprint    history as last seen (see history.py)
+  run_series run, series, source, scale              scale: MASE's denominator at the cutoff
+  forecasts  run, series, step, point, quantiles     float32 little-endian, one for each level
+  actuals    series, position, revision, value, seen revision 0 first, then each restatement
+  scores     run, step, count, absolute, scaled, scaled_count, inside (JSON: level -> count)
+  deliveries run, target, at                         which publications reached the SQL table
+
+The order of a run is `run.py`, read top to bottom; each decision is a pure function in
+`decisions.py`. The state on disk is always a function of the run folders and `rollbacks.json`:
+the newest run that was not withdrawn is current, and the ledger follows; `recovery.py` brings link
+and ledger there at every start, whatever was interrupted.
+"""
