@@ -48,8 +48,8 @@ def as_arrow(array: np.ndarray) -> pa.Array:
     if array.dtype == bool:
         return as_arrow(array.view(np.uint8)).cast(pa.bool_())
     kinds: dict[str, Any] = {
-        "int64": pa.int64(), "int32": pa.int32(), "int8": pa.int8(), "uint8": pa.uint8(),
-        "uint64": pa.uint64(),
+        "int64": pa.int64(), "int32": pa.int32(), "int16": pa.int16(), "int8": pa.int8(),
+        "uint64": pa.uint64(), "uint8": pa.uint8(),
         "float64": pa.float64(),
     }  # fmt: skip
     flat = np.ascontiguousarray(array)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.errors import ForecastError, InputError
-from forecast.tables.arrays import as_arrow, as_numpy
 from forecast.tables.dialect import Dialect
+from forecast.tables.gather import Numbers, Texts
 from forecast.tables.notes import PLACES, listed, quantity, refuse
 from forecast.tables.rejects import Rejects
 from forecast.tables.source import Source, check_unchanged
@@ -29,7 +27,8 @@ BLOCK = 1 << 22  # bytes a block: large enough for long rows, small enough to bo
 class Rows:
     """Columns read from a table, and how to say where a row stands in the file.
 
-    columns  name -> dictionary array of strings (ids and times) or float64 array (numbers)
+    columns  name -> dictionary array of strings (ids and times) or float64 array (numbers, NaN
+             where blank)
     digest   sha256 of the source's bytes
     """
 
@@ -47,29 +46,25 @@ def read_delimited(
 ) -> Rows:
     """The columns `texts` as dictionary-encoded strings and `numbers` as float64.
 
-    A number column that holds anything but plain finite numbers comes back as strings, for the
-    strict parser to accept or to refuse. Raises InputError on damaged structure; with `rejects`,
-    rows of the wrong number of fields are put aside there.
+    Where a number column holds anything but plain finite numbers and blanks, all come back as
+    strings, for the strict parser to accept or to refuse. Raises InputError on damaged structure;
+    with `rejects`, rows of the wrong number of fields are put aside there.
     """
     import pyarrow as pa
 
     lenient = rejects is not None
     try:
-        table, digest, ragged_rows = _parse(source, dialect, texts, numbers, lenient)
+        parts = _parse(source, dialect, texts, numbers, lenient)
+        if parts is None:
+            parts = _parse(source, dialect, [*texts, *numbers], [], lenient)
     except pa.ArrowInvalid as error:
-        if "conversion error" not in str(error):
-            raise _structure_error(source, dialect, str(error)) from None
-        table, digest, ragged_rows = _parse(source, dialect, [*texts, *numbers], [], lenient)
+        raise _structure_error(source, dialect, str(error)) from None
+    assert parts is not None, "texts are always taken as they are"
+    columns, digest, ragged_rows = parts
     check_unchanged(source)
     if rejects is not None and ragged_rows:
         _put_aside(source, dialect, rejects)
-    columns = {name: _combined(table.column(i)) for i, name in enumerate(table.column_names)}
-    names = dict(zip(dialect.raw_names, dialect.names, strict=True))
-    return Rows(
-        {names[n]: c for n, c in columns.items()},
-        digest,
-        lambda rows: _lines(source, dialect, rows),
-    )
+    return Rows(columns, digest, lambda rows: _lines(source, dialect, rows))
 
 
 def _parse(
@@ -78,22 +73,58 @@ def _parse(
     texts: Sequence[str],
     numbers: Sequence[str],
     lenient: bool,
-) -> tuple[pa.Table, str, int]:
-    """The table, the digest of the bytes and the number of rows with too few or many fields."""
+) -> tuple[dict[str, pa.Array], str, int] | None:
+    """The columns, the digest of the bytes and the number of rows with too few or many fields.
+
+    None: a column of `numbers` holds more than plain finite numbers and blanks. Raises ArrowInvalid
+    where the rows cannot be told apart, InputError for ragged ones unless `lenient`.
+    """
+    import pyarrow as pa
+
+    stream = open_text(source, dialect)
+    gathered: dict[str, Numbers | Texts] = {n: Texts() for n in texts}
+    gathered |= {n: Numbers() for n in numbers}
+    bad: list[str] = []
+    try:
+        for batch in _batches(stream, dialect, texts, numbers, bad):
+            for column, part in zip(gathered.values(), batch.columns, strict=True):
+                column.add(part)
+            if bad and not lenient:
+                break
+            if any(isinstance(c, Numbers) and not c.strict for c in gathered.values()):
+                return None
+    except pa.ArrowInvalid as error:
+        if numbers and "conversion error" in str(error):
+            return None
+        raise
+    if bad and not lenient:
+        raise ragged(source, dialect, stream)
+    digest = stream.bytes.digest()
+    if stream.quotes % 2:
+        _check_quotes(source, dialect)
+    return {name: column.column() for name, column in gathered.items()}, digest, len(bad)
+
+
+def _batches(
+    stream: TextStream,
+    dialect: Dialect,
+    texts: Sequence[str],
+    numbers: Sequence[str],
+    bad: list[str],
+) -> Iterator[pa.RecordBatch]:
+    """The columns `texts`, then `numbers`, block by block; `bad` gets an entry for a ragged row."""
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    stream = open_text(source, dialect)
     raw = dict(zip(dialect.names, dialect.raw_names, strict=True))
     types: dict[str, pa.DataType] = {raw[n]: pa.dictionary(pa.int32(), pa.string()) for n in texts}
     types |= {raw[n]: pa.float64() for n in numbers}
-    bad: list[str | None] = []
 
     def collect(row: pacsv.InvalidRow) -> str:
-        bad.append(None)
+        bad.append("skipped")
         return "skip"
 
-    table = pacsv.read_csv(
+    yield from pacsv.open_csv(
         stream,
         read_options=pacsv.ReadOptions(block_size=BLOCK),
         parse_options=pacsv.ParseOptions(
@@ -108,62 +139,11 @@ def _parse(
             decimal_point=dialect.decimal,
         ),
     )
-    if bad and not lenient:
-        raise ragged(source, dialect, stream)
-    digest = stream.bytes.digest()
-    if stream.quotes % 2:
-        _check_quotes(source, dialect)
-    return table, digest, len(bad)
-
-
-def strict_columns(read: Rows, numbers: Sequence[str]) -> bool:
-    """Whether columns read as numbers hold plain finite numbers and blanks only.
-
-    The parser also takes "inf", "nan(x)" and 1e400, which must be looked at as text.
-    """
-    import pyarrow as pa
-
-    for name in numbers:
-        column = read.columns[name]
-        if pa.types.is_floating(column.type):
-            finite = np.isfinite(as_numpy(column)).sum()
-            if int(finite) != len(column) - column.null_count:
-                return False
-    return True
 
 
 def open_text(source: Source, dialect: Dialect) -> TextStream:
     """The text of `source` in UTF-8, from the start."""
     return TextStream(source, dialect.encoding, dialect.bom)
-
-
-def _combined(column: pa.ChunkedArray) -> pa.Array:
-    """One array of a column's chunks; dictionaries merged on their distinct values only.
-
-    Where most values differ anyway (the times of one long series) the dictionaries are only laid
-    end to end: a value may then stand in the result's dictionary more than once.
-    """
-    import pyarrow as pa
-
-    if column.num_chunks == 0:
-        return pa.nulls(0, column.type)
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    if not pa.types.is_dictionary(column.type):
-        return pa.concat_arrays(column.chunks)
-    values = pa.concat_arrays([c.dictionary for c in column.chunks])
-    ranks = np.arange(len(values), dtype=np.int32)
-    if len(values) * 2 < len(column):
-        merged = values.dictionary_encode()
-        values, ranks = merged.dictionary, as_numpy(merged.indices)
-    codes = np.empty(len(column), np.int32)
-    row = start = 0
-    for chunk in column.chunks:
-        size = len(chunk.dictionary)
-        own = ranks[start : start + size]
-        np.take(own, as_numpy(chunk.indices), out=codes[row : row + len(chunk)])
-        row, start = row + len(chunk), start + size
-    return pa.DictionaryArray.from_arrays(as_arrow(codes), values)
 
 
 def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:

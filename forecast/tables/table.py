@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from forecast.tables.arrays import word
 from forecast.tables.database import is_database, read_query
-from forecast.tables.delimited import ragged, read_delimited, strict_columns
+from forecast.tables.delimited import ragged, read_delimited
 from forecast.tables.dialect import SAMPLE_ROWS, detect_dialect
 from forecast.tables.kinds import Column, describe
 from forecast.tables.mapping import Mapping, map_columns
@@ -92,11 +92,9 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     texts = [*mapping.time, *mapping.id, *mapping.id_options]
     targets = list(mapping.targets)
     rejects = Rejects() if settings.rejects else None
-    if settings.thousands is None:
-        read = read_delimited(source, dialect, texts, targets, rejects)
-    if settings.thousands is not None or not strict_columns(read, targets):
-        rejects = Rejects() if settings.rejects else None
-        read = read_delimited(source, dialect, [*texts, *targets], [], rejects)
+    if settings.thousands is not None:  # 1,234 is a number to the strict parser only
+        texts, targets = [*texts, *targets], []
+    read = read_delimited(source, dialect, texts, targets, rejects)
     return Table(
         source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
         dialect.decimal, dialect.notes, rejects,
