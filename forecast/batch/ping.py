@@ -92,7 +92,9 @@ def _send(url: str, text: str, limit: float) -> str | None:
         return f"it answered with status {error.code}"
     except urllib.error.URLError as error:
         reason = error.reason
-        return reason.strerror or type(reason).__name__ if isinstance(reason, OSError) else "refused"
+        if not isinstance(reason, OSError):
+            return "the address is refused"
+        return reason.strerror or type(reason).__name__
     except OSError as error:
         return error.strerror or type(error).__name__
     except Exception as error:  # a malformed answer; nothing that a monitor sends may stop a run
