@@ -57,6 +57,14 @@ def resolve(
     return Resolved(settings, sources | {path: g.source for path, g in given.items()})
 
 
+def settled(given: Mapping[str, Given], environ: Mapping[str, str]) -> Settings:
+    """The settings of values that were read elsewhere, by option path; the environment wins.
+
+    Raises UsageError naming the variable or line at fault.
+    """
+    return _validated({**given, **_from_environment(environ)})
+
+
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Given]:
     by_path = {option.path: option for option in all_options()}
     return {
