@@ -1,6 +1,6 @@
 """lstmcast: forecast any table of time series with an LSTM, beside ARIMA.
 
-from forecast import load, predict, train
+from forecast import backtest, load, predict, train
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forecast.api import Model, Run, load, predict, train
+    from forecast.api import Backtest, Model, Run, backtest, load, predict, train
 
-__all__ = ["Model", "Run", "load", "predict", "train"]
+__all__ = ["Backtest", "Model", "Run", "backtest", "load", "predict", "train"]
 
 
 def __getattr__(name: str) -> Any:

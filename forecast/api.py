@@ -1,4 +1,4 @@
-"""The Python API: `train`, `predict` and `load` on pandas frames or files.
+"""The Python API: `train`, `predict`, `backtest` and `load` on pandas frames or files.
 
 Options have the names of the command line's flags, dashes as underscores (`horizon=24`,
 `id_col="store"`, `baselines="arima,ets"`), and the same defaults; the results are the same too.
@@ -6,16 +6,18 @@ Options have the names of the command line's flags, dashes as underscores (`hori
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.backtest_run import BacktestResult, backtest_run
 from forecast.config import Settings
 from forecast.errors import UsageError
 from forecast.events import Listener, Silent
 from forecast.metrics import ScoreTable, verdict
-from forecast.options import all_options
+from forecast.options import BACKTEST_ONLY, TRAIN_ONLY, all_options
 from forecast.pipeline import PredictResult, TrainResult, predict_run, train_run
 from forecast.settings_sources import resolve
 
@@ -62,6 +64,29 @@ class Run(Model):
         return verdict(self.result.scores) if self.result.scores is not None else ""
 
 
+@dataclass(frozen=True)
+class Backtest:
+    """What `backtest` made: everyone's forecasts from every origin, and how good they were."""
+
+    folder: Path
+    result: BacktestResult
+
+    @property
+    def forecasts(self) -> pd.DataFrame:
+        """One row a series, origin and step: unique_id, ds, cutoff, y, then each forecaster."""
+        return _frame(self.result.table)
+
+    @property
+    def scores(self) -> ScoreTable:
+        """Every metric, overall, by series and by step ahead."""
+        return self.result.scores
+
+    @property
+    def verdict(self) -> str:
+        """Who won, in one sentence, and whether the lead is more than chance."""
+        return self.result.verdict
+
+
 def train(
     data: Data, *, config: str | None = None, listener: Listener | None = None, **options: Any
 ) -> Run:
@@ -70,8 +95,32 @@ def train(
     config: a settings file or preset ("fast", "accurate"). Options: those of `lstmcast train`.
     Raises ForecastError.
     """
-    result = train_run(_source(data), _settings(config, options), listener or Silent())
+    settings = _settings(config, options, BACKTEST_ONLY)
+    result = train_run(_source(data), settings, listener or Silent())
     return Run(result.folder, result)
+
+
+def backtest(
+    data: Data,
+    *,
+    models: Sequence[str | Path] = (),
+    config: str | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> Backtest:
+    """Scores the LSTM and the baselines on `data` from rolling origins, writes a folder.
+
+    models: run folders or model folders to be compared as well. config: a settings file or
+    preset. Options: those of `lstmcast backtest` (`windows=8`, `gap=2`, `refit=True`). Raises
+    ForecastError.
+    """
+    result = backtest_run(
+        _source(data),
+        _settings(config, options, TRAIN_ONLY),
+        listener or Silent(),
+        models=[str(model) for model in models],
+    )
+    return Backtest(result.folder, result)
 
 
 def predict(
@@ -88,7 +137,7 @@ def predict(
     """
     result: PredictResult = predict_run(
         None if data is None else _source(data),
-        _settings(None, options),
+        _settings(None, options, BACKTEST_ONLY),
         listener or Silent(),
         model=None if model is None else str(model),
         output="" if output is None else str(output),
@@ -107,9 +156,9 @@ def load(folder: str | Path) -> Model:
     return Model(Path(folder))
 
 
-def _settings(config: str | None, options: dict[str, Any]) -> Settings:
-    """Settings from keyword options, named as the flags are."""
-    known = {option.parameter: option.path for option in all_options()}
+def _settings(config: str | None, options: dict[str, Any], foreign: Collection[str]) -> Settings:
+    """Settings from keyword options, named as the flags are; not those of another command."""
+    known = {o.parameter: o.path for o in all_options() if o.path not in foreign}
     for name in options:
         if name not in known:
             near = get_close_matches(name, known, n=1)

@@ -46,8 +46,8 @@ def _separator(text: str) -> str:
     return found
 
 
-def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
+def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    if values is not None and len(set(values)) < len(values):
         raise ValueError("must not repeat a value")
     return values
 
@@ -56,6 +56,11 @@ def _once_each(values: tuple[Any, ...]) -> tuple[Any, ...]:
 # the field, `metavar` for the word that stands for the value.
 def _cli(**words: str) -> Any:
     return dict(words)
+
+
+def list_type(annotation: Any) -> Any:
+    """`annotation`, or of a list that may be left out (`tuple[...] | None`) the list."""
+    return next((kind for kind in get_args(annotation) if get_origin(kind) is tuple), annotation)
 
 
 class Section(BaseModel):
@@ -72,7 +77,9 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _written_plainly(cls, value: Any, info: ValidationInfo) -> Any:
-        annotation = cls.model_fields[info.field_name or ""].annotation
+        annotation = list_type(cls.model_fields[info.field_name or ""].annotation)
+        if value is None:
+            return None
         if get_origin(annotation) is tuple:
             if isinstance(value, str):
                 parts = [part.strip() for part in value.split(",")]
@@ -331,12 +338,18 @@ class TrainingSettings(Section):
     )
 
 
+Baseline = Literal["arima", "ets", "theta", "seasonal-naive"]
+TRAIN_BASELINES: tuple[Baseline, ...] = ("arima", "seasonal-naive")  # where none are named
+BACKTEST_BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+
 class BaselineSettings(Section):
     """What the LSTM is compared with."""
 
-    names: tuple[Literal["arima", "ets", "theta", "seasonal-naive"], ...] = Field(
-        default=("arima", "seasonal-naive"),
-        description="Forecasters to compare with; none: no comparison.",
+    names: tuple[Baseline, ...] | None = Field(
+        default=None,
+        description="Forecasters to compare with; none: no comparison "
+        "(for train arima,seasonal-naive; for backtest all, and Naive2).",
         json_schema_extra=_cli(flag="--baselines", metavar="NAMES"),
     )
     budget: float = Field(
@@ -347,6 +360,13 @@ class BaselineSettings(Section):
     )
 
     _unique = field_validator("names")(_once_each)
+
+    def chosen(self, usual: tuple[Baseline, ...]) -> tuple[Baseline, ...]:
+        """The baselines asked for, or `usual` where nothing was said."""
+        return usual if self.names is None else self.names
+
+
+Variant = Literal["pretrained", "fine-tuned", "scratch"]
 
 
 class EvaluationSettings(Section):
@@ -361,6 +381,26 @@ class EvaluationSettings(Section):
         description="Steps from one held-out origin to the next (the horizon).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
+    gap: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Steps after each origin of a backtest that are forecast but not scored.",
+        json_schema_extra=_cli(metavar="STEPS"),
+    )
+    refit: bool = Field(
+        default=False,
+        description="Train anew before every origin of a backtest, not once before the first.",
+        json_schema_extra=_cli(variable="BACKTEST_REFIT"),
+    )
+    variants: tuple[Variant, ...] = Field(
+        default=("pretrained",),
+        description="States of the network that a backtest scores beside the LSTM as train makes "
+        "it.",
+        json_schema_extra=_cli(metavar="NAMES"),
+    )
+
+    _unique = field_validator("variants")(_once_each)
 
 
 class OutputSettings(Section):

@@ -27,6 +27,7 @@ class Forecast:
                a forecaster that fell back on another says so here
     available  bool (S,): False where there is no forecast (NaN in point and quantiles)
     seconds    wall time spent
+    memory     bytes that all processes held at most while it was made; NaN where unknown
     """
 
     name: str
@@ -38,6 +39,7 @@ class Forecast:
     available: np.ndarray
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    memory: float = float("nan")
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bound, each (S, H), of the central `level` per cent interval.

@@ -11,9 +11,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from forecast.config import Section, Settings
+from forecast.config import Section, Settings, list_type
 
 ENVIRONMENT_PREFIX = "LSTMCAST_"
+# Settings of one command that another must not take: a setting that is ignored is a bug.
+BACKTEST_ONLY = ("evaluation.gap", "evaluation.refit", "evaluation.variants")
+TRAIN_ONLY = ("training.refit", "forecast.quantiles")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Option:
     metavar  the word that stands for the value; "" for a switch
     choices  the allowed words, or () when they are not a closed list
     switch   true or false, so the flag has a --no- twin
+    variable its environment variable: LSTMCAST_HIDDEN
     """
 
     section: str
@@ -35,6 +39,7 @@ class Option:
     choices: tuple[str, ...]
     switch: bool
     default: object
+    variable: str
 
     @property
     def path(self) -> str:
@@ -45,11 +50,6 @@ class Option:
     def parameter(self) -> str:
         """Its name as a Python parameter: "hidden" for --hidden."""
         return self.flag.removeprefix("--").replace("-", "_")
-
-    @property
-    def variable(self) -> str:
-        """Its environment variable: LSTMCAST_HIDDEN."""
-        return ENVIRONMENT_PREFIX + self.parameter.upper()
 
 
 @cache
@@ -87,18 +87,21 @@ def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
     choices = tuple(c for kind_ in inner if get_origin(kind_) is Literal for c in get_args(kind_))
     words = info.description or ""
     if choices:
-        several = get_origin(info.annotation) is tuple
+        several = get_origin(list_type(info.annotation)) is tuple
         words += f" {'Any' if several else 'One'} of: {', '.join(map(_quoted, choices))}."
+    flag = str(extra.get("flag", "--" + field.replace("_", "-")))
     return Option(
         section=section,
         field=field,
-        flag=str(extra.get("flag", "--" + field.replace("_", "-"))),
+        flag=flag,
         heading=_heading(kind),
         help=words,
         metavar=str(extra.get("metavar", _metavar(inner, choices))),
         choices=choices,
         switch=bool in inner,
         default=info.default,
+        variable=ENVIRONMENT_PREFIX
+        + str(extra.get("variable", flag.removeprefix("--").replace("-", "_").upper())),
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from forecast.backbone import FOLDER as BACKBONES
 from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
-from forecast.config import DataSettings, Settings, seconds
+from forecast.config import TRAIN_BASELINES, DataSettings, Settings, seconds
 from forecast.errors import InputError
 from forecast.events import Listener
 from forecast.files import whole_folder, write_bytes
@@ -331,14 +331,15 @@ def baseline_forecasts(
     panel: Panel, plan: Plan, settings: Settings, clock: Clock, listener: Listener
 ) -> dict[str, list[Forecast]]:
     """Each baseline's forecasts from the held-out origins and, last, from the end of the data."""
-    if not settings.baselines.names:
+    names = settings.baselines.chosen(TRAIN_BASELINES)
+    if not names:
         return {}
     listener.stage("Fitting the baselines")
     return forecast_baselines_windows(
         panel,
         np.concatenate([plan.origins, panel.lengths[None]]),
         plan.horizon,
-        settings.baselines.names,
+        names,
         wanted_levels(settings.forecast.level, settings.forecast.quantiles),
         plan.season,
         clock.left_for(settings.baselines.budget),

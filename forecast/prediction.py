@@ -113,6 +113,7 @@ def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
         forecast.available,
         forecast.seconds,
         forecast.notes,
+        forecast.memory,
     )
 
 

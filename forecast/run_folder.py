@@ -236,6 +236,7 @@ def _rows(forecast: Forecast, rows: np.ndarray) -> Forecast:
         forecast.available[rows],
         forecast.seconds,
         forecast.notes,
+        forecast.memory,
     )
 
 

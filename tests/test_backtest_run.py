@@ -109,7 +109,7 @@ def test_a_backtest_leaves_its_files_and_nothing_half_written(everyone):
 
 def test_all_baselines_and_the_untrained_network_take_part_unless_told_otherwise(everyone):
     assert [score.model for score in everyone.scores.scores] == [
-        "LSTM", "LSTM-zero-shot", "AutoARIMA", "AutoETS", "DynamicOptimizedTheta",
+        "LSTM", "LSTM-pretrained", "AutoARIMA", "AutoETS", "DynamicOptimizedTheta",
         "SeasonalNaive", "Naive2",
     ]  # fmt: skip
     assert everyone.scores.score("Naive2").values["owa"] == pytest.approx(1.0)
@@ -156,7 +156,7 @@ def test_the_scores_are_those_of_the_table_overall_by_origin_step_and_series(eve
 def test_every_comparison_is_written_with_what_can_be_said_about_chance(everyone):
     document = json.loads((everyone.folder / "metrics.json").read_text())
     assert document["verdict"] == everyone.verdict
-    assert "cannot be told" in everyone.verdict and "zero-shot" not in everyone.verdict
+    assert "cannot be told" in everyone.verdict and "pretrained" not in everyone.verdict
     assert [pair["second"] for pair in document["comparisons"]] == [
         score.model for score in everyone.scores.scores[1:]
     ]
@@ -199,7 +199,7 @@ def test_refit_learns_from_what_lies_between_the_origins(tmp_path, inline):
     later = frame.assign(y=np.where(np.arange(72) >= 66, frame.y * 9, frame.y))
     between = frame.assign(y=np.where(np.arange(72) == 62, frame.y * 2, frame.y))
     folders = [
-        backtest_run(data, settings(tmp_path / name), Silent(), refit=True).folder
+        backtest_run(data, settings(tmp_path / name, evaluation={"refit": True}), Silent()).folder
         for name, data in (("one", frame), ("later", later), ("between", between))
     ]
     one, after, changed = map(lstm_by_cutoff, folders)
@@ -214,7 +214,7 @@ def test_refit_learns_from_what_lies_between_the_origins(tmp_path, inline):
 
 
 def test_the_steps_of_the_gap_are_forecast_but_not_scored(tmp_path, inline):
-    result = backtest_run(table((72,)), settings(tmp_path / "run"), Silent(), gap=3)
+    result = backtest_run(table((72,)), settings(tmp_path / "run", evaluation={"gap": 3}), Silent())
     held = pd.read_csv(result.folder / "backtest.csv")
     first = held[held.cutoff == held.cutoff.min()]
     months = pd.to_datetime(first.ds).dt.to_period("M").astype("int64").to_numpy()
@@ -278,8 +278,8 @@ def test_data_that_are_too_short_are_an_error_with_what_is_needed(tmp_path):
 
 def test_once_interrupted_the_network_at_hand_forecasts_the_rest(monkeypatch):
     panel = make_panel((72,))
-    given = Settings.model_validate({**QUICK, "evaluation": {"windows": 3}})
-    plan = plan_backtest(panel, (12,), given, 0)
+    given = Settings.model_validate({**QUICK, "evaluation": {"windows": 3, "refit": True}})
+    plan = plan_backtest(panel, (12,), given)
     asked = []
 
     def once(panel, plan, settings, keep, origins, listener):
@@ -288,7 +288,7 @@ def test_once_interrupted_the_network_at_hand_forecasts_the_rest(monkeypatch):
         return Learnt(parts, [{"member": 1}], interrupted=len(asked) == 2)
 
     monkeypatch.setattr(networks, "_trained_once", once)
-    learnt = networks.trained(panel, plan, given, True, Silent())
+    learnt = networks.trained(panel, plan, given, Silent())
     assert asked == [[54, 60, 66], [60, 66]]
     assert learnt.forecasts == ["1 from 54", "2 from 60", "2 from 66"]
     assert learnt.interrupted

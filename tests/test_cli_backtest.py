@@ -44,7 +44,7 @@ def test_a_backtest_prints_choices_scores_verdict_and_files(lstmcast):
     lines = [line.split() for line in out.splitlines() if line.strip()]
     assert ["held-out", "windows", "2", "as", "asked"] in lines
     names = {line[0] for line in lines}
-    assert names >= {"LSTM", "LSTM-zero-shot", "SeasonalNaive", "Naive2"}
+    assert names >= {"LSTM", "LSTM-pretrained", "SeasonalNaive", "Naive2"}
     assert "MASE scale: seasonal naive with m = 12" in " ".join(out.split())
     assert "it cannot be told whether the lead" in " ".join(out.split())
     assert "runs/sales-backtest-" in out.replace("\n", "")
@@ -58,7 +58,7 @@ def test_a_backtest_as_json_is_one_document_with_every_comparison(lstmcast):
     assert code == 0
     assert document["command"] == "backtest"
     assert [pair["second"] for pair in document["comparisons"]] == [
-        "LSTM-zero-shot", "SeasonalNaive", "Naive2",
+        "LSTM-pretrained", "SeasonalNaive", "Naive2",
     ]  # fmt: skip
     assert {"name": "gap", "value": 2} in [
         {k: v for k, v in each.items() if k != "why"} for each in document["chosen"]
@@ -89,7 +89,7 @@ def test_no_baseline_at_all_is_possible(lstmcast):
     code, out, _ = lstmcast("backtest", "sales.csv", *words)
     document = json.loads(out)
     assert code == 0
-    assert [row["model"] for row in document["scores"]["models"]] == ["LSTM", "LSTM-zero-shot"]
+    assert [row["model"] for row in document["scores"]["models"]] == ["LSTM", "LSTM-pretrained"]
     assert "there is nothing to compare it with" in document["verdict"]
 
 
@@ -108,3 +108,55 @@ def test_no_baseline_at_all_is_possible(lstmcast):
 def test_what_cannot_be_done_is_refused_with_its_code(lstmcast, words, code, error):
     found, out, _ = lstmcast(*words, "--json")
     assert (found, json.loads(out)["error"]["code"]) == (code, error)
+
+
+def test_gap_refit_baselines_and_variants_are_settings_like_all_others(lstmcast, monkeypatch):
+    Path("mine.yaml").write_text(
+        "evaluation: {gap: 3, refit: true, variants: none}\nbaselines: {names: [theta]}\n"
+    )
+    words = ("backtest", "sales.csv", "--config", "mine.yaml", "--show-config", "--json")
+    monkeypatch.setenv("LSTMCAST_GAP", "4")
+    monkeypatch.setenv("LSTMCAST_REFIT", "true")  # that of train, which is another setting
+    _, out, _ = lstmcast(*words, "--variants", "scratch")
+    rows = {row["name"]: row for row in json.loads(out)["settings"]}
+    found = {name: (rows[name]["value"], rows[name]["source"]) for name in rows}
+    assert found["evaluation.gap"] == (4, "LSTMCAST_GAP")
+    assert found["evaluation.refit"] == (True, "mine.yaml, line 1")
+    assert found["evaluation.variants"] == (["scratch"], "--variants")
+    assert found["baselines.names"] == (["theta"], "mine.yaml, line 2")
+    monkeypatch.setenv("LSTMCAST_BACKTEST_REFIT", "false")
+    _, out, _ = lstmcast(*words)
+    rows = {row["name"]: row for row in json.loads(out)["settings"]}
+    assert rows["evaluation.refit"]["value"] is False
+    code, out, _ = lstmcast("backtest", "sales.csv", "--show-config")
+    assert code == 0
+    assert "for train arima,seasonal-naive; for backtest all" in " ".join(out.split())
+
+
+def test_train_takes_no_setting_of_backtests_alone(lstmcast):
+    for words in (("--gap", "2"), ("--variants", "scratch")):
+        code, _, err = lstmcast("train", "sales.csv", *words)
+        assert code == 2
+        assert words[0] in err
+
+
+def test_each_state_of_the_network_can_be_a_forecaster_of_its_own(lstmcast):
+    words = ("--horizon", "6", "--windows", "2", "--config", "small.yaml", "--baselines", "none")
+    states = ("--variants", "pretrained,fine-tuned,scratch", "--out", "states")
+    code, out, _ = lstmcast("backtest", "sales.csv", *words, *states, "--json")
+    document = json.loads(out)
+    assert code == 0
+    rows = {row["model"]: row for row in document["scores"]["models"]}
+    assert list(rows) == ["LSTM", "LSTM-pretrained", "LSTM-fine-tuned", "LSTM-scratch"]
+    assert len({row["mase"] for row in rows.values()}) >= 3
+    assert rows["LSTM-scratch"]["mase"] == rows["LSTM"]["mase"]  # small.yaml starts from scratch
+    assert rows["LSTM-fine-tuned"]["seconds"] > rows["LSTM-pretrained"]["seconds"]
+    assert all(row["memory_mb"] is None or row["memory_mb"] > 20 for row in rows.values())
+    history = Path("states/history.csv").read_text()
+    assert "1 fine-tuned" in history
+    assert "1 scratch" in history
+    assert Path("states/report.html").exists()
+    code, _, _ = lstmcast("report", "states")
+    assert code == 0
+    _, out, _ = lstmcast("backtest", "sales.csv", *words, "--variants", "none", "--json")
+    assert [row["model"] for row in json.loads(out)["scores"]["models"]] == ["LSTM"]

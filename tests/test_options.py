@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from forecast.options import all_options, options_of, show
+from forecast.options import BACKTEST_ONLY, TRAIN_ONLY, all_options, options_of, show
 
 
 def by_path(path: str):
@@ -15,9 +15,12 @@ def by_path(path: str):
 
 def test_every_option_has_its_own_flag_variable_and_help():
     options = all_options()
-    for name in ("flag", "variable", "path"):
+    for name in ("variable", "path"):
         values = [getattr(option, name) for option in options]
         assert len(set(values)) == len(values)
+    for others in (BACKTEST_ONLY, TRAIN_ONLY):  # train and backtest each have their --refit
+        flags = [option.flag for option in options if option.path not in others]
+        assert len(set(flags)) == len(flags)
     for option in options:
         assert re.fullmatch(r"--[a-z]+(-[a-z]+)*", option.flag)
         assert option.help.endswith("."), option.path
@@ -59,6 +62,9 @@ def test_options_are_picked_by_section_or_by_name():
     assert [option.flag for option in options_of("evaluation", "training.device")] == [
         "--windows",
         "--step-size",
+        "--gap",
+        "--refit",
+        "--variants",
         "--device",
     ]
     with pytest.raises(KeyError, match=r"training\.gpu"):

@@ -200,9 +200,9 @@ def test_the_verdict_is_coloured_by_who_won(won, mark):
 def test_ten_thousand_series_stay_below_three_megabytes_and_two_seconds():
     entry = make_data(1).series[0]
     data = make_data(series=(entry,) * 10_000, total_series=10_000)
-    start = time.perf_counter()
+    start = time.process_time()
     source = render_report(data)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert len(source.encode()) < LIMIT
     payload = Page(source).payload
     assert payload["total"] == 10_000

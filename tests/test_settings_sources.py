@@ -162,7 +162,7 @@ def test_further_bad_values_are_counted():
             "evaluation:\n  zzz: 8",
             "my.yaml, line 2",
             "evaluation.zzz",
-            "Keys here are: windows, step_size",
+            "Keys here are: windows, step_size, gap, refit, variants",
         ),
     ],
 )

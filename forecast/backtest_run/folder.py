@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.backtest import Backtest, backtest_table, held_out
 from forecast.backtest_run.comparing import pair_document
 from forecast.backtest_run.origins import BacktestPlan
 from forecast.columns import ID
@@ -24,6 +23,7 @@ from forecast.frequency import format_stamps
 from forecast.metrics import Comparison, ScoreTable, score_forecasts
 from forecast.model_folder import MANIFEST, versions
 from forecast.panel import LoadReport
+from forecast.rolling import Backtest, backtest_table, held_out
 from forecast.run_folder import HISTORY, rows_csv
 from forecast.tables.arrays import as_arrow, as_strings
 
@@ -51,20 +51,23 @@ class BacktestRecord:
     rivals: tuple[str, ...]
     verdict: str
     about_arima: str
-    refit: bool
     models: Mapping[str, str]
     interrupted: bool
     seconds: float
 
 
-def write_backtest(folder: Path, record: BacktestRecord) -> Files:
-    """Writes all files into the existing `folder`; returns them with what each is."""
+def write_backtest(folder: Path, record: BacktestRecord) -> tuple[Files, pa.Table]:
+    """Writes all files into the existing `folder`.
+
+    Returns them with what each is, and the table of all forecasts.
+    """
     levels, scores = record.settings.forecast.level, record.result.scores
+    table = backtest_table(record.result, levels, as_written=True)
     contents = (
         (MANIFEST, _json(about(record)), "data, settings and choices of this backtest"),
         (
             "backtest.csv",
-            csv_bytes(backtest_table(record.result, levels, as_written=True)),
+            csv_bytes(table),
             "every forecast beside the actual, with its cutoff",
         ),
         (
@@ -79,7 +82,7 @@ def write_backtest(folder: Path, record: BacktestRecord) -> Files:
     )
     for name, content, _ in contents:
         (folder / name).write_bytes(content)
-    return [(folder / name, what) for name, _, what in contents]
+    return [(folder / name, what) for name, _, what in contents], table
 
 
 def about(record: BacktestRecord) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def about(record: BacktestRecord) -> dict[str, Any]:
         "chosen": [{"name": n, "value": v, "why": why} for n, v, why in record.plan.reasons],
         "season": record.plan.training.season,
         "gap": record.plan.gap,
-        "refit": record.refit,
+        "refit": record.settings.evaluation.refit,
         "models": dict(record.models),
         "rivals": list(record.rivals),
         "interrupted": record.interrupted,
@@ -111,7 +114,7 @@ def metrics_document(record: BacktestRecord) -> dict[str, Any]:
         "against_arima": record.about_arima or None,
         "comparisons": [pair_document(pair) for pair in record.pairs],
         "gap": record.plan.gap,
-        "refit": record.refit,
+        "refit": record.settings.evaluation.refit,
         "seconds": round(record.seconds, 3),
         **record.result.scores.to_dict(),
         "origins": origin_rows(record.result, record.settings.forecast.level),

@@ -1,4 +1,4 @@
-"""The LSTM from every origin of a backtest: trained for it, as pretrained, and saved before.
+"""The LSTM from every origin of a backtest: as `train` makes it, and in its other states.
 
 Axes: S series, W windows (origins of each series), H horizon (steps), Q quantiles.
 """
@@ -6,60 +6,142 @@ Axes: S series, W windows (origins of each series), H horizon (steps), Q quantil
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from forecast.backbone import load_backbone
-from forecast.backtest import held_out
 from forecast.backtest_run.origins import BacktestPlan, without_later
-from forecast.columns import CUTOFF, ID, LSTM, TARGET, TIME
-from forecast.config import Settings
-from forecast.errors import InputError
+from forecast.columns import LSTM
+from forecast.config import Settings, Variant
 from forecast.events import Listener
 from forecast.forecasts import Forecast
-from forecast.held_out import lstm_windows
-from forecast.model_folder import frequency_of, load_model, model_path, read_manifest
+from forecast.held_out import calibrated, lstm_windows
+from forecast.memory import PeakMemory
 from forecast.panel import Panel
 from forecast.pipeline import forecasters, learn
+from forecast.plan import choose_recipe, choose_start
 from forecast.prediction import Forecaster
 
-ZERO_SHOT = "LSTM-zero-shot"
+COLUMNS: dict[Variant, str] = {
+    "pretrained": f"{LSTM}-pretrained",
+    "fine-tuned": f"{LSTM}-fine-tuned",
+    "scratch": f"{LSTM}-scratch",
+}
 
 
 @dataclass(frozen=True)
 class Learnt:
-    """The trained LSTM's forecasts, W of them, and how its training went."""
+    """A trained LSTM's forecasts, W of them, and how its training went."""
 
     forecasts: list[Forecast]
     history: list[dict[str, Any]]
     interrupted: bool
 
 
-@dataclass(frozen=True)
-class SavedModel:
-    """A model folder to be backtested; seen: why it may know held-out values, or ""."""
-
-    name: str
-    folder: Path
-    forecaster: Forecaster
-    seen: str
-
-
-def trained(
-    panel: Panel, plan: BacktestPlan, settings: Settings, refit: bool, listener: Listener
-) -> Learnt:
+def trained(panel: Panel, plan: BacktestPlan, settings: Settings, listener: Listener) -> Learnt:
     """The LSTM as `train` makes it, from every origin; its time includes the training.
 
-    It is trained once, on what precedes the first origin of each series; with `refit` anew before
+    It is trained once, on what precedes the first origin of each series; with --refit anew before
     every origin, on all that precedes that one.
     """
-    if refit and len(plan.origins) > 1:
-        return _trained_anew(panel, plan, settings, listener)
-    listener.stage("Training the LSTM")
+    share = 1 + sum(_trains(variant) for variant in settings.evaluation.variants)
+    plan = _in_part_of_the_time(plan, share)
+    return _trained(panel, plan, settings, "the LSTM", listener)
+
+
+def variants(
+    panel: Panel, plan: BacktestPlan, settings: Settings, listener: Listener
+) -> dict[str, Learnt]:
+    """The states of the network that --variants names, by column name.
+
+    "pretrained": untrained on these data, its intervals calibrated on the validation origins;
+    "fine-tuned": trained from there; "scratch": trained from random weights.
+    """
+    asked = settings.evaluation.variants
+    made: dict[str, Learnt] = {}
+    for variant in asked:
+        if not _trains(variant):
+            listener.stage("Forecasting with the pretrained network")
+            learnt = Learnt(pretrained(panel, plan, settings.forecast.allow_negative), [], False)
+        else:
+            share = 1 + sum(_trains(each) for each in asked)
+            part = _in_part_of_the_time(starting(variant, panel, plan, settings), share)
+            learnt = _trained(panel, part, settings, f"the network ({variant})", listener)
+        column = COLUMNS[variant]
+        rows = [{**row, "member": f"{row['member']} {variant}"} for row in learnt.history]
+        renamed = [named(each, column) for each in learnt.forecasts]
+        made[column] = Learnt(renamed, rows, learnt.interrupted)
+        if learnt.interrupted:
+            break
+    return made
+
+
+def pretrained(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[Forecast]:
+    """The pretrained network from every origin; no weight of it is changed."""
+    training = plan.training
+    backbone = load_backbone(training.layout)
+    reading = replace(backbone, context=training.recipe["context"])
+    ready = calibrated(reading, panel, training.validation, plan.steps)
+    return windows(ready, panel, plan.origins, plan.steps, allow_negative)
+
+
+def starting(
+    variant: Variant, panel: Panel, plan: BacktestPlan, settings: Settings
+) -> BacktestPlan:
+    """The plan with training from the weights that `variant` starts from, and steps to match."""
+    scratch = variant == "scratch"
+    network = (
+        settings.network
+        if scratch
+        else type(settings.network)(
+            **settings.network.model_dump(exclude={"hidden_size", "layers"}, exclude_unset=True)
+        )
+    )
+    training = settings.training.model_copy(update={"init": None, "from_scratch": scratch})
+    chosen = settings.model_copy(update={"network": network, "training": training})
+    _, initial, _ = choose_start(chosen, plan.training.layout)
+    recipe = choose_recipe(panel, chosen, plan.training.layout, plan.steps, initial)
+    return replace(plan, training=replace(plan.training, initial=initial, recipe=recipe))
+
+
+def windows(
+    forecaster: Forecaster,
+    panel: Panel,
+    origins: np.ndarray,
+    steps: int,
+    allow_negative: bool,
+) -> list[Forecast]:
+    """A forecaster's forecasts from each row of `origins` (W, S), with the memory they took."""
+    with PeakMemory() as memory:
+        made = lstm_windows(forecaster, panel, origins, steps, allow_negative)
+    return [replace(each, memory=memory.peak) for each in made]
+
+
+def named(forecast: Forecast, name: str) -> Forecast:
+    """The forecast under another column name, its own rows with that source."""
+    own = forecast.source == forecast.name
+    return replace(forecast, name=name, source=np.where(own, name, forecast.source))
+
+
+def _trains(variant: Variant) -> bool:
+    return variant != "pretrained"
+
+
+def _in_part_of_the_time(plan: BacktestPlan, share: int) -> BacktestPlan:
+    """The plan with a deadline's time for training split `share` ways."""
+    limit = plan.training.recipe["seconds"]
+    recipe = {**plan.training.recipe, "seconds": limit and limit / share}
+    return replace(plan, training=replace(plan.training, recipe=recipe))
+
+
+def _trained(
+    panel: Panel, plan: BacktestPlan, settings: Settings, who: str, listener: Listener
+) -> Learnt:
+    if settings.evaluation.refit and len(plan.origins) > 1:
+        return _trained_anew(panel, plan, settings, who, listener)
+    listener.stage(f"Training {who}")
     return _trained_once(panel, plan, settings, plan.training.keep, plan.origins, listener)
 
 
@@ -75,28 +157,30 @@ def _trained_once(
     started = time.monotonic()
     training = without_later(plan.training, keep)
     once = settings.training.model_copy(update={"refit": False})
-    members, history, interrupted = learn(
-        panel, training, settings.model_copy(update={"training": once}), listener
-    )
-    scored, _ = forecasters(panel, training, members)
+    with PeakMemory() as memory:
+        members, history, interrupted = learn(
+            panel, training, settings.model_copy(update={"training": once}), listener
+        )
+        scored, _ = forecasters(panel, training, members)
     spent = time.monotonic() - started
-    made = lstm_windows(scored, panel, origins, plan.steps, settings.forecast.allow_negative)
-    made[0] = replace(made[0], seconds=made[0].seconds + spent)
+    made = windows(scored, panel, origins, plan.steps, settings.forecast.allow_negative)
+    first = made[0]
+    made[0] = replace(
+        first, seconds=first.seconds + spent, memory=float(np.fmax(first.memory, memory.peak))
+    )
     return Learnt(made, history, interrupted)
 
 
 def _trained_anew(
-    panel: Panel, plan: BacktestPlan, settings: Settings, listener: Listener
+    panel: Panel, plan: BacktestPlan, settings: Settings, who: str, listener: Listener
 ) -> Learnt:
     """A network for each origin; once interrupted, the one at hand forecasts from the rest."""
     count = len(plan.origins)
-    limit = plan.training.recipe["seconds"]
-    recipe = {**plan.training.recipe, "seconds": limit and limit / count}
-    plan = replace(plan, training=replace(plan.training, recipe=recipe))
+    plan = _in_part_of_the_time(plan, count)
     forecasts: list[Forecast] = []
     history: list[dict[str, Any]] = []
     for window in range(count):
-        listener.stage(f"Training the LSTM before origin {window + 1} of {count}")
+        listener.stage(f"Training {who} before origin {window + 1} of {count}")
         learnt = _trained_once(
             panel, plan, settings, plan.origins[window], plan.origins[window:], listener
         )
@@ -108,99 +192,3 @@ def _trained_anew(
             return Learnt(forecasts + learnt.forecasts, history, True)
         forecasts.append(learnt.forecasts[0])
     return Learnt(forecasts, history, False)
-
-
-def zero_shot(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[Forecast]:
-    """The pretrained network, untrained on these data and uncalibrated, from every origin."""
-    backbone = load_backbone(plan.training.layout)
-    reading = replace(backbone, context=plan.training.recipe["context"])
-    made = lstm_windows(reading, panel, plan.origins, plan.steps, allow_negative)
-    return [named(each, ZERO_SHOT) for each in made]
-
-
-def saved_models(
-    folders: Sequence[str], panel: Panel, plan: BacktestPlan, taken: Collection[str]
-) -> list[SavedModel]:
-    """The models in run folders or model folders, each with a column name of its own.
-
-    taken: names that are not free. Raises ModelNotFoundError, ModelDamagedError, or InputError
-    when the data are of another frequency than a model's.
-    """
-    used = {*taken, LSTM, ZERO_SHOT, ID, TIME, CUTOFF, TARGET, "source"}
-    found = []
-    for each in folders:
-        folder = model_path(Path(each))
-        forecaster, manifest = load_model(folder)
-        _check_frequency(panel, manifest, each)
-        name = _free_name(folder, used)
-        used.add(name)
-        found.append(SavedModel(name, folder, forecaster, _seen(manifest, panel, plan.origins)))
-    return found
-
-
-def start_has_seen(settings: Settings, panel: Panel, plan: BacktestPlan) -> str:
-    """Why the model that training starts from may know held-out values; "" when it cannot."""
-    if settings.training.init is None:
-        return ""
-    manifest = read_manifest(model_path(Path(settings.training.init)))
-    seen = _seen(manifest, panel, plan.origins)
-    return f"the model of --init was {seen}" if seen else ""
-
-
-def saved_forecasts(
-    model: SavedModel, panel: Panel, plan: BacktestPlan, allow_negative: bool
-) -> list[Forecast]:
-    """A saved model from every origin; that it has seen what it is tested on is in the notes."""
-    made = lstm_windows(model.forecaster, panel, plan.origins, plan.steps, allow_negative)
-    notes = (model.seen,) if model.seen else ()
-    return [replace(named(each, model.name), notes=notes) for each in made]
-
-
-def named(forecast: Forecast, name: str) -> Forecast:
-    """The forecast under another column name, its own rows with that source."""
-    own = forecast.source == forecast.name
-    return replace(forecast, name=name, source=np.where(own, name, forecast.source))
-
-
-def _free_name(folder: Path, used: Collection[str]) -> str:
-    whole = folder.resolve()
-    base = whole.parent.name if whole.name == "model" else whole.name
-    base = base or "saved model"
-    name, number = base, 2
-    while name in used:
-        name, number = f"{base} ({number})", number + 1
-    return name
-
-
-def _check_frequency(panel: Panel, manifest: dict[str, Any], where: str) -> None:
-    then = frequency_of(manifest)
-    if (then.alias, then.integer) != (panel.frequency.alias, panel.frequency.integer):
-        raise InputError(
-            f"the data are of another frequency than the model's, {then.alias}",
-            code="input/other-frequency",
-            where=where,
-            value=panel.frequency.alias,
-            remedy="Leave this --model out, or say with --freq what a step is",
-        )
-
-
-def _seen(manifest: dict[str, Any], panel: Panel, origins: np.ndarray) -> str:
-    """Why the model may know some of the values that it is tested on; "" when it cannot."""
-    last = manifest.get("data", {}).get("span", {}).get("last")
-    if last is None:  # never trained on data of its own
-        return ""
-    scored = held_out(panel, origins)
-    starts = (panel.first[None, :] + origins)[scored]
-    first = panel.frequency.stamps(np.array([starts.min()]))[0]
-    until = _moment(str(last), isinstance(first, np.datetime64))
-    if until is not None and until < first:
-        return ""
-    return f"trained on data up to {last}, which may include held-out values"
-
-
-def _moment(text: str, is_time: bool) -> Any:
-    """A time of a manifest, or None where it is not written as ISO 8601 or a number."""
-    try:
-        return np.datetime64(text[:19]) if is_time else int(text)
-    except ValueError:
-        return None

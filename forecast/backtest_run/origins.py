@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecast.backtest import rolling_origins
 from forecast.config import Settings
 from forecast.panel import Panel
 from forecast.plan import (
@@ -21,6 +20,7 @@ from forecast.plan import (
     choose_validation,
     make_plan,
 )
+from forecast.rolling import rolling_origins
 
 FEW_SERIES = 10  # below this only many origins can tell a lead from chance
 MOST_FEW, MOST_SOME, MOST_MANY = 10, 4, 2  # origins for few, some and many series
@@ -54,9 +54,7 @@ class BacktestPlan:
         return self.gap + self.horizon
 
 
-def plan_backtest(
-    panel: Panel, confirmed: tuple[int, ...], settings: Settings, gap: int
-) -> BacktestPlan:
+def plan_backtest(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> BacktestPlan:
     """Decides; season and layout are sought in what precedes the first origin, as for `train`.
 
     confirmed: season lengths that all data show, which only say how far ahead is usual. Raises
@@ -64,7 +62,7 @@ def plan_backtest(
     """
     typical = int(np.median(panel.lengths))
     horizon, why_horizon = choose_horizon(panel, settings, confirmed, typical)
-    step = settings.evaluation.step_size or horizon
+    step, gap = settings.evaluation.step_size or horizon, settings.evaluation.gap
     asked = settings.evaluation.windows
     windows = asked or usual_windows(panel.size, typical, horizon, gap, step)
     rolling_origins(panel.lengths, horizon, 1, step, gap, LEAST_HISTORY)  # raises when impossible

@@ -7,30 +7,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from forecast.backtest import held_out
 from forecast.backtest_run.origins import BacktestPlan
 from forecast.baselines import forecast_baselines_windows
-from forecast.config import BaselineSettings, Settings
+from forecast.config import BACKTEST_BASELINES, Settings
 from forecast.events import Listener
 from forecast.forecasts import Forecast
+from forecast.memory import PeakMemory
 from forecast.metrics import naive2
-from forecast.options import all_options
 from forecast.panel import Panel
 from forecast.plan import available_cores
+from forecast.rolling import held_out
 
 NAIVE2 = "Naive2"
 CACHE = ".baselines"  # below the root of all runs
-
-
-def baseline_names(settings: BaselineSettings) -> tuple[str, ...]:
-    """The baselines asked for; all of them when nothing was."""
-    if "names" in settings.model_fields_set:
-        return settings.names
-    return next(o.choices for o in all_options() if o.path == "baselines.names")
 
 
 def baseline_forecasts(
@@ -46,7 +40,7 @@ def baseline_forecasts(
     levels (Q,); budget: seconds that the statistical ones share. Their forecasts are kept below
     the root of all runs, by the content of the data, and found again there.
     """
-    names = baseline_names(settings.baselines)
+    names = settings.baselines.chosen(BACKTEST_BASELINES)
     if not names:
         return {}
     listener.stage("Fitting the baselines")
@@ -71,7 +65,9 @@ def naive2_forecasts(
     panel: Panel, origins: Sequence[np.ndarray] | np.ndarray, steps: int, season: int
 ) -> list[Forecast]:
     """Naive2, M4's benchmark, from each row of `origins` (W, S): points without quantiles."""
-    return [_naive2(panel.truncate(row), row, steps, season) for row in origins]
+    with PeakMemory() as memory:
+        made = [_naive2(panel.truncate(row), row, steps, season) for row in origins]
+    return [replace(each, memory=memory.peak) for each in made]
 
 
 def _naive2(past: Panel, origins: np.ndarray, steps: int, season: int) -> Forecast:

@@ -10,24 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.backtest import backtest
 from forecast.backtest_run.comparing import about_arima, compared, fair_verdict
 from forecast.backtest_run.folder import BacktestRecord, write_backtest
-from forecast.backtest_run.networks import (
-    ZERO_SHOT,
-    Learnt,
-    SavedModel,
-    saved_forecasts,
-    saved_models,
-    start_has_seen,
-    trained,
-    zero_shot,
-)
+from forecast.backtest_run.networks import COLUMNS as STATES
+from forecast.backtest_run.networks import Learnt, trained, variants
 from forecast.backtest_run.origins import BacktestPlan, plan_backtest
-from forecast.backtest_run.rivals import NAIVE2, baseline_forecasts, baseline_names
+from forecast.backtest_run.rivals import NAIVE2, baseline_forecasts
+from forecast.backtest_run.saved import SavedModel, saved_forecasts, saved_models, start_has_seen
 from forecast.baselines import COLUMNS
 from forecast.columns import LSTM
-from forecast.config import Settings
+from forecast.config import BACKTEST_BASELINES, Settings
 from forecast.errors import UsageError
 from forecast.events import Listener
 from forecast.files import whole_folder
@@ -39,10 +31,12 @@ from forecast.panel import LoadReport, Panel
 from forecast.pipeline import Clock, read
 from forecast.plan import Reason
 from forecast.prediction import at_levels
+from forecast.rolling import backtest
 from forecast.run_folder import run_path
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,7 @@ class BacktestResult:
     interrupted: bool
     exit_code: int
     seconds: float
+    table: pa.Table
 
 
 def backtest_run(
@@ -68,54 +63,52 @@ def backtest_run(
     listener: Listener,
     *,
     models: Sequence[str] = (),
-    refit: bool = False,
-    gap: int = 0,
 ) -> BacktestResult:
     """Reads, forecasts from rolling origins, scores, and writes the folder whole or not at all.
 
     source  a path, "-" or a pandas frame
     models  run folders or model folders to be compared as well
-    refit   train the LSTM anew before every origin, not once before the first
-    gap     steps after each origin that are forecast but not scored
 
-    Baselines that were not chosen in the settings are all. Raises ForecastError.
+    Raises ForecastError.
     """
     clock = Clock(settings)
     _check_folder(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
-    plan = plan_backtest(panel, report.seasons, settings, gap)
-    taken = [NAIVE2, *(COLUMNS[name] for name in baseline_names(settings.baselines))]
-    saved = saved_models(models, panel, plan, taken)
-    learnt = _noted(
-        trained(panel, plan, settings, refit, listener),
-        _seen_too_early(panel, plan, saved, settings, listener),
-    )
-    made = {LSTM: learnt.forecasts, **_other_networks(panel, plan, saved, settings, listener)}
+    plan = plan_backtest(panel, report.seasons, settings)
+    saved = saved_models(models, panel, plan, _taken(settings))
+    learnt = _networks(panel, plan, saved, settings, listener)
     levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
-    ready = {name: [at_levels(each, levels) for each in windows] for name, windows in made.items()}
+    ready = {
+        name: [at_levels(each, levels) for each in one.forecasts] for name, one in learnt.items()
+    }
     budget = clock.left_for(settings.baselines.budget)
     rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener)
     listener.stage("Scoring")
     m, shown = plan.training.season, settings.forecast.level
-    result = backtest(panel, plan.origins, {}, m, shown, gap, {**ready, **rivals})
+    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals})
     pairs = compared(result.scores)
     record = BacktestRecord(
         report,
         plan,
         settings,
         result,
-        learnt.history,
+        [row for one in learnt.values() for row in one.history],
         pairs,
         tuple(rivals),
-        fair_verdict(result.scores, set(made) - {LSTM}),
+        fair_verdict(result.scores, set(learnt) - {LSTM}),
         about_arima(pairs),
-        refit,
         {model.name: str(model.folder.resolve()) for model in saved},
-        learnt.interrupted,
+        any(one.interrupted for one in learnt.values()),
         clock.elapsed(),
     )
     return _written(record, listener)
+
+
+def _taken(settings: Settings) -> set[str]:
+    """Column names that no saved model can have."""
+    names = settings.baselines.chosen(BACKTEST_BASELINES)
+    return {LSTM, *STATES.values(), NAIVE2, *(COLUMNS[name] for name in names)}
 
 
 def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
@@ -124,7 +117,7 @@ def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
     report = record.report
     folder = _folder(record.settings, report.source)
     with whole_folder(folder) as staging:
-        files = write_backtest(staging, record)
+        files, table = write_backtest(staging, record)
     partly = report.skipped or _fell_back(record.result.forecasts[LSTM])
     return BacktestResult(
         folder,
@@ -138,6 +131,7 @@ def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
         record.interrupted,
         3 if partly else 0,
         record.seconds,
+        table,
     )
 
 
@@ -158,27 +152,30 @@ def _seen_too_early(
     return (start,) if start else ()
 
 
-def _noted(learnt: Learnt, notes: tuple[str, ...]) -> Learnt:
-    """With `notes` on every forecast, so that they stand beside the scores."""
-    made = [replace(each, notes=(*each.notes, *notes)) for each in learnt.forecasts]
-    return replace(learnt, forecasts=made)
-
-
-def _other_networks(
+def _networks(
     panel: Panel,
     plan: BacktestPlan,
     saved: Sequence[SavedModel],
     settings: Settings,
     listener: Listener,
-) -> dict[str, list[Forecast]]:
-    """The pretrained network and the saved models, by column name."""
-    allow_negative = settings.forecast.allow_negative
-    listener.stage("Forecasting with the pretrained network")
-    made = {ZERO_SHOT: zero_shot(panel, plan, allow_negative)}
+) -> dict[str, Learnt]:
+    """The LSTM as `train` makes it, its other states, and the saved models, by column name."""
+    notes = _seen_too_early(panel, plan, saved, settings, listener)
+    learnt = trained(panel, plan, settings, listener)
+    made = {LSTM: _noted(learnt, notes)}
+    if not learnt.interrupted:
+        made |= variants(panel, plan, settings, listener)
     for model in saved:
         listener.stage(f"Forecasting with {model.name}")
-        made[model.name] = saved_forecasts(model, panel, plan, allow_negative)
+        forecasts = saved_forecasts(model, panel, plan, settings.forecast.allow_negative)
+        made[model.name] = Learnt(forecasts, [], False)
     return made
+
+
+def _noted(learnt: Learnt, notes: tuple[str, ...]) -> Learnt:
+    """With `notes` on every forecast, so that they stand beside the scores."""
+    made = [replace(each, notes=(*each.notes, *notes)) for each in learnt.forecasts]
+    return replace(learnt, forecasts=made)
 
 
 def _fell_back(forecasts: Sequence[Forecast]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from forecast.baselines.statistical import statistical_forecasts
 from forecast.errors import OutputError, UsageError
 from forecast.events import Listener, Silent
 from forecast.forecasts import Forecast
+from forecast.memory import PeakMemory
 from forecast.panel import Panel
 from forecast.ragged import sum_by_series
 
@@ -104,25 +105,11 @@ def forecast_baselines_windows(
     """
     _check_names(names)
     origins = np.asarray(origins, dtype=np.int64)
-    levels = np.asarray(levels, dtype=float)
     wanted = np.ones(origins.shape, dtype=bool) if wanted is None else wanted
-    listener = listener or Silent()
-    naive = [seasonal_naive(panel, each, horizon, levels, season) for each in origins]
+    naive = _naive(panel, origins, horizon, np.asarray(levels, dtype=float), season)
     models = [name for name in dict.fromkeys(names) if name in STATISTICAL]
-    result: dict[str, list[Forecast]] = {SEASONAL_NAIVE: naive}
-    key = ""
-    if models and cache_folder is not None:
-        key = cache.digest(panel, naive, wanted, season)
-        for name in models:
-            kept = cache.load(cache_folder, key, STATISTICAL[name], naive, budget)
-            if kept is not None:
-                result[STATISTICAL[name]] = kept
-    todo = [name for name in models if STATISTICAL[name] not in result]
-    if todo:
-        fitted = statistical_forecasts(panel, todo, season, budget, jobs, naive, wanted, listener)
-        result |= fitted
-        if cache_folder is not None:
-            _keep(cache_folder, key, fitted, naive, wanted, budget, listener)
+    job = Job(panel, season, budget, jobs, naive, wanted, listener or Silent(), cache_folder)
+    result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
     if allow_negative:
         return chosen
@@ -131,6 +118,55 @@ def forecast_baselines_windows(
         column: [_raised(each, rows) for each, rows in zip(forecasts, never, strict=True)]
         for column, forecasts in chosen.items()
     }
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the statistical models are to forecast, in which bounds; as in the function above.
+
+    naive: seasonal naive from each origin, which says origins, horizon and levels
+    """
+
+    panel: Panel
+    season: int
+    budget: float
+    jobs: int
+    naive: list[Forecast]
+    wanted: np.ndarray
+    listener: Listener
+    cache_folder: Path | None
+
+
+def _naive(
+    panel: Panel, origins: np.ndarray, horizon: int, levels: np.ndarray, season: int
+) -> list[Forecast]:
+    """Seasonal naive from each row of `origins` (W, S)."""
+    with PeakMemory() as memory:
+        made = [seasonal_naive(panel, each, horizon, levels, season) for each in origins]
+    return [replace(each, memory=memory.peak) for each in made]
+
+
+def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
+    """ARIMA, ETS and Theta, as far as they are in `models`: kept from before, or fitted now."""
+    kept, key = {}, ""
+    if models and job.cache_folder is not None:
+        key = cache.digest(job.panel, job.naive, job.wanted, job.season)
+        found = {
+            STATISTICAL[name]: cache.load(
+                job.cache_folder, key, STATISTICAL[name], job.naive, job.budget
+            )
+            for name in models
+        }
+        kept = {column: made for column, made in found.items() if made is not None}
+    todo = [name for name in models if STATISTICAL[name] not in kept]
+    if not todo:
+        return kept
+    fitted = statistical_forecasts(
+        job.panel, todo, job.season, job.budget, job.jobs, job.naive, job.wanted, job.listener
+    )
+    if job.cache_folder is not None:
+        _keep(job.cache_folder, key, fitted, job)
+    return {**kept, **fitted}
 
 
 def _never_negative(past: Panel) -> np.ndarray:
@@ -148,23 +184,16 @@ def _raised(forecast: Forecast, rows: np.ndarray) -> Forecast:
     )
 
 
-def _keep(
-    folder: Path,
-    key: str,
-    fitted: dict[str, list[Forecast]],
-    naive: list[Forecast],
-    wanted: np.ndarray,
-    budget: float,
-    listener: Listener,
-) -> None:
+def _keep(folder: Path, key: str, fitted: dict[str, list[Forecast]], job: Job) -> None:
     """Stores the forecasts; that it could not be done is worth a warning, not the run."""
-    possible = wanted & np.stack([each.available for each in naive])
+    possible = job.wanted & np.stack([each.available for each in job.naive])
     for forecasts in fitted.values():
         complete = bool(np.stack([each.available for each in forecasts])[possible].all())
         try:
-            cache.store(folder, key, forecasts, budget, complete)
+            cache.store(folder, key, forecasts, job.budget, complete)
         except OutputError as error:
-            listener.warn("baselines/cache-not-written", str(error))
+            job.listener.warn("baselines/cache-not-written", str(error))
+    cache.prune(folder)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -8,20 +8,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from forecast.baselines.seasonal_naive import NAME as NAIVE
-from forecast.files import write_bytes
+from forecast.files import STAGING, write_bytes
 from forecast.forecasts import Forecast
 from forecast.panel import Panel
 
-FORMAT = 1  # raised when a change of ours makes old results wrong
+MOST_BYTES = 500 * 2**20  # of all kept forecasts together
+FORMAT = 2  # raised when a change of ours makes old results wrong
 
 
 def digest(panel: Panel, naive: Sequence[Forecast], wanted: np.ndarray, season: int) -> str:
@@ -54,7 +58,7 @@ def store(
     Raises OutputError.
     """
     arrays: dict[str, np.ndarray] = {}
-    windows = [{"seconds": each.seconds, "notes": list(each.notes)} for each in forecasts]
+    windows = [_told(each) for each in forecasts]
     meta = {"budget": budget, "complete": complete, "windows": windows}
     for window, forecast in enumerate(forecasts):
         rows = np.flatnonzero(forecast.available)
@@ -68,22 +72,50 @@ def store(
     write_bytes(_path(folder, key, forecasts[0].name), content.getvalue())
 
 
+def _told(forecast: Forecast) -> dict[str, Any]:
+    """What is kept of a forecast besides its numbers."""
+    memory = forecast.memory if np.isfinite(forecast.memory) else None
+    return {"seconds": forecast.seconds, "memory": memory, "notes": list(forecast.notes)}
+
+
 def load(
     folder: Path, key: str, name: str, naive: Sequence[Forecast], budget: float
 ) -> list[Forecast] | None:
     """What `store` kept for this key, or None: nothing there, unreadable, or cut short by a
     smaller budget than this one. `naive` gives shapes and origins."""
+    path = _path(folder, key, name)
     try:
-        with np.load(_path(folder, key, name), allow_pickle=False) as kept:
+        with np.load(path, allow_pickle=False) as kept:
             meta = json.loads(str(kept["meta"]))
             if not meta["complete"] and meta["budget"] < budget:
                 return None
-            return [
+            found = [
                 _restore(name, base, kept, window, meta["windows"][window])
                 for window, base in enumerate(naive)
             ]
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
         return None
+    with suppress(OSError):  # a folder that cannot be written to: only its order of age suffers
+        os.utime(path)
+    return found
+
+
+def prune(folder: Path, most: int = MOST_BYTES) -> None:
+    """Removes the files that were used longest ago, so that the rest holds at most `most` bytes.
+
+    What runs that were killed left half-written counts, and goes, in the same way.
+    """
+    kept = []
+    for path in (*folder.glob("*.npz"), *folder.glob(f"{STAGING}*")):
+        with suppress(OSError):  # another run may remove it just now
+            about = path.stat()
+            kept.append((about.st_mtime, about.st_size, path))
+    total = 0
+    for _, size, path in sorted(kept, reverse=True):
+        total += size
+        if total > most:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _restore(
@@ -103,6 +135,7 @@ def _restore(
         source=source,
         available=source != "",
         seconds=float(meta["seconds"]),
+        memory=float("nan") if meta["memory"] is None else float(meta["memory"]),
         notes=tuple(meta["notes"]),
     )
 

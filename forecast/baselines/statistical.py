@@ -18,6 +18,7 @@ from forecast.baselines.pool import Pool
 from forecast.baselines.seasonal_naive import NAME as NAIVE
 from forecast.events import Listener
 from forecast.forecasts import Forecast
+from forecast.memory import PeakMemory
 from forecast.panel import Panel
 
 COLUMNS = {"theta": "DynamicOptimizedTheta", "ets": "AutoETS", "arima": "AutoARIMA"}
@@ -56,11 +57,13 @@ def statistical_forecasts(
             began = time.monotonic()
             done: Done = []
             tasks = _tasks(panel, naive, first, season, column)
-            for task, each in pool.results_until(deadline, fit, tasks):
-                done.append((task, each or Fit(None, None, "its worker process died")))
-                listener.progress(len(done), count, {})
+            with PeakMemory() as memory:
+                for task, each in pool.results_until(deadline, fit, tasks):
+                    done.append((task, each or Fit(None, None, "its worker process died")))
+                    listener.progress(len(done), count, {})
             seconds = time.monotonic() - began
-            result[column] = _gather(column, panel, done, naive, first, seconds, budget)
+            made = _gather(column, panel, done, naive, first, seconds, budget)
+            result[column] = [replace(each, memory=memory.peak) for each in made]
     return result
 
 

@@ -9,38 +9,16 @@ import typer
 
 from forecast.commands.parameters import Run, takes
 from forecast.commands.train import Data, wanted
-from forecast.options import all_options
+from forecast.options import TRAIN_ONLY, options_of
 
 if TYPE_CHECKING:
     from forecast.backtest_run import BacktestResult
-    from forecast.config import Settings
 
-# Not --quantiles, which names columns of a forecast; not the settings that --baselines and --refit
-# of this command stand for.
-PARTS = (
-    "forecast.horizon",
-    "forecast.level",
-    "forecast.allow_negative",
-    "data",
-    "baselines.budget",
-    "evaluation",
-    "network",
-    *(o.path for o in all_options() if o.section == "training" and o.field != "refit"),
-    "output",
-)
-ORIGINS = "On which held-out origins the forecasters are scored"
+SECTIONS = ("forecast", "data", "baselines", "evaluation", "network", "training", "output")
+# Not --quantiles, which names columns of a forecast; not the --refit of train: no network of a
+# backtest ever sees all data.
+PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in TRAIN_ONLY)
 
-Baselines = Annotated[
-    str | None,
-    typer.Option(
-        "--baselines",
-        metavar="NAMES",
-        show_default=False,
-        help="Forecasters to compare with; none: no comparison (arima,ets,theta,seasonal-naive; "
-        "Naive2 comes along).",
-        rich_help_panel="What the LSTM is compared with",
-    ),
-]
 Model = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,47 +30,19 @@ Model = Annotated[
         rich_help_panel="What the LSTM is compared with",
     ),
 ]
-Refit = Annotated[
-    bool,
-    typer.Option(
-        "--refit/--no-refit",
-        help="Train anew before every origin, not once before the first.",
-        rich_help_panel=ORIGINS,
-    ),
-]
-Gap = Annotated[
-    int,
-    typer.Option(
-        "--gap",
-        min=0,
-        max=1000,
-        metavar="STEPS",
-        help="Steps after each origin that are forecast but not scored.",
-        rich_help_panel=ORIGINS,
-    ),
-]
 
 
 @takes(*PARTS)
-def backtest(
-    data: Data = None,
-    baselines: Baselines = None,
-    model: Model = None,
-    refit: Refit = False,
-    gap: Gap = 0,
-    *,
-    run: Run,
-) -> int:
+def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     """Score the LSTM, ARIMA and others on DATA from rolling origins, with every metric."""
     source = wanted(data, "backtest")
-    settings = _settings(run.settings, baselines)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.backtest_run import backtest_run
     from forecast.commands import screens
     from forecast.failures import INTERRUPTED
 
     with run.watching() as listener:
-        result = backtest_run(source, settings, listener, models=model or (), refit=refit, gap=gap)
+        result = backtest_run(source, run.settings, listener, models=model or ())
     if run.look.json:
         screens.show_document("backtest", document(result))
     elif not run.look.quiet:
@@ -127,15 +77,3 @@ def document(result: BacktestResult) -> dict[str, Any]:
         "exit_code": result.exit_code,
         "seconds": result.seconds,
     }
-
-
-def _settings(settings: Settings, baselines: str | None) -> Settings:
-    """The settings with the baselines of the command line. Raises UsageError for a wrong name."""
-    if baselines is None:
-        return settings
-    from forecast.settings_sources import resolve
-
-    asked = resolve({"baselines.names": baselines}, {}, None).settings.baselines.names
-    given = settings.baselines.model_dump(exclude_unset=True)
-    section = type(settings.baselines)(**{**given, "names": asked})
-    return settings.model_copy(update={"baselines": section})

@@ -83,7 +83,7 @@ def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
 
 def _when_not_given(option: Option) -> str:
     """How a setting without a value is settled: the words in brackets that end its description."""
-    words = re.search(r"\(([^()]+)\)\.( One of: |$)", option.help)
+    words = re.search(r"\(([^()]+)\)\.( (?:One|Any) of: |$)", option.help)
     return words.group(1) if words else "–"
 
 

@@ -9,12 +9,21 @@ import typer
 
 from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
+from forecast.options import BACKTEST_ONLY, options_of
 
 if TYPE_CHECKING:
     from forecast.metrics import ScoreTable
     from forecast.pipeline import TrainResult
 
-SECTIONS = ("forecast", "data", "baselines", "evaluation", "network", "training", "output")
+SECTIONS = (
+    "forecast",
+    "data",
+    "baselines",
+    *(o.path for o in options_of("evaluation") if o.path not in BACKTEST_ONLY),
+    "network",
+    "training",
+    "output",
+)
 
 Data = Annotated[
     str | None,

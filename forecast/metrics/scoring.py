@@ -178,6 +178,7 @@ def _score(
         fallen_back=tuple(ids[(known & there & ~own).any(axis=0)].tolist()),
         seconds=sum(forecast.seconds for forecast in each),
         notes=tuple(notes),
+        memory=float(np.fmax.reduce([forecast.memory for forecast in each])),
     )
 
 

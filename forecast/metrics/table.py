@@ -27,6 +27,7 @@ class Score:
     unavailable  series without a forecast
     fallen_back  series that another forecaster stood in for: left out of the figures
     seconds      wall time spent on the forecasts
+    memory       bytes that all processes held at most meanwhile; NaN where unknown
     """
 
     model: str
@@ -38,6 +39,7 @@ class Score:
     fallen_back: tuple[str, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    memory: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class ScoreTable:
                 "unavailable": len(score.unavailable),
                 "fallen_back": len(score.fallen_back),
                 "seconds": score.seconds,
+                "memory_mb": _number(score.memory / 2**20),
             }
             for score in self.scores
         ]

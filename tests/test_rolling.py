@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from forecast.backtest import backtest, backtest_table, held_out, rolling_origins
 from forecast.baselines import forecast_baselines_windows, seasonal_naive
 from forecast.errors import InputError
 from forecast.forecasts import Forecast
 from forecast.frequency import Frequency
 from forecast.panel import Panel
+from forecast.rolling import backtest, backtest_table, held_out, rolling_origins
 
 LEVELS = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
 
