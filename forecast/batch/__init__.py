@@ -41,7 +41,8 @@ Ledger (SQLite, WAL; positions are grid positions, 64-bit; foreign keys by integ
   series     id, unique_id, first, length, fingerprint    history as last seen (see history.py)
   run_series run, series, source, scale              scale: MASE's denominator at the cutoff
   forecasts  run, series, step, point, quantiles     float32 little-endian, one for each level
-  actuals    series, position, revision, value, seen revision 0 first, then each restatement
+  actuals    series, position, value, revision, seen  as known now; revision counts restatements
+  restated   series, position, revision, value, seen  what was known before
   scores     run, step, count, absolute, scaled, scaled_count, inside (JSON: level -> count)
   deliveries run, target, at                         which publications reached the SQL table
 
