@@ -55,14 +55,37 @@ def build_panel(rows: LongRows, settings: DataSettings) -> Built:
     positions = grid_positions(rows, frequency)
     check_same_frequency(rows, positions, frequency, settings)
     panel, gaps = _scatter(rows, positions, frequency)
+    return checked(panel, gaps, skipped, notes, settings, rows.where)
+
+
+def checked(
+    panel: Panel,
+    gaps: np.ndarray,
+    skipped: tuple[str, ...],
+    notes: list[Note],
+    settings: DataSettings,
+    where: str,
+) -> Built:
+    """The panel once its missing steps are counted, or filled if that is asked for.
+
+    gaps: (S,), steps that no row names. Raises InputError where a series has too many of them.
+    """
     if settings.missing == "mask":
-        _check_gaps(panel, gaps, settings, rows.where)
+        _check_gaps(panel, gaps, settings, where)
         if total := int(gaps.sum()):
             notes.append(_gap_note(panel, gaps, total))
     else:
         panel, note = _filled(panel, settings.missing)
         notes += note
     return Built(panel, int(gaps.sum()), skipped, tuple(notes))
+
+
+def trailing_note(count: int) -> list[Note]:
+    """A note on the rows after the last value of their series, or nothing."""
+    if not count:
+        return []
+    text = f"{quantity(count, 'row')} after the last value were left out"
+    return [Note("repair/trailing-blanks", text, count)]
 
 
 def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note]]:
@@ -84,10 +107,7 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
         )  # fmt: skip
     keep = (at >= first[rows.codes]) & (at <= last[rows.codes])
     after = int((at > last[rows.codes])[~empty[rows.codes]].sum())
-    notes = []
-    if after:
-        text = f"{quantity(after, 'row')} after the last value were left out"
-        notes.append(Note("repair/trailing-blanks", text, after))
+    notes = trailing_note(after)
     skipped = tuple(str(i) for i in rows.ids[empty])
     if skipped:
         text = f"{quantity(len(skipped), 'series', 'series')} without any value: skipped"

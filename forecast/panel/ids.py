@@ -79,10 +79,41 @@ def ids_of(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray, np.n
         codes, distinct = _codes(pc.binary_join_element_wise(*texts, word("/")))
     distinct = pc.cast(distinct, pa.string())
     blank = _blank_ids(table, "+".join(mapping.id), distinct, codes)
+    ids, rank = _in_order(distinct)
+    return ids, rank[codes], blank
+
+
+def distinct_ids(
+    table: Table, mapping: Mapping
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Distinct ids sorted by code point, the position of each code among them, each row's code.
+
+    Of tables with at most one id column and nothing else that may name the series; None for others
+    and where an id is blank.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if mapping.id_options or len(mapping.id) > 1:
+        return None
+    if not mapping.id:
+        codes = np.zeros(table.rows, np.int8)
+        return as_objects([mapping.targets[0]]), np.zeros(1, np.int32), codes
+    codes, distinct = _codes(table.columns[mapping.id[0]])
+    distinct = pc.cast(distinct, pa.string())
+    if not as_numpy(pc.binary_length(pc.utf8_trim_whitespace(distinct))).all():
+        return None
+    return *_in_order(distinct), codes
+
+
+def _in_order(distinct: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct ids sorted by code point, and the position of each among them."""
+    import pyarrow.compute as pc
+
     order = as_numpy(pc.sort_indices(distinct))
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
-    return as_objects(distinct.take(as_arrow(order)).to_pylist()), rank[codes], blank
+    return as_objects(distinct.take(as_arrow(order)).to_pylist()), rank
 
 
 def as_objects(ids: list[str]) -> np.ndarray:

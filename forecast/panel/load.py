@@ -11,6 +11,7 @@ import numpy as np
 from forecast.frequency import confirm_seasons, format_stamps
 from forecast.panel.build import Built, build_panel
 from forecast.panel.data import Panel
+from forecast.panel.direct import direct_panel
 from forecast.panel.notice import coverage, notice
 from forecast.panel.report import LoadReport
 from forecast.panel.several import files_of, joined_digest, joined_notes, joined_rows
@@ -46,6 +47,9 @@ def panel_from_frame(
 
 
 def _load(tables: Sequence[Table], source: str, settings: DataSettings) -> tuple[Panel, LoadReport]:
+    if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
+        columns = tables[0].mapping.to_dict()
+        return direct.panel, _report(tables, source, columns, direct, [], settings)
     typed = [long_rows(table, settings) for table in tables]
     notes = joined_notes([note for _, _, part in typed for note in part])
     rows = joined_rows([part for part, _, _ in typed], tables, source)

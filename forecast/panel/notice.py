@@ -14,7 +14,7 @@ from forecast.tables.notes import PLACES, Note, quantity
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, 999.0, 9999.0, 99999.0)
 PARTS = 60  # columns of the gap picture
-SAMPLE = 10_000  # series that it is drawn from
+SAMPLE = 5_000_000  # steps that it is drawn from
 
 
 def notice(panel: Panel) -> tuple[list[Note], np.ndarray, np.ndarray]:
@@ -74,12 +74,13 @@ def _sentinels(panel: Panel) -> list[Note]:
 
 def _outliers(panel: Panel) -> list[Note]:
     """Values a million times beyond the largest of nearly all others."""
-    known = np.abs(panel.values[np.isfinite(panel.values)])
+    sample = panel.values[:: max(1, len(panel.values) // 100_000)]
+    known = np.abs(sample[np.isfinite(sample)])
     if len(known) < 3:
         return []
-    usual = np.quantile(known[:: max(1, len(known) // 100_000)], 0.95, method="lower")
+    usual = np.quantile(known, 0.95, method="lower")
     bound = max(float(usual), 1e-12) * 1e6
-    at = np.flatnonzero(np.abs(panel.values) > bound)
+    at = np.flatnonzero((panel.values > bound) | (panel.values < -bound))
     if len(at) == 0:
         return []
     text = f"{quantity(len(at), 'value')} beyond {bound:.0e}, far from all others"
@@ -129,15 +130,16 @@ def _twins(ids: np.ndarray) -> list[Note]:
 def coverage(panel: Panel) -> np.ndarray:
     """Share (0 to 1) of steps with a value, in up to 60 equal parts of the panel's span.
 
-    Of more than 10,000 series that many are looked at.
+    Of a large panel, as many series are looked at as make SAMPLE steps (one at least).
     """
-    if panel.size > SAMPLE:
-        panel = panel.select(np.linspace(0, panel.size - 1, SAMPLE).astype(np.int64))
     first = int(panel.first.min())
     span = int((panel.first + panel.lengths).max()) - first
+    most = max(1, panel.size * SAMPLE // max(len(panel.values), 1))
+    if most < panel.size:
+        panel = panel.select(np.linspace(0, panel.size - 1, most).astype(np.int64))
     parts = min(PARTS, span)
-    within = np.arange(len(panel.values)) - np.repeat(panel.offsets[:-1], panel.lengths)
-    part = (within + np.repeat(panel.first - first, panel.lengths)) * parts // span
-    known = np.bincount(part[np.isfinite(panel.values)], minlength=parts)
     edges = -(-np.arange(parts + 1) * span // parts)
-    return np.asarray(known / (np.diff(edges) * panel.size))
+    reached = np.clip(edges + first - panel.first[:, None], 0, panel.lengths[:, None])
+    known = np.concatenate([[0], np.cumsum(np.isfinite(panel.values))])
+    counts = np.diff(known[panel.offsets[:-1, None] + reached], axis=1).sum(axis=0)
+    return np.asarray(counts / (np.diff(edges) * panel.size))
