@@ -68,7 +68,7 @@ def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
     from rich.text import Text
 
     by_path = {option.path: option for option in all_options()}
-    table = _table("setting", "value", "from")
+    table = plain_table("setting", "value", "from")
     for row in rows:
         given = row["source"] != DEFAULT
         value = show(row["value"]) or _when_not_given(by_path[row["name"]])
@@ -91,7 +91,7 @@ def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> No
     """What was chosen without being asked, and why."""
     from rich.text import Text
 
-    table = _table("chosen", "value", "why")
+    table = plain_table("chosen", "value", "why")
     for name, value, why in chosen:
         table.add_row(clean(name), Text(clean(show(value)), "bold"), Text(clean(why), "dim"))
     if chosen:
@@ -127,7 +127,7 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
     from rich.text import Text
 
     unequal = _unequal(rows)
-    table = _table("model", *(c[1] for c in shown), *(["series"] if unequal else []))
+    table = plain_table("model", *(c[1] for c in shown), *(["series"] if unequal else []))
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
@@ -180,7 +180,7 @@ def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
     """The files that were written, and what each is."""
     from rich.text import Text
 
-    table = _table("written", "")
+    table = plain_table("written", "")
     for path, what in files:
         table.add_row(Text(clean(path)), Text(clean(what), "dim"))
     if files:
@@ -239,7 +239,8 @@ def show_facts(console: Console, facts: Iterable[tuple[str, Any]]) -> None:
     console.print(grid)
 
 
-def _table(*headings: str) -> Table:
+def plain_table(*headings: str) -> Table:
+    """An empty table with a line below its headings and nothing else around it."""
     from rich import box
     from rich.table import Table
 
