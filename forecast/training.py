@@ -13,7 +13,8 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch  # noqa: TID253 - imported only where a network is trained
@@ -21,14 +22,17 @@ from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.errors import TrainingError
 from forecast.losses import pinball
+from forecast.networks.covariates import Known, beside, without_effect
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import scale_panel
+from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
 EVALUATION_BATCH = 1024
 MOST_STEPS_BETWEEN = 100  # evaluations
 SECONDS_BETWEEN = 1.0  # progress reports
+COVARIATE_LAYERS = ("effect_", "embed_covariates")
+COVARIATE_PACE = 10.0  # learning rate of the covariates' layers relative to the others'
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,7 @@ def fit(
     recipe: Recipe,
     *,
     validation: np.ndarray | None = None,
+    known: Known | None = None,
     initial: Mapping[str, np.ndarray] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -130,17 +135,26 @@ def fit(
         values, offsets, lags=[g for g in layout.lags if g], level_window=layout.level_window
     )
     flat = to_device(Flat.of(scaled), device)
+    if known is not None:
+        known = tensors(replace(known, unit=last_move(scaled)), device)
     ends = np.diff(offsets)
     if validation is not None and len(validation):
         first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
         ends = np.minimum(ends, first)
     network = ResidualLSTM(
-        layout.features, recipe.hidden_size, recipe.layers, len(recipe.levels), recipe.dropout
+        layout.features,
+        recipe.hidden_size,
+        recipe.layers,
+        len(recipe.levels),
+        recipe.dropout,
+        known.ahead if known is not None else 0,
+        known.beside(layout) if known is not None else 0,
     ).to(device)
     if initial is not None:
-        network.load_state_dict({k: torch.as_tensor(v) for k, v in initial.items()})
-    judge = Judge(flat, layout, recipe, validation)
-    sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device))
+        start = {k: torch.as_tensor(v) for k, v in initial.items()}
+        network.load_state_dict({**network.state_dict(), **start})
+    judge = Judge(flat, layout, recipe, validation, known)
+    sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device), known)
     return _loop(network, sampler, judge, recipe, report, interrupted)
 
 
@@ -155,7 +169,7 @@ def _loop(
     """The training loop; see `fit`."""
     averaged = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        parameter_groups(network), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     schedule = Schedule(recipe)
     keep = BestWeights(averaged, judge(averaged))
@@ -167,7 +181,7 @@ def _loop(
     network.train()
     for step in range(1, recipe.steps + 1):
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step, time.monotonic() - started)
+            group["lr"] = schedule.rate(step, time.monotonic() - started) * group["pace"]
         loss = sampler.loss(network)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -217,10 +231,37 @@ def _finite(loss: float, step: int) -> float:
     return loss
 
 
+def read_windows(
+    network: ResidualLSTM,
+    flat: Flat,
+    layout: Layout,
+    known: Known | None,
+    series: Tensor,
+    end: Tensor,
+    steps: int,
+    chunks: int,
+) -> tuple[Flat, Tensor, tuple[Tensor, ...]]:
+    """Where windows that end at `end` (B,) of `series` (B,) are to be gathered from, the numbers of
+    their series there, and what `ResidualLSTM.states` reads."""
+    if known is None:
+        return flat, series, (context(flat, layout, series, end, steps),)
+    extra = ()
+    if known.beside(layout):
+        extra = (beside(known, layout, series, end, steps),)
+    if known.ahead:
+        flat, series, _ = without_effect(
+            flat, layout, known, network.effect, series, end, steps, chunks
+        )
+    return flat, series, (context(flat, layout, series, end, steps), *extra)
+
+
 class Sampler:
     """Draws windows and computes their loss. `ends` int64 (S,): targets lie before these."""
 
-    def __init__(self, flat: Flat, layout: Layout, recipe: Recipe, ends: Tensor) -> None:
+    def __init__(
+        self, flat: Flat, layout: Layout, recipe: Recipe, ends: Tensor, known: Known | None = None
+    ) -> None:
+        self.known = known
         self.flat = Flat(**{**_fields(flat), "lengths": ends})
         self.layout, self.recipe = layout, recipe
         self.device = ends.device
@@ -262,14 +303,16 @@ class Sampler:
     def loss(self, network: ResidualLSTM) -> Tensor:
         """Loss of one batch of windows, a scalar with gradient."""
         series, end, places = self.draw()
-        flat, layout, recipe = self.flat, self.layout, self.recipe
-        x = context(flat, layout, series, end, recipe.context)
+        layout, recipe = self.layout, self.recipe
+        flat, series, inputs = read_windows(
+            network, self.flat, layout, self.known, series, end, recipe.context, self.chunks
+        )
         origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
         look = ahead(flat, layout, series, origin, self.chunks)
         actual, known = targets(flat, layout, series, origin, self.chunks, recipe.horizon)
         half = recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            predicted = network(layout, network.states(x)[places], look)
+            predicted = network(layout, network.states(*inputs)[places], look)
         return pinball(predicted.float(), actual, known, look.scale, self.levels)
 
 
@@ -282,7 +325,9 @@ class Judge:
         layout: Layout,
         recipe: Recipe,
         validation: np.ndarray | None,
+        known: Known | None = None,
     ) -> None:
+        self.known = known
         self.flat, self.layout, self.recipe = flat, layout, recipe
         origins = np.empty((0, len(flat.starts)), np.int64) if validation is None else validation
         window, series = np.nonzero(origins > 0)
@@ -300,12 +345,21 @@ class Judge:
         for start in range(0, len(self.series), EVALUATION_BATCH):
             series = self.series[start : start + EVALUATION_BATCH]
             origin = self.origins[start : start + EVALUATION_BATCH]
-            x = context(self.flat, self.layout, series, origin, self.recipe.context)
-            look = ahead(self.flat, self.layout, series, origin[None], chunks)
-            actual, known = targets(
-                self.flat, self.layout, series, origin[None], chunks, self.recipe.horizon
+            flat, series, inputs = read_windows(
+                network,
+                self.flat,
+                self.layout,
+                self.known,
+                series,
+                origin,
+                self.recipe.context,
+                chunks,
             )
-            predicted = network(self.layout, network.states(x)[-1:], look)
+            look = ahead(flat, self.layout, series, origin[None], chunks)
+            actual, known = targets(
+                flat, self.layout, series, origin[None], chunks, self.recipe.horizon
+            )
+            predicted = network(self.layout, network.states(*inputs)[-1:], look)
             loss = pinball(predicted, actual, known, look.scale, self.levels)
             total, count = total + loss * known.sum(), count + known.sum()
         return (total / count.clamp(min=1)).item()
@@ -367,6 +421,26 @@ def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) ->
     mine: list[Tensor] = list(averaged.parameters())
     theirs: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def parameter_groups(network: ResidualLSTM) -> list[dict[str, Any]]:
+    """The parameters, those of the covariates apart: new layers learn faster than trained ones."""
+    new = [p for n, p in network.named_parameters() if n.startswith(COVARIATE_LAYERS)]
+    old = [p for n, p in network.named_parameters() if not n.startswith(COVARIATE_LAYERS)]
+    groups = [{"params": old, "pace": 1.0}]
+    return [*groups, {"params": new, "pace": COVARIATE_PACE}] if new else groups
+
+
+def last_move(scaled: Scaled) -> np.ndarray:
+    """The unit of inputs at each series' end, float32 (S,); 1 for an empty series."""
+    ends = scaled.offsets[1:] - 1
+    filled = ends >= scaled.offsets[:-1]
+    return np.where(filled, scaled.move[np.where(filled, ends, 0)], np.float32(1))
+
+
+def tensors(known: Known, device: torch.device) -> Known:
+    """The known features as tensors on `device`."""
+    return Known(**{k: torch.as_tensor(v, device=device) for k, v in vars(known).items()})
 
 
 def to_device(flat: Flat, device: torch.device) -> Flat:

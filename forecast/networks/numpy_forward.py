@@ -15,9 +15,13 @@ from forecast.windows import Ahead, Layout
 Weights = Mapping[str, np.ndarray]
 
 
-def last_state(weights: Weights, context: np.ndarray) -> np.ndarray:
-    """The stack's normed state after the last step: (1, B, hidden)."""
+def last_state(
+    weights: Weights, context: np.ndarray, beside: np.ndarray | None = None
+) -> np.ndarray:
+    """The stack's normed state after the last step: (1, B, hidden); beside (T, B, E) as in torch."""
     state = _linear(weights, "embed", context)
+    if beside is not None:
+        state = state + _times(beside, weights["embed_covariates.weight"])
     layers = sum(name.startswith("lstms.") and name.endswith("weight_ih_l0") for name in weights)
     for layer in range(layers):
         state = state + _lstm(weights, f"lstms.{layer}", _norm(weights, f"norms.{layer}", state))
@@ -40,6 +44,12 @@ def forward(
     z = _gelu(z + _linear(weights, "from_skips", head_inputs(layout, look, trained)))
     z = z + _gelu(_linear(weights, "mix", z))
     return assemble(layout, look, _linear(weights, "out", z), quantiles)
+
+
+def effect(weights: Weights, features: np.ndarray) -> np.ndarray:
+    """Effect (B, L) of the known features (B, L, K), in units of inputs."""
+    z = _gelu(_linear(weights, "effect_in", features))
+    return _times(z, weights["effect_out.weight"])[..., 0]
 
 
 def lstm_step(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn  # noqa: TID253 - this file is the torch network, imported only for training
 
+from forecast.networks.covariates import EFFECT_UNITS
 from forecast.networks.head import META, assemble, head_inputs, head_width
 from forecast.windows import POINTS, SKIPS, Ahead, Layout
 
@@ -27,11 +28,19 @@ if TYPE_CHECKING:
 class ResidualLSTM(nn.Module):
     """Quantile forecasts at every origin of a window.
 
-    features: F of the layout; hidden_size, layers: of the LSTM stack; quantiles: Q, odd.
+    features: F of the layout; hidden_size, layers: of the LSTM stack; quantiles: Q, odd;
+    known_ahead, beside: features of covariates (networks/covariates.py), 0 without them.
     """
 
     def __init__(
-        self, features: int, hidden_size: int, layers: int, quantiles: int, dropout: float = 0.0
+        self,
+        features: int,
+        hidden_size: int,
+        layers: int,
+        quantiles: int,
+        dropout: float = 0.0,
+        known_ahead: int = 0,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         self.quantiles = quantiles
@@ -46,10 +55,27 @@ class ResidualLSTM(nn.Module):
         self.out = nn.Linear(hidden_size, head_width(quantiles))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        if known_ahead:
+            self.effect_in = nn.Linear(known_ahead, EFFECT_UNITS)
+            self.effect_out = nn.Linear(EFFECT_UNITS, 1, bias=False)
+            nn.init.zeros_(self.effect_out.weight)
+        if beside:
+            self.embed_covariates = nn.Linear(beside, hidden_size, bias=False)
+            nn.init.zeros_(self.embed_covariates.weight)
 
-    def states(self, context: Tensor) -> Tensor:
-        """From (T, B, F): the stack's normed state after each step: (T, B, hidden)."""
+    def effect(self, features: Tensor) -> Tensor:
+        """Effect (B, L) of the known features (B, L, K), in units of inputs."""
+        z = nn.functional.gelu(self.effect_in(features), approximate="tanh")
+        return self.effect_out(z)[..., 0]
+
+    def states(self, context: Tensor, beside: Tensor | None = None) -> Tensor:
+        """From (T, B, F): the stack's normed state after each step: (T, B, hidden).
+
+        beside (T, B, E): features of covariates that stand beside the inputs.
+        """
         state = self.embed(context)
+        if beside is not None:
+            state = state + self.embed_covariates(beside)
         for norm, lstm in zip(self.norms, self.lstms, strict=True):
             state = state + self.dropout(lstm(norm(state))[0])
         return self.norm(state)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from forecast.networks.covariates import EFFECT_UNITS
 from forecast.networks.head import META, head_width
 from forecast.windows import POINTS, SKIPS
 
 
 def state_shapes(
-    features: int, hidden: int, layers: int, quantiles: int
+    features: int,
+    hidden: int,
+    layers: int,
+    quantiles: int,
+    known_ahead: int = 0,
+    beside: int = 0,
 ) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape of a `ResidualLSTM` (a test holds the two together)."""
+    """Tensor name -> shape of a `ResidualLSTM` (a test holds the two together).
+
+    Without covariates (known_ahead, beside: 0) there are no tensors for them.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
 
     def linear(name: str, inputs: int, outputs: int) -> None:
@@ -26,4 +35,9 @@ def state_shapes(
     linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
     linear("mix", hidden, hidden)
     linear("out", hidden, head_width(quantiles))
+    if known_ahead:
+        linear("effect_in", known_ahead, EFFECT_UNITS)
+        shapes["effect_out.weight"] = (1, EFFECT_UNITS)
+    if beside:
+        shapes["embed_covariates.weight"] = (hidden, beside)
     return shapes

@@ -1,0 +1,186 @@
+"""Covariates in the network: what they do to a series is taken out before it looks, and put back.
+
+The series in the network's units is z; the effect e(x) of covariates known ahead is a small network
+of one step's features, the same for all steps and series. Level, skips, inputs and targets are
+those of z - e, so that yesterday's heat or last week's holiday is not carried into tomorrow, and
+the forecast gets the effect of the day that it is for: regression with LSTM errors, as in
+regression with ARIMA errors (Box & Jenkins 1970). Covariates known only up to now, and those that
+never change, are added to the inputs of the LSTM. New layers start at zero: the forecast is then
+the plain network's.
+
+Runs on numpy arrays and torch tensors alike.
+Axes: S series, B batch, L steps of a stretch, T LSTM steps, M rows, K features.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forecast.windows import POINTS, Flat, Layout, as_like, namespace, resample_matrix
+
+Array = Any
+EFFECT_UNITS = 64  # hidden units of the effect's network
+
+
+@dataclass(frozen=True)
+class Known:
+    """Covariates as numbers in the network's units, gathered by index; nothing after an origin
+    is read from `past`.
+
+    own     float32 (M+1, K): features of each series' steps laid end to end, known ahead; starts,
+            lengths int64 (S,) say where; the last row stands for every step outside
+    past    float32 (M+1, E): features known up to the origin only, in the same rows
+    shared  float32 (P+1, C): one row for each position of the grid in time (the calendar), the last
+            row zeros; shared_starts int64 (S,): the row of each series' first value
+    static  float32 (S, G): what never changes
+    unit    float32 (S,): unit of the effect in the units of the series' values
+    """
+
+    own: Array
+    past: Array
+    starts: Array
+    lengths: Array
+    shared: Array
+    shared_starts: Array
+    static: Array
+    unit: Array
+
+    @property
+    def ahead(self) -> int:
+        """Features of one step that are known ahead, what never changes among them.
+
+        What never changes has no effect of its own, so without the others there is none.
+        """
+        own = int(self.own.shape[1] + self.shared.shape[1])
+        return own + int(self.static.shape[1]) if own else 0
+
+    def beside(self, layout: Layout) -> int:
+        """Features that stand beside the inputs of one LSTM step."""
+        return int(self.past.shape[1]) * layout.segment_points + int(self.static.shape[1])
+
+    def rows(self, series: Array, position: Array) -> Array:
+        """Row of `own` and `past` (B, L) of the steps `position` (B, L) of `series` (B,)."""
+        inside = (position >= 0) & (position < self.lengths[series][:, None])
+        last = len(self.own) - 1
+        return namespace(position).where(inside, position + self.starts[series][:, None], last)
+
+    def read(self, series: Array, position: Array) -> Array:
+        """Features known ahead, (B, L, K + C + G), of the steps `position` (B, L)."""
+        xp = namespace(position)
+        row = position + self.shared_starts[series][:, None]
+        last = len(self.shared) - 1
+        shared = self.shared[xp.where((row >= 0) & (row < last), row, last)]
+        static = self.static[series][:, None, :] + shared[:, :, :1].sum(-1)[:, :, None] * 0
+        return xp.concatenate([self.own[self.rows(series, position)], shared, static], -1)
+
+
+def stretch(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
+    """Observations that a window of `steps` LSTM steps reads before its end, and after it."""
+    ahead = chunks * layout.chunk
+    lag = max(*layout.lags, layout.season)
+    return (steps + 1) * layout.width + lag + ahead + layout.level_window, ahead
+
+
+def without_effect(
+    flat: Flat,
+    layout: Layout,
+    known: Known,
+    effect: Callable[[Array], Array],
+    series: Array,
+    end: Array,
+    steps: int,
+    chunks: int,
+) -> tuple[Flat, Array, Array]:
+    """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
+
+    effect: features (B, L, K) -> (B, L). Returns the flat arrays, the numbers of their series (B,)
+    and the effect (B, D*C) on the steps from `end` on.
+    """
+    back, ahead = stretch(layout, steps, chunks)
+    start = end - back
+    position = start[:, None] + _arange(series, back + ahead)[None, :]
+    amount = effect(known.read(series, position)) * known.unit[series][:, None]
+    local, here = less(flat, layout, series, start, amount)
+    return local, here, amount[:, back:]
+
+
+def less(
+    flat: Flat, layout: Layout, series: Array, start: Array, effect: Array
+) -> tuple[Flat, Array]:
+    """The flat arrays of `series` (B,) less `effect` (B, L), and the numbers of its series (B,).
+
+    effect: of the steps from `start` (B,) on. Positions count from the series' start as before, but
+    only those from `start` to start + L can be read.
+    """
+    xp = namespace(series)
+    size, length = effect.shape
+    position = start[:, None] + _arange(series, length)[None, :]
+    inside = (position >= 0) & (position < flat.lengths[series][:, None])
+    index = xp.where(inside, position + flat.starts[series][:, None], len(flat.values) - 1)
+    values = flat.values[index]
+    valid = _double(values == values)
+    mean = _rolling_mean(xp, _double(effect) * valid, valid, layout.level_window)
+
+    def joined(x: Array, end: float) -> Array:
+        return xp.concatenate([xp.reshape(x, (-1,)), x[:1, 0] * 0 + end])
+
+    here = _arange(series, size)
+    return Flat(
+        values=joined(values - effect, float("nan")),
+        level=joined((flat.level[index] - _single(mean)) * _single(inside), 0.0),
+        scale=joined(flat.scale[index], 0.0),
+        move=joined(flat.move[index], 1.0),
+        starts=here * length - start,
+        lengths=flat.lengths[series],
+        logged=flat.logged[series],
+        log_unit=flat.log_unit[series],
+    ), here
+
+
+def beside(known: Known, layout: Layout, series: Array, end: Array, steps: int) -> Array:
+    """Past and static features (T, B, E*P + G) of the `steps` LSTM steps up to `end` (B,)."""
+    xp, width = namespace(series), layout.width
+    size = len(series)
+    back = _arange(series, steps * width) - steps * width
+    row = known.rows(series, end[:, None] + back[None, :])
+    past = xp.reshape(known.past[row], (size, steps, width, known.past.shape[1]))
+    if width not in (1, POINTS):
+        past = as_like(resample_matrix(width, POINTS), past) @ past
+    past = xp.reshape(past, (size, steps, known.past.shape[1] * layout.segment_points))
+    static = known.static[series][:, None, :] + past[:, :, :1].sum(-1)[:, :, None] * 0
+    return xp.concatenate([past, static], -1).swapaxes(0, 1)
+
+
+def _rolling_mean(xp: Any, x: Array, valid: Array, window: int) -> Array:
+    """Mean of the valid x (B, L) among the last `window`; where there is none, the one before."""
+    length = x.shape[1]
+    zero = x[:, :1] * 0
+    total = xp.concatenate([zero, xp.cumsum(x, 1)], 1)
+    count = xp.concatenate([zero, xp.cumsum(valid, 1)], 1)
+    here = _arange(x, length)
+    first = xp.clip(here + 1 - window, 0, None)
+    inside = count[:, 1:] - count[:, first]
+    mean = (total[:, 1:] - total[:, first]) / xp.clip(inside, 1.0, None)
+    last = xp.where(inside > 0, here[None, :], 0)
+    if xp is np:
+        return np.take_along_axis(mean, np.maximum.accumulate(last, 1), 1)
+    return xp.gather(mean, 1, xp.cummax(last, 1).values)
+
+
+def _arange(like: Array, n: int) -> Array:
+    if isinstance(like, np.ndarray):
+        return np.arange(n)
+    return sys.modules["torch"].arange(n, device=like.device)
+
+
+def _double(x: Array) -> Array:
+    return x.astype(np.float64) if isinstance(x, np.ndarray) else x.double()
+
+
+def _single(x: Array) -> Array:
+    return x.astype(np.float32) if isinstance(x, np.ndarray) else x.float()
