@@ -24,6 +24,9 @@ COMMANDS = {
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
+    "schedule": "Print what starts the jobs of CONFIG: systemd units or crontab lines.",
+    "doctor": "Say whether the jobs of CONFIG would run from cron, and what is missing.",
+    "init": "Write a commented configuration and sample data to start from.",
 }
 
 ABOUT = """Forecast any CSV with an LSTM that shows honestly how it compares with ARIMA.
@@ -35,8 +38,8 @@ NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is non
 EPILOG = (
     "Every setting can also be given as LSTMCAST_<FLAG> in the environment or in a settings file "
     "(--config); flags win over the environment, the environment over the file.\n\n"
-    "Exit codes: 0 done, 2 wrong usage, 3 done in part, 4 bad input, 10 no model, "
-    "12 damaged model, 70 a bug, 74 disk, 130 interrupted, 143 terminated."
+    "Exit codes: 0 done, 2 wrong usage, 3 done in part, 4 bad input, 5 stale, 10 no model, "
+    "11 locked, 12 damaged model, 70 a bug, 74 disk, 130 interrupted, 143 terminated."
 )
 
 

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from forecast.batch.config import Job, span
+from forecast.batch.secrets import variable_of
 from forecast.errors import UsageError
-from forecast.operations.when import When
+from forecast.operations.when import When, is_zone
 
 # What a run needs of the environment of the person who schedules it, beside our own settings.
 _CARRIED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SSL_CERT_FILE", "TZ")
 _PREFIX = "LSTMCAST_"
+# A run keeps to its deadline by itself; one that hangs is stopped well after it.
+_STRETCH, _GRACE = 1.5, 600.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,47 @@ class Start:
     def secrets_file(self) -> Path:
         """Where the secrets are read from, if there are any: NAME=value lines."""
         return self.config.with_suffix(".env")
+
+
+def start_of(job: Job, environ: Mapping[str, str]) -> Start:
+    """How `job` is started by this installation. Raises UsageError for an unknown time zone.
+
+    environ: of the person who schedules it; what a run needs of it is set for the run.
+    """
+    section = job.section
+    hidden = secret_variables(job)
+    return Start(
+        job.name,
+        job.config,
+        when_of(job),
+        own_program(),
+        carried(environ, hidden),
+        hidden,
+        _GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
+    )
+
+
+def when_of(job: Job) -> When:
+    """The times that the job's schedule names. Raises UsageError for an unknown time zone."""
+    schedule = job.section.schedule
+    if schedule.time_zone is not None and not is_zone(schedule.time_zone):
+        raise UsageError(
+            "there is no such time zone",
+            code="config/unknown-zone",
+            where=f"{job.config}, jobs.{job.name}.schedule.time_zone",
+            value=schedule.time_zone,
+            remedy="Write it as in the time zone database, e.g. Europe/Berlin",
+        )
+    hour, minute = map(int, schedule.at.split(":"))
+    zone = schedule.time_zone
+    return When(schedule.every, hour, minute, schedule.weekday, schedule.day, zone)
+
+
+def secret_variables(job: Job) -> tuple[str, ...]:
+    """The environment variables that the job's addresses are read from."""
+    section = job.section
+    settings = (job.source, section.outputs.database, section.ping.url)
+    return tuple(dict.fromkeys(name for name in map(variable_of, settings) if name))
 
 
 def own_program() -> tuple[str, ...]:
