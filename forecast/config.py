@@ -199,6 +199,52 @@ class DataSettings(Section):
         description="Put cells and rows that cannot be read aside in this CSV file and go on.",
         json_schema_extra=_cli(metavar="FILE"),
     )
+    future_cov: tuple[str, ...] = Field(
+        default=(),
+        description="Columns known ahead (weather forecast, price, promotion): their rows go on "
+        "after the last value, here or in --future-covariates.",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    past_cov: tuple[str, ...] = Field(
+        default=(),
+        description="Columns known only up to the last value.",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    static_cov: tuple[str, ...] = Field(
+        default=(),
+        description="Columns that never change within a series (its region, its kind).",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    categorical: tuple[str, ...] = Field(
+        default=(),
+        description="Covariates whose numbers are names (of texts that is known).",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    future_covariates: str | None = Field(
+        default=None,
+        description="Table of the covariates of the steps to come; those of its columns that are "
+        "not named otherwise are --future-cov.",
+        json_schema_extra=_cli(metavar="FILE"),
+    )
+    static: str | None = Field(
+        default=None,
+        description="Table with one row a series, by its id: covariates that never change.",
+        json_schema_extra=_cli(metavar="FILE"),
+    )
+    calendar: bool = Field(
+        default=False,
+        description="Hour, weekday and time of year of the times stand beside the values.",
+    )
+    holidays: tuple[str, ...] = Field(
+        default=(),
+        description="Public holidays of countries or of their parts, e.g. DE or AU-VIC.",
+        json_schema_extra=_cli(metavar="COUNTRIES"),
+    )
+    calendar_tz: str | None = Field(
+        default=None,
+        description="Time zone whose days and hours the calendar goes by (the one of the times).",
+        json_schema_extra=_cli(metavar="ZONE"),
+    )
     query: str | None = Field(
         default=None,
         description="SQL to run where DATA is a database: sqlite:///sales.db, or env:NAME for an "

@@ -71,7 +71,8 @@ def ids_of(table: Table, mapping: Mapping) -> tuple[np.ndarray, np.ndarray, np.n
 
     if not mapping.id:
         none = np.zeros(table.rows, bool)
-        return as_objects([mapping.targets[0]]), np.zeros(table.rows, np.int32), none
+        name = mapping.targets[0] if mapping.targets else ""
+        return as_objects([name]), np.zeros(table.rows, np.int32), none
     if len(mapping.id) == 1:
         codes, distinct = _codes(table.columns[mapping.id[0]])
     else:

@@ -43,7 +43,10 @@ TIME_ERRORS = {
 
 
 def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, list[Note]]:
-    """Ids, times and values of every row. Raises InputError naming the first bad cells."""
+    """Ids, times and values of every row; without a target, row numbers stand for values.
+
+    Raises InputError naming the first bad cells.
+    """
     notes = list(table.notes)
     mapping = table.mapping
     stamps, times, more = _stamps(table, settings)
@@ -51,12 +54,13 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
     if mapping.wide:
         rows = _wide_rows(table, stamps, times, settings)
         return rows.without(np.tile(times.bad, len(rows.ids))), mapping, notes
-    values = _values(table, mapping.targets[0], settings)
+    target = mapping.targets[0] if mapping.targets else ""
+    values = _values(table, target, settings) if target else np.arange(table.rows, dtype=float)
     mapping = with_needed_id(table, mapping, stamps)
     ids, codes, blank = ids_of(table, mapping)
     rows = LongRows(
         ids, codes, stamps, values, times.integer, times.format, times.tz, table.where,
-        table.locate, "+".join(mapping.time), mapping.targets[0],
+        table.locate, "+".join(mapping.time), target,
         "+".join(mapping.id) or None, "" if mapping.id else _id_hint(mapping),
     )  # fmt: skip
     return rows.without(times.bad | blank), mapping, notes

@@ -28,6 +28,7 @@ GROUP_NAMES = (
     "location", "customer", "customer_id", "ticker", "symbol", "code", "name", "dept", "channel",
     "family", "category", "brand", "store_nbr",
 )  # fmt: skip
+NO_TARGET = "\0"  # as target column: a table of covariates alone, all columns if none is named
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
@@ -38,7 +39,8 @@ class Mapping:
     time         one name, or several that make the time together
     id           names of the columns that name the series; () for one series
     id_options   columns that may name the series if the times turn out to repeat
-    targets      the target, or all series of a wide table
+    targets      the target, or all series of a wide table; () where none is wanted
+    extra        columns beside the target: covariates
     reasons      role -> how it was chosen ("--time-col", "its name", "the only numeric column")
     """
 
@@ -48,14 +50,17 @@ class Mapping:
     targets: tuple[str, ...]
     wide: bool
     reasons: dict[str, str]
+    extra: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """The mapping as JSON-able data."""
+        covariates = {"covariates": list(self.extra)} if self.extra else {}
         return {
             "id": list(self.id),
             "time": list(self.time),
             "target": list(self.targets) if not self.wide else f"{len(self.targets)} columns",
             "reasons": dict(self.reasons),
+            **covariates,
         }
 
 
@@ -66,6 +71,8 @@ def map_columns(
 
     Raises InputError: a named column is missing; a role is ambiguous or nobody's.
     """
+    extra = _covariates([c.name for c in columns], settings, where)
+    columns = [c for c in columns if c.name not in extra]
     names = [c.name for c in columns]
     reasons: dict[str, str] = {}
     time = _choose_time(columns, rows, settings, where, reasons)
@@ -75,10 +82,32 @@ def map_columns(
         reasons["target"] = "--wide"
         _check_wide(columns, targets, where)
         return Mapping(time, ids, (), targets, True, reasons)
+    if settings.target_col == NO_TARGET:
+        extra = extra or tuple(n for n in names if n not in time and n not in ids)
+        return Mapping(time, ids, (), (), False, reasons, extra)
     target = _choose_target(columns, time, ids, options, settings, where, reasons)
     options = tuple(o for o in options if o != target)
     _check_roles((*time, *ids, target), where)
-    return Mapping(time, ids, options, (target,), False, reasons)
+    return Mapping(time, ids, options, (target,), False, reasons, extra)
+
+
+def _covariates(names: Sequence[str], settings: DataSettings, where: str) -> tuple[str, ...]:
+    """The columns that are named as covariates. Raises InputError: missing, in two roles, wide."""
+    flags = {
+        "--future-cov": settings.future_cov,
+        "--past-cov": settings.past_cov,
+        "--static-cov": settings.static_cov,
+    }
+    found = [n for flag, given in flags.items() for g in given for n in _named(g, names, flag, where)]
+    if found and settings.wide:
+        raise refuse(
+            "input/wide-covariates", "in a wide table every column but the time is a series",
+            where=where, value=found[0],
+            remedy="Give the table in long form, or the covariates in --future-covariates",
+        )  # fmt: skip
+    given = (settings.target_col or "", settings.id_col or "", settings.time_col or "")
+    _check_roles((*found, *(g for g in given if g in found)), where)
+    return tuple(found)
 
 
 def _check_roles(chosen: tuple[str, ...], where: str) -> None:
@@ -86,7 +115,8 @@ def _check_roles(chosen: tuple[str, ...], where: str) -> None:
     twice = [name for name in chosen if chosen.count(name) > 1]
     if twice:
         raise refuse(
-            "input/column-twice", "one column cannot be time, id and target at once", where=where,
+            "input/column-twice",
+            "one column cannot be two of time, id, target and covariate at once", where=where,
             value=twice[0], remedy="Name different ones with --time-col, --id-col, --target-col",
         )  # fmt: skip
 

@@ -90,6 +90,7 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
     mapping = map_columns(described, sample, settings, source.name)
     texts = [*mapping.time, *mapping.id, *mapping.id_options]
+    texts += [n for n in mapping.extra if n not in texts]
     targets = list(mapping.targets)
     rejects = Rejects() if settings.rejects else None
     if settings.thousands is not None:  # 1,234 is a number to the strict parser only
@@ -146,7 +147,7 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
     mapping = map_columns(*_described(sample), settings, where)
-    used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets}
+    used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra}
     return file.read(columns=[n for n in sample.column_names if n in used])
 
 
@@ -197,7 +198,7 @@ def _from_arrow(
                      remedy="At least two times are needed")  # fmt: skip
     table = table.rename_columns([str(n) for n in table.column_names])
     mapping = map_columns(*_described(table), settings, where)
-    used = [*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets]
+    used = [*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra]
     columns = {name: _one_array(table.column(name)) for name in dict.fromkeys(used)}
     return Table(
         where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
