@@ -166,8 +166,9 @@ def test_two_jobs_never_share_a_unit():
 
 
 def test_our_settings_are_carried_over_and_secrets_are_not():
-    environ = {"LSTMCAST_SEED": "3", "LSTMCAST_DB": "secret", "HOME": "/root", "TZ": "UTC"}
-    assert carried(environ, ("LSTMCAST_DB",)) == {
+    environ = {"LSTMCAST_SEED": "3", "LSTMCAST_TZ": "x", "LSTMCAST_OTHER_TOKEN": "secret"}
+    environ |= {"HOME": "/root", "TZ": "UTC"}
+    assert carried(environ, ("LSTMCAST_TZ",)) == {
         "LC_ALL": "C.UTF-8",
         "LSTMCAST_SEED": "3",
         "TZ": "UTC",

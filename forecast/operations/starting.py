@@ -11,10 +11,10 @@ from forecast.batch.config import Job, span
 from forecast.batch.secrets import variable_of
 from forecast.errors import UsageError
 from forecast.operations.when import When, is_zone
+from forecast.options import all_options
 
 # What a run needs of the environment of the person who schedules it, beside our own settings.
 _CARRIED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SSL_CERT_FILE", "TZ")
-_PREFIX = "LSTMCAST_"
 # A run keeps to its deadline by itself; one that hangs is stopped well after it.
 _STRETCH, _GRACE = 1.5, 600.0
 
@@ -98,12 +98,12 @@ def own_program() -> tuple[str, ...]:
 
 
 def carried(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> dict[str, str]:
-    """The part of `environ` that a scheduled run needs too, and a character set."""
-    found = {
-        name: value
-        for name, value in sorted(environ.items())
-        if (name in _CARRIED or name.startswith(_PREFIX)) and name not in secrets
-    }
+    """The part of `environ` that a scheduled run needs too, and a character set.
+
+    That is settings and a few names; whatever else is there may be a secret.
+    """
+    wanted = {*_CARRIED, *(option.variable for option in all_options())} - {*secrets}
+    found = {name: value for name, value in sorted(environ.items()) if name in wanted}
     return {"LC_ALL": "C.UTF-8", **found}
 
 
