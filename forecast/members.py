@@ -8,9 +8,11 @@ Run as `python -m forecast.members FOLDER MEMBER`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from typing import IO, Any
 import numpy as np
 
 from forecast.errors import ForecastError, TrainingError
+from forecast.files import write_bytes
 from forecast.windows import Layout
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
@@ -37,7 +40,8 @@ class Lesson:
     values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
     the scored weights may see; validation int64 (V, S): origins within them. `recipe` holds the
     numbers of training.Recipe without the seed; `refit` the share of the steps spent on all data
-    (0: none) and its learning rate relative to the first.
+    (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
+    savings of where a member stands; None: never, and a member that is stopped ends with its best.
     """
 
     values: np.ndarray
@@ -49,6 +53,7 @@ class Lesson:
     refit_share: float
     refit_rate: float
     initial: Mapping[str, np.ndarray] | None = None
+    checkpoint_every: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,18 @@ def train_members(
     jobs: int,
     report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
 ) -> tuple[list[Member], bool]:
-    """Trains one member for each seed, `jobs` at a time, in the existing empty `folder`.
+    """Trains one member for each seed, `jobs` at a time, in the existing `folder`.
 
-    Returns the members and whether the user interrupted (Ctrl-C: best weights so far). `report`
-    gets (member, event) for each progress line. Raises TrainingError when a worker fails.
+    The folder is empty, or, where the lesson is checkpointed, one that `resumes` looked at: members
+    that are finished there are not trained again, others go on where they stood.
+    Returns the members and whether the user interrupted (Ctrl-C: best weights so far; with
+    checkpoints only what is finished). `report` gets (member, event) for each progress line. Raises
+    TrainingError when a worker fails.
     """
     _write_lesson(lesson, folder)
-    waiting = list(enumerate(seeds))
+    waiting = [
+        (m, seed) for m, seed in enumerate(seeds) if not (folder / f"member-{m}.json").exists()
+    ]
     running: dict[int, subprocess.Popen[bytes]] = {}
     interrupted = False
     with selectors.DefaultSelector() as selector, _reaped(running):
@@ -157,6 +167,43 @@ def _finish(process: subprocess.Popen[bytes], folder: Path, member: int) -> None
     )
 
 
+def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
+    """Makes `folder` ready for a checkpointed lesson: "new", "resumed", or "refused".
+
+    What another lesson left there (other data, other numbers; only the time limit may differ) is
+    refused, that is removed.
+    """
+    path, digest = folder / "lesson.sha256", _digest(lesson, seeds)
+    found = path.read_text() if path.is_file() else None
+    if found == digest:
+        return "resumed"
+    shutil.rmtree(folder, ignore_errors=True)
+    write_bytes(path, digest.encode())
+    return "new" if found is None else "refused"
+
+
+def _digest(lesson: Lesson, seeds: list[int]) -> str:
+    """sha256 of everything that the trained weights depend on."""
+    found = hashlib.sha256(json.dumps(seeds).encode())
+
+    def take(name: str, value: Any) -> None:
+        found.update(f"\0{name}\0".encode())
+        if isinstance(value, np.ndarray):
+            found.update(f"{value.dtype.str} {value.shape}".encode())
+            found.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, Mapping) or hasattr(value, "__dict__"):
+            inner = value if isinstance(value, Mapping) else vars(value)
+            for key in sorted(inner):
+                take(f"{name}.{key}", inner[key])
+        else:
+            found.update(json.dumps(value).encode())
+
+    recipe = {name: value for name, value in lesson.recipe.items() if name != "seconds"}
+    whole = {**vars(lesson), "recipe": recipe, "checkpoint_every": None}
+    take("lesson", whole)
+    return found.hexdigest()
+
+
 def _write_lesson(lesson: Lesson, folder: Path) -> None:
     from safetensors.numpy import save_file
 
@@ -174,6 +221,7 @@ def _write_lesson(lesson: Lesson, folder: Path) -> None:
         "recipe": lesson.recipe,
         "refit_share": lesson.refit_share,
         "refit_rate": lesson.refit_rate,
+        "checkpoint_every": lesson.checkpoint_every,
     }
     (folder / "lesson.json").write_text(json.dumps(plain))
 
@@ -210,8 +258,14 @@ def work(folder: Path, member: int, seed: int) -> None:
     lesson = _read_lesson(folder)
     stopping = _stop_on_signals()
     scored, final, device = teach(
-        lesson, seed, stopping, lambda event: print(json.dumps(event), flush=True)
+        lesson,
+        seed,
+        stopping,
+        lambda event: print(json.dumps(event), flush=True),
+        folder / f"member-{member}",
     )
+    if final is None:
+        return
     save_file(scored.weights, folder / f"member-{member}-scored.safetensors")
     save_file(final, folder / f"member-{member}-final.safetensors")
     plain = {
@@ -220,17 +274,23 @@ def work(folder: Path, member: int, seed: int) -> None:
         "ended": scored.ended,
         "device": device,
     }
-    (folder / f"member-{member}.json").write_text(json.dumps(plain))
+    write_bytes(folder / f"member-{member}.json", json.dumps(plain).encode())
 
 
 def teach(
-    lesson: Lesson, seed: int, stopping: Callable[[], bool], emit: Callable[[dict[str, Any]], None]
-) -> tuple[Any, dict[str, np.ndarray], str]:
+    lesson: Lesson,
+    seed: int,
+    stopping: Callable[[], bool],
+    emit: Callable[[dict[str, Any]], None],
+    place: Path | None = None,
+) -> tuple[Any, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
-    Returns the first's Fitted, the final weights and the device's name.
+    place: start of the names of its checkpoints, where the lesson has them. Returns the first's
+    Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
     """
-    from forecast.training import Recipe, fit, resolve_device
+    from forecast.checkpoint import Checkpoint, once
+    from forecast.training import Fitted, Recipe, fit, resolve_device
 
     recipe = Recipe(**{**lesson.recipe, "levels": tuple(lesson.recipe["levels"])}, seed=seed)
     position = np.arange(len(lesson.values)) - np.repeat(
@@ -239,19 +299,36 @@ def teach(
     seen = position < np.repeat(lesson.keep, np.diff(lesson.offsets))
     offsets = np.concatenate([[0], np.cumsum(lesson.keep)])
 
+    every = lesson.checkpoint_every
+
+    def kept(phase: str) -> Checkpoint | None:
+        if every is None or place is None:
+            return None
+        return Checkpoint(place.with_name(f"{place.name}-{phase}.checkpoint"), every)
+
     def tell(phase: str) -> Callable[[Any], None]:
         return lambda progress: emit({"phase": phase, **asdict(progress)})
 
-    scored = fit(
-        lesson.values[seen],
-        offsets,
-        lesson.layout,
-        recipe,
-        validation=lesson.validation,
-        initial=lesson.initial,
-        report=tell("fit"),
-        interrupted=stopping,
-    )
+    def first() -> Fitted:
+        return fit(
+            lesson.values[seen],
+            offsets,
+            lesson.layout,
+            recipe,
+            validation=lesson.validation,
+            initial=lesson.initial,
+            report=tell("fit"),
+            interrupted=stopping,
+            checkpoint=kept("fit"),
+        )
+
+    if every is None or place is None:
+        scored = first()
+    else:
+        scored = once(place.with_name(f"{place.name}-fit.safetensors"), first, Fitted)
+    device = str(resolve_device(recipe.device))
+    if every is not None and stopping():
+        return scored, None, device
     final = scored.weights
     steps = round(lesson.refit_share * max(scored.best_step, recipe.steps // 4))
     if steps and not stopping() and scored.best_step:
@@ -261,7 +338,7 @@ def teach(
             "learning_rate": recipe.learning_rate * lesson.refit_rate,
             "seed": seed + 1_000_003,
         }
-        final = fit(
+        refitted = fit(
             lesson.values,
             lesson.offsets,
             lesson.layout,
@@ -269,8 +346,12 @@ def teach(
             initial=scored.weights,
             report=tell("refit"),
             interrupted=stopping,
-        ).weights
-    return scored, final, str(resolve_device(recipe.device))
+            checkpoint=kept("refit"),
+        )
+        if every is not None and refitted.ended == "interrupted":
+            return scored, None, device
+        final = refitted.weights
+    return scored, final, device
 
 
 def _stop_on_signals() -> Callable[[], bool]:

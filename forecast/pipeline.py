@@ -25,7 +25,7 @@ from forecast.files import whole_folder, write_bytes
 from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import calibrated, lstm_windows
-from forecast.members import Lesson, Member, train_members
+from forecast.members import Lesson, Member, resumes, train_members
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
     frequency_of,
@@ -47,6 +47,7 @@ from forecast.plan import (
 )
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
+from forecast.tables.database import is_database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,11 @@ if TYPE_CHECKING:
     Source = str | pd.DataFrame
 
 REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
+RESUMING = {
+    "new": "training starts; where it stands is saved on the way",
+    "resumed": "an unfinished training of the same data and settings was found and goes on",
+    "refused": "an unfinished training of other data or settings was found and left; a new starts",
+}
 
 
 @dataclass(frozen=True)
@@ -243,9 +249,17 @@ def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Pa
 
 
 def learn(
-    panel: Panel, plan: Plan, settings: Settings, listener: Listener
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: tuple[Path, float] | None = None,
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
-    """Trains the ensemble; returns members, the history of all of them, and whether interrupted."""
+    """Trains the ensemble; returns members, the history of all of them, and whether interrupted.
+
+    kept: a folder where training saves where it stands every so many seconds, and goes on from
+    where an earlier one on the same data stood; then, interrupted, only finished members return.
+    """
     refit = settings.training.refit
     lesson = Lesson(
         panel.values,
@@ -257,6 +271,7 @@ def learn(
         REFIT_SHARE if refit else 0.0,
         REFIT_RATE,
         plan.initial,
+        checkpoint_every=kept[1] if kept else None,
     )
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
@@ -273,9 +288,13 @@ def learn(
             figures["best"] = event["best"]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
-    with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
-        members, interrupted = train_members(lesson, plan.seeds, Path(folder), plan.jobs, heard)
-    if interrupted:
+    if kept:
+        listener.note(RESUMING[resumes(lesson, plan.seeds, kept[0])])
+        members, interrupted = train_members(lesson, plan.seeds, kept[0], plan.jobs, heard)
+    else:
+        with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+            members, interrupted = train_members(lesson, plan.seeds, Path(folder), plan.jobs, heard)
+    if interrupted and not kept:
         listener.note("interrupted: the best weights so far are kept")
     if not members:
         raise KeyboardInterrupt
@@ -413,7 +432,7 @@ def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
     if source is not None:
         return source
     path = manifest.get("data", {}).get("path")
-    if not path or not Path(path).exists():
+    if not path or not (is_database(path) or Path(path).exists()):
         raise InputError(
             "the data that the model was trained on cannot be read again",
             code="input/training-data-gone",

@@ -20,6 +20,7 @@ import numpy as np
 import torch  # noqa: TID253 - imported only where a network is trained
 from torch import Tensor  # noqa: TID253 - likewise
 
+from forecast.checkpoint import Checkpoint, Standing
 from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.covariates import Known, beside, without_effect
@@ -122,12 +123,14 @@ def fit(
     initial: Mapping[str, np.ndarray] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
+    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
 
     validation: origins int64 (V, S) whose next `horizon` values are kept out of training and
-    watched; a negative entry stands for none. initial: weights to start from. Raises TrainingError
-    when the loss is not finite.
+    watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
+    fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
+    that it can go on as if nothing had been. Raises TrainingError when the loss is not finite.
     """
     torch.manual_seed(recipe.seed)
     device = resolve_device(recipe.device)
@@ -155,7 +158,7 @@ def fit(
         network.load_state_dict({**network.state_dict(), **start})
     judge = Judge(flat, layout, recipe, validation, known)
     sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device), known)
-    return _loop(network, sampler, judge, recipe, report, interrupted)
+    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint)
 
 
 def _loop(
@@ -165,6 +168,7 @@ def _loop(
     recipe: Recipe,
     report: Callable[[Progress], None],
     interrupted: Callable[[], bool],
+    checkpoint: Checkpoint | None,
 ) -> Fitted:
     """The training loop; see `fit`."""
     averaged = copy.deepcopy(network).eval()
@@ -175,11 +179,21 @@ def _loop(
     keep = BestWeights(averaged, judge(averaged))
     every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
     # A sum, not a list: small tensors that live on would pin freed memory between them.
-    total, count = torch.zeros((), device=sampler.device), 0
-    started, ended, step = time.monotonic(), "steps", 0
-    told = started
+    total = torch.zeros((), device=sampler.device)
+    at = Standing(network, averaged, optimiser, schedule, keep, sampler.generator, total)
+    if checkpoint is not None:
+        checkpoint.restore(at)
+        interrupted, stopped = (lambda: False), interrupted
+    started, ended = time.monotonic() - at.elapsed, "steps"
+    told = time.monotonic()
     network.train()
-    for step in range(1, recipe.steps + 1):
+    for step in range(at.step + 1, recipe.steps + 1):
+        if checkpoint is not None and (stopped() or checkpoint.due()):
+            at.elapsed = time.monotonic() - started
+            checkpoint.save(at)
+            if stopped():
+                ended = "interrupted"
+                break
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step, time.monotonic() - started) * group["pace"]
         loss = sampler.loss(network)
@@ -188,14 +202,15 @@ def _loop(
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         average_into(averaged, network, min(recipe.average, step / (step + 10)))
-        total, count = total + loss.detach(), count + 1
+        at.step, at.count = step, at.count + 1
+        at.total += loss.detach()
         clock = time.monotonic()
         stop = _reason_to_stop(interrupted, recipe, clock - started)
         evaluate = step % every == 0 or step == recipe.steps or stop
         if not evaluate and clock - told < SECONDS_BETWEEN:
             continue
         told = clock
-        train_loss = _finite(total.item() / count, step)
+        train_loss = _finite(at.total.item() / at.count, step)
         validation = judge(averaged) if evaluate else math.nan
         rounds = keep.offer(averaged, validation, step) if evaluate else 0
         report(
@@ -205,7 +220,8 @@ def _loop(
         )
         if evaluate:
             schedule.seen(validation)
-            total, count = torch.zeros_like(total), 0
+            at.total.zero_()
+            at.count = 0
         if stop or rounds >= recipe.patience:
             ended = stop or "patience"
             break
