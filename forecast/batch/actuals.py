@@ -37,7 +37,8 @@ def take_in(
     first = connection.execute("SELECT min(cutoff) FROM runs").fetchone()[0]
     with transaction(connection):
         numbers = np.array(series_numbers(connection, panel.ids.tolist()), np.int64)
-        touched, restated = set(), 0
+        touched: set[int] = set()
+        restated = 0
         if first is not None:
             since = _since(connection, panel, changes, first, horizon)
             touched, restated = _store(connection, panel, numbers, since, seen)

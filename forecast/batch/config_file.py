@@ -249,10 +249,10 @@ def _settings(
             if value is not None:
                 own[f"{name}.{field}"] = Given(value, f"{name}.{field}", where)
     _refuse_what_is_not_for_jobs(own)
-    for option in _PATHS:
-        if option in own and isinstance(own[option].value, str):
-            absolute = str(_absolute(path.parent, own[option].value))
-            own[option] = Given(absolute, own[option].name, own[option].where)
+    for file in _PATHS:
+        if file in own and isinstance(own[file].value, str):
+            absolute = str(_absolute(path.parent, own[file].value))
+            own[file] = Given(absolute, own[file].name, own[file].where)
     here = {name: value for name, value in given.items() if name not in _NOT_HERE}
     return settled({**here, **own}, environ), tuple(own)
 
