@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationInfo,
     field_validator,
 )
@@ -44,6 +45,18 @@ def _separator(text: str) -> str:
     if len(found) != 1 or found.isalnum() or not found.isascii() or found in '\0\r\n"':
         raise ValueError("must be one sign such as ; or | or the word tab")
     return found
+
+
+def without_password(address: str) -> str:
+    """A database address as it may be shown and kept."""
+    shown = re.sub(r"(?<=://)([^\s/@:]*):[^\s/]*@", r"\1:***@", address)
+    return re.sub(r"(?i)(?<=[?&])(password|passwd|pwd)=[^&\s]*", r"\1=***", shown)
+
+
+def _elsewhere(text: str) -> str:
+    if not re.fullmatch(r"env:\w+|file:.+", text):
+        raise ValueError("must be env:NAME or file:PATH: others can read a command line")
+    return text
 
 
 def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
@@ -247,9 +260,19 @@ class DataSettings(Section):
     )
     query: str | None = Field(
         default=None,
-        description="SQL to run where DATA is a database: sqlite:///sales.db, or env:NAME for an "
-        "address in the environment.",
+        description="SQL to run in the database that --db names.",
         json_schema_extra=_cli(metavar="SQL"),
+    )
+    db: Annotated[str, PlainSerializer(without_password, when_used="json")] | None = Field(
+        default=None,
+        description="Database to read instead of DATA: sqlite:///sales.db, postgresql://host/base; "
+        "env:NAME or file:PATH for an address that stands there.",
+        json_schema_extra=_cli(metavar="URL"),
+    )
+    db_password: Annotated[str, AfterValidator(_elsewhere)] | None = Field(
+        default=None,
+        description="Where the database's password stands: env:NAME or file:PATH.",
+        json_schema_extra=_cli(metavar="PLACE"),
     )
 
 

@@ -29,6 +29,7 @@ from forecast.model_folder import save_model
 from forecast.panel import LoadReport, Panel
 from forecast.plan import Plan
 from forecast.prediction import Forecaster
+from forecast.tables.database import lasting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,11 +129,10 @@ def report_page(record: RunRecord) -> bytes:
 def about(record: RunRecord) -> dict[str, Any]:
     """What the manifest says beyond the network itself."""
     report = record.report
-    path = Path(report.source)
     given = record.settings.model_dump(mode="json", exclude_unset=True)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {**report.to_dict(), "path": str(path.resolve()) if path.exists() else None},
+        "data": {**report.to_dict(), "path": lasting(report.source)},
         "settings": given,
         "chosen": [{"name": n, "value": v, "why": why} for n, v, why in record.plan.reasons],
         "season": record.plan.season,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from inputs.builders import daily, days, table, wave, write
+from pydantic import ValidationError
 
 from forecast.config import DataSettings
 from forecast.errors import InputError, OutputError
@@ -123,6 +124,36 @@ def test_a_password_never_appears_in_a_message() -> None:
     addresses = ("postgresql://me:hunter2@localhost:1/x", "nosuch://me:hunter2@h/x")
     for address in addresses:
         assert "hunter2" not in str(refused(address, query="select 1"))
+
+
+def test_an_address_and_a_password_may_stand_in_files(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    secret = tmp_path / "address"
+    secret.write_text(database(tmp_path) + "\n")
+    _, report = load_panel(f"file:{secret}", DataSettings(query=QUERY))
+    assert report.source == f"file:{secret}"
+    assert refused(f"file:{tmp_path}/none", query=QUERY).code == "input/no-address"
+    gone = refused("postgresql://me@h/b", query=QUERY, db_password=f"file:{tmp_path}/none")
+    assert gone.code == "input/no-address"
+
+
+def test_a_password_on_the_command_line_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        DataSettings(db_password="hunter2")
+
+
+def test_settings_are_kept_without_the_password() -> None:
+    for address in ("postgresql://me:hun@ter2@h/b", "postgresql://h/b?user=me&password=hunter2"):
+        settings = DataSettings(db=address)
+        assert settings.db == address
+        assert "ter2" not in settings.model_dump_json()
+
+
+def test_an_address_whose_password_was_not_kept_says_how_to_give_it() -> None:
+    pytest.importorskip("sqlalchemy")
+    error = refused("postgresql://me:***@h/b", query="select 1")
+    assert error.code == "input/no-password"
+    assert "--db-password" in str(error)
 
 
 def test_every_decompressed_byte_is_checked(tmp_path: Path) -> None:

@@ -35,11 +35,12 @@ Model = Annotated[
 @takes(*PARTS)
 def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     """Score the LSTM, ARIMA and others on DATA from rolling origins, with every metric."""
-    source = wanted(data, "backtest")
+    source = wanted(data, "backtest", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.backtest_run import backtest_run
     from forecast.commands import screens
     from forecast.failures import INTERRUPTED
+    from forecast.metrics import with_more
 
     with run.watching() as listener:
         result = backtest_run(source, run.settings, listener, models=model or ())
@@ -49,9 +50,7 @@ def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
         console = run.out()
         screens.show_choices(console, result.chosen)
         screens.show_scores(console, result.scores.to_rows(), result.scores.caption())
-        screens.show_sentence(console, result.verdict)
-        if result.about_arima:
-            screens.show_sentence(console, result.about_arima, "")
+        screens.show_sentence(console, with_more(result.verdict, result.about_arima))
         screens.show_files(console, result.files)
         screens.show_hint(
             console,

@@ -9,7 +9,7 @@ from forecast.commands.train import Data, wanted
 @takes("data")
 def check(data: Data = None, *, run: Run) -> int:
     """Say what DATA holds: series, frequency, span, gaps, repairs, warnings. Trains nothing."""
-    source = wanted(data, "check")
+    source = wanted(data, "check", run.settings.data.db)
     from forecast.commands import screens
     from forecast.commands.report_screen import show_report
     from forecast.panel import load_panel

@@ -26,7 +26,7 @@ def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     """Forecast DATA at once with the pretrained network. Trains nothing."""
     from forecast.pipeline import forecast_run
 
-    source = wanted(data, "forecast")
+    source = wanted(data, "forecast", run.settings.data.db)
     refuse_two_outputs(run, output)
     if run.look.json and output is None:
         output = ""

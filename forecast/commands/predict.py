@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forecast.commands.parameters import Run, takes
+from forecast.commands.train import wanted
 from forecast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def predict(data: Data = None, model: Model = None, output: Output = None, *, ru
     refuse_two_outputs(run, output)
     from forecast.pipeline import predict_run
 
+    db = run.settings.data.db
+    source = wanted(data, "predict", db) if data or db else None
     with run.watching() as listener:
-        result = predict_run(data, run.settings, listener, model=model, output=output)
+        result = predict_run(source, run.settings, listener, model=model, output=output)
     show_result(run, "predict", result)
     return int(result.exit_code)
 

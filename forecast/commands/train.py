@@ -36,8 +36,17 @@ Data = Annotated[
 ]
 
 
-def wanted(data: str | None, command: str) -> str:
-    """`data`, which the command cannot do without. Raises UsageError when it was not given."""
+def wanted(data: str | None, command: str, db: str | None = None) -> str:
+    """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""
+    if data is not None and db is not None:
+        raise UsageError(
+            "DATA and --db are two sources of the same thing",
+            code="usage/two-sources",
+            value=data,
+            remedy="Leave one of them out",
+        )
+    if db is not None:
+        return db
     if data is None:
         raise UsageError(
             "DATA is missing: the file to read",
@@ -50,7 +59,7 @@ def wanted(data: str | None, command: str) -> str:
 @takes(*SECTIONS)
 def train(data: Data = None, *, run: Run) -> int:
     """Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast."""
-    source = wanted(data, "train")
+    source = wanted(data, "train", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.commands import screens
     from forecast.failures import INTERRUPTED

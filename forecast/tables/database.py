@@ -6,8 +6,10 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.config import without_password
 from forecast.errors import InputError
 from forecast.tables.notes import refuse
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 BATCH = 50_000  # rows fetched at once
-ADDRESS = re.compile(r"env:\w+|(?!https?:|ftp:|s3:|gs:|file:)[a-z][a-z0-9+_]*://.*")
+HIDDEN = "***"  # what is shown in the place of a password
+SECRET = r"env:\w+|file:(?!//).+"  # a value that stands elsewhere
+ADDRESS = re.compile(rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|file:)[a-z][a-z0-9+_]*://.*")
 
 
 def is_database(source: str) -> bool:
@@ -24,15 +28,27 @@ def is_database(source: str) -> bool:
     return ADDRESS.fullmatch(source) is not None
 
 
-def read_query(source: str, query: str | None) -> tuple[pa.Table, str, str]:
+def lasting(source: str) -> str | None:
+    """How to read `source` again from anywhere; None where it cannot be (standard input)."""
+    if is_database(source):
+        return source
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else None
+
+
+def read_query(
+    source: str, query: str | None, password: str | None = None
+) -> tuple[pa.Table, str, str]:
     """The result of `query`, the address without its password, and a digest of the result.
 
-    source: an SQLAlchemy address, or "env:NAME" for one in an environment variable, where a
-    password is not seen by others. Raises InputError: no query, no such database, a query that
+    source: an SQLAlchemy address, or "env:NAME" or "file:PATH" for one that stands in an
+    environment variable or in a file, where others do not see it. password: one of these two, for
+    an address without a password. Raises InputError: no query, no such database, a query that
     fails, no rows.
     """
-    url = _address(source)
-    where = source if source.startswith("env:") else url.render_as_string(hide_password=True)
+    url = _address(source, password)
+    elsewhere = re.fullmatch(SECRET, source)
+    where = source if elsewhere else without_password(source)
     if not query:
         raise refuse("input/no-query", "a database needs a query", where=where,
                      remedy="Say what to read: --query 'select ds, y from sales'")  # fmt: skip
@@ -40,30 +56,49 @@ def read_query(source: str, query: str | None) -> tuple[pa.Table, str, str]:
     return table, where, _digest(table)
 
 
-def _address(source: str) -> URL:
+def _address(source: str, password: str | None) -> URL:
     try:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
     except ImportError:
         raise refuse("input/no-sql", "databases need SQLAlchemy, which is not installed",
                      remedy="pip install 'lstmcast[sql]'") from None  # fmt: skip
-    text = source
-    if source.startswith("env:"):
-        text = os.environ.get(source[4:], "")
-        if not text:
-            raise refuse("input/no-address", f"the environment variable {source[4:]} is not set",
-                         remedy="Set it to the database's address")  # fmt: skip
+    text = _revealed(source, "the database's address")
     try:
-        return make_url(text)
+        url = make_url(text)
     except (ArgumentError, ValueError):
+        shown = source if text != source else without_password(source)
         raise refuse(
-            "input/address", "this is no database address", where=_without_secret(source),
+            "input/address", "this is no database address", where=shown,
             remedy="Write it as sqlite:///file.db or postgresql://host/base",
         ) from None  # fmt: skip
+    if password:
+        return url.set(password=_revealed(password, "the database's password"))
+    if url.password == HIDDEN:
+        raise refuse(
+            "input/no-password", "the password of this address was not kept",
+            where=without_password(source),
+            remedy="Give it as --db-password env:NAME or file:PATH, or the whole address again",
+        )  # fmt: skip
+    return url
 
 
-def _without_secret(text: str) -> str:
-    return re.sub(r"://[^@/]*@", "://***@", text)
+def _revealed(setting: str, what: str) -> str:
+    """The value of "env:NAME" or the first line of "file:PATH"; other settings as they are."""
+    if not re.fullmatch(SECRET, setting):
+        return setting
+    kind, _, name = setting.partition(":")
+    try:
+        text = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "it is no text"
+        raise refuse("input/no-address", f"the file with {what} cannot be read: {cause}",
+                     where=name, remedy="Check its path and who may read it") from None  # fmt: skip
+    if not text.strip():
+        source = f"environment variable {name} is not set" if kind == "env" else "file is empty"
+        raise refuse("input/no-address", f"the {source}", where=setting,
+                     remedy=f"Put {what} there") from None  # fmt: skip
+    return text.strip().splitlines()[0].strip()
 
 
 def _fetch(url: URL, query: str, where: str) -> pa.Table:

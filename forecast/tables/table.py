@@ -54,13 +54,44 @@ class Table:
 def read_table(source: str | Path, settings: DataSettings) -> Table:
     """The table of a file, of standard input ("-") or of a database query. Raises InputError."""
     if is_database(str(source)):
-        rows, where, digest = read_query(str(source), settings.query)
+        rows, where, digest = read_query(str(source), settings.query, settings.db_password)
         return _from_arrow(rows, where, digest, settings, "query")
     opened = open_source(source, settings.max_expansion)
     kind = kind_of(opened)
     if kind == "delimited":
         return _read_text(opened, settings)
     return _read_columnar(opened, kind, settings)
+
+
+def read_plain(source: str | Path, settings: DataSettings) -> Table:
+    """A small table of a file, every column as it stands, none of them chosen for anything."""
+    opened = open_source(source, settings.max_expansion)
+    nothing = Mapping((), (), (), (), False, {})
+    if kind_of(opened) == "delimited":
+        dialect = detect_dialect(opened, settings)
+        read = read_delimited(opened, dialect, list(dialect.names), [])
+        return Table(
+            opened.name, read.digest, read.columns, nothing, read.locate, dialect.to_dict(),
+            dialect.decimal, dialect.notes,
+        )  # fmt: skip
+    import pyarrow as pa
+    from pyarrow import feather, parquet
+
+    data = _whole(ByteStream(opened))
+    try:
+        whole = (
+            parquet.read_table(data) if kind_of(opened) == "parquet" else feather.read_table(data)
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise refuse(
+            "input/damaged", f"the file cannot be read: {error}", where=opened.name,
+            remedy="Write or download the file again",
+        ) from None  # fmt: skip
+    columns = {name: _one_array(whole.column(name)) for name in whole.column_names}
+    return Table(
+        opened.name, "", columns, nothing, lambda rows: [f"row {r + 1:,}" for r in rows],
+        {}, settings.decimal or ".", (),
+    )  # fmt: skip
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:
