@@ -261,7 +261,7 @@ def read_windows(
     their series there, and what `ResidualLSTM.states` reads."""
     if known is None:
         return flat, series, (context(flat, layout, series, end, steps),)
-    extra = ()
+    extra: tuple[Tensor, ...] = ()
     if known.beside(layout):
         extra = (beside(known, layout, series, end, steps),)
     if known.ahead:

@@ -12,6 +12,7 @@ import numpy as np
 
 from forecast import columns
 from forecast.frequency import Frequency, format_stamps
+from forecast.panel.covariates import Covariates
 from forecast.tables.arrays import as_arrow, as_strings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Panel:
                frequency.format_stamps
     tz         None, "UTC" or an offset ("+01:00"): the stamps are wall-clock times as written;
                an IANA name: the stamps are instants (UTC), to be written as its wall-clock times
+    covariates what stands beside the values, some of it for steps to come; None without any
     """
 
     ids: np.ndarray
@@ -41,6 +43,7 @@ class Panel:
     frequency: Frequency
     time_format: str = "%Y-%m-%d"
     tz: str | None = None
+    covariates: Covariates | None = None
 
     @property
     def size(self) -> int:
@@ -58,6 +61,9 @@ class Panel:
 
     def truncate(self, keep: np.ndarray) -> Panel:
         """The panel with only the first `keep[s]` observations of each series.
+
+        Covariates keep all their rows: who reads them looks at those known ahead beyond the end,
+        and at others up to it.
 
         keep: int64 (S,), each 0 <= keep <= length.
         """
@@ -82,6 +88,7 @@ class Panel:
             offsets=offsets,
             values=self.values[starts + within],
             first=self.first[chosen],
+            covariates=self.covariates and self.covariates.select(chosen),
         )
 
     def window(self, origins: np.ndarray, horizon: int) -> np.ndarray:

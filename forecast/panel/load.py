@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecast.frequency import confirm_seasons, format_stamps
+from forecast.panel.beside import future_columns, wants_covariates, with_covariates
 from forecast.panel.build import Built, build_panel
 from forecast.panel.data import Panel
 from forecast.panel.direct import direct_panel
@@ -17,6 +19,7 @@ from forecast.panel.report import LoadReport
 from forecast.panel.several import files_of, joined_digest, joined_notes, joined_rows
 from forecast.panel.typed import long_rows
 from forecast.panel.zones import zoned
+from forecast.tables.mapping import Mapping
 from forecast.tables.notes import Note
 from forecast.tables.rejects import Rejects
 from forecast.tables.table import Table, read_frame, read_table
@@ -34,22 +37,40 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
     A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
     database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
     """
+    future, settings = future_columns(settings)
     tables = [read_table(file, settings) for file in files_of(source)]
-    return _load(tables, tables[0].where if len(tables) == 1 else str(source), settings)
+    where = tables[0].where if len(tables) == 1 else str(source)
+    return _load(tables, where, settings, future)
 
 
 def panel_from_frame(
     frame: pd.DataFrame | pa.Table, settings: DataSettings
 ) -> tuple[Panel, LoadReport]:
     """The panel of a pandas frame or an Arrow table, with the checks of `load_panel`."""
+    future, settings = future_columns(settings)
     table = read_frame(frame, settings)
-    return _load([table], table.where, settings)
+    return _load([table], table.where, settings, future)
 
 
-def _load(tables: Sequence[Table], source: str, settings: DataSettings) -> tuple[Panel, LoadReport]:
+def _load(
+    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table]
+) -> tuple[Panel, LoadReport]:
+    panel, report, mapping = _values(tables, source, settings)
+    if wants_covariates(settings):
+        panel = with_covariates(panel, tables, mapping, future, settings)
+        repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
+        report = replace(report, repairs=repairs)
+    return panel, report
+
+
+def _values(
+    tables: Sequence[Table], source: str, settings: DataSettings
+) -> tuple[Panel, LoadReport, Mapping]:
+    """The panel without covariates, its report, and the columns that it was made of."""
     if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
         columns = tables[0].mapping.to_dict()
-        return direct.panel, _report(tables, source, columns, direct, [], settings)
+        report = _report(tables, source, columns, direct, [], settings)
+        return direct.panel, report, tables[0].mapping
     typed = [long_rows(table, settings) for table in tables]
     notes = joined_notes([note for _, _, part in typed for note in part])
     rows = joined_rows([part for part, _, _ in typed], tables, source)
@@ -59,8 +80,9 @@ def _load(tables: Sequence[Table], source: str, settings: DataSettings) -> tuple
         rejects.write(settings.rejects)
         notes += rejects.note(settings.rejects)
     built = build_panel(rows, settings)
-    columns = typed[0][1].to_dict()
-    return built.panel, _report(tables, source, columns, built, [*notes, *more], settings)
+    mapping = typed[0][1]
+    report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)
+    return built.panel, report, mapping
 
 
 def _report(

@@ -27,10 +27,7 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     grid = replace(named_frequency(settings.resample or "", rows, "--resample"), phase=0)
     if not rows.integer and grid.steps_per_day is None:
         rows = on_wall_clock(rows)
-    stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
-    positions, _ = grid.locate(stamps)
-    if grid.parts[1] in ("ME", "QE", "YE"):
-        positions = _period_ends(grid, rows.stamps)
+    positions = period_positions(grid, rows)
     change = (rows.codes[1:] != rows.codes[:-1]) | (positions[1:] != positions[:-1])
     starts = np.flatnonzero(np.concatenate([[True], change]))
     joined = replace(
@@ -44,6 +41,13 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
         f"by their {settings.agg}"
     )
     return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts))]
+
+
+def period_positions(grid: Frequency, rows: LongRows) -> np.ndarray:
+    """Position (N,) of the period of `grid` that holds each row."""
+    if grid.parts[1] in ("ME", "QE", "YE"):
+        return _period_ends(grid, rows.stamps)
+    return grid.locate(rows.stamps if rows.integer else rows.stamps.view("M8[ns]"))[0]
 
 
 def _period_ends(grid: Frequency, stamps: np.ndarray) -> np.ndarray:

@@ -52,7 +52,7 @@ def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str)
     """
     if len(parts) == 1:
         return parts[0]
-    parts = [_named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
+    parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
     first = parts[0]
     for part in parts[1:]:
         _check_alike(first, part)
@@ -79,7 +79,8 @@ def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str)
     )  # fmt: skip
 
 
-def _named_by_file(rows: LongRows, table: Table) -> LongRows:
+def named_by_file(rows: LongRows, table: Table) -> LongRows:
+    """The rows of one file among several: without ids they are one series, named like the file."""
     if rows.id_name is not None or len(rows.ids) > 1:
         return rows
     ids = np.empty(1, object)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.config import without_password
 from forecast.errors import InputError
+from forecast.tables.arrays import as_floats
 from forecast.tables.notes import refuse
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _column(values: Sequence[Any], name: str, where: str) -> pa.Array:
         raise refuse("input/mixed-types", f"column '{name}' holds values of several types",
                      where=where, remedy="Cast it to one type in the query") from None  # fmt: skip
     numeric = pa.types.is_decimal(array.type) or pa.types.is_null(array.type)
-    return array.cast(pa.float64()) if numeric else array
+    return as_floats(array) if numeric else array
 
 
 def _digest(table: pa.Table) -> str:

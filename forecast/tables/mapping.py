@@ -98,7 +98,9 @@ def _covariates(names: Sequence[str], settings: DataSettings, where: str) -> tup
         "--past-cov": settings.past_cov,
         "--static-cov": settings.static_cov,
     }
-    found = [n for flag, given in flags.items() for g in given for n in _named(g, names, flag, where)]
+    found = [
+        n for flag, given in flags.items() for g in given for n in _named(g, names, flag, where)
+    ]
     if found and settings.wide:
         raise refuse(
             "input/wide-covariates", "in a wide table every column but the time is a series",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.errors import InputError
-from forecast.tables.arrays import as_numpy, as_strings, word
+from forecast.tables.arrays import as_floats, as_numpy, as_strings, word
 from forecast.tables.delimited import MISSING
 from forecast.tables.notes import PLACES, refuse
 from forecast.tables.rejects import Rejects
@@ -58,7 +58,7 @@ def parse_numbers(
         return _typed_numbers(column, name, where, locate)
     if pa.types.is_null(column.type.value_type) or not len(column.dictionary):
         return np.full(len(column), np.nan)
-    numbers, bad = _parse_strings(column.dictionary, decimal, thousands)
+    numbers, bad = number_strings(column.dictionary, decimal, thousands)
     codes = as_numpy(column.indices)
     if bad.any():
         rows = np.flatnonzero(bad[codes])
@@ -80,7 +80,7 @@ def _typed_numbers(
     numeric = (kinds.is_floating, kinds.is_integer, kinds.is_decimal, kinds.is_null)
     if not any(is_kind(column.type) for is_kind in numeric):
         raise _not_numeric("input/not-numeric", str(column.type), name, where)
-    values = as_numpy(column.cast(pa.float64()))
+    values = as_numpy(as_floats(column))
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise refuse(
@@ -99,7 +99,7 @@ def _not_numeric(code: str, what: str, name: str, where: str) -> InputError:
     )  # fmt: skip
 
 
-def _parse_strings(
+def number_strings(
     texts: pa.Array, decimal: str, thousands: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """float64 values and bool "not a finite number", both (D,), of distinct strings."""
