@@ -27,8 +27,9 @@ from forecast.backbone import save_backbone
 from forecast.errors import TrainingError, UsageError
 from forecast.forecasts import LEVELS
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import scale_panel
-from forecast.synthetic import VERSION, generate
+from forecast.scaling import calls_for_log, scale_panel
+from forecast.synthetic import VERSION, SyntheticBatch, generate
+from forecast.synthetic import Recipe as SeriesRecipe
 from forecast.training import (
     Recipe,
     Sampler,
@@ -46,6 +47,11 @@ SHAPES = {
     "step": ((24, 24), (48, 24), (72, 24), (112, 48), (72, 24), (36, 24), (112, 72), (56, 48)),
     "day": ((28, 48), (21, 48), (28, 168), (14, 48), (28, 48), (7, 48)),
 }
+# Daily series of two to four years, for the skip that looks back a year.
+YEAR, LONG_SERIES, LONG_LENGTH = 364, 400, 4 * 364
+YEARS = SeriesRecipe(step={"seasons": {7: 1.0}, "lengths": {7: (2 * YEAR + 2, LONG_LENGTH)}})
+LEAST_STEPS = 12  # LSTM steps that a series keeps when its beginning is cut off
+CUT = 0.5  # share of series whose beginning is cut off
 FORKS = {"step": 12, "day": 8}
 
 
@@ -72,37 +78,67 @@ class Pool:
     """Synthetic series grouped by season, each group ready to sample windows from."""
 
     def __init__(self, run: Pretraining, number: int, device: torch.device) -> None:
-        batch = generate(
-            POOL_SERIES[run.kind], LENGTH[run.kind], run.kind, seed=run.seed * 1_000_003 + number
-        )
+        seed = run.seed * 1_000_003 + number
+        batch = generate(POOL_SERIES[run.kind], LENGTH[run.kind], run.kind, seed=seed)
         self.run, self.device = run, device
+        self.rng = np.random.default_rng((run.seed, number, 1))
         self.groups: list[tuple[Flat, Layout, torch.Tensor]] = []
         sizes = []
         for season in np.unique(batch.season):
             rows = np.flatnonzero(batch.season == season)
-            self.groups.append(
-                self._group(batch.values[rows], batch.mask[rows], batch.lengths[rows], int(season))
-            )
+            layout = segment_layout(24) if run.kind == "day" else step_layout(int(season))
+            self.groups.append(self._group(batch, rows, layout))
             sizes.append(len(rows))
+        if run.kind == "step":
+            years = generate(LONG_SERIES, LONG_LENGTH, "step", seed=seed, recipe=YEARS)
+            self.groups.append(self._group(years, np.arange(LONG_SERIES), step_layout(7, YEAR)))
+            sizes.append(LONG_SERIES)
         self.share = np.cumsum(sizes) / np.sum(sizes)
         self.samplers: dict[tuple[int, int], Sampler] = {}
 
     def _group(
-        self, values: np.ndarray, mask: np.ndarray, lengths: np.ndarray, season: int
+        self, batch: SyntheticBatch, rows: np.ndarray, layout: Layout
     ) -> tuple[Flat, Layout, torch.Tensor]:
-        """Flat arrays of series that stand right-aligned in values (S, L)."""
-        layout = segment_layout(24) if self.run.kind == "day" else step_layout(season)
-        inside = np.arange(values.shape[1])[None, :] >= values.shape[1] - lengths[:, None]
-        flat_values = np.where(mask, values, np.nan)[inside].astype(np.float64)
+        """Flat arrays of the series `rows`, which stand right-aligned in the batch."""
+        recorded = np.where(batch.mask[rows], batch.values[rows], np.nan)
+        lengths = self._kept(batch.lengths[rows], layout)
+        place = np.arange(recorded.shape[1])[None, :] - (recorded.shape[1] - lengths[:, None])
+        values = recorded[place >= 0].astype(np.float64)
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         scaled = scale_panel(
-            flat_values,
+            values,
             offsets,
             lags=[g for g in layout.lags if g],
             level_window=layout.level_window,
+            logged=self._logged(values, offsets, layout),
         )
         flat = to_device(Flat.of(scaled), self.device)
         return flat, layout, torch.as_tensor(lengths.astype(np.int64), device=self.device)
+
+    def _kept(self, lengths: np.ndarray, layout: Layout) -> np.ndarray:
+        """Lengths (S,) with the beginning of half of the series cut off, log-uniformly.
+
+        The first value of real data is seldom the beginning of what made them.
+        """
+        least = np.minimum(LEAST_STEPS * layout.width + layout.long, lengths)
+        share = self.rng.random(len(lengths))
+        cut = least * (lengths / least) ** share
+        cut = lengths - (lengths - cut).astype(np.int64) // layout.width * layout.width
+        return np.where(self.rng.random(len(lengths)) < CUT, cut, lengths)
+
+    def _logged(self, values: np.ndarray, offsets: np.ndarray, layout: Layout) -> np.ndarray:
+        """Series (S,) to take logarithms of, judged by a first part of each of random length.
+
+        In use, the choice can know nothing of what comes; judged by whole series it would tell
+        the network how far they are going to grow.
+        """
+        lengths = np.diff(offsets)
+        least = np.minimum(LEAST_STEPS // 2 * layout.width, lengths)
+        seen = least + (self.rng.random(len(lengths)) * (lengths - least + 1)).astype(np.int64)
+        place = np.arange(len(values)) - np.repeat(offsets[:-1], lengths)
+        early = np.where(place < np.repeat(seen, lengths), values, np.nan)
+        positive = np.minimum.reduceat(np.where(np.isnan(values), np.inf, values), offsets[:-1]) > 0
+        return calls_for_log(early, offsets) & positive
 
     def sampler(self, step: int, recipe: Recipe) -> Sampler:
         """The sampler of step `step`, its generator freshly seeded."""

@@ -67,13 +67,29 @@ class Scaled:
 
 
 def scale_panel(
-    values: np.ndarray, offsets: np.ndarray, *, lags: Sequence[int], level_window: int
+    values: np.ndarray,
+    offsets: np.ndarray,
+    *,
+    lags: Sequence[int],
+    level_window: int,
+    logged: np.ndarray | None = None,
 ) -> Scaled:
     """Scales ragged series laid end to end: values float64 (N,), NaN = missing; offsets (S+1,).
 
-    lags: of the naive skips, in steps; level_window: values in the level.
+    lags: of the naive skips, in steps; level_window: values in the level; logged bool (S,): which
+    series to take logarithms of, those that `calls_for_log` names unless given.
     """
-    blocks = [_scale_block(*block, lags, level_window) for block in _blocks(values, offsets)]
+    chosen = calls_for_log(values, offsets) if logged is None else logged
+    blocks = [
+        _scale_block(
+            values[offsets[a] : offsets[b]],
+            offsets[a : b + 1] - offsets[a],
+            chosen[a:b],
+            lags,
+            level_window,
+        )
+        for a, b in _blocks(offsets)
+    ]
     join = {
         name: np.concatenate([getattr(block, name) for block in blocks])
         for name in ("values", "level", "scale", "move")
@@ -87,25 +103,42 @@ def scale_panel(
     return Scaled(**join, offsets=offsets, transform=transform)
 
 
-def _blocks(values: np.ndarray, offsets: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Whole series of about BLOCK values at a time: what the work needs in between stays small."""
+def calls_for_log(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Series, bool (S,), whose values are all positive and none tiny beside their mean."""
+    size = len(offsets) - 1
+    series = np.repeat(np.arange(size), np.diff(offsets))
+    valid = np.isfinite(values)
+    series, seen = series[valid], values[valid]
+    count = np.maximum(np.bincount(series, minlength=size), 1)
+    mean = np.bincount(series, weights=seen, minlength=size) / count
+    smallest = np.full(size, np.inf)
+    np.minimum.at(smallest, series, seen)
+    return (smallest > 0) & (smallest > LOG_MINIMUM_SHARE * mean) & np.isfinite(smallest)
+
+
+def _blocks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
+    """First and last-but-one series of blocks of about BLOCK values: little is needed at a time."""
     start = 0
     while True:
         stop = int(np.searchsorted(offsets, offsets[start] + BLOCK, "right")) - 1
         stop = min(max(stop, start + 1), len(offsets) - 1)
-        yield values[offsets[start] : offsets[stop]], offsets[start : stop + 1] - offsets[start]
+        yield start, stop
         if stop >= len(offsets) - 1:
             return
         start = stop
 
 
 def _scale_block(
-    values: np.ndarray, offsets: np.ndarray, lags: Sequence[int], level_window: int
+    values: np.ndarray,
+    offsets: np.ndarray,
+    logged: np.ndarray,
+    lags: Sequence[int],
+    level_window: int,
 ) -> Scaled:
     lengths = np.diff(offsets)
     series = np.repeat(np.arange(len(lengths)), lengths)
     valid = np.isfinite(values)
-    transform = _choose_transform(values, valid, series, offsets)
+    transform = _choose_transform(values, valid, series, logged)
     z = np.where(valid, transform.apply(np.where(valid, values, 1.0), series), 0.0)
     position = np.arange(len(values)) - offsets[:-1][series]
     least, most = _causal_steps(z, valid, position, lags)
@@ -121,15 +154,11 @@ def _scale_block(
 
 
 def _choose_transform(
-    values: np.ndarray, valid: np.ndarray, series: np.ndarray, offsets: np.ndarray
+    values: np.ndarray, valid: np.ndarray, series: np.ndarray, logged: np.ndarray
 ) -> Transform:
-    """Log where every value is positive and none is tiny; shift and unit from all values seen."""
-    size = len(offsets) - 1
+    """The transform of series `logged` (S,) or not; shift and unit from all values seen."""
+    size = len(logged)
     count = np.maximum(np.bincount(series[valid], minlength=size), 1)
-    mean = np.bincount(series[valid], weights=values[valid], minlength=size) / count
-    smallest = np.full(size, np.inf)
-    np.minimum.at(smallest, series[valid], values[valid])
-    logged = (smallest > 0) & (smallest > LOG_MINIMUM_SHARE * mean) & np.isfinite(smallest)
     identity = Transform(logged, np.zeros(size), np.ones(size))
     z = identity.apply(np.where(valid, values, 1.0), series)
     shift = np.bincount(series[valid], weights=z[valid], minlength=size) / count

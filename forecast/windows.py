@@ -58,6 +58,11 @@ class Layout:
         )
 
     @property
+    def reach(self) -> int:
+        """Steps over which the drift is measured: whole seasons, two or as many as make 24."""
+        return self.season * max(2, -(-24 // self.season))
+
+    @property
     def segment_points(self) -> int:
         """Points the network reads for one LSTM step: 1, or 24 for a day."""
         return 1 if self.width == 1 else POINTS
@@ -180,32 +185,34 @@ def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -
     known = read.index(origin - 1)
     level, move = flat.level[known], flat.move[known]
     ago = read.level(origin - lag)
-    begun, had_ago = _float(origin > 0), _float(origin > lag)
+    begun, had_last, had_ago = (_float(origin > n) for n in (0, width, lag))
+    scale, moved = read.scale(origin)
+    step = moved / move  # 0 while no unit is known: a value as it is would tell of later ones
 
     here = origin[:, :, None] - width + _range(end, width)  # (T, B, W)
     now, now_valid = _segment(read, layout, here)
     last, last_valid = _segment(read, layout, here - width)
     season, season_valid = _segment(read, layout, here - lag)
     coming, coming_valid = _segment(read, layout, here + width - lag)
-    level_, move_, ago_ = level[:, :, None], move[:, :, None], ago[:, :, None]
-    several = 1.0 if lag > width else 0.0
+    level_, step_, ago_ = level[:, :, None], step[:, :, None], ago[:, :, None]
+    several = had_ago[:, :, None] * (1.0 if lag > width else 0.0)
     parts = [
-        _clip(xp, (now - level_) / move_) * now_valid,
-        _clip(xp, (now - last) / move_) * now_valid * last_valid,
-        _clip(xp, (season - ago_) / move_) * season_valid * several,
-        _clip(xp, (coming - ago_) / move_) * coming_valid * several,
+        _clip(xp, (now - level_) * step_) * now_valid,
+        _clip(xp, (now - last) * step_) * now_valid * last_valid,
+        _clip(xp, (season - ago_) * step_) * season_valid * several,
+        _clip(xp, (coming - ago_) * step_) * coming_valid * several,
         now_valid,
     ]
     scalars = [
-        _clip(xp, (level - read.level(origin - width)) / move) * begun,
-        _clip(xp, (level - ago) / move) * had_ago,
+        _clip(xp, (level - read.level(origin - width)) * step) * had_last,
+        _clip(xp, (level - ago) * step) * had_ago,
         had_ago,
         begun,
         # The relative size of a step: known for logarithms alone, and free of the series' unit,
         # which all of its values have a part in.
-        _clip(xp, xp.log(move) + flat.log_unit[series]) * flat.logged[series],
+        _clip(xp, xp.log(move) + flat.log_unit[series]) * flat.logged[series] * moved,
         begun * flat.logged[series],
-        xp.log(read.scale(origin)[0] / move),
+        xp.log(scale / move) * moved,
         xp.log1p(xp.clip(origin, 0, None) / lag),
         begun * float(np.log(lag / width)),
         begun * (1.0 if layout.long else 0.0),
@@ -222,7 +229,10 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
     total = chunks * layout.chunk
     step = _range(origin, total)
     zero = _float((origin[:, :, None] + step) * 0)
-    skips, carried, present = [zero], [zero], [zero + 1]  # skip 0 is the level itself
+    drift = _drift(read, layout, origin, level)[:, :, None]
+    # Skip 0 is the level itself, which stands in the middle of its window.
+    skips, present = [zero], [zero + 1]
+    carried = [drift * (_float(step + 1) + (layout.level_window - 1) / 2)]
     for lag in layout.lags:
         if lag == 0:
             for parts in (skips, carried, present):
@@ -232,7 +242,10 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         value, valid = read.values(origin[:, :, None] + step - (cycle + 1) * lag)
         skips.append((value - level[:, :, None]) * valid)
         present.append(valid)
-        carried.append(_level_change(read, origin, level, lag, total)[:, :, cycle])
+        if lag == 1:
+            carried.append(drift * _float(step + 1))
+        else:
+            carried.append(_level_change(read, origin, level, lag, total)[:, :, cycle])
     shape = (*tuple(origin.shape), chunks, layout.chunk, 1)
 
     def joined(parts: list[Array]) -> Array:
@@ -248,15 +261,24 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
     )
 
 
-def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
-    """Level now less the level 1, 2, ... cycles of `lag` ago, (O, B, cycles); 0 where unknown.
+def _drift(read: Gather, layout: Layout, origin: Array, level: Array) -> Array:
+    """Mean change of the level a step over `layout.reach` steps or all there are, (O, B).
 
-    For a lag of one step the level that far back says nothing about the last value: 0.
+    0 where the past holds one window of the level alone, and for segments of a day, whose level
+    a day ago says more.
     """
+    xp = read.xp
+    then = xp.clip(origin - layout.reach, layout.level_window, None)
+    span = xp.clip(origin - then, 1, None)
+    known = (origin > then) * float(layout.width == 1)
+    return (level - read.level(then)) / span * known
+
+
+def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
+    """Level now less the level 1, 2, ... cycles of `lag` ago, (O, B, cycles); 0 where unknown."""
     cycles = _range(origin, (total - 1) // lag + 1) + 1
     then = origin[:, :, None] - cycles * lag
-    change = (level[:, :, None] - read.level(then)) * (then > 0)
-    return change * float(lag > 1)
+    return (level[:, :, None] - read.level(then)) * (then > 0)
 
 
 def targets(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,8 @@ from forecast.backbone import kind_of
 from forecast.errors import UsageError
 from forecast.forecasts import LEVELS
 from forecast.model_folder import load_model
-from forecast.pretraining import Pretraining, export, pretrain
+from forecast.pretraining import Pool, Pretraining, export, pretrain
+from forecast.windows import step_layout
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +49,17 @@ def test_the_exported_backbone_is_a_model_folder_of_the_averaged_weights(tmp_pat
     assert manifest["pretraining"]["step"] == 10
     for name, tensor in state.averaged.state_dict().items():
         assert (forecaster.members[0][name] == tensor.numpy()).all()
+
+
+def test_the_beginning_of_half_of_the_series_is_cut_off_and_no_choice_sees_a_whole_series():
+    pool = Pool(small_run("step"), 0, torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    lengths = np.full(400, 100)
+    kept = pool._kept(lengths, step_layout(1))
+    assert 150 < (kept < 100).sum() < 250
+    assert kept.min() >= pretraining.LEAST_STEPS
+    # Growth by a factor of 1000: whole series would never be logged, most first parts are.
+    growing = np.exp(np.linspace(0, np.log(1000), 100))[None].repeat(400, 0)
+    growing = growing * np.exp(rng.normal(0, 0.01, growing.shape))
+    logged = pool._logged(growing.ravel(), np.arange(401) * 100, step_layout(1))
+    assert 0.2 < logged.mean() < 0.9

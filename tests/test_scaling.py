@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.scaling import scale_panel
+from forecast.scaling import calls_for_log, scale_panel
 from tests.builders import make_panel
 
 
@@ -31,6 +31,15 @@ def test_positive_series_are_logged_and_others_are_not():
     )
     result = scaled(values, np.array([0, 4, 8, 12, 16]))
     assert result.transform.logged.tolist() == [True, False, False, False]
+
+
+def test_the_choice_of_logarithms_can_be_made_by_the_caller():
+    values = np.array([10.0, 12, 11, 13, 10.0, 12, 11, 13])
+    chosen = scale_panel(
+        values, np.array([0, 4, 8]), lags=[1], level_window=1, logged=np.array([True, False])
+    )
+    assert chosen.transform.logged.tolist() == [True, False]
+    assert calls_for_log(values, np.array([0, 4, 8])).tolist() == [True, True]
 
 
 @pytest.mark.parametrize("size", [1e-9, 1.0, 1e12])

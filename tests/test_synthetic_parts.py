@@ -31,6 +31,7 @@ from forecast.synthetic.observe import never_constant, observed, rescaled, with_
 from forecast.synthetic.sarima import random_poles
 from forecast.synthetic.seasonal import lay_out, profiles
 from forecast.synthetic.week import HOURS, make_week
+from forecast.synthetic.years import with_years
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -235,3 +236,18 @@ def test_log_uniform_draws_are_even_over_decades() -> None:
     drawn = log_uniform(np.random.default_rng(16), 0.01, 100.0, 20_000)
     counts, _ = np.histogram(np.log10(drawn), bins=4, range=(-2, 2))
     assert counts.min() > 4500
+
+
+def test_long_daily_series_repeat_after_a_year_and_others_are_left_alone():
+    rng = np.random.default_rng(3)
+    lengths = np.full(60, 1460)
+    flat = np.full((1460, 60), 100.0) * np.exp(0.01 * rng.standard_normal((1460, 60)))
+    daily = Frame(1460, np.full(60, 7), lengths)
+    changed = with_years(rng, daily, flat)
+    touched = (changed != flat).any(axis=0)
+    assert 0.5 < touched.mean() < 0.95
+    log = np.log(changed[:, touched])
+    same = [np.corrcoef(log[:-365, s], log[365:, s])[0, 1] for s in range(log.shape[1])]
+    assert np.median(same) > 0.8
+    monthly = Frame(1460, np.full(60, 12), lengths)
+    assert with_years(rng, monthly, flat) is flat

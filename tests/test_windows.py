@@ -101,6 +101,42 @@ def test_nothing_after_the_origin_is_read(layout):
             np.testing.assert_array_equal(clean, other)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 12, 13, 30])
+def test_an_origin_looks_the_same_whatever_values_come_after_it(layout, steps):
+    """Shift and unit of a series come from all of its values: no input may depend on them."""
+    rng = np.random.default_rng(steps)
+    origin = steps * layout.width + (steps % 3 if layout.width > 1 else 0)
+    long = np.exp(np.cumsum(rng.normal(0.02, 0.1, origin + 60 * layout.width)))
+    seen = []
+    for values in (long[:origin], long):
+        lags = [lag for lag in layout.lags if lag]
+        flat = Flat.of(
+            scale_panel(
+                values,
+                np.array([0, len(values)]),
+                lags=lags,
+                level_window=layout.level_window,
+                logged=np.array([True]),
+            )
+        )
+        one, at = np.zeros(1, int), np.array([origin])
+        look = ahead(flat, layout, one, at[None], 2)
+        unit = np.where(flat.scale[origin - 1] > 0, 1 / look.move, 0)[..., None, None, None]
+        seen.append([context(flat, layout, one, at, 20), look.skips * unit, look.carried * unit])
+    for short, whole in zip(*seen, strict=True):
+        np.testing.assert_allclose(short, whole, atol=2e-3)
+
+
+def test_the_drift_of_a_straight_line_carries_the_level_and_the_last_value_on():
+    layout = step_layout(1)
+    line = np.arange(100.0) - 300
+    flat = Flat.of(scale_panel(line, np.array([0, 100]), lags=[1], level_window=1))
+    look = ahead(flat, layout, np.array([0]), np.array([[60]]), 1)
+    forecast = (look.skips + look.carried)[0, 0, 0, :, :2] / look.scale[0, 0]
+    np.testing.assert_allclose(forecast, np.arange(1, 25)[:, None] * [1, 1], rtol=1e-4)
+
+
 def test_positions_outside_a_series_are_missing_not_the_neighbours_values():
     layout = step_layout(4)
     panel = make_panel((10, 10), 4)

@@ -13,8 +13,9 @@ from forecast.synthetic.observe import never_constant, observed, rescaled, with_
 from forecast.synthetic.plan import check_request, plan_days, plan_steps
 from forecast.synthetic.recipe import DayRecipe, Recipe, StepRecipe
 from forecast.synthetic.registry import KINDS, Family, families
+from forecast.synthetic.years import with_years
 
-VERSION = 2  # changes whenever the same seed would give other series
+VERSION = 3  # changes whenever the same seed would give other series
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _recorded(
 ) -> SyntheticBatch:
     spoiling = settings.spoiling
     counts = np.array([known[name].count for name in family.tolist()], dtype=bool)
-    values = draw(rng, frame, family, known)
+    values = with_years(rng, frame, draw(rng, frame, family, known))
     others = np.flatnonzero(~counts)
     values[:, others] = with_outliers(
         rng, frame.subset(others), values[:, others], spoiling.outliers

@@ -43,7 +43,7 @@ class StepRecipe(Section):
             "sarima": 0.10,
             "walk": 0.10,
             "kernel": 0.08,
-            "counts": 0.06,
+            "counts": 0.08,
             "growth": 0.06,
             "mixture": 0.05,
             "calendar": 0.04,
