@@ -7,7 +7,8 @@ with the nearest valid one.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -73,6 +74,8 @@ def _cli(**words: str) -> Any:
 
 def list_type(annotation: Any) -> Any:
     """`annotation`, or of a list that may be left out (`tuple[...] | None`) the list."""
+    if get_origin(annotation) not in (UnionType, Union):
+        return annotation
     return next((kind for kind in get_args(annotation) if get_origin(kind) is tuple), annotation)
 
 
