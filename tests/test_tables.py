@@ -14,10 +14,12 @@ from inputs.builders import days, table, wave, write
 
 from forecast.config import DataSettings
 from forecast.errors import InputError
+from forecast.panel import load_panel
 from forecast.tables import read_table
 from forecast.tables.arrays import as_arrow, as_numpy, as_strings
 from forecast.tables.delimited import read_delimited
 from forecast.tables.dialect import detect_dialect
+from forecast.tables.gather import Numbers, Texts
 from forecast.tables.kinds import describe
 from forecast.tables.numbers import parse_numbers
 from forecast.tables.source import Source
@@ -156,3 +158,53 @@ def test_the_separator_needs_no_naming_even_when_others_occur(tmp_path: Path) ->
     text = table(["ds", "name, full", "y"], days(9), ["a,b"] * 9, wave(9), sep=";")
     path = write(tmp_path, text)
     assert detect_dialect(Source(str(path), path=path), DataSettings()).separator == ";"
+
+
+def test_decimals_become_the_nearest_floats(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    cents = np.random.default_rng(3).integers(-(10**9), 10**9, 500)
+    exact = [Decimal(int(n)).scaleb(-4) for n in cents]
+    columns = {"ds": pa.array(days(500)), "y": pa.array(exact, pa.decimal128(18, 4))}
+    parquet.write_table(pa.table(columns), tmp_path / "data.parquet")
+    panel, _ = load_panel(tmp_path / "data.parquet", DataSettings())
+    assert panel.values.tolist() == [float(v) for v in exact]
+
+
+def texts_of(batches: list[list[str]]) -> tuple[list[str], str]:
+    """What `Texts` makes of batches: all texts again, and the type of their codes."""
+    import pyarrow as pa
+
+    texts = Texts()
+    for batch in batches:
+        texts.add(pa.array(batch).dictionary_encode())
+    column = texts.column()
+    return column.cast(pa.string()).to_pylist(), str(column.type.index_type)
+
+
+@pytest.mark.parametrize(
+    ("distinct", "width"), [(100, "int8"), (128, "int8"), (129, "int16"), (40_000, "int32")]
+)
+def test_codes_are_as_wide_as_the_distinct_texts_need(distinct: int, width: str) -> None:
+    names = [f"s{n}" for n in range(distinct)]
+    batches = [names[:50], names[30:] + names[:10], names[::-1], names[:1]]
+    assert texts_of(batches) == ([t for b in batches for t in b], width)
+
+
+def test_texts_that_mostly_differ_are_still_all_there() -> None:
+    batches = [[f"{b}-{n % 29_000}" for n in range(30_000)] for b in (1, 2, 3, 3, 1)]
+    assert texts_of(batches)[0] == [t for b in batches for t in b]
+
+
+def test_numbers_know_whether_they_are_plain() -> None:
+    import pyarrow as pa
+
+    for odd, plain in ((1.5, True), (None, True), (float("inf"), False), (float("nan"), False)):
+        numbers = Numbers()
+        numbers.add(pa.array([1.0, None], pa.float64()))
+        numbers.add(pa.array([odd, 2.0], pa.float64()))
+        assert numbers.strict == plain
+        assert len(numbers.column()) == 4
