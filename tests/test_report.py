@@ -9,6 +9,7 @@ import re
 import time
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ from forecast.report import (
     run_report,
     write_report,
 )
+from forecast.report import page as page_module
 from forecast.report.pack import MISSING, packed_series
+from forecast.report.page import told
 from forecast.report.scores import duration, figure, meaning, score_table
 from forecast.tables.notes import Note
 
@@ -303,7 +306,8 @@ def test_a_long_chart_is_thinned_and_says_so():
 
 def test_the_best_figure_of_each_column_is_marked():
     table = score_table(make_data())
-    assert [name for name, _ in table.heads] == ["MASE", "80 % holds", "MAPE"]
+    assert [head.name for head in table.heads] == ["MASE", "80 % holds", "MAPE"]
+    assert [head.extra for head in table.heads] == [False, False, True]
     lstm, arima = table.lines
     assert [cell.best for cell in lstm.cells] == [True, True, False]  # 0.79 is nearest to 80 %
     assert [cell.text for cell in lstm.cells] == ["0.800", "79.0 %", "–"]
@@ -595,3 +599,33 @@ def test_the_page_is_written_whole(tmp_path):
 
 def test_the_same_data_give_the_same_page():
     assert render_report(make_data()) == render_report(make_data())
+
+
+@pytest.mark.parametrize(
+    ("verdict", "headline", "details"),
+    [
+        ("LSTM won; by chance.", "LSTM won.", "By chance."),
+        (
+            "LSTM won: 1 against 2 for X, and LSTM 1 against 3 for Y; more than chance.",
+            "LSTM won: 1 against 2 for X.",
+            "LSTM 1 against 3 for Y; more than chance.",
+        ),
+        ("Nothing could be held out.", "Nothing could be held out.", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_first_clause_of_the_verdict_is_the_headline(verdict, headline, details):
+    assert told(verdict) == (headline, details)
+
+
+def test_the_page_has_a_colour_for_as_many_forecasters_as_its_script_counts():
+    folder = Path(page_module.__file__).parent
+    count = int(re.search(r"COLOURS = (\d+)", (folder / "format.js").read_text())[1])
+    style, html = (folder / "style.css").read_text(), (folder / "page.html").read_text()
+    for k in range(count):
+        assert style.count(f"--c{k}:") == 3  # light, dark, dark by the system
+        assert f".c{k} {{" in style and f"svg .s{k} {{" in style and f"svg .f{k} {{" in style
+    assert f"--c{count}:" not in style
+    assert set(re.findall(r"% (\d+) \}\}", html)) == {str(count)}
+    assert "% COLOURS" in (folder / "series.js").read_text()
+    assert "% COLOURS" in (folder / "page.js").read_text()

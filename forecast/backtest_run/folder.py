@@ -20,7 +20,7 @@ from forecast.columns import ID
 from forecast.config import Settings
 from forecast.forecast_table import csv_bytes
 from forecast.frequency import format_stamps
-from forecast.metrics import Comparison, ScoreTable, score_forecasts
+from forecast.metrics import Comparison, ScoreTable, score_forecasts, with_more
 from forecast.model_folder import MANIFEST, versions
 from forecast.panel import LoadReport
 from forecast.rolling import Backtest, backtest_table, held_out
@@ -186,7 +186,7 @@ def page(record: BacktestRecord) -> bytes:
         chosen=record.plan.reasons,
         rivals=record.rivals,
     )
-    words = " ".join(filter(None, (record.verdict, record.about_arima)))
+    words = with_more(record.verdict, record.about_arima)
     return render_report(replace(data, verdict=words)).encode()
 
 

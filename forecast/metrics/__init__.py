@@ -23,6 +23,7 @@ from forecast.metrics.compare import (
     diebold_mariano,
     paired_bootstrap,
     verdict,
+    with_more,
 )
 from forecast.metrics.naive2 import naive2
 from forecast.metrics.scoring import score_forecasts
@@ -51,6 +52,7 @@ __all__ = [
     "seasonal_errors",
     "smape",
     "verdict",
+    "with_more",
     "wql",
     "zero_actuals",
 ]

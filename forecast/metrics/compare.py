@@ -192,6 +192,12 @@ def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") ->
     return f"{text}; {_chance(other if won else best)}."
 
 
+def with_more(sentence: str, about: str, against: str = "AutoARIMA") -> str:
+    """A verdict, and `about`, a sentence on chance, where the verdict has not said it already."""
+    said = f"and {against} is " in sentence
+    return " ".join(filter(None, (sentence, "" if said else about)))
+
+
 def _relative(loss: float, reference: float) -> float:
     """loss / reference, for ranking; an undefined or zero reference ranks by the loss alone."""
     return loss / reference if reference > 0 else (1.0 if loss == 0 else np.inf)

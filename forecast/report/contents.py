@@ -18,6 +18,7 @@ class ScoreRow:
     """One forecaster's figures: metric -> value, NaN where undefined.
 
     series: on how many series; figures over fewer series than another's are not compared with it.
+    memory: bytes that its processes held at most.
     """
 
     model: str
@@ -25,6 +26,7 @@ class ScoreRow:
     seconds: float | None = None
     note: str = ""
     series: int | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ class Setting:
 class ReportData:
     """Everything on the page; an empty part is left out.
 
-    verdict       the one sentence that matters
+    verdict       the one sentence that matters; what follows its first clause is set smaller
     won           True, False, or None when neither leads: colours the verdict
     facts         short texts under the verdict: "24 series", "hourly", "horizon 48"
+    rival         the forecaster that the first one is drawn beside ("": the next one)
     headline      the metric of `SeriesEntry.scores` and of the series list
     scores        best first or in the order given; scores_note says scale and pooling
     series        a sample, bounded by the caller or by the page; total_series is how many there are
@@ -108,6 +111,7 @@ class ReportData:
     facts: tuple[str, ...] = ()
     tiles: tuple[Tile, ...] = ()
     headline: str = "mase"
+    rival: str = ""
     scores: tuple[ScoreRow, ...] = ()
     scores_note: str = ""
     series: tuple[SeriesEntry, ...] = ()

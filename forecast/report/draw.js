@@ -17,13 +17,14 @@ function svg(name, attributes, parent) {
 }
 
 // A chart's frame: its scales X and Y (value -> pixel) and its picture. x and y are
-// { low, high, ticks: (low, high, count) -> [{at, text}], log: boolean, label: text }.
-function frame(host, { x, y, title }) {
+// { low, high, ticks: (low, high, count) -> [{at, text}], log: boolean, label: text }. room: pixels
+// left of the axis at least, so that two charts stand exactly one above the other.
+function frame(host, { x, y, title, room = 0 }) {
   const width = Math.max(200, host.clientWidth), height = Math.max(80, host.clientHeight);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
   host.replaceChildren(picture);
   const yTicks = y.ticks(y.low, y.high, Math.max(2, Math.round(height / 62)));
-  const left = 14 + 6.6 * Math.max(2, ...yTicks.map((tick) => tick.text.length));
+  const left = Math.max(room, 14 + 6.6 * Math.max(2, ...yTicks.map((tick) => tick.text.length)));
   const box = { left, right: width - 14, top: y.label ? 24 : 10, bottom: height - (x.label ? 40 : 24) };
   const X = scale(x, box.left, box.right), Y = scale(y, box.bottom, box.top);
   for (const tick of yTicks) {

@@ -1,6 +1,8 @@
 "use strict";
 // Numbers and times for people; ticks of axes. All times are shown as they stand in the data (UTC here).
 
+const COLOURS = 8; // --c0 to --c7 of the style
+
 function number(value, digits = 4) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);

@@ -100,6 +100,7 @@ def _scored(
         "won": _won(pairs),
         "tiles": _tiles(table, main, pairs),
         "headline": metric,
+        "rival": _rival(pairs),
         "scores": tuple(_row(table, name) for name in held_out),
         "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
         "step_metric": metric,
@@ -126,6 +127,17 @@ def _rivalries(
     return [pair for pair in (compare(table, main, name) for name in names) if pair.series]
 
 
+def _rival(pairs: Sequence[Comparison], usual: str = "AutoARIMA") -> str:
+    """Whom the charts show beside the first forecaster: `usual` if it has all series, else the
+    closest rival."""
+    most = max((pair.series for pair in pairs), default=0)
+    whole = sorted(
+        (pair for pair in pairs if pair.series == most), key=lambda pair: pair.second_loss
+    )
+    names = [pair.second for pair in whole]
+    return usual if usual in names else next(iter(names), "")
+
+
 def _won(pairs: Sequence[Comparison]) -> bool | None:
     """Whether the first forecaster has the lowest error; None without a rival, or in a tie."""
     gaps = [pair.first_loss - pair.second_loss for pair in pairs]
@@ -138,7 +150,9 @@ def _facts(
     alias = panel.frequency.alias
     facts = [
         "1 series" if panel.size == 1 else f"{panel.size:,} series",
-        _RHYTHMS.get(alias.split("-")[0], f"frequency {alias}"),
+        "numbered steps"
+        if panel.frequency.integer
+        else _RHYTHMS.get(alias.split("-")[0], f"frequency {alias}"),
         f"horizon {forecasts[0].point.shape[1]}",
     ]
     if table:
@@ -199,7 +213,8 @@ def _row(table: ScoreTable, name: str) -> ScoreRow:
     if score.fallen_back:
         notes.append(f"another stood in on {len(score.fallen_back):,} series")
     values = {metric: score.values.get(metric, float("nan")) for metric in table.metrics}
-    return ScoreRow(name, values, score.seconds, "; ".join(notes), score.series)
+    memory = score.memory if np.isfinite(score.memory) else None
+    return ScoreRow(name, values, score.seconds, "; ".join(notes), score.series, memory)
 
 
 def _entry(

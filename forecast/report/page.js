@@ -1,7 +1,7 @@
 // The other charts, the colours, and the start.
 
 const data = JSON.parse(document.getElementById("payload").textContent);
-const colourOf = (model) => Math.max(0, data.models.indexOf(model)) % 6;
+const colourOf = (model) => Math.max(0, data.models.indexOf(model)) % COLOURS;
 
 // A forecaster that did not finish every series is never shown without saying so.
 const nameOf = (model) => (data.parts[model] ? `${model} (${data.parts[model]})` : model);
@@ -24,7 +24,7 @@ function stepChart() {
     });
     [...curves].reverse().forEach(([model, xs, ys]) => {
       line(plot, xs, ys, `s${colourOf(model)} ${colourOf(model) ? "" : "thick"}`);
-      if (xs.length <= 30) dots(plot, xs, ys, "f" + colourOf(model), 3);
+      if (xs.length <= 30 && !colourOf(model)) dots(plot, xs, ys, "f0", 3);
     });
     cursor(plot, steps, (i) => ({
       title: `${steps[i]} ${steps[i] === 1 ? "step" : "steps"} ahead`,
@@ -73,7 +73,7 @@ function residualChart() {
     const plot = frame(host, {
       title: `Autocorrelation of the errors of ${model}`,
       x: { low: 0.4, high: values.length + 0.6, ticks: (a, b, n) => stepTicks(1, b, n), label: "lag (steps)" },
-      y: { low: Math.max(-1, low * 1.1), high: Math.min(1, high * 1.1), ticks: linearTicks },
+      y: { low: Math.max(-1, low * 1.1), high: Math.min(1, high * 1.1), ticks: linearTicks, label: "correlation" },
     });
     if (limit !== null) {
       const top = plot.Y(limit);
@@ -94,19 +94,20 @@ function residualChart() {
 
 function learningChart() {
   const host = reveal("learning"), curves = data.learning;
-  legend(host, curves.slice(0, 12).map((curve, i) => ["c" + (i % 6), curve.name]));
+  legend(host, curves.slice(0, 12).map((curve, i) => ["c" + (i % COLOURS), curve.name]));
   drawn(() => {
     const xs = curves.flatMap((c) => [...c.training[0], ...c.validation[0], ...c.rate[0]]);
     const ys = curves.flatMap((c) => [...c.training[1], ...c.validation[1]]);
     const [first, last] = extent(xs), [low, high] = extent(ys), log = low > 0 && high / low > 12;
     const x = { low: first, high: last, ticks: linearTicks };
+    const room = 58; // for the learning rate's figures, which are the wider ones
     const plot = frame(host, {
-      title: "Loss by training step", x,
+      title: "Loss by training step", x, room,
       y: { low: log ? low : Math.max(low > 0 ? 0 : -Infinity, low - 0.08 * (high - low)), high: log ? high : high + 0.04 * (high - low), log, ticks: log ? logTicks : linearTicks, label: "loss" },
     });
     curves.forEach((curve, i) => {
-      line(plot, ...curve.training, `s${i % 6} thin`);
-      line(plot, ...curve.validation, `s${i % 6} thick`);
+      line(plot, ...curve.training, `s${i % COLOURS} thin`);
+      line(plot, ...curve.validation, `s${i % COLOURS} thick`);
       const best = curve.validation[1].indexOf(Math.min(...curve.validation[1]));
       if (best >= 0) dots(plot, [curve.validation[0][best]], [curve.validation[1][best]], "f-actual", 4);
     });
@@ -115,18 +116,18 @@ function learningChart() {
     cursor(plot, steps, (i) => ({
       title: `step ${number(steps[i])}`,
       rows: curves.slice(0, 8).flatMap((c, k) => [
-        ["c" + (k % 6), `${c.name}, held out`, number(at(c.validation, steps[i]))],
-        ["c" + (k % 6), `${c.name}, training`, number(at(c.training, steps[i]))],
+        ["c" + (k % COLOURS), `${c.name}, held out`, number(at(c.validation, steps[i]))],
+        ["c" + (k % COLOURS), `${c.name}, training`, number(at(c.training, steps[i]))],
       ]).filter(([, , text]) => text !== "–"),
     }));
     const rates = curves.flatMap((c) => c.rate[1]), strip = document.getElementById("rate");
     strip.hidden = !rates.length;
     if (!rates.length) return;
     const small = frame(strip, {
-      title: "Learning rate by training step", x: { ...x, label: "step" },
+      title: "Learning rate by training step", x: { ...x, label: "step" }, room,
       y: { low: 0, high: extent(rates, true)[1] * 1.05, ticks: linearTicks, label: "learning rate" },
     });
-    curves.forEach((curve, i) => line(small, ...curve.rate, "s" + (i % 6)));
+    curves.forEach((curve, i) => line(small, ...curve.rate, "s" + (i % COLOURS)));
   });
 }
 
@@ -150,9 +151,9 @@ function versusChart(choose) {
     svg("path", { class: "half", d: `M${corner(side.low, side.low)}L${corner(side.high, side.low)}L${corner(side.high, side.high)}Z` }, plot.layer);
     line(plot, [side.low, side.high], [side.low, side.high], "s-soft dotted");
     for (const p of points) {
-      const dot = svg("circle", { class: "point f" + (p.y < p.x ? 0 : rival % 6), cx: plot.X(p.x).toFixed(1), cy: plot.Y(p.y).toFixed(1), r: points.length > 400 ? 3 : 4.5 }, plot.layer);
+      const dot = svg("circle", { class: "point f" + (p.y < p.x ? 0 : rival % COLOURS), cx: plot.X(p.x).toFixed(1), cy: plot.Y(p.y).toFixed(1), r: points.length > 400 ? 3 : 4.5 }, plot.layer);
       dot.addEventListener("pointerenter", (event) => showTip(event, {
-        title: p.name, rows: [["c0", first, number(p.y, 3)], ["c" + (rival % 6), second, number(p.x, 3)]],
+        title: p.name, rows: [["c0", first, number(p.y, 3)], ["c" + (rival % COLOURS), second, number(p.x, 3)]],
       }));
       dot.addEventListener("pointerleave", hideTip);
       dot.addEventListener("click", () => { choose(p.i); document.querySelector(".explorer").scrollIntoView({ behavior: "smooth" }); });
@@ -181,7 +182,21 @@ function colours() {
   use(ways.includes(kept.get()) ? kept.get() : "auto");
 }
 
+function scoreTable() {
+  const button = document.getElementById("all-metrics"), table = document.getElementById("scores");
+  if (!button) return;
+  const show = (all) => {
+    table.classList.toggle("short", !all);
+    button.setAttribute("aria-pressed", String(all));
+    button.textContent = all ? "Fewer metrics" : "All metrics";
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => show(table.classList.contains("short")));
+  show(false);
+}
+
 colours();
+scoreTable();
 const choose = data.packed.items.length ? explorer(data) : null;
 if (data.steps.length) stepChart();
 if (choose && data.models.length > 1) versusChart(choose);

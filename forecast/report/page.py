@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ def render_report(data: ReportData) -> str:
     )
     environment.filters["label"] = clean_label
     document = payload(data)
+    headline, details = told(data.verdict)
     return environment.get_template("page.html").render(
         data=data,
+        headline=headline,
+        details=details,
         table=score_table(data),
         models=model_names(data),
         shown=len(document["packed"]["items"]),
@@ -54,6 +58,12 @@ def render_report(data: ReportData) -> str:
         script=script,
         payload=_json(document),
     )
+
+
+def told(verdict: str) -> tuple[str, str]:
+    """The verdict's first clause as a sentence of its own, and the rest of it as another one."""
+    first, _, rest = re.sub(r", and (?=LSTM )|; ", "\n", verdict, count=1).partition("\n")
+    return (f"{first}.", rest[0].upper() + rest[1:]) if rest else (verdict, "")
 
 
 def _part(name: str) -> str:

@@ -256,6 +256,7 @@ def _score(entry: Mapping[str, Any], metrics: Sequence[str]) -> Score:
         fallen_back=named("fallen_back"),
         seconds=float(entry["seconds"]),
         notes=tuple(str(note) for note in entry["notes"]),
+        memory=_figure(entry.get("memory_mb")) * 2**20,
     )
 
 

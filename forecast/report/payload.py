@@ -26,6 +26,7 @@ def payload(data: ReportData) -> dict[str, Any]:
             if line.part
         },
         "headline": clean_label(data.headline, 30),
+        "rival": clean_label(data.rival, 30),
         "total": max(data.total_series, len(data.series)),
         "packed": packed_series(data.series, models),
         "stepMetric": clean_label(data.step_metric, 30),

@@ -19,7 +19,7 @@ from forecast.config import DataSettings, Settings
 from forecast.errors import ForecastError, InputError, UsageError
 from forecast.events import Listener, Silent
 from forecast.forecasts import Forecast
-from forecast.metrics import ScoreTable, score_forecasts
+from forecast.metrics import ScoreTable, score_forecasts, with_more
 from forecast.panel import LoadReport, Panel, load_panel
 from forecast.report.contents import ReportData
 from forecast.report.finished import FinishedRun, damaged, read_run
@@ -83,11 +83,11 @@ def _rebuilt(
         rivals=run.manifest.get("rivals"),
         shown=tuple(dict.fromkeys(series)) or None,
     )
-    words = [(run.metrics or {}).get(key) for key in ("verdict", "against_arima")]
+    told, about = ((run.metrics or {}).get(key) or "" for key in ("verdict", "against_arima"))
     written = tuple((str(k), str(v)) for k, v in run.manifest.get("versions", {}).items())
     return replace(
         page,
-        verdict=" ".join(word for word in words if word) or page.verdict,
+        verdict=with_more(told, about) or page.verdict,
         versions=written or page.versions,
     )
 

@@ -83,7 +83,7 @@ def _unit(load: LoadReport) -> str:
 
 
 def learning_curves(history: Iterable[Mapping[str, Any]]) -> tuple[LearningCurve, ...]:
-    """One curve a member, in the order of the rows; the steps of a later phase go on where the one before it ended."""
+    """One curve a member; the steps of a later phase go on where the one before it ended."""
     rows: dict[Any, list[tuple[float, ...]]] = {}
     ended: dict[Any, float] = {}
     phase: dict[Any, Any] = {}

@@ -21,30 +21,45 @@ MEANINGS = {
 }
 
 
+FIRST = ("mase", "smape", "owa", "wql", "rmse")  # with the coverages; the rest on request
+
+
+@dataclass(frozen=True)
+class Head:
+    """One column: a metric's name for people, what it is, and whether it is shown on request."""
+
+    name: str
+    what: str
+    extra: bool
+
+
 @dataclass(frozen=True)
 class Cell:
-    """One figure: its text, and whether no forecaster has a better one."""
+    """One figure: its text, and whether no forecaster has a better one; extra: as its column."""
 
     text: str
     best: bool = False
+    extra: bool = False
 
 
 @dataclass(frozen=True)
 class ScoreLine:
-    """One forecaster: figures, time, and on which part of the series if not on all."""
+    """One forecaster: figures, time, memory, and on which part of the series if not on all."""
 
     row: ScoreRow
     cells: tuple[Cell, ...]
     seconds: str
+    memory: str
     part: str
 
 
 @dataclass(frozen=True)
 class ShownTable:
-    """Heads (name, meaning) of the columns, and the lines."""
+    """Heads of the columns, the lines, and whether there is a column of memory."""
 
-    heads: tuple[tuple[str, str], ...]
+    heads: tuple[Head, ...]
     lines: tuple[ScoreLine, ...]
+    memory: bool
 
 
 def score_table(data: ReportData) -> ShownTable:
@@ -58,7 +73,8 @@ def score_table(data: ReportData) -> ShownTable:
     whole = tuple(row for row in data.scores if (row.series or 0) == most)
     best = {name: _best(name, whole) for name in metrics}
     lines = tuple(_line(row, metrics, best, most) for row in data.scores)
-    return ShownTable(tuple(meaning(name) for name in metrics), lines)
+    heads = tuple(Head(*meaning(name), _extra(name)) for name in metrics)
+    return ShownTable(heads, lines, any(line.memory for line in lines))
 
 
 def _line(row: ScoreRow, metrics: list[str], best: dict[str, float | None], most: int) -> ScoreLine:
@@ -67,6 +83,7 @@ def _line(row: ScoreRow, metrics: list[str], best: dict[str, float | None], most
         row,
         tuple(_cell(name, row.values.get(name), best[name] if whole else None) for name in metrics),
         "" if row.seconds is None else duration(row.seconds),
+        "" if row.memory is None else f"{row.memory / 2**20:,.0f} MB",
         "" if whole else f"on {row.series or 0:,} of {most:,} series",
     )
 
@@ -123,6 +140,11 @@ def _badness(metric: str, value: float | None) -> float:
 
 def _cell(metric: str, value: float | None, best: float | None) -> Cell:
     if value is None or not math.isfinite(value):
-        return Cell("–")
+        return Cell("–", extra=_extra(metric))
     text = f"{100 * value:.1f} %" if metric.startswith("coverage-") else figure(value)
-    return Cell(text, best is not None and _badness(metric, value) <= best)
+    return Cell(text, best is not None and _badness(metric, value) <= best, _extra(metric))
+
+
+def _extra(metric: str) -> bool:
+    """Whether a metric is one of those that most readers do not look for first."""
+    return metric not in FIRST and not metric.startswith("coverage-")

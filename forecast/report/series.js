@@ -109,10 +109,12 @@ function explorer(data) {
   // At first the actual values and two forecasters; a click shows or hides any.
   function visible(entry, model) {
     const models = [...new Set(entry.curves.map((curve) => curve.model).filter((each) => each !== null))];
-    return wished.get(model) ?? (model === null || models.indexOf(model) < 2);
+    const second = data.models[rivalOf(data)];
+    const rival = second !== data.models[0] && models.includes(second) ? second : models[1];
+    return wished.get(model) ?? (model === null || model === models[0] || model === rival);
   }
 
-  const colour = (model) => Math.max(0, data.models.indexOf(model)) % 6;
+  const colour = (model) => Math.max(0, data.models.indexOf(model)) % COLOURS;
 
   function draw() {
     const entry = unpack(chosen);
@@ -142,7 +144,7 @@ function explorer(data) {
     const ticks = axis.dates ? timeTicks : stepTicks;
     const plot = frame(host, {
       title: `History and forecast of ${entry.name}`,
-      x: { low: entry.at[0], high: entry.at[entry.at.length - 1], ticks },
+      x: { low: entry.at[0], high: entry.at[entry.at.length - 1], ticks, label: axis.dates ? "" : "step" },
       y: { low, high, ticks: linearTicks, label: data.packed.unit },
     });
     const models = [...new Set(main.map((curve) => curve.model))].filter((model) => model !== null);
@@ -224,10 +226,13 @@ function explorer(data) {
   return choose;
 }
 
-// Place of the forecaster to compare the first one with: the next that has scores of its own; 0 if none.
+// Place of the forecaster to compare the first one with: the rival that the run names, else the next
+// that has scores of its own; 0 if none.
 function rivalOf(data) {
   const both = (m) => data.packed.items.filter(([, scores]) => scores[0] !== null && scores[m] !== null).length;
-  return Math.max(0, data.models.findIndex((_, m) => m > 0 && both(m) >= Math.min(3, data.packed.items.length)));
+  const fit = (m) => m > 0 && both(m) >= Math.min(3, data.packed.items.length);
+  const named = data.models.indexOf(data.rival);
+  return fit(named) ? named : Math.max(0, data.models.findIndex((_, m) => fit(m)));
 }
 
 function unrolled({ first, runs, per }) {
