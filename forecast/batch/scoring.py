@@ -143,7 +143,10 @@ def step_scores(connection: sqlite3.Connection) -> list[StepScore]:
         "SELECT r.run, r.cutoff, r.model, s.step, s.count, s.absolute, s.scaled, s.scaled_count,"
         " s.inside FROM scores s JOIN runs r ON r.id = s.run ORDER BY r.cutoff, s.step"
     ).fetchall()
-    return [StepScore(*row[:8], json.loads(row[8])) for row in rows]
+    return [
+        StepScore(run, cutoff, model, step, count, absolute, scaled, scaled_count, json.loads(text))
+        for run, cutoff, model, step, count, absolute, scaled, scaled_count, text in rows
+    ]
 
 
 def live(scores: Sequence[StepScore]) -> Live:

@@ -1,0 +1,211 @@
+"""Every series gets a forecast: from the model in service, or from the next that can.
+
+The order is the model in service, the pretrained network, ARIMA, seasonal naive; each row says who
+made it (`source`) and, where it is not the model in service, why (`reason`).
+Axes: S series, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forecast.baselines import forecast_baselines, seasonal_naive
+from forecast.batch.config import Job
+from forecast.batch.models import PRETRAINED, Service, pretrained_service
+from forecast.batch.slot import Slot
+from forecast.errors import ForecastError
+from forecast.events import Listener
+from forecast.forecasts import LEVELS, Forecast
+from forecast.intervals import stretch
+from forecast.panel import Panel
+from forecast.plan import available_cores
+from forecast.prediction import LEAST_VALUES, Forecaster, forecast_panel
+from forecast.ragged import sum_by_series
+
+FAR = 3.0  # times a series' range beyond its lowest and highest value
+TOO_SHORT = f"fewer than {LEAST_VALUES} values"
+PRETRAINED_SOURCE = "pretrained LSTM"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The forecasts of a run, all series for the `H` steps after the as-of.
+
+    forecast: origins are positions right after the as-of, which may lie beyond a series' end;
+    reason object (S,): "" where the model in service made the row; failed: how many series it
+    could not forecast although they were long enough.
+    """
+
+    forecast: Forecast
+    reason: np.ndarray
+    failed: int
+
+    @property
+    def fallbacks(self) -> int:
+        """Series that the model in service did not forecast."""
+        return int((self.reason != "").sum())
+
+
+def forecast_all(
+    job: Job,
+    slot: Slot,
+    service: Service,
+    seasons: tuple[int, ...],
+    factors: np.ndarray,
+    arima_seconds: float,
+    listener: Listener,
+) -> Made:
+    """Forecasts every series of the slot. factors (Q,): online adjustment of the intervals."""
+    negative = job.settings.forecast.allow_negative
+    whole = _Whole.empty(slot, service.horizon)
+    known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
+
+    def network(forecaster: Forecaster, adjust: np.ndarray) -> Callable[[Panel, int], Forecast]:
+        def make(panel: Panel, horizon: int) -> Forecast:
+            made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+            quantiles = stretch(made.quantiles, adjust)
+            if not negative:
+                floor = np.where((made.quantiles >= 0).all((1, 2)), 0.0, -np.inf)
+                quantiles = np.maximum(quantiles, floor[:, None, None])
+            return replace(made, quantiles=quantiles)
+
+        return make
+
+    def arima(panel: Panel, horizon: int) -> Forecast:
+        return next(
+            iter(
+                forecast_baselines(
+                    panel, panel.lengths, horizon, ("arima",), np.array(LEVELS), service.season,
+                    arima_seconds, job.settings.training.jobs or available_cores(), listener,
+                    allow_negative=negative,
+                ).values()
+            )
+        )  # fmt: skip
+
+    def naive(panel: Panel, horizon: int) -> Forecast:
+        return seasonal_naive(panel, panel.lengths, horizon, np.array(LEVELS), service.season)
+
+    name = None
+    if service.forecaster is not None:
+        name = PRETRAINED_SOURCE if service.kind == PRETRAINED else service.forecaster.name
+        whole.fill(network(service.forecaster, factors), name, known >= LEAST_VALUES, listener)
+    failed = int((whole.missing & (known >= LEAST_VALUES)).sum()) if name else 0
+    if name is not None and whole.missing.any():
+        whole.explain(known < LEAST_VALUES, TOO_SHORT)
+        if service.kind != PRETRAINED:
+            other = pretrained_service(job, slot.panel, seasons).forecaster
+            assert other is not None
+            plain = network(other, np.ones(len(LEVELS)))
+            whole.fill(plain, PRETRAINED_SOURCE, known >= LEAST_VALUES, listener)
+        whole.fill(arima, "AutoARIMA", known >= LEAST_VALUES, listener)
+    whole.fill(naive, "SeasonalNaive", known > 0, listener)
+    return whole.made(name or "SeasonalNaive", failed)
+
+
+@dataclass
+class _Whole:
+    """Forecasts as they come together; `missing` (S,): series that have none yet."""
+
+    slot: Slot
+    point: np.ndarray
+    quantiles: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+
+    @staticmethod
+    def empty(slot: Slot, horizon: int) -> _Whole:
+        size = slot.panel.size
+        return _Whole(
+            slot,
+            np.full((size, horizon), np.nan),
+            np.full((size, horizon, len(LEVELS)), np.nan),
+            np.full(size, "", object),
+            np.full(size, "", object),
+        )
+
+    @property
+    def missing(self) -> np.ndarray:
+        return np.asarray(self.source == "")
+
+    def explain(self, rows: np.ndarray, why: str) -> None:
+        """Says why the model in service has no forecast, where nothing was said yet."""
+        self.reason[rows & self.missing & (self.reason == "")] = why
+
+    def fill(
+        self,
+        make: Callable[[Panel, int], Forecast],
+        name: str,
+        able: np.ndarray,
+        listener: Listener,
+    ) -> None:
+        """Lets one forecaster try the missing series that it is `able` (S,) to forecast."""
+        rows = np.flatnonzero(self.missing & able)
+        if not len(rows):
+            return
+        horizon = self.point.shape[1]
+        lags = self.slot.lags[rows]
+        panel = self.slot.panel.select(rows)
+        try:
+            made = make(panel, horizon + int(lags.max()))
+        except ForecastError:
+            raise
+        except Exception as problem:  # one forecaster's bug must not cost the others' forecasts
+            listener.warn("run/forecaster-failed", f"{name}: {type(problem).__name__}: {problem}")
+            self.explain(np.isin(np.arange(len(self.missing)), rows), f"{name} failed")
+            return
+        steps = lags[:, None] + np.arange(horizon)
+        point = np.take_along_axis(made.point, steps, 1)
+        quantiles = np.take_along_axis(made.quantiles, steps[:, :, None], 1)
+        wrong = objections(panel, point, quantiles)
+        wrong[~made.available & (wrong == "")] = "no forecast"
+        wrong[np.asarray(made.source != made.name) & (wrong == "")] = "it fell back"
+        good = wrong == ""
+        self.point[rows[good]], self.quantiles[rows[good]] = point[good], quantiles[good]
+        self.source[rows[good]] = name
+        for at in np.flatnonzero(~good):
+            if self.reason[rows[at]] == "":
+                self.reason[rows[at]] = f"{name}: {wrong[at]}"
+
+    def made(self, service: str, failed: int) -> Made:
+        panel = self.slot.panel
+        available = ~self.missing
+        self.reason[np.asarray(self.source == service)] = ""
+        forecast = Forecast(
+            "LSTM",
+            self.slot.position + 1 - panel.first,
+            self.point,
+            np.array(LEVELS),
+            self.quantiles,
+            self.source,
+            available,
+        )
+        return Made(forecast, self.reason, failed)
+
+
+def objections(panel: Panel, point: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """object (S,): what is wrong with each series' forecast, "" for nothing.
+
+    point (S, H), quantiles (S, H, Q). Not finite; quantiles that cross; or a point further than
+    FAR times the history's range (at least half of its largest value) outside of it.
+    """
+    found = np.full(panel.size, "", object)
+    series = np.repeat(np.arange(panel.size), panel.lengths)
+    known = np.isfinite(panel.values)
+    low, high = np.full(panel.size, np.inf), np.full(panel.size, -np.inf)
+    np.minimum.at(low, series[known], panel.values[known])
+    np.maximum.at(high, series[known], panel.values[known])
+    reach = np.maximum(high - low, 0.5 * np.maximum(np.abs(low), np.abs(high)))
+    reach = FAR * np.where(reach > 0, reach, 1.0)
+    finite = np.isfinite(point).all(1) & np.isfinite(quantiles).all((1, 2))
+    with np.errstate(invalid="ignore"):
+        far = (point < (low - reach)[:, None]) | (point > (high + reach)[:, None])
+        crossing = (np.diff(quantiles, axis=2) < 0).any((1, 2))
+    for s in np.flatnonzero(finite & far.any(1)):
+        worst = point[s][far[s]][0]
+        found[s] = f"implausible: {worst:.4g} where the history is {low[s]:.4g} to {high[s]:.4g}"
+    found[finite & crossing] = "its quantiles cross"
+    found[~finite] = "it is not a finite number"
+    return found
