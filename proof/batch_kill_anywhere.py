@@ -1,0 +1,108 @@
+"""Kill, starve and damage a run at every instant: nothing torn, nothing lost, the next run clean.
+
+    python proof/batch_kill_anywhere.py                       # bounded: a few minutes
+    python proof/batch_kill_anywhere.py --instants 1000 --every 1
+
+1. SIGKILL at every traced write, rename, sync and removal of a run: before it, in the middle of
+   it, after it.
+2. ENOSPC and EIO at every one of them: exit code 74 (or 0, where what failed was not needed), the
+   published forecast intact.
+3. SIGKILL at random instants.
+After each, a reader finds the old forecast or the new one, whole; and the next run publishes the
+very bytes of a run that nobody disturbed, with the ledger in order and nothing left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from _rehearsal import Fault, Rehearsal, ended, faulty, import_everything
+
+KILLS = {"k": "killed before", "h": "killed half-way through", "a": "killed after"}
+ERRORS = {"s": "disk full from", "o": "ENOSPC at", "e": "EIO at"}
+
+
+def at_every_change(trial: Rehearsal, actions: dict[str, str], every: int) -> Counter[str]:
+    """Each action at each `every`-th change of a run; how they ended."""
+    total = trial.changes()
+    outcome: Counter[str] = Counter(changes=total)
+    for action, words in actions.items():
+        for number in range(1, total + 1, every):
+            trial.reset()
+            code = trial.run(Fault(number, action))
+            place = f"{words} change {number} of {total}"
+            allowed = (-signal.SIGKILL, 0) if action in KILLS else (74, 0)
+            assert code in allowed, f"{place}: exit code {code}\n{trial.words()}"
+            said = trial.words()
+            which = described(trial, code, place)
+            if action in ERRORS and code == 0:
+                assert which == "new", f"{place}: exit code 0, and nothing was published\n{said}"
+            outcome[f"{words.split()[0]} {code}: {which}"] += 1
+    return outcome
+
+
+def at_random_instants(trial: Rehearsal, count: int, seed: int) -> Counter[str]:
+    """SIGKILL at `count` instants drawn evenly from the time that a run takes."""
+    rng = random.Random(seed)
+    trial.reset()
+    started = time.monotonic()
+    assert trial.run() == 0
+    lasts = time.monotonic() - started
+    outcome: Counter[str] = Counter()
+    for _ in range(count):
+        trial.reset()
+        pid = trial.start()
+        instant = rng.uniform(0, 1.05 * lasts)
+        time.sleep(instant)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        code = ended(pid)
+        which = described(trial, code, f"killed after {instant:.4f}s of {lasts:.4f}s")
+        outcome[f"random {code}: {which}"] += 1
+    return outcome
+
+
+def described(trial: Rehearsal, code: int, place: str) -> str:
+    try:
+        return trial.after(code)
+    except AssertionError as problem:
+        raise AssertionError(f"{place}: {problem}") from problem
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--instants", type=int, default=60, help="random instants of SIGKILL")
+    parser.add_argument("--every", type=int, default=7, help="of so many changes, one is tried")
+    parser.add_argument("--training", type=int, default=10, help="random kills while training")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    shimmed = faulty()
+    import_everything(training=given.training > 0)
+    with tempfile.TemporaryDirectory(prefix="lstmcast-kill-") as folder:
+        trial = Rehearsal(Path(folder) / "quick")
+        trial.prepare()
+        if shimmed:
+            print("SIGKILL:", dict(at_every_change(trial, KILLS, given.every)), flush=True)
+            print("errors:", dict(at_every_change(trial, ERRORS, given.every)), flush=True)
+        else:
+            print("no C compiler: only random instants are tried")
+        print("instants:", dict(at_random_instants(trial, given.instants, given.seed)), flush=True)
+        if given.training:
+            trial = Rehearsal(Path(folder) / "training", model="trained")
+            trial.prepare()
+            print("training:", dict(at_random_instants(trial, given.training, given.seed)))
+    print("nothing torn, nothing lost, every next run clean")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
