@@ -6,18 +6,22 @@ Axes: S series, H horizon (steps), Q quantiles, B series of one batch.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from forecast.columns import LSTM
+from forecast.features import Design, encode
 from forecast.forecasts import Forecast
 from forecast.intervals import stretch
-from forecast.networks.numpy_forward import Weights, forward, last_state
+from forecast.networks.covariates import Known, beside, reach, without_effect
+from forecast.networks.numpy_forward import Weights, effect, forward, last_state
 from forecast.panel import Panel
-from forecast.scaling import Scaled, scale_panel
+from forecast.scaling import Scaled, last_move, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
 
 NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
@@ -30,7 +34,8 @@ class Forecaster:
     """A trained ensemble: what prediction needs, and nothing else.
 
     members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
-    trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch.
+    trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
+    design: the covariates that it reads, None without any.
     """
 
     layout: Layout
@@ -40,6 +45,7 @@ class Forecaster:
     horizon: int
     factors: np.ndarray
     name: str = LSTM
+    design: Design | None = None
 
     @property
     def parameters(self) -> int:
@@ -52,7 +58,8 @@ def forecast_panel(
 ) -> Forecast:
     """Forecasts of the `horizon` steps after the end of every series of `panel`.
 
-    Only the panel's own values are used: to forecast from an earlier origin, truncate it. Series
+    Only the panel's own values are used, and those covariates of the steps to come that are known
+    ahead (where missing: an average): to forecast from an earlier origin, truncate it. Series
     that were never negative get no negative forecast unless allowed. A series with fewer than
     three values gets its last value, with source SeasonalNaive; one without any is unavailable.
     """
@@ -64,6 +71,9 @@ def forecast_panel(
         level_window=forecaster.layout.level_window,
     )
     flat = Flat.of(scaled)
+    known = None
+    if forecaster.design is not None:
+        known = replace(encode(forecaster.design, panel, horizon), unit=last_move(scaled))
     quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
     batch = _batch_size(forecaster, horizon)
     # One BLAS thread: products are small, waiting for a second thread costs more than it brings,
@@ -71,7 +81,7 @@ def forecast_panel(
     with threadpool_limits(1, "blas"):
         for start in range(0, panel.size, batch):
             rows = np.arange(start, min(start + batch, panel.size))
-            quantiles[rows] = _batch(forecaster, flat, scaled, rows, horizon)
+            quantiles[rows] = _batch(forecaster, flat, scaled, known, rows, horizon)
     quantiles = stretch(quantiles, forecaster.factors)
     source, available = _fall_back(panel, quantiles)
     if not allow_negative:
@@ -121,6 +131,8 @@ def _batch_size(forecaster: Forecaster, horizon: int) -> int:
     layout = forecaster.layout
     hidden = forecaster.members[0]["embed.bias"].shape[0]
     reading = forecaster.context * (5 * layout.width + 6 * hidden)
+    if forecaster.design is not None:
+        reading += sum(reach(layout, forecaster.context, -(-horizon // layout.chunk))) * 200
     ahead_ = (-(-horizon // layout.chunk)) * (
         layout.chunk * (20 + 2 * len(forecaster.levels)) + 600
     )
@@ -128,24 +140,75 @@ def _batch_size(forecaster: Forecaster, horizon: int) -> int:
 
 
 def _batch(
-    forecaster: Forecaster, flat: Flat, scaled: Scaled, rows: np.ndarray, horizon: int
+    forecaster: Forecaster,
+    flat: Flat,
+    scaled: Scaled,
+    known: Known | None,
+    rows: np.ndarray,
+    horizon: int,
 ) -> np.ndarray:
     """Quantiles (B, H, Q) of the series `rows` in original units, the members' mean."""
+    if known is None:
+        z = _members_mean(forecaster, flat, rows, horizon, forecaster.members)
+    else:
+        parts = [
+            _with_covariates(forecaster, flat, known, rows, horizon, weights)
+            for weights in forecaster.members
+        ]
+        z = sum(parts[1:], parts[0]) / len(parts)
+    return scaled.transform.invert(z, np.broadcast_to(rows[:, None, None], z.shape))
+
+
+def _members_mean(
+    forecaster: Forecaster,
+    flat: Flat,
+    rows: np.ndarray,
+    horizon: int,
+    members: Sequence[Weights],
+    beside_: np.ndarray | None = None,
+) -> np.ndarray:
+    """Quantiles (B, H, Q) of `rows` in the network's units, the mean of `members`, float64."""
     layout = forecaster.layout
     origin = flat.lengths[rows]
     x = context(flat, layout, rows, origin, forecaster.context)
     trained = -(-forecaster.horizon // layout.chunk)
     look = ahead(flat, layout, rows, origin[None, :], -(-horizon // layout.chunk))
     total: np.ndarray | None = None
-    for weights in forecaster.members:
-        part = forward(
-            weights, layout, last_state(weights, x), look, len(forecaster.levels), trained
-        )
+    for weights in members:
+        state = last_state(weights, x, beside_)
+        part = forward(weights, layout, state, look, len(forecaster.levels), trained)
         total = part if total is None else total + part
     assert total is not None
-    relative = (total / len(forecaster.members))[0].reshape(len(rows), -1, len(forecaster.levels))
-    z = relative[:, :horizon].astype(np.float64) + look.level[0][:, None, None]
-    return scaled.transform.invert(z, np.broadcast_to(rows[:, None, None], z.shape))
+    relative = (total / len(members))[0].reshape(len(rows), -1, len(forecaster.levels))
+    return relative[:, :horizon].astype(np.float64) + look.level[0][:, None, None]
+
+
+def _with_covariates(
+    forecaster: Forecaster,
+    flat: Flat,
+    known: Known,
+    rows: np.ndarray,
+    horizon: int,
+    weights: Weights,
+) -> np.ndarray:
+    """As `_members_mean` of one member, with the covariates that it has learnt from."""
+    layout, steps = forecaster.layout, forecaster.context
+    origin = flat.lengths[rows]
+    extra = beside(known, layout, rows, origin, steps) if known.beside(layout) else None
+    if not known.ahead:
+        return _members_mean(forecaster, flat, rows, horizon, (weights,), extra)
+    local, here, amount = without_effect(
+        flat,
+        layout,
+        known,
+        partial(effect, weights),
+        rows,
+        origin,
+        steps,
+        -(-horizon // layout.chunk),
+    )
+    z = _members_mean(forecaster, local, here, horizon, (weights,), extra)
+    return z + amount[:, :horizon, None]
 
 
 def _fall_back(panel: Panel, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.covariates import Known, beside, without_effect
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import Scaled, scale_panel
+from forecast.scaling import last_move, scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
@@ -445,13 +445,6 @@ def parameter_groups(network: ResidualLSTM) -> list[dict[str, Any]]:
     old = [p for n, p in network.named_parameters() if not n.startswith(COVARIATE_LAYERS)]
     groups = [{"params": old, "pace": 1.0}]
     return [*groups, {"params": new, "pace": COVARIATE_PACE}] if new else groups
-
-
-def last_move(scaled: Scaled) -> np.ndarray:
-    """The unit of inputs at each series' end, float32 (S,); 1 for an empty series."""
-    ends = scaled.offsets[1:] - 1
-    filled = ends >= scaled.offsets[:-1]
-    return np.where(filled, scaled.move[np.where(filled, ends, 0)], np.float32(1))
 
 
 def tensors(known: Known, device: torch.device) -> Known:

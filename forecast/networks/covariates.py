@@ -79,7 +79,7 @@ class Known:
         return xp.concatenate([self.own[self.rows(series, position)], shared, static], -1)
 
 
-def stretch(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
+def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
     """Observations that a window of `steps` LSTM steps reads before its end, and after it."""
     ahead = chunks * layout.chunk
     lag = max(*layout.lags, layout.season)
@@ -101,7 +101,7 @@ def without_effect(
     effect: features (B, L, K) -> (B, L). Returns the flat arrays, the numbers of their series (B,)
     and the effect (B, D*C) on the steps from `end` on.
     """
-    back, ahead = stretch(layout, steps, chunks)
+    back, ahead = reach(layout, steps, chunks)
     start = end - back
     position = start[:, None] + _arange(series, back + ahead)[None, :]
     amount = effect(known.read(series, position)) * known.unit[series][:, None]

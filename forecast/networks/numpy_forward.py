@@ -18,7 +18,7 @@ Weights = Mapping[str, np.ndarray]
 def last_state(
     weights: Weights, context: np.ndarray, beside: np.ndarray | None = None
 ) -> np.ndarray:
-    """The stack's normed state after the last step: (1, B, hidden); beside (T, B, E) as in torch."""
+    """The stack's normed state after the last step: (1, B, hidden); beside: (T, B, E)."""
     state = _linear(weights, "embed", context)
     if beside is not None:
         state = state + _times(beside, weights["embed_covariates.weight"])
