@@ -28,13 +28,13 @@ def notice_changes(connection: sqlite3.Connection, panel: Panel) -> Changes:
 
 
 def take_in(
-    connection: sqlite3.Connection, panel: Panel, changes: Changes, seen: str, horizon: int
+    connection: sqlite3.Connection, panel: Panel, changes: Changes, seen: str
 ) -> tuple[set[int], int]:
-    """Stores new and restated actuals, and the history as it is now.
+    """Stores new and restated actuals; doing it twice changes nothing.
 
     seen: when (ISO 8601). Returns the grid positions that changed and the number of restatements.
     """
-    first = connection.execute("SELECT min(cutoff) FROM runs").fetchone()[0]
+    first, horizon = connection.execute("SELECT min(cutoff), max(horizon) FROM runs").fetchone()
     with transaction(connection):
         numbers = np.array(series_numbers(connection, panel.ids.tolist()), np.int64)
         touched: set[int] = set()
@@ -42,14 +42,14 @@ def take_in(
         if first is not None:
             since = _since(connection, panel, changes, first, horizon)
             touched, restated = _store(connection, panel, numbers, since, seen)
-        now = Known(
-            panel.ids.tolist(),
-            panel.first,
-            panel.lengths,
-            fingerprints(panel, panel.first, panel.lengths),
-        )
-        remember_history(connection, now)
     return touched, restated
+
+
+def remember(connection: sqlite3.Connection, panel: Panel) -> None:
+    """Keeps the history as it is now, for the next run to compare with."""
+    prints = fingerprints(panel, panel.first, panel.lengths)
+    with transaction(connection):
+        remember_history(connection, Known(panel.ids.tolist(), panel.first, panel.lengths, prints))
 
 
 def _since(

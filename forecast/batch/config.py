@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from forecast.batch.secrets import reveal
 from forecast.config import Section, Settings, seconds
+from forecast.errors import UsageError
 
 _DAYS = {"d": 86_400.0, "w": 7 * 86_400.0}
 
@@ -108,7 +113,7 @@ class Outputs(Section):
     """What a run publishes."""
 
     files: tuple[Literal["csv", "parquet"], ...] = Field(
-        default=("csv",), description="Kinds of predictions file."
+        default=("csv",), min_length=1, description="Kinds of predictions file."
     )
     database: str | None = Field(
         default=None,
@@ -203,6 +208,23 @@ class Job:
     section: JobSection
     settings: Settings
     given: tuple[str, ...]
+
+    def database(self) -> str | None:
+        """The address of the database to write to. Raises UsageError when it cannot be found."""
+        setting = self.section.outputs.database
+        if setting is None:
+            return None
+        return reveal(setting, os.environ, self.config.parent, "outputs.database")
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not appear in a log: as far as it can be found."""
+        found = []
+        for setting in (self.section.outputs.database, self.section.ping.url):
+            if setting is not None:
+                with suppress(UsageError):
+                    found.append(reveal(setting, os.environ, self.config.parent, "a secret"))
+        words = [w for text in found for w in re.findall(r"://[^/@\s]*:([^/@\s]+)@", text)]
+        return (*found, *words)
 
     @property
     def digest(self) -> str:

@@ -60,7 +60,10 @@ def fingerprints(panel: Panel, start: np.ndarray, length: np.ndarray) -> np.ndar
 
 
 def compare(panel: Panel, known: Known) -> Changes:
-    """What is different from what an earlier run saw."""
+    """What is different from what an earlier run saw; nothing where there was none."""
+    none = np.empty(0, np.int64)
+    if not known.ids:
+        return Changes((), (), (), none, none, 0.0)
     here = {name: at for at, name in enumerate(panel.ids.tolist())}
     there = set(known.ids)
     new = tuple(name for name in panel.ids.tolist() if name not in there)
@@ -68,7 +71,6 @@ def compare(panel: Panel, known: Known) -> Changes:
     both = [(here[name], k) for k, name in enumerate(known.ids) if name in here]
     share = (len(new) + len(gone)) / max(1, len(there | set(here)))
     if not both:
-        none = np.empty(0, np.int64)
         return Changes(new, gone, (), none, none, share)
     at, before = (np.array(part, np.int64) for part in zip(*both, strict=True))
     first, length = known.first[before], known.length[before]

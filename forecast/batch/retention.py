@@ -53,11 +53,11 @@ def choose_kept(
     for run in standing[: rules.keep_last]:
         kept.setdefault(run.run, "keep_last")
     days = ((r, r.created.date().isoformat()) for r in standing)
-    weeks = ((r, "{}-{}".format(*r.created.isocalendar()[:2])) for r in standing)
-    for run in _last_of(days, rules.keep_daily):
-        kept.setdefault(run, "keep_daily")
-    for run in _last_of(weeks, rules.keep_weekly):
-        kept.setdefault(run, "keep_weekly")
+    weeks = ((r, "{}-{:02d}".format(*r.created.isocalendar()[:2])) for r in standing)
+    for name in _last_of(days, rules.keep_daily):
+        kept.setdefault(name, "keep_daily")
+    for name in _last_of(weeks, rules.keep_weekly):
+        kept.setdefault(name, "keep_weekly")
     return kept
 
 
