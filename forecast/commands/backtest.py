@@ -5,8 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
 from forecast.commands.train import Data, wanted
 from forecast.options import TRAIN_ONLY, options_of
@@ -21,13 +20,9 @@ PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in TRAIN_ONLY)
 
 Model = Annotated[
     list[str] | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="DIR",
-        show_default=False,
-        help="Run or model folder of a trained model to compare as well; repeatable.",
-        rich_help_panel="What the LSTM is compared with",
+    own.model(
+        "Run or model folder of a trained model to compare as well; repeatable.",
+        "What the LSTM is compared with",
     ),
 ]
 

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
-from forecast.commands.predict import refuse_two_outputs, show_result
+from forecast.commands.predict import show_result
 from forecast.commands.train import Data, wanted
 
 Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Where the forecast goes, .csv or .parquet (standard output).",
-    ),
+    str | None, own.output("Where the forecast goes, .csv or .parquet (standard output).")
 ]
 
 
@@ -27,7 +20,7 @@ def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     from forecast.pipeline import forecast_run
 
     source = wanted(data, "forecast", run.settings.data.db)
-    refuse_two_outputs(run, output)
+    own.refuse_two_outputs(run, output)
     if run.look.json and output is None:
         output = ""
     with run.watching() as listener:

@@ -6,37 +6,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
 
 if TYPE_CHECKING:
     from forecast.charts import FanChart
 
 RunFolder = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[RUN]",
-        show_default=False,
-        help="Run folder or its model folder (the newest below --root).",
-    ),
+    str | None, own.run_folder("Run folder or its model folder (the newest below --root).")
 ]
-Series = Annotated[
-    str | None,
-    typer.Option("--series", metavar="ID", help="The series to draw (the first)."),
-]
+Series = Annotated[str | None, own.series("The series to draw (the first).")]
 Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data", metavar="FILE", help="The history (the file that the model was trained on)."
-    ),
+    str | None, own.observations("The history (the file that the model was trained on).")
 ]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Image to write, .png or .svg (the terminal)."
-    ),
-]
+Output = Annotated[str | None, own.output("Image to write, .png or .svg (the terminal).")]
 
 
 @takes("output.root")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
 from forecast.commands.train import wanted
-from forecast.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.pipeline import PredictResult
@@ -26,29 +26,18 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="DIR",
-        help="Run folder or its model folder (the newest below --root).",
-    ),
+    str | None, own.model("Run folder or its model folder (the newest below --root).")
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Where the forecast goes; - is standard output (predictions.csv of the run).",
-    ),
+    own.output("Where the forecast goes; - is standard output (predictions.csv of the run)."),
 ]
 
 
 @takes(*PARTS)
 def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
-    refuse_two_outputs(run, output)
+    own.refuse_two_outputs(run, output)
     from forecast.pipeline import predict_run
 
     db = run.settings.data.db
@@ -57,16 +46,6 @@ def predict(data: Data = None, model: Model = None, output: Output = None, *, ru
         result = predict_run(source, run.settings, listener, model=model, output=output)
     show_result(run, "predict", result)
     return int(result.exit_code)
-
-
-def refuse_two_outputs(run: Run, output: str | None) -> None:
-    """Raises UsageError when both the document and the forecast would go to standard output."""
-    if run.look.json and output == "-":
-        raise UsageError(
-            "--json and --output - both want standard output",
-            code="usage/one-stdout",
-            remedy="Write the forecast to a file, or leave --json out",
-        )
 
 
 def show_result(run: Run, command: str, result: PredictResult) -> None:

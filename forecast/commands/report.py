@@ -6,40 +6,19 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
-from forecast.errors import UsageError
 
 RunFolder = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[RUN]",
-        show_default=False,
-        help="Folder of a train or backtest run (the newest below --root).",
-    ),
+    str | None, own.run_folder("Folder of a train or backtest run (the newest below --root).")
 ]
 Series = Annotated[
     list[str] | None,
-    typer.Option(
-        "--series",
-        metavar="ID",
-        show_default=False,
-        help="A series to draw; repeatable (the worst, the best, and evenly between).",
-    ),
+    own.series("A series to draw; repeatable (the worst, the best, and evenly between)."),
 ]
-Data = Annotated[
-    str | None,
-    typer.Option("--data", metavar="FILE", help="The observations (the file that the run read)."),
-]
+Data = Annotated[str | None, own.observations("The observations (the file that the run read).")]
 Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Page to write; - is standard output (report.html of the run).",
-    ),
+    str | None, own.output("Page to write; - is standard output (report.html of the run).")
 ]
 
 
@@ -53,12 +32,7 @@ def report(
     run: Run,
 ) -> int:
     """Make the page of a RUN again, with the series that are named."""
-    if run.look.json and output == "-":
-        raise UsageError(
-            "--json and --output - both want standard output",
-            code="usage/one-stdout",
-            remedy="Write the page to a file, or leave --json out",
-        )
+    own.refuse_two_outputs(run, output, "page")
     from forecast.commands import screens
     from forecast.report import newest_run, rebuilt_report, render_report, write_report
 
