@@ -50,7 +50,7 @@ def as_arrow(array: np.ndarray) -> pa.Array:
     kinds: dict[str, Any] = {
         "int64": pa.int64(), "int32": pa.int32(), "int16": pa.int16(), "int8": pa.int8(),
         "uint64": pa.uint64(), "uint8": pa.uint8(),
-        "float64": pa.float64(),
+        "float64": pa.float64(), "float32": pa.float32(),
     }  # fmt: skip
     flat = np.ascontiguousarray(array)
     return pa.Array.from_buffers(kinds[flat.dtype.name], len(flat), [None, pa.py_buffer(flat)])
