@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from forecast.errors import ModelDamagedError, ModelNotFoundError
+from forecast.features import read_design, widths
 from forecast.files import STAGING
 from forecast.frequency import Frequency
 from forecast.networks.shapes import state_shapes
@@ -60,6 +61,7 @@ def save_model(
             "horizon": forecaster.horizon,
             "layout": asdict(forecaster.layout),
             "interval_factors": forecaster.factors.tolist(),
+            **({"covariates": asdict(forecaster.design)} if forecaster.design else {}),
         },
         **about,
     }
@@ -86,8 +88,13 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         layout = Layout(**network["layout"])
         levels = np.array(network["levels"], float)
         factors = np.array(network["interval_factors"], float)
+        design = read_design(network["covariates"]) if "covariates" in network else None
         shapes = state_shapes(
-            layout.features, int(network["hidden_size"]), int(network["layers"]), len(levels)
+            layout.features,
+            int(network["hidden_size"]),
+            int(network["layers"]),
+            len(levels),
+            *widths(design, layout.segment_points),
         )
         members = int(network["members"])
         frequency_of(manifest)
@@ -101,7 +108,13 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise _damaged(path, "holds numbers that are not finite")
     forecaster = Forecaster(
-        layout, weights, levels, int(network["context"]), int(network["horizon"]), factors
+        layout,
+        weights,
+        levels,
+        int(network["context"]),
+        int(network["horizon"]),
+        factors,
+        design=design,
     )
     return forecaster, manifest
 

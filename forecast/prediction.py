@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
 
@@ -21,7 +21,7 @@ from forecast.intervals import stretch
 from forecast.networks.covariates import Known, beside, reach, without_effect
 from forecast.networks.numpy_forward import Weights, effect, forward, last_state
 from forecast.panel import Panel
-from forecast.scaling import Scaled, last_move, scale_panel
+from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
 
 NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
@@ -73,7 +73,7 @@ def forecast_panel(
     flat = Flat.of(scaled)
     known = None
     if forecaster.design is not None:
-        known = replace(encode(forecaster.design, panel, horizon), unit=last_move(scaled))
+        known = encode(forecaster.design, panel, horizon)
     quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
     batch = _batch_size(forecaster, horizon)
     # One BLAS thread: products are small, waiting for a second thread costs more than it brings,

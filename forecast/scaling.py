@@ -116,13 +116,6 @@ def calls_for_log(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return (smallest > 0) & (smallest > LOG_MINIMUM_SHARE * mean) & np.isfinite(smallest)
 
 
-def last_move(scaled: Scaled) -> np.ndarray:
-    """The unit of inputs at each series' end, float32 (S,); 1 for an empty series."""
-    ends = scaled.offsets[1:] - 1
-    filled = ends >= scaled.offsets[:-1]
-    return np.where(filled, scaled.move[np.where(filled, ends, 0)], np.float32(1))
-
-
 def _blocks(offsets: np.ndarray) -> Iterator[tuple[int, int]]:
     """First and last-but-one series of blocks of about BLOCK values: little is needed at a time."""
     start = 0

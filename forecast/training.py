@@ -13,7 +13,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.covariates import Known, beside, without_effect
 from forecast.networks.residual_lstm import ResidualLSTM
-from forecast.scaling import last_move, scale_panel
+from forecast.scaling import scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
@@ -139,7 +139,7 @@ def fit(
     )
     flat = to_device(Flat.of(scaled), device)
     if known is not None:
-        known = tensors(replace(known, unit=last_move(scaled)), device)
+        known = tensors(known, device)
     ends = np.diff(offsets)
     if validation is not None and len(validation):
         first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)

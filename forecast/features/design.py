@@ -5,8 +5,10 @@ Axes: S series, M rows of all series on the grid, K features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +129,7 @@ def _entry(
 
 
 def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
-    """The panel's covariates as the network reads them, `horizon` steps on: numpy, unit 1.
+    """The panel's covariates as the network reads them, `horizon` steps on: numpy.
 
     Only rows before the end of a series have a part in its own measure, so nothing after an origin
     is seen there. Raises InputError where a column of the design is missing or of another kind.
@@ -152,7 +154,6 @@ def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
         shared=shared,
         shared_starts=starts,
         static=np.concatenate([np.zeros((panel.size, 0)), *static], 1).astype(np.float32),
-        unit=np.ones(panel.size, np.float32),
     )
 
 
@@ -269,3 +270,37 @@ def _table(blocks: list[np.ndarray], rows: int) -> np.ndarray:
     """float32 (M+1, K) of the columns' features, the last row zeros."""
     joined = np.concatenate([np.zeros((rows, 0)), *blocks], 1)
     return np.concatenate([joined, np.zeros((1, joined.shape[1]))]).astype(np.float32)
+
+
+def read_design(plain: dict[str, Any]) -> Design:
+    """The design that `dataclasses.asdict` made `plain`. Raises KeyError, TypeError, ValueError."""
+    entries = tuple(_read_entry(entry) for entry in plain["entries"])
+    design = Design(
+        entries,
+        int(plain["steps_per_day"]),
+        bool(plain["calendar"]),
+        tuple(str(place) for place in plain["holidays"]),
+        None if plain["zone"] is None else str(plain["zone"]),
+        int(plain["calendar_width"]),
+    )
+    if len({e.name for e in entries}) < len(entries) or design.calendar_width < 0:
+        raise ValueError("covariates repeat")
+    return design
+
+
+def _read_entry(plain: dict[str, Any]) -> Entry:
+    names = plain["categories"]
+    entry = Entry(
+        str(plain["name"]),
+        str(plain["role"]),
+        float(plain["centre"]),
+        float(plain["scale"]),
+        None if names is None else tuple(str(name) for name in names),
+        bool(plain["flag"]),
+        bool(plain["own"]),
+        bool(plain["smooth"]),
+    )
+    measured = math.isfinite(entry.centre) and math.isfinite(entry.scale) and entry.scale > 0
+    if entry.role not in (FUTURE, PAST, STATIC) or not measured:
+        raise ValueError(f"covariate {entry.name!r}")
+    return entry

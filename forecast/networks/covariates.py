@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast.windows import POINTS, Flat, Layout, as_like, namespace, resample_matrix
+from forecast.windows import POINTS, Flat, Gather, Layout, as_like, namespace, resample_matrix
 
 Array = Any
 EFFECT_UNITS = 64  # hidden units of the effect's network
@@ -38,7 +38,6 @@ class Known:
     shared  float32 (P+1, C): one row for each position of the grid in time (the calendar), the last
             row zeros; shared_starts int64 (S,): the row of each series' first value
     static  float32 (S, G): what never changes
-    unit    float32 (S,): unit of the effect in the units of the series' values
     """
 
     own: Array
@@ -48,7 +47,6 @@ class Known:
     shared: Array
     shared_starts: Array
     static: Array
-    unit: Array
 
     @property
     def ahead(self) -> int:
@@ -82,7 +80,7 @@ class Known:
 def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
     """Observations that a window of `steps` LSTM steps reads before its end, and after it."""
     ahead = chunks * layout.chunk
-    lag = max(*layout.lags, layout.season)
+    lag = max(*layout.lags, layout.season, layout.reach)
     return (steps + 1) * layout.width + lag + ahead + layout.level_window, ahead
 
 
@@ -98,13 +96,14 @@ def without_effect(
 ) -> tuple[Flat, Array, Array]:
     """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
 
-    effect: features (B, L, K) -> (B, L). Returns the flat arrays, the numbers of their series (B,)
-    and the effect (B, D*C) on the steps from `end` on.
+    effect: features (B, L, K) -> (B, L), in units of inputs at `end`. Returns the flat
+    arrays, the numbers of their series (B,) and the effect (B, D*C) on the steps from `end` on.
     """
     back, ahead = reach(layout, steps, chunks)
     start = end - back
     position = start[:, None] + _arange(series, back + ahead)[None, :]
-    amount = effect(known.read(series, position)) * known.unit[series][:, None]
+    unit = flat.move[Gather(flat, series).index(end[None] - 1)[0]]
+    amount = effect(known.read(series, position)) * unit[:, None]
     local, here = less(flat, layout, series, start, amount)
     return local, here, amount[:, back:]
 
