@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from forecast import baselines
-from forecast.baselines import fits, history, pool, statistical
+from forecast.baselines import cache, fits, history, pool, statistical
 from forecast.errors import UsageError
 from forecast.frequency import Frequency
 from forecast.panel import Panel
@@ -452,6 +452,31 @@ def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_d
         file.write_bytes(file.read_bytes()[:200])
     again = run_windows(panel, [[70]], tmp_path, listener=heard)
     assert len(heard.stages) == 4 and np.array_equal(again[0].point, full[0].point)
+
+
+def test_the_cache_drops_what_was_used_longest_ago_and_what_was_left_half_written(tmp_path):
+    for age, name in enumerate(("new.npz", ".writing-dead", "middle.npz", "old.npz", "other.txt")):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    cache.prune(tmp_path, most=1000)
+    assert len(list(tmp_path.iterdir())) == 5
+    cache.prune(tmp_path, most=300)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "new.npz", ".writing-dead", "middle.npz", "other.txt",
+    }  # fmt: skip
+    cache.prune(tmp_path, most=100)
+    assert {path.name for path in tmp_path.iterdir()} == {"new.npz", "other.txt"}
+    cache.prune(tmp_path / "nowhere")
+
+
+def test_a_kept_forecast_that_is_used_is_young_again(tmp_path, in_process):
+    panel = make_panel([seasonal_series(40, 12, 0)])
+    run_windows(panel, [[40]], tmp_path)
+    (file,) = tmp_path.iterdir()
+    os.utime(file, (1e9, 1e9))
+    again = run_windows(panel, [[40]], tmp_path)
+    assert file.stat().st_mtime > 1e9
+    assert np.isfinite(again[0].memory) or not Path("/proc/self/statm").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, in_process):
