@@ -167,7 +167,7 @@ def test_two_jobs_never_share_a_unit():
 
 def test_our_settings_are_carried_over_and_secrets_are_not():
     environ = {"LSTMCAST_SEED": "3", "LSTMCAST_TZ": "x", "LSTMCAST_OTHER_TOKEN": "secret"}
-    environ |= {"HOME": "/root", "TZ": "UTC"}
+    environ |= {"HOME": "/root", "TZ": "UTC", "LSTMCAST_DB": "postgresql://me:secret@host/base"}
     assert carried(environ, ("LSTMCAST_TZ",)) == {
         "LC_ALL": "C.UTF-8",
         "LSTMCAST_SEED": "3",

@@ -15,6 +15,7 @@ from forecast.options import all_options
 
 # What a run needs of the environment of the person who schedules it, beside our own settings.
 _CARRIED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SSL_CERT_FILE", "TZ")
+_SECRET = ("data.db",)  # an address may hold a password; a job names its own
 # A run keeps to its deadline by itself; one that hangs is stopped well after it.
 _STRETCH, _GRACE = 1.5, 600.0
 
@@ -84,7 +85,8 @@ def when_of(job: Job) -> When:
 def secret_variables(job: Job) -> tuple[str, ...]:
     """The environment variables that the job's addresses are read from."""
     section = job.section
-    settings = (job.source, section.outputs.database, section.ping.url)
+    password = job.settings.data.db_password
+    settings = (job.source, password, section.outputs.database, section.ping.url)
     return tuple(dict.fromkeys(name for name in map(variable_of, settings) if name))
 
 
@@ -102,7 +104,8 @@ def carried(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> dict[s
 
     That is settings and a few names; whatever else is there may be a secret.
     """
-    wanted = {*_CARRIED, *(option.variable for option in all_options())} - {*secrets}
+    settings = (option.variable for option in all_options() if option.path not in _SECRET)
+    wanted = {*_CARRIED, *settings} - {*secrets}
     found = {name: value for name, value in sorted(environ.items()) if name in wanted}
     return {"LC_ALL": "C.UTF-8", **found}
 
