@@ -404,6 +404,10 @@ def loader(monkeypatch):
     fake = ModuleType("forecast.panel")
     fake.load_panel = lambda source, settings: (None, Report())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forecast.panel", fake)
+    plans = ModuleType("forecast.outlook")
+    rows = (("horizon", 12, "usual"), ("held-out windows", 2, "the last 24"))
+    plans.outlook = lambda panel, report, settings: rows  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "forecast.outlook", plans)
 
 
 def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
@@ -421,6 +425,8 @@ def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
         "span       1949-01 to 1960-12",
         "values     1,400 of 1,428; 28 missing (2.0%), 8 of them without a row",
         "coverage    ▁▄█",
+        "training   horizon 12 (usual)",
+        "           held-out windows 2 (the last 24)",
         "repair: rows were sorted  [repair/sorted]",
         "warning: one value is huge  [warning/outlier]",
         "  line 7",

@@ -8,16 +8,19 @@ from forecast.commands.train import Data, wanted
 
 @takes("data")
 def check(data: Data = None, *, run: Run) -> int:
-    """Say what DATA holds: series, frequency, span, gaps, repairs, warnings. Trains nothing."""
+    """Say what DATA holds: series, span, gaps, repairs, warnings, what train would do with it."""
     source = wanted(data, "check", run.settings.data.db)
     from forecast.commands import screens
     from forecast.commands.report_screen import show_report
+    from forecast.outlook import outlook
     from forecast.panel import load_panel
 
-    _, report = load_panel(source, run.settings.data)
+    panel, report = load_panel(source, run.settings.data)
     document = screens.plain(report)
+    rows = outlook(panel, report, run.settings)
     if run.look.json:
-        screens.show_document("check", {"report": document})
+        would = [{"name": name, "value": value, "why": why} for name, value, why in rows]
+        screens.show_document("check", {"report": document, "train_would": would})
     elif not run.look.quiet:
-        show_report(run.out(), document, run.look.verbose)
+        show_report(run.out(), document, run.look.verbose, rows)
     return 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Report = Mapping[str, Any]
+Reason = tuple[str, Any, str]
 
 _WORDS = {
     "YS": "year starts",
@@ -32,10 +33,19 @@ _LEVELS = " ▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = " .:-=+*#@"
 
 
-def show_report(console: Console, report: Report, verbose: bool = False) -> None:
-    """`report` is LoadReport.to_dict(). verbose: digest, dialect and all places as well."""
+def show_report(
+    console: Console, report: Report, verbose: bool = False, would: Sequence[Reason] = ()
+) -> None:
+    """`report` is LoadReport.to_dict(). verbose: digest and dialect as well.
+
+    would: what `train` would do, each a name, a value and why.
+    """
     drawable = console.encoding.startswith("utf")
-    show_facts(console, facts(report, verbose, ascii_only=not drawable))
+    rows = facts(report, verbose, ascii_only=not drawable)
+    if would:
+        words = [f"{name} {show(value)} ({why})" for name, value, why in would]
+        rows.append(("training", "\n".join(words)))
+    show_facts(console, rows)
     for kind, style in (("repair", "cyan"), ("warning", "yellow")):
         for note in report[kind + "s"]:
             _show_note(console, kind, style, note)
