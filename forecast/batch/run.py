@@ -6,6 +6,7 @@ lock -> recover -> read -> as-of -> fresh? -> what came true -> done already? ->
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ from forecast.batch.service import choose_model
 from forecast.batch.slot import Slot, choose_slot
 from forecast.batch.table_output import deliver
 from forecast.batch.tidying import tidy
-from forecast.batch.trial import TrainingStopped
+from forecast.batch.trial import TrainingStopped, unfinished
 from forecast.errors import ForecastError, InputError, OutputError, StaleInputError
 from forecast.events import Listener, Silent
 from forecast.forecasts import LEVELS
@@ -159,6 +160,7 @@ class _Run:
         made, intervals = self.forecast(slot, report, service, scores)
         edition = self.publish(state, slot, report, service, made, trial, intervals)
         self.settle(state, edition, slot)
+        shutil.rmtree(unfinished(self.job.folder), ignore_errors=True)
         tidy(self.job, State({**state.editions, edition.run: edition}, state.rollbacks), self.diary)
         return self.outcome("published", int(edition.manifest["exit_code"]), edition, slot)
 

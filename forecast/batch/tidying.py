@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime
 from typing import Any
 
 from forecast.batch import ledger
-from forecast.batch.config import Job
-from forecast.batch.recovery import State
+from forecast.batch.config import Job, span
+from forecast.batch.lock import locked
+from forecast.batch.models import FOLDER as MODELS
+from forecast.batch.recovery import State, read_state, recover
 from forecast.batch.retention import Kept, choose_kept, sweep_models, sweep_runs
-from forecast.batch.trial import unfinished
 from forecast.events import Listener
 
 
@@ -30,12 +30,34 @@ def models_in_use(state: State, kept: dict[str, str]) -> set[str]:
     return {state.editions[run].manifest["model"]["id"] for run in kept if run in state.editions}
 
 
+def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[str, Any]:
+    """Applies retention now; returns {kept, runs, models}. Raises LockedError.
+
+    dry_run: only says what would go, from what lies there.
+    """
+    if dry_run:
+        state = read_state(job.folder)
+        kept = to_keep(job, state)
+        used = models_in_use(state, kept)
+        place = job.folder / MODELS
+        names = sorted(p.name for p in place.iterdir()) if place.is_dir() else []
+        return {
+            "kept": kept,
+            "runs": [run for run in state.editions if run not in kept],
+            "models": [name for name in names if name not in used],
+        }
+    wait = job.section.lock_wait
+    with locked(job.folder, span(wait) if wait else 0.0):
+        state = recover(job.folder, listener)
+        done = tidy(job, state, listener)
+        return {"kept": to_keep(job, state), "runs": done["runs"], "models": done["models"]}
+
+
 def tidy(job: Job, state: State, listener: Listener) -> dict[str, Any]:
-    """Lets go of runs, models and ledger rows; the unfinished training too. Returns what went."""
+    """Lets go of runs, models and ledger rows. Returns what went."""
     kept = to_keep(job, state)
     runs = sweep_runs(job.folder, kept, state.editions)
     models = sweep_models(job.folder, models_in_use(state, kept))
-    shutil.rmtree(unfinished(job.folder), ignore_errors=True)
     rows = 0
     if (job.folder / ledger.NAME).exists():
         with ledger.opened(job.folder / ledger.NAME) as connection:

@@ -1,0 +1,85 @@
+"""`lstmcast score`: how published forecasts compare with what came true."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forecast.commands.batch_options import NO_WORD, Config, JobName, for_each, jobs_of
+from forecast.commands.parameters import Run, takes
+
+if TYPE_CHECKING:
+    from forecast.batch.config import Job
+    from forecast.batch.facts import JobFacts
+    from forecast.batch.scoring import Live
+
+Rebuild = Annotated[
+    bool,
+    typer.Option(
+        "--rebuild", metavar=NO_WORD, help="Make the ledger anew from the run folders first."
+    ),
+]
+
+
+@takes()
+def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: Run) -> int:
+    """Score the published forecasts of CONFIG's jobs against what has come true since."""
+    jobs = jobs_of(file, job)
+    from forecast.batch.rescore import score_job
+
+    documents: list[dict[str, Any]] = []
+
+    def work(each: Job) -> int:
+        with run.watching() as listener:
+            facts = score_job(each, listener, rebuild=rebuild)
+        documents.append({"job": facts.job, **facts.scores_document()})
+        if not run.look.json and not run.look.quiet:
+            show(run, facts)
+        return 0
+
+    code = for_each(jobs, run, work)
+    if run.look.json:
+        from forecast.commands.screens import show_document
+
+        show_document("score", {"jobs": documents})
+    return code
+
+
+def show(run: Run, facts: JobFacts) -> None:
+    """The live scores for a person: by age of the forecast, with -v by step ahead too."""
+    from forecast.commands import screens
+
+    console = run.out()
+    rows = [_row(f"{name} runs", scores) for name, scores in facts.ages.items()]
+    if run.look.verbose:
+        rows += [_row(f"step {step}", scores) for step, scores in facts.steps.items()]
+    if not rows:
+        screens.show_sentence(console, f"{facts.job}: nothing that was forecast has come true yet.")
+        return
+    screens.show_scores(console, rows, f"{facts.job}: published forecasts that have come true")
+    screens.show_sentence(console, sentence(facts))
+
+
+def sentence(facts: JobFacts) -> str:
+    """How the model in service keeps what its backtest promised."""
+    if math.isnan(facts.recent.mase) or math.isnan(facts.expected) or not facts.expected:
+        return "The backtest of the model in service made no promise to compare with."
+    ratio = facts.recent.mase / facts.expected
+    return (
+        f"Live MASE {facts.recent.mase:.3f} over {facts.recent.count:,} values; the backtest "
+        f"promised {facts.expected:.3f} at these steps: {ratio:.2f} times as much."
+    )
+
+
+def _row(name: str, scores: Live) -> dict[str, Any]:
+    coverage = {f"coverage-{level:g}": share for level, share in scores.coverage.items()
+                if level in (80.0, 95.0)}  # fmt: skip
+    return {
+        "model": name,
+        "mase": None if math.isnan(scores.mase) else scores.mase,
+        "mae": None if math.isnan(scores.mae) else scores.mae,
+        **coverage,
+        "series": scores.count,
+    }
