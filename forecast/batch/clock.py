@@ -34,10 +34,11 @@ def on_the_data_s_clock(moment: datetime, tz: str | None) -> np.datetime64:
 
 
 def position_of(text: str, panel: Panel) -> int:
-    """The grid position of the time that `--as-of` names, or of the last step before it.
+    """The grid position of the last step up to what `--as-of` names.
 
-    A time with a zone is brought to the data's; one without is read as the data's own. Integer
-    steps are numbers. Raises UsageError for what is no time.
+    A day, a month or a year counts to its end. A time with a zone is brought to the data's; one
+    without is read as the data's own. Integer steps are numbers. Raises UsageError for what is no
+    time.
     """
     try:
         if panel.frequency.integer:
@@ -50,7 +51,8 @@ def position_of(text: str, panel: Panel) -> int:
             "--as-of must name a time in the data",
             code="usage/bad-as-of",
             value=text,
-            remedy="Write it as 2024-01-31 or 2024-01-31T23:00, or as a number where times are",
+            remedy="Write it as 2024-01-31T23:00, 2024-01-31, 2024-01 or 2024, or as a number "
+            "where times are numbers",
         ) from problem
     found = int(positions[0])
     late = panel.frequency.stamps(np.array([found]))[0] > wanted[0]  # month ends
@@ -58,7 +60,11 @@ def position_of(text: str, panel: Panel) -> int:
 
 
 def _moment(text: str, tz: str | None) -> np.datetime64:
-    parsed = datetime.fromisoformat(text.strip())
+    text = text.strip()
+    if len(text) in (4, 7, 10):  # a year, a month, a day: the next one, less a moment
+        following = np.datetime64(text) + 1
+        return np.datetime64(following, "ns") - np.timedelta64(1, "ns")
+    parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         if tz is None or re.fullmatch(r"UTC|[+-]\d\d:?\d\d", tz):
             return np.datetime64(parsed, "ns")

@@ -39,7 +39,9 @@ def decide_freshness(age: float | None, rules: Freshness) -> Decision:
         return Decision("freshness", "stale", f"{words}, over error_after: {rules.error_after}")
     if rules.warn_after and age > span(rules.warn_after):
         return Decision("freshness", "old", f"{words}, over warn_after: {rules.warn_after}")
-    return Decision("freshness", "fresh", words)
+    named = (("warn_after", rules.warn_after), ("error_after", rules.error_after))
+    limits = [f"{name}: {value}" for name, value in named if value]
+    return Decision("freshness", "fresh", f"{words}; {', '.join(limits) or 'no limit is set'}")
 
 
 @dataclass(frozen=True)

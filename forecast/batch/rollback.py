@@ -14,6 +14,7 @@ from forecast.batch.config import Job, span
 from forecast.batch.lock import locked
 from forecast.batch.publish import Edition, is_intact
 from forecast.batch.recovery import State, bring_ledger, bring_link, recover, write_rollbacks
+from forecast.batch.table_output import deliver
 from forecast.errors import UsageError
 from forecast.events import Listener
 
@@ -51,6 +52,7 @@ def roll_back(
         after = State(state.editions, tuple(rollbacks))
         bring_link(job.folder, after, listener)
         bring_ledger(job.folder, after, listener)
+        deliver(job, after, listener, stamp(moment or now()))
     return RolledBack(
         job.name,
         entry["from"],

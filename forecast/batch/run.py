@@ -172,7 +172,8 @@ class _Run:
         changes, scores = _no_changes(), []
         if path.exists():
             with ledger.opened(path) as connection:
-                changes, scores = notice_changes(connection, slot.seen), step_scores(connection)
+                changes = notice_changes(connection, slot.seen)
+                scores = _true_by(slot, step_scores(connection))
         if past := self.done_already(state, slot):
             return self.outcome("dry run", 0, past, slot)
         choose_model(self.job, state, slot, report, changes, scores, self.diary, None, self.stamp)
@@ -224,7 +225,7 @@ class _Run:
                 score_runs(connection, touched_runs(connection, touched))
                 if restated:
                     self.diary.note(f"{restated} values that had been forecast were restated")
-            return changes, step_scores(connection)
+            return changes, _true_by(slot, step_scores(connection))
 
     def tell(self, changes: Changes) -> None:
         """Says what is different in the past."""
@@ -407,6 +408,11 @@ def _newly_left_out(current: Edition | None, slot: Slot) -> int:
         return 0
     before = {entry["series"] for entry in current.manifest["series"]["left_out"]}
     return sum(name not in before for name, _ in slot.left_out)
+
+
+def _true_by(slot: Slot, scores: Sequence[StepScore]) -> list[StepScore]:
+    """The scores of what had come true by the as-of: a rehearsed past does not know its future."""
+    return [s for s in scores if s.cutoff + s.step <= slot.position]
 
 
 def _no_changes() -> Changes:
