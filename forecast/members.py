@@ -26,6 +26,7 @@ import numpy as np
 
 from forecast.errors import ForecastError, TrainingError
 from forecast.files import write_bytes
+from forecast.networks.covariates import Known
 from forecast.windows import Layout
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
@@ -42,6 +43,7 @@ class Lesson:
     numbers of training.Recipe without the seed; `refit` the share of the steps spent on all data
     (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
     savings of where a member stands; None: never, and a member that is stopped ends with its best.
+    known: the covariates.
     """
 
     values: np.ndarray
@@ -54,11 +56,16 @@ class Lesson:
     refit_rate: float
     initial: Mapping[str, np.ndarray] | None = None
     checkpoint_every: float | None = None
+    known: Known | None = None
 
 
 @dataclass(frozen=True)
 class Member:
-    """One trained member: weights chosen on the validation origins, and after the refit."""
+    """One trained member: weights chosen on the validation origins, and after the refit.
+
+    instead: the validation loss of the same network with covariates, or without them, where the
+    other was chosen; None where there was nothing to choose.
+    """
 
     scored: dict[str, np.ndarray]
     final: dict[str, np.ndarray]
@@ -66,6 +73,7 @@ class Member:
     best_loss: float
     ended: str
     device: str
+    instead: float | None = None
 
 
 def train_members(
@@ -216,6 +224,8 @@ def _write_lesson(lesson: Lesson, folder: Path) -> None:
     save_file(arrays, folder / "lesson.safetensors")
     if lesson.initial is not None:
         save_file(dict(lesson.initial), folder / "initial.safetensors")
+    if lesson.known is not None:
+        save_file(vars(lesson.known), folder / "known.safetensors")
     plain = {
         "layout": asdict(lesson.layout),
         "recipe": lesson.recipe,
@@ -230,12 +240,13 @@ def _read_lesson(folder: Path) -> Lesson:
     from safetensors.numpy import load_file
 
     plain = json.loads((folder / "lesson.json").read_text())
-    initial = folder / "initial.safetensors"
+    initial, known = folder / "initial.safetensors", folder / "known.safetensors"
     arrays: dict[str, Any] = load_file(folder / "lesson.safetensors")
     return Lesson(
         **arrays,
         layout=Layout(**plain.pop("layout")),
         initial=load_file(initial) if initial.exists() else None,
+        known=Known(**load_file(known)) if known.exists() else None,
         **plain,
     )
 
@@ -316,6 +327,7 @@ def teach(
             lesson.layout,
             recipe,
             validation=lesson.validation,
+            known=lesson.known,
             initial=lesson.initial,
             report=tell("fit"),
             interrupted=stopping,
@@ -343,6 +355,7 @@ def teach(
             lesson.offsets,
             lesson.layout,
             Recipe(**again),
+            known=lesson.known,
             initial=scored.weights,
             report=tell("refit"),
             interrupted=stopping,

@@ -19,8 +19,9 @@ from forecast.backbone import FOLDER as BACKBONES
 from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
 from forecast.config import TRAIN_BASELINES, DataSettings, Settings, seconds
-from forecast.errors import InputError
+from forecast.errors import InputError, UsageError
 from forecast.events import Listener
+from forecast.features import Design
 from forecast.files import whole_folder, write_bytes
 from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import LEVELS, Forecast
@@ -33,7 +34,9 @@ from forecast.model_folder import (
     model_path,
     newest_model,
 )
+from forecast.options import show
 from forecast.panel import LoadReport, Panel, load_panel, panel_from_frame
+from forecast.panel.covariates import FUTURE, check_ahead
 from forecast.plan import (
     Plan,
     Reason,
@@ -48,6 +51,13 @@ from forecast.plan import (
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
 from forecast.tables.database import is_database
+from forecast.with_covariates import (
+    better,
+    covariate_reason,
+    known_of,
+    parts_of,
+    uses_covariates,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +65,11 @@ if TYPE_CHECKING:
 
     Source = str | pd.DataFrame
 
+# Settings that say which covariates a model reads, and those that say where they are found.
+CHOOSES_COVARIATES = (
+    "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
+)  # fmt: skip
+ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
 REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
 RESUMING = {
     "new": "training starts; where it stands is saved on the way",
@@ -104,8 +119,10 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     plan = make_plan(panel, report.seasons, settings)
+    check_ahead(panel, plan.horizon)
     listener.stage("Training the LSTM")
     members, history, interrupted = learn(panel, plan, settings, listener)
+    plan = replace(plan, reasons=plan.reasons + covariate_reason(members, plan))
     trained_in = clock.elapsed()
 
     listener.stage("Forecasting the held-out windows")
@@ -164,7 +181,8 @@ def predict_run(
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
     listener.stage("Reading the data")
-    panel, report = read(_source(source, manifest), _data_settings(settings, manifest), listener)
+    data = _data_settings(settings, manifest, forecaster.design)
+    panel, report = read(_source(source, manifest), data, listener)
     _check_grid(panel, manifest)
     horizon = settings.forecast.horizon or forecaster.horizon
     if horizon > forecaster.horizon:
@@ -185,6 +203,7 @@ def forecast_run(
     Intervals are stretched to fit the last origins of the data. output: a path (.csv or .parquet),
     "" for none, default and "-" standard output. Raises ForecastError.
     """
+    refuse_covariates(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     typical = int(np.median(panel.lengths))
@@ -202,6 +221,20 @@ def forecast_run(
     )
 
 
+def refuse_covariates(settings: Settings) -> None:
+    """Raises UsageError where covariates are named for a network that has not learnt from any."""
+    for name in ABOUT_COVARIATES:
+        value = getattr(settings.data, name)
+        if value:
+            raise UsageError(
+                "the pretrained network has learnt from no covariates, so it can use none",
+                code="usage/covariates-untrained",
+                where=f"--{name.replace('_', '-')}",
+                value=show(value),
+                remedy="Train on the data with them: lstmcast train, or leave the option out",
+            )
+
+
 def deliver(
     panel: Panel,
     report: LoadReport,
@@ -213,6 +246,8 @@ def deliver(
     usual: Path | None,
 ) -> PredictResult:
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
+    if forecaster.design is not None:
+        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
     wanted = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
     allow_negative = settings.forecast.allow_negative
     made = forecast_panel(forecaster, panel, horizon, allow_negative=allow_negative)
@@ -257,9 +292,39 @@ def learn(
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
     """Trains the ensemble; returns members, the history of all of them, and whether interrupted.
 
+    Where there are covariates, once without and once with them; what forecasts the validation
+    origins better is returned.
+
     kept: a folder where training saves where it stands every so many seconds, and goes on from
     where an earlier one on the same data stood; then, interrupted, only finished members return.
     """
+    parts = parts_of(plan)
+    trained, history = [], []
+    for called, part in parts:
+        if called:
+            listener.stage(f"Training the LSTM {called}")
+        own = (kept[0] / called.replace(" ", "-"), kept[1]) if kept and called else kept
+        members, rows, interrupted = _learn(panel, part, settings, listener, own)
+        trained.append(members)
+        history.append(rows)
+        if interrupted:
+            break
+    if len(trained) == 1:
+        return trained[0], history[0], interrupted
+    members = better(*trained)
+    (reason,) = covariate_reason(members, plan)
+    listener.note(f"covariates {reason[1]}: {reason[2]}")
+    return members, history[uses_covariates(members)], interrupted
+
+
+def _learn(
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: tuple[Path, float] | None,
+) -> tuple[list[Member], list[dict[str, Any]], bool]:
+    """As `learn`, of the covariates that the plan has."""
     refit = settings.training.refit
     lesson = Lesson(
         panel.values,
@@ -272,6 +337,7 @@ def learn(
         REFIT_RATE,
         plan.initial,
         checkpoint_every=kept[1] if kept else None,
+        known=known_of(panel, plan),
     )
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
@@ -317,6 +383,7 @@ def forecasters(
         plan.recipe["context"],
         plan.horizon,
         np.ones(len(LEVELS)),
+        design=plan.design if uses_covariates(members) else None,
     )
     scored = calibrated(base, panel, plan.validation, plan.horizon)
     return scored, replace(scored, members=tuple(member.final for member in members))
@@ -442,11 +509,28 @@ def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
     return str(path)
 
 
-def _data_settings(settings: Settings, manifest: dict[str, Any]) -> DataSettings:
-    """How to read: as at training, unless an option says otherwise now."""
+def _data_settings(
+    settings: Settings, manifest: dict[str, Any], design: Design | None
+) -> DataSettings:
+    """How to read: as at training, unless an option says otherwise now; of covariates, those that
+    the model reads. Raises UsageError where an option would change which they are."""
     then = manifest.get("settings", {}).get("data", {})
     now = settings.data.model_dump(include=settings.data.model_fields_set)
-    return DataSettings(**{**then, **now})
+    trained = DataSettings(**then)
+    for name in CHOOSES_COVARIATES:
+        if name in now and now[name] != getattr(trained, name):
+            raise UsageError(
+                "a trained model reads the covariates and the calendar that it was trained with",
+                code="usage/covariates-of-the-model",
+                where=f"--{name.replace('_', '-')}",
+                value=show(now[name]),
+                remedy="Leave the option out here, or train anew with it",
+            )
+    if design is None:
+        then = {name: value for name, value in then.items() if name not in ABOUT_COVARIATES}
+        return DataSettings(**{**then, **now})
+    ahead = tuple(entry.name for entry in design.of(FUTURE))
+    return DataSettings(**{**then, **now, "future_cov": ahead})
 
 
 def _check_grid(panel: Panel, manifest: dict[str, Any]) -> None:

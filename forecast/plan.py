@@ -16,6 +16,7 @@ import numpy as np
 from forecast.backbone import load_backbone
 from forecast.config import Settings, seconds
 from forecast.errors import UsageError
+from forecast.features import Design, fit_design
 from forecast.forecasts import LEVELS
 from forecast.frequency import confirm_seasons
 from forecast.model_folder import load_model, model_path, shape_of
@@ -43,7 +44,7 @@ class Plan:
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
     (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
-    to start from, None for random ones.
+    to start from, None for random ones; design: how covariates and calendar are read, None without.
     """
 
     horizon: int
@@ -57,6 +58,7 @@ class Plan:
     seeds: list[int]
     jobs: int
     reasons: tuple[Reason, ...]
+    design: Design | None = None
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
@@ -91,8 +93,23 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ),
     )
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
+    data = settings.data
+    design = fit_design(
+        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
+    )
     return Plan(
-        horizon, season, layout, origins, keep, validation, recipe, initial, seeds, jobs, reasons
+        horizon,
+        season,
+        layout,
+        origins,
+        keep,
+        validation,
+        recipe,
+        initial,
+        seeds,
+        jobs,
+        reasons,
+        design,
     )
 
 

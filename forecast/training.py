@@ -23,7 +23,7 @@ from torch import Tensor  # noqa: TID253 - likewise
 from forecast.checkpoint import Checkpoint, Standing
 from forecast.errors import TrainingError
 from forecast.losses import pinball
-from forecast.networks.covariates import Known, beside, without_effect
+from forecast.networks.covariates import COVARIATE_LAYERS, Known, beside, without_effect
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
@@ -32,7 +32,6 @@ ALIGNED = 0.7  # share of windows that end at the phase of the day at which the 
 EVALUATION_BATCH = 1024
 MOST_STEPS_BETWEEN = 100  # evaluations
 SECONDS_BETWEEN = 1.0  # progress reports
-COVARIATE_LAYERS = ("effect_", "embed_covariates")
 COVARIATE_PACE = 10.0  # learning rate of the covariates' layers relative to the others'
 
 
@@ -154,8 +153,7 @@ def fit(
         known.beside(layout) if known is not None else 0,
     ).to(device)
     if initial is not None:
-        start = {k: torch.as_tensor(v) for k, v in initial.items()}
-        network.load_state_dict({**network.state_dict(), **start})
+        network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
     judge = Judge(flat, layout, recipe, validation, known)
     sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device), known)
     return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint)
@@ -437,6 +435,16 @@ def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) ->
     mine: list[Tensor] = list(averaged.parameters())
     theirs: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+
+def _fitting(initial: Mapping[str, np.ndarray], network: ResidualLSTM) -> dict[str, Tensor]:
+    """The weights to start from; covariates' layers only where they are of the same size."""
+    sizes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return {
+        name: torch.as_tensor(array)
+        for name, array in initial.items()
+        if not name.startswith(COVARIATE_LAYERS) or sizes.get(name) == array.shape
+    }
 
 
 def parameter_groups(network: ResidualLSTM) -> list[dict[str, Any]]:

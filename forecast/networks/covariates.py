@@ -25,6 +25,7 @@ from forecast.windows import POINTS, Flat, Gather, Layout, as_like, namespace, r
 
 Array = Any
 EFFECT_UNITS = 64  # hidden units of the effect's network
+COVARIATE_LAYERS = ("effect_", "embed_covariates")  # how the names of its tensors begin
 
 
 @dataclass(frozen=True)

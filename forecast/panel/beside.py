@@ -78,10 +78,12 @@ def with_covariates(
     """The panel with its covariates. Raises InputError; each check says why."""
     names = list(mapping.extra)
     roles = {name: _role(name, settings) for name in names}
-    sources = [_source(panel, t, mapping, settings, names, len(tables) > 1) for t in tables]
+    sources = []
     for table in future:
         ahead = [n for n in names if roles[n] == FUTURE and n in table.mapping.extra]
         sources.append(_source(panel, table, table.mapping, settings, ahead, False))
+    # What the data themselves say comes last, so that it counts where an old outlook overlaps it.
+    sources += [_source(panel, t, mapping, settings, names, len(tables) > 1) for t in tables]
     lengths = panel.lengths.copy()
     for source in sources:
         np.maximum.at(lengths, source.series, source.step + 1)
