@@ -174,7 +174,7 @@ def test_train_prints_choices_scores_verdict_and_files_on_stdout(lstmcast, pipel
     assert ["AutoARIMA", "1.250", "3.50", "20", "79%", "0", "9.0s"] in rows
     assert "MASE scale: seasonal naive with m = 12" in out
     assert "LSTM was the most accurate" in out
-    assert "runs/one/predictions.csv" in out
+    assert "written to runs/one\n  predictions.csv  the forecast" in out
     assert "CHART" not in out  # only terminals get a chart
     assert "Training the LSTM" in err
     assert "season 12" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # Columns of the score table: key in the rows, heading, how a figure is written, and whether the
 # lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
 _Column = tuple[str, str, str, bool]
-_COVERAGE, _TIME = "coverage-", "time"
+_COVERAGE, _TIME, _MEMORY = "coverage-", "time", "memory_mb"
 _SCORES: tuple[_Column, ...] = (
     ("mase", "MASE", "{:.3f}", True),
     ("smape", "sMAPE", "{:.2f}", True),
@@ -31,8 +32,9 @@ _SCORES: tuple[_Column, ...] = (
     (_COVERAGE, "in {}%", "{:.0%}", False),
     ("best", "best on", "{:.4g}", False),
     ("seconds", "time", _TIME, False),
+    (_MEMORY, "MB", "{:.0f}", False),
 )
-_FIRST_TO_GO = ("wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
+_FIRST_TO_GO = (_MEMORY, "wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
 
 
 def show_document(command: str, payload: Mapping[str, Any]) -> None:
@@ -106,7 +108,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     """
     from rich.text import Text
 
-    shown = [c for c in _columns(rows) if any(row.get(c[0]) is not None for row in rows)]
+    shown = [column for column in _columns(rows) if _has_figures(column[0], rows)]
     dropped: list[str] = []
     table = _score_table(rows, shown)
     unbounded = console.options.update(max_width=10_000)
@@ -121,6 +123,12 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     if dropped:
         caption += f"; no room here for {', '.join(dropped)}"
     console.print(Text(clean(caption), "dim"))
+
+
+def _has_figures(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column says anything: memory only if it is known of all, to be compared."""
+    known = [row.get(key) is not None for row in rows]
+    return all(known) if key == _MEMORY else any(known)
 
 
 def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
@@ -177,15 +185,22 @@ def _is_lowest(key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any
 
 
 def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
-    """The files that were written, and what each is."""
+    """The folder that was written, once, and below it its files with what each is."""
+    from rich.table import Table
     from rich.text import Text
 
-    table = plain_table("written", "")
-    for path, what in files:
-        table.add_row(Text(clean(path)), Text(clean(what), "dim"))
-    if files:
-        console.print()
-        console.print(table)
+    if not files:
+        return
+    paths = [Path(path) for path, _ in files]
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold", style="dim")
+    for path, (_, what) in zip(paths, files, strict=True):
+        grid.add_row(Text("  " + clean(path.relative_to(folder))), Text(clean(what)))
+    console.print()
+    console.print(Text.assemble(("written to ", "cyan"), clean(folder)), soft_wrap=True)
+    console.print(grid)
 
 
 def show_hint(console: Console, text: str) -> None:

@@ -106,6 +106,8 @@ class ScoreTable:
         parts += [
             f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
             "only, so its figures are not comparable with the others'"
+            if score.pairs
+            else f"{score.model} made none of its {most} forecasts, so it has no figures"
             for score in self.scores
             if score.pairs < most
         ]
