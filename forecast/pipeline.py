@@ -27,6 +27,7 @@ from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.members import Lesson, Member, resumes, train_members
+from forecast.memory import PeakMemory
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
     frequency_of,
@@ -121,13 +122,14 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     plan = make_plan(panel, report.seasons, settings)
     check_ahead(panel, plan.horizon)
     listener.stage("Training the LSTM")
-    members, history, interrupted = learn(panel, plan, settings, listener)
+    with PeakMemory() as memory:
+        members, history, interrupted = learn(panel, plan, settings, listener)
     plan = replace(plan, reasons=plan.reasons + covariate_reason(members, plan))
-    trained_in = clock.elapsed()
+    cost = (clock.elapsed(), memory.peak)
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(panel, plan, members)
-    held_out, upcoming = lstm_forecasts(panel, plan, scored, final, settings, trained_in)
+    held_out, upcoming = lstm_forecasts(panel, plan, scored, final, settings, cost)
     for name, made in baseline_forecasts(panel, plan, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings)
@@ -395,18 +397,18 @@ def lstm_forecasts(
     scored: Forecaster,
     final: Forecaster,
     settings: Settings,
-    trained_in: float,
+    cost: tuple[float, float],
 ) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
     """The LSTM's held-out forecasts by column name, and in a list its forecast of the future.
 
-    The time of training is the first held-out forecast's.
+    cost: seconds and bytes of memory that training took; they are the first held-out forecast's.
     """
     levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
     negative = settings.forecast.allow_negative
     tried = lstm_windows(scored, panel, plan.origins, plan.horizon, negative)
     future = lstm_windows(final, panel, panel.lengths[None], plan.horizon, negative)
     if tried:
-        tried[0] = replace(tried[0], seconds=tried[0].seconds + trained_in)
+        tried[0] = replace(tried[0], seconds=tried[0].seconds + cost[0], memory=cost[1])
     return (
         {final.name: [at_levels(each, levels) for each in tried]},
         [at_levels(each, levels) for each in future],
