@@ -62,8 +62,8 @@ def position_of(text: str, panel: Panel) -> int:
 def _moment(text: str, tz: str | None) -> np.datetime64:
     text = text.strip()
     if len(text) in (4, 7, 10):  # a year, a month, a day: the next one, less a moment
-        following = np.datetime64(text) + 1
-        return np.datetime64(following, "ns") - np.timedelta64(1, "ns")
+        following = np.array([np.datetime64(text) + 1])
+        return np.datetime64(following.astype("M8[ns]")[0] - np.timedelta64(1, "ns"))
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         if tz is None or re.fullmatch(r"UTC|[+-]\d\d:?\d\d", tz):
