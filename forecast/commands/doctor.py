@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forecast.commands.batch_options import Config, JobName
 from forecast.commands.parameters import Run, takes
-from forecast.commands.schedule import Config, JobName
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forecast.commands.batch_options import NO_WORD, Config, JobName, jobs_of
 from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.operations.starting import Start
 
-NO_WORD = " "
-
-Config = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="File of jobs: lstmcast init --batch writes one.")
-]
-JobName = Annotated[
-    str | None,
-    typer.Option("--job", metavar="NAME", show_default=False, help="One job of the file (all)."),
-]
 Systemd = Annotated[
     bool,
     typer.Option("--systemd", metavar=NO_WORD, help="A service and a timer a job (the default)."),
@@ -55,11 +47,9 @@ def schedule(
 ) -> int:
     """Print what starts the jobs of CONFIG: systemd units or crontab lines."""
     _refuse_contradictions(systemd, cron, output)
-    from forecast.batch.config_file import chosen_jobs, load_config
     from forecast.operations.starting import start_of
 
-    jobs = chosen_jobs(load_config(file), job)
-    starts = [start_of(each, os.environ) for each in jobs]
+    starts = [start_of(each, os.environ) for each in jobs_of(file, job)]
     texts = _crontab(starts) if cron else _units(starts)
     if output is not None:
         _write(Path(output).expanduser(), texts)
