@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch  # noqa: TID253 - imported only where a network is trained
+from torch import Tensor  # noqa: TID253 - likewise
 
 
 def pinball(
@@ -21,9 +21,36 @@ def pinball(
     predicted (O, B, D, C, Q); actual, known (O, B, D, C); scale (O, B): the unit of errors that was
     known at the origin (one from later would weigh outcomes by themselves, and so bias what is
     learnt); levels (Q,). Beyond `cap` units the loss grows with the logarithm: one wild value must
-    not steer the step, but a strong trend must still be felt.
+    not steer the step, but a strong trend must still be felt. Gradients go to `predicted` alone.
     """
-    error = (actual[..., None] - predicted) / scale[:, :, None, None, None]
-    loss = 2 * (error * levels).maximum(error * (levels - 1))
-    loss = loss.where(loss <= cap, cap * (1 + (loss.clamp(min=cap) / cap).log())).mean(-1)
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    loss: Tensor = _Pinball.apply(predicted, actual, known, scale, levels, cap)
+    return loss
+
+
+class _Pinball(torch.autograd.Function):
+    """Loss and gradient in one pass: a quarter of the passes over memory that autograd makes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        predicted: Tensor,
+        actual: Tensor,
+        known: Tensor,
+        scale: Tensor,
+        levels: Tensor,
+        cap: float,
+    ) -> Tensor:
+        unit = scale[:, :, None, None, None]
+        error = (actual[..., None] - predicted).div_(unit)
+        slope = error.sign().add_(2 * levels - 1)  # of the loss by the error
+        loss = error.mul_(slope)
+        times = (loss / cap).clamp_(min=1)  # how many times over the cap
+        weight = known / (known.sum().clamp(min=1) * len(levels))
+        ctx.save_for_backward(slope.div_(times).mul_(-weight[..., None]).div_(unit))
+        felt = loss.clamp_(max=cap).add_(times.log_(), alpha=cap)
+        return (felt.sum(-1) * weight).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return slope * grads[0], None, None, None, None, None

@@ -189,11 +189,9 @@ def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -
     scale, moved = read.scale(origin)
     step = moved / move  # 0 while no unit is known: a value as it is would tell of later ones
 
-    here = origin[:, :, None] - width + _range(end, width)  # (T, B, W)
-    now, now_valid = _segment(read, layout, here)
-    last, last_valid = _segment(read, layout, here - width)
-    season, season_valid = _segment(read, layout, here - lag)
-    coming, coming_valid = _segment(read, layout, here + width - lag)
+    now, last, season, coming = _segments(read, layout, end, steps)
+    (now, now_valid), (last, last_valid) = now, last
+    (season, season_valid), (coming, coming_valid) = season, coming
     level_, step_, ago_ = level[:, :, None], step[:, :, None], ago[:, :, None]
     several = had_ago[:, :, None] * (1.0 if lag > width else 0.0)
     parts = [
@@ -318,6 +316,25 @@ def resample_matrix(source: int, target: int) -> np.ndarray:
     matrix[np.arange(target), low] += (1 - (centre - low)).astype(np.float32)
     matrix[np.arange(target), high] += (centre - low).astype(np.float32)
     return matrix
+
+
+def _segments(read: Gather, layout: Layout, end: Array, steps: int) -> list[tuple[Array, Array]]:
+    """At each of the `steps` LSTM steps before `end` (B,): its own segment, the one before, the
+    one a season earlier and the one after that; values and validity, each (T, B, 1 or P).
+
+    All four are parts of one stretch of segments: it is gathered once, if it is not too long.
+    """
+    width, lag = layout.width, layout.season
+    before = max(lag // width, 1)  # segments from a season ago to now
+    if lag % width or before > 2 * steps:
+        first = end[None, :] - (steps - _range(end, steps))[:, None] * width
+        here = first[:, :, None] + _range(end, width)
+        return [_segment(read, layout, here + off) for off in (0, -width, -lag, width - lag)]
+    back = before + steps - _range(end, before + steps)  # segments before the end
+    first = end[None, :] - back[:, None] * width
+    value, valid = _segment(read, layout, first[:, :, None] + _range(end, width))
+    starts = (before, before - 1, 0, 1)
+    return [(value[n : n + steps], valid[n : n + steps]) for n in starts]
 
 
 def _segment(read: Gather, layout: Layout, position: Array) -> tuple[Array, Array]:

@@ -52,19 +52,26 @@ def assemble(layout: Layout, look: Ahead, raw: Array, quantiles: int) -> Array:
     """Quantiles relative to the level, (O, B, D, C, Q), from raw (O, B, D, head_width)."""
     xp = namespace(raw)
     weight, gate = raw[..., :SKIPS], raw[..., SKIPS : 2 * SKIPS]
-    prior = as_like(PRIOR, raw)
-    logits = (weight + prior)[..., None, :] + (look.present - 1) * 1e9
-    share = _softmax(xp, logits)
-    carry = _sigmoid(xp, gate + 2.0)[..., None, :]
-    base = (share * (look.skips + carry * look.carried)).sum(-1)  # (O, B, D, C)
+    base = _mixture(xp, look, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
     numbers = xp.reshape(raw[..., 2 * SKIPS :], (*tuple(raw.shape[:-1]), POINTS, quantiles))
     middle = quantiles // 2
     median = numbers[..., middle : middle + 1]
-    up = xp.cumsum(_softplus(xp, numbers[..., middle + 1 :] - 0.5), -1)
-    down = xp.cumsum(_softplus(xp, numbers[..., :middle] - 0.5), -1)
-    down = down[..., list(range(middle - 1, -1, -1))]
+    gaps = _softplus(xp, numbers - 0.5)  # in one go: torch is slow on parts of an array
+    up = xp.cumsum(gaps[..., middle + 1 :], -1)
+    down = xp.flip(xp.cumsum(gaps[..., :middle], -1), (-1,))
     spread = xp.concatenate([median - down, median, median + up], -1)  # (O, B, D, P, Q)
     return base[..., None] + _steps(layout, spread) * look.scale[:, :, None, None, None]
+
+
+def _mixture(xp: Any, look: Ahead, logits: Array, carry: Array) -> Array:
+    """Of the skips that are present, (O, B, D, C): weights softmax(logits), gates `carry`, both
+    (O, B, D, J), so that exponentials are taken once for all steps of a block."""
+    far = xp.clip(logits - xp.amax(logits, -1)[..., None], -60.0, None)  # never all zero
+    weight = xp.exp(far)
+    total = (weight[..., None, :] * look.present).sum(-1)
+    skips = (weight[..., None, :] * (look.skips * look.present)).sum(-1)
+    carried = ((weight * carry)[..., None, :] * (look.carried * look.present)).sum(-1)
+    return (skips + carried) / total
 
 
 def _points(layout: Layout, x: Array) -> Array:
@@ -82,15 +89,15 @@ def _steps(layout: Layout, x: Array) -> Array:
     return as_like(resample_matrix(POINTS, layout.chunk), x) @ x
 
 
-def _softmax(xp: Any, x: Array) -> Array:
-    e = xp.exp(x - xp.amax(x, -1)[..., None])
-    return e / e.sum(-1)[..., None]
+# torch has each of the following as one operation, forward and backward; numpy in several.
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:
-    """By tanh: exp(-x) overflows for large negative x, and its gradient is not a number then."""
-    return 0.5 * (1 + xp.tanh(0.5 * x))
+    """In numpy by tanh: exp(-x) overflows for large negative x."""
+    return xp.sigmoid(x) if xp is not np else 0.5 * (1 + xp.tanh(0.5 * x))
 
 
 def _softplus(xp: Any, x: Array) -> Array:
+    if xp is not np:
+        return xp.nn.functional.softplus(x)
     return xp.log1p(xp.exp(-xp.abs(x))) + xp.clip(x, 0, None)
