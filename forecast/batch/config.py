@@ -219,7 +219,8 @@ class Job:
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in a log: as far as it can be found."""
         found = []
-        for setting in (self.section.outputs.database, self.section.ping.url):
+        data = self.settings.data.db_password
+        for setting in (self.section.outputs.database, self.section.ping.url, data):
             if setting is not None:
                 with suppress(UsageError):
                     found.append(reveal(setting, os.environ, self.config.parent, "a secret"))
@@ -249,8 +250,13 @@ class Job:
             for name, value in dumped["training"].items()
             if name not in ("jobs", "deadline", "device")
         }
+        data = {
+            name: value
+            for name, value in dumped["data"].items()
+            if name not in ("rejects", "db", "db_password")
+        }
         return {
-            "data": dumped["data"],
+            "data": data,
             "horizon": dumped["forecast"]["horizon"],
             "network": dumped["network"],
             "training": training,

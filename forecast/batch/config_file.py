@@ -22,6 +22,7 @@ _DEEPEST = 12  # levels of nesting; a job has four
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 # What a job decides itself, or has no use for.
 _NOT_HERE = {
+    "data.db": "data: of the job",
     "output.root": "folder: of the job",
     "output.out": "folder: of the job",
     "training.deadline": "deadline: of the job",
@@ -30,7 +31,7 @@ _NOT_HERE = {
     "baselines.budget": "fallback_seconds: of the job",
     **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
 }
-_PATHS = ("data.rejects", "data.future_covariates", "data.static")
+_PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
 
 Lines = dict[tuple[str, ...], int]
 
@@ -251,10 +252,12 @@ def _settings(
     _refuse_what_is_not_for_jobs(own)
     for file in _PATHS:
         if file in own and isinstance(own[file].value, str):
-            absolute = str(_absolute(path.parent, own[file].value))
+            absolute = _absolute_file(path.parent, own[file].value)
             own[file] = Given(absolute, own[file].name, own[file].where)
     here = {name: value for name, value in given.items() if name not in _NOT_HERE}
-    return settled({**here, **own}, environ), tuple(own)
+    foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
+    mine = {name: value for name, value in environ.items() if name not in foreign}
+    return settled({**here, **own}, mine), tuple(own)
 
 
 def _preset(name: str, base: Path) -> str:
@@ -291,6 +294,15 @@ def _apart(jobs: Mapping[str, Job], path: Path) -> None:
 
 def _absolute(base: Path, text: str) -> Path:
     return Path(os.path.normpath(base / Path(text).expanduser()))
+
+
+def _absolute_file(base: Path, text: str) -> str:
+    """A path, or file:PATH of a secret, below `base`; env:NAME stays."""
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "env":
+        return text
+    inside = colon and kind == "file"
+    return f"file:{_absolute(base, rest)}" if inside else str(_absolute(base, text))
 
 
 def _where(path: Path, lines: Lines, place: tuple[str, ...]) -> str:

@@ -55,7 +55,8 @@ from forecast.forecasts import LEVELS
 from forecast.metrics.accuracy import seasonal_errors
 from forecast.model_folder import versions
 from forecast.panel import LoadReport
-from forecast.pipeline import read
+from forecast.panel.covariates import FUTURE, check_ahead
+from forecast.pipeline import read, refuse_covariates
 from forecast.plan import choose_horizon
 
 INTERRUPTED = 130
@@ -186,6 +187,8 @@ class _Run:
 
     def look(self) -> tuple[LoadReport, Slot]:
         """Reads the data, settles the as-of and asks whether they are fresh enough."""
+        if self.job.section.model == "pretrained":
+            refuse_covariates(self.job.settings)
         self.diary.stage("Reading the data")
         panel, report = read(self.job.source, self.job.settings.data, self.diary)
         typical = int(np.median(panel.lengths))
@@ -281,6 +284,9 @@ class _Run:
     ) -> tuple[Made, dict[str, Any]]:
         """Forecasts every series; refuses when too many of them fail."""
         self.diary.stage("Forecasting")
+        if service.forecaster is not None and service.forecaster.design is not None:
+            ahead = [entry.name for entry in service.forecaster.design.of(FUTURE)]
+            check_ahead(slot.panel, service.horizon, ahead)
         levels = np.array(LEVELS)
         factors, updates = np.ones(len(levels)), 0
         if self.job.section.recalibrate:

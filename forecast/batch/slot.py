@@ -100,6 +100,9 @@ def digest_of(panel: Panel) -> str:
     found.update("\0".join(panel.ids.tolist()).encode("utf-8", "surrogatepass"))
     for array in (panel.first, panel.offsets, panel.values):
         found.update(np.ascontiguousarray(array).tobytes())
+    for column in panel.covariates.columns if panel.covariates is not None else ():
+        found.update(f"{column.name} {column.role} {column.categories}".encode())
+        found.update(np.ascontiguousarray(column.values).tobytes())
     return found.hexdigest()
 
 

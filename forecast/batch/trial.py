@@ -39,10 +39,17 @@ from forecast.config import Settings
 from forecast.events import Listener
 from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import calibrated, lstm_windows
+from forecast.learning import forecasters, learn
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.panel import Panel
-from forecast.pipeline import forecasters, learn
-from forecast.plan import Plan, choose_horizon, choose_origins, choose_validation, make_plan
+from forecast.plan import (
+    Plan,
+    available_cores,
+    choose_horizon,
+    choose_origins,
+    choose_validation,
+    make_plan,
+)
 from forecast.prediction import Forecaster
 
 UNFINISHED = "training"
@@ -103,10 +110,11 @@ def run_trial(
         listener.note(f"{name}: {value} ({why})")
     listener.stage("Training the LSTM")
     kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
-    members, _, interrupted = learn(slot.panel, plan, settings, listener, kept)
-    if interrupted:
+    learnt = learn(slot.panel, plan, settings, listener, kept)
+    if learnt.interrupted:
         raise TrainingStopped
-    scored, final = forecasters(slot.panel, plan, members)
+    plan = replace(plan, reasons=plan.reasons + learnt.reasons)
+    scored, final = forecasters(slot.panel, plan, learnt.members)
     listener.stage("Judging the new model")
     standing = pretrained_service(job, slot.panel, seasons)
     candidates = {
@@ -170,11 +178,24 @@ def _settings(
     """The job's settings, with its deadline and, to fine-tune, the model to go on from."""
     more: dict[str, Any] = {}
     if seconds_left is not None:
-        more["deadline"] = f"{max(1.0, seconds_left):.3f}s"
+        more["deadline"] = f"{max(1.0, seconds_left / _rounds(job.settings)):.3f}s"
     if learning.choice == "fine-tune" and champion is not None:
         more["init"] = str(job.folder / FOLDER / champion.id)
     training = job.settings.training.model_copy(update=more)
     return job.settings.model_copy(update={"training": training})
+
+
+def _rounds(settings: Settings) -> int:
+    """Trainings that follow one another: a deadline is for each, and must hold for all.
+
+    Members that find no core of their own, a start from random weights beside the pretrained one,
+    and the same again with covariates.
+    """
+    training, data = settings.training, settings.data
+    cores = training.jobs or available_cores()
+    covariates = any((data.future_cov, data.past_cov, data.static_cov, data.future_covariates,
+                      data.static, data.calendar, data.holidays))  # fmt: skip
+    return -(-training.members // cores) * 2 * (2 if covariates else 1)
 
 
 def _as_judge(job: Job, slot: Slot, plan: Plan, champion: Service | None) -> Forecaster | None:
