@@ -46,7 +46,8 @@ bench: $(STAMP) ## measure accuracy and speed: every script of benchmarks/
 
 proof: $(STAMP) ## the heavier proofs: published figures, then every script of proof/
 	LSTMCAST_BENCHMARK_DATA=$(BENCHMARK_DATA) $(BIN)/python -m pytest -m proof
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright 'psycopg[binary]'
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -153,9 +154,18 @@ def _check_gaps(panel: Panel, gaps: np.ndarray, settings: DataSettings, where: s
         f"{share[worst]:.0%} of the {panel.frequency.alias} steps of series "
         f"'{panel.ids[worst]}' are missing, more than {settings.max_gap_share:.0%} allowed",
         where=where, count=many, value=f"{int(gaps[worst]):,} steps",
-        remedy="If no row means zero: --missing zero; if the steps are longer: --freq or "
-        "--resample; else raise --max-gap-share",
+        remedy=_about_gaps(settings, min(1.0, math.ceil(share[worst] * 100) / 100)),
     )  # fmt: skip
+
+
+def _about_gaps(settings: DataSettings, share: float) -> str:
+    accept = f"--max-gap-share {share:g}"
+    if settings.resample:
+        return f"Leave them missing with {accept}; or name a longer step with --resample"
+    return (
+        "If no row means zero: --missing zero; if the steps are longer: --freq or --resample; "
+        f"else leave them missing with {accept}"
+    )
 
 
 def _gap_note(panel: Panel, gaps: np.ndarray, total: int) -> Note:

@@ -209,9 +209,10 @@ def _composite_error(
     parts: list[str], columns: Sequence[Column], settings: DataSettings, where: str
 ) -> InputError:
     remedy = f"Join them with --time-col {','.join(parts)}"
-    left = [c.name for c in columns if c.kind in ("number", "integer") and c.name not in parts]
+    numeric = [c for c in columns if c.kind in ("number", "integer") and not _row_number(c)]
+    left = [c.name for c in numeric if c.name not in parts]
     if not settings.target_col and len(left) > 1:
-        remedy += f" and name the target with --target-col, one of: {listed(left)}"
+        remedy += f" and name the target, e.g. --target-col {left[0]}, one of: {listed(left)}"
     return refuse(
         "input/composite-time", f"the time is spread over the columns {', '.join(parts)}",
         where=where, remedy=remedy,
