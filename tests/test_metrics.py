@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -393,6 +394,35 @@ def test_series_without_a_forecast_are_named_and_not_scored():
     assert "AutoARIMA is scored on 3 series (3 of 5 forecasts) only" in table.caption()
     assert score.unavailable == ("s001",) and score.fallen_back == ("s003",)
     assert np.isfinite(score.values["owa"])
+
+
+def test_who_made_no_forecast_at_all_has_no_figures():
+    panel = random_panel(3)
+    good = held_out(panel, 4, 1.0, 1, "LSTM")
+    none = held_out(panel, 4, 1.0, 2, "AutoARIMA")
+    none.available[:] = False
+    none.point[:] = np.nan
+    none.source[:] = ""
+    table = metrics.score_forecasts(panel, {"LSTM": good, "AutoARIMA": none}, 1)
+    assert "AutoARIMA made none of its 3 forecasts, so it has no figures" in table.caption()
+    assert table.to_rows()[1]["mase"] is None and table.to_rows()[1]["unavailable"] == 3
+
+
+@pytest.mark.parametrize(("memory", "shown"), [((2e6, 5e6), 5e6 / 2**20), ((np.nan,) * 2, None)])
+def test_the_memory_of_a_forecaster_is_that_of_its_worst_window(memory, shown):
+    panel = random_panel(3)
+    windows = [held_out(panel, 4, 1.0, 1, "LSTM") for _ in range(2)]
+    windows = [replace(each, memory=size) for each, size in zip(windows, memory, strict=True)]
+    row = metrics.score_forecasts(panel, {"LSTM": windows}, 1).to_rows()[0]
+    assert row["memory_mb"] == pytest.approx(shown)
+
+
+def test_a_sentence_on_chance_is_not_said_twice():
+    told = "LSTM won; the difference between LSTM and AutoARIMA is more than chance (p = 0.01)."
+    other = "LSTM lost; the difference between LSTM and Theta is more than chance (p = 0.01)."
+    assert metrics.with_more(told, "more.") == told
+    assert metrics.with_more(other, "more.") == other + " more."
+    assert metrics.with_more(other, "") == other
 
 
 def test_a_forecast_with_a_missing_step_counts_as_no_forecast():
