@@ -374,3 +374,16 @@ def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path, name: str) -> No
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_series_of_other_frequencies_are_named_by_group(tmp_path: Path) -> None:
+    parts = {"a": days(60), "b": days(60), "c": days(60), "w1": days(60)[::7], "w2": days(60)[::7],
+             "x": days(60)[::3]}  # fmt: skip
+    ids = [i for i, times in parts.items() for _ in times]
+    times = [t for part in parts.values() for t in part]
+    path = write(tmp_path, table(["unique_id", "ds", "y"], ids, times, wave(len(times))))
+    with pytest.raises(InputError) as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/mixed-frequency"
+    assert "frequency D, but 3 of 6" in str(caught.value)
+    assert "2 W-WED (w1, w2), 1 3D (x)" in str(caught.value)

@@ -16,6 +16,8 @@ from forecast.tables.notes import PLACES, listed, refuse
 if TYPE_CHECKING:
     from forecast.config import DataSettings
 
+LOOKED = 1_000  # series whose own frequency a message names
+
 
 def named_frequency(text: str, rows: LongRows, flag: str) -> Frequency:
     try:
@@ -114,10 +116,26 @@ def _differs(rows: LongRows, series: np.ndarray, frequency: Frequency, how: str)
     return refuse(
         "input/mixed-frequency",
         f"most series have the frequency {frequency.alias}, but {len(series):,} of "
-        f"{len(rows.ids):,} {how}: {listed(rows.ids[series].tolist(), 3)}",
+        f"{len(rows.ids):,} {how}: {_by_frequency(rows, series)}",
         where=rows.where,
         remedy="Forecast them from files of their own, or bring all to one with --resample",
     )  # fmt: skip
+
+
+def _by_frequency(rows: LongRows, series: np.ndarray) -> str:
+    """`2 W-MON (c, d), 1 MS (e)`: the frequencies of some series, by the first LOOKED of them."""
+    edges = np.append(series_starts(rows.codes), len(rows.codes))
+    at = np.searchsorted(rows.codes[edges[:-1]], series[:LOOKED])
+    groups: dict[str, list[str]] = {}
+    for s, start, end in zip(series, edges[at], edges[at + 1], strict=False):
+        found = infer_frequency(rows.stamps[start:end], np.zeros(1, np.int64), rows.integer)
+        alias = found.alias if found else "without a regular step"
+        groups.setdefault(alias, []).append(str(rows.ids[s]))
+    largest = sorted(groups.items(), key=lambda g: -len(g[1]))
+    words = [f"{len(ids)} {alias} ({listed(ids, PLACES)})" for alias, ids in largest[:PLACES]]
+    more = [f"{len(largest) - PLACES} other frequencies"] if len(largest) > PLACES else []
+    left = [f"{len(series) - LOOKED:,} not looked at"] if len(series) > LOOKED else []
+    return ", ".join(words + more + left)
 
 
 def check_same_frequency(
