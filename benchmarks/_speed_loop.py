@@ -1,0 +1,263 @@
+"""What the training loop reaches of a bare LSTM loop of the same shape, and what cores bring.
+
+The shape is that of M4 hourly: 414 series of 900 hourly values, one LSTM step a day, the recipe
+that `train` itself would choose. Axes: T LSTM steps, B batch, h units, L layers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from forecast.config import Settings
+from forecast.frequency import Frequency
+from forecast.members import Lesson, train_members
+from forecast.panel import Panel
+from forecast.plan import Plan, make_plan
+from forecast.training import Recipe, fit
+
+SERIES, LENGTH, HORIZON = 414, 900, 48
+STEPS = 40  # of one turn
+WHOLE = 300  # steps of the fit that validation origins watch
+CORES_STEPS = 120  # of each member
+
+
+def loop_figures(turns: int) -> dict[str, Any]:
+    """Rates of `fit` and of the bare loop, in turns, on one thread; then `fit` on two.
+
+    `share_in_lstm`: of fit's wall time, with and without its validation rounds. Rates are
+    floating-point operations of matrix products a second of processor time: those of the LSTM
+    alone, and those of the whole network.
+    """
+    job = Job.like_m4_hourly()
+    torch.set_num_threads(1)
+    flops, all_flops = job.lstm_flops(), job.all_flops()
+    fitted, bare, inside = [], [], []
+    for _ in range(turns):
+        bare.append(spent(job.bare))
+        clock = LSTMClock()
+        with clock.running():
+            fitted.append(spent(job.fit))
+        inside.append((clock.forward + clock.backward) / fitted[-1].wall)
+    clock = LSTMClock()
+    with clock.running():
+        whole = spent(lambda: job.fit(steps=WHOLE, watched=True))
+    one, two = threads(job, turns)
+    fit_cpu, bare_cpu = middle([t.cpu for t in fitted]), middle([t.cpu for t in bare])
+    return {
+        "shape": job.words(),
+        "share_in_lstm": middle(inside),
+        "share_in_lstm_with_validation": (clock.forward + clock.backward) / whole.wall,
+        "bare_gflops": flops * STEPS / bare_cpu / 1e9,
+        "fit_lstm_gflops": flops * STEPS / fit_cpu / 1e9,
+        "fit_all_gflops": all_flops * STEPS / fit_cpu / 1e9,
+        "step_ms": 1000 * fit_cpu / STEPS,
+        "bare_step_ms": 1000 * bare_cpu / STEPS,
+        "two_threads_speedup": one / two,
+    }
+
+
+def threads(job: Job, turns: int) -> tuple[float, float]:
+    """Wall seconds of a fit on one thread and on two, in turns."""
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(max(1, turns // 2)):
+        for count in found:
+            torch.set_num_threads(count)
+            found[count].append(spent(job.fit).wall)
+    torch.set_num_threads(1)
+    return middle(found[1]), middle(found[2])
+
+
+def cores_figures(turns: int) -> dict[str, Any]:
+    """Two members, one after the other and both at once: wall seconds, processes included."""
+    job = Job.like_m4_hourly()
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(max(1, turns // 2)):
+        for jobs in found:
+            found[jobs].append(spent(lambda jobs=jobs: job.members(jobs)).wall)
+    one, two = middle(found[1]), middle(found[2])
+    return {"one_core_s": one, "two_cores_s": two, "speedup": one / two, "steps": CORES_STEPS}
+
+
+def gpu_figures(turns: int) -> dict[str, Any]:
+    """The same on a GPU: rates of `fit` and of a bare cuDNN loop, and seconds of a whole fit."""
+    if not torch.cuda.is_available():
+        return {"said": "no GPU here"}
+    job = Job.like_m4_hourly(device="cuda")
+    job.fit(), job.bare()
+    fitted, bare = [], []
+    for _ in range(turns):
+        bare.append(spent(job.bare).wall)
+        fitted.append(spent(job.fit).wall)
+    return {
+        "shape": job.words(),
+        "device": torch.cuda.get_device_name(),
+        "bare_gflops": job.lstm_flops() * STEPS / middle(bare) / 1e9,
+        "fit_lstm_gflops": job.lstm_flops() * STEPS / middle(fitted) / 1e9,
+        "fit_all_gflops": job.all_flops() * STEPS / middle(fitted) / 1e9,
+        "synchronisations_a_step": synchronisations(job) / STEPS,
+        "m4_hourly_s": spent(lambda: job.fit(steps=job.recipe.steps, watched=True)).wall,
+    }
+
+
+def synchronisations(job: Job) -> int:
+    """How often the loop waited for the GPU in one turn."""
+    import warnings
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            job.fit()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return sum("synchronizing" in str(one.message) for one in said)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds that something took: wall, and of this process's processor time."""
+
+    wall: float
+    cpu: float
+
+
+def spent(do: Callable[[], object]) -> Spent:
+    """Runs it once; a GPU is waited for."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    do()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def middle(values: list[float]) -> float:
+    """The median."""
+    return float(np.median(values))
+
+
+class Job:
+    """A panel and the recipe for it."""
+
+    def __init__(self, panel: Panel, plan: Plan, recipe: Recipe) -> None:
+        self.panel, self.plan, self.recipe = panel, plan, recipe
+
+    @classmethod
+    def like_m4_hourly(cls, device: str = "cpu") -> Job:
+        """The plan that `train` makes for 414 hourly series, horizon 48."""
+        rng = np.random.default_rng(0)
+        hour = np.arange(LENGTH)
+        day = rng.normal(size=(SERIES, 24))[:, hour % 24]
+        values = 100 + 10 * day + rng.normal(size=(SERIES, LENGTH)).cumsum(1)
+        panel = Panel(
+            ids=np.array([f"series-{k:03d}" for k in range(SERIES)], dtype=object),
+            offsets=np.arange(SERIES + 1) * LENGTH,
+            values=values.reshape(-1),
+            first=np.zeros(SERIES, np.int64),
+            frequency=Frequency("h"),
+        )
+        settings = Settings.model_validate(
+            {"forecast": {"horizon": HORIZON}, "training": {"device": device}}
+        )
+        plan = make_plan(panel, (24,), settings)
+        return cls(panel, plan, Recipe(**plan.recipe, seed=1))
+
+    def fit(self, steps: int = STEPS, watched: bool = False) -> None:
+        """Training steps of one member; `watched`: with the plan's validation origins."""
+        fit(
+            self.panel.values,
+            self.panel.offsets,
+            self.plan.layout,
+            replace(self.recipe, steps=steps, patience=steps),
+            validation=self.plan.validation if watched else None,
+            initial=self.plan.initial,
+        )
+
+    def bare(self, steps: int = STEPS) -> None:
+        """nn.LSTM of the same shape forward and backward, and nothing else."""
+        r, device = self.recipe, torch.device(self.recipe.device)
+        lstm = nn.LSTM(r.hidden_size, r.hidden_size, r.layers).to(device)
+        x = torch.randn(r.context, r.batch_size, r.hidden_size, device=device)
+        for _ in range(steps):
+            lstm.zero_grad(set_to_none=True)
+            lstm(x)[0].sum().backward()
+
+    def members(self, jobs: int) -> None:
+        """Two members in processes of their own, `jobs` at a time."""
+        plan = self.plan
+        lesson = Lesson(
+            self.panel.values, self.panel.offsets, plan.keep, plan.validation, plan.layout,
+            {**plan.recipe, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0, plan.initial,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as place:
+            train_members(lesson, [1, 2], Path(place), jobs)
+
+    def lstm_flops(self) -> float:
+        """Of the LSTM's matrix products in one step, forward and backward: 3 x 2 x 4h (h + h)
+        for each LSTM step, window and layer."""
+        r = self.recipe
+        return 48.0 * r.hidden_size**2 * r.context * r.batch_size * r.layers
+
+    def all_flops(self) -> float:
+        """The same of the whole network: the LSTM's, and all others as torch counts them."""
+        counter = FlopCounterMode(display=False)
+        with counter:
+            self.fit(steps=2)
+        return self.lstm_flops() + counter.get_total_flops() / 2
+
+    def words(self) -> str:
+        """The shape."""
+        r = self.recipe
+        return (
+            f"{r.context} LSTM steps x {r.batch_size} windows, {r.layers} layers of "
+            f"{r.hidden_size} units, {r.forks} origins a window, horizon {r.horizon}"
+        )
+
+
+class LSTMClock:
+    """Seconds spent inside every nn.LSTM while `running`."""
+
+    def __init__(self) -> None:
+        self.forward = self.backward = self._since = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Hooks on all modules of the process for the time of the block."""
+        placed = [
+            hooks.register_module_forward_pre_hook(self._enter),
+            hooks.register_module_forward_hook(self._leave),
+        ]
+        try:
+            yield
+        finally:
+            for each in placed:
+                each.remove()
+
+    def _enter(self, module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.LSTM):
+            if inputs[0].requires_grad:  # its gradient is there once the LSTM's backward is over
+                inputs[0].register_hook(self._backward_ends)
+            self._since = time.perf_counter()
+
+    def _leave(self, module: nn.Module, inputs: object, output: tuple[torch.Tensor, Any]) -> None:
+        if isinstance(module, nn.LSTM):
+            self.forward += time.perf_counter() - self._since
+            if output[0].requires_grad:
+                output[0].register_hook(self._backward_begins)
+
+    def _backward_begins(self, gradient: torch.Tensor) -> None:
+        self._since = time.perf_counter()
+
+    def _backward_ends(self, gradient: torch.Tensor) -> None:
+        self.backward += time.perf_counter() - self._since
