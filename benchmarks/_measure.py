@@ -17,8 +17,14 @@ from forecast.model_folder import versions
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
-def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> dict[str, float]:
-    """Runs a command to its end; exits with its last words when it fails.
+def timed(
+    command: Sequence[str],
+    environment: dict[str, str] | None = None,
+    *,
+    accept: Sequence[int] = (),
+    cwd: str | None = None,
+) -> dict[str, float]:
+    """Runs a command to its end; exits with its last words when it fails otherwise than `accept`.
 
     seconds: wall time of the whole process, start-up included. cpu_seconds: of it and its children.
     peak_mb: the largest sum, seen five times a second, of the proportional set sizes of the process
@@ -32,6 +38,7 @@ def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> 
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         env={**os.environ, **(environment or {})},
+        cwd=cwd,
     )
     said: list[bytes] = []
     assert process.stderr is not None
@@ -44,7 +51,7 @@ def timed(command: Sequence[str], environment: dict[str, str] | None = None) -> 
     watch.over.set()
     watch.join()
     reader.join(5)
-    if os.waitstatus_to_exitcode(status) not in (0, 3):  # 3: done, some series fell back
+    if os.waitstatus_to_exitcode(status) not in (0, 3, *accept):  # 3: some series fell back
         tail = b"".join(said).decode(errors="replace")[-2000:]
         sys.exit(f"{' '.join(command)} failed:\n{tail}")
     return {
