@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from forecast.batch.config import Job
 from forecast.batch.facts import job_facts, job_metrics
@@ -31,9 +32,14 @@ def run_attended(
     if dry_run:
         return run_job(job, as_of=as_of, listener=listener, dry_run=True, lock_wait=lock_wait)
     tell = _monitor(job, listener)
-    tell("start", job.name)
     try:
-        outcome = run_job(job, as_of=as_of, listener=listener, lock_wait=lock_wait)
+        outcome = run_job(
+            job,
+            as_of=as_of,
+            listener=listener,
+            lock_wait=lock_wait,
+            begun=lambda: tell("start", job.name),
+        )
     except LockedError:
         raise
     except BaseException as problem:
@@ -78,7 +84,7 @@ def _write_metrics(job: Job, listener: Listener) -> None:
     name = job.section.metrics_file
     if name is None:
         return
-    path = job.config.parent / name
+    path = job.config.parent / Path(name).expanduser()
     try:
         write_metrics(path, job_metrics(job_facts(job)))
     except ForecastError as error:

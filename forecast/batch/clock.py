@@ -33,6 +33,13 @@ def on_the_data_s_clock(moment: datetime, tz: str | None) -> np.datetime64:
     return np.datetime64(there.replace(tzinfo=None), "ns")
 
 
+def instant(time: np.datetime64, tz: str | None) -> datetime:
+    """The moment that a panel's stamp names: the other way of `on_the_data_s_clock`."""
+    zone = _zone(tz)
+    plain = time.astype("M8[us]").item()
+    return plain.replace(tzinfo=zone) if zone is not None else plain.astimezone()
+
+
 def position_of(text: str, panel: Panel) -> int:
     """The grid position of the last step up to what `--as-of` names.
 

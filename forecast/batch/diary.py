@@ -36,6 +36,7 @@ class Diary:
         self._folder, self._listener, self._secrets = folder, listener, secrets
         self._began = time.monotonic()
         before = read_last(folder) or {}
+        cut_off = before.get("state") == "running"  # killed, or the power went
         self._path = folder / LOGS / f"{stamp(moment).replace(':', '')}-{os.getpid()}.jsonl"
         self.warnings: list[dict[str, str]] = []
         self.decisions: list[Decision] = []
@@ -55,7 +56,7 @@ class Diary:
             "seconds": None,
             "warnings": [],
             "last_success": before.get("last_success"),
-            "failures_in_a_row": before.get("failures_in_a_row", 0),
+            "failures_in_a_row": before.get("failures_in_a_row", 0) + cut_off,
             "log": str(self._path.relative_to(folder)),
         }
 

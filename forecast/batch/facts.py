@@ -126,8 +126,8 @@ def folder_size(folder: Path) -> int:
     return total
 
 
-def job_metrics(facts: JobFacts, origin: float | None = None) -> JobMetrics:
-    """The facts as Prometheus is told them. origin: time of the as-of, seconds since 1970 UTC."""
+def job_metrics(facts: JobFacts) -> JobMetrics:
+    """The facts as Prometheus is told them."""
     last = facts.last or {}
     manifest: Mapping[str, Any] = facts.current.manifest if facts.current is not None else {}
     series = manifest.get("series", {})
@@ -140,7 +140,7 @@ def job_metrics(facts: JobFacts, origin: float | None = None) -> JobMetrics:
         seconds=float(last.get("seconds") or 0.0),
         last_success=success.timestamp() if success is not None else None,
         published=_moment(manifest.get("created")),
-        origin=origin,
+        origin=_moment(manifest.get("as_of_moment")),
         trained=_moment(model.get("created")),
         series=series.get("forecast"),
         fallbacks=series.get("fallbacks"),

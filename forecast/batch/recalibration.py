@@ -18,7 +18,7 @@ from forecast.batch.scoring import StepScore
 
 RATE = 0.05
 LEAST = 20  # values that must have come true for a run to say anything
-LOWEST, HIGHEST = 0.1, 4.0  # times the nominal miss rate; at most 0.9
+LOWEST, HIGHEST = 0.02, 4.0  # times the nominal miss rate; at most 0.9
 METHOD = "adaptive conformal inference (Gibbs & Candes 2021)"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -105,12 +105,14 @@ def run_job(
     listener: Listener | None = None,
     dry_run: bool = False,
     lock_wait: float | None = None,
+    begun: Callable[[], None] = lambda: None,
 ) -> RunOutcome:
     """One run of a job. Raises ForecastError, or KeyboardInterrupt when it was asked to end.
 
     as_of: the last time that is seen, as text (default: what the data reach to); now: the moment
     that counts as the present; dry_run: decides, and changes nothing but what an interrupted run
-    left behind; lock_wait: seconds to wait for another run (default: the job's own).
+    left behind; lock_wait: seconds to wait for another run (default: the job's own);
+    begun: called once the lock is held.
     """
     moment = now or clock.now()
     wait = job.section.lock_wait
@@ -122,6 +124,7 @@ def run_job(
         if dry_run:
             return _Run(job, as_of, moment, diary).rehearse()
         diary.begin(job.section.retention.keep_logs)
+        begun()
         try:
             outcome = _Run(job, as_of, moment, diary).work()
         except BaseException as problem:
@@ -340,6 +343,7 @@ class _Run:
             "leads": leads,
             "as_of": slot.time,
             "as_of_position": slot.position,
+            "as_of_moment": slot.moment,
             "created": self.stamp,
             "replaces": before.run if before is not None else None,
             "config_sha256": self.job.digest,

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from forecast.batch.clock import on_the_data_s_clock, position_of
+from forecast.batch.clock import instant, on_the_data_s_clock, position_of, stamp
 from forecast.batch.config import Job, span
 from forecast.errors import InputError
 from forecast.frequency import format_stamps
@@ -28,7 +28,8 @@ class Slot:
     """One run's view of the data; every series is forecast for the same steps after the as-of.
 
     panel: the series that take part, up to the as-of; seen: all series up to it, the others
-    included; position, time, label: the as-of on the grid, as the data write it, and as a name;
+    included; position, time, moment, label: the as-of on the grid, as the data write it, as an instant
+    (ISO 8601, UTC; None for plain numbers), and as a name;
     lags int64 (S,): steps by which each series of `panel` ends earlier; left_out: (series, reason);
     dropped: steps that were left out because they lie after the as-of; age: seconds from the as-of
     to now, None for plain numbers; digest: sha256 of what is seen.
@@ -38,6 +39,7 @@ class Slot:
     seen: Panel
     position: int
     time: str
+    moment: str | None
     label: str
     lags: np.ndarray
     left_out: tuple[tuple[str, str], ...]
@@ -84,6 +86,7 @@ def choose_slot(panel: Panel, job: Job, horizon: int, as_of: str | None, now: da
         seen=seen,
         position=position,
         time=str(_written(seen, np.array([position]))[0]),
+        moment=_moment(seen, position),
         label=_label(seen, position),
         lags=position - last[chosen],
         left_out=tuple((str(seen.ids[s]), f"ends at {told[s]}") for s in np.flatnonzero(gone)),
@@ -157,6 +160,12 @@ def _age(seen: Panel, position: int, reference: int | None, now: datetime) -> fl
 def _written(panel: Panel, positions: np.ndarray) -> list[str]:
     stamps = panel.frequency.stamps(positions)
     return [str(t) for t in format_stamps(stamps, panel.time_format, panel.tz).to_pylist()]
+
+
+def _moment(panel: Panel, position: int) -> str | None:
+    if panel.frequency.integer:
+        return None
+    return stamp(instant(panel.frequency.stamps(np.array([position]))[0], panel.tz))
 
 
 def _label(panel: Panel, position: int) -> str:

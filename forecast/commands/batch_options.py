@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forecast.errors import ForecastError
-
 if TYPE_CHECKING:
     from forecast.batch.config import Job
     from forecast.commands.parameters import Run
@@ -50,9 +48,11 @@ def for_each(jobs: list[Job], run: Run, work: Callable[[Job], int]) -> int:
     for job in jobs:
         try:
             partly = max(partly, work(job))
-        except ForecastError as error:
+        except Exception as problem:
             from forecast.console import print_error
+            from forecast.failures import as_forecast_error
 
+            error = as_forecast_error(problem)
             error.where = f"job {job.name}: {error.where}" if error.where else f"job {job.name}"
             print_error(run.err(), error)
             failed = failed or error.exit_code
