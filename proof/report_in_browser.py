@@ -193,6 +193,17 @@ def opens_fast_and_alone(proof: Proof, page: Any, path: Path) -> None:
     proof.check("all seven charts are drawn", charts == 7, f"({charts})")
 
 
+def table_unfolds(proof: Proof, page: Any) -> None:
+    heads = page.locator("#scores thead th:visible")
+    few = heads.count()
+    page.click("#all-metrics")
+    many = heads.count()
+    page.click("#all-metrics")
+    proof.check("all metrics are one click away", few < many and heads.count() == few, (few, many))
+    wide = page.evaluate("(({ scrollWidth: a, clientWidth: b }) => a - b)(scores.parentElement)")
+    proof.check("the usual metrics have room beside each other", wide <= 0, f"({wide} px)")
+
+
 def picker_works(proof: Proof, page: Any) -> None:
     proof.check("the list is bounded", page.locator("#list li").count() == 150)
     proof.check("the sample is said to be one", "of 10,000 series" in page.inner_text("#more"))
@@ -303,6 +314,7 @@ def main(folder: Path) -> int:
     partial = write_report(folder / "partial.html", make_report(40, finished=2))
     with browser() as page:
         opens_fast_and_alone(proof, page, large)
+        table_unfolds(proof, page)
         picker_works(proof, page)
         curves_and_views_work(proof, page)
         proof.check("no console message at all", len(page.heard) == 1, page.heard[1:])
