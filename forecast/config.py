@@ -351,6 +351,10 @@ class TrainingSettings(Section):
     from_scratch: bool = Field(
         default=False, description="Start from random weights, not from the pretrained network."
     )
+    try_scratch: bool = Field(
+        default=True,
+        description="Train from random weights as well, and keep what forecasts best.",
+    )
     learning_rate: float | None = Field(
         default=None,
         gt=0,

@@ -64,7 +64,8 @@ class Member:
     """One trained member: weights chosen on the validation origins, and after the refit.
 
     instead: the validation loss of the same network with covariates, or without them, where the
-    other was chosen; None where there was nothing to choose.
+    other was chosen; None where there was nothing to choose. kind: "pretrained", "fine-tuned" or
+    "from scratch".
     """
 
     scored: dict[str, np.ndarray]
@@ -74,6 +75,7 @@ class Member:
     ended: str
     device: str
     instead: float | None = None
+    kind: str = ""
 
 
 def train_members(

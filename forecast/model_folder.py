@@ -29,6 +29,7 @@ SCHEMA_VERSION = 1
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 LARGEST_MANIFEST = 16 * 2**20
 LARGEST_HEADER = 4 * 2**20
+MOST_MEMBERS, LARGEST_PART = 256, 16384  # of an ensemble; units or layers of a network
 
 
 def save_model(
@@ -55,6 +56,7 @@ def save_model(
             "name": "lstm",
             "members": len(forecaster.members),
             **dict(zip(("hidden_size", "layers"), shape_of(forecaster.members[0]), strict=True)),
+            "shapes": [list(shape_of(weights)) for weights in forecaster.members],
             "parameters": forecaster.parameters,
             "levels": forecaster.levels.tolist(),
             "context": forecaster.context,
@@ -89,22 +91,34 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         levels = np.array(network["levels"], float)
         factors = np.array(network["interval_factors"], float)
         design = read_design(network["covariates"]) if "covariates" in network else None
-        shapes = state_shapes(
-            layout.features,
-            int(network["hidden_size"]),
-            int(network["layers"]),
-            len(levels),
-            *widths(design, layout.segment_points),
-        )
-        members = int(network["members"])
+        one = (network["hidden_size"], network["layers"])
+        sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
+        if len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
+            raise ValueError("members and their shapes do not agree")
+        if len(sizes) > MOST_MEMBERS:
+            raise ValueError("an ensemble of impossible size")
+        if any(not 0 < int(part) <= LARGEST_PART for size in sizes for part in size):
+            raise ValueError("a network of impossible size")
+        shapes = [
+            state_shapes(
+                layout.features,
+                int(hidden),
+                int(layers),
+                len(levels),
+                *widths(design, layout.segment_points),
+            )
+            for hidden, layers in sizes
+        ]
         frequency_of(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / MANIFEST, f"is not a model's manifest ({error})") from error
-    _check_header(path, blob, shapes, members)
+    _check_header(path, blob, shapes)
     from safetensors.numpy import load
 
     tensors = load(blob)
-    weights = tuple({name: tensors[f"{m}.{name}"] for name in shapes} for m in range(members))
+    weights = tuple(
+        {name: tensors[f"{m}.{name}"] for name in shape} for m, shape in enumerate(shapes)
+    )
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise _damaged(path, "holds numbers that are not finite")
     forecaster = Forecaster(
@@ -199,9 +213,7 @@ def shape_of(weights: Mapping[str, np.ndarray]) -> tuple[int, int]:
     return len(weights["embed.bias"]), layers
 
 
-def _check_header(
-    path: Path, blob: bytes, shapes: dict[str, tuple[int, ...]], members: int
-) -> None:
+def _check_header(path: Path, blob: bytes, shapes: list[dict[str, tuple[int, ...]]]) -> None:
     """The header of a safetensors file lists exactly the tensors of these shapes, in float32."""
     size = int.from_bytes(blob[:8], "little") if len(blob) >= 8 else -1
     if not 0 < size <= min(LARGEST_HEADER, len(blob) - 8):
@@ -216,7 +228,9 @@ def _check_header(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, "has a damaged header") from error
     wanted = {
-        f"{m}.{name}": ("F32", shape) for m in range(members) for name, shape in shapes.items()
+        f"{m}.{name}": ("F32", shape)
+        for m, member in enumerate(shapes)
+        for name, shape in member.items()
     }
     if found != wanted:
         odd = sorted(set(found.items()) ^ set(wanted.items()))[0][0]

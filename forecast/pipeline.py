@@ -6,7 +6,6 @@ Data's way: table -> Panel -> plan -> members -> forecasts on held-out origins -
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,9 +23,9 @@ from forecast.events import Listener
 from forecast.features import Design
 from forecast.files import whole_folder, write_bytes
 from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
-from forecast.forecasts import LEVELS, Forecast
+from forecast.forecasts import Forecast
 from forecast.held_out import calibrated, lstm_windows
-from forecast.members import Lesson, Member, resumes, train_members
+from forecast.learning import forecasters, learn
 from forecast.memory import PeakMemory
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
@@ -52,13 +51,6 @@ from forecast.plan import (
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
 from forecast.tables.database import is_database
-from forecast.with_covariates import (
-    better,
-    covariate_reason,
-    known_of,
-    parts_of,
-    uses_covariates,
-)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,12 +63,6 @@ CHOOSES_COVARIATES = (
     "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
 )  # fmt: skip
 ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
-REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
-RESUMING = {
-    "new": "training starts; where it stands is saved on the way",
-    "resumed": "an unfinished training of the same data and settings was found and goes on",
-    "refused": "an unfinished training of other data or settings was found and left; a new starts",
-}
 
 
 @dataclass(frozen=True)
@@ -123,8 +109,8 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     check_ahead(panel, plan.horizon)
     listener.stage("Training the LSTM")
     with PeakMemory() as memory:
-        members, history, interrupted = learn(panel, plan, settings, listener)
-    plan = replace(plan, reasons=plan.reasons + covariate_reason(members, plan))
+        members, history, interrupted, why = learn(panel, plan, settings, listener)
+    plan = replace(plan, reasons=plan.reasons + why)
     cost = (clock.elapsed(), memory.peak)
 
     listener.stage("Forecasting the held-out windows")
@@ -283,112 +269,6 @@ def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Pa
     for note in report.warnings:
         listener.warn(note.code, note.text)
     return panel, report
-
-
-def learn(
-    panel: Panel,
-    plan: Plan,
-    settings: Settings,
-    listener: Listener,
-    kept: tuple[Path, float] | None = None,
-) -> tuple[list[Member], list[dict[str, Any]], bool]:
-    """Trains the ensemble; returns members, the history of all of them, and whether interrupted.
-
-    Where there are covariates, once without and once with them; what forecasts the validation
-    origins better is returned.
-
-    kept: a folder where training saves where it stands every so many seconds, and goes on from
-    where an earlier one on the same data stood; then, interrupted, only finished members return.
-    """
-    parts = parts_of(plan)
-    trained, history = [], []
-    for called, part in parts:
-        if called:
-            listener.stage(f"Training the LSTM {called}")
-        own = (kept[0] / called.replace(" ", "-"), kept[1]) if kept and called else kept
-        members, rows, interrupted = _learn(panel, part, settings, listener, own)
-        trained.append(members)
-        history.append(rows)
-        if interrupted:
-            break
-    if len(trained) == 1:
-        return trained[0], history[0], interrupted
-    members = better(*trained)
-    (reason,) = covariate_reason(members, plan)
-    listener.note(f"covariates {reason[1]}: {reason[2]}")
-    return members, history[uses_covariates(members)], interrupted
-
-
-def _learn(
-    panel: Panel,
-    plan: Plan,
-    settings: Settings,
-    listener: Listener,
-    kept: tuple[Path, float] | None,
-) -> tuple[list[Member], list[dict[str, Any]], bool]:
-    """As `learn`, of the covariates that the plan has."""
-    refit = settings.training.refit
-    lesson = Lesson(
-        panel.values,
-        panel.offsets,
-        plan.keep,
-        plan.validation,
-        plan.layout,
-        plan.recipe,
-        REFIT_SHARE if refit else 0.0,
-        REFIT_RATE,
-        plan.initial,
-        checkpoint_every=kept[1] if kept else None,
-        known=known_of(panel, plan),
-    )
-    history: list[dict[str, Any]] = []
-    done: dict[int, float] = {}
-    first = plan.recipe["steps"]
-    second = round(first * REFIT_SHARE) if refit else 0
-
-    def heard(member: int, event: dict[str, Any]) -> None:
-        if event.pop("evaluated"):
-            history.append({"member": member + 1, **event})
-        past = first if event["phase"] == "refit" else 0
-        done[member] = min(past + event["step"], first + second)
-        figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
-        if np.isfinite(event["best"]):
-            figures["best"] = event["best"]
-        listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
-
-    if kept:
-        listener.note(RESUMING[resumes(lesson, plan.seeds, kept[0])])
-        members, interrupted = train_members(lesson, plan.seeds, kept[0], plan.jobs, heard)
-    else:
-        with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
-            members, interrupted = train_members(lesson, plan.seeds, Path(folder), plan.jobs, heard)
-    if interrupted and not kept:
-        listener.note("interrupted: the best weights so far are kept")
-    if not members:
-        raise KeyboardInterrupt
-    history.sort(key=lambda row: (row["member"], row["phase"] == "refit", row["step"]))
-    return members, history, interrupted
-
-
-def forecasters(
-    panel: Panel, plan: Plan, members: Sequence[Member]
-) -> tuple[Forecaster, Forecaster]:
-    """The ensemble that the held-out windows judge, and the one that has seen all data.
-
-    Both get the interval calibration of the first: the second has learnt from the origins that it
-    would be calibrated on.
-    """
-    base = Forecaster(
-        plan.layout,
-        tuple(member.scored for member in members),
-        np.array(LEVELS),
-        plan.recipe["context"],
-        plan.horizon,
-        np.ones(len(LEVELS)),
-        design=plan.design if uses_covariates(members) else None,
-    )
-    scored = calibrated(base, panel, plan.validation, plan.horizon)
-    return scored, replace(scored, members=tuple(member.final for member in members))
 
 
 def lstm_forecasts(

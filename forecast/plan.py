@@ -31,6 +31,8 @@ LEAST_DAYS = 8  # of data, below which a day is too long a step
 SMALL = 3000  # values of all series together, below which few steps are enough
 FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
+PRETRAINED = "pretrained"
+SCRATCH_TIME = 0.4  # share of a deadline's training time
 SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
 
 Reason = tuple[str, Any, str]
@@ -44,7 +46,9 @@ class Plan:
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
     (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
-    to start from, None for random ones; design: how covariates and calendar are read, None without.
+    to start from, None for random ones; design: how covariates and calendar are read, None without;
+    scratch: the recipe of members that start from random weights beside those, None for no such;
+    compare: whether the start as it is, or a blend, may be kept instead.
     """
 
     horizon: int
@@ -59,6 +63,8 @@ class Plan:
     jobs: int
     reasons: tuple[Reason, ...]
     design: Design | None = None
+    scratch: dict[str, Any] | None = None
+    compare: bool = True
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
@@ -77,6 +83,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     validation = choose_validation(panel.size, keep, horizon)
     start, initial, why_start = choose_start(settings, layout)
     recipe = choose_recipe(panel, settings, layout, horizon, initial)
+    recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     ensemble = "1 member" if members == 1 else f"{members} members"
@@ -110,7 +117,24 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         jobs,
         reasons,
         design,
+        scratch,
     )
+
+
+def beside_scratch(
+    panel: Panel, settings: Settings, layout: Layout, recipe: dict[str, Any], start: str
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The recipe, and one for members from random weights, if they are tried beside pretrained
+    ones: the two share a deadline."""
+    if start != PRETRAINED or not settings.training.try_scratch:
+        return recipe, None
+    scratch = choose_recipe(panel, settings, layout, recipe["horizon"], None)
+    scratch["context"], scratch["forks"] = recipe["context"], recipe["forks"]
+    if recipe["seconds"] is None:
+        return recipe, scratch
+    for part, share in ((recipe, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
+        part["seconds"] *= share
+    return recipe, scratch
 
 
 def available_cores() -> int:
@@ -230,7 +254,7 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
     hidden, layers = shape_of(backbone.members[0])
     if network.hidden_size not in (None, hidden) or network.layers != layers:
         return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
-    return "pretrained", backbone.members[0], "learnt from synthetic series; kept where it is best"
+    return PRETRAINED, backbone.members[0], "learnt from synthetic series"
 
 
 def _refuse_another_shape(settings: Settings, hidden: int, layers: int) -> None:

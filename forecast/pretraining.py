@@ -30,6 +30,7 @@ from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import calls_for_log, scale_panel
 from forecast.synthetic import VERSION, SyntheticBatch, generate
 from forecast.synthetic import Recipe as SeriesRecipe
+from forecast.synthetic.recipe import StepRecipe
 from forecast.training import (
     Recipe,
     Sampler,
@@ -49,9 +50,11 @@ SHAPES = {
 }
 # Daily series of two to four years, for the skip that looks back a year.
 YEAR, LONG_SERIES, LONG_LENGTH = 364, 400, 4 * 364
-YEARS = SeriesRecipe(step={"seasons": {7: 1.0}, "lengths": {7: (2 * YEAR + 2, LONG_LENGTH)}})
+YEARS = SeriesRecipe(
+    step=StepRecipe(seasons={7: 1.0}, lengths={7: (2 * YEAR + 2, LONG_LENGTH)}),
+)
 LEAST_STEPS = 12  # LSTM steps that a series keeps when its beginning is cut off
-CUT = 0.5  # share of series whose beginning is cut off
+CUT = {"step": 0.5, "day": 0.25}  # share of series whose beginning is cut off
 FORKS = {"step": 12, "day": 8}
 
 
@@ -116,7 +119,7 @@ class Pool:
         return flat, layout, torch.as_tensor(lengths.astype(np.int64), device=self.device)
 
     def _kept(self, lengths: np.ndarray, layout: Layout) -> np.ndarray:
-        """Lengths (S,) with the beginning of half of the series cut off, log-uniformly.
+        """Lengths (S,) with the beginning of some of the series cut off, log-uniformly.
 
         The first value of real data is seldom the beginning of what made them.
         """
@@ -124,7 +127,7 @@ class Pool:
         share = self.rng.random(len(lengths))
         cut = least * (lengths / least) ** share
         cut = lengths - (lengths - cut).astype(np.int64) // layout.width * layout.width
-        return np.where(self.rng.random(len(lengths)) < CUT, cut, lengths)
+        return np.where(self.rng.random(len(lengths)) < CUT[self.run.kind], cut, lengths)
 
     def _logged(self, values: np.ndarray, offsets: np.ndarray, layout: Layout) -> np.ndarray:
         """Series (S,) to take logarithms of, judged by a first part of each of random length.

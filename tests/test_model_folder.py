@@ -102,8 +102,10 @@ def test_a_manifest_that_does_not_fit_is_damaged(folder, change):
 
 def test_a_network_of_another_size_than_the_weights_is_refused(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["network"]["hidden_size"] = 16
-    edit(folder, network=manifest["network"])
+    network = manifest["network"]
+    network["hidden_size"] = 16
+    network["shapes"] = [[16, layers] for _, layers in network["shapes"]]
+    edit(folder, network=network)
     with pytest.raises(ModelDamagedError, match="tensors of its manifest"):
         load_model(folder)
 

@@ -18,9 +18,9 @@ from forecast.config import Settings, Variant
 from forecast.events import Listener
 from forecast.forecasts import Forecast
 from forecast.held_out import calibrated, lstm_windows
+from forecast.learning import forecasters, learn
 from forecast.memory import PeakMemory
 from forecast.panel import Panel
-from forecast.pipeline import forecasters, learn
 from forecast.plan import choose_recipe, choose_start
 from forecast.prediction import Forecaster
 
@@ -103,7 +103,8 @@ def starting(
     chosen = settings.model_copy(update={"network": network, "training": training})
     _, initial, _ = choose_start(chosen, plan.training.layout)
     recipe = choose_recipe(panel, chosen, plan.training.layout, plan.steps, initial)
-    return replace(plan, training=replace(plan.training, initial=initial, recipe=recipe))
+    alone = replace(plan.training, initial=initial, recipe=recipe, scratch=None, compare=False)
+    return replace(plan, training=alone)
 
 
 def windows(
@@ -131,9 +132,16 @@ def _trains(variant: Variant) -> bool:
 
 def _in_part_of_the_time(plan: BacktestPlan, share: int) -> BacktestPlan:
     """The plan with a deadline's time for training split `share` ways."""
-    limit = plan.training.recipe["seconds"]
-    recipe = {**plan.training.recipe, "seconds": limit and limit / share}
-    return replace(plan, training=replace(plan.training, recipe=recipe))
+    training = plan.training
+
+    def shorter(recipe: dict[str, Any]) -> dict[str, Any]:
+        limit = recipe["seconds"]
+        return {**recipe, "seconds": limit and limit / share}
+
+    scratch = training.scratch and shorter(training.scratch)
+    return replace(
+        plan, training=replace(training, recipe=shorter(training.recipe), scratch=scratch)
+    )
 
 
 def _trained(
@@ -158,7 +166,7 @@ def _trained_once(
     training = without_later(plan.training, keep)
     once = settings.training.model_copy(update={"refit": False})
     with PeakMemory() as memory:
-        members, history, interrupted = learn(
+        members, history, interrupted, _ = learn(
             panel, training, settings.model_copy(update={"training": once}), listener
         )
         scored, _ = forecasters(panel, training, members)

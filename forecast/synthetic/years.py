@@ -19,9 +19,9 @@ def with_years(rng: np.random.Generator, frame: Frame, values: np.ndarray) -> np
     and is added to others. The 365th day falls on another weekday than the first: so do real ones.
     """
     long = (frame.season == 7) & (frame.lengths >= 2 * DAYS)
-    rows = np.flatnonzero(long & chance(rng, SHARE, frame.size)) if long.any() else []
-    if len(rows) == 0:
+    if not long.any():
         return values
+    rows = np.flatnonzero(long & chance(rng, SHARE, frame.size))
     year = np.full(len(rows), DAYS)
     phase = rng.integers(0, DAYS, len(rows)).astype(np.float64)
     effect = lay_out(profiles(rng, year), year, phase, frame.length)

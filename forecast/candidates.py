@@ -1,0 +1,136 @@
+"""Pretrained as it is, fine-tuned, from scratch, or a blend: what validates best stays.
+
+Axes: S series, W validation windows, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from forecast.forecasts import LEVELS
+from forecast.members import Member
+from forecast.networks.numpy_forward import Weights
+from forecast.panel import Panel
+from forecast.plan import PRETRAINED, Plan, Reason
+from forecast.prediction import Forecaster, forecast_panel
+
+TUNED, SCRATCH = "fine-tuned", "from scratch"
+USUAL = (PRETRAINED, TUNED)  # what another choice must beat by more than chance
+CAP = 20.0  # units of error from which on the loss grows with the logarithm, as in training
+
+Blend = tuple[str, ...]
+
+
+def as_it_is(weights: Weights) -> Member:
+    """The network that training started from, as a member that nothing was taught."""
+    return Member(dict(weights), dict(weights), 0, float("nan"), "steps", "cpu")
+
+
+def blend_of(
+    panel: Panel, plan: Plan, trained: Mapping[str, Sequence[Member]]
+) -> tuple[list[Member], tuple[Reason, ...]]:
+    """The members to keep, of `trained` by kind, and why; their forecast is their mean.
+
+    Every kind alone and every blend forecasts the validation origins. The best is kept if it beats
+    the usual blend by more than one standard error of their paired losses: the few origins of a
+    single series would else choose by luck. Without validation origins the start is kept as it is:
+    nothing could tell whether training helped.
+    """
+    kinds = list(trained)
+    if len(kinds) == 1:
+        return list(trained[kinds[0]]), ()
+    losses = _losses(panel, plan, trained)
+    if not losses:
+        why = "there is too little data to see whether training helps"
+        return list(trained[kinds[0]]), (("kept", kinds[0], why),)
+    kept = choose(losses)
+    told = "; ".join(f"{named(blend)} {loss.mean():.4g}" for blend, loss in losses.items())
+    members = [member for kind in kept for member in trained[kind]]
+    return members, (("kept", named(kept), f"loss on validation origins: {told}"),)
+
+
+def named(blend: Blend) -> str:
+    """A blend in words."""
+    return " + ".join(blend)
+
+
+def choose(losses: Mapping[Blend, np.ndarray]) -> Blend:
+    """The blend to keep, from paired losses, each (N,) over the same series and windows."""
+    best = min(losses, key=lambda blend: (losses[blend].mean(), len(blend)))
+    if USUAL not in losses or best == USUAL:
+        return best
+    gain = losses[USUAL] - losses[best]
+    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+        return USUAL
+    return best
+
+
+def _losses(
+    panel: Panel, plan: Plan, trained: Mapping[str, Sequence[Member]]
+) -> dict[Blend, np.ndarray]:
+    """Loss of every blend at every series and validation window, (N,); {} without any."""
+    losses: dict[Blend, list[np.ndarray]] = {}
+    for origins in plan.validation:
+        used = np.flatnonzero(origins >= 0)
+        if not len(used):
+            continue
+        part = panel.select(used)
+        past, actual = part.truncate(origins[used]), part.window(origins[used], plan.horizon)
+        unit = _naive_error(past, plan.season)
+        made = {kind: _quantiles(plan, members, past) for kind, members in trained.items()}
+        for size in range(1, len(made) + 1):
+            for blend in combinations(made, size):
+                weight = [len(trained[kind]) for kind in blend]
+                mean = np.average([made[kind] for kind in blend], axis=0, weights=weight)
+                losses.setdefault(blend, []).append(_pinball(mean, actual, unit))
+    joined = {blend: np.concatenate(parts) for blend, parts in losses.items()}
+    known = {blend: loss[np.isfinite(loss)] for blend, loss in joined.items()}
+    return {blend: loss for blend, loss in known.items() if len(loss)}
+
+
+def _quantiles(plan: Plan, members: Sequence[Member], past: Panel) -> np.ndarray:
+    """What the members forecast before anything is calibrated, (S, H, Q)."""
+    forecaster = Forecaster(
+        plan.layout,
+        tuple(member.scored for member in members),
+        np.array(LEVELS),
+        plan.recipe["context"],
+        plan.horizon,
+        np.ones(len(LEVELS)),
+    )
+    return forecast_panel(forecaster, past, plan.horizon).quantiles
+
+
+def _naive_error(past: Panel, season: int) -> np.ndarray:
+    """Mean absolute error of the seasonal naive forecast inside the past, (S,); NaN where none."""
+    position = np.arange(len(past.values)) - np.repeat(past.offsets[:-1], past.lengths)
+    series = np.repeat(np.arange(past.size), past.lengths)
+    lag = np.where(past.lengths > season, season, 1)[series]
+    before = past.values[np.maximum(np.arange(len(past.values)) - lag, 0)]
+    error = np.where(position >= lag, np.abs(past.values - before), np.nan)
+    known = np.isfinite(error)
+    total = np.bincount(series[known], weights=error[known], minlength=past.size)
+    count = np.bincount(series[known], minlength=past.size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where((count > 0) & (total > 0), total / count, np.nan)
+
+
+def _pinball(quantiles: np.ndarray, actual: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Mean pinball loss of each series, (S,), in its unit; NaN where nothing is known."""
+    error = (actual[..., None] - quantiles) / unit[:, None, None]
+    levels = np.array(LEVELS)
+    loss = 2 * np.maximum(error * levels, error * (levels - 1)).mean(-1)
+    loss = np.where(loss <= CAP, loss, CAP * (1 + np.log(np.maximum(loss, CAP) / CAP)))
+    known = np.isfinite(loss)
+    count = known.sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(count > 0, np.where(known, loss, 0.0).sum(1) / count, np.nan)
+
+
+def with_kind(members: Sequence[Member], kind: str) -> list[Member]:
+    """The members, each told how it came to be."""
+    return [replace(member, kind=kind) for member in members]
