@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
 
@@ -24,6 +24,7 @@ from forecast.panel import Panel
 from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
 
+VALUES_AT_ONCE = 8_000_000  # observations that are scaled together; series are independent
 NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
 LEAST_VALUES = 3  # below this the last value is all that there is to say
 NAIVE = "SeasonalNaive"
@@ -63,6 +64,13 @@ def forecast_panel(
     that were never negative get no negative forecast unless allowed. A series with fewer than
     three values gets its last value, with source SeasonalNaive; one without any is unavailable.
     """
+    if panel.size > 1 and len(panel.values) > VALUES_AT_ONCE:
+        groups = (panel.select(rows) for rows in _groups(panel))
+        return _joined([_forecast(forecaster, g, horizon, allow_negative) for g in groups])
+    return _forecast(forecaster, panel, horizon, allow_negative)
+
+
+def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative: bool) -> Forecast:
     started = time.monotonic()
     scaled = scale_panel(
         panel.values,
@@ -96,6 +104,21 @@ def forecast_panel(
         available,
         time.monotonic() - started,
     )
+
+
+def _groups(panel: Panel) -> list[np.ndarray]:
+    """The positions of series in runs of about VALUES_AT_ONCE values: scaling takes many copies."""
+    group = panel.offsets[:-1] // VALUES_AT_ONCE
+    return np.split(np.arange(panel.size), np.flatnonzero(np.diff(group)) + 1)
+
+
+def _joined(parts: Sequence[Forecast]) -> Forecast:
+    """One forecast of the series of all `parts`, in their order."""
+    join = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("origins", "point", "quantiles", "source", "available")
+    }
+    return replace(parts[0], **join, seconds=sum(part.seconds for part in parts))
 
 
 def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:

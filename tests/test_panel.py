@@ -16,6 +16,7 @@ from inputs.builders import daily, days, hours, months, table, wave, write
 
 from forecast.config import DataSettings
 from forecast.errors import InputError
+from forecast.frequency import Frequency
 from forecast.panel import Panel, load_panel, panel_from_frame, panel_to_arrow
 
 PLAIN = DataSettings()
@@ -387,3 +388,13 @@ def test_series_of_other_frequencies_are_named_by_group(tmp_path: Path) -> None:
     assert caught.value.code == "input/mixed-frequency"
     assert "frequency D, but 3 of 6" in str(caught.value)
     assert "2 W-WED (w1, w2), 1 3D (x)" in str(caught.value)
+
+
+def test_a_truncated_panel_keeps_the_first_values_of_each_series() -> None:
+    values = np.arange(12.0)
+    ids = np.array(list("abcde"), dtype=object)
+    offsets = np.array([0, 4, 4, 5, 9, 12])  # one is empty
+    panel = Panel(ids, offsets, values, np.zeros(5, np.int64), Frequency("D"))
+    short = panel.truncate(np.array([2, 0, 1, 0, 3]))
+    assert short.values.tolist() == [0, 1, 4, 9, 10, 11]
+    assert short.offsets.tolist() == [0, 2, 2, 3, 3, 6]

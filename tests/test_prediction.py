@@ -48,6 +48,17 @@ def test_a_series_is_forecast_the_same_alone_and_among_others(layout):
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
+def test_a_panel_of_many_values_is_forecast_in_groups_of_series_alike(monkeypatch):
+    panel = make_panel((60, 90, 2, 130, 40, 70), 12, missing=0.03)
+    forecaster = random_forecaster(step_layout(12))
+    whole = forecast_panel(forecaster, panel, 20)
+    monkeypatch.setattr("forecast.prediction.VALUES_AT_ONCE", 100)
+    groups = forecast_panel(forecaster, panel, 20)
+    np.testing.assert_allclose(groups.quantiles, whole.quantiles, rtol=1e-5)
+    for name in ("origins", "source", "available"):
+        np.testing.assert_array_equal(getattr(groups, name), getattr(whole, name))
+
+
 def test_odd_series_get_finite_forecasts_and_leave_the_others_as_they_were():
     usual = 100 + 10 * np.sin(np.arange(60) / 2)
     odd = [

@@ -70,11 +70,12 @@ class Panel:
         keep = np.asarray(keep, dtype=np.int64)
         if (keep < 0).any() or (keep > self.lengths).any():
             raise ValueError("keep must lie between 0 and each series' length")
-        position = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], self.lengths)
         offsets = np.concatenate([[0], np.cumsum(keep)])
-        return replace(
-            self, offsets=offsets, values=self.values[position < np.repeat(keep, self.lengths)]
-        )
+        edge = np.zeros(len(self.values) + 1, np.int8)  # up where a series begins, down past keep
+        np.add.at(edge, self.offsets[:-1], 1)
+        np.add.at(edge, self.offsets[:-1] + keep, -1)
+        kept = np.cumsum(edge[:-1], dtype=np.int8).view(bool)
+        return replace(self, offsets=offsets, values=self.values[kept])
 
     def select(self, chosen: np.ndarray) -> Panel:
         """The panel of the series at the (ascending) positions `chosen`."""
