@@ -29,7 +29,6 @@ jobs:
   sales:
     data: sales.csv
     model: {model}
-    outputs: {{files: [csv, parquet]}}
     metrics_file: metrics/sales.prom
     checkpoint: 1s
     settings:
@@ -120,10 +119,14 @@ class Rehearsal:
         self._model = model
         self._saved = folder / "saved"
 
+    def begin(self, more: str = "    outputs: {files: [csv, parquet]}\n") -> None:
+        """Writes the config, with `more` lines of the job."""
+        self.home.mkdir(parents=True)
+        (self.home / "batch.yaml").write_text(CONFIG.format(model=self._model) + more)
+
     def prepare(self) -> None:
         """The first publication, then a day more of data; kept for `reset`."""
-        self.home.mkdir(parents=True)
-        (self.home / "batch.yaml").write_text(CONFIG.format(model=self._model))
+        self.begin()
         self.write_data(HISTORY)
         code = self.run()
         assert code == 0, self.words()
@@ -163,6 +166,11 @@ class Rehearsal:
     def run(self, fault: Fault | None = None) -> int:
         """A run from its start to its end; the exit code, or minus a signal."""
         return ended(self.start(fault))
+
+    def command(self, name: str) -> int:
+        """Another command on the job; its exit code."""
+        words = (name, str(self.home / "batch.yaml"), "--job", "sales")
+        return ended(forked(lambda: lstmcast(*words), self.log))
 
     def changes(self) -> int:
         """How often an undisturbed run changes the job's folder: the faults that there are."""

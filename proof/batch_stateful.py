@@ -1,0 +1,304 @@
+"""All commands of scheduled runs in any order, kills and full disks between them, against a list.
+
+    python proof/batch_stateful.py --examples 200 --steps 30
+
+Hypothesis draws the order and shrinks what fails. The model is a plain list of publications (slot,
+what the data held): a run appends, a rollback cuts it off, the last one is current, the last of
+each slot stands. After every command a reader must find the current one whole; the ledger, opened
+read-only, must hold what stands; and the same slot of the same data must have the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from sqlite3 import connect
+
+from _rehearsal import (
+    FIRST,
+    Fault,
+    ended,
+    faulty,
+    forked,
+    import_everything,
+    ledger_runs,
+    lstmcast,
+    published,
+)
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run_machine
+
+CONFIG = """\
+jobs:
+  sales:
+    data: sales.csv
+    model: pretrained
+    recalibrate: false
+    retention: {keep_last: 4, keep_daily: 2, keep_weekly: 1}
+    settings: {forecast: {horizon: 4}}
+"""
+SMALL = """\
+network: {hidden_size: 8, layers: 1}
+training: {members: 1, max_steps: 4, refit: false, jobs: 1, device: cpu}
+baselines: {names: [seasonal-naive]}
+evaluation: {windows: 1}
+forecast: {horizon: 4}
+"""
+DAYS = 40
+SHIMMED = False
+
+Values = dict[str, tuple[int, ...]]
+
+
+class Machine(RuleBasedStateMachine):
+    """One job's life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp(prefix="lstmcast-model-"))
+        self.job = self.home / "sales"
+        (self.home / "batch.yaml").write_text(CONFIG)
+        (self.home / "small.yaml").write_text(SMALL)
+        self.values: Values = {name: tuple(range(100, 100 + DAYS)) for name in "ab"}
+        self.editions: list[tuple[int, str, bool]] = []  # slot, digest of what was seen, leads
+        self.bytes: dict[tuple[int, str], str] = {}
+        self.behind = False  # a run was killed: link and ledger may be behind until the next one
+        self.trained: dict[str, bytes] = {}
+        self.write()
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    # what the world does
+
+    @rule(days=st.integers(1, 3), low=st.integers(0, 9))
+    def new_days(self, days: int, low: int) -> None:
+        self.values = {
+            name: seen + tuple(100 + low + (n * 7 + k) % 10 for n in range(days))
+            for k, (name, seen) in enumerate(self.values.items())
+        }
+        self.write()
+
+    @rule(back=st.integers(1, 8), by=st.integers(1, 50))
+    def restated(self, back: int, by: int) -> None:
+        seen = list(self.values["a"])
+        seen[-back] += by
+        self.values["a"] = tuple(seen)
+        self.write()
+
+    @rule()
+    def a_series_appears(self) -> None:
+        if "c" not in self.values:
+            self.values["c"] = self.values["a"]
+            self.write()
+
+    # what people and machines do
+
+    @rule()
+    def run(self) -> None:
+        self.expect(self.last(), self.call("run"))
+
+    @rule(back=st.integers(0, 5))
+    def run_as_of(self, back: int) -> None:
+        slot = self.last() - back
+        text = (FIRST + timedelta(days=slot)).isoformat()
+        self.expect(slot, self.call("run", "--as-of", text), named=True)
+
+    @rule()
+    def look_at_what_a_run_would_do(self) -> None:
+        assert self.call("run", "--dry-run") == 0, self.words()
+
+    @rule()
+    def status(self) -> None:
+        assert self.call("status") == 0, self.words()
+
+    @rule()
+    def score(self) -> None:
+        assert self.call("score") == 0, self.words()
+
+    @rule()
+    def prune(self) -> None:
+        assert self.call("prune") == 0, self.words()
+
+    @rule()
+    def rollback(self) -> None:
+        code = self.call("rollback")
+        leading = [n for n, (_, _, leads) in enumerate(self.editions) if leads]
+        if code == 2 and "rollback/nothing" in self.words():
+            # Nothing before it, or tidied away after an earlier rollback.
+            assert len(leading) < 2 or len(self.folders()) <= 1 or self.cut, self.words()
+            return
+        assert code == 0, self.words()
+        self.editions = self.editions[: leading[-2] + 1]
+        self.cut, self.behind = True, False
+
+    cut = False  # a rollback has been made: what was before may have been tidied away
+
+    @precondition(lambda self: SHIMMED)
+    @rule(number=st.integers(1, 120), action=st.sampled_from("kha"))
+    def killed(self, number: int, action: str) -> None:
+        code = self.call("run", fault=Fault(number, action))
+        if code == 0:
+            self.expect(self.last(), code)
+            return
+        assert code == -signal.SIGKILL, self.words()
+        self.perhaps_published()
+
+    @precondition(lambda self: SHIMMED)
+    @rule(number=st.integers(1, 120), action=st.sampled_from("soe"))
+    def starved(self, number: int, action: str) -> None:
+        code = self.call("run", fault=Fault(number, action))
+        assert code in (0, 74), self.words()
+        if code == 0:
+            self.expect(self.last(), code)
+        else:
+            self.perhaps_published()
+
+    @precondition(lambda self: len(self.trained) < 2)
+    @rule()
+    def train(self) -> None:
+        name = f"run-{len(self.trained)}"
+        assert self.call_plainly("train", "sales.csv", "--config", "small.yaml", "--out", name) == 0
+        self.trained[name] = (self.home / name / "predictions.csv").read_bytes()
+
+    @precondition(lambda self: self.trained)
+    @rule()
+    def predict(self) -> None:
+        name = sorted(self.trained)[-1]
+        words = ("predict", "sales.csv", "--model", name, "--output", "forecast.csv")
+        assert self.call_plainly(*words) == 0, self.words()
+        rows = (self.home / "forecast.csv").read_text().splitlines()
+        assert len(rows) == 1 + 4 * len(self.values)
+
+    # what must hold
+
+    @invariant()
+    def readers_find_what_is_published(self) -> None:
+        if not self.editions and not (self.job / "current").is_symlink():
+            return
+        found = published(self.job)
+        slot = (FIRST.fromisoformat(found.as_of) - FIRST).days
+        if self.behind:
+            return
+        current = [(s, d) for s, d, leads in self.editions if leads][-1]
+        assert slot == current[0], f"slot {slot} is current, not {current[0]}"
+        assert self.bytes.setdefault(current, found.files[0][1]) == found.files[0][1]
+
+    @invariant()
+    def the_ledger_holds_what_stands(self) -> None:
+        if self.behind or not (self.job / "ledger.sqlite").exists():
+            return
+        list(ledger_runs(self.job / "ledger.sqlite"))
+        with closing(connect(self.job / "ledger.sqlite")) as ledger:
+            times = {time for (time,) in ledger.execute("select cutoff_time from runs")}
+        stands = {(FIRST + timedelta(days=s)).isoformat() for s, _, _ in self.editions}
+        assert times == stands, f"in the ledger {sorted(times)}, published {sorted(stands)}"
+
+    @invariant()
+    def training_runs_are_left_alone(self) -> None:
+        for name, content in self.trained.items():
+            assert (self.home / name / "predictions.csv").read_bytes() == content
+
+    # the machinery
+
+    def last(self) -> int:
+        return len(self.values["a"]) - 1
+
+    def seen(self, slot: int) -> str:
+        """Digest of the data up to a slot."""
+        view = {name: values[: slot + 1] for name, values in self.values.items()}
+        return hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
+
+    def expect(self, slot: int, code: int, named: bool = False) -> None:
+        """The model's own run: appends unless the slot stands with the same data."""
+        assert code == 0, self.words()
+        self.behind = False
+        standing = {s: d for s, d, _ in self.editions}
+        current = [s for s, _, leads in self.editions if leads][-1:]
+        if standing.get(slot) == self.seen(slot):
+            assert "already done" in self.words(), self.words()
+            return
+        leads = not named or not current or slot >= current[0]
+        self.editions.append((slot, self.seen(slot), leads))
+
+    def perhaps_published(self) -> None:
+        """After a run that did not end well: it is published if its manifest is there."""
+        names = {path.parent.name for path in self.job.glob("runs/*/manifest.json")}
+        newest = max((json.loads((self.job / "runs" / name / "manifest.json").read_bytes())
+                      ["sequence"] for name in names), default=0)  # fmt: skip
+        if newest > self.sequence:
+            self.editions.append((self.last(), self.seen(self.last()), True))
+        self.behind = True
+
+    def call(self, command: str, *more: str, fault: Fault | None = None) -> int:
+        """A command on the job, in a process of its own."""
+        self.sequence = max(
+            (json.loads(path.read_bytes())["sequence"]
+             for path in self.job.glob("runs/*/manifest.json")), default=0,
+        )  # fmt: skip
+        return self.call_plainly(command, "batch.yaml", *more, fault=fault)
+
+    def call_plainly(self, *words: str, fault: Fault | None = None) -> int:
+        def work() -> int:
+            import os
+
+            os.chdir(self.home)
+            return lstmcast(*words)
+
+        return ended(forked(work, self.home / "last.log", fault, str(self.home / "sales")))
+
+    def words(self) -> str:
+        """What the last command said."""
+        return (self.home / "last.log").read_text(errors="replace")[-3000:]
+
+    def folders(self) -> list[Path]:
+        return list(self.job.glob("runs/*/manifest.json"))
+
+    def write(self) -> None:
+        rows = [f"{name},{FIRST + timedelta(days=n)},{value}"
+                for name, seen in self.values.items() for n, value in enumerate(seen)]  # fmt: skip
+        path = self.home / "sales.csv"
+        path.with_suffix(".new").write_text("unique_id,ds,y\n" + "\n".join(rows) + "\n")
+        path.with_suffix(".new").replace(path)
+
+
+def main() -> int:
+    global SHIMMED
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--examples", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=None, help="repeat a search")
+    given = parser.parse_args()
+    SHIMMED = faulty()
+    import_everything(training=True)
+    chosen = settings(
+        max_examples=given.examples,
+        stateful_step_count=given.steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=given.seed is None,
+        database=None,
+        print_blob=True,
+    )
+    if given.seed is not None:
+        from hypothesis import seed
+
+        run_machine(seed(given.seed)(Machine), settings=chosen)
+    else:
+        run_machine(Machine, settings=chosen)
+    print(f"{given.examples} lives of up to {given.steps} commands: as the list says")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
