@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast import pipeline, train
+from forecast import learning, train
 from forecast.backtest_run import backtest_run, networks
 from forecast.backtest_run.comparing import about_arima, fair_verdict, lead
 from forecast.backtest_run.networks import Learnt
@@ -59,7 +59,7 @@ def inline(monkeypatch):
             members.append(Member(scored.weights, final, *best, device))
         return members, False
 
-    monkeypatch.setattr(pipeline, "train_members", train_here)
+    monkeypatch.setattr(learning, "train_members", train_here)
 
 
 def table(lengths=(72, 60), seed=0):

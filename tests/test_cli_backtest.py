@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast import pipeline
+from forecast import learning
 from forecast.cli import run
 from forecast.failures import guarded
 from tests.test_report_rebuild import taught_here
@@ -24,7 +24,7 @@ QUICK = ("--config", "small.yaml", "--horizon", "6", "--baselines", "seasonal-na
 def lstmcast(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(pipeline, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     Path("small.yaml").write_text(SMALL)
     rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
     Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from forecast import pipeline, train
+from forecast import learning, train
 from forecast.backtest_run import backtest_run
 from forecast.config import Settings
 from forecast.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
@@ -73,7 +73,7 @@ def runs(tmp_path_factory):
         "output": {"out": str(folder / "tested"), "root": str(folder)},
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         backtest_run(str(folder / "data.csv"), Settings.model_validate(given), Silent())
         quick = dict(max_steps=10, hidden=8, members=1, baselines="seasonal-naive", jobs=1)
         train(folder / "data.csv", out=str(folder / "trained"), horizon=6, windows=2, **quick)
