@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -351,11 +352,22 @@ def as_like(constant: np.ndarray, array: Array) -> Array:
     """A numpy constant on the device of `array`."""
     if isinstance(array, np.ndarray):
         return constant
-    return sys.modules["torch"].as_tensor(constant, device=array.device)
+    if array.device.type == "cpu":
+        return sys.modules["torch"].from_numpy(constant)
+    return _on_device(constant.tobytes(), constant.dtype.str, constant.shape, array.device)
+
+
+@lru_cache(maxsize=64)
+def _on_device(content: bytes, kind: str, shape: tuple[int, ...], device: Any) -> Array:
+    """A constant that stays on a GPU: to copy it there at every step would be to wait for it."""
+    constant = np.frombuffer(content, kind).reshape(shape).copy()
+    return sys.modules["torch"].from_numpy(constant).to(device)
 
 
 def _range(like: Array, n: int) -> Array:
-    return as_like(np.arange(n), like)
+    if isinstance(like, np.ndarray):
+        return np.arange(n)
+    return sys.modules["torch"].arange(n, device=like.device)
 
 
 def _clip(xp: Any, x: Array) -> Array:
