@@ -24,7 +24,7 @@ from forecast.panel import Panel
 from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
 
-VALUES_AT_ONCE = 8_000_000  # observations that are scaled together; series are independent
+VALUES_AT_ONCE = 2_000_000  # observations that are scaled together; series are independent
 NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
 LEAST_VALUES = 3  # below this the last value is all that there is to say
 NAIVE = "SeasonalNaive"
