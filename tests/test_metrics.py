@@ -607,3 +607,18 @@ def test_a_tie_is_called_a_tie():
     other = make_forecast("AutoARIMA", one.origins, one.point)
     text = metrics.verdict(metrics.score_forecasts(panel, {"LSTM": one, "AutoARIMA": other}, 1))
     assert "LSTM and AutoARIMA tied" in text and "neither leads" in text
+
+
+def test_a_rival_that_had_time_for_a_few_series_is_not_called_the_winner():
+    panel = random_panel(6)
+    made = {
+        name: held_out(panel, 4, noise, seed, name)
+        for seed, (name, noise) in enumerate([("LSTM", 0.5), ("AutoARIMA", 0.1), ("AutoETS", 1.0)])
+    }
+    some = made["AutoARIMA"]
+    some.available[2:] = False
+    some.point[2:] = np.nan
+    some.source[2:] = ""
+    said = metrics.verdict(metrics.score_forecasts(panel, made, 1))
+    assert said.startswith("LSTM was the most accurate on 6 series")
+    assert "for AutoARIMA" in said and "(on 2 series)" in said

@@ -5,6 +5,7 @@ Axes: S series, W windows (held-out origins).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,7 +183,7 @@ def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") ->
         metric = "mase" if np.isfinite(own["mase"]) else "mae"
         figure = f"{metric.upper()} {_figure(own[metric])}"
         return f"{model} has {figure}; there is nothing to compare it with."
-    best = min(pairs, key=lambda pair: _relative(pair.second_loss, pair.first_loss))
+    best = min(telling(pairs), key=lambda pair: _relative(pair.second_loss, pair.first_loss))
     won = best.first_loss < best.second_loss
     other = next((pair for pair in pairs if pair.second == against), best)
     text = _won(best) if won else _lost(best)
@@ -190,6 +191,13 @@ def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") ->
         shared = "" if other.series == best.series else f" (on {other.series} series)"
         text = f"{text}, and {_against(other, short=True)}{shared}"
     return f"{text}; {_chance(other if won else best)}."
+
+
+def telling(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """Those on at least half of the series that any has: a rival that had time for a few series
+    alone is no winner over the rest."""
+    most = max((pair.series for pair in pairs), default=0)
+    return [pair for pair in pairs if 2 * pair.series >= most]
 
 
 def with_more(sentence: str, about: str, against: str = "AutoARIMA") -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from forecast.charts import fan_chart
 from forecast.forecasts import Forecast
 from forecast.metrics import Comparison, ScoreTable, compare
+from forecast.metrics.compare import telling
 from forecast.metrics.table import POOLING
 from forecast.panel import Panel
 from forecast.report.contents import (
@@ -124,7 +125,8 @@ def _rivalries(
     """`main` against every other forecaster (of `rivals`), each on the series that both have."""
     names = [score.model for score in table.scores if score.model != main]
     names = [name for name in names if rivals is None or name in rivals]
-    return [pair for pair in (compare(table, main, name) for name in names) if pair.series]
+    pairs = (compare(table, main, name) for name in names)
+    return telling([pair for pair in pairs if pair.series])
 
 
 def _rival(pairs: Sequence[Comparison], usual: str = "AutoARIMA") -> str:
