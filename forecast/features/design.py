@@ -20,6 +20,7 @@ from forecast.panel.covariates import FUTURE, PAST, STATIC, Covariate
 from forecast.ragged import positions
 
 CATEGORIES = 24  # the most frequent names of a column that get a feature of their own
+SERIES_DIFFER = 0.5  # share of a column's variance between series from which each has its measure
 FAR = 8.0  # in standard deviations: beyond, a number says no more than "far"
 
 
@@ -28,8 +29,8 @@ class Entry:
     """How one column is read: (value - centre) / scale, or a feature for each of `categories`.
 
     flag: there are gaps in the data it was fitted on, so whether there is a value is a feature too;
-    own: series differ, so each is also measured by its own past; smooth: the mean of the last day
-    stands beside.
+    own: series differ more than steps do, so centre and scale are those of each series' past;
+    smooth: the mean of the last day stands beside.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Entry:
         """Features of the column."""
         if self.categories is not None:
             return len(self.categories)
-        return 1 + self.flag + self.own + self.smooth
+        return 1 + self.flag + self.smooth
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def fit_design(
             static = column.role == STATIC
             values = column.values if static else column.values[seen]
             owner = None if static else series[seen]
-            entries.append(_entry(column, values, owner, panel.size > 1, per_day))
+            entries.append(_entry(column, values, owner, panel.size, per_day))
     holidays = tuple(holidays)
     if not (entries or calendar or holidays):
         return None
@@ -109,7 +110,7 @@ def fit_design(
 
 
 def _entry(
-    column: Covariate, values: np.ndarray, series: np.ndarray | None, several: bool, per_day: int
+    column: Covariate, values: np.ndarray, series: np.ndarray | None, size: int, per_day: int
 ) -> Entry:
     known = np.isfinite(values)
     if column.categories is not None:
@@ -123,9 +124,14 @@ def _entry(
         return Entry(column.name, column.role, flag=flag)
     centre, scale = float(seen.mean()), float(seen.std())
     scale = scale if scale > 1e-9 * max(1.0, abs(centre)) else 1.0
-    own = several and series is not None
-    smooth = bool(per_day) and series is not None
-    return Entry(column.name, column.role, centre, scale, None, flag, own, smooth)
+    if series is None:
+        return Entry(column.name, column.role, centre, scale, None, flag)
+    owner = series[known]
+    count = np.maximum(np.bincount(owner, minlength=size), 1)
+    mean = np.bincount(owner, weights=seen, minlength=size) / count
+    within = float(np.mean((seen - mean[owner]) ** 2))
+    own = within < (1 - SERIES_DIFFER) * scale**2
+    return Entry(column.name, column.role, centre, scale, None, flag, own, bool(per_day))
 
 
 def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
@@ -144,7 +150,7 @@ def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
         role: [_features(e, _column(e, given), rows) for e in design.of(role)]
         for role in (FUTURE, PAST)
     }
-    static = [_plain(e, _column(e, given).values, given[e.name]) for e in design.of(STATIC)]
+    static = [_plain(e, _column(e, given)) for e in design.of(STATIC)]
     shared, starts = _shared(design, panel, horizon)
     return Known(
         own=_table(blocks[FUTURE], int(offsets[-1])),
@@ -190,9 +196,9 @@ def _column(entry: Entry, given: dict[str, Covariate]) -> Covariate:
     return column
 
 
-def _plain(entry: Entry, values: np.ndarray, column: Covariate) -> np.ndarray:
+def _plain(entry: Entry, column: Covariate) -> np.ndarray:
     """(rows, 1 + flag) or (rows, categories): values in the design's units, 0 where missing."""
-    known = np.isfinite(values)
+    values, known = column.values, np.isfinite(column.values)
     if entry.categories is not None:
         place = {name: i for i, name in enumerate(entry.categories)}
         rank = [place.get(name, -1) for name in column.categories or ()]
@@ -206,13 +212,13 @@ def _plain(entry: Entry, values: np.ndarray, column: Covariate) -> np.ndarray:
 
 def _features(entry: Entry, column: Covariate, rows: _Rows) -> np.ndarray:
     """(M, width) features of a column of rows."""
-    parts = [_plain(entry, column.values, column)]
+    plain = _plain(entry, column)
     known = np.isfinite(column.values)
     if entry.own:
-        parts.append(_by_own_past(column.values, known, rows)[:, None])
+        plain[:, 0] = _by_own_past(column.values, known, rows)
     if entry.smooth:
-        parts.append(_last_day(parts[0][:, 0], known, rows)[:, None])
-    return np.concatenate(parts, 1)
+        plain = np.concatenate([plain, _last_day(plain[:, 0], known, rows)[:, None]], 1)
+    return plain
 
 
 def _by_own_past(values: np.ndarray, known: np.ndarray, rows: _Rows) -> np.ndarray:
