@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -114,7 +115,7 @@ def _groups(panel: Panel) -> list[np.ndarray]:
 
 def _joined(parts: Sequence[Forecast]) -> Forecast:
     """One forecast of the series of all `parts`, in their order."""
-    join = {
+    join: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("origins", "point", "quantiles", "source", "available")
     }
