@@ -228,6 +228,13 @@ class Life:
         if rng.random() < 0.05:
             assert self.run(today) == "already done", f"{today}: started twice, published twice"
             self.feed.events["started twice"] += 1
+        if rng.random() < 0.05 and len(self.feed.slots) > 3:
+            at = datetime.fromisoformat(sorted(self.feed.slots)[-3]).astimezone(
+                self.feed.world.zone
+            )
+            self.run(today, at.replace(tzinfo=None).isoformat())
+            assert self.current() == slot, f"{today}: an earlier as-of has become current"
+            self.feed.events["an earlier as-of again"] += 1
 
     def current(self) -> str:
         """The as-of of the published forecast, in UTC."""
