@@ -3,15 +3,16 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 STAMP := $(VENV)/.installed
 BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench proof pretrain configs clean
+.PHONY: help install demo test lint format bench bench-speed bench-peers proof pretrain configs clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv and install the package with its development tools
 
@@ -44,6 +45,15 @@ format: $(STAMP) ## put the code into shape
 bench: $(STAMP) ## measure accuracy and speed: every script of benchmarks/
 	set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+bench-speed: $(STAMP) ## measure speed alone: the training loop, cores, growth, predict, a GPU if any
+	$(BIN)/python benchmarks/bench_speed.py
+
+# In an environment of its own: nothing that the peers need gets into ours.
+bench-peers: $(STAMP) ## compare with NeuralForecast, GluonTS and Darts (installs them beside)
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	$(BIN)/python benchmarks/peers/bench_peers.py --python $(PEERS)/bin/python
+
 proof: $(STAMP) ## the heavier proofs: published figures, then every script of proof/
 	LSTMCAST_BENCHMARK_DATA=$(BENCHMARK_DATA) $(BIN)/python -m pytest -m proof
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright 'psycopg[binary]'
@@ -58,5 +68,5 @@ configs: $(STAMP) ## write configs/default.yaml anew from forecast/config.py
 	$(BIN)/python -c 'from forecast.settings_file import commented_defaults as text; print(text(), end="")' > configs/default.yaml
 
 clean: ## remove what was made here, runs and .venv included
-	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
