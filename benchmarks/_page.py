@@ -119,12 +119,139 @@ def table(head: list[str], body: Iterable[list[str]]) -> list[str]:
 
 
 def etth1() -> list[str]:
-    return []
+    """The section of bench_etth1.py."""
+    known = load("results_etth1.json")
+    if not known:
+        return []
+    lines = [
+        "## ETTh1: 7 channels, context 720", "",
+        "Standardised by the training part (12, 4 and 4 months), every window of the part scored, "
+        "channels averaged. One ensemble for all horizons; its settings were chosen on the "
+        "validation part, which is much harder than the test part for every method; the test "
+        "part was scored once.", "",
+        *made_on(known.values()), "Command: `python benchmarks/bench_etth1.py`", "",
+    ]  # fmt: skip
+    head = ["part", *(f"MSE {h}" for h in (96, 192, 336, 720)), "MSE mean", "MAE mean",
+            "windows (96)", "training s", "CPU s", "members", "parameters"]  # fmt: skip
+    body = []
+    for part, f in known.items():
+        rows = f["horizons"]
+        body.append([
+            part, *(number(rows[h], "mse", 4) for h in rows), number(f, "mse", 4),
+            number(f, "mae", 4), number(rows["96"], "windows", 0), number(f, "train_seconds", 0),
+            number(f, "train_cpu_seconds", 0), number(f, "members", 0),
+            number(f, "parameters", 0),
+        ])  # fmt: skip
+    return [*lines, *table(head, body), ""]
 
 
 def speed() -> list[str]:
-    return []
+    """The section of bench_speed.py."""
+    known = load("results_speed.json")
+    if not known:
+        return []
+    lines = ["## Speed", "", *made_on(known.values()),
+             "Command: `make bench-speed`, or `python benchmarks/bench_speed.py`", ""]  # fmt: skip
+    parts = (("loop", loop_lines), ("cores", cores_lines), ("gpu", gpu_lines),
+             ("predict", predict_lines), ("growth", growth_lines))  # fmt: skip
+    for name, written in parts:
+        if name in known:
+            lines += [*written(known[name]), ""]
+    return lines
+
+
+def loop_lines(f: dict[str, Any]) -> list[str]:
+    """`fit` beside the bare loop."""
+    body = [
+        ["bare nn.LSTM, forward and backward", number(f, "bare_step_ms", 1),
+         number(f, "bare_gflops", 0), ""],
+        ["fit, the LSTM's products alone", number(f, "step_ms", 1), number(f, "fit_lstm_gflops", 0),
+         f"{f['fit_lstm_gflops'] / f['bare_gflops']:.0%}"],
+        ["fit, all matrix products", number(f, "step_ms", 1), number(f, "fit_all_gflops", 0),
+         f"{f['fit_all_gflops'] / f['bare_gflops']:.0%}"],
+    ]  # fmt: skip
+    said = (
+        f"One member, one thread, the shape of M4 hourly: {f['shape']}. Of fit's wall time "
+        f"{f['share_in_lstm']:.0%} is inside the LSTM ({f['share_in_lstm_with_validation']:.0%} "
+        "with validation rounds). "
+    )
+    if f.get("two_threads_speedup"):
+        said += (
+            f"A second thread makes fit {f['two_threads_speedup']:.2f} times as fast (cores go to "
+            "members instead)."
+        )
+    head = ["loop", "CPU ms a step", "GFLOP/s", "of the bare loop"]
+    return ["### Training loop", "", said, "", *table(head, body)]
+
+
+def cores_lines(f: dict[str, Any]) -> list[str]:
+    """Two members on one core and on two."""
+    if "said" in f:
+        return ["### Two cores", "", f"Not measured: {f['said']}."]
+    return [
+        "### Two cores", "",
+        f"Two members of {f['steps']} steps, processes included: {f['one_core_s']:.1f} s one after "
+        f"the other, {f['two_cores_s']:.1f} s at once: {f['speedup']:.2f} times as fast.",
+    ]  # fmt: skip
+
+
+def gpu_lines(f: dict[str, Any]) -> list[str]:
+    """The loop on a GPU."""
+    if "said" in f:
+        return ["### GPU", "", f"Not measured: {f['said']}."]
+    return [
+        "### GPU", "",
+        f"{f['device']}, {f['shape']}: bare cuDNN loop {f['bare_gflops']:.0f} GFLOP/s, fit "
+        f"{f['fit_lstm_gflops']:.0f} (LSTM alone) and {f['fit_all_gflops']:.0f} (all products), "
+        f"{f['fit_all_gflops'] / f['bare_gflops']:.0%}; {f['synchronisations_a_step']:.2f} "
+        f"synchronisations a step; one member of M4 hourly's shape in {f['m4_hourly_s']:.1f} s.",
+    ]  # fmt: skip
+
+
+def predict_lines(f: dict[str, Any]) -> list[str]:
+    """`predict` in a fresh process."""
+    return [
+        "### predict, fresh process, 414 series x 48 steps, CSV in and out", "",
+        f"{f['seconds'][0]:.2f} s at best, {f['seconds'][len(f['seconds']) // 2]:.2f} s in the "
+        f"middle of {len(f['seconds'])}; {f['cpu_seconds'][0]:.2f} s of processor time; "
+        f"{f['peak_mb']:.0f} MB.",
+    ]  # fmt: skip
+
+
+def growth_lines(f: dict[str, Any]) -> list[str]:
+    """A forecast of more and more series."""
+    body = [
+        [number(row, "series", 0), row["file"], number(row, "seconds", 1),
+         number(row, "cpu_seconds", 1), number(row, "peak_mb", 0)]
+        for row in f["rows"]
+    ]  # fmt: skip
+    said = (
+        "`lstmcast forecast` of series of 100 monthly values, horizon 12, from file to file in a "
+        "fresh process: reading, checking, windows, forecast, intervals, writing."
+    )
+    head = ["series", "file", "seconds", "CPU s", "peak MB"]
+    return ["### From 1 series to many", "", said, "", *table(head, body)]
 
 
 def peers() -> list[str]:
-    return []
+    """The section of peers/bench_peers.py."""
+    known = load("results_peers.json")
+    if not known:
+        return []
+    every = [figures for row in known.values() for figures in row.values()]
+    lines = [
+        "## Peers", "",
+        "Their defaults (horizon and input size given: a year of weeks, three years of months, a "
+        "week of hours; DeepAR keeps its own), a bounded number of steps, one thread, a fresh "
+        "process; median forecasts where the peer has them. Official test parts.", "",
+        *made_on(every), f"Peers: {every[-1]['versions']}. Command: `make bench-peers`", "",
+    ]  # fmt: skip
+    head = ["set", "peer", "MASE", "sMAPE", "OWA", "steps", "seconds", "CPU s", "peak MB", ""]
+    body = [
+        [name, peer, number(f, "mase", 3), number(f, "smape", 2), number(f, "owa", 3),
+         number(f, "steps", 0), number(f, "seconds", 0), number(f, "cpu_seconds", 0),
+         number(f, "peak_mb", 0), f.get("said", "")]
+        for name, row in known.items()
+        for peer, f in row.items()
+    ]  # fmt: skip
+    return [*lines, *table(head, body), ""]
