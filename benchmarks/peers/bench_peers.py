@@ -62,12 +62,13 @@ def peer_versions(python: str) -> str:
 
 def run(test: Test, peer: str, given: argparse.Namespace) -> dict[str, object]:
     """One peer's figures on one set."""
-    each = test.set
+    each, size = test.set, str(SIZES[test.set.name])
+    train = str(test.train.resolve())
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "made.npz"
         command = ["timeout", str(given.limit), given.python, str(HERE / "run_peer.py"), peer,
-                   str(test.train.resolve()), each.freq or "D", str(each.horizon), str(SIZES[each.name]),
-                   str(given.steps), str(out)]  # fmt: skip
+                   train, each.freq or "D", str(each.horizon), size, str(given.steps),
+                   str(out)]  # fmt: skip
         cost = timed(command, {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}, accept=(124,), cwd=place)
         if not out.exists():
             return {"said": f"not done after {given.limit:.0f} s", "steps": given.steps}
