@@ -105,7 +105,7 @@ def test_one_job_is_chosen_by_name(tmp_path):
     config = load_config(write(tmp_path, "jobs:\n  a: {data: x}\n  bee: {data: y}\n"), environ={})
     assert [job.name for job in chosen_jobs(config, None)] == ["a", "bee"]
     assert [job.name for job in chosen_jobs(config, "bee")] == ["bee"]
-    with pytest.raises(UsageError, match="Did you mean bee?"):
+    with pytest.raises(UsageError, match="Did you mean bee"):
         chosen_jobs(config, "be")
 
 

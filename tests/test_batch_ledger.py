@@ -165,7 +165,8 @@ def test_scores_are_exact_means_of_what_came_true(open_ledger):
 def test_an_interval_holds_what_lies_on_its_bound():
     rows = score_rows(
         1, 2, np.array([1, 1, 2]), np.zeros(3), (0.1, 0.5, 0.9),
-        np.tile(np.float32([-0.1, 0, 0.1]), (3, 1)), np.array([0.1, 0.11, -0.1]), np.full(3, np.nan),
+        np.tile(np.float32([-0.1, 0, 0.1]), (3, 1)), np.array([0.1, 0.11, -0.1]),
+        np.full(3, np.nan),
     )  # fmt: skip
     assert [(r[1], r[2], r[5], r[6]) for r in rows] == [
         (1, 2, 0, '{"80": 1}'),

@@ -28,8 +28,8 @@ class Slot:
     """One run's view of the data; every series is forecast for the same steps after the as-of.
 
     panel: the series that take part, up to the as-of; seen: all series up to it, the others
-    included; position, time, moment, label: the as-of on the grid, as the data write it, as an instant
-    (ISO 8601, UTC; None for plain numbers), and as a name;
+    included; position, time, moment, label: the as-of on the grid, as the data write it, as an
+    instant (ISO 8601, UTC; None for plain numbers), and as a name;
     lags int64 (S,): steps by which each series of `panel` ends earlier; left_out: (series, reason);
     dropped: steps that were left out because they lie after the as-of; age: seconds from the as-of
     to now, None for plain numbers; digest: sha256 of what is seen.

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from forecast.checkpoint import Checkpoint
+from forecast.errors import ModelDamagedError
+from forecast.members import Lesson, _digest, resumes, teach
+from forecast.training import Recipe, fit
+from forecast.windows import step_layout
+from tests.builders import make_panel, recipe_numbers
+
+PANEL = make_panel()
+VALIDATION = (PANEL.lengths - 12)[None]
+
+
+def lesson(every=1e9, **changes):
+    return Lesson(
+        changes.pop("values", PANEL.values),
+        PANEL.offsets,
+        PANEL.lengths - 6,
+        VALIDATION,
+        step_layout(12),
+        recipe_numbers(**{"steps": 16, **changes}),
+        0.3,
+        0.3,
+        None,
+        checkpoint_every=every,
+    )
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def after(calls):
+    """True from the call number `calls` on."""
+    count = iter(range(10**9))
+    return lambda: next(count) >= calls
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As members compute; several threads would only wait for one another on these shapes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return teach(lesson(None), 1, lambda: False, lambda event: None)
+
+
+@pytest.mark.parametrize("calls", sorted(random.Random(0).sample(range(1, 22), 4)))
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, uninterrupted, calls):
+    place = tmp_path / "member-0"
+    teach(lesson(), 1, after(calls), lambda event: None, place)
+    scored, final, _ = teach(lesson(), 1, lambda: False, lambda event: None, place)
+    assert same(scored.weights, uninterrupted[0].weights)
+    assert same(final, uninterrupted[1])
+    assert (scored.best_step, scored.ended) == (uninterrupted[0].best_step, "steps")
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_being_stopped_again_and_again_changes_nothing(tmp_path, schedule):
+    recipe = Recipe(**recipe_numbers(steps=20, schedule=schedule, patience=3), seed=5)
+    words = (PANEL.values, PANEL.offsets, step_layout(12), recipe)
+    once = fit(*words, validation=VALIDATION)
+    path = tmp_path / "fit.checkpoint"
+    for _ in range(30):
+        parts = fit(
+            *words, validation=VALIDATION, interrupted=after(11), checkpoint=Checkpoint(path, 1e9)
+        )
+        if parts.ended != "interrupted":
+            break
+    assert same(parts.weights, once.weights)
+    assert (parts.ended, parts.best_step, parts.best_loss) == (
+        once.ended,
+        once.best_step,
+        once.best_loss,
+    )
+
+
+def test_saving_on_the_way_changes_nothing(tmp_path, uninterrupted):
+    scored, final, _ = teach(lesson(0.0), 1, lambda: False, lambda e: None, tmp_path / "member-0")
+    assert same(scored.weights, uninterrupted[0].weights)
+    assert same(final, uninterrupted[1])
+
+
+def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path):
+    folder = tmp_path / "training"
+    assert resumes(lesson(), [1], folder) == "new"
+    (folder / "member-0-fit.checkpoint").write_bytes(b"x")
+    assert resumes(lesson(5.0, seconds=9.0), [1], folder) == "resumed"
+    assert (folder / "member-0-fit.checkpoint").exists()
+    values = PANEL.values.copy()
+    values[0] += 1
+    for other, seeds in (
+        (lesson(values=values), [1]),
+        (lesson(hidden_size=12), [1]),
+        (lesson(), [2]),
+    ):
+        assert resumes(other, seeds, folder) == "refused"
+        assert not (folder / "member-0-fit.checkpoint").exists()
+        assert _digest(other, seeds) == (folder / "lesson.sha256").read_text()
+
+
+def test_a_damaged_checkpoint_is_an_error_that_says_what_to_do(tmp_path):
+    place = tmp_path / "member-0"
+    teach(lesson(), 1, after(5), lambda event: None, place)
+    path = tmp_path / "member-0-fit.checkpoint"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelDamagedError, match="Remove its folder"):
+        teach(lesson(), 1, lambda: False, lambda event: None, place)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.test_checkpoint import lesson
+from forecast.members import resumes, train_members
+folder = Path(sys.argv[1])
+resumes(lesson(0.0), [1], folder)
+train_members(lesson(0.0), [1], folder, 1, lambda m, e: print("on", flush=True))
+"""
+
+
+def test_a_member_goes_on_after_its_parent_was_killed(tmp_path, uninterrupted):
+    folder = tmp_path / "kept"
+    root = os.path.dirname(os.path.dirname(__file__))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(folder), root], stdout=subprocess.PIPE, cwd=root
+    )
+    parent.stdout.readline()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    time.sleep(0.5)  # its worker notices within a step
+    assert resumes(lesson(0.0), [1], folder) == "resumed"
+    assert list(folder.glob("member-0*"))
+    scored, final, _ = teach(lesson(), 1, lambda: False, lambda e: None, folder / "member-0")
+    assert same(scored.weights, uninterrupted[0].weights)
+    assert same(final, uninterrupted[1])
