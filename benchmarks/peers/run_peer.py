@@ -90,9 +90,10 @@ def deepar(frame: pd.DataFrame, alias: str, horizon: int, size: int, steps: int)
     )
     a_round = 50  # gradient steps of an epoch, the estimator's own number
     rounds = max(1, steps // a_round)
+    quiet = {k: v for k, v in QUIET.items() if k != "enable_checkpointing"}  # it keeps its best
     estimator = DeepAREstimator(
         freq=alias, prediction_length=horizon, num_batches_per_epoch=a_round,
-        trainer_kwargs={"max_epochs": rounds, **QUIET},
+        trainer_kwargs={"max_epochs": rounds, **quiet},
     )  # fmt: skip
     made = {each.item_id: each.quantile(0.5) for each in estimator.train(data).predict(data)}
     return np.stack([made[name] for name in sorted(made)])
