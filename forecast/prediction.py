@@ -19,7 +19,7 @@ from forecast.columns import LSTM
 from forecast.features import Design, encode
 from forecast.forecasts import Forecast
 from forecast.intervals import stretch
-from forecast.networks.covariates import Known, beside, reach, without_effect
+from forecast.networks.covariates import Known, beside, by_window, reach, without_effect
 from forecast.networks.numpy_forward import Weights, effect, forward, last_state
 from forecast.panel import Panel
 from forecast.scaling import Scaled, scale_panel
@@ -224,8 +224,7 @@ def _with_covariates(
     local, here, amount = without_effect(
         flat,
         layout,
-        known,
-        partial(effect, weights),
+        by_window(known, partial(effect, weights)),
         rows,
         origin,
         steps,

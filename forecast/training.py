@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,15 @@ from torch import Tensor  # noqa: TID253 - likewise
 from forecast.checkpoint import Checkpoint, Standing
 from forecast.errors import TrainingError
 from forecast.losses import pinball
-from forecast.networks.covariates import COVARIATE_LAYERS, Known, beside, without_effect
+from forecast.networks.covariates import (
+    COVARIATE_LAYERS,
+    Known,
+    beside,
+    by_row,
+    by_window,
+    reach,
+    without_effect,
+)
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.scaling import scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
@@ -32,6 +41,7 @@ ALIGNED = 0.7  # share of windows that end at the phase of the day at which the 
 EVALUATION_BATCH = 1024
 MOST_STEPS_BETWEEN = 100  # evaluations
 SECONDS_BETWEEN = 1.0  # progress reports
+FEW_ROWS = 500_000  # of covariates: so many may be computed at once
 COVARIATE_PACE = 10.0  # learning rate of the covariates' layers relative to the others'
 
 
@@ -254,17 +264,25 @@ def read_windows(
     end: Tensor,
     steps: int,
     chunks: int,
+    every: Tensor | None = None,
 ) -> tuple[Flat, Tensor, tuple[Tensor, ...]]:
     """Where windows that end at `end` (B,) of `series` (B,) are to be gathered from, the numbers of
-    their series there, and what `ResidualLSTM.states` reads."""
+    their series there, and what `ResidualLSTM.states` reads.
+
+    every: `Known.every`, by which the effect is computed where that is less work.
+    """
     if known is None:
         return flat, series, (context(flat, layout, series, end, steps),)
     extra: tuple[Tensor, ...] = ()
     if known.beside(layout):
         extra = (beside(known, layout, series, end, steps),)
     if known.ahead:
+        few = every is not None and every.shape[1] <= len(series) * sum(
+            reach(layout, steps, chunks)
+        )
+        make = partial(by_row, known, every) if few else partial(by_window, known)
         flat, series, _ = without_effect(
-            flat, layout, known, network.effect, series, end, steps, chunks
+            flat, layout, make(network.effect), series, end, steps, chunks
         )
     return flat, series, (context(flat, layout, series, end, steps), *extra)
 
@@ -276,6 +294,7 @@ class Sampler:
         self, flat: Flat, layout: Layout, recipe: Recipe, ends: Tensor, known: Known | None = None
     ) -> None:
         self.known = known
+        self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
         self.flat = Flat(**{**_fields(flat), "lengths": ends})
         self.layout, self.recipe = layout, recipe
         self.device = ends.device
@@ -319,7 +338,15 @@ class Sampler:
         series, end, places = self.draw()
         layout, recipe = self.layout, self.recipe
         flat, series, inputs = read_windows(
-            network, self.flat, layout, self.known, series, end, recipe.context, self.chunks
+            network,
+            self.flat,
+            layout,
+            self.known,
+            series,
+            end,
+            recipe.context,
+            self.chunks,
+            self.every,
         )
         origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
         look = ahead(flat, layout, series, origin, self.chunks)

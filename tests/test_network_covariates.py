@@ -10,7 +10,14 @@ import torch
 from forecast.features import Design, Entry, encode, widths
 from forecast.forecasts import LEVELS
 from forecast.networks import numpy_forward
-from forecast.networks.covariates import COVARIATE_LAYERS, beside, less, without_effect
+from forecast.networks.covariates import (
+    COVARIATE_LAYERS,
+    beside,
+    by_row,
+    by_window,
+    less,
+    without_effect,
+)
 from forecast.networks.residual_lstm import ResidualLSTM
 from forecast.networks.shapes import state_shapes
 from forecast.panel.covariates import Covariate, Covariates
@@ -121,7 +128,7 @@ def test_windows_read_the_same_from_a_stretch_as_from_whole_series(layout):
     series, steps, chunks = np.array([1, 0, 1]), 6, 2
     end = panel.lengths[series] - np.array([3, 50, 20])
     local, here, amount = without_effect(
-        flat, layout, known, lambda x: x[..., 0] * 0, series, end, steps, chunks
+        flat, layout, by_window(known, lambda x: x[..., 0] * 0), series, end, steps, chunks
     )
     assert not amount.any()
     np.testing.assert_allclose(
@@ -154,11 +161,16 @@ def test_numpy_and_torch_agree_on_covariates(layout):
     series, end, cpu = np.array([0, 1]), panel.lengths - 4, torch.device("cpu")
     theirs = torch.as_tensor(series), torch.as_tensor(end)
     mine = without_effect(
-        flat, layout, known, partial(numpy_forward.effect, weights), series, end, 6, 2
+        flat, layout, by_window(known, partial(numpy_forward.effect, weights)), series, end, 6, 2
     )
     with torch.no_grad():
         other = without_effect(
-            to_device(flat, cpu), layout, tensors(known, cpu), network.effect, *theirs, 6, 2
+            to_device(flat, cpu),
+            layout,
+            by_window(tensors(known, cpu), network.effect),
+            *theirs,
+            6,
+            2,
         )
         extra = beside(tensors(known, cpu), layout, *theirs, 6)
         x = context(other[0], layout, other[1], theirs[1], 6)
@@ -171,6 +183,19 @@ def test_numpy_and_torch_agree_on_covariates(layout):
         beside(known, layout, series, end, 6),
     )
     np.testing.assert_allclose(ours, state, atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_effect_by_row_is_the_effect_by_window(layout):
+    panel, design = covered(layout)
+    known = tensors(encode(design, panel), torch.device("cpu"))
+    network = ResidualLSTM(layout.features, 8, 2, 3, 0.0, known.ahead, known.beside(layout))
+    torch.nn.init.normal_(network.effect_out.weight)
+    series = torch.tensor([1, 0, 1])
+    position = torch.tensor([[0], [4], [9]]) + torch.arange(12)
+    one = by_window(known, network.effect)(series, position)
+    two = by_row(known, known.every(), network.effect)(series, position)
+    torch.testing.assert_close(one, two)
 
 
 @pytest.mark.parametrize("layout", [LAYOUTS[0], LAYOUTS[2]])
@@ -217,7 +242,7 @@ def learnable(covariate, seed=2, size=6, length=90):
     return replace(panel, values=values.reshape(-1), covariates=Covariates(offsets, (column,)))
 
 
-def fitted(panel, design, steps=60, **numbers):
+def fitted(panel, design, steps=40, **numbers):
     layout = step_layout(12)
     recipe = Recipe(**recipe_numbers(steps=steps, hidden_size=16, batch_size=16, **numbers), seed=1)
     known = encode(design, panel, 0) if design else None
@@ -237,8 +262,8 @@ def test_what_a_covariate_of_the_past_tells_of_the_next_steps_is_learnt():
     past = replace(panel.covariates.columns[0], role="past")
     panel = replace(panel, covariates=replace(panel.covariates, columns=(past,)))
     design = Design((Entry("x", "past"),))
-    with_it = fitted(panel, design, steps=150, horizon=1)
-    without = fitted(panel, None, steps=150, horizon=1)
+    with_it = fitted(panel, design, steps=80, horizon=1)
+    without = fitted(panel, None, steps=80, horizon=1)
     assert with_it.best_loss < 0.85 * without.best_loss
 
 

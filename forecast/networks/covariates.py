@@ -24,6 +24,7 @@ import numpy as np
 from forecast.windows import POINTS, Flat, Gather, Layout, as_like, namespace, resample_matrix
 
 Array = Any
+Amount = Callable[[Array, Array], Array]
 EFFECT_UNITS = 64  # hidden units of the effect's network
 COVARIATE_LAYERS = ("effect_", "embed_covariates")  # how the names of its tensors begin
 
@@ -77,6 +78,30 @@ class Known:
         static = self.static[series][:, None, :] + shared[:, :, :1].sum(-1)[:, :, None] * 0
         return xp.concatenate([self.own[self.rows(series, position)], shared, static], -1)
 
+    def every(self) -> Array:
+        """Features known ahead of every row of `own`, (1, M, K + C + G); of tensors."""
+        xp = namespace(self.lengths)
+        series = xp.repeat_interleave(_arange(self.lengths, len(self.lengths)), self.lengths)
+        step = _arange(self.lengths, len(self.own) - 1) - self.starts[series]
+        shared = xp.clip(step + self.shared_starts[series], 0, len(self.shared) - 1)
+        parts = [self.own[:-1], self.shared[shared], self.static[series]]
+        return xp.concatenate(parts, -1)[None]
+
+
+def by_window(known: Known, effect: Callable[[Array], Array]) -> Amount:
+    """The effect on steps (B, L), computed for each of them anew."""
+    return lambda series, position: effect(known.read(series, position))
+
+
+def by_row(known: Known, every: Array, effect: Callable[[Array], Array]) -> Amount:
+    """The effect on steps (B, L), computed once for each row: for torch, where rows are fewer.
+
+    every: what `Known.every` returns; steps without a row have no effect.
+    """
+    amount = effect(every)[0]
+    amount = namespace(amount).concatenate([amount, amount[:1] * 0])
+    return lambda series, position: amount[known.rows(series, position)]
+
 
 def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
     """Observations that a window of `steps` LSTM steps reads before its end, and after it."""
@@ -88,8 +113,7 @@ def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
 def without_effect(
     flat: Flat,
     layout: Layout,
-    known: Known,
-    effect: Callable[[Array], Array],
+    amount: Amount,
     series: Array,
     end: Array,
     steps: int,
@@ -97,16 +121,16 @@ def without_effect(
 ) -> tuple[Flat, Array, Array]:
     """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
 
-    effect: features (B, L, K) -> (B, L), in units of inputs at `end`. Returns the flat
+    amount: the effect on steps (B, L) of series (B,), in units of inputs at `end`. Returns the flat
     arrays, the numbers of their series (B,) and the effect (B, D*C) on the steps from `end` on.
     """
     back, ahead = reach(layout, steps, chunks)
     start = end - back
     position = start[:, None] + _arange(series, back + ahead)[None, :]
     unit = flat.move[Gather(flat, series).index(end[None] - 1)[0]]
-    amount = effect(known.read(series, position)) * unit[:, None]
-    local, here = less(flat, layout, series, start, amount)
-    return local, here, amount[:, back:]
+    effect = amount(series, position) * unit[:, None]
+    local, here = less(flat, layout, series, start, effect)
+    return local, here, effect[:, back:]
 
 
 def less(
