@@ -28,6 +28,7 @@ LEAST_HISTORY = 4  # values before an origin without which scoring it says nothi
 MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by
 SEGMENTED = range(6, 289)  # steps a day for which one LSTM step is one day
 LEAST_DAYS = 8  # of data, below which a day is too long a step
+YEAR, LEAST_OF_YEAR = 364, 56  # days: a year of whole weeks, and how many more make it a skip
 SMALL = 3000  # values of all series together, below which few steps are enough
 FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
@@ -194,7 +195,7 @@ def choose_layout(
     # A year of days is no lag for every step, but a second look back beside the week.
     usual = [m for m in (settings.data.season, *panel.frequency.seasons, season) if m and m > 1]
     lag = next((m for m in usual if typical >= m + 2), 1)
-    long = 364 if lag == 7 and typical >= 2 * 364 else 0
+    long = YEAR if lag == 7 and typical >= YEAR + LEAST_OF_YEAR else 0
     why = f"season {lag}" if lag > 1 else "no season"
     return step_layout(lag, long), ("a value", why + (", and a year back" if long else ""))
 
@@ -275,9 +276,14 @@ def _refuse_another_shape(settings: Settings, hidden: int, layers: int) -> None:
 
 
 def choose_context(panel: Panel, layout: Layout) -> int:
-    """LSTM steps of history: four weeks of days or six seasons of values, or all there are."""
+    """LSTM steps of history: four weeks of segments, sixteen weeks of daily values, else six
+    seasons, but neither less than 24 nor more than 72; or all there are.
+
+    Chosen on origins before the tests: more of weekly, monthly or quarterly data is no better.
+    """
     longest = int(panel.lengths.max())
-    usual = 28 if layout.width > 1 else int(np.clip(6 * layout.season, 24, 112))
+    usual = 16 * layout.season if layout.season in (5, 7) else min(6 * layout.season, 72)
+    usual = 28 if layout.width > 1 else max(24, usual)
     return max(2, min(usual, -(-longest // layout.width)))
 
 

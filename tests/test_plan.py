@@ -35,9 +35,17 @@ def test_what_is_decided_for_each_frequency(alias, length, confirmed, horizon, s
     assert (made.layout.width, made.layout.season) == (width, lag)
 
 
-def test_a_year_of_daily_data_is_looked_back_on_when_there_are_two():
-    assert plan((729,), "D", (7,)).layout.long == 364
-    assert plan((500,), "D", (7,)).layout.long == 0
+def test_a_year_of_daily_data_is_looked_back_on_when_there_is_more_than_one():
+    assert plan((500,), "D", (7,)).layout.long == 364
+    assert plan((400,), "D", (7,)).layout.long == 0
+
+
+@pytest.mark.parametrize(
+    ("grid", "season", "context"), [("YS", 1, 24), ("MS", 12, 72), ("D", 7, 112), ("W-MON", 52, 72)]
+)
+def test_the_context_follows_the_season(grid, season, context):
+    seasons = (season,) if season > 1 else ()
+    assert plan((1000,), grid, seasons).recipe["context"] == context
 
 
 def test_what_was_asked_for_is_done():
