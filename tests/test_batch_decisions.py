@@ -58,9 +58,7 @@ PAST = Past("run-1", seen="d", config="c", model="m", intact=True)
         ("d", "c", "m", Past("run-1", "d", "c", "m", False), "run", "missing or were changed"),
     ],
 )
-def test_a_run_is_made_once_for_the_same_data_job_and_model(
-    seen, config, model, past, choice, why
-):
+def test_a_run_is_made_once_for_the_same_data_job_and_model(seen, config, model, past, choice, why):
     decision = decide_whether_to_run(seen, config, model, past)
     assert (decision.choice, why in decision.reason) == (choice, True)
 
@@ -104,6 +102,9 @@ def test_when_a_model_is_reused_fine_tuned_or_trained_anew(facts, policy, choice
     ("challenger", "champion", "pretrained", "naive", "fits", "refused", "choice"),
     [
         (0.8, NONE, 0.9, 1.0, False, False, CHALLENGER),
+        (0.8, NONE, 0.7, 1.0, False, False, PRETRAINED),
+        (0.8, NONE, NONE, 1.0, False, False, CHALLENGER),
+        (0.8, 0.9, 0.7, 1.0, True, False, CHALLENGER),
         (0.8, 0.7, 0.9, 1.0, True, False, CHAMPION),
         (0.8, 0.8, 0.9, 1.0, True, False, CHAMPION),
         (0.8, 0.9, 0.9, 1.0, True, False, CHALLENGER),

@@ -160,7 +160,11 @@ class Trial:
 
 
 def decide_service(trial: Trial) -> Decision:
-    """Which model serves from now on: CHALLENGER, CHAMPION, PRETRAINED or NAIVE."""
+    """Which model serves from now on: CHALLENGER, CHAMPION, PRETRAINED or NAIVE.
+
+    Where no trained model is in service, the pretrained network stands in for it: it is there
+    without any training.
+    """
     what = "service"
     figures = _figures(trial)
     if trial.refused:
@@ -171,11 +175,11 @@ def decide_service(trial: Trial) -> Decision:
             return Decision(what, CHAMPION, "no series is long enough to judge a new model by")
         return Decision(what, CHALLENGER, "no series is long enough to judge by; the first model")
     if trial.challenger < trial.naive or math.isnan(trial.naive):
-        if not trial.champion_fits or math.isnan(trial.champion):
-            return Decision(what, CHALLENGER, f"it beats seasonal naive: {figures}")
-        if trial.challenger < trial.champion:
-            return Decision(what, CHALLENGER, f"it beats the model in service: {figures}")
-        return Decision(what, CHAMPION, f"the new model is no better: {figures}")
+        judged = trial.champion_fits and not math.isnan(trial.champion)
+        standing, name = (trial.champion, CHAMPION) if judged else (trial.pretrained, PRETRAINED)
+        if math.isnan(standing) or trial.challenger < standing:
+            return Decision(what, CHALLENGER, f"it beats {name} and seasonal naive: {figures}")
+        return Decision(what, name, f"the new model is no better: {figures}")
     if trial.champion_fits and trial.champion < trial.naive:
         return Decision(what, CHAMPION, f"the new model loses to seasonal naive: {figures}")
     if trial.pretrained < trial.naive:
