@@ -45,6 +45,8 @@ def guarded(work: Callable[[], int], *, as_json: bool = False, debug: bool = Fal
         except BaseException as problem:
             if debug:
                 traceback.print_exc()
+            if signals and isinstance(problem, KeyboardInterrupt):
+                problem = Terminated()  # whoever saved its work may have raised a plain one since
             return _report(problem, as_json)
         finally:
             _settle(sys.stdout)
