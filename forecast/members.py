@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -24,13 +25,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from forecast.errors import ForecastError, TrainingError
-from forecast.files import write_bytes
+from forecast.errors import ForecastError, OutputError, TrainingError
+from forecast.files import failed_to_write, write_bytes
 from forecast.networks.covariates import Known
 from forecast.windows import Layout
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+FAILED = "failed"  # key of the line by which a worker says what went wrong
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
@@ -98,6 +100,7 @@ def train_members(
         (m, seed) for m, seed in enumerate(seeds) if not (folder / f"member-{m}.json").exists()
     ]
     running: dict[int, subprocess.Popen[bytes]] = {}
+    failed: dict[int, dict[str, Any]] = {}
     interrupted = False
     with selectors.DefaultSelector() as selector, _reaped(running):
         while waiting or running:
@@ -110,11 +113,14 @@ def train_members(
                         running[member].send_signal(signal.SIGINT)
                 for key, _ in selector.select():
                     line = _output(running[key.data]).readline()
-                    if line:
-                        report(key.data, json.loads(line))
+                    event = json.loads(line) if line else {}
+                    if FAILED in event:
+                        failed[key.data] = event[FAILED]
+                    elif line:
+                        report(key.data, event)
                     else:
                         selector.unregister(key.fileobj)
-                        _finish(running.pop(key.data), folder, key.data)
+                        _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
             except KeyboardInterrupt:
                 if interrupted:
                     raise
@@ -160,14 +166,15 @@ def _reaped(running: dict[int, subprocess.Popen[bytes]]) -> Iterator[None]:
             process.wait()
 
 
-def _finish(process: subprocess.Popen[bytes], folder: Path, member: int) -> None:
+def _finish(
+    process: subprocess.Popen[bytes], folder: Path, member: int, failed: dict[str, Any] | None
+) -> None:
     """Waits for a worker that closed its output; raises what it failed with."""
     code = process.wait()
     if code == 0:
         return
-    failure = folder / f"member-{member}.error"
-    if failure.exists():
-        raise TrainingError(**json.loads(failure.read_text()))
+    if failed is not None:
+        raise (OutputError if code == OutputError.exit_code else TrainingError)(**failed)
     tail = (folder / f"member-{member}.log").read_text(errors="replace")[-2000:]
     raise TrainingError(
         f"a training process ended with code {code}",
@@ -215,19 +222,17 @@ def _digest(lesson: Lesson, seeds: list[int]) -> str:
 
 
 def _write_lesson(lesson: Lesson, folder: Path) -> None:
-    from safetensors.numpy import save_file
-
     arrays = {
         "values": np.ascontiguousarray(lesson.values, np.float64),
         "offsets": np.ascontiguousarray(lesson.offsets, np.int64),
         "keep": np.ascontiguousarray(lesson.keep, np.int64),
         "validation": np.ascontiguousarray(lesson.validation, np.int64),
     }
-    save_file(arrays, folder / "lesson.safetensors")
+    _save(arrays, folder / "lesson.safetensors")
     if lesson.initial is not None:
-        save_file(dict(lesson.initial), folder / "initial.safetensors")
+        _save(dict(lesson.initial), folder / "initial.safetensors")
     if lesson.known is not None:
-        save_file(vars(lesson.known), folder / "known.safetensors")
+        _save(vars(lesson.known), folder / "known.safetensors")
     plain = {
         "layout": asdict(lesson.layout),
         "recipe": lesson.recipe,
@@ -236,6 +241,19 @@ def _write_lesson(lesson: Lesson, folder: Path) -> None:
         "checkpoint_every": lesson.checkpoint_every,
     }
     (folder / "lesson.json").write_text(json.dumps(plain))
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Writes a safetensors file. Raises OutputError, which safetensors' own errors are not."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        problem = OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(error)
+        raise failed_to_write(path, problem) from error
 
 
 def _read_lesson(folder: Path) -> Lesson:
@@ -266,8 +284,6 @@ def _read_member(folder: Path, member: int) -> Member:
 
 def work(folder: Path, member: int, seed: int) -> None:
     """The worker: both fits of one member, results written beside the lesson."""
-    from safetensors.numpy import save_file
-
     lesson = _read_lesson(folder)
     stopping = _stop_on_signals()
     scored, final, device = teach(
@@ -279,8 +295,8 @@ def work(folder: Path, member: int, seed: int) -> None:
     )
     if final is None:
         return
-    save_file(scored.weights, folder / f"member-{member}-scored.safetensors")
-    save_file(final, folder / f"member-{member}-final.safetensors")
+    _save(scored.weights, folder / f"member-{member}-scored.safetensors")
+    _save(final, folder / f"member-{member}-final.safetensors")
     plain = {
         "best_step": scored.best_step,
         "best_loss": scored.best_loss,
@@ -393,12 +409,19 @@ def main(arguments: list[str]) -> int:
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         work(folder, member, int(arguments[2]))
+    except OSError as error:
+        return _tell(failed_to_write(Path(error.filename or folder), error))
     except ForecastError as error:
-        plain = {k: getattr(error, k) for k in ("message", "code", "where", "remedy")}
-        plain["value"] = None if error.value is None else str(error.value)
-        (folder / f"member-{member}.error").write_text(json.dumps(plain))
-        return 1
+        return _tell(error)
     return 0
+
+
+def _tell(error: ForecastError) -> int:
+    """Says to the parent what went wrong, by its pipe: the disk may be full. The exit code."""
+    plain = {k: getattr(error, k) for k in ("message", "code", "where", "remedy")}
+    plain["value"] = None if error.value is None else str(error.value)
+    print(json.dumps({FAILED: plain}), flush=True)
+    return error.exit_code
 
 
 if __name__ == "__main__":
