@@ -14,7 +14,7 @@ from pathlib import Path
 
 from forecast.model_folder import versions
 
-SECONDS_BETWEEN_LOOKS = 0.2
+FIRST_LOOK, LOOKS_APART, SLOWER = 0.1, 1.0, 1.1  # seconds, seconds at most, factor
 
 
 def timed(
@@ -27,7 +27,7 @@ def timed(
     """Runs a command to its end; exits with its last words when it fails otherwise than `accept`.
 
     seconds: wall time of the whole process, start-up included. cpu_seconds: of it and its children.
-    peak_mb: the largest sum, seen five times a second, of the proportional set sizes of the process
+    peak_mb: the largest sum, seen about once a second, of the proportional set sizes of the process
     and its descendants (pages shared by two count half for each); where the system does not tell
     them, the resident size of the largest one.
     """
@@ -69,7 +69,9 @@ class _Watch(threading.Thread):
         self.pid, self.over, self.peak_mb = pid, threading.Event(), 0.0
 
     def run(self) -> None:
-        while not self.over.wait(SECONDS_BETWEEN_LOOKS):
+        wait = FIRST_LOOK  # a look at a large process is not free: ever fewer of them
+        while not self.over.wait(wait):
+            wait = min(wait * SLOWER, LOOKS_APART)
             total = sum(_proportional_kb(pid) for pid in _family(self.pid))
             self.peak_mb = max(self.peak_mb, total / 1024)
 

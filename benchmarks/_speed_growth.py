@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ VALUES = 100
 COMMAND = [sys.executable, "-m", "forecast"]
 
 
-def growth(most: int) -> dict[str, Any]:
-    """Reading, windowing and forecasting 1 to `most` series in one process: a row for each size."""
+def growth(most: int, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Reading, windowing and forecasting 1 to `most` series in one process: a row for each size.
+
+    `keep` gets the figures so far after each row: the large panels take minutes.
+    """
     rows = []
     with tempfile.TemporaryDirectory() as place:
         size = 1
@@ -34,6 +38,7 @@ def growth(most: int) -> dict[str, Any]:
                     [*COMMAND, "forecast", str(path), "-o", out, "--horizon", "12", "--freq", "MS"]
                 )
                 rows.append({"series": size, "file": kind, **cost})
+                keep({"rows": rows})
             size *= 10
     return {"rows": rows}
 
