@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -34,6 +35,12 @@ void faults_arm(const char *folder, long n, char what) {
     snprintf(root, sizeof root, "%s", folder);
     root_length = strlen(root);
     seen = 0; wanted = n; action = what; refused = 0; armed = 1;
+}
+/* Processes that a run starts cannot be reached by a call: they are armed by their environment. */
+__attribute__((constructor)) static void arm_from_environment(void) {
+    const char *folder = getenv("FAULTS_ROOT"), *n = getenv("FAULTS_NUMBER");
+    const char *what = getenv("FAULTS_ACTION");
+    if (folder && n && what) faults_arm(folder, atol(n), *what);
 }
 long faults_seen(void) { return seen; }
 void faults_disarm(void) { armed = 0; }

@@ -31,6 +31,7 @@ jobs:
     model: {model}
     metrics_file: metrics/sales.prom
     checkpoint: 1s
+    retrain: {{new_points: 1}}
     settings:
       forecast: {{horizon: 7}}
       network: {{hidden_size: 8, layers: 1}}
@@ -43,10 +44,14 @@ WAITED = 120.0  # seconds for a run; longer is a hang
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at the n-th change of the job's folder; see _faults.c for the actions."""
+    """What happens at the n-th change of the job's folder; see _faults.c for the actions.
+
+    workers: not in the run itself, but in the processes that train for it.
+    """
 
     number: int
     action: str
+    workers: bool = False
 
 
 def faulty() -> bool:
@@ -81,7 +86,11 @@ def forked(work: Callable[[], int], log: Path, fault: Fault | None = None, root:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
-        if fault is not None:
+        if fault is not None and fault.workers:
+            os.environ.update(
+                FAULTS_ROOT=root, FAULTS_NUMBER=str(fault.number), FAULTS_ACTION=fault.action
+            )
+        elif fault is not None:
             shim = ctypes.CDLL(None)
             shim.faults_arm(root.encode(), ctypes.c_long(fault.number), fault.action.encode()[0])
         code = work()

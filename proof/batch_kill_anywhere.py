@@ -71,6 +71,20 @@ def at_random_instants(trial: Rehearsal, count: int, seed: int) -> Counter[str]:
     return outcome
 
 
+def in_workers(trial: Rehearsal, count: int) -> Counter[str]:
+    """Kills and errors at the first `count` changes that a training process makes."""
+    outcome: Counter[str] = Counter()
+    for number in range(1, count + 1):
+        for action in ("h", "s", "e"):
+            trial.reset()
+            code = trial.run(Fault(number, action, workers=True))
+            place = f"{action} at change {number} of a training process"
+            allowed = (70, 0) if action == "h" else (74, 0)
+            assert code in allowed, f"{place}: exit code {code}\n{trial.words()}"
+            outcome[f"{action} {code}: {described(trial, code, place)}"] += 1
+    return outcome
+
+
 def described(trial: Rehearsal, code: int, place: str) -> str:
     try:
         return trial.after(code)
@@ -100,6 +114,8 @@ def main() -> int:
             trial = Rehearsal(Path(folder) / "training", model="trained")
             trial.prepare()
             print("training:", dict(at_random_instants(trial, given.training, given.seed)))
+            if shimmed:
+                print("training processes:", dict(in_workers(trial, given.training)))
     print("nothing torn, nothing lost, every next run clean")
     return 0
 
