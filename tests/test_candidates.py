@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forecast import candidates, train
+from forecast.candidates import SCRATCH, TUNED, USUAL, as_it_is, blend_of, choose, with_kind
+from forecast.config import Settings
+from forecast.model_folder import load_model
+from forecast.plan import PRETRAINED, make_plan
+from forecast.prediction import forecast_panel
+from forecast.windows import step_layout
+from tests.builders import make_panel, random_forecaster
+from tests.test_pipeline import table
+
+rng = np.random.default_rng(0)
+NOISE = 1 + 0.2 * rng.standard_normal(40)
+
+
+def test_the_usual_blend_stays_where_another_is_better_by_luck():
+    luck = {USUAL: NOISE, (SCRATCH,): NOISE + np.resize([0.3, -0.32], 40)}
+    assert luck[(SCRATCH,)].mean() < NOISE.mean()
+    assert choose(luck) == USUAL
+
+
+def test_a_blend_that_is_better_again_and_again_is_kept():
+    assert choose({USUAL: NOISE, (TUNED,): NOISE - 0.1, (SCRATCH,): NOISE + 0.1}) == (TUNED,)
+
+
+def test_one_origin_of_one_series_decides_nothing():
+    assert choose({USUAL: np.array([2.0]), (SCRATCH,): np.array([0.1])}) == USUAL
+
+
+def test_without_the_usual_blend_the_best_is_kept():
+    assert choose({(TUNED,): NOISE, (SCRATCH,): NOISE - 1e-6}) == (SCRATCH,)
+
+
+@pytest.mark.parametrize("season", [1, 12])
+def test_the_unit_is_the_error_of_seasonal_naive_inside_the_past(season):
+    panel = make_panel((60, 8, 1), missing=0.1)
+    unit = candidates._naive_error(panel, season)
+    for s in range(2):
+        y = panel.values[panel.offsets[s] : panel.offsets[s + 1]]
+        lag = season if len(y) > season else 1
+        assert unit[s] == pytest.approx(np.nanmean(np.abs(y[lag:] - y[:-lag])))
+    assert np.isnan(unit[2])
+
+
+def plan_of(panel):
+    settings = Settings.model_validate({"forecast": {"horizon": 6}, "data": {"season": 12}})
+    return make_plan(panel, (12,), settings)
+
+
+def test_of_one_kind_there_is_nothing_to_choose():
+    panel = make_panel((80,) * 3)
+    members = with_kind([as_it_is(random_forecaster(step_layout(12)).members[0])], SCRATCH)
+    assert blend_of(panel, plan_of(panel), {SCRATCH: members}) == (members, ())
+
+
+def test_weights_that_forecast_badly_are_not_kept():
+    panel = make_panel((80,) * 30)
+    plan = plan_of(panel)
+    good = with_kind([as_it_is(plan.initial)], PRETRAINED)
+    spoilt = {k: v + (5.0 if k == "out.bias" else 0.0) for k, v in plan.initial.items()}
+    trained = {PRETRAINED: good, TUNED: with_kind([as_it_is(spoilt)], TUNED)}
+    members, reasons = blend_of(panel, plan, trained)
+    assert [member.kind for member in members] == [PRETRAINED]
+    assert reasons[0][:2] == ("kept", PRETRAINED)
+    assert "fine-tuned" in reasons[0][2]
+
+
+def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
+    panel = make_panel((5,))
+    plan = plan_of(panel)
+    trained = {
+        PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED),
+        TUNED: with_kind([as_it_is(plan.initial)], TUNED),
+    }
+    members, reasons = blend_of(panel, plan, trained)
+    assert [member.kind for member in members] == [PRETRAINED]
+    assert "too little data" in reasons[0][2]
+
+
+def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "choose", lambda losses: max(losses, key=len))
+    run = train(
+        table((72, 60)), out=str(tmp_path / "run"), max_steps=3, members=1, baselines="none"
+    )
+    kept = {name: value for name, value, _ in run.result.chosen}["kept"]
+    assert kept == "pretrained + fine-tuned + from scratch"
+    forecaster, manifest = load_model(tmp_path / "run" / "model")
+    assert [len(weights["embed.bias"]) for weights in forecaster.members] == [128, 128, 64]
+    assert manifest["network"]["shapes"] == [[128, 2], [128, 2], [64, 2]]
+    assert np.isfinite(forecast_panel(forecaster, make_panel((60,)), 6).quantiles).all()
