@@ -140,7 +140,7 @@ def test_a_run_that_is_terminated_in_training_can_be_resumed(tmp_path):
     path = write(
         tmp_path,
         model="trained",
-        more="      training: {max_steps: 4000, members: 1, hidden_size: 8}\n",
+        more="      training: {max_steps: 4000, members: 1}\n",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", START, "run", path], stderr=subprocess.PIPE, text=True,
