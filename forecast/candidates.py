@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from forecast.features import Design
 from forecast.forecasts import LEVELS
 from forecast.members import Member
 from forecast.networks.numpy_forward import Weights
@@ -92,7 +93,27 @@ def _losses(
     return {blend: loss for blend, loss in known.items() if len(loss)}
 
 
-def _quantiles(plan: Plan, members: Sequence[Member], past: Panel) -> np.ndarray:
+def losses_of(
+    panel: Panel, plan: Plan, members: Sequence[Member], design: Design | None
+) -> np.ndarray:
+    """Loss of the members' mean at every series and validation window, (V*S,), NaN where unknown.
+
+    design: the covariates that the members read.
+    """
+    found = [np.empty(0)]
+    for origins in plan.validation:
+        used = np.flatnonzero(origins >= 0)
+        if len(used):
+            part = panel.select(used)
+            past, actual = part.truncate(origins[used]), part.window(origins[used], plan.horizon)
+            quantiles = _quantiles(plan, members, past, design)
+            found.append(_pinball(quantiles, actual, _naive_error(past, plan.season)))
+    return np.concatenate(found)
+
+
+def _quantiles(
+    plan: Plan, members: Sequence[Member], past: Panel, design: Design | None = None
+) -> np.ndarray:
     """What the members forecast before anything is calibrated, (S, H, Q)."""
     forecaster = Forecaster(
         plan.layout,
@@ -101,6 +122,7 @@ def _quantiles(plan: Plan, members: Sequence[Member], past: Panel) -> np.ndarray
         plan.recipe["context"],
         plan.horizon,
         np.ones(len(LEVELS)),
+        design=design,
     )
     return forecast_panel(forecaster, past, plan.horizon).quantiles
 

@@ -21,7 +21,6 @@ from forecast.plan import PRETRAINED, Plan, Reason
 from forecast.prediction import Forecaster
 from forecast.with_covariates import (
     better,
-    covariate_reason,
     known_of,
     parts_of,
     uses_covariates,
@@ -62,14 +61,13 @@ def learn(
     for called, part in parts_of(plan):
         if called:
             listener.stage(f"Training the LSTM {called}")
-        learnt = _candidates(panel, part, settings, listener, _inside(kept, called))
+        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called))
         trained.append(learnt)
         if learnt.interrupted:
             break
     if len(trained) == 1:
         return trained[0]
-    members = better(*(each.members for each in trained))
-    reasons = covariate_reason(members, plan)
+    members, reasons = better(panel, plan, *(each.members for each in trained))
     used = uses_covariates(members)
     for name, value, why in reasons:
         listener.note(f"{name} {value}: {why}")
@@ -77,7 +75,7 @@ def learn(
     return mine._replace(members=members, reasons=mine.reasons + reasons)
 
 
-def _candidates(
+def best_of_part(
     panel: Panel, plan: Plan, settings: Settings, listener: Listener, kept: Kept | None
 ) -> Learnt:
     """As `learn`, with the covariates that the plan has or without any."""

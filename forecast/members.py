@@ -65,9 +65,7 @@ class Lesson:
 class Member:
     """One trained member: weights chosen on the validation origins, and after the refit.
 
-    instead: the validation loss of the same network with covariates, or without them, where the
-    other was chosen; None where there was nothing to choose. kind: "pretrained", "fine-tuned" or
-    "from scratch".
+    kind: "pretrained", "fine-tuned" or "from scratch".
     """
 
     scored: dict[str, np.ndarray]
@@ -76,7 +74,6 @@ class Member:
     best_loss: float
     ended: str
     device: str
-    instead: float | None = None
     kind: str = ""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from forecast.candidates import losses_of
 from forecast.features import encode
 from forecast.members import Member
 from forecast.networks.covariates import COVARIATE_LAYERS, Known
@@ -38,38 +39,40 @@ def parts_of(plan: Plan) -> list[tuple[str, Plan]]:
     return [("without covariates", replace(half, design=None)), ("with covariates", half)]
 
 
-def better(without: Sequence[Member], with_them: Sequence[Member]) -> list[Member]:
-    """The members that forecast the validation origins better, each knowing the others' loss.
-
-    Covariates stay only if they take at least a hundredth off the mean loss; where nothing could be
-    validated, they are left out.
-    """
-    plain, full = (float(np.mean([m.best_loss for m in side])) for side in (without, with_them))
-    chosen, other = (with_them, plain) if full < plain * (1 - LEAST_GAIN) else (without, full)
-    return [replace(member, instead=other) for member in chosen]
-
-
 def uses_covariates(members: Sequence[Member]) -> bool:
     """Whether the members have learnt from covariates."""
     return any(name.startswith(COVARIATE_LAYERS) for m in members for name in m.scored)
 
 
-def covariate_reason(members: Sequence[Member], plan: Plan) -> tuple[Reason, ...]:
-    """What became of the covariates, for the list of all that was decided; () without any."""
-    if plan.design is None or not members or members[0].instead is None:
-        return ()
-    used = uses_covariates(members)
-    mine = float(np.mean([m.best_loss for m in members]))
-    other = members[0].instead
+def better(
+    panel: Panel, plan: Plan, without: Sequence[Member], with_them: Sequence[Member]
+) -> tuple[list[Member], tuple[Reason, ...]]:
+    """The members that forecast the validation origins better, and why.
+
+    Covariates stay if they take at least a hundredth off the mean loss, and more than one standard
+    error of the paired losses, so that luck does not choose; where nothing could be validated, they
+    are left out.
+    """
+    plain = losses_of(panel, plan, without, None)
+    full = losses_of(panel, plan, with_them, plan.design)
+    known = np.isfinite(plain) & np.isfinite(full)
+    if not known.any():
+        why = f"{_names(plan)}: there is too little data to see whether they help"
+        return list(without), (("covariates", "left out", why),)
+    gain, usual = (plain - full)[known], float(plain[known].mean())
+    chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
+    used = gain.mean() > max(LEAST_GAIN * usual, chance)
+    why = (
+        f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with them, "
+        f"{usual:.4g} without ({-gain.mean() / usual:+.1%})"
+    )
+    word = "used" if used else "left out"
+    return list(with_them if used else without), (("covariates", word, why),)
+
+
+def _names(plan: Plan) -> str:
+    """What the plan's design reads, in words."""
+    assert plan.design is not None, "only plans with covariates are compared"
     names = [entry.name for entry in plan.design.entries]
-    names += [word for word, there in (("calendar", plan.design.calendar),) if there]
-    names += [f"holidays {place}" for place in plan.design.holidays]
-    if not np.isfinite([mine, other]).all():
-        why = f"{', '.join(names)}: there is too little data to see whether they help"
-    else:
-        with_, without = (mine, other) if used else (other, mine)
-        why = (
-            f"{', '.join(names)}: loss on validation origins {with_:.4g} with them, "
-            f"{without:.4g} without ({with_ / without - 1:+.1%})"
-        )
-    return (("covariates", "used" if used else "left out", why),)
+    names += ["calendar"] if plan.design.calendar else []
+    return ", ".join([*names, *(f"holidays {place}" for place in plan.design.holidays)])
