@@ -93,6 +93,13 @@ def test_a_success_that_is_too_old_or_missing_ends_with_five_and_only_when_asked
     assert exit_code([describe(facts(), NOW, None)]) == 0
 
 
+def test_a_record_that_is_lost_does_not_pass_for_a_job_that_never_ran():
+    document = describe(facts(current=edition()), NOW, 26 * 3600.0)
+    assert document["state"] == "unknown"
+    assert sentence(document) == "what the last run did is not recorded"
+    assert document["too_old"]
+
+
 def test_a_failure_does_not_hide_the_last_success():
     earlier = {"at": (NOW - 5 * HOUR).isoformat(), "run": "r0", "as_of": "2026-01-08"}
     failed = attempt("failed", failures_in_a_row=2, last_success=earlier, **FAILED)

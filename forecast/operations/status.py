@@ -9,8 +9,8 @@ from typing import Any
 from forecast.batch.facts import JobFacts
 
 # States of a job, the gravest first.
-NEVER, RUNNING, KILLED, FAILED, OLD, FINE = (
-    "never run", "running", "cut off", "failed", "too old", "in order",
+NEVER, UNKNOWN, RUNNING, KILLED, FAILED, OLD, FINE = (
+    "never run", "unknown", "running", "cut off", "failed", "too old", "in order",
 )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def sentence(document: Mapping[str, Any]) -> str:
     """What a person should know first."""
     attempt = document["last_attempt"]
     if attempt is None:
-        return "it has never run"
+        known = document["published"] is not None
+        return "what the last run did is not recorded" if known else "it has never run"
     error = attempt["error"]
     words = {
         RUNNING: f"a run is at work since {(document['running'] or {}).get('since')}",
@@ -79,7 +80,7 @@ def _state(facts: JobFacts, too_old: bool) -> str:
     if last.get("outcome") in ("failed", "stale", "interrupted"):
         return FAILED
     if not facts.last:
-        return NEVER
+        return NEVER if facts.current is None else UNKNOWN
     return OLD if too_old else FINE
 
 
