@@ -14,20 +14,21 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from forecast.candidates import losses_of
 from forecast.config import DataSettings, Settings
 from forecast.events import Silent
 from forecast.held_out import lstm_windows
+from forecast.learning import best_of_part, forecasters
 from forecast.metrics import score_forecasts
 from forecast.model_folder import versions
 from forecast.panel import LoadReport, Panel, load_panel
-from forecast.pipeline import forecasters, learn_as_planned
 from forecast.plan import available_cores, make_plan
 from forecast.with_covariates import uses_covariates
 
@@ -116,8 +117,10 @@ def run(case: Case, variant: str, folder: Path, steps: int | None, members: int)
     panel, report = load_panel(str(folder / case.file), data)
     plan = make_plan(panel, report.seasons, settings_of(panel, report, data, steps, members))
     started, busy = time.monotonic(), time.process_time()
-    trained, _, _ = learn_as_planned(panel, plan, settings_of(panel, report, data, steps, members),
-                                     Silent(), None)  # fmt: skip
+    plan = replace(plan, scratch=None)
+    given = settings_of(panel, report, data, steps, members)
+    trained = best_of_part(panel, plan, given, Silent(), None).members
+    losses = losses_of(panel, plan, trained, plan.design)
     scored, _ = forecasters(panel, plan, trained)
     made = lstm_windows(scored, panel, plan.origins, plan.horizon, False)
     seconds = time.monotonic() - started
@@ -126,7 +129,7 @@ def run(case: Case, variant: str, folder: Path, steps: int | None, members: int)
     print(case.name, variant, {m: row[m] for m in METRICS if m in row}, f"{seconds:.0f} s")
     return {
         **{name: row[name] for name in METRICS if name in row},
-        "validation": float(np.mean([member.best_loss for member in trained])),
+        "validation": float(np.nanmean(losses)),
         "best_step": [member.best_step for member in trained],
         "seconds": round(seconds),
         "steps": plan.recipe["steps"],
