@@ -229,11 +229,14 @@ class Life:
             assert self.run(today) == "already done", f"{today}: started twice, published twice"
             self.feed.events["started twice"] += 1
         if rng.random() < 0.05 and len(self.feed.slots) > 3:
-            at = datetime.fromisoformat(sorted(self.feed.slots)[-3]).astimezone(
-                self.feed.world.zone
-            )
-            self.run(today, at.replace(tzinfo=None).isoformat())
+            self.again(today, sorted(self.feed.slots)[-3])
             assert self.current() == slot, f"{today}: an earlier as-of has become current"
+
+    def again(self, today: date, slot: str) -> None:
+        """A run for an earlier slot, if the data still go back to it."""
+        at = datetime.fromisoformat(slot).astimezone(self.feed.world.zone)
+        if self.feed.window is None or (today - at.date()).days < self.feed.window - 10:
+            self.run(today, at.replace(tzinfo=None).isoformat())
             self.feed.events["an earlier as-of again"] += 1
 
     def current(self) -> str:
