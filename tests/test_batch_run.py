@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,7 +50,8 @@ def job(folder, more="", model="pretrained"):
     path = folder / "batch.yaml"
     path.write_text(
         f"jobs:\n  sales:\n    data: data.csv\n    folder: out\n    model: {model}\n    settings:\n"
-        f"      forecast: {{horizon: 7}}\n      training: {{max_steps: 10, members: 1, try_scratch: false}}\n"
+        "      forecast: {horizon: 7}\n"
+        "      training: {max_steps: 10, members: 1, try_scratch: false}\n"
         f"      evaluation: {{windows: 1}}\n{more}"
     )
     return load_config(path, environ={}).jobs["sales"]
@@ -477,6 +479,18 @@ def test_without_time_to_train_there_is_a_forecast_all_the_same(tmp_path):
     assert outcome.outcome == "published"
     assert outcome.manifest["model"]["kind"] == "pretrained"
     assert choices(outcome)["model"] == "pretrained"
+
+
+def test_a_training_that_is_too_slow_is_stopped_and_the_forecast_made(tmp_path, monkeypatch):
+    def slow(*words):
+        time.sleep(60)
+
+    data(tmp_path)
+    monkeypatch.setattr(trial, "learn", slow)
+    outcome = run_job(job(tmp_path, "    deadline: 9s\n", model="trained"), now=NOW)
+    assert [w["code"] for w in outcome.warnings] == ["run/out-of-time"]
+    assert outcome.manifest["model"]["kind"] == "pretrained"
+    assert outcome.seconds < 40
 
 
 def test_folders_never_hold_a_series_name(tmp_path):

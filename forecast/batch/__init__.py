@@ -18,13 +18,16 @@ A job is a section of the config file (`config.py`) and a folder of its own:
       rollbacks.json          which runs were withdrawn, when and why
       logs/STAMP-PID.jsonl    a log for every attempt, the newest 50
 
-`manifest.json`: schema_version, job, run, sequence (publications counted from 1), as_of (text, as
-the data write times), as_of_position (grid position, int), created (ISO 8601, UTC), replaces (run
-of the same as_of, or null), config_sha256, input {path, sha256, rows, series, last, dropped},
-model {id, kind: "trained"|"pretrained"|"seasonal-naive", sha256, trained_until, promise},
-horizon, season, levels, series {forecast, fallbacks, left_out: [{series, reason}], by_source},
-decisions [{what, choice, reason}], intervals {adjusted: {level: factor}, updates},
-outputs {file: {sha256, bytes}}, seconds, exit_code, versions.
+`manifest.json`: schema_version, job, run, sequence (publications counted from 1), leads (false for
+an as-of before the then current one), as_of (text, as the data write times), as_of_position (grid
+position, int), as_of_moment (ISO 8601, UTC, or null), created (ISO 8601, UTC), replaces (run of the
+same as_of, or null), config_sha256, input {path, sha256, seen_sha256 (of the values up to the
+as-of), rows, series, last, dropped, age_seconds}, model {id, kind: "trained"|"pretrained"|
+"seasonal-naive", sha256, trained_until, created, promise}, trial (the last: position, time, learnt,
+choice, mase by candidate), horizon, season, levels, series {forecast, fallbacks, failed,
+left_out: [{series, reason}], by_source}, warnings, decisions [{what, choice, reason}],
+intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256, bytes}}, seconds,
+exit_code, versions.
 
 `last.json` (the facts of the latest attempt): schema_version, job, state ("running", "finished"),
 pid, started, finished (ISO 8601, UTC, or null), outcome ("published", "already done", "stale",

@@ -28,6 +28,7 @@ from forecast.batch.models import (
 from forecast.batch.recovery import State
 from forecast.batch.scoring import StepScore, live, of_model, promised
 from forecast.batch.slot import Slot
+from forecast.batch.time_limit import time_limit
 from forecast.batch.trial import is_free, promise_of_pretrained, run_trial
 from forecast.errors import ForecastError, ModelDamagedError, ModelNotFoundError
 from forecast.panel import LoadReport
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from forecast.batch.run import Watch
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
+HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are
 LEAST_SECONDS = 5.0  # with less than this left, training would bring nothing but delay
 
 
@@ -70,17 +72,20 @@ def choose_model(
     if decision.choice == "reuse":
         assert found is not None
         return found, trial
-    judged = run_trial(
-        job,
-        slot,
-        report.seasons,
-        decision,
-        None if misfit or facts.changed else found,
-        sorted(state.refused),
-        left,
-        created,
-        diary,
-    )
+    usable = None if misfit or facts.changed else found
+    refused = sorted(state.refused)
+    with time_limit(watch.left(HARD_SHARE)) as limit:
+        try:
+            judged = run_trial(
+                job, slot, report.seasons, decision, usable, refused, left, created, diary
+            )
+        except KeyboardInterrupt:
+            if not limit.reached:
+                raise
+    if limit.reached:
+        diary.warn("run/out-of-time", "training took longer than the deadline allows")
+        diary.decide(_no_time(usable is not None))
+        return usable or _pretrained(job, state, slot, report), trial
     diary.decide(judged.decision)
     figures = {
         name: None if math.isnan(value) else value

@@ -157,13 +157,15 @@ def _delete(connection: Connection, table: Table, job: Job, edition: Edition) ->
 
 
 def _table(job: Job, numbers: list[str]) -> Table:
-    from sqlalchemy import Column, Float, MetaData, String, Table
+    from sqlalchemy import Column, Float, MetaData, String, Table, Text
 
+    # Other databases index no text without a length.
+    key_type = String(255).with_variant(Text(), "postgresql", "sqlite")
     schema, _, name = job.section.outputs.table.rpartition(".")
     return Table(
         name,
         MetaData(),
-        *(Column(key, String(255), primary_key=True) for key in KEYS),
+        *(Column(key, key_type, primary_key=True) for key in KEYS),
         *(Column(number, Float(53)) for number in numbers),
         Column("source", String(255)),
         Column("reason", String(1000)),

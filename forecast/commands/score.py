@@ -49,16 +49,24 @@ def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: R
 
 def show(run: Run, facts: JobFacts) -> None:
     """The live scores for a person: by age of the forecast, with -v by step ahead too."""
+    from rich import box
+    from rich.table import Table
+
     from forecast.commands import screens
 
     console = run.out()
-    rows = [_row(f"{name} runs", scores) for name, scores in facts.ages.items()]
-    if run.look.verbose:
-        rows += [_row(f"step {step}", scores) for step, scores in facts.steps.items()]
-    if not rows:
+    if not facts.ages:
         screens.show_sentence(console, f"{facts.job}: nothing that was forecast has come true yet.")
         return
-    screens.show_scores(console, rows, f"{facts.job}: published forecasts that have come true")
+    table = Table(facts.job, box=box.SIMPLE_HEAD, pad_edge=False, header_style="cyan")
+    for heading in ("values", "MASE", "MAE", "in 80%", "in 95%"):
+        table.add_column(heading, justify="right")
+    rows = {f"{name} runs": scores for name, scores in facts.ages.items()}
+    if run.look.verbose:
+        rows |= {f"step {step}": scores for step, scores in facts.steps.items()}
+    for name, scores in rows.items():
+        table.add_row(name, *_cells(scores))
+    console.print(table)
     screens.show_sentence(console, sentence(facts))
 
 
@@ -73,13 +81,12 @@ def sentence(facts: JobFacts) -> str:
     )
 
 
-def _row(name: str, scores: Live) -> dict[str, Any]:
-    coverage = {f"coverage-{level:g}": share for level, share in scores.coverage.items()
-                if level in (80.0, 95.0)}  # fmt: skip
-    return {
-        "model": name,
-        "mase": None if math.isnan(scores.mase) else scores.mase,
-        "mae": None if math.isnan(scores.mae) else scores.mae,
-        **coverage,
-        "series": scores.count,
-    }
+def _cells(scores: Live) -> list[str]:
+    """Count, MASE, MAE and coverage of the two usual intervals."""
+    shares = [scores.coverage.get(level) for level in (80.0, 95.0)]
+    return [
+        f"{scores.count:,}",
+        "-" if math.isnan(scores.mase) else f"{scores.mase:.3f}",
+        "-" if math.isnan(scores.mae) else f"{scores.mae:.4g}",
+        *("-" if share is None else f"{share:.0%}" for share in shares),
+    ]
