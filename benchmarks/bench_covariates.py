@@ -26,15 +26,16 @@ from forecast.config import DataSettings, Settings
 from forecast.events import Silent
 from forecast.held_out import lstm_windows
 from forecast.learning import best_of_part, forecasters
+from forecast.machine import available_cores
 from forecast.metrics import score_forecasts
 from forecast.model_folder import versions
 from forecast.panel import LoadReport, Panel, load_panel
-from forecast.plan import available_cores, make_plan
+from forecast.plan import make_plan
 from forecast.with_covariates import uses_covariates
 
 HERE = Path(__file__).resolve().parent
 WINDOWS = 8
-METRICS = ("MASE", "sMAPE", "WQL", "coverage-80")
+METRICS = ("mase", "smape", "wql", "coverage-80")
 
 
 @dataclass(frozen=True)
@@ -211,14 +212,14 @@ def line_of(case: Case, variant: str, known: dict[str, Any]) -> str:
         "covariates": words_of(case.covariates) or "columns of the future file",
     }
     names["both"] = f"{names['covariates']}; {names['calendar']}"
-    change = f"{figures['MASE'] / plain['MASE'] - 1:+.1%}" if plain else ""
+    change = f"{figures['mase'] / plain['mase'] - 1:+.1%}" if plain else ""
     kept = ""
     if plain and variant != "plain":
         kept = "yes" if figures["validation"] < 0.99 * plain["validation"] else "no"
     coverage = figures.get("coverage-80")
     return (
-        f"| {case.name} | {names[variant]} | {figures['MASE']:.3f} | {change} "
-        f"| {figures['sMAPE']:.2f} | {figures['WQL']:.4f} "
+        f"| {case.name} | {names[variant]} | {figures['mase']:.3f} | {change} "
+        f"| {figures['smape']:.2f} | {figures['wql']:.4f} "
         f"| {'' if coverage is None else f'{coverage:.0%}'} | {figures['validation']:.4f} "
         f"| {kept} | {figures['steps']} x {figures['members']} | {figures['seconds']} |"
     )

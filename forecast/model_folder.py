@@ -197,7 +197,7 @@ def newest_model(root: Path) -> Path:
 
 def versions() -> dict[str, str]:
     """Versions that the numbers depend on, read without importing anything heavy."""
-    names = ("lstmcast", "torch", "numpy", "pandas", "pyarrow", "statsforecast")
+    names = ("lstmcast", "torch", "numpy", "pandas", "pyarrow", "statsforecast", "holidays")
     found = {"python": python_version()}
     for name in names:
         try:
