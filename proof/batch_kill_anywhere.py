@@ -96,7 +96,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--instants", type=int, default=60, help="random instants of SIGKILL")
     parser.add_argument("--every", type=int, default=7, help="of so many changes, one is tried")
-    parser.add_argument("--training", type=int, default=10, help="random kills while training")
+    parser.add_argument("--training", type=int, default=6, help="random kills while training")
+    parser.add_argument("--workers", type=int, default=4, help="changes by training processes")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     shimmed = faulty()
@@ -115,7 +116,7 @@ def main() -> int:
             trial.prepare()
             print("training:", dict(at_random_instants(trial, given.training, given.seed)))
             if shimmed:
-                print("training processes:", dict(in_workers(trial, given.training)))
+                print("training processes:", dict(in_workers(trial, given.workers)))
     print("nothing torn, nothing lost, every next run clean")
     return 0
 
