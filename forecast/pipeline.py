@@ -26,6 +26,7 @@ from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
+from forecast.machine import available_cores
 from forecast.memory import PeakMemory
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
@@ -40,7 +41,6 @@ from forecast.panel.covariates import FUTURE, check_ahead
 from forecast.plan import (
     Plan,
     Reason,
-    available_cores,
     choose_context,
     choose_horizon,
     choose_layout,

@@ -6,7 +6,6 @@ Axes: S series, W held-out windows, V validation windows.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from forecast.errors import UsageError
 from forecast.features import Design, fit_design
 from forecast.forecasts import LEVELS
 from forecast.frequency import confirm_seasons
+from forecast.machine import available_cores
 from forecast.model_folder import load_model, model_path, shape_of
 from forecast.networks.numpy_forward import Weights
 from forecast.panel import Panel
@@ -136,11 +136,6 @@ def beside_scratch(
     for part, share in ((recipe, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
         part["seconds"] *= share
     return recipe, scratch
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_horizon(

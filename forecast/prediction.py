@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
@@ -19,6 +20,7 @@ from forecast.columns import LSTM
 from forecast.features import Design, encode
 from forecast.forecasts import Forecast
 from forecast.intervals import stretch
+from forecast.machine import available_cores
 from forecast.networks.covariates import Known, beside, by_window, reach, without_effect
 from forecast.networks.numpy_forward import Weights, effect, forward, last_state
 from forecast.panel import Panel
@@ -26,7 +28,7 @@ from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
 
 VALUES_AT_ONCE = 2_000_000  # observations that are scaled together; series are independent
-NUMBERS_AT_ONCE = 12_000_000  # float32 values that a batch may hold at its widest
+NUMBERS_AT_ONCE = 6_000_000  # float32 values that a batch may hold at its widest
 LEAST_VALUES = 3  # below this the last value is all that there is to say
 NAIVE = "SeasonalNaive"
 
@@ -85,12 +87,15 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         known = encode(forecaster.design, panel, horizon)
     quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
     batch = _batch_size(forecaster, horizon)
-    # One BLAS thread: products are small, waiting for a second thread costs more than it brings,
-    # and the result does not depend on the machine's cores.
-    with threadpool_limits(1, "blas"):
-        for start in range(0, panel.size, batch):
-            rows = np.arange(start, min(start + batch, panel.size))
-            quantiles[rows] = _batch(forecaster, flat, scaled, known, rows, horizon)
+
+    def fill(start: int) -> None:
+        rows = np.arange(start, min(start + batch, panel.size))
+        quantiles[rows] = _batch(forecaster, flat, scaled, known, rows, horizon)
+
+    # Threads take whole batches, and BLAS one thread in each: its products are small, and the
+    # result does not depend on the machine's cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(fill, range(0, panel.size, batch)))
     quantiles = stretch(quantiles, forecaster.factors)
     source, available = _fall_back(panel, quantiles)
     if not allow_negative:

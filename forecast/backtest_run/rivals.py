@@ -17,10 +17,10 @@ from forecast.baselines import forecast_baselines_windows
 from forecast.config import BACKTEST_BASELINES, Settings
 from forecast.events import Listener
 from forecast.forecasts import Forecast
+from forecast.machine import available_cores
 from forecast.memory import PeakMemory
 from forecast.metrics import naive2
 from forecast.panel import Panel
-from forecast.plan import available_cores
 from forecast.rolling import held_out
 
 NAIVE2 = "Naive2"

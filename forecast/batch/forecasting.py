@@ -20,8 +20,8 @@ from forecast.errors import ForecastError
 from forecast.events import Listener
 from forecast.forecasts import LEVELS, Forecast
 from forecast.intervals import stretch
+from forecast.machine import available_cores
 from forecast.panel import Panel
-from forecast.plan import available_cores
 from forecast.prediction import LEAST_VALUES, Forecaster, forecast_panel
 from forecast.ragged import sum_by_series
 

@@ -40,11 +40,11 @@ from forecast.events import Listener
 from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
+from forecast.machine import available_cores
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.panel import Panel
 from forecast.plan import (
     Plan,
-    available_cores,
     choose_horizon,
     choose_origins,
     choose_validation,
