@@ -30,6 +30,7 @@ from forecast.batch.diary import Diary
 from forecast.batch.forecasting import Made, forecast_all
 from forecast.batch.history import Changes
 from forecast.batch.lock import locked
+from forecast.batch.manifest import about_the_data, about_the_forecast, newly_left_out
 from forecast.batch.models import Service
 from forecast.batch.publish import (
     Edition,
@@ -329,46 +330,22 @@ class _Run:
         current, before = state.current, state.of_position(slot.position)
         sequence = state.next_sequence()
         leads = self.as_of is None or current is None or slot.position >= current.position
+        name = run_name(slot, slot.digest, self.job.digest, service.id, str(sequence))
         scale = seasonal_errors(slot.panel.values, slot.panel.offsets, service.season)
         table = prediction_table(slot, made, self.job.settings.forecast)
         kinds = self.job.section.outputs.files
-        name = run_name(slot, slot.digest, self.job.digest, service.id, str(sequence))
-        by_source: dict[str, int] = {}
-        for source in made.forecast.source[made.forecast.available].tolist():
-            by_source[source] = by_source.get(source, 0) + 1
-        lost = _newly_left_out(current, slot) if leads else 0
+        files = output_files(table, whole_table(slot, made, scale), kinds, self.diary.log())
+        lost = newly_left_out(current, slot) if leads else 0
         manifest = {
             "job": self.job.name,
             "sequence": sequence,
             "leads": leads,
-            "as_of": slot.time,
-            "as_of_position": slot.position,
-            "as_of_moment": slot.moment,
             "created": self.stamp,
             "replaces": before.run if before is not None else None,
             "config_sha256": self.job.digest,
-            "input": {
-                "path": report.source,
-                "sha256": report.digest,
-                "seen_sha256": slot.digest,
-                "rows": report.rows,
-                "series": slot.seen.size,
-                "last": slot.time,
-                "dropped": slot.dropped,
-                "age_seconds": slot.age,
-            },
-            "model": service.to_dict(),
+            **about_the_data(report, slot),
+            **about_the_forecast(service, slot, made),
             "trial": trial,
-            "horizon": service.horizon,
-            "season": service.season,
-            "levels": list(LEVELS),
-            "series": {
-                "forecast": int(made.forecast.available.sum()),
-                "fallbacks": made.fallbacks,
-                "failed": made.failed,
-                "by_source": by_source,
-                "left_out": [{"series": s, "reason": why} for s, why in slot.left_out],
-            },
             "decisions": [d.to_dict() for d in self.diary.decisions],
             "intervals": intervals,
             "warnings": self.diary.warnings,
@@ -376,7 +353,6 @@ class _Run:
             "seconds": round(self.watch.elapsed(), 3),
             "versions": versions(),
         }
-        files = output_files(table, whole_table(slot, made, scale), kinds, self.diary.log())
         edition = write_edition(self.job.folder, name, files, manifest)
         if leads:
             point_at(self.job.folder, name)
@@ -410,14 +386,6 @@ class _Run:
             self.watch.elapsed(),
             manifest,
         )
-
-
-def _newly_left_out(current: Edition | None, slot: Slot) -> int:
-    """Series left out now that the current run did not leave out."""
-    if current is None:
-        return 0
-    before = {entry["series"] for entry in current.manifest["series"]["left_out"]}
-    return sum(name not in before for name, _ in slot.left_out)
 
 
 def _true_by(slot: Slot, scores: Sequence[StepScore]) -> list[StepScore]:
