@@ -21,6 +21,7 @@ from forecast.prediction import Forecaster, forecast_panel
 
 TUNED, SCRATCH = "fine-tuned", "from scratch"
 USUAL = (PRETRAINED, TUNED)  # what another choice must beat by more than chance
+LEAST_GAIN = 0.01  # share of the usual blend's loss that another must take off
 CAP = 20.0  # units of error from which on the loss grows with the logarithm, as in training
 
 Blend = tuple[str, ...]
@@ -37,8 +38,9 @@ def blend_of(
     """The members to keep, of `trained` by kind, and why; their forecast is their mean.
 
     Every kind alone and every blend forecasts the validation origins. The best is kept if it beats
-    the usual blend by more than one standard error of their paired losses: the few origins of a
-    single series would else choose by luck. Without validation origins the start is kept as it is:
+    the usual blend by a hundredth, and by more than one standard error of their paired losses: the
+    few origins of a single series would else choose by luck, and a fine-tuned network has been
+    stopped where it did best on these very origins. Without validation origins the start is kept as it is:
     nothing could tell whether training helped.
     """
     kinds = list(trained)
@@ -65,7 +67,8 @@ def choose(losses: Mapping[Blend, np.ndarray]) -> Blend:
     if USUAL not in losses or best == USUAL:
         return best
     gain = losses[USUAL] - losses[best]
-    if len(gain) < 2 or gain.mean() <= gain.std(ddof=1) / np.sqrt(len(gain)):
+    chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    if gain.mean() <= max(chance, LEAST_GAIN * losses[USUAL].mean()):
         return USUAL
     return best
 

@@ -27,6 +27,11 @@ def test_a_blend_that_is_better_again_and_again_is_kept():
     assert choose({USUAL: NOISE, (TUNED,): NOISE - 0.1, (SCRATCH,): NOISE + 0.1}) == (TUNED,)
 
 
+def test_half_a_hundredth_is_no_gain_however_sure():
+    assert choose({USUAL: NOISE, (TUNED,): NOISE * 0.995}) == USUAL
+    assert choose({USUAL: NOISE, (TUNED,): NOISE * 0.98}) == (TUNED,)
+
+
 def test_one_origin_of_one_series_decides_nothing():
     assert choose({USUAL: np.array([2.0]), (SCRATCH,): np.array([0.1])}) == USUAL
 
