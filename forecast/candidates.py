@@ -40,8 +40,8 @@ def blend_of(
     Every kind alone and every blend forecasts the validation origins. The best is kept if it beats
     the usual blend by a hundredth, and by more than one standard error of their paired losses: the
     few origins of a single series would else choose by luck, and a fine-tuned network has been
-    stopped where it did best on these very origins. Without validation origins the start is kept as it is:
-    nothing could tell whether training helped.
+    stopped where it did best on these very origins. Without validation origins the start is kept
+    as it is: nothing could tell whether training helped.
     """
     kinds = list(trained)
     if len(kinds) == 1:
