@@ -6,8 +6,8 @@ from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from forecast.commands import own_options as own
+from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
-from forecast.commands.train import Data, wanted
 from forecast.options import TRAIN_ONLY, options_of
 
 if TYPE_CHECKING:

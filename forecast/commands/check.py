@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
-from forecast.commands.train import Data, wanted
 
 
 @takes("data")

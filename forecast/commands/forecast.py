@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from forecast.commands import own_options as own
+from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
 from forecast.commands.predict import show_result
-from forecast.commands.train import Data, wanted
 
 Output = Annotated[
     str | None, own.output("Where the forecast goes, .csv or .parquet (standard output).")

@@ -1,8 +1,8 @@
-"""Options that are no settings but that several commands have: each is declared once."""
+"""What several commands have and is no setting: DATA and options, each declared once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,36 @@ from forecast.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.commands.parameters import Run
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help="Table of observations: CSV (also .gz), Parquet, Feather, a folder or pattern of such "
+        "files, a database with --query; - reads standard input.",
+    ),
+]
+
+
+def wanted(data: str | None, command: str, db: str | None = None) -> str:
+    """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""
+    if data is not None and db is not None:
+        raise UsageError(
+            "DATA and --db are two sources of the same thing",
+            code="usage/two-sources",
+            value=data,
+            remedy="Leave one of them out",
+        )
+    if db is not None:
+        return db
+    if data is None:
+        raise UsageError(
+            "DATA is missing: the file to read",
+            code="usage/missing-data",
+            remedy=f"For example: lstmcast {command} sample_data/airline_passengers.csv",
+        )
+    return data
 
 
 def output(words: str) -> Any:

@@ -9,7 +9,6 @@ import typer
 
 from forecast.commands import own_options as own
 from forecast.commands.parameters import Run, takes
-from forecast.commands.train import wanted
 
 if TYPE_CHECKING:
     from forecast.pipeline import PredictResult
@@ -41,7 +40,7 @@ def predict(data: Data = None, model: Model = None, output: Output = None, *, ru
     from forecast.pipeline import predict_run
 
     db = run.settings.data.db
-    source = wanted(data, "predict", db) if data or db else None
+    source = own.wanted(data, "predict", db) if data or db else None
     with run.watching() as listener:
         result = predict_run(source, run.settings, listener, model=model, output=output)
     show_result(run, "predict", result)

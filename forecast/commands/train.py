@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
-from forecast.errors import UsageError
 from forecast.options import BACKTEST_ONLY, options_of
 
 if TYPE_CHECKING:
@@ -24,36 +22,6 @@ SECTIONS = (
     "training",
     "output",
 )
-
-Data = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="DATA",
-        show_default=False,
-        help="Table of observations: CSV (also .gz), Parquet, Feather, a folder or pattern of such "
-        "files, a database with --query; - reads standard input.",
-    ),
-]
-
-
-def wanted(data: str | None, command: str, db: str | None = None) -> str:
-    """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""
-    if data is not None and db is not None:
-        raise UsageError(
-            "DATA and --db are two sources of the same thing",
-            code="usage/two-sources",
-            value=data,
-            remedy="Leave one of them out",
-        )
-    if db is not None:
-        return db
-    if data is None:
-        raise UsageError(
-            "DATA is missing: the file to read",
-            code="usage/missing-data",
-            remedy=f"For example: lstmcast {command} sample_data/airline_passengers.csv",
-        )
-    return data
 
 
 @takes(*SECTIONS)
