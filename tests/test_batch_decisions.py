@@ -129,6 +129,24 @@ def test_a_new_model_serves_only_if_it_beats_seasonal_naive_and_the_one_in_servi
 
 
 @pytest.mark.parametrize(
+    ("challenger", "champion", "pretrained", "naive", "fits", "choice", "why"),
+    [
+        (0.98, NONE, 0.95, 1.87, False, PRETRAINED, "no better than the pretrained network (the c"),
+        (0.95, NONE, 0.95, 1.87, False, PRETRAINED, "no better than the pretrained network (the c"),
+        (0.94, NONE, 0.95, 1.87, False, CHALLENGER, "naive and the pretrained network (the champ"),
+        (0.94, NONE, NONE, 1.87, False, CHALLENGER, "it beats seasonal naive: MASE new 0.9400, s"),
+        (0.98, 0.99, 0.95, 1.87, True, CHALLENGER, "naive and the model in service: MASE"),
+        (0.98, 0.97, 0.99, 1.87, True, CHAMPION, "no better than the model in service: MASE"),
+    ],
+)
+def test_where_no_trained_model_serves_the_pretrained_network_is_the_one_to_beat(
+    challenger, champion, pretrained, naive, fits, choice, why
+):
+    decision = decide_service(Trial(challenger, champion, pretrained, naive, fits))
+    assert (decision.choice, why in decision.reason) == (choice, True), decision.reason
+
+
+@pytest.mark.parametrize(
     ("failed", "series", "most", "choice"),
     [
         (0, 10, 0.0, "publish"),

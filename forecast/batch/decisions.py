@@ -176,10 +176,13 @@ def decide_service(trial: Trial) -> Decision:
         return Decision(what, CHALLENGER, "no series is long enough to judge by; the first model")
     if trial.challenger < trial.naive or math.isnan(trial.naive):
         judged = trial.champion_fits and not math.isnan(trial.champion)
-        standing, name = (trial.champion, CHAMPION) if judged else (trial.pretrained, PRETRAINED)
-        if math.isnan(standing) or trial.challenger < standing:
-            return Decision(what, CHALLENGER, f"it beats {name} and seasonal naive: {figures}")
-        return Decision(what, name, f"the new model is no better: {figures}")
+        standing, choice = (trial.champion, CHAMPION) if judged else (trial.pretrained, PRETRAINED)
+        name = CHAMPION if judged else f"{PRETRAINED} (the champion where no trained one serves)"
+        if math.isnan(standing):
+            return Decision(what, CHALLENGER, f"it beats seasonal naive: {figures}")
+        if trial.challenger < standing:
+            return Decision(what, CHALLENGER, f"it beats seasonal naive and {name}: {figures}")
+        return Decision(what, choice, f"the new model is no better than {name}: {figures}")
     if trial.champion_fits and trial.champion < trial.naive:
         return Decision(what, CHAMPION, f"the new model loses to seasonal naive: {figures}")
     if trial.pretrained < trial.naive:
