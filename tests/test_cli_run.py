@@ -75,6 +75,46 @@ def test_a_job_that_fails_does_not_keep_the_others_from_running(tmp_path, capsys
 
 
 @pytest.mark.parametrize(
+    ("problem", "code", "shown"),
+    [
+        (OSError(28, "No space left on device"), 74, "No space left on device"),
+        (RuntimeError("a slip"), 70, "RuntimeError: a slip"),
+    ],
+)
+def test_whatever_fails_in_one_job_the_others_run(
+    tmp_path, capsys, monkeypatch, problem, code, shown
+):
+    from forecast.batch import attended
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(attended, "run_job", failing("one", problem, attended.run_job))
+    assert command("run", write(tmp_path, ("one", "two"))) == code
+    error = " ".join(capsys.readouterr().err.split())
+    assert shown in error
+    assert "job one" in error
+    assert (tmp_path / "two" / "current" / "predictions.csv").exists()
+
+
+def test_an_interruption_of_one_job_ends_the_command(tmp_path, monkeypatch):
+    from forecast.batch import attended
+
+    monkeypatch.setattr(attended, "run_job", failing("one", KeyboardInterrupt(), attended.run_job))
+    assert command("run", write(tmp_path, ("one", "two"))) == 130
+    assert not (tmp_path / "two").exists()
+
+
+def failing(name, problem, work):
+    """`work` that raises `problem` for the job `name`."""
+
+    def run_one(job, **more):
+        if job.name == name:
+            raise problem
+        return work(job, **more)
+
+    return run_one
+
+
+@pytest.mark.parametrize(
     ("words", "code", "name"),
     [
         (("--job", "sale"), 2, "config/no-such-job"),
@@ -160,4 +200,5 @@ def test_a_run_that_is_terminated_in_training_can_be_resumed(tmp_path):
     assert list((folder / "training").rglob("*.checkpoint"))
     last = json.loads((folder / "last.json").read_text())
     assert (last["outcome"], last["failures_in_a_row"]) == ("interrupted", 1)
+    assert last["exit_code"] == 143
     assert not (folder / "runs").exists()

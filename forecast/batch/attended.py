@@ -12,7 +12,7 @@ from forecast.batch.facts import job_facts, job_metrics
 from forecast.batch.ping import Event, ping
 from forecast.batch.prometheus import write_metrics
 from forecast.batch.run import RunOutcome, run_job
-from forecast.batch.secrets import reveal
+from forecast.batch.secrets import redacted, reveal
 from forecast.errors import ForecastError, LockedError
 from forecast.events import Listener
 
@@ -44,7 +44,7 @@ def run_attended(
         raise
     except BaseException as problem:
         _write_metrics(job, listener)
-        tell("fail", str(problem) or type(problem).__name__)
+        tell("fail", redacted(str(problem) or type(problem).__name__, job.secrets()))
         raise
     _write_metrics(job, listener)
     tell("success", f"{outcome.outcome}: {outcome.run}, as of {outcome.as_of}")

@@ -219,8 +219,9 @@ class Job:
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in a log: as far as it can be found."""
         found = []
-        data = self.settings.data.db_password
-        for setting in (self.section.outputs.database, self.section.ping.url, data):
+        data, ping = self.settings.data.db_password, self.section.ping
+        file = f"file:{ping.url_file}" if ping.url_file else None
+        for setting in (self.section.outputs.database, ping.url, file, data):
             if setting is not None:
                 with suppress(UsageError):
                     found.append(reveal(setting, os.environ, self.config.parent, "a secret"))

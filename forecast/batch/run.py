@@ -48,10 +48,11 @@ from forecast.batch.scoring import StepScore, score_runs, step_scores, touched_r
 from forecast.batch.service import choose_model
 from forecast.batch.slot import Slot, choose_slot
 from forecast.batch.table_output import deliver
+from forecast.batch.termination import noticed_termination
 from forecast.batch.tidying import tidy
-from forecast.batch.trial import TrainingStopped, unfinished
+from forecast.batch.trial import unfinished
 from forecast.errors import ForecastError, InputError, OutputError, StaleInputError
-from forecast.events import Listener, Silent
+from forecast.events import Listener, Silent, Terminated
 from forecast.forecasts import LEVELS
 from forecast.metrics.accuracy import seasonal_errors
 from forecast.model_folder import versions
@@ -60,7 +61,7 @@ from forecast.panel.covariates import FUTURE, check_ahead
 from forecast.pipeline import read, refuse_covariates
 from forecast.plan import choose_horizon
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 ARIMA_SHARE = 0.5  # of what the deadline leaves when the networks are done
 
 
@@ -121,7 +122,7 @@ def run_job(
     diary = Diary(job.folder, job.name, moment, listener or Silent(), job.secrets())
     if dry_run and not job.folder.exists():
         return _Run(job, as_of, moment, diary).rehearse()
-    with locked(job.folder, seconds):
+    with locked(job.folder, seconds), noticed_termination() as signals:
         if dry_run:
             return _Run(job, as_of, moment, diary).rehearse()
         diary.begin(job.section.retention.keep_logs)
@@ -129,7 +130,7 @@ def run_job(
         try:
             outcome = _Run(job, as_of, moment, diary).work()
         except BaseException as problem:
-            diary.fail(problem, _code(problem), now or clock.now())
+            diary.fail(problem, _code(problem, bool(signals)), now or clock.now())
             raise
         diary.end(
             outcome.outcome,
@@ -398,10 +399,10 @@ def _no_changes() -> Changes:
     return Changes((), (), (), none, none, 0.0)
 
 
-def _code(problem: BaseException) -> int:
+def _code(problem: BaseException, terminated: bool) -> int:
     """The exit code that the command will end with, as far as it is known here."""
     if isinstance(problem, ForecastError):
         return problem.exit_code
-    if isinstance(problem, TrainingStopped | KeyboardInterrupt):
-        return INTERRUPTED
+    if isinstance(problem, KeyboardInterrupt):
+        return TERMINATED if terminated or isinstance(problem, Terminated) else INTERRUPTED
     return OutputError.exit_code if isinstance(problem, OSError) else ForecastError.exit_code
