@@ -24,11 +24,13 @@ COMMANDS = {
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
-    "run": "Run the jobs of CONFIG: read, decide, forecast, publish, record, score, tidy.",
+    "run": "Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, "
+    "tidy.",
     "score": "Score the published forecasts of CONFIG's jobs against what has come true since.",
     "rollback": "Take the newest run of a job back: the one before it serves again.",
     "prune": "Let go of the runs and models that the retention of CONFIG's jobs does not keep.",
-    "status": "Say what CONFIG's jobs did last, what is published, how old and how good.",
+    "status": "Say what the jobs of CONFIG did last, what is published, how old it is and how "
+    "good.",
     "schedule": "Print what starts the jobs of CONFIG: systemd units or crontab lines.",
     "doctor": "Say whether the jobs of CONFIG would run from cron, and what is missing.",
     "init": "Write a commented configuration and sample data to start from.",
