@@ -111,7 +111,7 @@ def page(done: dict[str, dict[str, float]]) -> str:
         "",
         "Written by `python benchmarks/bench_single.py`; do not edit. Each series is trained and",
         "forecast alone, defaults as they are; better: share of series on which the LSTM's MASE is",
-        "the lower one.",
+        "the lower one. A series that is not counted has not been run yet.",
         "",
         "| series | count | LSTM MASE | AutoARIMA MASE | LSTM better | median seconds |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -119,6 +119,8 @@ def page(done: dict[str, dict[str, float]]) -> str:
     groups = {name: [v for k, v in done.items() if k.startswith(name)] for name in PANELS}
     groups |= {name: [done[name]] for name in FILES if name in done}
     for name, rows in {**groups, "all": list(done.values())}.items():
+        if not rows:
+            continue
         lstm, arima, spent = (
             np.array([row[key] for row in rows]) for key in ("LSTM", "AutoARIMA", "seconds")
         )
