@@ -109,7 +109,7 @@ def test_predict_refuses_options_that_would_change_what_the_model_reads(helped):
 
 
 def test_covariates_of_noise_are_left_out_and_the_model_does_without_them(tmp_path):
-    data, quick = table(0.0), {**QUICK, "max_steps": 20}
+    data, quick = table(0.0), {**QUICK, "max_steps": 60}
     data.to_csv(tmp_path / "data.csv", index=False)
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), future_cov="x", **quick)
     assert reason(run)[1] == "left out"
