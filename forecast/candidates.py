@@ -51,14 +51,24 @@ def blend_of(
         why = "there is too little data to see whether training helps"
         return list(trained[kinds[0]]), (("kept", kinds[0], why),)
     kept = choose(losses)
-    told = "; ".join(f"{named(blend)} {loss.mean():.4g}" for blend, loss in losses.items())
     members = [member for kind in kept for member in trained[kind]]
-    return members, (("kept", named(kept), f"loss on validation origins: {told}"),)
+    return members, (("kept", named(kept), _why(losses, kept)),)
 
 
 def named(blend: Blend) -> str:
     """A blend in words."""
     return " + ".join(blend)
+
+
+def _why(losses: Mapping[Blend, np.ndarray], kept: Blend) -> str:
+    """Losses of each kind, of the blend that is kept, and of a better one that is not."""
+    mean = {blend: f"{loss.mean():.3g}" for blend, loss in losses.items()}
+    parts = [f"{named(blend)} {mean[blend]}" for blend in losses if len(blend) == 1]
+    if len(kept) > 1:
+        parts.append(f"blended {mean[kept]}")
+    best = min(losses, key=lambda blend: losses[blend].mean())
+    other = "" if best == kept else f"; {named(best)}, {mean[best]}, is not surely better"
+    return f"loss on validation origins: {', '.join(parts)}{other}"
 
 
 def choose(losses: Mapping[Blend, np.ndarray]) -> Blend:

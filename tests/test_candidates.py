@@ -56,6 +56,15 @@ def plan_of(panel):
     return make_plan(panel, (12,), settings)
 
 
+def test_the_reason_names_a_better_blend_that_was_not_kept():
+    losses = {(TUNED,): NOISE, USUAL: NOISE * 0.99, (SCRATCH,): NOISE * 0.985}
+    why = candidates._why(losses, USUAL)
+    assert f"fine-tuned {NOISE.mean():.3g}" in why
+    assert f"blended {NOISE.mean() * 0.99:.3g}" in why
+    assert why.endswith(f"from scratch, {NOISE.mean() * 0.985:.3g}, is not surely better")
+    assert "surely" not in candidates._why(losses, (SCRATCH,))
+
+
 def test_of_one_kind_there_is_nothing_to_choose():
     panel = make_panel((80,) * 3)
     members = with_kind([as_it_is(random_forecaster(step_layout(12)).members[0])], SCRATCH)
