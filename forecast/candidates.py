@@ -5,7 +5,7 @@ Axes: S series, W validation windows, H horizon (steps), Q quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -88,13 +88,7 @@ def _losses(
 ) -> dict[Blend, np.ndarray]:
     """Loss of every blend at every series and validation window, (N,); {} without any."""
     losses: dict[Blend, list[np.ndarray]] = {}
-    for origins in plan.validation:
-        used = np.flatnonzero(origins >= 0)
-        if not len(used):
-            continue
-        part = panel.select(used)
-        past, actual = part.truncate(origins[used]), part.window(origins[used], plan.horizon)
-        unit = _naive_error(past, plan.season)
+    for past, actual, unit in _watched(panel, plan):
         made = {kind: _quantiles(plan, members, past) for kind, members in trained.items()}
         for size in range(1, len(made) + 1):
             for blend in combinations(made, size):
@@ -113,22 +107,27 @@ def losses_of(
 
     design: the covariates that the members read.
     """
-    found = [np.empty(0)]
+    found = [
+        _pinball(_quantiles(plan, members, past, design), actual, unit)
+        for past, actual, unit in _watched(panel, plan)
+    ]
+    return np.concatenate([np.empty(0), *found])
+
+
+def _watched(panel: Panel, plan: Plan) -> Iterator[tuple[Panel, np.ndarray, np.ndarray]]:
+    """Of each validation window: what precedes it, its actuals (S, H), the units of errors (S,)."""
     for origins in plan.validation:
         used = np.flatnonzero(origins >= 0)
         if len(used):
             part = panel.select(used)
-            past, actual = part.truncate(origins[used]), part.window(origins[used], plan.horizon)
-            quantiles = _quantiles(plan, members, past, design)
-            found.append(_pinball(quantiles, actual, _naive_error(past, plan.season)))
-    return np.concatenate(found)
+            past = part.truncate(origins[used])
+            actual = part.window(origins[used], plan.horizon)
+            yield past, actual, _naive_error(past, plan.season)
 
 
-def _quantiles(
-    plan: Plan, members: Sequence[Member], past: Panel, design: Design | None = None
-) -> np.ndarray:
-    """What the members forecast before anything is calibrated, (S, H, Q)."""
-    forecaster = Forecaster(
+def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -> Forecaster:
+    """The members as they stood before the refit; their intervals are as wide as they say."""
+    return Forecaster(
         plan.layout,
         tuple(member.scored for member in members),
         np.array(LEVELS),
@@ -137,7 +136,13 @@ def _quantiles(
         np.ones(len(LEVELS)),
         design=design,
     )
-    return forecast_panel(forecaster, past, plan.horizon).quantiles
+
+
+def _quantiles(
+    plan: Plan, members: Sequence[Member], past: Panel, design: Design | None = None
+) -> np.ndarray:
+    """What the members forecast before anything is calibrated, (S, H, Q)."""
+    return forecast_panel(uncalibrated(plan, members, design), past, plan.horizon).quantiles
 
 
 def _naive_error(past: Panel, season: int) -> np.ndarray:

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from forecast.candidates import SCRATCH, TUNED, as_it_is, blend_of, with_kind
+from forecast.candidates import SCRATCH, TUNED, as_it_is, blend_of, uncalibrated, with_kind
 from forecast.config import Settings
 from forecast.events import Listener
-from forecast.forecasts import LEVELS
 from forecast.held_out import calibrated
 from forecast.members import Lesson, Member, resumes, train_members
 from forecast.panel import Panel
@@ -166,14 +165,7 @@ def forecasters(
     Both get the interval calibration of the first: the second has learnt from the origins that it
     would be calibrated on.
     """
-    base = Forecaster(
-        plan.layout,
-        tuple(member.scored for member in members),
-        np.array(LEVELS),
-        plan.recipe["context"],
-        plan.horizon,
-        np.ones(len(LEVELS)),
-        design=plan.design if uses_covariates(members) else None,
-    )
+    design = plan.design if uses_covariates(members) else None
+    base = uncalibrated(plan, members, design)
     scored = calibrated(base, panel, plan.validation, plan.horizon)
     return scored, replace(scored, members=tuple(member.final for member in members))

@@ -6,7 +6,7 @@ Axes: S series, W held-out windows, V validation windows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     ensemble = "1 member" if members == 1 else f"{members} members"
-    reasons = (
+    reasons: tuple[Reason, ...] = (
         ("horizon", horizon, why_horizon),
         ("season", season, why_season),
         ("held-out windows", len(origins), why_windows),
@@ -100,6 +100,12 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
             f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
         ),
     )
+    if scratch is not None:
+        fresh = (
+            f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}",
+            f"from random weights, at most {scratch['steps']} training steps",
+        )
+        reasons = (*reasons, ("tried beside it", *fresh))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     data = settings.data
     design = fit_design(
@@ -120,6 +126,17 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         design,
         scratch,
     )
+
+
+def in_part_of_the_time(plan: Plan, share: int) -> Plan:
+    """The plan with a deadline's time for training split `share` ways."""
+
+    def shorter(recipe: dict[str, Any]) -> dict[str, Any]:
+        limit = recipe["seconds"]
+        return {**recipe, "seconds": limit and limit / share}
+
+    scratch = None if plan.scratch is None else shorter(plan.scratch)
+    return replace(plan, recipe=shorter(plan.recipe), scratch=scratch)
 
 
 def beside_scratch(

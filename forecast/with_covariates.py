@@ -12,7 +12,7 @@ from forecast.features import encode
 from forecast.members import Member
 from forecast.networks.covariates import COVARIATE_LAYERS, Known
 from forecast.panel import Panel
-from forecast.plan import Plan, Reason
+from forecast.plan import Plan, Reason, in_part_of_the_time
 
 LEAST_GAIN = 0.01  # share of the loss that covariates must take off to be worth their upkeep
 
@@ -34,8 +34,7 @@ def parts_of(plan: Plan) -> list[tuple[str, Plan]]:
     """
     if plan.design is None:
         return [("", plan)]
-    limit = plan.recipe["seconds"]
-    half = replace(plan, recipe={**plan.recipe, "seconds": limit and limit / 2})
+    half = in_part_of_the_time(plan, 2)
     return [("without covariates", replace(half, design=None)), ("with covariates", half)]
 
 

@@ -19,9 +19,9 @@ from forecast.config import Settings
 from forecast.errors import InputError, UsageError
 from forecast.events import Silent
 from forecast.forecasts import Forecast
-from forecast.members import Member, teach
 from forecast.metrics import Comparison, score_forecasts
 from tests.builders import make_panel
+from tests.teaching import taught_here
 
 QUICK = {
     "network": {"hidden_size": 8},
@@ -48,18 +48,7 @@ class Heard(Silent):
 @pytest.fixture
 def inline(monkeypatch):
     """Members are taught in this process: the same teaching, without starting torch anew."""
-
-    def train_here(lesson, seeds, folder, jobs, report):
-        members = []
-        for number, seed in enumerate(seeds):
-            scored, final, device = teach(
-                lesson, seed, lambda: False, lambda event, n=number: report(n, event)
-            )
-            best = (scored.best_step, scored.best_loss, scored.ended)
-            members.append(Member(scored.weights, final, *best, device))
-        return members, False
-
-    monkeypatch.setattr(learning, "train_members", train_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
 
 
 def table(lengths=(72, 60), seed=0):

@@ -10,7 +10,7 @@ import pytest
 from forecast import learning
 from forecast.cli import run
 from forecast.failures import guarded
-from tests.test_report_rebuild import taught_here
+from tests.teaching import taught_here
 
 SMALL = """
 network: {hidden_size: 8, layers: 1}

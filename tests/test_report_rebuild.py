@@ -18,10 +18,10 @@ from forecast.config import Settings
 from forecast.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
 from forecast.events import Silent
 from forecast.frequency import Frequency
-from forecast.members import Member, teach
 from forecast.report import newest_run, rebuilt_report, render_report
 from forecast.report.parsing import places
 from tests.builders import make_panel
+from tests.teaching import taught_here
 
 QUICK = {"network": {"hidden_size": 8}, "training": {"members": 1, "max_steps": 10, "jobs": 1}}
 
@@ -34,18 +34,6 @@ class Heard(Silent):
 
     def warn(self, code, text):
         self.codes.append(code)
-
-
-def taught_here(lesson, seeds, folder, jobs, report):
-    """In place of worker processes: the same teaching, without starting torch anew."""
-    made = []
-    for number, seed in enumerate(seeds):
-        scored, final, device = teach(
-            lesson, seed, lambda: False, lambda event, n=number: report(n, event)
-        )
-        best = (scored.best_step, scored.best_loss, scored.ended)
-        made.append(Member(scored.weights, final, *best, device))
-    return made, False
 
 
 def table(lengths=(72, 60, 66)):

@@ -21,7 +21,7 @@ from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
 from forecast.memory import PeakMemory
 from forecast.panel import Panel
-from forecast.plan import choose_recipe, choose_start
+from forecast.plan import choose_recipe, choose_start, in_part_of_the_time
 from forecast.prediction import Forecaster
 
 COLUMNS: dict[Variant, str] = {
@@ -132,16 +132,7 @@ def _trains(variant: Variant) -> bool:
 
 def _in_part_of_the_time(plan: BacktestPlan, share: int) -> BacktestPlan:
     """The plan with a deadline's time for training split `share` ways."""
-    training = plan.training
-
-    def shorter(recipe: dict[str, Any]) -> dict[str, Any]:
-        limit = recipe["seconds"]
-        return {**recipe, "seconds": limit and limit / share}
-
-    scratch = training.scratch and shorter(training.scratch)
-    return replace(
-        plan, training=replace(training, recipe=shorter(training.recipe), scratch=scratch)
-    )
+    return replace(plan, training=in_part_of_the_time(plan.training, share))
 
 
 def _trained(
