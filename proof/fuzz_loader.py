@@ -1,12 +1,14 @@
 """Fuzz the loader: random tables and damaged ones, each read twice, by us and by plain Python.
 
-    python proof/fuzz_loader.py                    # three minutes
-    python proof/fuzz_loader.py --cases 1000000    # the full run: hours
+    python proof/fuzz_loader.py                                        # three minutes
+    python proof/fuzz_loader.py --cases 1000000 --state fuzz.json      # the full run: an hour
 
 Every case is a file. The loader must either refuse it with an InputError that has a code and a
 place, or read it; what it reads must be what Python's csv module and Decimal read, value for
 value. Anything else is a failure: another exception, a crash, more than LIMIT seconds. Cases run
-in child processes, so that a crash is seen; a failing case is named by its number and kept.
+in a child process that takes many of them, so that a crash or a hang is seen; it is then replaced,
+and the failing case is named by its number and kept. With --state a stopped run goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -15,20 +17,28 @@ import argparse
 import csv
 import gzip
 import io
+import json
 import lzma
+import os
 import random
 import re
+import resource
+import select
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-BATCH = 200  # cases a child process
-LIMIT = 10.0  # seconds a case may take; twice that where the machine is busy
+BATCH = 500  # cases between two notes of how far it got
+WORKER = 10_000  # cases that one child process takes
+LIMIT = 10.0  # seconds (processor) that a case may take
+SILENCE = 120.0  # seconds after which a child that says nothing is killed: the machine may be busy
+MOST_FAILURES = 20
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
 FORMS = (
     "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
@@ -234,41 +244,141 @@ def verdict(path: Path, settings: dict[str, object]) -> str:
     return "read" if found == want else f"differs: {list((found - want) + (want - found))[:3]}"
 
 
-def child(seed: int, first: int, count: int) -> None:
-    """Run cases, printing `number verdict` after and `number start` before each."""
-    with tempfile.TemporaryDirectory() as folder:
+def child(seed: int) -> None:
+    """Runs the cases that standard input names ("first count"), saying `number start` before and
+    `number verdict` after each."""
+    shared = Path("/dev/shm")
+    where = shared if os.access(shared, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=where) as folder:
         path = Path(folder) / "case.csv"
-        for n in range(first, first + count):
-            content, settings = case(seed, n)
-            path.write_bytes(content)
-            print(n, "start", flush=True)
-            began = time.process_time()
-            try:
-                result = verdict(path, settings)
-                if time.process_time() - began > LIMIT:
-                    result = f"took {time.process_time() - began:.0f} s"
-            except Exception as error:  # every exception but InputError is a finding
-                result = f"raised {type(error).__name__}: {error}"
-            print(n, result.encode("ascii", "backslashreplace").decode(), flush=True)
+        for line in sys.stdin:
+            first, count = map(int, line.split())
+            for n in range(first, first + count):
+                say(f"{n} start")
+                say(f"{n} {judged(path, *case(seed, n))}")
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            say(f"done {peak}")
 
 
-def run_batch(seed: int, first: int, keep: Path) -> tuple[Counter, list[str]]:
-    """Verdicts of one child process, and its failures; failing files are kept."""
-    command = [sys.executable, __file__, "--child", str(first), "--seed", str(seed)]
+def say(text: str) -> None:
+    """One line to the parent, at once."""
+    os.write(1, text.replace("\n", " ").encode("ascii", "backslashreplace") + b"\n")
+
+
+def judged(path: Path, content: bytes, settings: dict[str, object]) -> str:
+    """The verdict on one case, exceptions and slowness included."""
+    path.unlink(missing_ok=True)  # a new file: its predecessor's inode must not look changed
+    path.write_bytes(content)
+    began = time.process_time()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=BATCH * LIMIT * 2)
-        output, ended = done.stdout, f"the process ended with {done.returncode}"
-    except subprocess.TimeoutExpired as error:
-        output, ended = (error.stdout or b"").decode(), "too slow"
-    last: dict[int, str] = {}
-    for line in output.splitlines():
-        n, text = line.split(" ", 1)
-        last[int(n)] = ended if text == "start" else text
-    bad = {n: v for n, v in last.items() if v not in ("refused", "read")}
-    for n in bad:
-        (keep / f"{seed}-{n}.csv").write_bytes(case(seed, n)[0])
-    counts = Counter(v if v in ("refused", "read") else "failed" for v in last.values())
-    return counts, [f"{seed}-{n}: {v} {case(seed, n)[1] or ''}" for n, v in bad.items()]
+        result = verdict(path, settings)
+    except Exception as error:  # every exception but InputError is a finding
+        return f"raised {type(error).__name__}: {error}"
+    took = time.process_time() - began
+    return result if took <= LIMIT else f"took {took:.0f} s"
+
+
+class Worker:
+    """A child process and the lines that it says."""
+
+    def __init__(self, seed: int) -> None:
+        command = [sys.executable, __file__, "--child", "--seed", str(seed)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.taken = 0
+        self._rest = b""
+
+    def run(self, first: int, count: int) -> tuple[dict[int, str], int]:
+        """The verdicts of its cases and its peak memory, MB (0: it died or fell silent).
+
+        A case that was begun and never judged has the reason as its verdict.
+        """
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{first} {count}\n".encode())
+        self.process.stdin.flush()
+        self.taken += count
+        last: dict[int, str] = {}
+        while (line := self._line()) is not None:
+            name, text = line.split(" ", 1)
+            if name == "done":
+                return last, int(text)
+            last[int(name)] = text
+        self.process.kill()
+        code = self.process.wait()
+        ended = "said nothing any more" if code == -9 else f"the process ended with {code}"
+        return {n: ended if v == "start" else v for n, v in last.items()}, 0
+
+    def _line(self) -> str | None:
+        """The next line; None at the end or after too long a silence."""
+        pipe = self.process.stdout
+        assert pipe is not None
+        while b"\n" not in self._rest:
+            if not select.select([pipe], [], [], SILENCE)[0]:
+                return None
+            part = os.read(pipe.fileno(), 1 << 16)
+            if not part:
+                return None
+            self._rest += part
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line.decode()
+
+    def close(self) -> None:
+        """Lets the process end."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Standing:
+    """How far a run got: the number of the next case, verdicts counted, failures, peak memory."""
+
+    seed: int
+    first: int
+    next: int
+    counts: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    peak: int = 0
+
+    def save(self, path: Path | None) -> None:
+        """Keeps it in `path`, whole or not at all."""
+        if path is not None:
+            new = path.with_name(path.name + ".new")
+            new.write_text(json.dumps(asdict(self), indent=1))
+            new.replace(path)
+
+    def take(self, verdicts: dict[int, str], peak: int, keep: Path) -> None:
+        """Counts verdicts; the files of those that failed are kept."""
+        self.peak = max(self.peak, peak)
+        for n, text in verdicts.items():
+            kind = text if text in ("refused", "read") else "failed"
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            if kind == "failed":
+                content, settings = case(self.seed, n)
+                (keep / f"{self.seed}-{n}.csv").write_bytes(content)
+                self.failures.append(f"{self.seed}-{n}: {text} {settings or ''}")
+        if verdicts:
+            self.next = max(verdicts) + 1  # after a crash: behind the case that did it
+
+
+def run(at: Standing, last: int | None, end: float, keep: Path, state: Path | None) -> None:
+    """Runs cases from `at.next` up to `last`, or until the clock says `end`."""
+    worker = Worker(at.seed)
+    told = at.next
+    while len(at.failures) < MOST_FAILURES:
+        count = BATCH if last is None else min(BATCH, last - at.next)
+        if count <= 0 or (last is None and time.monotonic() >= end):
+            break
+        verdicts, peak = worker.run(at.next, count)
+        if not verdicts:
+            raise SystemExit("the child process does not start")
+        at.take(verdicts, peak, keep)
+        at.save(state)
+        if not peak or worker.taken >= WORKER:
+            worker.close()
+            worker = Worker(at.seed)
+        if at.next - told >= 20_000:
+            told = at.next
+            print(f"{at.next - at.first:,} cases, {len(at.failures)} failures", flush=True)
+    worker.close()
 
 
 def main() -> int:
@@ -278,29 +388,25 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=None, help="folder for failing files")
-    parser.add_argument("--child", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--state", type=Path, default=None, help="file to go on from")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child is not None:
-        child(given.seed, given.child, BATCH)
+    if given.child:
+        child(given.seed)
         return 0
     keep = given.keep or Path(tempfile.mkdtemp(prefix="fuzz-loader-"))
     keep.mkdir(parents=True, exist_ok=True)
-    total: Counter = Counter()
-    failures: list[str] = []
-    end, first = time.monotonic() + given.seconds, given.first
-    last = None if given.cases is None else first + given.cases
-    while (time.monotonic() < end if last is None else first < last) and len(failures) < 20:
-        counts, bad = run_batch(given.seed, first, keep)
-        total += counts
-        failures += bad
-        first += BATCH
-        if (first - given.first) % (100 * BATCH) == 0:
-            print(f"{first - given.first:,} cases, {len(failures)} failures", flush=True)
-    print(", ".join(f"{v}: {n:,}" for v, n in sorted(total.items())))
-    for failure in failures:
+    at = Standing(given.seed, given.first, given.first)
+    if given.state is not None and given.state.exists():
+        at = Standing(**json.loads(given.state.read_text()))
+    last = None if given.cases is None else at.first + given.cases
+    run(at, last, time.monotonic() + given.seconds, keep, given.state)
+    print(", ".join(f"{kind}: {n:,}" for kind, n in sorted(at.counts.items())))
+    print(f"peak memory of a child process: {at.peak} MB")
+    for failure in at.failures:
         print(failure)
-    print(f"failing files: {keep}" if failures else "no failure")
-    return 1 if failures else 0
+    print(f"failing files: {keep}" if at.failures else "no failure")
+    return 1 if at.failures else 0
 
 
 if __name__ == "__main__":
