@@ -19,13 +19,23 @@ def last_state(
     weights: Weights, context: np.ndarray, beside: np.ndarray | None = None
 ) -> np.ndarray:
     """The stack's normed state after the last step: (1, B, hidden); beside: (T, B, E)."""
+    return _norm(weights, "norm", _stack(weights, context, beside)[-1:])
+
+
+def states(weights: Weights, context: np.ndarray, beside: np.ndarray | None = None) -> np.ndarray:
+    """The stack's normed state after each step: (T, B, hidden); each sees its past alone."""
+    return _norm(weights, "norm", _stack(weights, context, beside))
+
+
+def _stack(weights: Weights, context: np.ndarray, beside: np.ndarray | None) -> np.ndarray:
+    """The residual stack's output (T, B, hidden), not normed yet."""
     state = _linear(weights, "embed", context)
     if beside is not None:
         state = state + _times(beside, weights["embed_covariates.weight"])
     layers = sum(name.startswith("lstms.") and name.endswith("weight_ih_l0") for name in weights)
     for layer in range(layers):
         state = state + _lstm(weights, f"lstms.{layer}", _norm(weights, f"norms.{layer}", state))
-    return _norm(weights, "norm", state[-1:])
+    return state
 
 
 def forward(
