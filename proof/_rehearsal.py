@@ -1,7 +1,9 @@
 """A small job to be killed, starved and run twice at once; and what must hold of it ever after.
 
-Runs are forked off this process, which has imported everything: a start costs milliseconds. Start
-scripts with `faulty()` first, which preloads the shim of _faults.c where there is a C compiler.
+Runs are forked off this process, which has imported all that a run imports: a start costs
+milliseconds, and what is killed or starved is a process of its own with real files all the same.
+One disturbed run in FRESH is started anew, as cron would. Start scripts with `faulty()` first,
+which preloads the shim of _faults.c where there is a C compiler.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib import import_module
@@ -40,6 +42,10 @@ jobs:
 FIRST, HISTORY = date(2024, 1, 1), 70
 SERIES = ("a", "b", "c")
 WAITED = 900.0  # seconds for a run on a busy machine; longer is a hang
+FRESH = 50  # of so many disturbed runs, one is a process that was not forked
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # what is proved is this tree, whatever is installed
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,14 @@ class Fault:
     number: int
     action: str
     workers: bool = False
+
+    def environment(self, root: str) -> dict[str, str]:
+        """What arms a process that is yet to start."""
+        return {
+            "FAULTS_ROOT": root,
+            "FAULTS_NUMBER": str(self.number),
+            "FAULTS_ACTION": self.action,
+        }
 
 
 def faulty() -> bool:
@@ -68,12 +82,21 @@ def faulty() -> bool:
     os.execve(sys.executable, [sys.executable, *sys.argv], environ)
 
 
-def import_everything(training: bool = False) -> None:
-    """So that a forked run need not."""
-    modules = ["pyarrow.csv", "pyarrow.parquet", "rich.console", "rich.table", "forecast.cli",
-               "forecast.commands.run", "forecast.batch.run", "forecast.pipeline"]  # fmt: skip
-    for name in [*modules, *(["torch"] if training else [])]:
-        import_module(name)
+def warming(work: Callable[[], int], log: Path) -> int:
+    """Does `work` in a child process; what that imported is then imported here. The exit code."""
+    names = log.with_name("modules")
+
+    def telling() -> int:
+        code = work()
+        names.write_text("\n".join(sys.modules))
+        return code
+
+    code = ended(forked(telling, log))
+    for name in names.read_text().split("\n"):
+        if name not in sys.modules:
+            with suppress(Exception):  # not every name of a loaded module can be imported by itself
+                import_module(name)
+    return code
 
 
 def forked(work: Callable[[], int], log: Path, fault: Fault | None = None, root: str = "") -> int:
@@ -87,9 +110,7 @@ def forked(work: Callable[[], int], log: Path, fault: Fault | None = None, root:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         if fault is not None and fault.workers:
-            os.environ.update(
-                FAULTS_ROOT=root, FAULTS_NUMBER=str(fault.number), FAULTS_ACTION=fault.action
-            )
+            os.environ.update(fault.environment(root))
         elif fault is not None:
             shim = ctypes.CDLL(None)
             shim.faults_arm(root.encode(), ctypes.c_long(fault.number), fault.action.encode()[0])
@@ -102,6 +123,9 @@ def forked(work: Callable[[], int], log: Path, fault: Fault | None = None, root:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+_STARTED: list[subprocess.Popen[bytes]] = []  # kept, so that only `ended` waits for them
 
 
 def ended(pid: int) -> int:
@@ -127,6 +151,7 @@ class Rehearsal:
         self.log = folder / "last.log"
         self._model = model
         self._saved = folder / "saved"
+        self._disturbed = 0
 
     def begin(self, more: str = "    outputs: {files: [csv, parquet]}\n") -> None:
         """Writes the config, with `more` lines of the job."""
@@ -137,12 +162,12 @@ class Rehearsal:
         """The first publication, then a day more of data; kept for `reset`."""
         self.begin()
         self.write_data(HISTORY)
-        code = self.run()
+        code = warming(lambda: lstmcast(*self._command()), self.log)
         assert code == 0, self.words()
         self.old = published(self.job)
         self.write_data(HISTORY + 1)
         shutil.copytree(self.home, self._saved, symlinks=True)
-        code = self.run()
+        code = warming(lambda: lstmcast(*self._command()), self.log)
         assert code == 0, self.words()
         self.new = published(self.job)
         assert self.old.as_of != self.new.as_of
@@ -169,8 +194,26 @@ class Rehearsal:
 
     def start(self, fault: Fault | None = None) -> int:
         """Begins a run; its process id."""
-        words = ("run", str(self.home / "batch.yaml"), "--job", "sales")
-        return forked(lambda: lstmcast(*words), self.log, fault, str(self.home))
+        self._disturbed += fault is not None
+        if fault is not None and not fault.workers and self._disturbed % FRESH == 0:
+            return self.start_anew(fault)
+        return forked(lambda: lstmcast(*self._command()), self.log, fault, str(self.home))
+
+    def start_anew(self, fault: Fault | None = None) -> int:
+        """Begins a run in a new Python, as cron would; its process id."""
+        faults = fault.environment(str(self.home)) if fault is not None else {}
+        with self.log.open("wb") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "forecast", *self._command()],
+                env={**os.environ, "PYTHONPATH": str(ROOT), **faults},
+                stdout=log,
+                stderr=log,
+            )
+        _STARTED.append(started)
+        return started.pid
+
+    def _command(self) -> tuple[str, ...]:
+        return ("run", str(self.home / "batch.yaml"), "--job", "sales")
 
     def run(self, fault: Fault | None = None) -> int:
         """A run from its start to its end; the exit code, or minus a signal."""
@@ -187,7 +230,7 @@ class Rehearsal:
         counted = self.folder / "count"
 
         def count() -> int:
-            code = lstmcast("run", str(self.home / "batch.yaml"), "--job", "sales")
+            code = lstmcast(*self._command())
             shim = ctypes.CDLL(None)
             shim.faults_disarm()
             shim.faults_seen.restype = ctypes.c_long

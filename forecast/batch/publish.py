@@ -87,7 +87,7 @@ def whole_table(slot: Slot, made: Made, scale: np.ndarray) -> pa.Table:
     }
     for number, level in enumerate(forecast.levels):
         flat = forecast.quantiles[kept, :, number].reshape(-1).astype(np.float32)
-        columns[f"q{level:g}"] = pa.array(flat)
+        columns[f"q{level:g}"] = as_arrow(flat)
     return pa.table(columns)
 
 

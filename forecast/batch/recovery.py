@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from forecast.batch.publish import (
 from forecast.errors import OutputError
 from forecast.events import Listener
 from forecast.files import STAGING, write_bytes
+from forecast.tables.arrays import as_numpy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROLLBACKS = "rollbacks.json"
 SCHEMA_VERSION = 1
@@ -191,7 +195,7 @@ def published(folder: Path, edition: Edition) -> ledger.Published:
     horizon = int(manifest["horizon"])
     first = np.arange(0, table.num_rows, horizon)
     names = [name for name in table.column_names if name.startswith("q")]
-    quantiles = np.stack([table.column(name).to_numpy() for name in names], axis=-1)
+    quantiles = np.stack([_numbers(table, name) for name in names], axis=-1)
     return ledger.Published(
         run=edition.run,
         sequence=edition.sequence,
@@ -202,8 +206,12 @@ def published(folder: Path, edition: Edition) -> ledger.Published:
         season=int(manifest["season"]),
         ids=table.column("series").take(first).to_pylist(),
         source=table.column("source").take(first).to_pylist(),
-        scale=table.column("scale").to_numpy()[first],
-        point=table.column("point").to_numpy().reshape(-1, horizon),
+        scale=_numbers(table, "scale")[first],
+        point=_numbers(table, "point").reshape(-1, horizon),
         levels=manifest["levels"],
         quantiles=quantiles.reshape(-1, horizon, len(names)),
     )
+
+
+def _numbers(table: pa.Table, column: str) -> np.ndarray:
+    return as_numpy(table.column(column).combine_chunks())
