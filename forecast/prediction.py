@@ -177,15 +177,22 @@ def _batch(
     horizon: int,
 ) -> np.ndarray:
     """Quantiles (B, H, Q) of the series `rows` in original units, the members' mean."""
-    if known is None:
-        z = _members_mean(forecaster, flat, rows, horizon, forecaster.members)
-    else:
-        parts = [
-            _with_covariates(forecaster, flat, known, rows, horizon, weights)
-            for weights in forecaster.members
-        ]
-        z = sum(parts[1:], parts[0]) / len(parts)
+    z = quantiles_from(forecaster, flat, known, rows, horizon)
     return scaled.transform.invert(z, np.broadcast_to(rows[:, None, None], z.shape))
+
+
+def quantiles_from(
+    forecaster: Forecaster, flat: Flat, known: Known | None, rows: np.ndarray, horizon: int
+) -> np.ndarray:
+    """Quantiles (B, H, Q) after the ends of the series `rows` (B,) of `flat`, the members' mean,
+    in the network's units; not calibrated."""
+    if known is None:
+        return _members_mean(forecaster, flat, rows, horizon, forecaster.members)
+    parts = [
+        _with_covariates(forecaster, flat, known, rows, horizon, weights)
+        for weights in forecaster.members
+    ]
+    return sum(parts[1:], parts[0]) / len(parts)
 
 
 def _members_mean(
