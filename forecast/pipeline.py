@@ -169,9 +169,9 @@ def predict_run(
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
     listener.stage("Reading the data")
-    data = _data_settings(settings, manifest, forecaster.design)
+    data = data_settings(settings, manifest, forecaster.design)
     panel, report = read(_source(source, manifest), data, listener)
-    _check_grid(panel, manifest)
+    check_grid(panel, manifest)
     horizon = settings.forecast.horizon or forecaster.horizon
     if horizon > forecaster.horizon:
         listener.note(
@@ -194,19 +194,29 @@ def forecast_run(
     refuse_covariates(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
-    typical = int(np.median(panel.lengths))
-    horizon, why = choose_horizon(panel, settings, report.seasons, typical)
-    season, _ = choose_season(panel, settings, report.seasons, typical)
-    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
-    listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
     listener.stage("Forecasting")
-    origins = choose_validation(panel.size, panel.lengths, horizon)
-    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
-    forecaster = calibrated(backbone, panel, origins, horizon)
-    model = BACKBONES / kind_of(layout)
+    forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
+    model = BACKBONES / kind_of(forecaster.layout)
     return deliver(
         panel, report, forecaster, horizon, settings, model, "-" if output is None else output, None
     )
+
+
+def pretrained(
+    panel: Panel, seasons: tuple[int, ...], settings: Settings, listener: Listener
+) -> tuple[Forecaster, int]:
+    """The pretrained network with intervals stretched to fit the panel, and the horizon (steps).
+
+    seasons: those that the data confirm, the main one first.
+    """
+    typical = int(np.median(panel.lengths))
+    horizon, why = choose_horizon(panel, settings, seasons, typical)
+    season, _ = choose_season(panel, settings, seasons, typical)
+    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
+    listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
+    origins = choose_validation(panel.size, panel.lengths, horizon)
+    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
+    return calibrated(backbone, panel, origins, horizon), horizon
 
 
 def refuse_covariates(settings: Settings) -> None:
@@ -234,13 +244,7 @@ def deliver(
     usual: Path | None,
 ) -> PredictResult:
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
-    if forecaster.design is not None:
-        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
-    wanted = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
-    allow_negative = settings.forecast.allow_negative
-    made = forecast_panel(forecaster, panel, horizon, allow_negative=allow_negative)
-    made = at_levels(made, wanted)
-    table = forecast_table(panel, [made], settings.forecast.level, settings.forecast.quantiles)
+    made, table = forecast_of(panel, forecaster, horizon, settings)
     path = write_predictions(table, output, usual)
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
@@ -256,6 +260,18 @@ def deliver(
         chart_of_first(panel, made, settings.forecast.level),
         table,
     )
+
+
+def forecast_of(
+    panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings
+) -> tuple[Forecast, pa.Table]:
+    """The forecast of every series, and its table. Raises InputError where covariates lack."""
+    if forecaster.design is not None:
+        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
+    asked = settings.forecast
+    made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
+    made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
+    return made, forecast_table(panel, [made], asked.level, asked.quantiles)
 
 
 def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
@@ -391,7 +407,7 @@ def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
     return str(path)
 
 
-def _data_settings(
+def data_settings(
     settings: Settings, manifest: dict[str, Any], design: Design | None
 ) -> DataSettings:
     """How to read: as at training, unless an option says otherwise now; of covariates, those that
@@ -415,7 +431,7 @@ def _data_settings(
     return DataSettings(**{**then, **now, "future_cov": ahead})
 
 
-def _check_grid(panel: Panel, manifest: dict[str, Any]) -> None:
+def check_grid(panel: Panel, manifest: dict[str, Any]) -> None:
     """Raises InputError when the data are of another frequency than the model's."""
     trained = frequency_of(manifest)
     if (trained.alias, trained.integer) != (panel.frequency.alias, panel.frequency.integer):

@@ -37,9 +37,21 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
     A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
     database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
     """
+    return load_several([(file, settings.query) for file in files_of(source)], source, settings)
+
+
+def load_several(
+    parts: Sequence[tuple[str | Path, str | None]], name: str | Path, settings: DataSettings
+) -> tuple[Panel, LoadReport]:
+    """The panel of several sources read as one table, which is called `name`.
+
+    parts: of each its place, as in `load_panel`, and its query where that is a database.
+    """
     future, settings = future_columns(settings)
-    tables = [read_table(file, settings) for file in files_of(source)]
-    where = tables[0].where if len(tables) == 1 else str(source)
+    tables = [
+        read_table(place, settings.model_copy(update={"query": query})) for place, query in parts
+    ]
+    where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future)
 
 
