@@ -313,7 +313,7 @@ def test_pruning_says_first_and_then_removes(tmp_path):
 
 
 def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
-    from forecast.batch import run as steps
+    from forecast.batch import publishing as steps
 
     data(tmp_path, 119)
     good = run_job(job(tmp_path), now=NOW)

@@ -12,6 +12,7 @@ from forecast.batch.config import Freshness, Retrain, span
 
 CHALLENGER, CHAMPION = "the new model", "the model in service"
 PRETRAINED, NAIVE = "the pretrained network", "seasonal naive"
+LEAST_SECONDS = 5.0  # with less than this left, training would bring nothing but delay
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,18 @@ def decide_learning(facts: ModelFacts, policy: Retrain) -> Decision:
     if reason[1] and policy.fine_tune and facts.free:
         return Decision(what, "fine-tune", f"{reason[0]}; it goes on from the model in service")
     return Decision(what, "retrain", reason[0])
+
+
+def decide_time_to_learn(seconds: float | None, can_reuse: bool) -> Decision | None:
+    """ "reuse" or "pretrained" where the deadline leaves no time to train; None where it does.
+
+    seconds: what is left for training, None without a deadline; can_reuse: a model in service
+    can forecast these data.
+    """
+    if seconds is None or seconds >= LEAST_SECONDS:
+        return None
+    choice = "reuse" if can_reuse else "pretrained"
+    return Decision("model", choice, "the deadline leaves no time to train")
 
 
 def _reason_to_retrain(facts: ModelFacts, policy: Retrain) -> tuple[str, bool] | None:

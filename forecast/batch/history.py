@@ -41,6 +41,10 @@ class Changes:
     share: float
 
 
+_NONE = np.empty(0, np.int64)
+NOTHING = Changes((), (), (), _NONE, _NONE, 0.0)
+
+
 def fingerprints(panel: Panel, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     """uint64 (S,): of each series' values at grid positions start[s] to start[s] + length[s]."""
     within = positions(panel.offsets)
@@ -61,9 +65,8 @@ def fingerprints(panel: Panel, start: np.ndarray, length: np.ndarray) -> np.ndar
 
 def compare(panel: Panel, known: Known) -> Changes:
     """What is different from what an earlier run saw; nothing where there was none."""
-    none = np.empty(0, np.int64)
     if not known.ids:
-        return Changes((), (), (), none, none, 0.0)
+        return NOTHING
     here = {name: at for at, name in enumerate(panel.ids.tolist())}
     there = set(known.ids)
     new = tuple(name for name in panel.ids.tolist() if name not in there)
@@ -71,7 +74,7 @@ def compare(panel: Panel, known: Known) -> Changes:
     both = [(here[name], k) for k, name in enumerate(known.ids) if name in here]
     share = (len(new) + len(gone)) / max(1, len(there | set(here)))
     if not both:
-        return Changes(new, gone, (), none, none, share)
+        return Changes(new, gone, (), _NONE, _NONE, share)
     at, before = (np.array(part, np.int64) for part in zip(*both, strict=True))
     first, length = known.first[before], known.length[before]
     now_first, now_end = panel.first[at], (panel.first + panel.lengths)[at]

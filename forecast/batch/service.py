@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from forecast.batch.attempt import Attempt, Known
 from forecast.batch.config import Job
-from forecast.batch.decisions import Decision, ModelFacts, decide_learning
-from forecast.batch.diary import Diary
+from forecast.batch.decisions import Decision, ModelFacts, decide_learning, decide_time_to_learn
 from forecast.batch.history import Changes
 from forecast.batch.models import (
     FOLDER,
@@ -29,82 +29,89 @@ from forecast.batch.recovery import State
 from forecast.batch.scoring import StepScore, live, of_model, promised
 from forecast.batch.slot import Slot
 from forecast.batch.time_limit import time_limit
-from forecast.batch.trial import is_free, promise_of_pretrained, run_trial
+from forecast.batch.trial import Judged, is_free, promise_of_pretrained, run_trial
 from forecast.errors import ForecastError, ModelDamagedError, ModelNotFoundError
-from forecast.panel import LoadReport
-
-if TYPE_CHECKING:
-    from forecast.batch.run import Watch
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
 HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are
-LEAST_SECONDS = 5.0  # with less than this left, training would bring nothing but delay
 
 
-def choose_model(
-    job: Job,
-    state: State,
-    slot: Slot,
-    report: LoadReport,
-    changes: Changes,
-    scores: Sequence[StepScore],
-    diary: Diary,
-    watch: Watch | None,
-    created: str,
-) -> tuple[Service, dict[str, Any]] | None:
-    """The model that serves and the facts of the last trial, for the manifest.
+@dataclass(frozen=True)
+class Due:
+    """Whether to learn, and from what: the model in service as far as it can forecast these data
+    (fitting) and as far as a new one is to be judged beside it (rival); the last trial's facts."""
 
-    watch None: a rehearsal, which ends with the decision whether to train (None is returned).
-    """
+    decision: Decision
+    fitting: Service | None = None
+    rival: Service | None = None
+    trial: dict[str, Any] | None = None
+
+
+def decide_model(run: Attempt, known: Known) -> Due:
+    """Whether this run learns; nothing is learnt yet."""
+    job, slot, seasons = run.job, known.slot, known.report.seasons
     if job.section.model == "pretrained":
-        diary.decide(Decision("model", "pretrained", "as the job asks"))
-        return None if watch is None else (_pretrained(job, state, slot, report), {})
-    found, trial, misfit = in_service(job, state, slot, report.seasons)
-    facts = model_facts(job, slot, report.seasons, found, trial, misfit, changes, scores)
-    decision = diary.decide(decide_learning(facts, job.section.retrain))
-    if watch is None:
-        return None
-    left = watch.left(TRAINING_SHARE)
-    if decision.choice != "reuse" and left is not None and left < LEAST_SECONDS:
-        decision = diary.decide(_no_time(found is not None and not misfit))
-        if found is None or misfit:
-            return _pretrained(job, state, slot, report), trial
-    if decision.choice == "reuse":
-        assert found is not None
-        return found, trial
-    usable = None if misfit or facts.changed else found
-    refused = sorted(state.refused)
-    with time_limit(watch.left(HARD_SHARE)) as limit:
+        return Due(run.diary.decide(Decision("model", "pretrained", "as the job asks")))
+    found, trial, misfit = in_service(job, known.state, slot, seasons)
+    facts = model_facts(job, slot, seasons, found, trial, misfit, known.changes, known.scores)
+    decision = run.diary.decide(decide_learning(facts, job.section.retrain))
+    fitting = None if misfit else found
+    return Due(decision, fitting, None if facts.changed else fitting, trial)
+
+
+def choose_model(run: Attempt, known: Known) -> tuple[Service, dict[str, Any]]:
+    """The model that serves this run and the facts of the last trial, for the manifest."""
+    due = decide_model(run, known)
+    trial = due.trial or {}
+    if due.decision.choice == "pretrained":
+        return _pretrained(run, known), trial
+    if due.decision.choice == "reuse":
+        assert due.fitting is not None
+        return due.fitting, trial
+    left = run.watch.left(TRAINING_SHARE)
+    if (late := decide_time_to_learn(left, due.fitting is not None)) is not None:
+        run.diary.decide(late)
+        return due.fitting or _pretrained(run, known), trial
+    judged = _tried(run, known, due, left)
+    if judged is None:
+        run.diary.warn("run/out-of-time", "training took longer than the deadline allows")
+        run.diary.decide(decide_time_to_learn(0.0, due.rival is not None) or due.decision)
+        return due.rival or _pretrained(run, known), trial
+    run.diary.decide(judged.decision)
+    return judged.service, _record(judged, run.job, known.slot)
+
+
+def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judged | None:
+    """The outcome of a trial; None when the deadline came before its end."""
+    with time_limit(run.watch.left(HARD_SHARE)) as limit:
         try:
-            judged = run_trial(
-                job, slot, report.seasons, decision, usable, refused, left, created, diary
-            )
+            return run_trial(
+                run.job, known.slot, known.report.seasons, due.decision, due.rival,
+                sorted(known.state.refused), seconds, run.stamp, run.diary,
+            )  # fmt: skip
         except KeyboardInterrupt:
             if not limit.reached:
                 raise
-    if limit.reached:
-        diary.warn("run/out-of-time", "training took longer than the deadline allows")
-        diary.decide(_no_time(usable is not None))
-        return usable or _pretrained(job, state, slot, report), trial
-    diary.decide(judged.decision)
+    return None
+
+
+def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:
+    """A trial as a manifest holds it."""
+    trial = judged.trial
     figures = {
-        name: None if math.isnan(value) else value
-        for name, value in (
-            ("challenger", judged.trial.challenger),
-            ("champion", judged.trial.champion),
-            ("pretrained", judged.trial.pretrained),
-            ("naive", judged.trial.naive),
-        )
+        "challenger": trial.challenger,
+        "champion": trial.champion,
+        "pretrained": trial.pretrained,
+        "naive": trial.naive,
     }
-    record = {
+    return {
         "position": slot.position,
         "time": slot.time,
         "learnt": job.what_is_learnt(),
         "choice": judged.decision.choice,
-        "mase": figures,
+        "mase": {name: None if math.isnan(v) else v for name, v in figures.items()},
         "held": True,
     }
-    return judged.service, record
 
 
 def in_service(
@@ -197,13 +204,13 @@ def _misfit(job: Job, name: str, slot: Slot) -> str:
     return f"the data are now of frequency {here.alias}, the model's were {alias}"
 
 
-def _pretrained(job: Job, state: State, slot: Slot, report: LoadReport) -> Service:
+def _pretrained(run: Attempt, known: Known) -> Service:
     """The pretrained network with its promise, taken over from the last run that had one."""
-    service = pretrained_service(job, slot.panel, report.seasons)
-    current = state.current
+    service = pretrained_service(run.job, known.slot.panel, known.report.seasons)
+    current = known.state.current
     if current is not None and current.manifest["model"]["id"] == service.id:
         return replace(service, promise=current.manifest["model"]["promise"])
-    return replace(service, promise=promise_of_pretrained(job, service, slot.panel))
+    return replace(service, promise=promise_of_pretrained(run.job, service, known.slot.panel))
 
 
 def _seconds(slot: Slot, steps: int) -> float | None:
@@ -211,11 +218,3 @@ def _seconds(slot: Slot, steps: int) -> float | None:
         return None
     ends = slot.panel.frequency.stamps(np.array([slot.position - steps, slot.position]))
     return float((ends[1] - ends[0]) / np.timedelta64(1, "s"))
-
-
-def _no_time(can_reuse: bool) -> Decision:
-    return Decision(
-        "model",
-        "reuse" if can_reuse else "pretrained",
-        "the deadline leaves no time to train",
-    )

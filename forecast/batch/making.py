@@ -1,0 +1,51 @@
+"""The step of a run that forecasts: every series, within its time, or a refusal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from forecast.batch.attempt import Attempt, Known
+from forecast.batch.decisions import decide_publication
+from forecast.batch.forecasting import Made, forecast_all
+from forecast.batch.models import Service
+from forecast.batch.recalibration import METHOD, stretches
+from forecast.errors import InputError
+from forecast.forecasts import LEVELS
+from forecast.panel.covariates import FUTURE, check_ahead
+
+ARIMA_SHARE = 0.5  # of what the deadline leaves when the networks are done
+
+
+def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, dict[str, Any]]:
+    """Forecasts every series; also how the intervals were adjusted.
+
+    Raises InputError when more series fail than the job allows.
+    """
+    job, slot = run.job, known.slot
+    run.diary.stage("Forecasting")
+    if service.forecaster is not None and service.forecaster.design is not None:
+        ahead = [entry.name for entry in service.forecaster.design.of(FUTURE)]
+        check_ahead(slot.panel, service.horizon, ahead)
+    factors, updates = np.ones(len(LEVELS)), 0
+    if job.section.recalibrate:
+        factors, updates = stretches(known.scores, LEVELS)
+    left = run.watch.left(ARIMA_SHARE)
+    budget = job.section.fallback_seconds
+    seconds = budget if left is None else max(0.1, min(budget, left))
+    made = forecast_all(job, slot, service, known.report.seasons, factors, seconds, run.diary)
+    decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
+    run.diary.decide(decision)
+    if decision.choice == "refuse":
+        raise InputError(
+            decision.reason,
+            code="run/too-many-failed",
+            where=job.source,
+            remedy="See the log for the reasons; what is published stays. max_failed allows more",
+        )
+    adjusted = {
+        f"{100 * (LEVELS[-1 - n] - LEVELS[n]):g}": round(float(factors[n]), 6)
+        for n in range(len(LEVELS) // 2)
+    }
+    return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
