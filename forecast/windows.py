@@ -146,7 +146,7 @@ class Gather:
         self.flat = flat
         self.xp = namespace(series)
         self.start, self.length = flat.starts[series], flat.lengths[series]
-        self.sentinel = len(flat.values) - 1
+        self.sentinel = flat.values.shape[0] - 1  # not len: a graph that is exported keeps it open
 
     def index(self, position: Array) -> Array:
         """Flat index of `position` (., B) or (., B, .); the sentinel's where outside the series."""
