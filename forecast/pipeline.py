@@ -107,7 +107,7 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     panel, report = read(source, settings.data, listener)
     plan = make_plan(panel, report.seasons, settings)
     check_ahead(panel, plan.horizon)
-    listener.stage("Training the LSTM")
+    listener.stage(f"Training the {plan.title}")
     with PeakMemory() as memory:
         members, history, interrupted, why = learn(panel, plan, settings, listener)
     plan = replace(plan, reasons=plan.reasons + why)
@@ -169,9 +169,7 @@ def predict_run(
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
     listener.stage("Reading the data")
-    data = data_settings(settings, manifest, forecaster.design)
-    panel, report = read(_source(source, manifest), data, listener)
-    check_grid(panel, manifest)
+    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
     horizon = settings.forecast.horizon or forecaster.horizon
     if horizon > forecaster.horizon:
         listener.note(
@@ -284,6 +282,21 @@ def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Pa
         listener.note(note.text)
     for note in report.warnings:
         listener.warn(note.code, note.text)
+    return panel, report
+
+
+def read_for_model(
+    source: Source | None,
+    settings: Settings,
+    forecaster: Forecaster,
+    manifest: dict[str, Any],
+    listener: Listener,
+) -> tuple[Panel, LoadReport]:
+    """`source` (default: the file that the model was trained on) read as at training, where no
+    option says otherwise. Raises InputError when it is of another frequency."""
+    data = data_settings(settings, manifest, forecaster.design)
+    panel, report = read(_source(source, manifest), data, listener)
+    check_grid(panel, manifest)
     return panel, report
 
 
