@@ -19,6 +19,7 @@ COMMANDS = {
     "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
     "predict": "Forecast from the end of DATA with a trained model.",
     "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
+    "merge": "Make the parts of a forecast with --shard one: none missing, no series twice.",
     "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
     "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",

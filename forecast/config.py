@@ -60,6 +60,13 @@ def _elsewhere(text: str) -> str:
     return text
 
 
+def _shard(text: str) -> str:
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError("must be I/N with I from 1 to N, such as 3/8")
+    return text.strip()
+
+
 def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     if values is not None and len(set(values)) < len(values):
         raise ValueError("must not repeat a value")
@@ -489,6 +496,38 @@ class OutputSettings(Section):
         default=None,
         description="Folder of this run (a new one below --root).",
         json_schema_extra=_cli(metavar="DIR"),
+class EngineSettings(Section):
+    """Where a large forecast is computed."""
+
+    name: Literal["local", "ray"] | None = Field(
+        default=None,
+        description="Forecast file by file: local, in --jobs processes of this machine; ray, on a "
+        "Ray cluster (the whole table at once, in one process).",
+        json_schema_extra=_cli(flag="--engine"),
+    )
+    ray_address: str | None = Field(
+        default=None,
+        description="Ray cluster to use: auto, or HOST:PORT (one of this machine's own).",
+        json_schema_extra=_cli(metavar="ADDRESS"),
+    )
+    shard: Annotated[str, AfterValidator(_shard)] | None = Field(
+        default=None,
+        description="Forecast only part I of N of the files, for job arrays: 1/8 to 8/8.",
+        json_schema_extra=_cli(metavar="I/N"),
+    )
+    partitions: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Parts that a database query is asked in; the query says {partition}, from 0, "
+        "and {partitions}.",
+        json_schema_extra=_cli(metavar="N"),
+    )
+    attempts: int = Field(
+        default=3, ge=1, le=100, description="Times that a file is tried before it is given up."
+    )
+
+
     )
 
 
@@ -502,3 +541,4 @@ class Settings(Section):
     baselines: BaselineSettings = BaselineSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     output: OutputSettings = OutputSettings()
+    engine: EngineSettings = EngineSettings()

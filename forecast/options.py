@@ -16,6 +16,9 @@ from forecast.config import Section, Settings, list_type
 ENVIRONMENT_PREFIX = "LSTMCAST_"
 # Settings of one command that another must not take: a setting that is ignored is a bug.
 BACKTEST_ONLY = ("evaluation.gap", "evaluation.refit", "evaluation.variants")
+IN_PARTS_ONLY = (  # of the commands that forecast file by file
+    "engine.name", "engine.ray_address", "engine.shard", "engine.partitions", "engine.attempts",
+)  # fmt: skip
 TRAIN_ONLY = ("training.refit", "forecast.quantiles")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from forecast.commands import own_options as own
+from forecast.commands.in_parts import forecast_in_parts, in_parts
 from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
 from forecast.commands.predict import show_result
@@ -14,13 +15,15 @@ Output = Annotated[
 ]
 
 
-@takes("forecast", "data")
+@takes("forecast", "data", "engine", "training.jobs")
 def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     """Forecast DATA at once with the pretrained network. Trains nothing."""
-    from forecast.pipeline import forecast_run
-
     source = wanted(data, "forecast", run.settings.data.db)
     own.refuse_two_outputs(run, output)
+    if in_parts(run):
+        return forecast_in_parts(run, "forecast", source, output)
+    from forecast.pipeline import forecast_run
+
     if run.look.json and output is None:
         output = ""
     with run.watching() as listener:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forecast.commands import own_options as own
+from forecast.commands.in_parts import forecast_in_parts, in_parts
 from forecast.commands.parameters import Run, takes
 
 if TYPE_CHECKING:
     from forecast.pipeline import PredictResult
 
-PARTS = ("forecast", "data", "output.root")
+PARTS = ("forecast", "data", "engine", "training.jobs", "output.root")
 _NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
 
 Data = Annotated[
@@ -37,9 +38,11 @@ Output = Annotated[
 def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
     own.refuse_two_outputs(run, output)
+    db = run.settings.data.db
+    if in_parts(run):
+        return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
     from forecast.pipeline import predict_run
 
-    db = run.settings.data.db
     source = own.wanted(data, "predict", db) if data or db else None
     with run.watching() as listener:
         result = predict_run(source, run.settings, listener, model=model, output=output)

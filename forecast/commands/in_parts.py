@@ -1,0 +1,86 @@
+"""What `predict` and `forecast` do with --engine, --jobs, --shard: a forecast file by file."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from forecast.commands.parameters import Run
+from forecast.console import duration
+
+if TYPE_CHECKING:
+    from forecast.engines import EngineResult, Merged
+
+
+def in_parts(run: Run) -> bool:
+    """Whether the options ask for it. Raises UsageError for a contradiction."""
+    engine, jobs = run.settings.engine, run.settings.training.jobs
+    if engine.model_fields_set or jobs is not None:
+        from forecast.engines import is_wanted
+
+        return is_wanted(engine, jobs)
+    return False
+
+
+def forecast_in_parts(
+    run: Run, command: str, source: str, output: str | None, model: str | None = None
+) -> int:
+    """Runs the engine and says what it made: the exit code."""
+    from forecast.commands import screens
+    from forecast.engines import engine_run
+
+    with run.watching() as listener:
+        result = engine_run(
+            source,
+            run.settings,
+            listener,
+            output=output,
+            model=model,
+            pretrained_network=command == "forecast",
+        )
+    if run.look.json:
+        document = {**vars(result), "failed": failures(result.failed)}
+        screens.show_document(command, {**document, "exit_code": result.exit_code})
+    elif not run.look.quiet:
+        screens.show_facts(run.out(), _facts(result))
+        if run.settings.engine.shard is not None:
+            folder = quote(str(result.folder))
+            screens.show_hint(run.out(), f"once every shard is done: lstmcast merge {folder}")
+    return result.exit_code
+
+
+def amounts(result: EngineResult | Merged) -> list[tuple[str, Any]]:
+    """What was forecast, for a person."""
+    facts: list[tuple[str, Any]] = [
+        (
+            "forecast",
+            f"{result.series:,} series, {result.horizon} steps, {result.rows:,} rows",
+        )
+    ]
+    if result.fallbacks:
+        facts.append(("fallbacks", f"{result.fallbacks:,} series"))
+    if result.skipped:
+        facts.append(("skipped", f"{result.skipped:,} series without any value"))
+    if result.failed:
+        facts.append(("failed", "\n".join(record.name for record in result.failed)))
+    return facts
+
+
+def failures(failed: Any) -> list[dict[str, Any]]:
+    """Partitions that were given up, for a program."""
+    return [{"partition": record.name, **record.error} for record in failed]
+
+
+def _facts(result: EngineResult) -> list[tuple[str, Any]]:
+    parts = f"{result.parts - len(result.failed):,} of {result.of:,}"
+    if result.kept:
+        parts += f", {result.kept:,} of them from before"
+    pace = result.series / result.seconds if result.seconds else 0
+    took = f"{duration(result.seconds)}, {pace:,.0f} series a second"
+    where = str(result.folder)
+    return [
+        *amounts(result),
+        ("parts", parts),
+        ("time", took if not result.kept else duration(result.seconds)),
+        ("written to", where),
+    ]

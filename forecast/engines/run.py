@@ -1,0 +1,192 @@
+"""A forecast in parts, read top to bottom: cut, decide once, forecast each part, make them one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from forecast.config import EngineSettings, Settings
+from forecast.engines.job import Job, make_job
+from forecast.engines.local import Outcome, on_this_machine
+from forecast.engines.merge import MANIFEST, merge_run
+from forecast.engines.on_ray import on_ray
+from forecast.engines.partitions import Partition, partitions_of, share
+from forecast.engines.work import Record, done, failed
+from forecast.errors import InputError, OutputError, UsageError
+from forecast.events import Listener
+from forecast.machine import available_cores
+
+Execute = Callable[[Sequence[int]], Iterable[Outcome]]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What was forecast now and, with what was there before, is in the folder.
+
+    parts of `of` are this run's (all, or those of its shard), `kept` of them done before; complete:
+    whether the folder is a whole forecast with its manifest.
+    """
+
+    folder: Path
+    engine: str
+    horizon: int
+    parts: int
+    of: int
+    kept: int
+    rows: int
+    series: int
+    fallbacks: int
+    skipped: int
+    failed: list[Record]
+    complete: bool
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 where something is missing or another forecaster stood in."""
+        return 3 if self.failed or self.fallbacks or self.skipped else 0
+
+
+def is_wanted(engine: EngineSettings, jobs: int | None) -> bool:
+    """Whether the options ask for a forecast in parts. Raises UsageError for a contradiction."""
+    if engine.ray_address is not None and engine.name != "ray":
+        raise UsageError(
+            "--ray-address is about --engine ray",
+            code="usage/ray-address-without-ray",
+            value=engine.ray_address,
+            remedy="Add --engine ray, or leave --ray-address out",
+        )
+    asked = (engine.name, engine.shard, engine.partitions, jobs)
+    return any(each is not None for each in asked) or "attempts" in engine.model_fields_set
+
+
+def engine_run(
+    source: str,
+    settings: Settings,
+    listener: Listener,
+    *,
+    output: str | None,
+    model: str | None = None,
+    pretrained_network: bool = False,
+) -> EngineResult:
+    """Forecasts every partition of `source`, or of one shard, into the folder `output`.
+
+    model: as for `predict`; pretrained_network: as `forecast` does, without a trained model. What
+    an earlier run of the same request left there is kept. Without --shard the folder gets its
+    manifest at the end. Raises ForecastError; InputError when no partition could be forecast.
+    """
+    started = time.monotonic()
+    folder = _folder(output)
+    partitions = partitions_of(source, settings.data, settings.engine)
+    _refuse_nothing(partitions, settings.engine)
+    listener.stage("Deciding how to forecast")
+    job = make_job(folder, partitions, settings, listener, model, pretrained_network)
+    mine = share(len(partitions), settings.engine.shard)
+    before = [record for n in mine if (record := done(folder, job, n))]
+    todo = sorted(set(mine) - {record.partition for record in before})
+    listener.stage(f"Forecasting {len(todo)} parts" + (f", {len(before)} kept" if before else ""))
+    records = list(before)
+    execute = _engine(folder, settings)
+    for record in tried(execute, todo, settings.engine.attempts, partial(_given_up, job)):
+        if record.error is not None:
+            listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
+        records.append(record)
+        seconds = max(time.monotonic() - started, 1e-9)
+        pace = sum(r.series for r in records[len(before) :]) / seconds
+        listener.progress(len(records), len(mine), {"series/s": pace})
+    lost = sorted((r for r in records if r.error is not None), key=lambda r: r.partition)
+    if len(lost) == len(mine):
+        raise _nothing_made(lost)
+    whole = settings.engine.shard is None
+    if whole:
+        listener.stage("Making the parts one")
+        (folder / MANIFEST).unlink(missing_ok=True)
+        merge_run(folder, lost)
+    return EngineResult(
+        folder, settings.engine.name or "local", job.horizon, len(mine), len(partitions),
+        len(before), sum(r.rows for r in records), sum(r.series for r in records),
+        sum(r.fallbacks for r in records), sum(r.skipped for r in records), lost,
+        whole and not lost, time.monotonic() - started,
+    )  # fmt: skip
+
+
+def tried(
+    execute: Execute,
+    partitions: Sequence[int],
+    attempts: int,
+    give_up: Callable[[int, str], Record],
+) -> Iterator[Record]:
+    """The record of every partition; one that fails or whose worker dies is tried again."""
+    left = list(partitions)
+    reasons: dict[int, str] = {}
+    for _ in range(attempts):
+        again = dict.fromkeys(left, "no worker was left to do it")
+        for n, outcome in execute(left):
+            del again[n]
+            if outcome is None:
+                again[n] = "its worker process died: out of memory is the usual cause"
+                continue
+            plain, may_pass = outcome
+            record = Record(**plain)  # type: ignore[arg-type]
+            if may_pass and record.error is not None:
+                again[n] = record.error["text"]
+            else:
+                yield record
+        left, reasons = list(again), again
+        if not left:
+            return
+    for n in left:
+        yield give_up(n, f"{reasons[n]} ({attempts} attempts)")
+
+
+def _given_up(job: Job, partition: int, reason: str) -> Record:
+    return replace(
+        failed(job, partition, RuntimeError()),
+        error={"code": "engine/partition-failed", "text": reason},
+    )
+
+
+def _engine(folder: Path, settings: Settings) -> Execute:
+    where, jobs = str(folder.resolve()), settings.training.jobs or available_cores()
+    if settings.engine.name == "ray":
+        return lambda parts: on_ray(where, parts, jobs, settings.engine.ray_address)
+    return lambda parts: on_this_machine(where, parts, jobs)
+
+
+def _folder(output: str | None) -> Path:
+    """The output folder. Raises UsageError: none, a file's name, or a file."""
+    path = Path(output or "-")
+    if output in (None, "", "-") or path.suffix in (".csv", ".parquet") or path.is_file():
+        raise UsageError(
+            "a forecast in parts is written into a folder",
+            code="usage/engine-needs-folder",
+            where="--output",
+            value=output,
+            remedy="Name one: --output forecasts; `lstmcast merge` makes one file of it",
+        )
+    return path
+
+
+def _refuse_nothing(partitions: Sequence[Partition], engine: EngineSettings) -> None:
+    if len(share(len(partitions), engine.shard)) == 0:
+        raise UsageError(
+            f"this shard has nothing to do: there are only {len(partitions)} parts",
+            code="usage/empty-shard",
+            where="--shard",
+            value=engine.shard,
+            remedy=f"Use at most {len(partitions)} shards",
+        )
+
+
+def _nothing_made(lost: Sequence[Record]) -> InputError | OutputError:
+    """The error of a run that made no part: the first part's."""
+    error = lost[0].error or {}
+    return InputError(
+        f"no part could be forecast; of the first: {error.get('text', '')}",
+        code=error.get("code", "engine/partition-failed"),
+        where=lost[0].name,
+        remedy="Look at one part: lstmcast check FILE",
+    )

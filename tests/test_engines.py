@@ -1,0 +1,355 @@
+"""Forecasts in parts are those of one process; a part that fails or is missing is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+from forecast.backbone import load_backbone
+from forecast.cli import run
+from forecast.config import DataSettings, EngineSettings, Settings
+from forecast.engines import engine_run, merge_run
+from forecast.engines.local import on_this_machine
+from forecast.engines.merge import AT_ONCE, MANIFEST
+from forecast.engines.partitions import partitions_of, share, spread
+from forecast.engines.run import tried
+from forecast.engines.work import Record, attempt, hashes, read_record
+from forecast.errors import InputError, UsageError
+from forecast.events import Silent
+from forecast.frequency import Frequency
+from forecast.model_folder import save_model
+from forecast.windows import step_layout
+
+POINTS, HORIZON = 40, 5
+
+
+def rows(first: int, count: int, points: int = POINTS) -> pa.Table:
+    """`count` daily series from number `first` on: a week's season and noise of their own."""
+    ids, times, values = [], [], []
+    for number in range(first, first + count):
+        noise = np.random.default_rng(number).normal(0, 1, points)
+        wave = 50 + number + 8 * np.sin(np.arange(points) * 2 * np.pi / 7)
+        ids += [f"s{number:04d}"] * points
+        times += np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(points)).tolist()
+        values += np.round(wave + noise, 3).tolist()
+    return pa.table({"unique_id": ids, "ds": times, "y": values})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three files of three series each."""
+    place = tmp_path / "in"
+    place.mkdir()
+    for n in range(3):
+        csv.write_csv(rows(3 * n, 3), place / f"region{n}.csv")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts are done here, one after the other, but in tests that ask for `processes`."""
+    monkeypatch.setitem(attempt.__globals__, "one_thread", lambda: None)
+    if "processes" not in request.fixturenames:
+        monkeypatch.setattr(
+            "forecast.engines.run.on_this_machine",
+            lambda out, left, jobs: ((n, attempt(out, n)) for n in left),
+        )
+
+
+@pytest.fixture
+def processes() -> None:
+    """The local engine as it is."""
+
+
+def settings(**engine: object) -> Settings:
+    return Settings.model_validate(
+        {"engine": engine, "forecast": {"horizon": HORIZON}, "training": {"jobs": 1}}
+    )
+
+
+def parts(place: Path, output: Path, **engine: object):
+    return engine_run(
+        str(place), settings(**engine), Silent(), output=str(output), pretrained_network=True
+    )
+
+
+def whole(place: Path, output: Path) -> pa.Table:
+    assert run(["forecast", str(place), "--horizon", str(HORIZON), "-q", "-o", str(output)]) == 0
+    return csv.read_csv(output)
+
+
+def assert_same(table: pa.Table, want: pa.Table) -> None:
+    assert table.column_names == want.column_names
+    assert table.column("unique_id").to_pylist() == want.column("unique_id").to_pylist()
+    assert table.column("ds").to_pylist() == want.column("ds").to_pylist()
+    for name in want.column_names[2:]:
+        np.testing.assert_allclose(table.column(name), want.column(name), rtol=1e-6)
+
+
+def test_processes_and_shards_forecast_every_series_as_one_process_does(
+    folder, tmp_path, processes
+):
+    want = whole(folder, tmp_path / "whole.csv")
+    made = parts(folder, tmp_path / "local")
+    assert (made.parts, made.series, made.rows, made.complete) == (3, 9, 9 * HORIZON, True)
+    for shard in ("2/2", "1/2"):
+        parts(folder, tmp_path / "shards", shard=shard)
+    assert not (tmp_path / "shards" / MANIFEST).exists()
+    for name in ("local", "shards"):
+        merge_run(tmp_path / name, output=tmp_path / f"{name}.csv")
+        assert_same(csv.read_csv(tmp_path / f"{name}.csv"), want)
+    assert (tmp_path / "local.csv").read_bytes() == (tmp_path / "shards.csv").read_bytes()
+
+
+def test_a_merged_parquet_file_and_the_manifest_hold_all_parts(folder, tmp_path):
+    parts(folder, tmp_path / "out")
+    merge_run(tmp_path / "out", output=tmp_path / "all.parquet")
+    assert parquet.read_table(tmp_path / "all.parquet").num_rows == 9 * HORIZON
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert manifest["complete"] and manifest["series"] == 9
+    assert [part["partition"] for part in manifest["parts"]] == [f"region{n}.csv" for n in range(3)]
+
+
+def test_a_trained_model_forecasts_in_parts_as_at_once(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = replace(load_backbone(step_layout(7)), context=21, horizon=HORIZON)
+    save_model(tmp_path / "model", network, Frequency("D"), {})
+    assert run(["predict", str(folder), "--model", "model", "-q", "-o", "whole.csv"]) == 0
+    engine = ["--engine", "local", "--jobs", "1", "-q", "-o", "out"]
+    assert run(["predict", str(folder), "--model", "model", *engine]) == 0
+    assert run(["merge", "out", "-q", "-o", "merged.csv"]) == 0
+    assert_same(csv.read_csv("merged.csv"), csv.read_csv("whole.csv"))
+
+
+def test_a_part_too_small_to_show_its_frequency_takes_that_of_the_others(folder, tmp_path):
+    short = rows(20, 2, points=1)
+    csv.write_csv(short, folder / "region3.csv")
+    made = parts(folder, tmp_path / "out")
+    assert (made.series, made.fallbacks, made.exit_code) == (11, 2, 3)
+    table = parquet.read_table(tmp_path / "out" / "part-00003.parquet")
+    assert table.column("source").unique().to_pylist() == ["SeasonalNaive"]
+    assert table.column("LSTM").unique().to_pylist() == short.column("y").to_pylist()
+    assert table.column("ds")[0].as_py() == "2024-01-02"
+
+
+def test_files_without_ids_are_series_called_like_the_files(tmp_path):
+    place = tmp_path / "in"
+    place.mkdir()
+    for name in ("north", "south"):
+        csv.write_csv(rows(0, 1).drop_columns(["unique_id"]), place / f"{name}.csv")
+    want = whole(place, tmp_path / "whole.csv")
+    parts(place, tmp_path / "out")
+    merge_run(tmp_path / "out", output=tmp_path / "merged.csv")
+    assert_same(csv.read_csv(tmp_path / "merged.csv"), want)
+
+
+def test_a_part_that_cannot_be_read_is_named_and_the_others_are_written(folder, tmp_path):
+    (folder / "region1.csv").write_text("unique_id,ds,y\na,2024-01-01,x\na,2024-01-02,1\n")
+    made = parts(folder, tmp_path / "out")
+    assert (made.exit_code, made.series, made.complete) == (3, 6, False)
+    assert [record.name for record in made.failed] == ["region1.csv"]
+    assert made.failed[0].error["code"] == "input/not-a-number"
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert not manifest["complete"]
+    assert manifest["failed"][0]["partition"] == "region1.csv"
+    with pytest.raises(InputError) as caught:
+        merge_run(tmp_path / "out")
+    assert caught.value.code == "engine/incomplete"
+    assert caught.value.value == "region1.csv (2)"
+
+
+def test_where_no_part_can_be_read_the_error_is_that_of_the_first(tmp_path):
+    (tmp_path / "bad.csv").write_text("unique_id,ds,y\na,2024-01-01,x\na,2024-01-02,1\n")
+    with pytest.raises(InputError):
+        parts(tmp_path / "bad.csv", tmp_path / "out")
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_merging_refuses_a_set_that_lacks_a_shard(folder, tmp_path):
+    parts(folder, tmp_path / "out", shard="1/3")
+    with pytest.raises(InputError) as caught:
+        merge_run(tmp_path / "out")
+    assert caught.value.code == "engine/incomplete"
+    assert "2 of 3 parts are missing" in str(caught.value)
+
+
+def test_a_series_in_two_files_is_refused_by_name(folder, tmp_path):
+    csv.write_csv(rows(4, 1), folder / "region9.csv")
+    with pytest.raises(InputError, match=r"'s0004' is in two parts, region1\.csv and region9\.csv"):
+        parts(folder, tmp_path / "out")
+    assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_twins_are_found_when_the_hashes_are_compared_in_many_rounds(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("forecast.engines.merge.AT_ONCE", 2)
+    assert AT_ONCE > 2
+    parts(folder, tmp_path / "one")
+    csv.write_csv(rows(0, 1), folder / "region9.csv")
+    with pytest.raises(InputError, match="'s0000' is in two parts"):
+        parts(folder, tmp_path / "two")
+
+
+def test_what_is_done_is_kept_until_its_file_changes(folder, tmp_path):
+    parts(folder, tmp_path / "out")
+    before = (tmp_path / "out" / "part-00000.json").stat().st_mtime_ns
+    os.utime(folder / "region2.csv", ns=(1, 1))
+    made = parts(folder, tmp_path / "out")
+    assert (made.kept, made.parts, made.series) == (2, 3, 9)
+    assert (tmp_path / "out" / "part-00000.json").stat().st_mtime_ns == before
+
+
+def test_a_folder_with_another_forecast_is_left_alone(folder, tmp_path):
+    parts(folder, tmp_path / "out", shard="1/3")
+    csv.write_csv(rows(30, 1), folder / "region4.csv")
+    with pytest.raises(UsageError, match="its input has changed"):
+        parts(folder, tmp_path / "out")
+
+
+def test_a_record_cut_short_is_no_record(folder, tmp_path):
+    parts(folder, tmp_path / "out")
+    path = tmp_path / "out" / "part-00001.json"
+    path.write_text(path.read_text()[:40])
+    assert read_record(tmp_path / "out", 1) is None
+    assert parts(folder, tmp_path / "out").kept == 2
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost_or_twice(
+    folder, tmp_path, processes
+):
+    for n in range(3, 8):
+        csv.write_csv(rows(3 * n, 3), folder / f"region{n}.csv")
+    out = tmp_path / "out"
+    parts(folder, out, shard="1/8")
+    made: dict[int, int] = {}
+    killed: list[int] = []
+    execute = partial(killing, str(out), killed=killed)
+    for record in tried(execute, range(8), 3, lambda n, why: pytest.fail(why)):
+        made[record.partition] = record.series
+    assert killed and made == dict.fromkeys(range(8), 3)
+    hosts = {int(read_record(out, n).host.rpartition(":")[2]) for n in range(1, 8)}
+    assert len(hosts) == 2 and killed[0] in hosts
+    assert merge_run(out).series == 24
+
+
+def killing(out: str, left, killed: list[int]):
+    """The local engine with one worker, which is killed after the first part that it does."""
+    for n, outcome in on_this_machine(out, left, 1):
+        if not killed and outcome is not None and n:  # part 0 was done before
+            killed.append(int(Record(**outcome[0]).host.rpartition(":")[2]))
+            os.kill(killed[0], signal.SIGKILL)
+        yield n, outcome
+
+
+def test_a_part_that_always_kills_its_worker_is_given_up_with_the_reason():
+    calls = []
+
+    def execute(left):
+        calls.append(list(left))
+        for n in left:
+            good = ({"partition": n, "name": f"{n}", "request": ""}, False)
+            yield n, None if n == 1 else good
+
+    def give_up(n, why):
+        return Record(n, "bad", "", error={"code": "x", "text": why})
+
+    made = {record.partition: record.error for record in tried(execute, range(3), 2, give_up)}
+    assert calls == [[0, 1, 2], [1]]
+    assert made[0] is None and "its worker process died" in made[1]["text"]
+    assert "2 attempts" in made[1]["text"]
+
+
+def test_a_failure_that_may_pass_is_tried_again(folder, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    parts(folder, out, shard="1/3")
+    fail = {"left": 1}
+    real = attempt.__globals__["write_bytes"]
+
+    def flaky(path, content):
+        if path.name == "part-00001.json" and fail["left"]:
+            fail["left"] -= 1
+            raise OSError(5, "Input/output error")
+        real(path, content)
+
+    monkeypatch.setitem(attempt.__globals__, "write_bytes", flaky)
+    record, again = attempt(str(out), 1)
+    assert again and "Input/output error" in record["error"]["text"]
+    record, again = attempt(str(out), 1)
+    assert not again and record["error"] is None
+
+
+def test_a_query_asked_in_parts_is_the_query_at_once(tmp_path):
+    table = rows(0, 6)
+    base = tmp_path / "sales.db"
+    with sqlite3.connect(base) as connection:
+        connection.execute("create table sales (n integer, unique_id text, ds text, y real)")
+        numbers = [int(name[1:]) for name in table.column("unique_id").to_pylist()]
+        values = zip(numbers, *(column.to_pylist() for column in table.columns), strict=True)
+        connection.executemany("insert into sales values (?, ?, ?, ?)", values)
+    query = "select unique_id, ds, y from sales"
+    db = ["--db", f"sqlite:///{base}", "--horizon", str(HORIZON), "-q"]
+    assert run(["forecast", *db, "--query", query, "-o", str(tmp_path / "whole.csv")]) == 0
+    part = f"{query} where n % {{partitions}} = {{partition}}"
+    out = str(tmp_path / "out")
+    assert run(["forecast", *db, "--query", part, "--partitions", "2", "-o", out]) == 0
+    merge_run(tmp_path / "out", output=tmp_path / "merged.csv")
+    merged = csv.read_csv(tmp_path / "merged.csv").sort_by([("unique_id", "ascending")])
+    assert_same(merged, csv.read_csv(tmp_path / "whole.csv"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--jobs", "2"], "usage/engine-needs-folder"),
+        (["--jobs", "2", "-o", "x.csv"], "usage/engine-needs-folder"),
+        (["--shard", "4/9", "-o", "out"], "usage/empty-shard"),
+        (["--partitions", "4", "-o", "out"], "usage/partitions-of-files"),
+        (["--engine", "local", "--ray-address", "auto", "-o", "out"],
+         "usage/ray-address-without-ray"),
+        (["--engine", "local", "--rejects", "r.csv", "-o", "out"], "usage/engine-rejects"),
+        (["--shard", "0/3", "-o", "out"], "config/bad-value"),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_are_refused(words, code, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        run(["forecast", str(folder), *words])
+    assert caught.value.code == code
+    assert caught.value.remedy
+
+
+def test_a_query_must_say_its_parts_and_hold_no_password():
+    data = DataSettings(query="select 1")
+    with pytest.raises(UsageError) as caught:
+        partitions_of("sqlite:///a.db", data, EngineSettings(partitions=2))
+    assert caught.value.code == "usage/engine-needs-parts"
+    with pytest.raises(UsageError) as caught:
+        partitions_of("postgresql://me:secret@host/b", data, EngineSettings(partitions=2))
+    assert caught.value.code == "usage/engine-password"
+    assert "secret" not in str(caught.value)
+
+
+def test_shards_share_all_parts_and_the_pilot_is_spread_evenly():
+    shards = [list(share(10, f"{n}/3")) for n in (1, 2, 3)]
+    assert sorted(shards[0] + shards[1] + shards[2]) == list(range(10))
+    assert share(4, None) == range(4)
+    assert spread(5, 8) == [0, 1, 2, 3, 4]
+    assert spread(100, 3) == [0, 50, 99]
+
+
+def test_hashes_are_of_the_id_alone_and_differ():
+    names = np.array([f"series {n}" for n in range(20_000)] + ["a", "aa", "a\0", "é"], object)
+    found = hashes(names)
+    assert len(set(found.tolist())) == len(names)
+    shuffled = np.random.default_rng(0).permutation(len(names))
+    assert (hashes(names[shuffled]) == found[shuffled]).all()
+    assert len(hashes(names[:0])) == 0
