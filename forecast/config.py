@@ -486,16 +486,6 @@ class EvaluationSettings(Section):
     _unique = field_validator("variants")(_once_each)
 
 
-class OutputSettings(Section):
-    """Where results go."""
-
-    root: str = Field(
-        default="runs", description="Folder of all runs.", json_schema_extra=_cli(metavar="DIR")
-    )
-    out: str | None = Field(
-        default=None,
-        description="Folder of this run (a new one below --root).",
-        json_schema_extra=_cli(metavar="DIR"),
 class EngineSettings(Section):
     """Where a large forecast is computed."""
 
@@ -528,6 +518,16 @@ class EngineSettings(Section):
     )
 
 
+class OutputSettings(Section):
+    """Where results go."""
+
+    root: str = Field(
+        default="runs", description="Folder of all runs.", json_schema_extra=_cli(metavar="DIR")
+    )
+    out: str | None = Field(
+        default=None,
+        description="Folder of this run (a new one below --root).",
+        json_schema_extra=_cli(metavar="DIR"),
     )
 
 
@@ -540,5 +540,5 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     baselines: BaselineSettings = BaselineSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
-    output: OutputSettings = OutputSettings()
     engine: EngineSettings = EngineSettings()
+    output: OutputSettings = OutputSettings()
