@@ -319,6 +319,6 @@ def ledger_runs(path: Path) -> Iterator[tuple[str, int]]:
         twice = "select cutoff, count(*) from runs group by cutoff having count(*) > 1"
         assert ledger.execute(twice).fetchall() == [], "a cutoff is in the ledger twice"
         yield from ledger.execute(
-            "select runs.run, count(forecasts.step) from runs"
+            "select runs.run, sum(forecasts.size) * horizon from runs"
             " left join forecasts on forecasts.run = runs.id group by runs.id"
         )

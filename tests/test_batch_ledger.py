@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecast.batch import ledger
+from forecast.batch import ledger, ledger_tables
 from forecast.batch.actuals import notice_changes, remember, take_in
 from forecast.batch.recalibration import HIGHEST, LOWEST, adapted, stretches
 from forecast.batch.scoring import (
@@ -59,16 +59,23 @@ def count(connection, table):
     return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
+def rows(connection):
+    """How many steps of series are recorded."""
+    return connection.execute(
+        "SELECT sum(f.size * r.horizon) FROM forecasts f JOIN runs r ON r.id = f.run"
+    ).fetchone()[0]
+
+
 def test_the_same_cutoff_replaces_and_never_appends(open_ledger):
     panel = make_panel((20, 20), 1)
     ledger.record(open_ledger, published(panel, 9))
     ledger.record(open_ledger, published(panel, 10))
     ledger.record(open_ledger, published(panel, 10, run="again", sequence=3))
     assert ledger.recorded_runs(open_ledger) == {9: "run-9", 10: "again"}
-    assert count(open_ledger, "forecasts") == 2 * 2 * 3
+    assert rows(open_ledger) == 2 * 2 * 3
     ledger.withdraw(open_ledger, "again")
     assert ledger.recorded_runs(open_ledger) == {9: "run-9"}
-    assert (count(open_ledger, "forecasts"), count(open_ledger, "run_series")) == (6, 2)
+    assert rows(open_ledger) == 6
 
 
 def test_a_transaction_that_is_cut_off_leaves_nothing(tmp_path):
@@ -77,19 +84,19 @@ def test_a_transaction_that_is_cut_off_leaves_nothing(tmp_path):
     with ledger.opened(path) as connection:
         ledger.record(connection, published(panel, 9))
     broken = published(panel, 9, run="other")
-    broken = replace(broken, source=["LSTM"])  # too few: fails after the old rows are deleted
+    broken = replace(broken, quantiles=broken.quantiles[:1])  # fails once the old rows are deleted
     with pytest.raises(ValueError), ledger.opened(path) as connection:
         ledger.record(connection, broken)
     with ledger.opened(path) as connection:
         assert ledger.recorded_runs(connection) == {9: "run-9"}
-        assert count(connection, "forecasts") == 6
+        assert rows(connection) == 6
 
 
 def test_a_ledger_of_another_version_or_that_is_none_is_refused(tmp_path):
     path = tmp_path / ledger.NAME
     with ledger.opened(path) as connection:
         connection.execute("UPDATE meta SET value = '99'")
-    with pytest.raises(OutputError, match="another version"), ledger.opened(path):
+    with pytest.raises(OutputError, match="a later version"), ledger.opened(path):
         pass
     path.write_bytes(b"this is no database" * 100)
     for ending in ("-wal", "-shm"):
@@ -121,11 +128,14 @@ def test_actuals_come_in_once_and_restatements_are_versioned(open_ledger):
     touched, restated = bring_in(open_ledger, replace(panel, values=values), "four")
     assert (touched, restated) == ({10}, 1)
     rows = open_ledger.execute(
-        "SELECT value, revision, seen FROM actuals WHERE position = 10 ORDER BY series"
+        "SELECT value, revision, at FROM actuals JOIN moments ON moments.id = seen"
+        " WHERE position = 10 ORDER BY series"
     ).fetchall()
     assert rows[0] == (pytest.approx(values[10]), 1, "four")
     assert rows[1][1:] == (0, "one")
-    old = open_ledger.execute("SELECT position, revision, value, seen FROM restated").fetchall()
+    old = open_ledger.execute(
+        "SELECT position, revision, value, at FROM restated JOIN moments ON moments.id = seen"
+    ).fetchall()
     assert old == [(10, 0, pytest.approx(panel.values[10]), "one")]
 
 
@@ -181,12 +191,111 @@ def test_tidying_keeps_the_newest_forecasts_and_all_recent_scores(open_ledger):
     bring_in(open_ledger, panel)
     ledger.tidy(open_ledger, 4)
     assert sorted(ledger.recorded_runs(open_ledger)) == list(range(9, 25))
-    assert count(open_ledger, "forecasts") == 4 * 6
+    assert rows(open_ledger) == 4 * 6
     assert {s.cutoff for s in step_scores(open_ledger)} == set(range(9, 25))
     lowest = open_ledger.execute("SELECT min(position) FROM actuals").fetchone()[0]
     assert lowest == 22
     assert bring_in(open_ledger, panel)[0] == set()
     assert {s.cutoff for s in step_scores(open_ledger)} == set(range(9, 25))
+
+
+def test_a_restated_past_leaves_the_scores_whose_forecasts_were_let_go(open_ledger):
+    panel = make_panel((40, 40), 1)
+    for cutoff in range(5, 25):
+        ledger.record(open_ledger, published(panel, cutoff, sequence=cutoff))
+    bring_in(open_ledger, panel)
+    ledger.tidy(open_ledger, 4)
+    before = step_scores(open_ledger)
+    values = panel.values.copy()
+    values[[7, 23]] += 5  # one before the kept forecasts, one that a kept forecast is about
+    assert bring_in(open_ledger, replace(panel, values=values)) == ({23}, 1)
+    after = step_scores(open_ledger)
+    assert [s for s in after if s.cutoff < 21] == [s for s in before if s.cutoff < 21]
+    assert after != before
+
+
+def test_a_forecast_is_recorded_to_the_bit_of_float32_in_parts(open_ledger, monkeypatch):
+    panel = make_panel((20, 30, 25), 1)
+    made = published(panel, 9)
+    made.quantiles[1, 0, 2] = np.nan
+    monkeypatch.setattr(ledger_tables, "PART", 100)  # bytes: two series of 3 x (3 + 1) numbers
+    ledger.record(open_ledger, made)
+    whole = list(ledger.recorded(open_ledger, 1))
+    assert [len(part.series) for part in whole] == [2, 1]
+    joined = {name: np.concatenate([getattr(part, name) for part in whole])
+              for name in ("point", "quantiles", "scale")}  # fmt: skip
+    assert np.array_equal(joined["point"], made.point.astype(np.float32))
+    assert np.array_equal(joined["quantiles"], made.quantiles.astype(np.float32), equal_nan=True)
+    assert np.array_equal(joined["scale"], made.scale, equal_nan=True)
+    bring_in(open_ledger, panel)
+    assert step_scores(open_ledger)[0].count == 3
+
+
+VERSION_1 = """
+CREATE TABLE run_series (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, series INTEGER NOT NULL REFERENCES series,
+  source TEXT NOT NULL, scale REAL, PRIMARY KEY (run, series)) WITHOUT ROWID;
+CREATE TABLE forecasts (
+  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, series INTEGER NOT NULL,
+  step INTEGER NOT NULL, point REAL NOT NULL, quantiles BLOB NOT NULL,
+  PRIMARY KEY (run, series, step)) WITHOUT ROWID;
+CREATE TABLE actuals (
+  series INTEGER NOT NULL REFERENCES series, position INTEGER NOT NULL, value REAL,
+  revision INTEGER NOT NULL, seen TEXT NOT NULL, PRIMARY KEY (series, position)) WITHOUT ROWID;
+CREATE TABLE restated (
+  series INTEGER NOT NULL REFERENCES series, position INTEGER NOT NULL, revision INTEGER NOT NULL,
+  value REAL, seen TEXT NOT NULL, PRIMARY KEY (series, position, revision)) WITHOUT ROWID
+"""
+
+
+def as_version_1(path, made):
+    """Rewrites a ledger as the first version would have written it; `made` by run."""
+    with sqlite3.connect(path) as base:
+        actuals = base.execute("SELECT series, position, value, revision, at FROM actuals JOIN"
+                               " moments ON moments.id = seen").fetchall()  # fmt: skip
+        for name in ("forecasts", "actuals", "restated", "moments"):
+            base.execute(f"DROP TABLE {name}")
+        base.executescript(VERSION_1)
+        base.executemany("INSERT INTO actuals VALUES (?, ?, ?, ?, ?)", actuals)
+        base.execute("INSERT INTO restated VALUES (1, 10, 0, 7.5, 'before')")
+        base.execute("UPDATE meta SET value = '1'")
+        numbers = dict(base.execute("SELECT unique_id, id FROM series").fetchall())
+        for run, number in base.execute("SELECT run, id FROM runs").fetchall():
+            for s, name in enumerate(made[run].ids):
+                base.execute(
+                    "INSERT INTO run_series VALUES (?, ?, ?, ?)",
+                    (number, numbers[name], made[run].source[s], made[run].scale[s]),
+                )
+                base.executemany(
+                    "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?)",
+                    [(number, numbers[name], h + 1, float(made[run].point[s, h]),
+                      made[run].quantiles[s, h].astype("<f4").tobytes())
+                     for h in range(made[run].point.shape[1])],
+                )  # fmt: skip
+
+
+def test_a_ledger_of_the_first_version_is_brought_to_this_one(tmp_path):
+    path, panel = tmp_path / ledger.NAME, make_panel((20, 20), 1)
+    made = {f"run-{n}": published(panel, n, offset=n / 10) for n in (9, 11)}
+    with ledger.opened(path) as connection:
+        for each in made.values():
+            ledger.record(connection, each)
+        bring_in(connection, panel.truncate(panel.lengths - 7), "early")
+        before = step_scores(connection)
+    as_version_1(path, made)
+    with ledger.opened(path) as connection:
+        assert step_scores(connection) == before
+        assert count(connection, "meta") == 1
+        old = connection.execute("SELECT value, at FROM restated JOIN moments ON seen = moments.id")
+        assert old.fetchall() == [(7.5, "before")]
+        for n, each in enumerate(made.values(), 1):
+            (part,) = ledger.recorded(connection, n)
+            assert np.array_equal(part.point, each.point.astype(np.float32))
+            assert np.array_equal(part.scale, each.scale, equal_nan=True)
+        assert bring_in(connection, panel) == (set(range(13, 20)), 0)
+        score_runs(connection, [1, 2])
+        again = {(s.run, s.step): s.count for s in step_scores(connection)}
+        assert again == {(run, step): 2 for run in made for step in (1, 2, 3)}
 
 
 def scores_of(misses, model="m", level="80", count=100):

@@ -13,6 +13,8 @@ import numpy as np
 from forecast.batch.history import Changes, Known, compare, fingerprints
 from forecast.batch.ledger import (
     known_history,
+    moment_number,
+    oldest_forecast,
     remember_history,
     series_numbers,
     transaction,
@@ -34,14 +36,15 @@ def take_in(
 
     seen: when (ISO 8601). Returns the grid positions that changed and the number of restatements.
     """
-    first, horizon = connection.execute("SELECT min(cutoff), max(horizon) FROM runs").fetchone()
+    first = oldest_forecast(connection)
     with transaction(connection):
         numbers = np.array(series_numbers(connection, panel.ids.tolist()), np.int64)
         touched: set[int] = set()
         restated = 0
         if first is not None:
-            since = _since(connection, panel, changes, first, horizon)
-            touched, restated = _store(connection, panel, numbers, since, seen)
+            since = _since(connection, panel, changes, first)
+            moment = moment_number(connection, seen)
+            touched, restated = _store(connection, panel, numbers, since, moment)
     return touched, restated
 
 
@@ -53,13 +56,14 @@ def remember(connection: sqlite3.Connection, panel: Panel) -> None:
 
 
 def _since(
-    connection: sqlite3.Connection, panel: Panel, changes: Changes, first: int, horizon: int
+    connection: sqlite3.Connection, panel: Panel, changes: Changes, first: int
 ) -> np.ndarray:
     """int64 (S,): the grid position from which each series is looked at.
 
     Where the past is as it was, only what is new; where it was restated, all that was forecast.
     """
     known = known_history(connection)
+    horizon = connection.execute("SELECT max(horizon) FROM runs").fetchone()[0]
     ends = dict(zip(known.ids, (known.first + known.length).tolist(), strict=True))
     start = first + 1
     since = np.array([max(start, ends.get(i, start)) for i in panel.ids.tolist()], np.int64)
@@ -70,7 +74,7 @@ def _since(
 
 
 def _store(
-    connection: sqlite3.Connection, panel: Panel, numbers: np.ndarray, since: np.ndarray, seen: str
+    connection: sqlite3.Connection, panel: Panel, numbers: np.ndarray, since: np.ndarray, seen: int
 ) -> tuple[set[int], int]:
     ends = panel.first + panel.lengths
     counts = np.maximum(ends - np.maximum(since, panel.first), 0)
@@ -78,7 +82,7 @@ def _store(
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     place = np.repeat(ends - counts, counts) + within
     values = panel.values[panel.offsets[:-1][series] + place - panel.first[series]]
-    keys = list(zip(numbers[series].tolist(), place.tolist(), strict=True))
+    keys = list(zip(place.tolist(), numbers[series].tolist(), strict=True))
     before = _before(connection, keys, place)
     fresh, changed = [], []
     for key, value in zip(keys, values.tolist(), strict=True):
@@ -90,31 +94,30 @@ def _store(
             changed.append((key, old, None if math.isnan(value) else value))
     connection.executemany("INSERT INTO actuals VALUES (?, ?, ?, ?, ?)", fresh)
     connection.executemany(
-        "INSERT INTO restated (series, position, value, revision, seen) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO restated (position, series, value, revision, seen) VALUES (?, ?, ?, ?, ?)",
         ((*key, *old) for key, old, _ in changed),
     )
     connection.executemany(
-        "UPDATE actuals SET value = ?, revision = ?, seen = ? WHERE series = ? AND position = ?",
+        "UPDATE actuals SET value = ?, revision = ?, seen = ? WHERE position = ? AND series = ?",
         ((value, old[1] + 1, seen, *key) for key, old, value in changed),
     )
-    return {row[1] for row in fresh} | {key[1] for key, _, _ in changed}, len(changed)
+    return {row[0] for row in fresh} | {key[0] for key, _, _ in changed}, len(changed)
 
 
-Old = tuple[float | None, int, str]
+Key = tuple[int, int]  # grid position, number of the series
+Old = tuple[float | None, int, int]
 
 
-def _before(
-    connection: sqlite3.Connection, keys: list[tuple[int, int]], place: np.ndarray
-) -> dict[tuple[int, int], Old]:
-    """(value, revision, seen) of what is stored for `keys`."""
+def _before(connection: sqlite3.Connection, keys: list[Key], place: np.ndarray) -> dict[Key, Old]:
+    """(value, revision, number of the moment) of what is stored for `keys`."""
     if not keys:
         return {}
-    wanted = {number for number, _ in keys}
+    wanted = {number for _, number in keys}
     rows = connection.execute(
-        "SELECT series, position, value, revision, seen FROM actuals WHERE position >= ?",
+        "SELECT position, series, value, revision, seen FROM actuals WHERE position >= ?",
         (int(place.min()),),
     )
-    return {(s, p): (value, n, seen) for s, p, value, n, seen in rows if s in wanted}
+    return {(p, s): (value, n, seen) for p, s, value, n, seen in rows if s in wanted}
 
 
 def _alike(old: float | None, new: float) -> bool:

@@ -1,7 +1,8 @@
 """The ledger: every published forecast and what became of it, in SQLite.
 
 Each change is one transaction in WAL mode with full synchronisation, so that a kill at any instant
-leaves the state before it or after it. Positions are grid positions.
+leaves the state before it or after it. Positions are grid positions; forecasts and scales are
+packed (see packing.py), up to some megabytes of series in a row.
 Axes: S series, H horizon (steps), Q quantiles.
 """
 
@@ -17,40 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from forecast.batch.history import Known
+from forecast.batch.ledger_tables import SCHEMA_VERSION, parts, prepare_tables, version_of
+from forecast.batch.packing import unpack, unpack_forecast
 from forecast.errors import OutputError
 
 NAME = "ledger.sqlite"
-SCHEMA_VERSION = 1
-TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs (
-  id INTEGER PRIMARY KEY, run TEXT NOT NULL UNIQUE, sequence INTEGER NOT NULL,
-  cutoff INTEGER NOT NULL UNIQUE, cutoff_time TEXT NOT NULL, created TEXT NOT NULL,
-  model TEXT NOT NULL, horizon INTEGER NOT NULL, season INTEGER NOT NULL, levels TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS series (
-  id INTEGER PRIMARY KEY, unique_id TEXT NOT NULL UNIQUE,
-  first INTEGER, length INTEGER, fingerprint INTEGER);
-CREATE TABLE IF NOT EXISTS run_series (
-  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, series INTEGER NOT NULL REFERENCES series,
-  source TEXT NOT NULL, scale REAL, PRIMARY KEY (run, series)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS forecasts (
-  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, series INTEGER NOT NULL,
-  step INTEGER NOT NULL, point REAL NOT NULL, quantiles BLOB NOT NULL,
-  PRIMARY KEY (run, series, step)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS actuals (
-  series INTEGER NOT NULL REFERENCES series, position INTEGER NOT NULL, value REAL,
-  revision INTEGER NOT NULL, seen TEXT NOT NULL, PRIMARY KEY (series, position)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS restated (
-  series INTEGER NOT NULL REFERENCES series, position INTEGER NOT NULL, revision INTEGER NOT NULL,
-  value REAL, seen TEXT NOT NULL, PRIMARY KEY (series, position, revision)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS scores (
-  run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, step INTEGER NOT NULL,
-  count INTEGER NOT NULL, absolute REAL NOT NULL, scaled REAL NOT NULL,
-  scaled_count INTEGER NOT NULL, inside TEXT NOT NULL, PRIMARY KEY (run, step)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS deliveries (
-  run TEXT NOT NULL, target TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (run, target))
-  WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +61,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            _check_tables(connection, path)
+            if version_of(connection) != str(SCHEMA_VERSION):
+                with transaction(connection):
+                    prepare_tables(connection, path)
             yield connection
         finally:
             with suppress(sqlite3.Error):
@@ -123,27 +97,40 @@ def record(connection: sqlite3.Connection, made: Published) -> None:
                 made.point.shape[1], made.season, json.dumps([float(q) for q in made.levels]),
             ),
         )  # fmt: skip
-        run = cursor.lastrowid
-        numbers = series_numbers(connection, made.ids)
-        scale = [None if np.isnan(s) else float(s) for s in made.scale]
+        numbers = np.array(series_numbers(connection, made.ids), np.int64)
+        packed = parts(numbers, list(made.source), made.scale, made.point, made.quantiles)
         connection.executemany(
-            "INSERT INTO run_series (run, series, source, scale) VALUES (?, ?, ?, ?)",
-            zip([run] * len(numbers), numbers, made.source, scale, strict=True),
-        )
-        connection.executemany(
-            "INSERT INTO forecasts (run, series, step, point, quantiles) VALUES (?, ?, ?, ?, ?)",
-            _rows(run, numbers, made),
+            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((cursor.lastrowid, n, *part) for n, part in enumerate(packed)),
         )
 
 
-def _rows(run: int | None, numbers: list[int], made: Published) -> Iterator[tuple[object, ...]]:
-    horizon = made.point.shape[1]
-    packed = np.ascontiguousarray(made.quantiles, "<f4").tobytes()
-    width = 4 * len(made.levels)
-    points = made.point.reshape(-1).tolist()
-    for at, point in enumerate(points):
-        number = numbers[at // horizon]
-        yield run, number, at % horizon + 1, point, packed[at * width : (at + 1) * width]
+@dataclass(frozen=True)
+class Recorded:
+    """Part of a recorded forecast: series int64 (S,), scale (S,), point (S, H) and quantiles
+    (S, H, Q), both float32."""
+
+    series: np.ndarray
+    scale: np.ndarray
+    point: np.ndarray
+    quantiles: np.ndarray
+
+
+def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
+    """The forecast of the run of this number, part by part; nothing where retention let it go."""
+    horizon, levels = connection.execute(
+        "SELECT horizon, levels FROM runs WHERE id = ?", (run,)
+    ).fetchone()
+    width = len(json.loads(levels))
+    rows = connection.execute(
+        "SELECT size, series, scale, numbers FROM forecasts WHERE run = ? ORDER BY part", (run,)
+    )
+    for size, series, scale, numbers in rows:
+        yield Recorded(
+            unpack(series, "<i8", (size,)),
+            unpack(scale, "<f8", (size,)),
+            *unpack_forecast(numbers, (size, horizon, width)),
+        )
 
 
 def series_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
@@ -195,53 +182,33 @@ def remember_history(connection: sqlite3.Connection, known: Known) -> None:
     )
 
 
-def tidy(connection: sqlite3.Connection, keep: int) -> int:
-    """Keeps the rows of the newest `keep` cutoffs and the scores of four times as many.
+def moment_number(connection: sqlite3.Connection, at: str) -> int:
+    """The ledger's number of a moment (ISO 8601), given out where it has none."""
+    connection.execute("INSERT OR IGNORE INTO moments (at) VALUES (?)", (at,))
+    return int(connection.execute("SELECT id FROM moments WHERE at = ?", (at,)).fetchone()[0])
 
-    Actuals that no kept forecast needs go too. Returns the number of forecasts let go.
+
+def tidy(connection: sqlite3.Connection, keep: int) -> None:
+    """Keeps the forecasts of the newest `keep` cutoffs and the scores of four times as many.
+
+    Actuals that no kept forecast needs go too.
     """
+    newest = "SELECT id FROM runs ORDER BY cutoff DESC LIMIT ?"
     with transaction(connection):
-        old = connection.execute(
-            "SELECT id FROM runs ORDER BY cutoff DESC LIMIT -1 OFFSET ?", (keep,)
-        ).fetchall()
-        gone = connection.executemany("DELETE FROM forecasts WHERE run = ?", old).rowcount
-        connection.executemany("DELETE FROM run_series WHERE run = ?", old)
-        connection.execute(
-            "DELETE FROM runs WHERE id IN "
-            "(SELECT id FROM runs ORDER BY cutoff DESC LIMIT -1 OFFSET ?)",
-            (4 * keep,),
-        )
-        if old:
-            first = connection.execute(
-                "SELECT min(cutoff) FROM (SELECT cutoff FROM runs ORDER BY cutoff DESC LIMIT ?)",
-                (keep,),
-            ).fetchone()[0]
+        connection.execute(f"DELETE FROM forecasts WHERE run NOT IN ({newest})", (keep,))
+        connection.execute(f"DELETE FROM runs WHERE id NOT IN ({newest})", (4 * keep,))
+        first = oldest_forecast(connection)
+        if first is not None:
             for table in ("actuals", "restated"):
                 connection.execute(f"DELETE FROM {table} WHERE position <= ?", (first,))
-    return max(gone, 0)
 
 
-def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables once; raises OutputError for a ledger of another version."""
+def oldest_forecast(connection: sqlite3.Connection) -> int | None:
+    """The first cutoff whose forecast the ledger still holds."""
     found = connection.execute(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
+        "SELECT min(cutoff) FROM runs WHERE id IN (SELECT run FROM forecasts)"
     ).fetchone()[0]
-    if not found:
-        with transaction(connection):
-            for statement in TABLES.split(";"):
-                connection.execute(statement)
-            connection.execute(
-                "INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),)
-            )
-    version = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    if version != (str(SCHEMA_VERSION),):
-        raise OutputError(
-            "the ledger was written by another version of lstmcast",
-            code="ledger/incompatible",
-            where=str(path),
-            value=version[0] if version else None,
-            remedy="Move it away; the next run makes a new one from the run folders",
-        )
+    return None if found is None else int(found)
 
 
 def is_damaged(error: BaseException) -> bool:

@@ -54,14 +54,13 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
 
 
 def tidy(job: Job, state: State, listener: Listener) -> dict[str, Any]:
-    """Lets go of runs, models and ledger rows. Returns what went."""
+    """Lets go of runs, models and old parts of the ledger. Returns which runs and models."""
     kept = to_keep(job, state)
     runs = sweep_runs(job.folder, kept, state.editions)
     models = sweep_models(job.folder, models_in_use(state, kept))
-    rows = 0
     if (job.folder / ledger.NAME).exists():
         with ledger.opened(job.folder / ledger.NAME) as connection:
-            rows = ledger.tidy(connection, job.section.retention.keep_ledger)
+            ledger.tidy(connection, job.section.retention.keep_ledger)
     if runs or models:
         listener.note(f"let go by retention: {len(runs)} runs, {len(models)} models")
-    return {"runs": runs, "models": models, "rows": rows}
+    return {"runs": runs, "models": models}
