@@ -35,7 +35,7 @@ from forecast.backbone import load_backbone
 from forecast.forecasts import LEVELS
 from forecast.frequency import Frequency
 from forecast.members import Lesson, train_members
-from forecast.model_folder import shape_of
+from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster, forecast_panel
 from forecast.windows import Layout
@@ -133,7 +133,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
     """The members of one kind, trained on series `cut` (S, L); the last of their weights."""
     layout = Layout(24, 24, 168, level_window=kind.level_window)
     backbone = load_backbone(layout)
-    hidden, layers = shape_of(backbone.members[0])
+    hidden, layers = size_of(backbone.members[0])
     count, length = cut.shape
     recipe = {
         "steps": kind.steps, "batch_size": 64, "context": CONTEXT // layout.width, "forks": 3,

@@ -14,7 +14,7 @@ import numpy as np
 from forecast.features import Design
 from forecast.forecasts import LEVELS
 from forecast.members import Member
-from forecast.networks.numpy_forward import Weights
+from forecast.networks.arithmetic import Weights
 from forecast.panel import Panel
 from forecast.plan import PRETRAINED, Plan, Reason
 from forecast.prediction import Forecaster, forecast_panel
@@ -134,6 +134,7 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         plan.recipe["context"],
         plan.horizon,
         np.ones(len(LEVELS)),
+        network=plan.recipe["network"],
         design=design,
     )
 

@@ -314,26 +314,36 @@ class ForecastSettings(Section):
     _unique = field_validator("level", "quantiles")(_once_each)
 
 
-class NetworkSettings(Section):
-    """The shape of the LSTM."""
+Network = Literal[
+    "lstm", "rnn", "gru", "peephole", "bilstm", "attention", "cnn-lstm", "convlstm",
+    "lstm-transformer", "transformer", "mlp",
+]  # fmt: skip
 
+
+class NetworkSettings(Section):
+    """Which network, and its shape."""
+
+    name: Network = Field(
+        default="lstm",
+        description="Network to train; only lstm comes pretrained, the others learn from random "
+        "weights.",
+        json_schema_extra=_cli(flag="--network"),
+    )
     hidden_size: int | None = Field(
         default=None,
         ge=4,
         le=2048,
-        description="Units of each LSTM layer (as pretrained; from scratch 96 for days, else 64).",
+        description="Units of each layer (as pretrained; from scratch 96 for days, else 64).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
-    layers: int = Field(
-        default=2, ge=1, le=8, description="LSTM layers; other than 2: from scratch."
-    )
+    layers: int = Field(default=2, ge=1, le=8, description="Layers; other than 2: from scratch.")
     dropout: float = Field(
         default=0.1, ge=0, lt=1, description="Share of units dropped after each layer in training."
     )
     context: int | None = Field(
         default=None,
         ge=2,
-        description="LSTM steps of history; days for sub-daily data (by the season).",
+        description="Steps of history that are read; days for sub-daily data (by the season).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
 

@@ -59,7 +59,7 @@ def learn(
     trained: list[Learnt] = []
     for called, part in parts_of(plan):
         if called:
-            listener.stage(f"Training the LSTM {called}")
+            listener.stage(f"Training the {plan.title} {called}")
         learnt = best_of_part(panel, part, settings, listener, _inside(kept, called))
         trained.append(learnt)
         if learnt.interrupted:
@@ -86,7 +86,7 @@ def best_of_part(
         return Learnt(mine, history, interrupted, ())
     trained = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED), **trained}
     if plan.scratch is not None:
-        listener.stage("Training the LSTM from scratch")
+        listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
         fresh = replace(plan, recipe=plan.scratch, initial=None, seeds=seeds)
         try:

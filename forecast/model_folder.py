@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +20,7 @@ from forecast.errors import ModelDamagedError, ModelNotFoundError
 from forecast.features import read_design, widths
 from forecast.files import STAGING
 from forecast.frequency import Frequency
-from forecast.networks.shapes import state_shapes
+from forecast.networks.shapes import size_of, state_shapes
 from forecast.prediction import Forecaster
 from forecast.windows import Layout
 
@@ -45,6 +44,7 @@ def save_model(
         for name, array in weights.items()
     }
     blob = save(tensors)
+    sizes = [size_of(weights, forecaster.network) for weights in forecaster.members]
     (folder / WEIGHTS).write_bytes(blob)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -53,10 +53,10 @@ def save_model(
         "weights_sha256": hashlib.sha256(blob).hexdigest(),
         "frequency": asdict(frequency),
         "network": {
-            "name": "lstm",
+            "name": forecaster.network,
             "members": len(forecaster.members),
-            **dict(zip(("hidden_size", "layers"), shape_of(forecaster.members[0]), strict=True)),
-            "shapes": [list(shape_of(weights)) for weights in forecaster.members],
+            **dict(zip(("hidden_size", "layers"), sizes[0], strict=True)),
+            "shapes": [list(size) for size in sizes],
             "parameters": forecaster.parameters,
             "levels": forecaster.levels.tolist(),
             "context": forecaster.context,
@@ -90,6 +90,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         layout = Layout(**network["layout"])
         levels = np.array(network["levels"], float)
         factors = np.array(network["interval_factors"], float)
+        name = network.get("name", "lstm")
         design = read_design(network["covariates"]) if "covariates" in network else None
         one = (network["hidden_size"], network["layers"])
         sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
@@ -106,6 +107,8 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
                 int(layers),
                 len(levels),
                 *widths(design, layout.segment_points),
+                network=name,
+                context=int(network["context"]),
             )
             for hidden, layers in sizes
         ]
@@ -128,6 +131,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         int(network["context"]),
         int(network["horizon"]),
         factors,
+        network=name,
         design=design,
     )
     return forecaster, manifest
@@ -205,12 +209,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def shape_of(weights: Mapping[str, np.ndarray]) -> tuple[int, int]:
-    """Hidden size and number of layers of a network, read off its weights."""
-    layers = sum(name.startswith("lstms.") and name.endswith("weight_ih_l0") for name in weights)
-    return len(weights["embed.bias"]), layers
 
 
 def _check_header(path: Path, blob: bytes, shapes: list[dict[str, tuple[int, ...]]]) -> None:

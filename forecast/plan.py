@@ -19,9 +19,12 @@ from forecast.features import Design, fit_design
 from forecast.forecasts import LEVELS
 from forecast.frequency import confirm_seasons
 from forecast.machine import available_cores
-from forecast.model_folder import load_model, model_path, shape_of
-from forecast.networks.numpy_forward import Weights
+from forecast.model_folder import load_model, model_path
+from forecast.networks.arithmetic import Weights
+from forecast.networks.registry import idea_of
+from forecast.networks.shapes import size_of
 from forecast.panel import Panel
+from forecast.prediction import Forecaster
 from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
@@ -34,6 +37,7 @@ FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
 PRETRAINED = "pretrained"
 SCRATCH_TIME = 0.4  # share of a deadline's training time
+SEPARATE_FORKS = 4  # origins of a window where each has a pass of its own
 SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
 
 Reason = tuple[str, Any, str]
@@ -67,6 +71,11 @@ class Plan:
     scratch: dict[str, Any] | None = None
     compare: bool = True
 
+    @property
+    def title(self) -> str:
+        """What the network is called: LSTM, GRU, ..."""
+        return idea_of(self.recipe["network"]).title
+
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
     """Decides; `confirmed` are the season lengths that all data show, the main one first.
@@ -87,6 +96,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
+    title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
     ensemble = "1 member" if members == 1 else f"{members} members"
     reasons: tuple[Reason, ...] = (
         ("horizon", horizon, why_horizon),
@@ -96,7 +106,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("start", start, why_start),
         (
             "network",
-            f"{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}",
+            f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}",
             f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
         ),
     )
@@ -259,20 +269,30 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
                 value=training.init,
                 remedy="Leave --init out, or name a model of data of this kind",
             )
-        _refuse_another_shape(settings, *shape_of(model.members[0]))
+        _refuse_another_network(settings, model)
         return "a trained model", model.members[0], training.init
     if training.from_scratch:
         return "random weights", None, "as asked"
+    if network.name != "lstm":
+        return "random weights", None, "only the LSTM comes pretrained"
     backbone = load_backbone(layout)
-    hidden, layers = shape_of(backbone.members[0])
+    hidden, layers = size_of(backbone.members[0])
     if network.hidden_size not in (None, hidden) or network.layers != layers:
         return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
     return PRETRAINED, backbone.members[0], "learnt from synthetic series"
 
 
-def _refuse_another_shape(settings: Settings, hidden: int, layers: int) -> None:
+def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
     """Raises UsageError when an option contradicts the model that --init starts from."""
     training, network = settings.training, settings.network
+    if network.name != model.network:
+        raise UsageError(
+            f"--init starts from {a_network(model.network)}, not from {a_network(network.name)}",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy=f"Add --network {model.network}, or leave out --init",
+        )
+    hidden, layers = size_of(model.members[0], model.network)
     wanted = (
         network.hidden_size or hidden,
         network.layers if "layers" in network.model_fields_set else layers,
@@ -285,6 +305,21 @@ def _refuse_another_shape(settings: Settings, hidden: int, layers: int) -> None:
             value=training.init,
             remedy="Leave out --init, or --from-scratch, --hidden and --layers",
         )
+    reads = network.context or model.context
+    if idea_of(model.network).window and reads != model.context:
+        raise UsageError(
+            f"--init starts from {a_network(model.network)} that reads {model.context} steps, all "
+            "at once; it cannot read another number",
+            code="usage/init-does-not-fit",
+            value=reads,
+            remedy="Leave out --init or --context",
+        )
+
+
+def a_network(name: str) -> str:
+    """The network in words: "an LSTM", "a GRU"."""
+    title = idea_of(name).title
+    return f"{'an' if title[:2] in ('LS', 'RN', 'At', 'ML') else 'a'} {title}"
 
 
 def choose_context(panel: Panel, layout: Layout) -> int:
@@ -304,18 +339,30 @@ def choose_recipe(
 ) -> dict[str, Any]:
     """The numbers of training.Recipe but the seed."""
     training, network = settings.training, settings.network
-    daily = layout.width > 1
+    daily, idea = layout.width > 1, idea_of(network.name)
     context = network.context or choose_context(panel, layout)
     small = len(panel.values) < SMALL
     if initial is not None:
-        hidden, layers = shape_of(initial)
+        hidden, layers = size_of(initial, network.name)
         steps, rate = (FEW_STEPS if small else MANY_STEPS), PRETRAINED_RATE
     else:
         hidden, layers = network.hidden_size or (96 if daily else 64), network.layers
         steps, rate = (300 if small else 600), RANDOM_RATE
+    if hidden % idea.multiple(layout.features):
+        raise UsageError(
+            f"the hidden units of {a_network(idea.name)} on these data must be a multiple of "
+            f"{idea.multiple(layout.features)}",
+            code="usage/hidden-does-not-fit",
+            where="--hidden",
+            value=hidden,
+            remedy=f"Use --hidden {_near(hidden, idea.multiple(layout.features))}",
+        )
+    if initial is not None and idea.window:
+        context = initial["parts.0.window.weight"].shape[1] // hidden
     chunks = -(-horizon // layout.chunk)
     # Training costs grow with forks x chunks; long horizons need fewer origins a window.
-    forks = max(2, min(10 if daily else 16, context, 64 // chunks))
+    most = SEPARATE_FORKS if idea.each_origin else 10 if daily else 16
+    forks = max(2, min(most, context, 64 // chunks))
     return {
         "steps": training.max_steps or steps,
         "batch_size": training.batch_size or 64,
@@ -323,6 +370,7 @@ def choose_recipe(
         "forks": min(forks, context),
         "horizon": horizon,
         "levels": LEVELS,
+        "network": network.name,
         "hidden_size": hidden,
         "layers": layers,
         "dropout": network.dropout,
@@ -337,6 +385,10 @@ def choose_recipe(
         "precision": training.precision,
         "seconds": _seconds_to_train(training.deadline, training.refit),
     }
+
+
+def _near(hidden: int, multiple: int) -> int:
+    return max(1, round(hidden / multiple)) * multiple
 
 
 def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:

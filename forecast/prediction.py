@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from forecast.columns import LSTM
 from forecast.features import Design, encode
 from forecast.forecasts import Forecast
 from forecast.intervals import stretch
 from forecast.machine import available_cores
+from forecast.networks.arithmetic import Weights
 from forecast.networks.covariates import Known, beside, by_window, reach, without_effect
-from forecast.networks.numpy_forward import Weights, effect, forward, last_state
+from forecast.networks.numpy_forward import effect, forward, last_state
+from forecast.networks.registry import idea_of
 from forecast.panel import Panel
 from forecast.scaling import Scaled, scale_panel
 from forecast.windows import Flat, Layout, ahead, context
@@ -39,7 +40,8 @@ class Forecaster:
 
     members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
     trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
-    design: the covariates that it reads, None without any.
+    network: name of the idea (networks/registry.py); design: the covariates that it reads, None
+    without any.
     """
 
     layout: Layout
@@ -48,8 +50,13 @@ class Forecaster:
     context: int
     horizon: int
     factors: np.ndarray
-    name: str = LSTM
+    network: str = "lstm"
     design: Design | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the column of its forecasts."""
+        return idea_of(self.network).title
 
     @property
     def parameters(self) -> int:
@@ -97,7 +104,7 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(fill, range(0, panel.size, batch)))
     quantiles = stretch(quantiles, forecaster.factors)
-    source, available = _fall_back(panel, quantiles)
+    source, available = _fall_back(panel, quantiles, forecaster.name)
     if not allow_negative:
         quantiles[_never_negative(panel)] = np.maximum(quantiles[_never_negative(panel)], 0.0)
     return Forecast(
@@ -158,7 +165,7 @@ def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
 
 def _batch_size(forecaster: Forecaster, horizon: int) -> int:
     layout = forecaster.layout
-    hidden = forecaster.members[0]["embed.bias"].shape[0]
+    hidden = len(forecaster.members[0]["norm.bias"])
     reading = forecaster.context * (5 * layout.width + 6 * hidden)
     if forecaster.design is not None:
         reading += sum(reach(layout, forecaster.context, -(-horizon // layout.chunk))) * 200
@@ -211,7 +218,7 @@ def _members_mean(
     look = ahead(flat, layout, rows, origin[None, :], -(-horizon // layout.chunk))
     total: np.ndarray | None = None
     for weights in members:
-        state = last_state(weights, x, beside_)
+        state = last_state(weights, x, beside_, forecaster.network)
         part = forward(weights, layout, state, look, len(forecaster.levels), trained)
         total = part if total is None else total + part
     assert total is not None
@@ -246,8 +253,8 @@ def _with_covariates(
     return z + amount[:, :horizon, None]
 
 
-def _fall_back(panel: Panel, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fills in place what the network cannot say; returns source (S,) and available (S,)."""
+def _fall_back(panel: Panel, quantiles: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Fills in place what the network `name` cannot say; returns source (S,) and available (S,)."""
     series = np.repeat(np.arange(panel.size), panel.lengths)
     known = np.isfinite(panel.values)
     count = np.bincount(series[known], minlength=panel.size)
@@ -255,7 +262,7 @@ def _fall_back(panel: Panel, quantiles: np.ndarray) -> tuple[np.ndarray, np.ndar
     last = np.full(panel.size, np.nan)
     last[series[known]] = panel.values[known]  # the last assignment wins: the latest value
     quantiles[failed] = last[failed, None, None]
-    source = np.where(failed, NAIVE, LSTM).astype(object)
+    source = np.where(failed, NAIVE, name).astype(object)
     return source, count > 0
 
 

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from forecast.backbone import save_backbone
 from forecast.errors import TrainingError, UsageError
 from forecast.forecasts import LEVELS
-from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.networks.residual import ResidualNetwork
 from forecast.scaling import calls_for_log, scale_panel
 from forecast.synthetic import VERSION, SyntheticBatch, generate
 from forecast.synthetic import Recipe as SeriesRecipe
@@ -166,8 +166,8 @@ class Pool:
 class State:
     """What a checkpoint holds."""
 
-    network: ResidualLSTM
-    averaged: ResidualLSTM
+    network: ResidualNetwork
+    averaged: ResidualNetwork
     optimiser: torch.optim.AdamW
     step: int = 0
 
@@ -260,7 +260,7 @@ def _recipe(run: Pretraining) -> Recipe:
 def _start(run: Pretraining, device: torch.device) -> State:
     torch.manual_seed(run.seed)
     features = (segment_layout(24) if run.kind == "day" else step_layout(1)).features
-    network = ResidualLSTM(features, run.hidden_size, run.layers, len(run.levels), run.dropout)
+    network = ResidualNetwork(features, run.hidden_size, run.layers, len(run.levels), run.dropout)
     network.to(device).train()
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay

@@ -33,7 +33,7 @@ from forecast.networks.covariates import (
     reach,
     without_effect,
 )
-from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.networks.residual import ResidualNetwork
 from forecast.scaling import scale_panel
 from forecast.windows import Flat, Layout, ahead, context, targets
 
@@ -51,7 +51,8 @@ class Recipe:
 
     steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
     are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
-    averaged weights; patience: evaluations without improvement; seconds: time limit or None.
+    averaged weights; patience: evaluations without improvement; network: name of the idea
+    (networks/registry.py); seconds: time limit or None.
     """
 
     steps: int
@@ -71,6 +72,7 @@ class Recipe:
     average: float
     patience: int
     seed: int
+    network: str = "lstm"
     device: str = "cpu"
     precision: str = "fp32"
     seconds: float | None = None
@@ -153,7 +155,7 @@ def fit(
     if validation is not None and len(validation):
         first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
         ends = np.minimum(ends, first)
-    network = ResidualLSTM(
+    network = ResidualNetwork(
         layout.features,
         recipe.hidden_size,
         recipe.layers,
@@ -161,6 +163,8 @@ def fit(
         recipe.dropout,
         known.ahead if known is not None else 0,
         known.beside(layout) if known is not None else 0,
+        network=recipe.network,
+        context=recipe.context,
     ).to(device)
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
@@ -170,7 +174,7 @@ def fit(
 
 
 def _loop(
-    network: ResidualLSTM,
+    network: ResidualNetwork,
     sampler: Sampler,
     judge: Judge,
     recipe: Recipe,
@@ -256,7 +260,7 @@ def _finite(loss: float, step: int) -> float:
 
 
 def read_windows(
-    network: ResidualLSTM,
+    network: ResidualNetwork,
     flat: Flat,
     layout: Layout,
     known: Known | None,
@@ -267,7 +271,7 @@ def read_windows(
     every: Tensor | None = None,
 ) -> tuple[Flat, Tensor, tuple[Tensor, ...]]:
     """Where windows that end at `end` (B,) of `series` (B,) are to be gathered from, the numbers of
-    their series there, and what `ResidualLSTM.states` reads.
+    their series there, and what `ResidualNetwork.states` reads.
 
     every: `Known.every`, by which the effect is computed where that is less work.
     """
@@ -333,7 +337,7 @@ class Sampler:
         places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
         return series, end, torch.sort(places).values
 
-    def loss(self, network: ResidualLSTM) -> Tensor:
+    def loss(self, network: ResidualNetwork) -> Tensor:
         """Loss of one batch of windows, a scalar with gradient."""
         series, end, places = self.draw()
         layout, recipe = self.layout, self.recipe
@@ -353,7 +357,7 @@ class Sampler:
         actual, known = targets(flat, layout, series, origin, self.chunks, recipe.horizon)
         half = recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            predicted = network(layout, network.states(*inputs)[places], look)
+            predicted = network(layout, network.states(*inputs, places=places), look)
         predicted = predicted.float()
         if actual.requires_grad:  # less the covariates' effect; the loss sends gradients one way
             predicted, actual = predicted - actual[..., None], torch.zeros_like(actual)
@@ -381,7 +385,7 @@ class Judge:
         self.levels = torch.tensor(recipe.levels, device=device)
 
     @torch.no_grad()
-    def __call__(self, network: ResidualLSTM) -> float:
+    def __call__(self, network: ResidualNetwork) -> float:
         if len(self.series) == 0:
             return math.nan
         total = count = torch.zeros((), device=self.series.device)
@@ -403,7 +407,7 @@ class Judge:
             actual, known = targets(
                 flat, self.layout, series, origin[None], chunks, self.recipe.horizon
             )
-            predicted = network(self.layout, network.states(*inputs)[-1:], look)
+            predicted = network(self.layout, network.last_state(*inputs), look)
             loss = pinball(predicted, actual, known, look.scale, self.levels)
             total, count = total + loss * known.sum(), count + known.sum()
         return (total / count.clamp(min=1)).item()
@@ -441,11 +445,11 @@ class Schedule:
 class BestWeights:
     """The best averaged weights so far; without validation, the latest."""
 
-    def __init__(self, network: ResidualLSTM, loss: float) -> None:
+    def __init__(self, network: ResidualNetwork, loss: float) -> None:
         self.loss, self.step, self.idle = loss, 0, 0
         self.state = copy.deepcopy(network.state_dict())
 
-    def offer(self, network: ResidualLSTM, loss: float, step: int) -> int:
+    def offer(self, network: ResidualNetwork, loss: float, step: int) -> int:
         """Keeps the weights if they are better; returns the rounds without improvement."""
         if math.isnan(loss) or loss < self.loss:
             self.loss, self.step, self.idle = loss, step, 0
@@ -460,14 +464,14 @@ class BestWeights:
 
 
 @torch.no_grad()
-def average_into(averaged: ResidualLSTM, network: ResidualLSTM, decay: float) -> None:
+def average_into(averaged: ResidualNetwork, network: ResidualNetwork, decay: float) -> None:
     """averaged <- decay * averaged + (1 - decay) * network (Polyak & Juditsky 1992)."""
     mine: list[Tensor] = list(averaged.parameters())
     theirs: list[Tensor] = list(network.parameters())
     torch._foreach_lerp_(mine, theirs, 1 - decay)
 
 
-def _fitting(initial: Mapping[str, np.ndarray], network: ResidualLSTM) -> dict[str, Tensor]:
+def _fitting(initial: Mapping[str, np.ndarray], network: ResidualNetwork) -> dict[str, Tensor]:
     """The weights to start from; covariates' layers only where they are of the same size."""
     sizes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return {
@@ -477,7 +481,7 @@ def _fitting(initial: Mapping[str, np.ndarray], network: ResidualLSTM) -> dict[s
     }
 
 
-def parameter_groups(network: ResidualLSTM) -> list[dict[str, Any]]:
+def parameter_groups(network: ResidualNetwork) -> list[dict[str, Any]]:
     """The parameters, those of the covariates apart: new layers learn faster than trained ones."""
     new = [p for n, p in network.named_parameters() if n.startswith(COVARIATE_LAYERS)]
     old = [p for n, p in network.named_parameters() if not n.startswith(COVARIATE_LAYERS)]

@@ -47,6 +47,7 @@ def recipe_numbers(**changes: object) -> dict[str, object]:
         "forks": 4,
         "horizon": 6,
         "levels": LEVELS,
+        "network": "lstm",
         "hidden_size": 8,
         "layers": 2,
         "dropout": 0.1,
@@ -71,13 +72,14 @@ def random_forecaster(
     horizon: int = 12,
     seed: int = 0,
     members: int = 1,
+    network: str = "lstm",
 ) -> Forecaster:
     """A forecaster with random weights: nothing it says is near a skip."""
     from forecast.networks.shapes import state_shapes
 
     layout = layout or step_layout(12)
     random = np.random.default_rng(seed)
-    shapes = state_shapes(layout.features, hidden, 2, len(LEVELS))
+    shapes = state_shapes(layout.features, hidden, 2, len(LEVELS), network=network, context=24)
     weights = tuple(
         {
             name: (0.3 * random.standard_normal(shape)).astype(np.float32)
@@ -85,4 +87,5 @@ def random_forecaster(
         }
         for _ in range(members)
     )
-    return Forecaster(layout, weights, np.array(LEVELS), 24, horizon, np.ones(len(LEVELS)))
+    levels = np.array(LEVELS)
+    return Forecaster(layout, weights, levels, 24, horizon, np.ones(len(LEVELS)), network=network)

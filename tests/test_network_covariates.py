@@ -18,7 +18,7 @@ from forecast.networks.covariates import (
     less,
     without_effect,
 )
-from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import state_shapes
 from forecast.panel.covariates import Covariate, Covariates
 from forecast.prediction import Forecaster, forecast_panel
@@ -75,9 +75,9 @@ def flat_of(panel, layout):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_without_covariates_there_are_no_tensors_for_them(layout):
-    plain = ResidualLSTM(layout.features, 8, 2, 5)
+    plain = ResidualNetwork(layout.features, 8, 2, 5)
     assert not [name for name in plain.state_dict() if name.startswith(COVARIATE_LAYERS)]
-    covered_ = ResidualLSTM(layout.features, 8, 2, 5, known_ahead=4, beside=7)
+    covered_ = ResidualNetwork(layout.features, 8, 2, 5, known_ahead=4, beside=7)
     found = {name: tuple(tensor.shape) for name, tensor in covered_.state_dict().items()}
     assert found == state_shapes(layout.features, 8, 2, 5, 4, 7)
     assert set(found) - set(state_shapes(layout.features, 8, 2, 5)) == {
@@ -154,7 +154,7 @@ def test_numpy_and_torch_agree_on_covariates(layout):
     panel, design = covered(layout)
     flat, known = flat_of(panel, layout), encode(design, panel, HORIZON)
     weights = forecaster_of(layout, design).members[0]
-    network = ResidualLSTM(
+    network = ResidualNetwork(
         layout.features, 8, 2, len(LEVELS), 0.0, known.ahead, known.beside(layout)
     ).eval()
     network.load_state_dict({name: torch.as_tensor(a) for name, a in weights.items()})
@@ -189,7 +189,7 @@ def test_numpy_and_torch_agree_on_covariates(layout):
 def test_an_effect_by_row_is_the_effect_by_window(layout):
     panel, design = covered(layout)
     known = tensors(encode(design, panel), torch.device("cpu"))
-    network = ResidualLSTM(layout.features, 8, 2, 3, 0.0, known.ahead, known.beside(layout))
+    network = ResidualNetwork(layout.features, 8, 2, 3, 0.0, known.ahead, known.beside(layout))
     torch.nn.init.normal_(network.effect_out.weight)
     series = torch.tensor([1, 0, 1])
     position = torch.tensor([[0], [4], [9]]) + torch.arange(12)

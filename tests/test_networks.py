@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from forecast.networks.head import assemble, head_width
-from forecast.networks.numpy_forward import forward, last_state, lstm_step
-from forecast.networks.residual_lstm import ResidualLSTM
+from forecast.networks.lstm import lstm_step
+from forecast.networks.numpy_forward import forward, last_state
+from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import state_shapes
 from forecast.scaling import scale_panel
 from forecast.training import to_device
@@ -18,7 +19,7 @@ LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layo
 
 def network(layout, hidden=16, quantiles=5, zero=False):
     torch.manual_seed(3)
-    made = ResidualLSTM(layout.features, hidden, 2, quantiles).eval()
+    made = ResidualNetwork(layout.features, hidden, 2, quantiles).eval()
     if not zero:
         torch.nn.init.normal_(made.out.weight, std=0.1)
         torch.nn.init.normal_(made.out.bias, std=0.1)
@@ -97,13 +98,13 @@ def test_quantiles_never_cross_whatever_the_head_says():
 
 
 def test_the_shapes_known_without_torch_are_the_networks():
-    made = ResidualLSTM(14, 16, 3, 11)
+    made = ResidualNetwork(14, 16, 3, 11)
     wanted = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     assert state_shapes(14, 16, 3, 11) == wanted
 
 
 def test_an_lstm_layer_has_as_many_parameters_as_the_formula_says():
     hidden = 16
-    layer = ResidualLSTM(14, hidden, 1, 5).lstms[0]
+    layer = ResidualNetwork(14, hidden, 1, 5).lstms[0]
     one_bias = 4 * hidden * (hidden + hidden + 1)
     assert sum(p.numel() for p in layer.parameters()) == one_bias + 4 * hidden

@@ -10,7 +10,6 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from forecast.columns import LSTM
 from forecast.metrics import Comparison, ScoreTable, compare, verdict
 from forecast.metrics.compare import ENOUGH
 
@@ -18,15 +17,16 @@ ARIMA = "AutoARIMA"
 
 
 def compared(table: ScoreTable) -> list[Comparison]:
-    """The LSTM against every other forecaster, on the series and origins that both have."""
-    others = [score.model for score in table.scores if score.model != LSTM]
-    return [pair for pair in (compare(table, LSTM, other) for other in others) if pair.series]
+    """The network, which is the table's first, against every other forecaster, on the series and
+    origins that both have."""
+    network, *others = (score.model for score in table.scores)
+    return [pair for pair in (compare(table, network, other) for other in others) if pair.series]
 
 
 def fair_verdict(table: ScoreTable, other_networks: Collection[str]) -> str:
-    """Who won among the trained LSTM and the baselines, and whether ARIMA lost by more than chance.
+    """Who won among the network and the baselines, and whether ARIMA lost by more than chance.
 
-    other_networks: forecasters that are no rivals (other states of the LSTM, some of which have
+    other_networks: forecasters that are no rivals (its other states, some of which have
     seen what they are tested on).
     """
     rivals = tuple(score for score in table.scores if score.model not in other_networks)
@@ -57,7 +57,7 @@ def lead(pair: Comparison) -> str:
 
 
 def about_arima(pairs: Collection[Comparison]) -> str:
-    """The sentence about the LSTM and ARIMA; "" when there is no such pair or nothing to tell."""
+    """The sentence about the network and ARIMA; "" without such a pair or anything to tell."""
     return next((lead(pair) for pair in pairs if pair.second == ARIMA and pair.told), "")
 
 

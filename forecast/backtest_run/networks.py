@@ -48,7 +48,7 @@ def trained(panel: Panel, plan: BacktestPlan, settings: Settings, listener: List
     """
     share = 1 + sum(_trains(variant) for variant in settings.evaluation.variants)
     plan = _in_part_of_the_time(plan, share)
-    return _trained(panel, plan, settings, "the LSTM", listener)
+    return _trained(panel, plan, settings, f"the {plan.training.title}", listener)
 
 
 def variants(
@@ -90,13 +90,18 @@ def pretrained(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[F
 def starting(
     variant: Variant, panel: Panel, plan: BacktestPlan, settings: Settings
 ) -> BacktestPlan:
-    """The plan with training from the weights that `variant` starts from, and steps to match."""
+    """The plan with training from the weights that `variant` starts from, and steps to match.
+
+    Variants are those of the LSTM, whichever network --network names.
+    """
     scratch = variant == "scratch"
     network = (
-        settings.network
+        settings.network.model_copy(update={"name": "lstm"})
         if scratch
         else type(settings.network)(
-            **settings.network.model_dump(exclude={"hidden_size", "layers"}, exclude_unset=True)
+            **settings.network.model_dump(
+                exclude={"name", "hidden_size", "layers"}, exclude_unset=True
+            )
         )
     )
     training = settings.training.model_copy(update={"init": None, "from_scratch": scratch})

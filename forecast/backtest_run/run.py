@@ -18,7 +18,6 @@ from forecast.backtest_run.origins import BacktestPlan, plan_backtest
 from forecast.backtest_run.rivals import NAIVE2, baseline_forecasts
 from forecast.backtest_run.saved import SavedModel, saved_forecasts, saved_models, start_has_seen
 from forecast.baselines import COLUMNS
-from forecast.columns import LSTM
 from forecast.config import BACKTEST_BASELINES, Settings
 from forecast.errors import UsageError
 from forecast.events import Listener
@@ -27,6 +26,7 @@ from forecast.forecast_table import wanted_levels
 from forecast.forecasts import Forecast
 from forecast.metrics import Comparison, ScoreTable
 from forecast.model_folder import MANIFEST
+from forecast.networks.registry import IDEAS
 from forecast.panel import LoadReport, Panel
 from forecast.pipeline import Clock, read
 from forecast.plan import Reason
@@ -96,7 +96,7 @@ def backtest_run(
         [row for one in learnt.values() for row in one.history],
         pairs,
         tuple(rivals),
-        fair_verdict(result.scores, set(learnt) - {LSTM}),
+        fair_verdict(result.scores, set(learnt) - {plan.training.title}),
         about_arima(pairs),
         {model.name: str(model.folder.resolve()) for model in saved},
         any(one.interrupted for one in learnt.values()),
@@ -108,7 +108,8 @@ def backtest_run(
 def _taken(settings: Settings) -> set[str]:
     """Column names that no saved model can have."""
     names = settings.baselines.chosen(BACKTEST_BASELINES)
-    return {LSTM, *STATES.values(), NAIVE2, *(COLUMNS[name] for name in names)}
+    titles = (idea.title for idea in IDEAS.values())
+    return {*titles, *STATES.values(), NAIVE2, *(COLUMNS[name] for name in names)}
 
 
 def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
@@ -118,7 +119,7 @@ def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
     folder = _folder(record.settings, report.source)
     with whole_folder(folder) as staging:
         files, table = write_backtest(staging, record)
-    partly = report.skipped or _fell_back(record.result.forecasts[LSTM])
+    partly = report.skipped or _fell_back(record.result.forecasts[record.plan.training.title])
     return BacktestResult(
         folder,
         report,
@@ -159,10 +160,10 @@ def _networks(
     settings: Settings,
     listener: Listener,
 ) -> dict[str, Learnt]:
-    """The LSTM as `train` makes it, its other states, and the saved models, by column name."""
+    """The network as `train` makes it, its other states, and the saved models, by column name."""
     notes = _seen_too_early(panel, plan, saved, settings, listener)
     learnt = trained(panel, plan, settings, listener)
-    made = {LSTM: _noted(learnt, notes)}
+    made = {plan.training.title: _noted(learnt, notes)}
     if not learnt.interrupted:
         made |= variants(panel, plan, settings, listener)
     for model in saved:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast.columns import LSTM
 from forecast.metrics.table import ScoreTable
 
 ENOUGH = 10  # fewer pairs than this tell nothing about chance
@@ -166,14 +165,17 @@ def _column_mean(values: np.ndarray) -> np.ndarray:
     return np.nansum(values, axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
 
 
-def verdict(table: ScoreTable, model: str = LSTM, against: str = "AutoARIMA") -> str:
+def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARIMA") -> str:
     """One plain sentence: who won, by how much, and whether the lead is more than chance.
 
     Every rival is compared with `model` on the series that both have, so a baseline that did not
     finish every series is neither flattered nor punished. The statement about chance is for
-    `against` when it was scored and `model` won, else for the winner.
+    `against` when it was scored and `model` won, else for the winner. model: the table's first,
+    if none is named.
     """
     names = [score.model for score in table.scores]
+    if model is None:
+        model = names[0]
     if model not in names:
         return f"{model} was not scored, so there is no verdict."
     pairs = [compare(table, model, other) for other in names if other != model]

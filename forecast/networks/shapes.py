@@ -1,9 +1,12 @@
-"""Names and shapes of the default network's tensors, known without torch."""
+"""Names and shapes of a network's tensors, known without torch."""
 
 from __future__ import annotations
 
+from forecast.networks.arithmetic import Weights
 from forecast.networks.covariates import EFFECT_UNITS
 from forecast.networks.head import META, head_width
+from forecast.networks.idea import Shapes, Size
+from forecast.networks.registry import idea_of
 from forecast.windows import POINTS, SKIPS
 
 
@@ -14,22 +17,30 @@ def state_shapes(
     quantiles: int,
     known_ahead: int = 0,
     beside: int = 0,
-) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape of a `ResidualLSTM` (a test holds the two together).
+    *,
+    network: str = "lstm",
+    context: int = 0,
+) -> Shapes:
+    """Tensor name -> shape of a `ResidualNetwork` (a test holds the two together).
 
-    Without covariates (known_ahead, beside: 0) there are no tensors for them.
+    Without covariates (known_ahead, beside: 0) there are no tensors for them. Raises ValueError
+    when no network has that name or that size.
     """
-    shapes: dict[str, tuple[int, ...]] = {}
+    idea, size = idea_of(network), Size(features, hidden, context)
+    if hidden % idea.multiple(features):
+        raise ValueError(f"{hidden} units are no multiple of {idea.multiple(features)}")
+    shapes: Shapes = {}
 
     def linear(name: str, inputs: int, outputs: int) -> None:
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (outputs, inputs), (outputs,)
 
-    linear("embed", features, hidden)
-    for layer in range(layers):
-        shapes[f"norms.{layer}.weight"] = shapes[f"norms.{layer}.bias"] = (hidden,)
-        for part in ("ih", "hh"):
-            shapes[f"lstms.{layer}.weight_{part}_l0"] = (4 * hidden, hidden)
-            shapes[f"lstms.{layer}.bias_{part}_l0"] = (4 * hidden,)
+    def inside(prefix: str, tensors: Shapes) -> None:
+        shapes.update({f"{prefix}.{name}": shape for name, shape in tensors.items()})
+
+    inside("embed", idea.embedding.shapes(size))
+    for number, part in enumerate(idea.parts(layers)):
+        shapes[f"norms.{number}.weight"] = shapes[f"norms.{number}.bias"] = (hidden,)
+        inside(f"{idea.prefix}.{number}", part.shapes(size))
     shapes["norm.weight"] = shapes["norm.bias"] = (hidden,)
     linear("from_state", hidden, hidden)
     linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
@@ -41,3 +52,8 @@ def state_shapes(
     if beside:
         shapes["embed_covariates.weight"] = (hidden, beside)
     return shapes
+
+
+def size_of(weights: Weights, network: str = "lstm") -> tuple[int, int]:
+    """Hidden size and number of layers of a network, read off its tensors."""
+    return len(weights["norm.bias"]), idea_of(network).layers(weights)

@@ -1,14 +1,8 @@
-"""The forecaster: a residual stack of LSTM layers and a head that corrects a seasonal skip.
+"""The torch network: a residual stack of parts and a head that corrects a mixture of naive skips.
 
-Layer (Hochreiter & Schmidhuber 1997; Gers et al. 2000 for the forget gate), x_t input, h, c state:
-
-    i, f, o = sigmoid(W x_t + U h_{t-1} + b)     input, forget, output gate
-    g = tanh(W_g x_t + U_g h_{t-1} + b_g)        candidate
-    c_t = f * c_{t-1} + i * g;   h_t = o * tanh(c_t)
-
-4h(i + h + 1) parameters with one bias vector; torch keeps two. Around it: pre-norm residual
-blocks, s <- s + dropout(LSTM(LayerNorm(s))), so that depth can only add.
-Axes: T LSTM steps, B batch, F features, O origins, D chunks ahead, Q quantiles.
+s <- s + dropout(part(LayerNorm(s))), part after part (networks/idea.py); which parts, the network's
+idea says (networks/registry.py). Prediction runs the same in numpy (networks/numpy_forward.py).
+Axes: T steps, B batch, F features, O origins, D chunks ahead, Q quantiles.
 """
 
 from __future__ import annotations
@@ -20,6 +14,8 @@ from torch import nn  # noqa: TID253 - likewise
 
 from forecast.networks.covariates import EFFECT_UNITS
 from forecast.networks.head import META, assemble, head_inputs, head_width
+from forecast.networks.idea import Size
+from forecast.networks.registry import idea_of
 from forecast.windows import POINTS, SKIPS, Ahead, Layout
 
 if TYPE_CHECKING:
@@ -41,11 +37,12 @@ class Dropout(nn.Module):
         return x * kept.to(x.dtype)
 
 
-class ResidualLSTM(nn.Module):
+class ResidualNetwork(nn.Module):
     """Quantile forecasts at every origin of a window.
 
-    features: F of the layout; hidden_size, layers: of the LSTM stack; quantiles: Q, odd;
-    known_ahead, beside: features of covariates (networks/covariates.py), 0 without them.
+    features: F of the layout; hidden_size, layers: of the stack; quantiles: Q, odd; known_ahead,
+    beside: features of covariates (networks/covariates.py), 0 without them; network: name of the
+    idea; context: steps that a forecast reads, where the idea's tensors depend on it.
     """
 
     def __init__(
@@ -57,12 +54,18 @@ class ResidualLSTM(nn.Module):
         dropout: float = 0.0,
         known_ahead: int = 0,
         beside: int = 0,
+        *,
+        network: str = "lstm",
+        context: int = 0,
     ) -> None:
         super().__init__()
-        self.quantiles = quantiles
-        self.embed = nn.Linear(features, hidden_size)
-        self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in range(layers))
-        self.lstms = nn.ModuleList(nn.LSTM(hidden_size, hidden_size) for _ in range(layers))
+        idea, size = idea_of(network), Size(features, hidden_size, context)
+        parts = idea.parts(layers)
+        self.quantiles, self.each_origin = quantiles, idea.each_origin
+        self.embed = idea.embedding.module(size)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in parts)
+        self.prefix = idea.prefix  # the name under which the parts' tensors are kept
+        self.add_module(idea.prefix, nn.ModuleList(part.module(size) for part in parts))
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size)
         self.from_state = nn.Linear(hidden_size, hidden_size)
@@ -84,16 +87,36 @@ class ResidualLSTM(nn.Module):
         z = nn.functional.gelu(self.effect_in(features), approximate="tanh")
         return self.effect_out(z)[..., 0]
 
-    def states(self, context: Tensor, beside: Tensor | None = None) -> Tensor:
-        """From (T, B, F): the stack's normed state after each step: (T, B, hidden).
+    def states(
+        self, context: Tensor, beside: Tensor | None = None, *, places: Tensor | None = None
+    ) -> Tensor:
+        """From (T, B, F): the stack's normed state after each step (T, B, hidden), or only after
+        the steps `places` (O,): (O, B, hidden). Nothing later than a step has a part in its state.
 
         beside (T, B, E): features of covariates that stand beside the inputs.
         """
+        state = self._embedded(context, beside)
+        if not self.each_origin:
+            made = self._stack(state)
+            return made if places is None else made[places]
+        last = range(len(context)) if places is None else places.tolist()
+        return torch.cat([self._stack(state[: place + 1])[-1:] for place in last])
+
+    def last_state(self, context: Tensor, beside: Tensor | None = None) -> Tensor:
+        """`states` after the last step alone, (1, B, hidden)."""
+        return self._stack(self._embedded(context, beside))[-1:]
+
+    def _embedded(self, context: Tensor, beside: Tensor | None) -> Tensor:
         state = self.embed(context)
-        if beside is not None:
-            state = state + self.embed_covariates(beside)
-        for norm, lstm in zip(self.norms, self.lstms, strict=True):
-            state = state + self.dropout(lstm(norm(state))[0])
+        return state if beside is None else state + self.embed_covariates(beside)
+
+    def _stack(self, state: Tensor) -> Tensor:
+        """(T, B, hidden) -> (T, B, hidden), or (1, B, hidden) from a part that gives the last step
+        alone."""
+        parts = self.get_submodule(self.prefix).children()
+        for norm, part in zip(self.norms, parts, strict=True):
+            change = self.dropout(part(norm(state)))
+            state = (state if len(change) == len(state) else state[-1:]) + change
         return self.norm(state)
 
     def forward(self, layout: Layout, state: Tensor, look: Ahead) -> Tensor:

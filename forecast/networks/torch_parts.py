@@ -1,0 +1,90 @@
+"""The torch side of the parts: fused layers that give their outputs alone, and plain tensors.
+
+Imported only where a network is trained: each part's `module` does so when it is called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch  # noqa: TID253 - imported only for training
+from torch import nn  # noqa: TID253 - likewise
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from forecast.networks.idea import Shapes
+
+
+class LSTM(nn.LSTM):
+    """One layer: x (T, B, i) -> all hidden states (T, B, h)."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """The states alone, not the last step's state and cell."""
+        return super().forward(x)[0]
+
+
+class GRU(nn.GRU):
+    """One layer: x (T, B, i) -> all hidden states (T, B, h)."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """The states alone."""
+        return super().forward(x)[0]
+
+
+class RNN(nn.RNN):
+    """One layer, tanh: x (T, B, i) -> all hidden states (T, B, h)."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """The states alone."""
+        return super().forward(x)[0]
+
+
+class BiLSTM(nn.Module):
+    """Both directions and their projection; see bilstm.py."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(hidden, hidden, bidirectional=True)
+        self.project = nn.Linear(2 * hidden, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (T, B, h), the context of one origin -> (T, B, h)."""
+        ahead, back = self.lstm(x)[0].chunk(2, -1)
+        back = torch.cat([back[:-1], back[:1]])
+        return self.project(torch.cat([ahead, back], -1))
+
+
+class Tensors(nn.Module):
+    """Tensors by name and the function (tensors, x) -> y that uses them.
+
+    Weights, and biases beside them, start uniformly within 1/sqrt(inputs), as torch's layers do.
+    lstm: a fused layer that reads x first.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        compute: Callable[[Mapping[str, Tensor], Tensor], Tensor],
+        lstm: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.names, self.compute = tuple(shapes), compute
+        self.lstm: nn.Module | None = lstm
+        for name, shape in shapes.items():
+            group, _, last = name.rpartition(".")
+            inputs = math.prod(shapes[f"{group}.weight" if group else "weight"][1:])
+            tensor = nn.Parameter(torch.empty(shape).uniform_(-1, 1) / math.sqrt(inputs))
+            if not group:
+                self.register_parameter(last, tensor)
+                continue
+            if group not in self._modules:
+                self.add_module(group, nn.ParameterDict())
+            self.get_submodule(group)[last] = tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (T, B, .) -> (T, B, h)."""
+        tensors = {name: self.get_parameter(name) for name in self.names}
+        return self.compute(tensors, x if self.lstm is None else self.lstm(x))
