@@ -25,6 +25,7 @@ COMMANDS = {
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
+    "export": "Write a trained MODEL as one ONNX file: a series' values in, its quantiles out.",
     "run": "Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, "
     "tidy.",
     "score": "Score the published forecasts of CONFIG's jobs against what has come true since.",
