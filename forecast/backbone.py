@@ -16,6 +16,7 @@ import numpy as np
 from forecast.frequency import Frequency
 from forecast.model_folder import load_model, save_model
 from forecast.prediction import Forecaster
+from forecast.views import views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
 FOLDER = Path(__file__).parent / "weights"
@@ -28,7 +29,7 @@ def kind_of(layout: Layout) -> str:
 
 def load_backbone(layout: Layout) -> Forecaster:
     """The backbone for `layout`, reading and forecasting as that says. Raises ModelDamagedError."""
-    return replace(_stored(kind_of(layout)), layout=layout)
+    return replace(_stored(kind_of(layout)), layout=layout, views=views_for(layout))
 
 
 @cache

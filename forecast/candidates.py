@@ -16,11 +16,12 @@ from forecast.forecasts import LEVELS
 from forecast.members import Member
 from forecast.networks.arithmetic import Weights
 from forecast.panel import Panel
-from forecast.plan import PRETRAINED, Plan, Reason
+from forecast.plan import PRETRAINED, SMALL, Plan, Reason
 from forecast.prediction import Forecaster, forecast_panel
 
 TUNED, SCRATCH = "fine-tuned", "from scratch"
-USUAL = (PRETRAINED, TUNED)  # what another choice must beat by more than chance
+# What another choice must beat by more than chance; of few values, no training teaches much.
+USUAL, USUAL_OF_FEW = (PRETRAINED, TUNED), (PRETRAINED,)
 LEAST_GAIN = 0.01  # share of the usual blend's loss that another must take off
 CAP = 20.0  # units of error from which on the loss grows with the logarithm, as in training
 
@@ -38,10 +39,12 @@ def blend_of(
     """The members to keep, of `trained` by kind, and why; their forecast is their mean.
 
     Every kind alone and every blend forecasts the validation origins. The best is kept if it beats
-    the usual blend by a hundredth, and by more than one standard error of their paired losses: the
+    the usual one by a hundredth, and by more than one standard error of their paired losses: the
     few origins of a single series would else choose by luck, and a fine-tuned network has been
-    stopped where it did best on these very origins. Without validation origins the start is kept
-    as it is: nothing could tell whether training helped.
+    stopped where it did best on these very origins. Usual is the blend of pretrained and
+    fine-tuned; of few values the pretrained network as it is: on single series, each alone, it beat
+    the fine-tuned one on most. Without validation origins the start is kept as it is: nothing could
+    tell whether training helped.
     """
     kinds = list(trained)
     if len(kinds) == 1:
@@ -50,7 +53,7 @@ def blend_of(
     if not losses:
         why = "there is too little data to see whether training helps"
         return list(trained[kinds[0]]), (("kept", kinds[0], why),)
-    kept = choose(losses)
+    kept = choose(losses, USUAL_OF_FEW if len(panel.values) < SMALL else USUAL)
     members = [member for kind in kept for member in trained[kind]]
     return members, (("kept", named(kept), _why(losses, kept)),)
 
@@ -71,15 +74,15 @@ def _why(losses: Mapping[Blend, np.ndarray], kept: Blend) -> str:
     return f"loss on validation origins: {', '.join(parts)}{other}"
 
 
-def choose(losses: Mapping[Blend, np.ndarray]) -> Blend:
+def choose(losses: Mapping[Blend, np.ndarray], usual: Blend = USUAL) -> Blend:
     """The blend to keep, from paired losses, each (N,) over the same series and windows."""
     best = min(losses, key=lambda blend: (losses[blend].mean(), len(blend)))
-    if USUAL not in losses or best == USUAL:
+    if usual not in losses or best == usual:
         return best
-    gain = losses[USUAL] - losses[best]
+    gain = losses[usual] - losses[best]
     chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    if gain.mean() <= max(chance, LEAST_GAIN * losses[USUAL].mean()):
-        return USUAL
+    if gain.mean() <= max(chance, LEAST_GAIN * losses[usual].mean()):
+        return usual
     return best
 
 
@@ -136,6 +139,7 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         np.ones(len(LEVELS)),
         network=plan.recipe["network"],
         design=design,
+        views=plan.views,
     )
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from forecast.errors import ForecastError, OutputError, TrainingError
 from forecast.files import failed_to_write, write_bytes
 from forecast.networks.covariates import Known
+from forecast.views import AS_IT_IS, View
 from forecast.windows import Layout
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
@@ -318,7 +319,11 @@ def teach(
     from forecast.checkpoint import Checkpoint, once
     from forecast.training import Fitted, Recipe, fit, resolve_device
 
-    recipe = Recipe(**{**lesson.recipe, "levels": tuple(lesson.recipe["levels"])}, seed=seed)
+    plain = {
+        "levels": tuple(lesson.recipe["levels"]),
+        "views": tuple(View(*view) for view in lesson.recipe.get("views", AS_IT_IS)),
+    }
+    recipe = Recipe(**{**lesson.recipe, **plain}, seed=seed)
     position = np.arange(len(lesson.values)) - np.repeat(
         lesson.offsets[:-1], np.diff(lesson.offsets)
     )
@@ -360,7 +365,7 @@ def teach(
     steps = round(lesson.refit_share * max(scored.best_step, recipe.steps // 4))
     if steps and not stopping() and scored.best_step:
         again = {
-            **asdict(recipe),
+            **vars(recipe),
             "steps": steps,
             "learning_rate": recipe.learning_rate * lesson.refit_rate,
             "seed": seed + 1_000_003,

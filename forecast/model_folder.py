@@ -22,6 +22,7 @@ from forecast.files import STAGING
 from forecast.frequency import Frequency
 from forecast.networks.shapes import size_of, state_shapes
 from forecast.prediction import Forecaster
+from forecast.views import View
 from forecast.windows import Layout
 
 SCHEMA_VERSION = 1
@@ -63,6 +64,7 @@ def save_model(
             "horizon": forecaster.horizon,
             "layout": asdict(forecaster.layout),
             "interval_factors": forecaster.factors.tolist(),
+            "views": [view._asdict() for view in forecaster.views],
             **({"covariates": asdict(forecaster.design)} if forecaster.design else {}),
         },
         **about,
@@ -91,6 +93,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         levels = np.array(network["levels"], float)
         factors = np.array(network["interval_factors"], float)
         name = network.get("name", "lstm")
+        views = tuple(View(**view) for view in network.get("views", [{}]))
         design = read_design(network["covariates"]) if "covariates" in network else None
         one = (network["hidden_size"], network["layers"])
         sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
@@ -133,6 +136,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         factors,
         network=name,
         design=design,
+        views=views,
     )
     return forecaster, manifest
 

@@ -25,6 +25,7 @@ from forecast.networks.registry import idea_of
 from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster
+from forecast.views import AS_IT_IS, View, views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
@@ -72,6 +73,11 @@ class Plan:
     compare: bool = True
 
     @property
+    def views(self) -> tuple[View, ...]:
+        """The ways in which the network reads a series."""
+        return tuple(self.recipe["views"])
+
+    @property
     def title(self) -> str:
         """What the network is called: LSTM, GRU, ..."""
         return idea_of(self.recipe["network"]).title
@@ -92,7 +98,12 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     layout, why_layout = choose_layout(panel, settings, season, typical)
     validation = choose_validation(panel.size, keep, horizon)
     start, initial, why_start = choose_start(settings, layout)
-    recipe = choose_recipe(panel, settings, layout, horizon, initial)
+    data = settings.data
+    design = fit_design(
+        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
+    )
+    views = AS_IT_IS if design is not None else views_for(layout)
+    recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
@@ -117,10 +128,6 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         )
         reasons = (*reasons, ("tried beside it", *fresh))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
-    data = settings.data
-    design = fit_design(
-        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
-    )
     return Plan(
         horizon,
         season,
@@ -157,7 +164,7 @@ def beside_scratch(
     if start != PRETRAINED or not settings.training.try_scratch:
         return recipe, None
     scratch = choose_recipe(panel, settings, layout, recipe["horizon"], None)
-    scratch["context"], scratch["forks"] = recipe["context"], recipe["forks"]
+    scratch |= {name: recipe[name] for name in ("context", "forks", "views")}
     if recipe["seconds"] is None:
         return recipe, scratch
     for part, share in ((recipe, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):

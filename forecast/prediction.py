@@ -25,7 +25,7 @@ from forecast.networks.covariates import Known, beside, by_window, reach, withou
 from forecast.networks.numpy_forward import effect, forward, last_state
 from forecast.networks.registry import idea_of
 from forecast.panel import Panel
-from forecast.scaling import Scaled, scale_panel
+from forecast.views import AS_IT_IS, View, distinct, restored, seen
 from forecast.windows import Flat, Layout, ahead, context
 
 VALUES_AT_ONCE = 2_000_000  # observations that are scaled together; series are independent
@@ -41,7 +41,7 @@ class Forecaster:
     members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
     trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
     network: name of the idea (networks/registry.py); design: the covariates that it reads, None
-    without any.
+    without any; views: the ways it reads a series, whose forecasts are averaged.
     """
 
     layout: Layout
@@ -52,6 +52,7 @@ class Forecaster:
     factors: np.ndarray
     network: str = "lstm"
     design: Design | None = None
+    views: tuple[View, ...] = AS_IT_IS
 
     @property
     def name(self) -> str:
@@ -82,27 +83,9 @@ def forecast_panel(
 
 def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative: bool) -> Forecast:
     started = time.monotonic()
-    scaled = scale_panel(
-        panel.values,
-        panel.offsets,
-        lags=[lag for lag in forecaster.layout.lags if lag],
-        level_window=forecaster.layout.level_window,
-    )
-    flat = Flat.of(scaled)
-    known = None
-    if forecaster.design is not None:
-        known = encode(forecaster.design, panel, horizon)
-    quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
-    batch = _batch_size(forecaster, horizon)
-
-    def fill(start: int) -> None:
-        rows = np.arange(start, min(start + batch, panel.size))
-        quantiles[rows] = _batch(forecaster, flat, scaled, known, rows, horizon)
-
-    # Threads take whole batches, and BLAS one thread in each: its products are small, and the
-    # result does not depend on the machine's cores.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
-        list(pool.map(fill, range(0, panel.size, batch)))
+    quantiles = np.zeros((panel.size, horizon, len(forecaster.levels)))
+    for view in distinct(forecaster.views, panel.values, panel.offsets):
+        quantiles += view.weight * _as_seen(forecaster, panel, horizon, view)
     quantiles = stretch(quantiles, forecaster.factors)
     source, available = _fall_back(panel, quantiles, forecaster.name)
     if not allow_negative:
@@ -117,6 +100,28 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         available,
         time.monotonic() - started,
     )
+
+
+def _as_seen(forecaster: Forecaster, panel: Panel, horizon: int, view: View) -> np.ndarray:
+    """Quantiles (S, H, Q) in original units from one view of the series; not calibrated."""
+    flat, transform = seen(panel.values, panel.offsets, forecaster.layout, view)
+    known = None
+    if forecaster.design is not None:
+        known = encode(forecaster.design, panel, horizon)
+    quantiles = np.empty((panel.size, horizon, len(forecaster.levels)))
+    batch = _batch_size(forecaster, horizon)
+
+    def fill(start: int) -> None:
+        rows = np.arange(start, min(start + batch, panel.size))
+        z = quantiles_from(forecaster, flat, known, rows, horizon)
+        owner = np.broadcast_to(rows[:, None, None], z.shape)
+        quantiles[rows] = restored(z, transform, owner, view)
+
+    # Threads take whole batches, and BLAS one thread in each: its products are small, and the
+    # result does not depend on the machine's cores.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(fill, range(0, panel.size, batch)))
+    return quantiles
 
 
 def _groups(panel: Panel) -> list[np.ndarray]:
@@ -173,19 +178,6 @@ def _batch_size(forecaster: Forecaster, horizon: int) -> int:
         layout.chunk * (20 + 2 * len(forecaster.levels)) + 600
     )
     return int(np.clip(NUMBERS_AT_ONCE // (reading + ahead_), 1, 4096))
-
-
-def _batch(
-    forecaster: Forecaster,
-    flat: Flat,
-    scaled: Scaled,
-    known: Known | None,
-    rows: np.ndarray,
-    horizon: int,
-) -> np.ndarray:
-    """Quantiles (B, H, Q) of the series `rows` in original units, the members' mean."""
-    z = quantiles_from(forecaster, flat, known, rows, horizon)
-    return scaled.transform.invert(z, np.broadcast_to(rows[:, None, None], z.shape))
 
 
 def quantiles_from(

@@ -156,7 +156,7 @@ class Pool:
             part = replace(
                 recipe, context=context, horizon=horizon, forks=min(recipe.forks, context)
             )
-            self.samplers[group, shape] = Sampler(flat, layout, part, lengths)
+            self.samplers[group, shape] = Sampler([flat], layout, part, lengths)
         sampler = self.samplers[group, shape]
         sampler.generator.manual_seed(self.run.seed * 1_000_003 + step)
         return sampler

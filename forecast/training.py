@@ -12,8 +12,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from forecast.networks.covariates import (
     without_effect,
 )
 from forecast.networks.residual import ResidualNetwork
-from forecast.scaling import scale_panel
+from forecast.views import AS_IT_IS, View, distinct, seen
 from forecast.windows import Flat, Layout, ahead, context, targets
 
 ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
@@ -76,6 +76,7 @@ class Recipe:
     device: str = "cpu"
     precision: str = "fp32"
     seconds: float | None = None
+    views: tuple[View, ...] = AS_IT_IS
 
 
 @dataclass(frozen=True)
@@ -145,10 +146,9 @@ def fit(
     """
     torch.manual_seed(recipe.seed)
     device = resolve_device(recipe.device)
-    scaled = scale_panel(
-        values, offsets, lags=[g for g in layout.lags if g], level_window=layout.level_window
-    )
-    flat = to_device(Flat.of(scaled), device)
+    views = distinct(recipe.views, values, offsets)
+    flats = [to_device(seen(values, offsets, layout, view)[0], device) for view in views]
+    weights = [view.weight for view in views]
     if known is not None:
         known = tensors(known, device)
     ends = np.diff(offsets)
@@ -168,8 +168,9 @@ def fit(
     ).to(device)
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
-    judge = Judge(flat, layout, recipe, validation, known)
-    sampler = Sampler(flat, layout, recipe, torch.as_tensor(ends, device=device), known)
+    judge = Judge(flats, layout, recipe, validation, known, weights)
+    last = torch.as_tensor(ends, device=device)
+    sampler = Sampler(flats, layout, recipe, last, known, weights)
     return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint)
 
 
@@ -292,14 +293,25 @@ def read_windows(
 
 
 class Sampler:
-    """Draws windows and computes their loss. `ends` int64 (S,): targets lie before these."""
+    """Draws windows and computes their loss. `ends` int64 (S,): targets lie before these.
+
+    flats: the series as each view shows them; weights: how often each is drawn.
+    """
 
     def __init__(
-        self, flat: Flat, layout: Layout, recipe: Recipe, ends: Tensor, known: Known | None = None
+        self,
+        flats: Sequence[Flat],
+        layout: Layout,
+        recipe: Recipe,
+        ends: Tensor,
+        known: Known | None = None,
+        weights: Sequence[float] = (1.0,),
     ) -> None:
         self.known = known
         self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
-        self.flat = Flat(**{**_fields(flat), "lengths": ends})
+        self.flats = [replace(flat, lengths=ends) for flat in flats]
+        self.lengths = ends
+        self.weights = torch.tensor(weights)
         self.layout, self.recipe = layout, recipe
         self.device = ends.device
         self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
@@ -329,13 +341,19 @@ class Sampler:
         end = high - ((high - low + 1) * part).long()
         width = self.layout.width
         if width > 1:  # the hour at which this series ends is the hour it will be forecast from
-            days = ((self.flat.lengths[series] - end) // width).clamp(min=1)
-            aligned = self.flat.lengths[series] - days * width
+            days = ((self.lengths[series] - end) // width).clamp(min=1)
+            aligned = self.lengths[series] - days * width
             use = torch.rand(batch, generator=generator, device=device) < ALIGNED
             end = torch.where(use & (aligned > 0), aligned, end)
         steps = self.recipe.context
         places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
         return series, end, torch.sort(places).values
+
+    def view(self) -> Flat:
+        """The series in one of the views."""
+        if len(self.flats) == 1:
+            return self.flats[0]
+        return self.flats[int(torch.multinomial(self.weights, 1, generator=self.generator))]
 
     def loss(self, network: ResidualNetwork) -> Tensor:
         """Loss of one batch of windows, a scalar with gradient."""
@@ -343,7 +361,7 @@ class Sampler:
         layout, recipe = self.layout, self.recipe
         flat, series, inputs = read_windows(
             network,
-            self.flat,
+            self.view(),
             layout,
             self.known,
             series,
@@ -365,21 +383,25 @@ class Sampler:
 
 
 class Judge:
-    """Mean loss of a network at the validation origins (V, S); NaN when there are none."""
+    """Mean loss of a network at the validation origins (V, S) over all views by their weights; NaN
+    when there are none."""
 
     def __init__(
         self,
-        flat: Flat,
+        flats: Sequence[Flat],
         layout: Layout,
         recipe: Recipe,
         validation: np.ndarray | None,
         known: Known | None = None,
+        weights: Sequence[float] = (1.0,),
     ) -> None:
         self.known = known
-        self.flat, self.layout, self.recipe = flat, layout, recipe
-        origins = np.empty((0, len(flat.starts)), np.int64) if validation is None else validation
+        self.flats, self.weights = list(flats), list(weights)
+        self.layout, self.recipe = layout, recipe
+        size = len(flats[0].starts)
+        origins = np.empty((0, size), np.int64) if validation is None else validation
         window, series = np.nonzero(origins > 0)
-        device = flat.values.device
+        device = flats[0].values.device
         self.series = torch.as_tensor(series, device=device)
         self.origins = torch.as_tensor(origins[window, series], device=device)
         self.levels = torch.tensor(recipe.levels, device=device)
@@ -388,6 +410,11 @@ class Judge:
     def __call__(self, network: ResidualNetwork) -> float:
         if len(self.series) == 0:
             return math.nan
+        pairs = zip(self.weights, self.flats, strict=True)
+        return sum(weight * self._loss(network, flat) for weight, flat in pairs)
+
+    def _loss(self, network: ResidualNetwork, seen_: Flat) -> float:
+        """The loss in one view."""
         total = count = torch.zeros((), device=self.series.device)
         chunks = -(-self.recipe.horizon // self.layout.chunk)
         for start in range(0, len(self.series), EVALUATION_BATCH):
@@ -395,7 +422,7 @@ class Judge:
             origin = self.origins[start : start + EVALUATION_BATCH]
             flat, series, inputs = read_windows(
                 network,
-                self.flat,
+                seen_,
                 self.layout,
                 self.known,
                 series,

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from forecast import candidates, train
-from forecast.candidates import SCRATCH, TUNED, USUAL, as_it_is, blend_of, choose, with_kind
+from forecast.candidates import (
+    SCRATCH,
+    TUNED,
+    USUAL,
+    USUAL_OF_FEW,
+    as_it_is,
+    blend_of,
+    choose,
+    with_kind,
+)
 from forecast.config import Settings
 from forecast.model_folder import load_model
 from forecast.plan import PRETRAINED, make_plan
@@ -34,6 +43,12 @@ def test_half_a_hundredth_is_no_gain_however_sure():
 
 def test_one_origin_of_one_series_decides_nothing():
     assert choose({USUAL: np.array([2.0]), (SCRATCH,): np.array([0.1])}) == USUAL
+
+
+def test_of_few_values_the_pretrained_network_must_be_beaten():
+    alone = (PRETRAINED,)
+    assert choose({USUAL: NOISE * 0.995, alone: NOISE}, USUAL_OF_FEW) == alone
+    assert choose({USUAL: NOISE * 0.9, alone: NOISE}, USUAL_OF_FEW) == USUAL
 
 
 def test_without_the_usual_blend_the_best_is_kept():
@@ -96,7 +111,7 @@ def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
 
 
 def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "choose", lambda losses: max(losses, key=len))
+    monkeypatch.setattr(candidates, "choose", lambda losses, usual: max(losses, key=len))
     run = train(
         table((72, 60)), out=str(tmp_path / "run"), max_steps=3, members=1, baselines="none"
     )

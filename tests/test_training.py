@@ -11,6 +11,7 @@ from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.scaling import scale_panel
 from forecast.training import Recipe, Sampler, Schedule, fit, resolve_device, to_device
+from forecast.views import IN_THREE_WAYS
 from forecast.windows import Flat, Gather, segment_layout, step_layout
 from tests.builders import make_panel, recipe_numbers
 
@@ -31,6 +32,14 @@ def test_the_same_seed_gives_the_same_bytes():
     assert same(one.weights, other.weights)
     third = fit(panel.values, panel.offsets, LAYOUT, replace(recipe(), seed=6))
     assert not same(one.weights, third.weights)
+
+
+def test_training_on_several_views_gives_the_same_bytes_and_other_weights():
+    panel = make_panel()
+    several = replace(recipe(), views=IN_THREE_WAYS)
+    one, other = (fit(panel.values, panel.offsets, LAYOUT, several) for _ in range(2))
+    assert same(one.weights, other.weights)
+    assert not same(one.weights, fit(panel.values, panel.offsets, LAYOUT, recipe()).weights)
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, segment_layout(24)])
@@ -57,13 +66,15 @@ def test_no_window_of_training_reaches_into_the_validation_block():
     lags = [lag for lag in LAYOUT.lags if lag]
     scaled = scale_panel(panel.values, panel.offsets, lags=lags, level_window=12)
     ends = torch.as_tensor(panel.lengths - 9)
-    sampler = Sampler(to_device(Flat.of(scaled), ends.device), LAYOUT, recipe(batch_size=64), ends)
+    sampler = Sampler(
+        [to_device(Flat.of(scaled), ends.device)], LAYOUT, recipe(batch_size=64), ends
+    )
     for _ in range(20):
         series, end, _ = sampler.draw()
         assert (end < ends[series]).all() and (end > 0).all()
         step = torch.arange(30)
         position = end[None, :, None] + step
-        _, known = Gather(sampler.flat, series).values(position)
+        _, known = Gather(sampler.flats[0], series).values(position)
         assert (known[0].bool() <= (position[0] < ends[series][:, None])).all()
 
 
