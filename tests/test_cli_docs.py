@@ -36,7 +36,7 @@ def known_flags(capsys) -> dict[str, set[str]]:
     flags = {}
     for name in COMMANDS:
         run([name, "--help"])
-        flags[name] = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out))
+        flags[name] = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", capsys.readouterr().out))
     switches = {option.flag for option in all_options() if option.switch}
     return {name: known | switches | {"--help"} for name, known in flags.items()}
 

@@ -28,6 +28,7 @@ from forecast.model_folder import save_model
 from forecast.networks.registry import IDEAS
 from forecast.panel.data import panel_to_arrow
 from forecast.prediction import forecast_panel
+from forecast.views import IN_THREE_WAYS
 from forecast.windows import segment_layout, step_layout
 
 onnx = pytest.importorskip("onnx")
@@ -41,9 +42,9 @@ LAYOUTS = {
 }
 
 
-def forecaster_of(layout, **changes):
+def forecaster_of(layout):
     made = random_forecaster(layout, members=2, horizon=30)
-    return replace(made, factors=np.linspace(0.8, 1.3, len(made.levels)), **changes)
+    return replace(made, factors=np.linspace(0.8, 1.3, len(made.levels)), views=IN_THREE_WAYS)
 
 
 def apart(made: np.ndarray, wanted: np.ndarray) -> float:

@@ -1,7 +1,8 @@
 """The whole way from a series' values to quantiles in its own units, as one torch module.
 
 What `prediction.forecast_panel` does in numpy: causal scaling, windows, every member's network,
-their mean, the units undone, intervals stretched, short series given their last value. The windows
+their mean over members and views, the units undone, intervals stretched, short series given
+their last value. The windows
 and the networks are the very code that training runs.
 
 Axes: B series of a batch, N observations, R observations that the network can read, H horizon
@@ -15,9 +16,10 @@ from collections.abc import Sequence
 import torch  # noqa: TID253 - imported only where a network is exported
 from torch import Tensor, nn  # noqa: TID253 - likewise
 
-from forecast.exporting.graph_scaling import Rectangle, last_column, scale_rectangle
+from forecast.exporting.graph_scaling import Rectangle, last_column, scale_rectangle, stacked
 from forecast.networks.covariates import reach
 from forecast.prediction import LEAST_VALUES, Forecaster
+from forecast.views import View
 from forecast.windows import Flat, ahead, context
 
 
@@ -34,6 +36,7 @@ class WholeForecaster(nn.Module):
         self.members = nn.ModuleList(networks)
         self.layout, self.horizon = forecaster.layout, forecaster.horizon
         self.context, self.quantiles = forecaster.context, len(forecaster.levels)
+        self.views = forecaster.views
         self.register_buffer("factors", torch.tensor(forecaster.factors, dtype=torch.float64))
 
     @property
@@ -44,13 +47,16 @@ class WholeForecaster(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Quantiles of the `horizon` steps after the last column."""
         lags = [lag for lag in self.layout.lags if lag]
-        scaled = scale_rectangle(values, lags, self.layout.level_window)
-        z = self._members_mean(scaled)
-        raw = z * scaled.unit[:, None, None] + scaled.shift[:, None, None]
-        logged = scaled.logged[:, None, None]
-        power = torch.exp(torch.where(logged, raw, torch.zeros_like(raw)).clamp(-700, 700))
-        made = self._stretched(torch.where(logged, power, raw))
-        return _fallen_back(values, made)
+        window = self.layout.level_window
+        scaled = [scale_rectangle(values, lags, window, view) for view in self.views]
+        # All views in one batch: the networks stand in the graph once.
+        z = self._members_mean(stacked(scaled))
+        z = z.reshape(len(scaled), -1, self.horizon, self.quantiles)
+        made = [
+            view.weight * _restored(z[number], part, view)
+            for number, (view, part) in enumerate(zip(self.views, scaled, strict=True))
+        ]
+        return _fallen_back(values, self._stretched(sum(made[1:], made[0])))
 
     def _members_mean(self, scaled: Rectangle) -> Tensor:
         """The members' mean in the network's units, float64 (B, H, Q)."""
@@ -89,8 +95,17 @@ def tail_of(scaled: Rectangle, length: int) -> Flat:
         starts=number * length - lengths,
         lengths=lengths,
         logged=logged,
-        log_unit=(torch.log(scaled.unit) * scaled.logged).float(),
+        log_unit=(torch.log(scaled.unit.abs()) * scaled.logged).float(),
     )
+
+
+def _restored(z: Tensor, scaled: Rectangle, view: View) -> Tensor:
+    """Quantiles (B, H, Q) in original units, in rising order; see `views.restored`."""
+    raw = z * scaled.unit[:, None, None] + scaled.shift[:, None, None]
+    logged = scaled.logged[:, None, None]
+    power = torch.exp(torch.where(logged, raw, torch.zeros_like(raw)).clamp(-700, 700))
+    made = torch.where(logged, power, raw)
+    return torch.flip(made, (-1,)) if view.mirrored else made
 
 
 def _fallen_back(values: Tensor, quantiles: Tensor) -> Tensor:

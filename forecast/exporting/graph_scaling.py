@@ -16,6 +16,7 @@ import torch  # noqa: TID253 - imported only where a network is exported
 from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.scaling import LOG_MINIMUM_SHARE, SCALE_FLOOR
+from forecast.views import AS_IT_IS, View
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,13 @@ class Rectangle:
     unit: Tensor
 
 
-def scale_rectangle(values: Tensor, lags: Sequence[int], level_window: int) -> Rectangle:
-    """Scales values float64 (B, N), NaN where missing and before a series' first value."""
+def scale_rectangle(
+    values: Tensor, lags: Sequence[int], level_window: int, view: View = AS_IT_IS[0]
+) -> Rectangle:
+    """Scales values float64 (B, N), NaN where missing and before a series' first value.
+
+    view: how they are read; `unit` is negative where that is upside down (views.seen).
+    """
     valid = torch.isfinite(values)
     column = torch.arange(values.shape[1], device=values.device)[None, :]
     seen = torch.cumsum(valid.long(), 1)
@@ -46,6 +52,8 @@ def scale_rectangle(values: Tensor, lags: Sequence[int], level_window: int) -> R
     position = column - (values.shape[1] - lengths)[:, None]
     safe = torch.where(valid, values, torch.ones_like(values))
     logged = _calls_for_log(values, valid)
+    if not view.logged:
+        logged = torch.zeros_like(logged)
     raw = torch.where(
         logged[:, None], torch.log(torch.where(logged[:, None], safe, torch.ones_like(safe))), safe
     )
@@ -55,15 +63,23 @@ def scale_rectangle(values: Tensor, lags: Sequence[int], level_window: int) -> R
     moved = most > 0
     zero, one = torch.zeros_like(z), torch.ones_like(z)
     scale = torch.where(moved, torch.maximum(least, SCALE_FLOOR * most), zero)
+    sign = -1.0 if view.mirrored else 1.0
     return Rectangle(
-        torch.where(valid, z, torch.full_like(z, float("nan"))).float(),
-        torch.where(inside, _rolling_mean(z, valid, level_window), zero).float(),
+        sign * torch.where(valid, z, torch.full_like(z, float("nan"))).float(),
+        sign * torch.where(inside, _rolling_mean(z, valid, level_window), zero).float(),
         torch.where(inside, scale, zero).float(),
         torch.where(inside & moved, most, one).float(),
         lengths,
         logged,
         shift,
-        unit,
+        sign * unit,
+    )
+
+
+def stacked(parts: Sequence[Rectangle]) -> Rectangle:
+    """The series of all parts below each other."""
+    return Rectangle(
+        **{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])}
     )
 
 
