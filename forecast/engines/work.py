@@ -22,7 +22,7 @@ from forecast.engines.job import JOB, Job, read_job
 from forecast.engines.partitions import Partition
 from forecast.errors import ForecastError, InputError, ModelDamagedError, UsageError
 from forecast.files import write_bytes
-from forecast.machine import limit_cores
+from forecast.machine import keep_memory, limit_cores
 from forecast.panel import LoadReport, Panel, load_several
 from forecast.pipeline import check_grid, forecast_of
 from forecast.prediction import Forecaster
@@ -37,8 +37,8 @@ class Record:
 
     rows, series of its forecast; fallbacks: series that another forecaster stood in for; skipped:
     how many had no value; bytes, sha256 of its file; span: first and last time of the first series;
-    changed: when the input last changed (ns); seconds (wall) it took, on `host`; error: its code
-    and text where it failed.
+    changed: when the input last changed (ns); seconds, cpu: wall and processor seconds it took on
+    `host`; error: its code and text where it failed.
     """
 
     partition: int
@@ -53,6 +53,7 @@ class Record:
     span: tuple[str, str] = ("", "")
     changed: int | None = None
     seconds: float = 0.0
+    cpu: float = 0.0
     host: str = ""
     error: dict[str, str] | None = None
 
@@ -67,6 +68,7 @@ def one_thread() -> None:
     import pyarrow as pa
 
     limit_cores(1)
+    keep_memory()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
 
@@ -129,7 +131,7 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
     import pyarrow as pa
     from pyarrow import parquet
 
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     part = job.partitions[partition]
     changed = part.stamp() if part.query or Path(part.place).exists() else None
     panel, report = _read(job, part)
@@ -160,6 +162,7 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
         span,
         changed,
         time.monotonic() - started,
+        time.process_time() - worked,
         f"{socket.gethostname()}:{os.getpid()}",
     )
     write_bytes(at.with_suffix(".json"), json.dumps(asdict(record)).encode())
