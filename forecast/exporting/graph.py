@@ -12,6 +12,7 @@ Axes: B series of a batch, N observations, R observations that the network can r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch  # noqa: TID253 - imported only where a network is exported
 from torch import Tensor, nn  # noqa: TID253 - likewise
@@ -66,7 +67,8 @@ class WholeForecaster(nn.Module):
         series = torch.cumsum(torch.ones_like(end), 0) - 1
         x = context(flat, layout, series, end, self.context)
         look = ahead(flat, layout, series, end[None, :], chunks)
-        parts = [member(layout, member.last_state(x), look) for member in self.members]
+        members: list[Any] = list(self.members)
+        parts = [member(layout, member.last_state(x), look) for member in members]
         mean = sum(parts[1:], parts[0]) / len(parts)
         relative = mean[0].reshape(-1, chunks * layout.chunk, self.quantiles)
         return relative[:, : self.horizon].double() + look.level[0][:, None, None]

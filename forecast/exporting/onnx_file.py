@@ -117,7 +117,7 @@ def _traced(forecaster: Forecaster) -> bytes:
 
     module = WholeForecaster(forecaster, networks_of(forecaster)).eval()
     example = torch.ones((2, 5), dtype=torch.float64)
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that it is the older one; that a batch may be of any size
         torch.onnx.export(
@@ -130,4 +130,4 @@ def _traced(forecaster: Forecaster) -> bytes:
             output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}},
         )
-    return file.getvalue()
+    return bytes(file.getvalue())
