@@ -21,6 +21,7 @@ COMMANDS = {
     "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
     "merge": "Make the parts of a forecast with --shard one: none missing, no series twice.",
     "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
+    "compare": "Train several networks on DATA under one budget and score them beside ARIMA.",
     "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",

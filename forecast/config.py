@@ -348,6 +348,19 @@ class NetworkSettings(Section):
     )
 
 
+class CompareSettings(Section):
+    """Which networks are compared."""
+
+    networks: tuple[Network, ...] = Field(
+        default=("lstm", "gru", "transformer", "mlp"),
+        min_length=1,
+        description="Networks to train side by side.",
+        json_schema_extra=_cli(metavar="NAMES"),
+    )
+
+    _unique = field_validator("networks")(_once_each)
+
+
 class TrainingSettings(Section):
     """How the network learns."""
 
@@ -547,6 +560,7 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     forecast: ForecastSettings = ForecastSettings()
     network: NetworkSettings = NetworkSettings()
+    compare: CompareSettings = CompareSettings()
     training: TrainingSettings = TrainingSettings()
     baselines: BaselineSettings = BaselineSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -485,7 +485,7 @@ def test_inspect_is_a_page_of_facts_choices_and_scores(lstmcast, model_folder):
     code, out, err = lstmcast("inspect", "runs/one")
     assert (code, err) == (0, "")
     lines = [line.rstrip() for line in out.splitlines()]
-    assert "network   2 x 48 units, 1 member, 77,796 weights" in lines
+    assert "network   LSTM, 2 x 48 units, 1 member, 77,796 weights" in lines
     assert "horizon   12 steps" in lines
     assert "data      a\\x1b[2J.csv, 3 series, MS" in lines
     assert "span      1949-01 to 1960-12" in lines

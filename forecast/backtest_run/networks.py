@@ -33,11 +33,13 @@ COLUMNS: dict[Variant, str] = {
 
 @dataclass(frozen=True)
 class Learnt:
-    """A trained LSTM's forecasts, W of them, and how its training went."""
+    """A trained network's forecasts, W of them, how its training went, and how many numbers one
+    member learnt."""
 
     forecasts: list[Forecast]
     history: list[dict[str, Any]]
     interrupted: bool
+    parameters: int | None = None
 
 
 def trained(panel: Panel, plan: BacktestPlan, settings: Settings, listener: Listener) -> Learnt:
@@ -64,7 +66,9 @@ def variants(
     for variant in asked:
         if not _trains(variant):
             listener.stage("Forecasting with the pretrained network")
-            learnt = Learnt(pretrained(panel, plan, settings.forecast.allow_negative), [], False)
+            ready = pretrained(panel, plan, settings.forecast.allow_negative)
+            size = load_backbone(plan.training.layout).parameters
+            learnt = Learnt(ready, [], False, size)
         else:
             share = 1 + sum(_trains(each) for each in asked)
             part = _in_part_of_the_time(starting(variant, panel, plan, settings), share)
@@ -72,7 +76,7 @@ def variants(
         column = COLUMNS[variant]
         rows = [{**row, "member": f"{row['member']} {variant}"} for row in learnt.history]
         renamed = [named(each, column) for each in learnt.forecasts]
-        made[column] = Learnt(renamed, rows, learnt.interrupted)
+        made[column] = replace(learnt, forecasts=renamed, history=rows)
         if learnt.interrupted:
             break
     return made
@@ -108,6 +112,7 @@ def starting(
     chosen = settings.model_copy(update={"network": network, "training": training})
     _, initial, _ = choose_start(chosen, plan.training.layout)
     recipe = choose_recipe(panel, chosen, plan.training.layout, plan.steps, initial)
+    recipe["views"] = plan.training.recipe["views"]
     alone = replace(plan.training, initial=initial, recipe=recipe, scratch=None, compare=False)
     return replace(plan, training=alone)
 
@@ -172,7 +177,7 @@ def _trained_once(
     made[0] = replace(
         first, seconds=first.seconds + spent, memory=float(np.fmax(first.memory, memory.peak))
     )
-    return Learnt(made, history, interrupted)
+    return Learnt(made, history, interrupted, scored.parameters)
 
 
 def _trained_anew(

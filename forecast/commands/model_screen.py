@@ -35,6 +35,7 @@ def facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
     yield (
         "network",
         _joined(
+            _title(network.get("name", "lstm")),
             f"{show(network.get('layers'))} x {show(network.get('hidden_size'))} units",
             _counted(network.get("members"), "member"),
             _counted(network.get("parameters"), "weight"),
@@ -67,6 +68,12 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, s
             yield name, f"{show(value[:_LONG])},… ({len(value)} values)"
         elif value not in (None, [], ""):
             yield name, clean(show(value))
+
+
+def _title(network: str) -> str:
+    from forecast.networks.registry import IDEAS
+
+    return IDEAS[network].title if network in IDEAS else clean(network)
 
 
 def _counted(count: int | None, noun: str) -> str:

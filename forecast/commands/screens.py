@@ -33,6 +33,7 @@ _SCORES: tuple[_Column, ...] = (
     ("best", "best on", "{:.4g}", False),
     ("seconds", "time", _TIME, False),
     (_MEMORY, "MB", "{:.0f}", False),
+    ("parameters", "weights", "{:,.0f}", False),
 )
 _FIRST_TO_GO = (_MEMORY, "wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
 

@@ -73,16 +73,17 @@ class Tensors(nn.Module):
         super().__init__()
         self.names, self.compute = tuple(shapes), compute
         self.lstm: nn.Module | None = lstm
+        groups: dict[str, nn.ParameterDict] = {}
         for name, shape in shapes.items():
             group, _, last = name.rpartition(".")
             inputs = math.prod(shapes[f"{group}.weight" if group else "weight"][1:])
             tensor = nn.Parameter(torch.empty(shape).uniform_(-1, 1) / math.sqrt(inputs))
-            if not group:
+            if group:
+                groups.setdefault(group, nn.ParameterDict())[last] = tensor
+            else:
                 self.register_parameter(last, tensor)
-                continue
-            if group not in self._modules:
-                self.add_module(group, nn.ParameterDict())
-            self.get_submodule(group)[last] = tensor
+        for group, tensors in groups.items():
+            self.add_module(group, tensors)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (T, B, .) -> (T, B, h)."""

@@ -1,0 +1,64 @@
+"""`lstmcast compare`: networks of the family side by side, beside ARIMA."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from forecast.commands.own_options import Data, wanted
+from forecast.commands.parameters import Run, takes
+from forecast.options import TRAIN_ONLY, options_of
+
+if TYPE_CHECKING:
+    from forecast.comparison import ComparisonResult
+
+SECTIONS = (
+    "compare", "forecast", "data", "baselines", "evaluation", "network", "training", "output"
+)  # fmt: skip
+# What is decided here: every network learns once, from random weights, and sees no held-out data.
+DECIDED = (
+    *TRAIN_ONLY, "network.name", "training.init", "training.from_scratch", "training.try_scratch",
+    "evaluation.variants", "evaluation.refit",
+)  # fmt: skip
+PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in DECIDED)
+
+
+@takes(*PARTS)
+def compare(data: Data = None, *, run: Run) -> int:
+    """Train networks on DATA under one budget, and score them beside ARIMA from rolling origins."""
+    source = wanted(data, "compare", run.settings.data.db)
+    # Late, so that a wrong command line is refused before anything heavy is imported.
+    from forecast.commands import screens
+    from forecast.comparison import compare_run
+    from forecast.failures import INTERRUPTED
+
+    with run.watching() as listener:
+        result = compare_run(source, run.settings, listener)
+    if run.look.json:
+        screens.show_document("compare", document(result))
+    elif not run.look.quiet:
+        console = run.out()
+        screens.show_choices(console, result.chosen)
+        screens.show_scores(console, result.rows, result.caption)
+        if result.apart:
+            words = "apart: the LSTM as it comes pretrained, untrained here, and trained from there"
+            screens.show_scores(console, result.apart, words)
+        screens.show_sentence(console, result.sentence)
+        screens.show_files(console, result.files)
+    return INTERRUPTED if result.interrupted else int(result.exit_code)
+
+
+def document(result: ComparisonResult) -> dict[str, Any]:
+    """The JSON form of what was done; the forecasts themselves are in their file."""
+    return {
+        "folder": result.folder,
+        "report": result.report,
+        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
+        "models": result.rows,
+        "apart": result.apart,
+        "scored_on": result.caption,
+        "sentence": result.sentence,
+        "files": [{"path": path, "what": what} for path, what in result.files],
+        "interrupted": result.interrupted,
+        "exit_code": result.exit_code,
+        "seconds": result.seconds,
+    }
