@@ -12,6 +12,7 @@ import lzma
 import os
 import re
 import zipfile
+from codecs import BOM_UTF8, BOM_UTF16_LE
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -122,6 +123,8 @@ CASES = [
     Case(2, "header only", "ds,y\n", "input/no-rows", ("no row below",)),
     Case(3, "one row", "ds,y\n2020-01-01,1\n", "input/too-few-rows"),
     Case(4, "byte order mark", b"\xef\xbb\xbf" + D30.encode(), reads=holds(N)),
+    Case(4, "byte order mark twice", BOM_UTF8 * 2 + D30.encode(), reads=holds(N)),
+    Case(5, "utf 16 with two marks", BOM_UTF16_LE * 2 + D30.encode("utf-16-le"), reads=holds(N)),
     Case(5, "utf 16", D30.encode("utf-16"), noted="repair/encoding", reads=holds(N)),
     Case(5, "utf 16 without mark", D30.encode("utf-16-le"), noted="repair/encoding"),
     Case(5, "utf 32", D30.encode("utf-32"), noted="repair/encoding", reads=holds(N)),

@@ -42,6 +42,7 @@ class TextStream(io.RawIOBase):
         self._skip = skip
         self._passed = 0
         self._rest = b""
+        self._begun = False
         self.quotes = 0
         self.tail = b""
 
@@ -72,6 +73,9 @@ class TextStream(io.RawIOBase):
                 if dropped and not raw:
                     continue
             text = self._checked(raw, at, final=not raw)
+            while not self._begun and text.startswith(codecs.BOM_UTF8):
+                text = text[len(codecs.BOM_UTF8) :]  # a mark written twice, or not known as one
+            self._begun = self._begun or bool(text)
             if text or not raw:
                 break
         if 0 <= size < len(text):
