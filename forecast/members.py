@@ -359,11 +359,12 @@ def teach(
     else:
         scored = once(place.with_name(f"{place.name}-fit.safetensors"), first, Fitted)
     device = str(resolve_device(recipe.device))
-    if every is not None and stopping():
+    stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
+    if every is not None and stopped:
         return scored, None, device
     final = scored.weights
     steps = round(lesson.refit_share * max(scored.best_step, recipe.steps // 4))
-    if steps and not stopping() and scored.best_step:
+    if steps and not stopped and scored.best_step:
         again = {
             **vars(recipe),
             "steps": steps,

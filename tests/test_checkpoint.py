@@ -71,6 +71,22 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, uninterr
     assert (scored.best_step, scored.ended) == (uninterrupted[0].best_step, "steps")
 
 
+@pytest.mark.parametrize("looks", range(4))
+def test_a_stop_between_the_two_fits_leaves_neither_out(tmp_path, uninterrupted, looks):
+    place, first = tmp_path / "member-0", tmp_path / "member-0-fit.safetensors"
+    seen = []
+
+    def stopping():
+        seen.extend([1] * first.exists())
+        return len(seen) > looks
+
+    final = teach(lesson(), 1, stopping, lambda event: None, place)[1]
+    assert first.exists()
+    if final is None:
+        final = teach(lesson(), 1, lambda: False, lambda event: None, place)[1]
+    assert same(final, uninterrupted[1])
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_being_stopped_again_and_again_changes_nothing(tmp_path, schedule):
     recipe = Recipe(**recipe_numbers(steps=20, schedule=schedule, patience=3), seed=5)
