@@ -199,15 +199,15 @@ class Rehearsal:
             return self.start_anew(fault)
         return forked(lambda: lstmcast(*self._command()), self.log, fault, str(self.home))
 
-    def start_anew(self, fault: Fault | None = None) -> int:
+    def start_anew(self, fault: Fault | None = None, log: Path | None = None) -> int:
         """Begins a run in a new Python, as cron would; its process id."""
         faults = fault.environment(str(self.home)) if fault is not None else {}
-        with self.log.open("wb") as log:
+        with (log or self.log).open("wb") as words:
             started = subprocess.Popen(
                 [sys.executable, "-m", "forecast", *self._command()],
                 env={**os.environ, "PYTHONPATH": str(ROOT), **faults},
-                stdout=log,
-                stderr=log,
+                stdout=words,
+                stderr=words,
             )
         _STARTED.append(started)
         return started.pid

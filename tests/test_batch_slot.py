@@ -47,6 +47,34 @@ def test_a_period_counts_once_it_is_over(alias, last):
     assert panel.frequency.stamps(np.array([position]))[0] == np.datetime64(last, "ns")
 
 
+@pytest.mark.parametrize(
+    ("alias", "stamps", "last"),
+    [
+        ("W-FRI", "auto", "2024-03-08"),
+        ("W-FRI", "end", "2024-03-15"),
+        ("W-SUN", "start", "2024-03-10"),
+        ("MS", "end", "2024-03-01"),
+        ("D", "end", "2024-03-17"),
+        ("B", "start", "2024-03-15"),
+        ("h", "end", "2024-03-18T00:00"),
+        ("30min", "end", "2024-03-18T00:30"),
+    ],
+)
+def test_the_job_says_whether_a_time_names_the_start_or_the_end(alias, stamps, last):
+    panel = replace(make_panel(), frequency=Frequency(alias))
+    position = last_over(panel, np.datetime64("2024-03-18T00:30", "ns"), stamps)
+    assert panel.frequency.stamps(np.array([position]))[0] == np.datetime64(last, "ns")
+
+
+def test_weeks_that_end_on_friday_are_forecast_on_saturday(tmp_path):
+    panel = replace(make_panel((20,), 4), frequency=Frequency("W-FRI"), tz="UTC")
+    saturday = panel.frequency.stamps(np.array([19]))[0] + np.timedelta64(30, "h")
+    now = saturday.astype("M8[s]").item().replace(tzinfo=UTC)
+    told = job(tmp_path, "    stamps: end\n")
+    assert choose_slot(panel, told, 4, None, now).panel.lengths.tolist() == [20]
+    assert choose_slot(panel, job(tmp_path), 4, None, now).panel.lengths.tolist() == [19]
+
+
 def test_a_partial_last_period_is_dropped_unless_the_job_keeps_it(tmp_path):
     panel = daily()  # 1 to 30 January 1970
     noon = datetime(1970, 1, 30, 12, tzinfo=UTC)

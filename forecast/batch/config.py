@@ -169,6 +169,11 @@ class JobSection(Section):
     drop_partial: bool = Field(
         default=True, description="Leave out periods that are not over when the run starts."
     )
+    stamps: Literal["auto", "start", "end"] = Field(
+        default="auto",
+        description="Whether a time names the start or the end of its period (auto: the end where "
+        "it is the last day of a month, quarter or year, or a weekly Saturday or Sunday).",
+    )
     freshness: Freshness = Freshness()
     retrain: Retrain = Retrain()
     max_failed: Share = Field(
@@ -234,7 +239,8 @@ class Job:
         section = self.section.model_dump(
             mode="json",
             include={
-                "model", "drop_partial", "freshness", "max_failed", "recalibrate", "outputs"
+                "model", "drop_partial", "stamps", "freshness", "max_failed", "recalibrate",
+                "outputs",
             },
         )  # fmt: skip
         section["outputs"].pop("database")  # an address may hold a password

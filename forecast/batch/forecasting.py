@@ -57,8 +57,13 @@ def forecast_all(
     factors: np.ndarray,
     arima_seconds: float,
     listener: Listener,
+    unable: np.ndarray | None = None,
 ) -> Made:
-    """Forecasts every series of the slot. factors (Q,): online adjustment of the intervals."""
+    """Forecasts every series of the slot.
+
+    factors (Q,): online adjustment of the intervals; unable object (S,): why the model in service
+    cannot forecast a series, "" where it can (None: anywhere).
+    """
     negative = job.settings.forecast.allow_negative
     whole = _Whole.empty(slot, service.horizon)
     known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
@@ -91,10 +96,14 @@ def forecast_all(
     name = None
     if service.forecaster is not None:
         name = PRETRAINED_SOURCE if service.kind == PRETRAINED else service.forecaster.name
-        whole.fill(network(service.forecaster, factors), name, known >= LEAST_VALUES, listener)
+        able = known >= LEAST_VALUES
+        if unable is not None:
+            able &= unable == ""
+            whole.explain(unable)
+        whole.fill(network(service.forecaster, factors), name, able, listener)
     failed = int((whole.missing & (known >= LEAST_VALUES)).sum()) if name else 0
     if name is not None and whole.missing.any():
-        whole.explain(known < LEAST_VALUES, TOO_SHORT)
+        whole.explain(np.where(known < LEAST_VALUES, TOO_SHORT, ""))
         if service.kind != PRETRAINED:
             other = pretrained_service(job, slot.panel, seasons).forecaster
             assert other is not None
@@ -130,9 +139,11 @@ class _Whole:
     def missing(self) -> np.ndarray:
         return np.asarray(self.source == "")
 
-    def explain(self, rows: np.ndarray, why: str) -> None:
-        """Says why the model in service has no forecast, where nothing was said yet."""
-        self.reason[rows & self.missing & (self.reason == "")] = why
+    def explain(self, why: np.ndarray) -> None:
+        """Says why the model in service has no forecast, where nothing was said yet; why object
+        (S,), "" for nothing."""
+        rows = self.missing & (self.reason == "") & (why != "")
+        self.reason[rows] = why[rows]
 
     def fill(
         self,
@@ -154,7 +165,8 @@ class _Whole:
             raise
         except Exception as problem:  # one forecaster's bug must not cost the others' forecasts
             listener.warn("run/forecaster-failed", f"{name}: {type(problem).__name__}: {problem}")
-            self.explain(np.isin(np.arange(len(self.missing)), rows), f"{name} failed")
+            failed = np.isin(np.arange(len(self.missing)), rows)
+            self.explain(np.where(failed, f"{name} failed", ""))
             return
         steps = lags[:, None] + np.arange(horizon)
         point = np.take_along_axis(made.point, steps, 1)

@@ -11,9 +11,11 @@ from forecast.batch.decisions import decide_publication
 from forecast.batch.forecasting import Made, forecast_all
 from forecast.batch.models import Service
 from forecast.batch.recalibration import METHOD, stretches
+from forecast.batch.slot import Slot
 from forecast.errors import InputError
 from forecast.forecasts import LEVELS
 from forecast.panel.covariates import FUTURE, check_ahead
+from forecast.ragged import last_known
 
 ARIMA_SHARE = 0.5  # of what the deadline leaves when the networks are done
 
@@ -25,16 +27,16 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     """
     job, slot = run.job, known.slot
     run.diary.stage("Forecasting")
-    if service.forecaster is not None and service.forecaster.design is not None:
-        ahead = [entry.name for entry in service.forecaster.design.of(FUTURE)]
-        check_ahead(slot.panel, service.horizon, ahead)
+    unknown = _unknown_ahead(slot, service)
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
         factors, updates = stretches(known.scores, LEVELS)
     left = run.watch.left(ARIMA_SHARE)
     budget = job.section.fallback_seconds
     seconds = budget if left is None else max(0.1, min(budget, left))
-    made = forecast_all(job, slot, service, known.report.seasons, factors, seconds, run.diary)
+    made = forecast_all(
+        job, slot, service, known.report.seasons, factors, seconds, run.diary, unknown
+    )
     decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
     run.diary.decide(decision)
     if decision.choice == "refuse":
@@ -49,3 +51,23 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
         for n in range(len(LEVELS) // 2)
     }
     return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
+
+
+def _unknown_ahead(slot: Slot, service: Service) -> np.ndarray:
+    """object (S,): why the model in service lacks covariates of the steps to come, "" if it does
+    not. Raises InputError when every series lacks some: then it is the file that is wrong."""
+    found = np.full(slot.panel.size, "", object)
+    covariates, design = slot.panel.covariates, None
+    if service.forecaster is not None:
+        design = service.forecaster.design
+    if design is None or covariates is None:
+        return found
+    names = [entry.name for entry in design.of(FUTURE)]
+    for column in covariates.of(FUTURE):
+        if column.name in names:
+            reached = last_known(column.values, covariates.offsets)
+            short = reached < slot.panel.lengths + slot.lags + service.horizon - 1
+            found[short & (found == "")] = f"covariate {column.name} does not cover the horizon"
+    if (found != "").all():
+        check_ahead(slot.panel, service.horizon, names)
+    return found

@@ -20,6 +20,7 @@ from forecast.ragged import last_known
 
 END_LABELLED = ("ME", "QE", "YE")  # a step's time is the end of its period, not the start
 ENDING_DAYS = ("SUN", "SAT")  # weeks named after these days end on them, others begin
+SUB_DAILY = ("h", "min", "s", "ms", "us", "ns")
 DAY = np.timedelta64(1, "D")
 
 
@@ -116,23 +117,30 @@ def _limit(panel: Panel, job: Job, as_of: str | None, now: datetime) -> int:
         return position_of(as_of, panel)
     if panel.frequency.integer or not job.section.drop_partial:
         return last
-    return min(last, last_over(panel, on_the_data_s_clock(now, panel.tz)))
+    moment = on_the_data_s_clock(now, panel.tz)
+    return min(last, last_over(panel, moment, job.section.stamps))
 
 
-def last_over(panel: Panel, moment: np.datetime64) -> int:
+def last_over(panel: Panel, moment: np.datetime64, stamps: str = "auto") -> int:
     """The last grid position whose period is over at `moment`.
 
-    A period begins at its time and ends at the next one's; month, quarter and year ends, weeks
-    that are named after Saturday or Sunday, and business days end with their own day.
+    stamps: "start": a period begins at its time and is over at the next one's; "end": it is over
+    at its time, a day, week, month, quarter or year with that day; "auto": "end" for month,
+    quarter and year ends and weeks that are named after Saturday or Sunday, else "start".
+    Business days are over with their own day.
     """
     frequency = panel.frequency
     found = int(frequency.locate(np.array([moment], "M8[ns]"))[0][0]) + 1
     _, unit, anchor = frequency.parts
-    by_day = unit in (*END_LABELLED, "B") or (unit == "W" and anchor in ENDING_DAYS)
+    natural = unit in END_LABELLED or (unit == "W" and anchor in ENDING_DAYS)
+    ends = natural if stamps == "auto" else stamps == "end"
     while True:
         times = frequency.stamps(np.array([found, found + 1]))
-        end = times[0].astype("M8[D]") + DAY if by_day else times[1]
-        if end <= moment:
+        if unit == "B" or (ends and unit not in SUB_DAILY):
+            over = times[0].astype("M8[D]") + DAY
+        else:
+            over = times[0] if ends else times[1]
+        if over <= moment:
             return found
         found -= 1
 
