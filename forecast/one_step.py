@@ -32,7 +32,7 @@ def one_step_ahead(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> 
     """Quantiles (N, Q) of every value of `panel`, each from the values before it.
 
     logged: bool (S,), the series to take logarithms of; their values that have none count as
-    missing. NaN where a series has nothing before the value.
+    missing. NaN where a series had not moved before the value, so that it has no unit.
     """
     usable = np.where(np.repeat(logged, panel.lengths) & ~(panel.values > 0), np.nan, panel.values)
     scaled = scale_panel(
@@ -43,11 +43,12 @@ def one_step_ahead(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> 
         logged=logged,
     )
     with threadpool_limits(1, "blas"):
-        if forecaster.design is None:
+        if forecaster.design is None and forecaster.network == "lstm":
             made = _from_shared_states(forecaster, scaled)
         else:
             made = _from_own_windows(forecaster, panel, scaled)
     quantiles = stretch(made, forecaster.factors)
+    quantiles[1:][scaled.scale[:-1] == 0] = np.nan
     quantiles[panel.offsets[:-1][panel.lengths > 0]] = np.nan
     return quantiles
 
@@ -61,11 +62,12 @@ def _from_shared_states(forecaster: Forecaster, scaled: Scaled) -> np.ndarray:
     for first in range(0, len(series), WINDOWS_AT_ONCE):
         mine = slice(first, first + WINDOWS_AT_ONCE)
         x = context(flat, layout, series[mine], end[mine], 2 * steps)
-        # (members, O, B, h) -> the states of the origins that these windows are for
         origin = end[mine][None, :] - back
         inside = np.flatnonzero((origin < flat.lengths[series[mine]][None, :]).ravel())
         known = [
-            states(weights, x, network=forecaster.network)[steps:].reshape(-1, weights["norm.bias"].shape[0])[inside]
+            states(weights, x, network=forecaster.network)[steps:].reshape(
+                -1, weights["norm.bias"].shape[0]
+            )[inside]
             for weights in forecaster.members
         ]
         who = np.broadcast_to(series[mine], origin.shape).ravel()[inside]
@@ -85,9 +87,8 @@ def _windows(lengths: np.ndarray, width: int, steps: int) -> tuple[np.ndarray, n
     """
     blocks = -(-lengths // (width * steps))
     series = np.repeat(np.arange(len(lengths)), blocks * width)
-    number = np.arange(len(series)) - np.repeat(np.cumsum(blocks * width) - blocks * width,
-                                                blocks * width)  # fmt: skip
-    block, phase = np.divmod(number, width)
+    before = np.cumsum(blocks * width) - blocks * width
+    block, phase = np.divmod(np.arange(len(series)) - before[series], width)
     return series, phase + width * ((block + 1) * steps - 1)
 
 
@@ -111,8 +112,8 @@ def _head(
 
 
 def _from_own_windows(forecaster: Forecaster, panel: Panel, scaled: Scaled) -> np.ndarray:
-    """As `one_step_ahead`, uncalibrated, a window for each origin: what covariates do to a series
-    is measured in the units of its last step."""
+    """As `one_step_ahead`, uncalibrated, a window of the context for each origin: what covariates
+    do to a series is measured in the units of its last step; some networks have no states."""
     flat = Flat.of(scaled)
     known = None if forecaster.design is None else encode(forecaster.design, panel, 1)
     out = np.empty((len(scaled.values), len(forecaster.levels)))

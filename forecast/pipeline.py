@@ -17,6 +17,7 @@ import numpy as np
 from forecast.backbone import FOLDER as BACKBONES
 from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
+from forecast.cleaning import without_anomalies
 from forecast.config import TRAIN_BASELINES, DataSettings, Settings, seconds
 from forecast.errors import InputError, UsageError
 from forecast.events import Listener
@@ -105,17 +106,18 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     clock = Clock(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
-    plan = make_plan(panel, report.seasons, settings)
+    shown, masked = _shown(panel, report, settings)
+    plan = make_plan(shown, report.seasons, settings)
     check_ahead(panel, plan.horizon)
     listener.stage(f"Training the {plan.title}")
     with PeakMemory() as memory:
-        members, history, interrupted, why = learn(panel, plan, settings, listener)
-    plan = replace(plan, reasons=plan.reasons + why)
+        members, history, interrupted, why = learn(shown, plan, settings, listener)
+    plan = replace(plan, reasons=plan.reasons + masked + why)
     cost = (clock.elapsed(), memory.peak)
 
     listener.stage("Forecasting the held-out windows")
-    scored, final = forecasters(panel, plan, members)
-    held_out, upcoming = lstm_forecasts(panel, plan, scored, final, settings, cost)
+    scored, final = forecasters(shown, plan, members)
+    held_out, upcoming = lstm_forecasts(shown, plan, scored, final, settings, cost)
     for name, made in baseline_forecasts(panel, plan, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings)
@@ -298,6 +300,16 @@ def read_for_model(
     panel, report = read(_source(source, manifest), data, listener)
     check_grid(panel, manifest)
     return panel, report
+
+
+def _shown(
+    panel: Panel, report: LoadReport, settings: Settings
+) -> tuple[Panel, tuple[Reason, ...]]:
+    """What the LSTM learns and forecasts from, and how it differs from the panel. All is scored on
+    the panel as it is."""
+    if not settings.training.mask_anomalies:
+        return panel, ()
+    return without_anomalies(panel, report.seasons, settings)
 
 
 def lstm_forecasts(

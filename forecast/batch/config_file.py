@@ -29,6 +29,8 @@ _NOT_HERE = {
     "training.init": "retrain: of the job",
     "baselines.names": "nothing: jobs are judged against seasonal naive and the model in service",
     "baselines.budget": "fallback_seconds: of the job",
+    "training.mask_anomalies": "nothing: a job learns from its table as it is",
+    "detection.threshold": "nothing: it belongs to detect",
     **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
     **{path: "nothing: a job forecasts its table at once" for path in IN_PARTS_ONLY},
 }

@@ -77,3 +77,40 @@ def refuse_two_outputs(run: Run, output: str | None, what: str = "forecast") -> 
             code="usage/one-stdout",
             remedy=f"Write the {what} to a file, or leave --json out",
         )
+
+
+def follow(words: str) -> Any:
+    """--follow; `words` say what is done with each row."""
+    return typer.Option("--follow", metavar=" ", show_default=False, help=words)
+
+
+def refuse_to_follow(source: str | None, output: str | None) -> None:
+    """Raises UsageError when --follow is to read its history from standard input as well, or is to
+    write to a file."""
+    if source == "-":
+        raise UsageError(
+            "--follow reads rows from standard input, so the history must be elsewhere",
+            code="usage/one-stdin",
+            value="-",
+            remedy="Name the file of the history",
+        )
+    if output not in (None, "-"):
+        raise UsageError(
+            "--follow answers each row on standard output",
+            code="usage/follow-to-file",
+            where="--output",
+            value=output,
+            remedy="Leave --output out and redirect: > FILE",
+        )
+
+
+def refuse_idle_address(run: Run) -> None:
+    """Raises UsageError for --ray-address without --engine ray."""
+    engine = run.settings.engine
+    if engine.ray_address is not None and engine.name != "ray":
+        raise UsageError(
+            "--ray-address is about --engine ray",
+            code="usage/ray-address-without-ray",
+            value=engine.ray_address,
+            remedy="Add --engine ray, or leave --ray-address out",
+        )

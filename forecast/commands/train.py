@@ -20,6 +20,7 @@ SECTIONS = (
     *(o.path for o in options_of("evaluation") if o.path not in BACKTEST_ONLY),
     "network",
     "training",
+    "detection",
     "output",
 )
 

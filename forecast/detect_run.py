@@ -1,0 +1,150 @@
+"""`detect`: from a table to its anomalies, at once or row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.cleaning import untrained
+from forecast.config import Settings
+from forecast.detection import anomaly_table, find_anomalies, judge
+from forecast.detection.table import COLUMNS, csv_row, record
+from forecast.detection.watch import WatchedSeries
+from forecast.events import Listener
+from forecast.model_folder import load_model, model_path
+from forecast.panel import Panel
+from forecast.pipeline import read, read_for_model, refuse_covariates, write_predictions
+from forecast.prediction import Forecaster
+from forecast.streaming.following import Complaint, Followed, follow
+from forecast.streaming.rows import Row, RowReader
+from forecast.streaming.times import Clock
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    Source = str | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class DetectResult:
+    """What `detect` found: where it is, how many values were judged, anomalies by kind."""
+
+    path: str
+    series: int
+    values: int
+    judged: int
+    kinds: dict[str, int]
+    threshold: float
+    model: str
+    exit_code: int
+    anomalies: pa.Table
+
+
+def detect_run(
+    source: Source,
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    output: str | None = None,
+) -> DetectResult:
+    """The anomalies of `source`, judged by a trained model or, without one, the pretrained network.
+
+    output: a path (.csv or .parquet), "" for none, default and "-" standard output. Raises
+    ForecastError.
+    """
+    listener.stage("Reading the data")
+    panel, forecaster, skipped = _read(source, settings, listener, model)
+    listener.stage("Looking for anomalies")
+    threshold = settings.detection.threshold
+    found = find_anomalies(forecaster, panel, threshold)
+    if not found.judged:
+        listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
+    table = anomaly_table(panel, found)
+    path = write_predictions(table, "-" if output is None else output, None)
+    kinds, counts = np.unique(found.kind.astype(str), return_counts=True)
+    return DetectResult(
+        path,
+        panel.size,
+        int(np.isfinite(panel.values).sum()),
+        found.judged,
+        dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
+        threshold,
+        model or "the pretrained network",
+        3 if skipped else 0,
+        table,
+    )
+
+
+def detect_stream(
+    source: Source,
+    settings: Settings,
+    listener: Listener,
+    streams: tuple[IO[bytes], IO[str]],
+    complain: Complaint,
+    *,
+    model: str | None = None,
+    as_json: bool = False,
+) -> Followed:
+    """The anomalies of rows that come on the first of `streams` after the history `source`, written
+    to the second at once: lines of CSV below a header, or of JSON."""
+    listener.stage("Reading the history")
+    panel, forecaster, _ = _read(source, settings, listener, model)
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz))
+    listener.stage("Waiting for rows")
+    rows, sink = streams
+    if not as_json:
+        sink.write(",".join(COLUMNS) + "\n")
+        sink.flush()
+    answer = _watcher(panel, forecaster, settings.detection.threshold, reader, sink, as_json)
+    return follow(rows, reader, answer, complain)
+
+
+def _watcher(
+    panel: Panel,
+    forecaster: Forecaster,
+    threshold: float,
+    reader: RowReader,
+    sink: IO[str],
+    as_json: bool,
+) -> Callable[[Row], None]:
+    """What is done with each row: it is judged, and its anomalies are written."""
+    watched: dict[int, WatchedSeries] = {}
+
+    def answer(row: Row) -> None:
+        if row.series not in watched:
+            one = panel.select(np.array([row.series]))
+            past = judge(forecaster, one, threshold)
+            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past)
+        for found in watched[row.series].take(row.value, row.missing):
+            time = reader.clock.text(reader.next[row.series] - 1 - found.back)
+            fields = record(reader.ids[row.series], time, found)
+            sink.write((json.dumps(fields) if as_json else csv_row(fields)) + "\n")
+        sink.flush()
+
+    return answer
+
+
+def _read(
+    source: Source, settings: Settings, listener: Listener, model: str | None
+) -> tuple[Panel, Forecaster, bool]:
+    """Panel, what judges it, and whether the loader left series out."""
+    if model is not None:
+        forecaster, manifest = load_model(model_path(Path(model)))
+        panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+        return panel, forecaster, bool(report.skipped)
+    refuse_covariates(settings)
+    panel, report = read(source, settings.data, listener)
+    return panel, untrained(panel, report.seasons, settings), bool(report.skipped)
+
+
+def to_document(result: DetectResult) -> dict[str, Any]:
+    """The result for JSON, its anomalies as a list."""
+    fields = {name: value for name, value in vars(result).items() if name != "anomalies"}
+    return {**fields, "anomalies": result.anomalies.to_pylist()}
