@@ -424,6 +424,11 @@ class TrainingSettings(Section):
     refit: bool = Field(
         default=True, description="Finish on all data once early stopping has chosen the steps."
     )
+    mask_anomalies: bool = Field(
+        default=False,
+        description="Let the LSTM learn and forecast as if the anomalies that detect finds were "
+        "missing.",
+    )
     seed: int = Field(default=1, ge=0, lt=2**32, description="Seed of every random choice.")
     device: str = Field(
         default="auto",
@@ -541,6 +546,18 @@ class EngineSettings(Section):
     )
 
 
+class DetectionSettings(Section):
+    """What counts as an anomaly."""
+
+    threshold: float = Field(
+        default=4.0,
+        gt=0,
+        le=50,
+        description="A value is an anomaly if it lies so many usual deviations from its forecast.",
+        json_schema_extra=_cli(metavar="SCORE"),
+    )
+
+
 class OutputSettings(Section):
     """Where results go."""
 
@@ -564,5 +581,6 @@ class Settings(Section):
     training: TrainingSettings = TrainingSettings()
     baselines: BaselineSettings = BaselineSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    detection: DetectionSettings = DetectionSettings()
     engine: EngineSettings = EngineSettings()
     output: OutputSettings = OutputSettings()
