@@ -520,7 +520,7 @@ class EngineSettings(Section):
     name: Literal["local", "ray"] | None = Field(
         default=None,
         description="Forecast file by file: local, in --jobs processes of this machine; ray, on a "
-        "Ray cluster (the whole table at once, in one process).",
+        "Ray cluster (the whole table at once). A backtest fits its baselines there.",
         json_schema_extra=_cli(flag="--engine"),
     )
     ray_address: str | None = Field(

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from builders import make_panel
 from pyarrow import csv, parquet
 
 from forecast.backbone import load_backbone
+from forecast.baselines import forecast_baselines, forecast_baselines_windows
 from forecast.cli import run
 from forecast.config import DataSettings, EngineSettings, Settings
 from forecast.engines import engine_run, merge_run
@@ -353,3 +355,35 @@ def test_hashes_are_of_the_id_alone_and_differ():
     shuffled = np.random.default_rng(0).permutation(len(names))
     assert (hashes(names[shuffled]) == found[shuffled]).all()
     assert len(hashes(names[:0])) == 0
+
+
+def test_an_environment_that_names_jobs_for_training_does_not_change_a_forecast(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LSTMCAST_JOBS", "2")
+    assert len(whole(folder, tmp_path / "whole.csv")) == 9 * HORIZON
+
+
+def test_ray_forecasts_the_same_bytes_as_this_machine(folder, tmp_path):
+    pytest.importorskip("ray")
+    parts(folder, tmp_path / "local")
+    made = parts(folder, tmp_path / "ray", name="ray")
+    assert (made.engine, made.complete, made.series) == ("ray", True, 9)
+    for n in range(3):
+        name = f"part-{n:05d}.parquet"
+        same = (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+        assert same, name
+
+
+def test_baselines_on_ray_are_those_of_this_machine():
+    pytest.importorskip("ray")
+    panel = make_panel([40, 50], seed=1)
+    asked = (panel, panel.lengths, 3, ("theta", "ets"), np.array([0.1, 0.5, 0.9]), 1, 120.0, 1)
+    here = forecast_baselines(*asked)
+    there = forecast_baselines_windows(
+        panel, panel.lengths[None], *asked[2:], ray=True, ray_address=None
+    )
+    assert set(here) == set(there)
+    for name, forecast in here.items():
+        assert forecast.available.all()
+        np.testing.assert_array_equal(there[name][0].quantiles, forecast.quantiles)

@@ -57,6 +57,8 @@ def baseline_forecasts(
         listener=listener,
         cache_folder=Path(settings.output.root) / CACHE,
         allow_negative=settings.forecast.allow_negative,
+        ray=settings.engine.name == "ray",
+        ray_address=settings.engine.ray_address,
     )
     return {**made, NAIVE2: naive2_forecasts(panel, plan.origins, plan.steps, plan.training.season)}
 

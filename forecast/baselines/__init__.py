@@ -83,6 +83,8 @@ def forecast_baselines_windows(
     cache_folder: Path | None = None,
     *,
     allow_negative: bool = False,
+    ray: bool = False,
+    ray_address: str | None = None,
 ) -> dict[str, list[Forecast]]:
     """Forecasts of every baseline in `names` from several origins: column name -> W forecasts.
 
@@ -98,6 +100,8 @@ def forecast_baselines_windows(
 
     allow_negative  False: a series without a negative value before its origin gets no negative
               forecast, as for the LSTM
+    ray       ARIMA, ETS and Theta run on a Ray cluster, at `ray_address`, or (None) of `jobs` cores
+              of this machine
 
     A series that was not fitted in the budget is not available; one that a model cannot be fitted
     to (too short, a failure inside the library) gets seasonal naive, with source "SeasonalNaive".
@@ -108,7 +112,10 @@ def forecast_baselines_windows(
     wanted = np.ones(origins.shape, dtype=bool) if wanted is None else wanted
     naive = _naive(panel, origins, horizon, np.asarray(levels, dtype=float), season)
     models = [name for name in dict.fromkeys(names) if name in STATISTICAL]
-    job = Job(panel, season, budget, jobs, naive, wanted, listener or Silent(), cache_folder)
+    job = Job(
+        panel, season, budget, jobs, naive, wanted, listener or Silent(), cache_folder, ray,
+        ray_address,
+    )  # fmt: skip
     result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
     if allow_negative:
@@ -135,6 +142,8 @@ class Job:
     wanted: np.ndarray
     listener: Listener
     cache_folder: Path | None
+    ray: bool
+    ray_address: str | None
 
 
 def _naive(
@@ -162,8 +171,9 @@ def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
     if not todo:
         return kept
     fitted = statistical_forecasts(
-        job.panel, todo, job.season, job.budget, job.jobs, job.naive, job.wanted, job.listener
-    )
+        job.panel, todo, job.season, job.budget, job.jobs, job.naive, job.wanted, job.listener,
+        job.ray, job.ray_address,
+    )  # fmt: skip
     if job.cache_folder is not None:
         _keep(job.cache_folder, key, fitted, job)
     return {**kept, **fitted}

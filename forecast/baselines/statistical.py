@@ -15,6 +15,7 @@ from forecast.baselines.fits import Fit, Task, fit, prepare_worker
 from forecast.baselines.history import longer_season, usable
 from forecast.baselines.notes import failure_notes, method_notes, missing_notes
 from forecast.baselines.pool import Pool
+from forecast.baselines.ray_pool import RayPool
 from forecast.baselines.seasonal_naive import NAME as NAIVE
 from forecast.events import Listener
 from forecast.forecasts import Forecast
@@ -34,6 +35,8 @@ def statistical_forecasts(
     naive: Sequence[Forecast],
     wanted: np.ndarray,
     listener: Listener,
+    ray: bool = False,
+    ray_address: str | None = None,
 ) -> dict[str, list[Forecast]]:
     """The forecasts of `names` ("theta", "ets", "arima"), by column name, in `budget` seconds.
 
@@ -41,7 +44,8 @@ def statistical_forecasts(
     to the next. All models take the series in the same shuffled order, each with all its origins,
     so that a budget that ends early leaves a fair sample, and the same one for every model.
     `naive` (one for each window) says origins, horizon and levels, and stands in for series that a
-    model cannot be fitted to. wanted: bool (W, S), pairs to forecast.
+    model cannot be fitted to. wanted: bool (W, S), pairs to forecast. ray: on a Ray cluster, at
+    `ray_address` or of this machine's own.
     """
     chosen = [name for name in COLUMNS if name in names]
     wanted = wanted & np.stack([each.available for each in naive])
@@ -49,7 +53,9 @@ def statistical_forecasts(
     count = int((first == np.arange(len(naive))[:, None]).sum())
     start = time.monotonic()
     result = {}
-    with Pool(max(1, min(jobs, count)), prepare_worker) as pool:
+    jobs = max(1, min(jobs, count))
+    workers = RayPool(jobs, ray_address) if ray else Pool(jobs, prepare_worker)
+    with workers as pool:
         for rank, name in enumerate(chosen):
             column = COLUMNS[name]
             listener.stage(f"Fitting {column}")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 SECTIONS = ("forecast", "data", "baselines", "evaluation", "network", "training", "output")
 # Not --quantiles, which names columns of a forecast; not the --refit of train: no network of a
 # backtest ever sees all data.
-PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in TRAIN_ONLY)
+ENGINE = ("engine.name", "engine.ray_address")  # the baselines may be fitted on a cluster
+PARTS = (*(o.path for o in options_of(*SECTIONS) if o.path not in TRAIN_ONLY), *ENGINE)
 
 Model = Annotated[
     list[str] | None,
@@ -31,6 +32,7 @@ Model = Annotated[
 def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     """Score the LSTM, ARIMA and others on DATA from rolling origins, with every metric."""
     source = wanted(data, "backtest", run.settings.data.db)
+    own.refuse_idle_address(run)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.backtest_run import backtest_run
     from forecast.commands import screens

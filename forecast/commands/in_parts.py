@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from forecast.commands import own_options as own
 from forecast.commands.parameters import Run
 from forecast.console import duration
 
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 
 
 def in_parts(run: Run) -> bool:
-    """Whether the options ask for it. Raises UsageError for a contradiction."""
-    engine, jobs = run.settings.engine, run.settings.training.jobs
-    if engine.model_fields_set or jobs is not None:
-        from forecast.engines import is_wanted
+    """Whether the options ask for it. Raises UsageError for a contradiction.
 
-        return is_wanted(engine, jobs)
-    return False
+    --jobs and --attempts do where they are on the command line: a settings file or an environment
+    may name them for training.
+    """
+    own.refuse_idle_address(run)
+    engine, sources = run.settings.engine, run.resolved.sources
+    typed = [sources[path].startswith("--") for path in ("engine.attempts", "training.jobs")]
+    return any(typed) or {engine.name, engine.shard, engine.partitions} != {None}
 
 
 def forecast_in_parts(

@@ -50,19 +50,6 @@ class EngineResult:
         return 3 if self.failed or self.fallbacks or self.skipped else 0
 
 
-def is_wanted(engine: EngineSettings, jobs: int | None) -> bool:
-    """Whether the options ask for a forecast in parts. Raises UsageError for a contradiction."""
-    if engine.ray_address is not None and engine.name != "ray":
-        raise UsageError(
-            "--ray-address is about --engine ray",
-            code="usage/ray-address-without-ray",
-            value=engine.ray_address,
-            remedy="Add --engine ray, or leave --ray-address out",
-        )
-    asked = (engine.name, engine.shard, engine.partitions, jobs)
-    return any(each is not None for each in asked) or "attempts" in engine.model_fields_set
-
-
 def engine_run(
     source: str,
     settings: Settings,
