@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from forecast.candidates import uncalibrated
 from forecast.checkpoint import Checkpoint
 from forecast.config import Network
 from forecast.frequency import Frequency
@@ -28,6 +30,7 @@ from forecast.windows import Flat, ahead, context, segment_layout, step_layout, 
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 
 NAMES = tuple(IDEAS)
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 LAYOUTS = {"steps": step_layout(12), "days": segment_layout(24)}
 HIDDEN, STEPS, QUANTILES = 48, 10, 5
 
@@ -231,8 +234,22 @@ def test_attention_weights_are_shares_and_the_ones_that_the_pass_uses(name):
     assert attention_maps(arrays(network("gru", LAYOUTS["steps"])), x, network="gru") == []
 
 
-def test_the_forecaster_of_a_plan_bears_the_networks_name():
-    from types import SimpleNamespace
+def test_the_page_on_networks_names_each_and_its_column():
+    rows = re.findall(r"^\| `([a-z-]+)` \| (\S+) \|", PAGE.read_text(encoding="utf-8"), re.M)
+    assert dict(rows) == {name: idea.title for name, idea in IDEAS.items()}
 
-    plan = SimpleNamespace(layout=LAYOUTS["steps"], recipe=recipe_numbers(network="gru"), horizon=6)
-    assert uncalibrated(plan, [], None).name == "GRU"
+
+def test_the_template_of_the_page_on_networks_works(tmp_path):
+    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    (tmp_path / "gate.py").write_text(code[1], encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("gate", tmp_path / "gate.py")
+    gate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gate)
+    (part,) = gate.IDEA.parts(1)
+    size = Size(15, 7, 10)
+    made = part.module(size)
+    x = np.random.default_rng(0).standard_normal((10, 3, 7)).astype(np.float32)
+    with torch.no_grad():
+        wanted = made(torch.as_tensor(x)).numpy()
+    np.testing.assert_allclose(part.forward(arrays(made), x), wanted, atol=1e-6)
+    assert sum(p.numel() for p in made.parameters()) == part.parameters(size)
