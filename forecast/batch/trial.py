@@ -108,7 +108,7 @@ def run_trial(
     plan = make_plan(slot.panel, seasons, settings)
     for name, value, why in plan.reasons:
         listener.note(f"{name}: {value} ({why})")
-    listener.stage("Training the LSTM")
+    listener.stage(f"Training the {plan.title}")
     kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
     learnt = learn(slot.panel, plan, settings, listener, kept)
     if learnt.interrupted:
@@ -179,7 +179,9 @@ def _settings(
     more: dict[str, Any] = {}
     if seconds_left is not None:
         more["deadline"] = f"{max(1.0, seconds_left / _rounds(job.settings)):.3f}s"
-    if learning.choice == "fine-tune" and champion is not None:
+    known = champion.forecaster if champion is not None else None
+    same = known is not None and known.network == job.settings.network.name
+    if learning.choice == "fine-tune" and champion is not None and same:
         more["init"] = str(job.folder / FOLDER / champion.id)
     training = job.settings.training.model_copy(update=more)
     return job.settings.model_copy(update={"training": training})
