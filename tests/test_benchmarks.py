@@ -91,17 +91,36 @@ def test_every_window_of_etth1_is_scored(monkeypatch: pytest.MonkeyPatch) -> Non
         seen.extend(range(first + len(seen), first + len(seen) + count))
         starts = np.array(seen[-count:])
         assert (past == bench.pieces(values, starts - bench.CONTEXT, bench.CONTEXT)).all()
+        return future(horizon) + 0.5
+
+    def future(horizon: int) -> np.ndarray:
         ahead = np.concatenate([values, np.full((2, 720), np.nan)], 1)
-        return bench.pieces(ahead, starts, horizon) + 0.5
+        return bench.pieces(ahead, np.array(seen[last_window() :]), horizon)
+
+    def last_window() -> int:
+        return (len(seen) - 1) // at_once * at_once
 
     seen: list[int] = []
+    at_once = bench.AT_ONCE // 2
     monkeypatch.setattr(bench, "means", known_future)
-    made = bench.score([], values, "test", 1)
+    monkeypatch.setattr(bench, "linear_forecast", lambda linear, past, h: future(h) - 0.1)
+    made, blend = bench.score([], np.zeros((720, 720)), values, "test", 1)
     windows = {h: each["windows"] for h, each in made["horizons"].items()}
     assert windows == {96: 2785, 192: 2689, 336: 2545, 720: 2161}
     assert seen == list(range(first, last - 95))
     assert made["mse"] == pytest.approx(0.25)
     assert made["mae"] == pytest.approx(0.5)
+    assert blend["mae"] == pytest.approx(0.2)
+
+
+def test_the_ridge_regression_learns_a_series_that_goes_on_in_a_straight_line() -> None:
+    import bench_etth1 as bench
+
+    hours = np.arange(14400) / 1000
+    linear = bench.linear_map(np.stack([hours, -hours]))
+    past = bench.pieces(np.stack([hours, -hours]), np.array([9000]), bench.CONTEXT)
+    ahead = bench.pieces(np.stack([hours, -hours]), np.array([9720]), 96)
+    assert bench.linear_forecast(linear, past, 96) == pytest.approx(ahead, abs=0.05)
 
 
 def test_the_clock_sees_only_what_the_lstm_takes() -> None:
