@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "Forecast from the end of DATA with a trained model.",
     "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
     "merge": "Make the parts of a forecast with --shard one: none missing, no series twice.",
+    "tune": "Seek settings for DATA on validation origins, and say what they gain on held-out ones.",
     "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
     "compare": "Train several networks on DATA under one budget and score them beside ARIMA.",
     "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",

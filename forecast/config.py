@@ -558,6 +558,18 @@ class DetectionSettings(Section):
     )
 
 
+class TuningSettings(Section):
+    """How settings are sought."""
+
+    trials: int = Field(
+        default=20,
+        ge=2,
+        le=100_000,
+        description="Settings to try, those of the defaults among them.",
+        json_schema_extra=_cli(metavar="N"),
+    )
+
+
 class OutputSettings(Section):
     """Where results go."""
 
@@ -583,4 +595,5 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     detection: DetectionSettings = DetectionSettings()
     engine: EngineSettings = EngineSettings()
+    tuning: TuningSettings = TuningSettings()
     output: OutputSettings = OutputSettings()

@@ -19,6 +19,7 @@ BACKTEST_ONLY = ("evaluation.gap", "evaluation.refit", "evaluation.variants")
 IN_PARTS_ONLY = (  # of the commands that forecast file by file
     "engine.name", "engine.ray_address", "engine.shard", "engine.partitions", "engine.attempts",
 )  # fmt: skip
+TUNE_ONLY = ("tuning.trials",)
 TRAIN_ONLY = ("training.refit", "training.mask_anomalies", "forecast.quantiles")
 
 

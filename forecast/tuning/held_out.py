@@ -1,0 +1,102 @@
+"""Tuned settings and the defaults on held-out origins, which no trial has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forecast.config import Settings
+from forecast.events import Listener
+from forecast.forecast_table import wanted_levels
+from forecast.forecasts import Forecast
+from forecast.held_out import lstm_windows
+from forecast.learning import forecasters, learn
+from forecast.metrics import ScoreTable, score_forecasts
+from forecast.metrics.compare import Comparison, compare
+from forecast.panel import Panel
+from forecast.plan import Plan, in_part_of_the_time, make_plan
+from forecast.prediction import at_levels
+
+TUNED, DEFAULTS = "tuned", "defaults"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Both on the same held-out origins; pair: tuned against defaults."""
+
+    scores: ScoreTable
+    pair: Comparison
+
+    @property
+    def gained(self) -> bool:
+        """Whether the tuned settings forecast better."""
+        return self.pair.first_loss < self.pair.second_loss
+
+    @property
+    def sentence(self) -> str:
+        """What tuning gained, or that it gained nothing."""
+        pair = self.pair
+        share = 1 - pair.first_loss / pair.second_loss if pair.second_loss else 0.0
+        figures = (
+            f"{pair.metric} {pair.first_loss:.3f} tuned, {pair.second_loss:.3f} with the defaults, "
+            f"on {self.scores.windows} held-out origin{'s' * (self.scores.windows > 1)} "
+            "that no trial saw"
+        )
+        if not self.gained:
+            return f"Tuning gained nothing: {figures}. Keep the defaults."
+        chance = ""
+        if not pair.told:
+            chance = " There are too few forecasts to say whether that is more than chance."
+        elif pair.p > 0.05:
+            chance = f" That may be chance (p = {pair.p:.2f}, {pair.method})."
+        else:
+            chance = f" That is more than chance (p = {pair.p:.2g}, {pair.method})."
+        return f"Tuning took {share:.1%} off the error: {figures}.{chance}"
+
+
+def judged(
+    panel: Panel,
+    confirmed: tuple[int, ...],
+    given: Settings,
+    tuned: Settings,
+    limit: float | None,
+    listener: Listener,
+) -> Judgement:
+    """Trains with both settings as `train` does and scores both on the held-out origins.
+
+    confirmed: season lengths that all data show; limit: seconds for both, None for no limit. Raises
+    KeyboardInterrupt when the user ends it.
+    """
+    made: dict[str, list[Forecast]] = {}
+    plan: Plan | None = None
+    for name, settings in ((TUNED, tuned), (DEFAULTS, given)):
+        listener.stage(f"Training with the {name} settings" if name == TUNED else _AGAIN)
+        plan, made[name] = _forecasts(panel, confirmed, settings, limit and limit / 2, listener)
+    assert plan is not None
+    scores = score_forecasts(panel, made, plan.season, given.forecast.level)
+    return Judgement(scores, compare(scores, TUNED, DEFAULTS))
+
+
+_AGAIN = "Training with the defaults"
+
+
+def _forecasts(
+    panel: Panel,
+    confirmed: tuple[int, ...],
+    settings: Settings,
+    limit: float | None,
+    listener: Listener,
+) -> tuple[Plan, list[Forecast]]:
+    """The plan of `settings` and what comes of it on the held-out origins."""
+    timed = {"refit": False, "deadline": f"{max(limit, 1.0):.1f}s" if limit else None}
+    document = settings.model_dump(exclude_unset=True)
+    document["training"] = {**document.get("training", {}), **timed}
+    asked = Settings(**document)
+    plan = make_plan(panel, confirmed, asked)
+    turns = -(-len(plan.seeds) // plan.jobs) * (2 if plan.design is not None else 1)
+    learnt = learn(panel, in_part_of_the_time(plan, turns), asked, listener)
+    if learnt.interrupted:
+        raise KeyboardInterrupt
+    scored, _ = forecasters(panel, plan, learnt.members)
+    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    made = lstm_windows(scored, panel, plan.origins, plan.horizon, settings.forecast.allow_negative)
+    return plan, [at_levels(each, levels) for each in made]
