@@ -25,7 +25,7 @@ from forecast.networks.registry import idea_of
 from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster
-from forecast.views import AS_IT_IS, View, views_for
+from forecast.views import AS_IT_IS, View, in_words, views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
@@ -107,26 +107,15 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
-    title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
-    ensemble = "1 member" if members == 1 else f"{members} members"
     reasons: tuple[Reason, ...] = (
         ("horizon", horizon, why_horizon),
         ("season", season, why_season),
         ("held-out windows", len(origins), why_windows),
         ("one LSTM step", why_layout[0], why_layout[1]),
+        ("a series is read", *in_words(views)),
         ("start", start, why_start),
-        (
-            "network",
-            f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}",
-            f"{recipe['context']} steps of context, at most {recipe['steps']} training steps",
-        ),
+        *network_reasons(recipe, scratch, members),
     )
-    if scratch is not None:
-        fresh = (
-            f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}",
-            f"from random weights, at most {scratch['steps']} training steps",
-        )
-        reasons = (*reasons, ("tried beside it", *fresh))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     return Plan(
         horizon,
@@ -143,6 +132,21 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         design,
         scratch,
     )
+
+
+def network_reasons(
+    recipe: dict[str, Any], scratch: dict[str, Any] | None, members: int
+) -> tuple[Reason, ...]:
+    """The network of each recipe in words."""
+    ensemble = "1 member" if members == 1 else f"{members} members"
+    title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
+    mine = f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}"
+    reads = f"{recipe['context']} steps of context, at most {recipe['steps']} training steps"
+    if scratch is None:
+        return (("network", mine, reads),)
+    other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
+    steps = f"from random weights, at most {scratch['steps']} training steps"
+    return (("network", mine, reads), ("tried beside it", other, steps))
 
 
 def in_part_of_the_time(plan: Plan, share: int) -> Plan:

@@ -30,6 +30,7 @@ class View(NamedTuple):
 
 
 AS_IT_IS = (View(),)
+PLAIN = (View(logged=False),)
 IN_TWO_WAYS = (View(True, False, 0.5), View(False, True, 0.5))
 IN_THREE_WAYS = (View(True, False, 0.5), View(False, False, 0.25), View(False, True, 0.25))
 
@@ -46,6 +47,26 @@ def views_for(layout: Layout) -> tuple[View, ...]:
     if layout.width > 1:
         return IN_TWO_WAYS
     return IN_THREE_WAYS if layout.season >= LEAST_SEASON else AS_IT_IS
+
+
+def in_words(views: Sequence[View]) -> tuple[str, str]:
+    """How many ways, and which."""
+    called = {
+        (True, False): "logarithms where they fit",
+        (False, False): "plain values",
+        (False, True): "upside down",
+        (True, True): "logarithms upside down",
+    }
+    ways = ", ".join(called[view.logged, view.mirrored] for view in views)
+    if len(views) == 1:
+        return "in one way", ways
+    return f"in {len(views)} ways", f"{ways}: the forecasts are averaged"
+
+
+def views_of(layout: Layout, likelihood: str) -> tuple[View, ...]:
+    """How a network of this layout and likelihood reads: counts only as they are, for their
+    distribution is of the counts themselves."""
+    return PLAIN if likelihood == "negative-binomial" else views_for(layout)
 
 
 def distinct(views: Sequence[View], values: np.ndarray, offsets: np.ndarray) -> tuple[View, ...]:
@@ -75,7 +96,8 @@ def seen(
     )
     flat, transform = Flat.of(scaled), scaled.transform
     if view.mirrored:
-        flat = replace(flat, values=-flat.values, level=-flat.level)
+        unit = None if flat.unit is None else -flat.unit
+        flat = replace(flat, values=-flat.values, level=-flat.level, unit=unit)
         transform = replace(transform, unit=-transform.unit)
     return flat, transform
 

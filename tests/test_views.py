@@ -8,7 +8,7 @@ import pytest
 from forecast.forecasts import LEVELS
 from forecast.model_folder import load_model, save_model
 from forecast.prediction import forecast_panel
-from forecast.views import AS_IT_IS, IN_THREE_WAYS, IN_TWO_WAYS, View, distinct, views_for
+from forecast.views import AS_IT_IS, IN_THREE_WAYS, IN_TWO_WAYS, View, distinct, in_words, views_for
 from forecast.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
 
@@ -72,6 +72,13 @@ def test_slow_data_are_read_in_one_way_and_the_others_in_several():
     assert views_for(segment_layout(24)) == IN_TWO_WAYS
     for views in (AS_IT_IS, IN_TWO_WAYS, IN_THREE_WAYS):
         assert sum(view.weight for view in views) == 1
+
+
+def test_the_views_are_named():
+    assert in_words(AS_IT_IS) == ("in one way", "logarithms where they fit")
+    how, which = in_words(IN_TWO_WAYS)
+    assert how == "in 2 ways"
+    assert which == "logarithms where they fit, upside down: the forecasts are averaged"
 
 
 def test_a_model_on_disk_keeps_its_views(tmp_path):

@@ -36,7 +36,7 @@ def facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
         "network",
         _joined(
             _title(network.get("name", "lstm")),
-            f"{show(network.get('layers'))} x {show(network.get('hidden_size'))} units",
+            _sizes(network),
             _counted(network.get("members"), "member"),
             _counted(network.get("parameters"), "weight"),
         ),
@@ -68,6 +68,13 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, s
             yield name, f"{show(value[:_LONG])},… ({len(value)} values)"
         elif value not in (None, [], ""):
             yield name, clean(show(value))
+
+
+def _sizes(network: Manifest) -> str:
+    """Layers and units of the members, each size once."""
+    one = [network.get("hidden_size"), network.get("layers")]
+    sizes = dict.fromkeys(tuple(size) for size in network.get("shapes", [one]))
+    return " and ".join(f"{show(layers)} x {show(hidden)} units" for hidden, layers in sizes)
 
 
 def _title(network: str) -> str:
