@@ -77,6 +77,7 @@ class Machine(RuleBasedStateMachine):
         self.values: Values = {name: tuple(range(100, 100 + DAYS)) for name in "ab"}
         self.editions: list[tuple[int, str, bool]] = []  # slot, digest of what was seen, leads
         self.bytes: dict[tuple[int, str], str] = {}
+        self.withheld: set[tuple[int, str]] = set()  # rolled back: not of the same data again
         self.behind = False  # a run was killed: link and ledger may be behind until the next one
         self.trained: dict[str, bytes] = {}
         self.write()
@@ -144,6 +145,8 @@ class Machine(RuleBasedStateMachine):
             assert len(leading) < 2 or len(self.folders()) <= 1 or self.cut, self.words()
             return
         assert code == 0, self.words()
+        self.withheld |= {(slot, seen) for slot, seen, leads in self.editions[leading[-2] + 1 :]
+                          if leads}  # fmt: skip
         self.editions = self.editions[: leading[-2] + 1]
         self.cut, self.behind = True, False
 
@@ -232,6 +235,9 @@ class Machine(RuleBasedStateMachine):
         current = [s for s, _, leads in self.editions if leads][-1:]
         if standing.get(slot) == self.seen(slot):
             assert "already done" in self.words(), self.words()
+            return
+        if not named and (slot, self.seen(slot)) in self.withheld:
+            assert "rolled back" in self.words(), self.words()
             return
         leads = not named or not current or slot >= current[0]
         self.editions.append((slot, self.seen(slot), leads))

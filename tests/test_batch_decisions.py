@@ -63,6 +63,23 @@ def test_a_run_is_made_once_for_the_same_data_job_and_model(seen, config, model,
     assert (decision.choice, why in decision.reason) == (choice, True)
 
 
+@pytest.mark.parametrize(
+    ("seen", "config", "past", "choice"),
+    [
+        ("d", "c", None, "rolled back"),
+        ("d", "c", Past("older", "before", "c", "m", True), "rolled back"),
+        ("e", "c", None, "run"),
+        ("d", "x", None, "run"),
+        ("d", "c", Past("again", "d", "c", "m", True), "already done"),  # asked for by name since
+    ],
+)
+def test_what_was_rolled_back_is_not_published_again_of_the_same_data(seen, config, past, choice):
+    decision = decide_whether_to_run(seen, config, "m", past, [PAST])
+    assert decision.choice == choice
+    if choice == "rolled back":
+        assert "run-1 of the same data" in decision.reason
+
+
 WELL = dict(exists=True, steps=24, seconds=DAY, horizon=24, live=1.0, promised=1.0, scored=1000,
             coverage={80.0: 0.8}, free=True)  # fmt: skip
 OFF = Retrain(every=None, live_error_over=None, coverage_off=None, changed_series=None)

@@ -272,6 +272,26 @@ def test_a_rollback_goes_back_and_the_next_run_goes_on(tmp_path):
     assert len(cutoffs(tmp_path)) == 3  # made[1] stays withdrawn
 
 
+def test_a_rollback_holds_until_the_data_change_or_somebody_asks(tmp_path):
+    for until in (117, 118):
+        data(tmp_path, until)
+        made = run_job(job(tmp_path), now=NOW)
+    back = roll_back(job(tmp_path), Silent()).to
+    held = run_job(job(tmp_path), now=NOW)
+    assert (held.outcome, held.exit_code, held.run) == ("rolled back", 0, back)
+    assert (tmp_path / "out" / "current").resolve().name == back
+    prune_job(job(tmp_path, "    retention: {keep_last: 1}\n"), Silent())
+    assert run_job(job(tmp_path), now=NOW).outcome == "rolled back"
+    asked = run_job(job(tmp_path), as_of="2024-02-26", now=NOW)
+    assert (asked.outcome, asked.as_of) == ("published", made.as_of)
+    assert run_job(job(tmp_path), now=NOW).outcome == "already done"
+    assert roll_back(job(tmp_path), Silent()).to == back
+    values = VALUES.copy()
+    values[0, 100] += 1
+    data(tmp_path, 118, values)
+    assert run_job(job(tmp_path), now=NOW).outcome == "published"
+
+
 def test_the_ledger_is_made_anew_from_the_run_folders(tmp_path):
     for until in (112, 116, 120):
         data(tmp_path, until)

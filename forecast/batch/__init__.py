@@ -30,10 +30,10 @@ intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256, 
 exit_code, versions.
 
 `last.json` (the facts of the latest attempt): schema_version, job, state ("running", "finished"),
-pid, started, finished (ISO 8601, UTC, or null), outcome ("published", "already done", "stale",
-"failed", "interrupted", or null while running; a "running" whose lock nobody holds was killed),
-exit_code, run, as_of, error {code, message, where, remedy} or null, decisions, seconds,
-warnings [{code, text}], last_success {at, run, as_of} or null, failures_in_a_row, log.
+pid, started, finished (ISO 8601, UTC, or null), outcome ("published", "already done", "rolled
+back", "stale", "failed", "interrupted", or null while running; a "running" whose lock nobody holds
+was killed), exit_code, run, as_of, error {code, message, where, remedy} or null, decisions,
+seconds, warnings [{code, text}], last_success {at, run, as_of} or null, failures_in_a_row, log.
 `facts.job_facts(job)` gathers all that with the current manifest and the live scores; status and
 the metrics file read that and nothing else.
 

@@ -22,7 +22,7 @@ from forecast.panel import LoadReport
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run did: "published", "already done" or, for a dry run, "dry run"."""
+    """What a run did: "published", "already done", "rolled back" or "dry run"."""
 
     job: str
     outcome: str

@@ -6,6 +6,7 @@ Pure functions of plain values: what a run decided can be decided again from its
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from forecast.batch.config import Freshness, Retrain, span
@@ -56,25 +57,41 @@ class Past:
     intact: bool
 
 
-def decide_whether_to_run(seen: str, config: str, in_service: str | None, past: Past | None) -> (
-    Decision
-):  # fmt: skip
-    """ "run" or "already done".
+def decide_whether_to_run(
+    seen: str,
+    config: str,
+    in_service: str | None,
+    past: Past | None,
+    withheld: Sequence[Past] = (),
+) -> Decision:
+    """ "run", "already done" or "rolled back".
 
-    seen, config: digests of the data up to the as-of and of the job; in_service: the model's id.
+    seen, config: digests of the data up to the as-of and of the job; in_service: the model's id
+    (None: whatever made `past`); past: the run that stands for the as-of; withheld: runs of it by
+    the model in service that a rollback took out, none where the as-of was asked for by name.
     """
-    what = "this as-of"
+    what, reason = "this as-of", _reason_to_run(seen, config, in_service, past)
+    if past is not None and not reason:
+        why = f"{past.run} was made of the same data, job and model"
+        return Decision(what, "already done", why)
+    for each in withheld:
+        if (each.seen, each.config) == (seen, config):
+            why = f"{each.run} of the same data, job and model was withdrawn; new data end that, "
+            return Decision(what, "rolled back", why + "--as-of or rollback --to brings it back")
+    return Decision(what, "run", reason)
+
+
+def _reason_to_run(seen: str, config: str, in_service: str | None, past: Past | None) -> str:
+    """Why what stands for the as-of, if anything, is not what a run would make; "" for nothing."""
     if past is None:
-        return Decision(what, "run", "nothing is published for it yet")
+        return "nothing is published for it yet"
     if past.seen != seen:
-        return Decision(what, "run", f"the data changed since {past.run}, which is replaced")
+        return f"the data changed since {past.run}, which is replaced"
     if past.config != config:
-        return Decision(what, "run", f"the job's settings changed since {past.run}")
+        return f"the job's settings changed since {past.run}"
     if in_service is not None and past.model != in_service:
-        return Decision(what, "run", f"another model is in service than when {past.run} was made")
-    if not past.intact:
-        return Decision(what, "run", f"the files of {past.run} are missing or were changed")
-    return Decision(what, "already done", f"{past.run} was made of the same data, job and model")
+        return f"another model is in service than when {past.run} was made"
+    return "" if past.intact else f"the files of {past.run} are missing or were changed"
 
 
 @dataclass(frozen=True)

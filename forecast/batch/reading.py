@@ -53,21 +53,33 @@ def _tell(run: Attempt, slot: Slot) -> None:
         run.diary.warn("input/late-series", f"{len(slot.late)} series are late: {names}")
 
 
-def done_already(run: Attempt, state: State, slot: Slot) -> Edition | None:
-    """The run that was already made of the same data, job and model, if there is one."""
-    edition = state.of_position(slot.position)
-    past = None
-    if edition is not None:
-        manifest = edition.manifest
-        past = Past(
-            edition.run,
-            manifest["input"]["seen_sha256"],
-            manifest["config_sha256"],
-            manifest["model"]["id"],
-            is_intact(run.job.folder, edition),
-        )
-    current = state.current
-    serving = current.manifest["model"]["id"] if edition is current and current else None
-    decision = decide_whether_to_run(slot.digest, run.job.digest, serving, past)
+def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition] | None:
+    """("already done", the run that stands for the as-of) or ("rolled back", the current run)
+    where a run would publish what there is, or what was withdrawn; None where there is work."""
+    edition, current = state.of_position(slot.position), state.current
+    past = _past(run, edition) if edition is not None else None
+    serving = current.manifest["model"]["id"] if current is not None else None
+    withheld = [
+        Past(e["run"], e["seen"], e["config"], e["model"], True)
+        for e in state.withheld
+        if e["position"] == slot.position and e["model"] == serving and run.as_of is None
+    ]
+    judged = serving if edition is current else None
+    decision = decide_whether_to_run(slot.digest, run.job.digest, judged, past, withheld)
     run.diary.decide(decision)
-    return edition if decision.choice == "already done" else None
+    if decision.choice == "already done" and edition is not None:
+        return decision.choice, edition
+    if decision.choice == "rolled back" and current is not None:
+        return decision.choice, current
+    return None
+
+
+def _past(run: Attempt, edition: Edition) -> Past:
+    manifest = edition.manifest
+    return Past(
+        edition.run,
+        manifest["input"]["seen_sha256"],
+        manifest["config_sha256"],
+        manifest["model"]["id"],
+        is_intact(run.job.folder, edition),
+    )

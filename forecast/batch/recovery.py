@@ -55,6 +55,16 @@ class State:
         return frozenset(out)
 
     @property
+    def withheld(self) -> list[Mapping[str, Any]]:
+        """{run, position, seen, config, model} of what a rollback took out, kept or not: not to
+        be published again of the same data."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for entry in self.rollbacks:
+            found |= {each["run"]: each for each in entry.get("withheld", ())}
+            found.pop(entry["to"], None)
+        return list(found.values())
+
+    @property
     def refused(self) -> frozenset[str]:
         """Digests of models that a rollback took out of service."""
         back = {self.editions[e["to"]].manifest["model"]["sha256"] for e in self.rollbacks[-1:]

@@ -38,9 +38,10 @@ def roll_back(
 ) -> RolledBack:
     """Makes the last good run before the current one current again, or the run `to`.
 
-    Runs after it are withdrawn: they no longer count in the ledger, and a model that serves only
-    there is not put into service again when it is trained to the same bits. Naming a withdrawn run
-    brings it back. Raises UsageError when there is no such run, LockedError.
+    Runs after it are withdrawn: they no longer count in the ledger, a run of the same data, job and
+    model does not publish them again, and a model that serves only there is not put into service
+    again when it is trained to the same bits. Naming a withdrawn run brings it back. Raises
+    UsageError when there is no such run, LockedError.
     """
     wait = job.section.lock_wait
     with locked(job.folder, span(wait) if wait else 0.0):
@@ -72,13 +73,14 @@ def _target(job: Job, state: State, to: str | None) -> Edition:
         earlier = [e for e in state.standing if e.manifest["leads"] and e is not current]
         target = earlier[-1] if earlier else None
     if target is None or current is None or target is current:
-        names = ", ".join(e.run for e in sorted(leading, key=lambda e: -e.sequence)[:5])
+        others = sorted((e for e in leading if e is not current), key=lambda e: -e.sequence)
+        names = ", ".join(e.run for e in others[:5])
         raise UsageError(
             "there is no run to go back to" if to is None else "there is no such earlier run",
             code="rollback/nothing",
             where=str(job.folder),
             value=to,
-            remedy=f"--to takes one of: {names}" if names else "Nothing is published yet",
+            remedy=f"--to takes one of: {names}" if names else "No other run is kept",
         )
     if not is_intact(job.folder, target):
         raise UsageError(
@@ -111,5 +113,15 @@ def _entry(state: State, target: Edition, at: str) -> dict[str, Any]:
         "to": target.run,
         "withdrawn": sorted(e.run for e in later),
         "refused": sorted(refused),
+        "withheld": [
+            {
+                "run": e.run,
+                "position": e.position,
+                "seen": e.manifest["input"]["seen_sha256"],
+                "config": e.manifest["config_sha256"],
+                "model": e.manifest["model"]["id"],
+            }
+            for e in later
+        ],
         "trial": current.manifest.get("trial"),
     }

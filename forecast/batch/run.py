@@ -17,7 +17,7 @@ from forecast.batch.diary import Diary
 from forecast.batch.lock import locked
 from forecast.batch.making import make_forecast
 from forecast.batch.publishing import publish, settle
-from forecast.batch.reading import done_already, look
+from forecast.batch.reading import look, nothing_to_do
 from forecast.batch.recovery import read_state, recover
 from forecast.batch.service import choose_model, decide_model
 from forecast.batch.table_output import deliver
@@ -72,8 +72,8 @@ def _work(run: Attempt) -> RunOutcome:
     deliver(run.job, state, run.diary, run.stamp)  # what an interrupted run still owes
     report, slot = look(run)
     changes, scores = what_came_true(run, slot)
-    if past := done_already(run, state, slot):
-        return run.outcome("already done", 0, past, slot)
+    if done := nothing_to_do(run, state, slot):
+        return run.outcome(done[0], 0, done[1], slot)
     known = Known(state, report, slot, changes, scores)
     service, trial = choose_model(run, known)
     made, intervals = make_forecast(run, known, service)
@@ -87,8 +87,8 @@ def _rehearse(run: Attempt) -> RunOutcome:
     state = read_state(run.job.folder)
     report, slot = look(run)
     changes, scores = what_would_come_true(run, slot)
-    if past := done_already(run, state, slot):
-        return run.outcome("dry run", 0, past, slot)
+    if done := nothing_to_do(run, state, slot):
+        return run.outcome("dry run", 0, done[1], slot)
     decide_model(run, Known(state, report, slot, changes, scores))
     return run.outcome("dry run", 0, None, slot)
 

@@ -40,10 +40,12 @@ def show(run: Run, name: str, done: dict[str, Any], dry_run: bool) -> None:
     from forecast.commands.screens import show_facts
 
     gone = "would go" if dry_run else "let go"
+    nothing = () if done["runs"] or done["models"] else ((gone, "nothing"),)
     show_facts(
         run.out(),
         [
             ("job", name),
+            *nothing,
             *((gone, run_name) for run_name in done["runs"]),
             *((gone, f"model {model}") for model in done["models"]),
             *(("kept", f"{run_name}: {why}") for run_name, why in done["kept"].items()),

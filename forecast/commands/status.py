@@ -65,7 +65,7 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
             f"{age(success['age_seconds'])} ago" if success else "never",
             clean(published["as_of"]) if published else "",
             _figure(scores["recent"]["mase"]),
-            _figure(scores["expected_mase"]),
+            _figure(scores["expected_mase"] or (scores["promise"] or {}).get("mase")),
             Text(clean(sentence(document)), "dim"),
         )
     console.print(rows)
@@ -105,7 +105,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "warning", f"{warning['text']} [{warning['code']}]"
     kept = document["kept"]
     withdrawn = f", {kept['withdrawn']} of them withdrawn" if kept["withdrawn"] else ""
-    yield "kept", f"{kept['runs']} runs{withdrawn}, {kept['bytes'] / 2**20:,.1f} MB"
+    runs = "1 run" if kept["runs"] == 1 else f"{kept['runs']} runs"
+    yield "kept", f"{runs}{withdrawn}, {kept['bytes'] / 2**20:,.1f} MB"
     yield "trouble", document["trouble"] or ""
 
 
