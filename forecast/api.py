@@ -97,6 +97,7 @@ def train(
     """
     settings = _settings(config, options, BACKTEST_ONLY)
     result = train_run(_source(data), settings, listener or Silent())
+    assert result is not None, "nobody trains together here"
     return Run(result.folder, result)
 
 

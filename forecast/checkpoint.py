@@ -151,10 +151,13 @@ def _number(text: str) -> float | int:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def once(path: Path, make: Callable[[], Any], kind: Callable[..., Any]) -> Any:
+def once(
+    path: Path, make: Callable[[], Any], kind: Callable[..., Any], *, writes: bool = True
+) -> Any:
     """The result of a fit: read from `path`, or made and, unless it was interrupted, kept there.
 
-    kind: makes one of weights, best_step, best_loss and ended (training.Fitted).
+    writes: False where another rank keeps it. kind: makes one of weights, best_step, best_loss and
+    ended (training.Fitted).
     """
     from safetensors import safe_open
     from safetensors.numpy import save
@@ -165,7 +168,7 @@ def once(path: Path, make: Callable[[], Any], kind: Callable[..., Any]) -> Any:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return kind(weights, **about)
     made = make()
-    if made.ended != "interrupted":
+    if writes and made.ended != "interrupted":
         about = {"best_step": made.best_step, "best_loss": made.best_loss, "ended": made.ended}
         write_bytes(path, save(made.weights, {"about": json.dumps(about)}))
     return made

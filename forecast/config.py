@@ -442,6 +442,11 @@ class TrainingSettings(Section):
     jobs: int | None = Field(
         default=None, ge=1, description="Processes at once (as many as CPU cores)."
     )
+    distributed: bool = Field(
+        default=False,
+        description="Train with the other processes that torchrun started (done without asking "
+        "where it did); fail where it did not.",
+    )
     deadline: Annotated[str, AfterValidator(_duration)] | None = Field(
         default=None,
         description="Finish within this time with the best so far: 90s, 20m, 1h30m (no limit).",

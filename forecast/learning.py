@@ -12,12 +12,14 @@ import numpy as np
 
 from forecast.candidates import SCRATCH, TUNED, as_it_is, blend_of, uncalibrated, with_kind
 from forecast.config import Settings
+from forecast.distributed import Team
 from forecast.events import Listener
 from forecast.held_out import calibrated
 from forecast.members import Lesson, Member, resumes, train_members
 from forecast.panel import Panel
 from forecast.plan import PRETRAINED, Plan, Reason
 from forecast.prediction import Forecaster
+from forecast.together import ready, train_together
 from forecast.with_covariates import (
     better,
     known_of,
@@ -47,7 +49,12 @@ class Learnt(NamedTuple):
 
 
 def learn(
-    panel: Panel, plan: Plan, settings: Settings, listener: Listener, kept: Kept | None = None
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: Kept | None = None,
+    team: Team | None = None,
 ) -> Learnt:
     """Trains the ensemble, and keeps what forecasts the validation origins best.
 
@@ -55,12 +62,13 @@ def learn(
 
     kept: a folder where training saves where it stands every so many seconds, and goes on from
     where an earlier one on the same data stood; then, interrupted, only finished members return.
+    team: the ranks that train together, which need such a folder; all return the same.
     """
     trained: list[Learnt] = []
     for called, part in parts_of(plan):
         if called:
             listener.stage(f"Training the {plan.title} {called}")
-        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called))
+        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), team)
         trained.append(learnt)
         if learnt.interrupted:
             break
@@ -75,11 +83,16 @@ def learn(
 
 
 def best_of_part(
-    panel: Panel, plan: Plan, settings: Settings, listener: Listener, kept: Kept | None
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: Kept | None,
+    team: Team | None = None,
 ) -> Learnt:
     """As `learn`, with the covariates that the plan has or without any."""
     started = plan.initial is not None
-    members, history, interrupted = _train(panel, plan, settings, listener, kept)
+    members, history, interrupted = _train(panel, plan, settings, listener, kept, team)
     mine = with_kind(members, TUNED if started else SCRATCH)
     trained = {TUNED if started else SCRATCH: mine}
     if interrupted or plan.design is not None or plan.initial is None or not plan.compare:
@@ -91,7 +104,7 @@ def best_of_part(
         fresh = replace(plan, recipe=plan.scratch, initial=None, seeds=seeds)
         try:
             members, rows, interrupted = _train(
-                panel, fresh, settings, listener, _inside(kept, SCRATCH)
+                panel, fresh, settings, listener, _inside(kept, SCRATCH), team
             )
         except KeyboardInterrupt:
             return Learnt(mine, history, True, ())
@@ -111,7 +124,12 @@ def _inside(kept: Kept | None, name: str) -> Kept | None:
 
 
 def _train(
-    panel: Panel, plan: Plan, settings: Settings, listener: Listener, kept: Kept | None
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: Kept | None,
+    team: Team | None = None,
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
     """Trains one kind of members; they, their history, and whether the user interrupted."""
     refit = settings.training.refit
@@ -143,7 +161,10 @@ def _train(
             figures["best"] = event["best"]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
-    if kept:
+    if kept and team is not None:
+        listener.note(RESUMING[ready(lesson, plan.seeds, kept[0], team)])
+        members, interrupted = train_together(lesson, plan.seeds, kept[0], team, heard)
+    elif kept:
         listener.note(RESUMING[resumes(lesson, plan.seeds, kept[0])])
         members, interrupted = train_members(lesson, plan.seeds, kept[0], plan.jobs, heard)
     else:

@@ -25,6 +25,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from forecast.checkpoint import Checkpoint
+from forecast.distributed import ALONE, Alone
 from forecast.errors import ForecastError, OutputError, TrainingError
 from forecast.files import failed_to_write, write_bytes
 from forecast.networks.covariates import Known
@@ -127,7 +129,7 @@ def train_members(
                 for process in running.values():
                     process.send_signal(signal.SIGINT)
     done = [m for m in range(len(seeds)) if (folder / f"member-{m}.json").exists()]
-    return [_read_member(folder, m) for m in done], interrupted
+    return [read_member(folder, m) for m in done], interrupted
 
 
 def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
@@ -269,7 +271,7 @@ def _read_lesson(folder: Path) -> Lesson:
     )
 
 
-def _read_member(folder: Path, member: int) -> Member:
+def read_member(folder: Path, member: int) -> Member:
     from safetensors.numpy import load_file
 
     plain = json.loads((folder / f"member-{member}.json").read_text())
@@ -293,6 +295,13 @@ def work(folder: Path, member: int, seed: int) -> None:
     )
     if final is None:
         return
+    keep_member(folder, member, scored, final, device)
+
+
+def keep_member(
+    folder: Path, member: int, scored: Any, final: dict[str, np.ndarray], device: str
+) -> None:
+    """Writes a finished member: what `teach` returned. The last file says that it is whole."""
     _save(scored.weights, folder / f"member-{member}-scored.safetensors")
     _save(final, folder / f"member-{member}-final.safetensors")
     plain = {
@@ -310,13 +319,14 @@ def teach(
     stopping: Callable[[], bool],
     emit: Callable[[dict[str, Any]], None],
     place: Path | None = None,
+    team: Alone = ALONE,
 ) -> tuple[Any, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
     place: start of the names of its checkpoints, where the lesson has them. Returns the first's
     Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
     """
-    from forecast.checkpoint import Checkpoint, once
+    from forecast.checkpoint import once
     from forecast.training import Fitted, Recipe, fit, resolve_device
 
     plain = {
@@ -335,7 +345,7 @@ def teach(
     def kept(phase: str) -> Checkpoint | None:
         if every is None or place is None:
             return None
-        return Checkpoint(place.with_name(f"{place.name}-{phase}.checkpoint"), every)
+        return team.checkpoint(place.with_name(f"{place.name}-{phase}.checkpoint"), every, seed)
 
     def tell(phase: str) -> Callable[[Any], None]:
         return lambda progress: emit({"phase": phase, **asdict(progress)})
@@ -352,12 +362,14 @@ def teach(
             report=tell("fit"),
             interrupted=stopping,
             checkpoint=kept("fit"),
+            team=team,
         )
 
     if every is None or place is None:
         scored = first()
     else:
-        scored = once(place.with_name(f"{place.name}-fit.safetensors"), first, Fitted)
+        path = place.with_name(f"{place.name}-fit.safetensors")
+        scored = once(path, first, Fitted, writes=team.first)
     device = str(resolve_device(recipe.device))
     stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
     if every is not None and stopped:
@@ -381,6 +393,7 @@ def teach(
             report=tell("refit"),
             interrupted=stopping,
             checkpoint=kept("refit"),
+            team=team,
         )
         if every is not None and refitted.ended == "interrupted":
             return scored, None, device

@@ -5,9 +5,12 @@ Data's way: table -> Panel -> plan -> members -> forecasts on held-out origins -
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
 from forecast.cleaning import without_anomalies
 from forecast.config import TRAIN_BASELINES, DataSettings, Settings, seconds
+from forecast.distributed import Team
 from forecast.errors import InputError, UsageError
 from forecast.events import Listener
 from forecast.features import Design
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
 CHOOSES_COVARIATES = (
     "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
 )  # fmt: skip
+SAVE_EVERY = 20.0  # seconds between two savings of where a team's training stands
 ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
 
 
@@ -98,10 +103,13 @@ class PredictResult:
     predictions: pa.Table
 
 
-def train_run(source: Source, settings: Settings, listener: Listener) -> TrainResult:
+def train_run(
+    source: Source, settings: Settings, listener: Listener, team: Team | None = None
+) -> TrainResult | None:
     """Reads, trains, compares, forecasts, and writes the run folder whole or not at all.
 
-    source: a path, "-" or a pandas frame. Raises ForecastError.
+    source: a path, "-" or a pandas frame. team: the processes that train together; None is
+    returned on all of them but the first. Raises ForecastError.
     """
     clock = Clock(settings)
     listener.stage("Reading the data")
@@ -110,8 +118,10 @@ def train_run(source: Source, settings: Settings, listener: Listener) -> TrainRe
     plan = make_plan(shown, report.seasons, settings)
     check_ahead(panel, plan.horizon)
     listener.stage(f"Training the {plan.title}")
-    with PeakMemory() as memory:
-        members, history, interrupted, why = learn(shown, plan, settings, listener)
+    with PeakMemory() as memory, learning_together(team, report, settings) as kept:
+        members, history, interrupted, why = learn(shown, plan, settings, listener, kept, team)
+    if team is not None and not team.first:
+        return None
     plan = replace(plan, reasons=plan.reasons + masked + why)
     cost = (clock.elapsed(), memory.peak)
 
@@ -310,6 +320,27 @@ def _shown(
     if not settings.training.mask_anomalies:
         return panel, ()
     return without_anomalies(panel, report.seasons, settings)
+
+
+@contextmanager
+def learning_together(
+    team: Team | None, report: LoadReport, settings: Settings
+) -> Iterator[tuple[Path, float] | None]:
+    """Where a team saves how far it is, below the root of all runs; the folder goes at the end.
+
+    A training of the same data and settings goes on from there, with any number of ranks; by one
+    process alone (None) nothing is saved.
+    """
+    if team is None:
+        yield None
+        return
+    asked = f"{report.digest} {settings.model_dump_json()}"
+    name = f".training-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
+    folder = Path(settings.output.root) / name
+    with team.together():
+        yield folder, SAVE_EVERY
+    if team.first:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def lstm_forecasts(

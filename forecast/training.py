@@ -22,6 +22,7 @@ import torch  # noqa: TID253 - imported only where a network is trained
 from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.checkpoint import Checkpoint, Standing
+from forecast.distributed import ALONE, Alone
 from forecast.errors import TrainingError
 from forecast.losses import pinball
 from forecast.networks.covariates import (
@@ -136,13 +137,15 @@ def fit(
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
+    team: Alone = ALONE,
 ) -> Fitted:
     """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
 
     validation: origins int64 (V, S) whose next `horizon` values are kept out of training and
     watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
     fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
-    that it can go on as if nothing had been. Raises TrainingError when the loss is not finite.
+    that it can go on as if nothing had been. team: the ranks that train together; then
+    `interrupted` is one answer for all. Raises TrainingError when the loss is not finite.
     """
     torch.manual_seed(recipe.seed)
     device = resolve_device(recipe.device)
@@ -169,9 +172,12 @@ def fit(
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
     judge = Judge(flats, layout, recipe, validation, known, weights)
-    last = torch.as_tensor(ends, device=device)
-    sampler = Sampler(flats, layout, recipe, last, known, weights)
-    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint)
+    last = torch.as_tensor(team.share(ends), device=device)
+    own = team.recipe(recipe)
+    if own.seed != recipe.seed:  # what is dropped is another rank's, too
+        torch.manual_seed(own.seed)
+    sampler = Sampler(flats, layout, own, last, known, weights)
+    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team)
 
 
 def _loop(
@@ -182,6 +188,7 @@ def _loop(
     report: Callable[[Progress], None],
     interrupted: Callable[[], bool],
     checkpoint: Checkpoint | None,
+    team: Alone,
 ) -> Fitted:
     """The training loop; see `fit`."""
     averaged = copy.deepcopy(network).eval()
@@ -189,7 +196,7 @@ def _loop(
         parameter_groups(network), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     schedule = Schedule(recipe)
-    keep = BestWeights(averaged, judge(averaged))
+    keep = BestWeights(averaged, team.same(judge(averaged)))
     every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
     # A sum, not a list: small tensors that live on would pin freed memory between them.
     total = torch.zeros((), device=sampler.device)
@@ -197,19 +204,22 @@ def _loop(
     if checkpoint is not None:
         checkpoint.restore(at)
         interrupted, stopped = (lambda: False), interrupted
-    started, ended = time.monotonic() - at.elapsed, "steps"
-    told = time.monotonic()
+    clock = team.clock if recipe.seconds is not None else time.monotonic
+    started, ended = clock() - at.elapsed, "steps"
+    told = started
     network.train()
+    batch_loss = team.loss(network, sampler)
     for step in range(at.step + 1, recipe.steps + 1):
         if checkpoint is not None and (stopped() or checkpoint.due()):
-            at.elapsed = time.monotonic() - started
+            at.elapsed = clock() - started
             checkpoint.save(at)
             if stopped():
                 ended = "interrupted"
                 break
+        rate = schedule.rate(step, clock() - started)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(step, time.monotonic() - started) * group["pace"]
-        loss = sampler.loss(network)
+            group["lr"] = rate * group["pace"]
+        loss = batch_loss()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
@@ -217,14 +227,14 @@ def _loop(
         average_into(averaged, network, min(recipe.average, step / (step + 10)))
         at.step, at.count = step, at.count + 1
         at.total += loss.detach()
-        clock = time.monotonic()
-        stop = _reason_to_stop(interrupted, recipe, clock - started)
+        now = clock()
+        stop = _reason_to_stop(interrupted, recipe, now - started)
         evaluate = step % every == 0 or step == recipe.steps or stop
-        if not evaluate and clock - told < SECONDS_BETWEEN:
+        if not evaluate and now - told < SECONDS_BETWEEN:
             continue
-        told = clock
+        told = now
         train_loss = _finite(at.total.item() / at.count, step)
-        validation = judge(averaged) if evaluate else math.nan
+        validation = team.same(judge(averaged)) if evaluate else math.nan
         rounds = keep.offer(averaged, validation, step) if evaluate else 0
         report(
             Progress(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.commands.own_options import Data, wanted
 from forecast.commands.parameters import Run, takes
+from forecast.errors import UsageError
+from forecast.events import Silent
 from forecast.options import BACKTEST_ONLY, options_of
 
 if TYPE_CHECKING:
@@ -31,11 +33,19 @@ def train(data: Data = None, *, run: Run) -> int:
     source = wanted(data, "train", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.commands import screens
+    from forecast.distributed import join
     from forecast.failures import INTERRUPTED
     from forecast.pipeline import train_run
 
+    team = join(run.settings.training.distributed)
+    if team is not None:
+        _refuse_stdin(source)
+        if not team.first:
+            train_run(source, run.settings, Silent(), team)
+            return 0
     with run.watching() as listener:
-        result = train_run(source, run.settings, listener)
+        result = train_run(source, run.settings, listener, team)
+    assert result is not None, "the first rank has the result"
     if run.look.json:
         screens.show_document("train", document(result))
     elif not run.look.quiet:
@@ -50,6 +60,17 @@ def train(data: Data = None, *, run: Run) -> int:
             console, f"forecast again: lstmcast predict --model {quote(str(result.folder))}"
         )
     return INTERRUPTED if result.interrupted else int(result.exit_code)
+
+
+def _refuse_stdin(source: str) -> None:
+    """Raises UsageError: what one process reads from standard input, the others cannot."""
+    if source == "-":
+        raise UsageError(
+            "several processes cannot share standard input",
+            code="usage/distributed-stdin",
+            value=source,
+            remedy="Name a file that all of them can read",
+        )
 
 
 def sentence(scores: ScoreTable | None) -> str:
