@@ -29,6 +29,7 @@ COMMANDS = {
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
+    "runs": "List the runs of train and tune below --root: data, network, seed, scores, time.",
     "export": "Write a trained MODEL as one ONNX file: a series' values in, its quantiles out.",
     "run": "Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, "
     "tidy.",

@@ -9,16 +9,17 @@ was killed goes on with the trials that it would have tried; one that had ended 
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from forecast.errors import UsageError
+from forecast.errors import TrainingError, UsageError
 from forecast.extras import needed
 from forecast.tuning.space import Choice, Space
-from forecast.tuning.trials import DONE, PARTS, PRUNED, Judge, Outcome
+from forecast.tuning.trials import DONE, PARTS, Judge, Outcome
 
 EXTRA = "tune"
 FILE = "study.db"
@@ -67,8 +68,17 @@ class Search:
         ]
 
     def best(self) -> tuple[int, Choice, Outcome]:
-        """The finished trial with the least loss; the earlier of two alike."""
-        ended = [each for each in self.finished() if each[2].ended == DONE]
+        """The finished trial with the least loss; the earlier of two alike.
+
+        Raises TrainingError when none came to a loss.
+        """
+        ended = [each for each in self.finished() if math.isfinite(each[2].loss)]
+        if not ended:
+            raise TrainingError(
+                "no trial came to a loss",
+                code="tune/no-trial",
+                remedy="Give a longer --deadline, or look at the values with lstmcast check",
+            )
         return min(ended, key=lambda each: (each[2].loss, each[0]))
 
     def go_on(
@@ -136,7 +146,7 @@ class Search:
         for part, loss in outcome.running.items():
             if part not in frozen.intermediate_values:
                 trial.report(loss, part)
-        if outcome.ended == PRUNED:
+        if outcome.ended != DONE or not math.isfinite(outcome.loss):
             self.study.tell(trial, state=state.PRUNED)
         else:
             self.study.tell(trial, outcome.loss)

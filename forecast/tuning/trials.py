@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.config import Settings
+from forecast.errors import TrainingError
 from forecast.members import Lesson, train_members
 from forecast.panel import Panel
 from forecast.plan import Plan, choose_recipe, choose_start
@@ -22,7 +23,7 @@ from forecast.with_covariates import known_of
 
 PARTS = 20  # of a training, at whose ends its loss is compared with that of others
 
-DONE, PRUNED = "done", "pruned"
+DONE, PRUNED, FAILED = "done", "pruned", "failed"
 Judge = Callable[[dict[int, float]], bool]
 
 
@@ -30,8 +31,8 @@ Judge = Callable[[dict[int, float]], bool]
 class Outcome:
     """What a trial came to.
 
-    ended: "done" or "pruned"; loss: the best on the validation origins so far; running: part of
-    the training (of PARTS) -> best loss until then
+    ended: "done", "pruned" or "failed" (a loss that is no number); loss: the best on the
+    validation origins so far; running: part of the training (of PARTS) -> best loss until then
     """
 
     ended: str = DONE
@@ -107,5 +108,9 @@ def run_trial(
         outcome.loss = members[0].best_loss
     except _Enough:
         pass
+    except TrainingError as error:
+        if error.code != "train/not-finite":  # of other numbers, others may go well
+            raise
+        outcome.ended, outcome.loss = FAILED, math.inf
     outcome.seconds = time.monotonic() - started
     return outcome
