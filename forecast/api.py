@@ -17,7 +17,7 @@ from forecast.config import Settings
 from forecast.errors import UsageError
 from forecast.events import Listener, Silent
 from forecast.metrics import ScoreTable, verdict
-from forecast.options import BACKTEST_ONLY, IN_PARTS_ONLY, TRAIN_ONLY, TUNE_ONLY, all_options
+from forecast.options import BACKTEST_ONLY, PROCESSES_ONLY, TRAIN_ONLY, TUNE_ONLY, all_options
 from forecast.pipeline import PredictResult, TrainResult, predict_run, train_run
 from forecast.settings_sources import resolve
 
@@ -159,7 +159,7 @@ def load(folder: str | Path) -> Model:
 
 def _settings(config: str | None, options: dict[str, Any], foreign: Collection[str]) -> Settings:
     """Settings from keyword options, named as the flags are; not those of another command."""
-    foreign = {*foreign, *IN_PARTS_ONLY, *TUNE_ONLY}
+    foreign = {*foreign, *PROCESSES_ONLY, *TUNE_ONLY}
     known = {o.parameter: o.path for o in all_options() if o.path not in foreign}
     for name in options:
         if name not in known:

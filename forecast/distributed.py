@@ -165,7 +165,7 @@ def join(asked: bool, environ: dict[str, str] | None = None) -> Team | None:
             remedy="torchrun --nproc-per-node 2 -m forecast train DATA ...",
         )
     started = asked or "TORCHELASTIC_RUN_ID" in found
-    if missing or not started or int(found["WORLD_SIZE"]) == 1:
+    if missing or not started:
         return None
     _connect(int(found["LOCAL_RANK"]))
     return Team(int(found["RANK"]), int(found["WORLD_SIZE"]))

@@ -16,11 +16,15 @@ from forecast.config import Section, Settings, list_type
 ENVIRONMENT_PREFIX = "LSTMCAST_"
 # Settings of one command that another must not take: a setting that is ignored is a bug.
 BACKTEST_ONLY = ("evaluation.gap", "evaluation.refit", "evaluation.variants")
-IN_PARTS_ONLY = (  # of the commands that forecast file by file
+# Of the command line alone: they are about several processes or machines.
+PROCESSES_ONLY = (
     "engine.name", "engine.ray_address", "engine.shard", "engine.partitions", "engine.attempts",
+    "training.distributed",
 )  # fmt: skip
 TUNE_ONLY = ("tuning.trials",)
-TRAIN_ONLY = ("training.refit", "training.mask_anomalies", "forecast.quantiles")
+TRAIN_ONLY = (
+    "training.refit", "training.distributed", "training.mask_anomalies", "forecast.quantiles",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

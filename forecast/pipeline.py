@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 CHOOSES_COVARIATES = (
     "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
 )  # fmt: skip
-SAVE_EVERY = 20.0  # seconds between two savings of where a team's training stands
+SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stands
 ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
 
 

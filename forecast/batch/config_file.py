@@ -12,7 +12,7 @@ from typing import Any
 from forecast.batch.config import BatchConfig, Job, JobSection
 from forecast.config import Settings
 from forecast.errors import UsageError
-from forecast.options import BACKTEST_ONLY, IN_PARTS_ONLY, all_options
+from forecast.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.settings_file import Given, find_settings_file, read_settings_file, unknown_key
 from forecast.settings_sources import settled
 from forecast.tables.database import is_database
@@ -32,7 +32,7 @@ _NOT_HERE = {
     "training.mask_anomalies": "nothing: a job learns from its table as it is",
     "detection.threshold": "nothing: it belongs to detect",
     **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
-    **{path: "nothing: a job forecasts its table at once" for path in IN_PARTS_ONLY},
+    **{path: "nothing: a job is one process's" for path in PROCESSES_ONLY},
 }
 _PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
 
