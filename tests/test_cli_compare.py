@@ -124,3 +124,14 @@ def test_an_mlp_starts_only_from_one_that_reads_as_many_steps(lstmcast):
     assert manifest["network"]["context"] == 20
     code, _, err = lstmcast(*again, "--context", "24", "--out", "other")
     assert code == 2 and "Leave out --init or --context" in err
+
+
+def test_the_page_of_a_gru_without_held_out_windows_can_be_made_again(lstmcast):
+    rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{10 + n}" for n in range(9)]
+    Path("short.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")
+    words = ("train", "short.csv", *QUICK, "--network", "gru", "--out", "run")
+    assert lstmcast(*words)[0] == 0
+    assert not Path("run/metrics.json").exists()
+    code, _, err = lstmcast("report", "run", "--output", "again.html")
+    assert code == 0, err
+    assert "GRU" in Path("again.html").read_text(encoding="utf-8")

@@ -221,6 +221,16 @@ def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(nam
     assert one.tobytes() == two.tobytes()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_trains_too(name):
+    panel = make_panel((60, 48))
+    numbers = recipe_numbers(network=name, hidden_size=24, layers=1, steps=2, precision="bf16")
+    recipe = Recipe(**numbers, seed=1)
+    fitted = fit(panel.values, panel.offsets, LAYOUTS["steps"], recipe)
+    assert fitted.best_step == 2
+    assert all(np.isfinite(tensor).all() for tensor in fitted.weights.values())
+
+
 @pytest.mark.parametrize("name", ["attention", "transformer", "lstm-transformer"])
 def test_attention_weights_are_shares_and_the_ones_that_the_pass_uses(name):
     _, _, x, _ = windows("steps")

@@ -62,7 +62,8 @@ def render_report(data: ReportData) -> str:
 
 def told(verdict: str) -> tuple[str, str]:
     """The verdict's first clause as a sentence of its own, and the rest of it as another one."""
-    first, _, rest = re.sub(r", and (?=LSTM )|; ", "\n", verdict, count=1).partition("\n")
+    parted = re.sub(r", and (?=\S+ \S+ against )|; ", "\n", verdict, count=1)
+    first, _, rest = parted.partition("\n")
     return (f"{first}.", rest[0].upper() + rest[1:]) if rest else (verdict, "")
 
 

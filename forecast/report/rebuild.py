@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from forecast.columns import LSTM
 from forecast.config import DataSettings, Settings
 from forecast.errors import ForecastError, InputError, UsageError
 from forecast.events import Listener, Silent
 from forecast.forecasts import Forecast
 from forecast.metrics import ScoreTable, score_forecasts, with_more
+from forecast.networks.registry import idea_of
 from forecast.panel import LoadReport, Panel, load_panel
 from forecast.report.contents import ReportData
 from forecast.report.finished import FinishedRun, damaged, read_run
@@ -59,7 +59,8 @@ def _rebuilt(
 ) -> ReportData:
     panel, load, settings = _data(run.manifest, data)
     _check_series(panel, series)
-    names = [str(each["model"]) for each in (run.metrics or {}).get("models", [])] or [LSTM]
+    names = [str(each["model"]) for each in (run.metrics or {}).get("models", [])]
+    names = names or [idea_of(run.manifest.get("network", {}).get("name", "lstm")).title]
     upcoming = _upcoming(panel, run, names, listener)
     held_out, scores = _scored(panel, run, settings)
     if not held_out and not upcoming:
