@@ -2,9 +2,9 @@
 
 `python benchmarks/bench_detect.py --data DIR` puts spikes, runs, level shifts and standstills of
 seeded places and sizes into series and looks for them with `detect`, a seasonal naive residual rule
-and scikit-learn's IsolationForest. Each method's threshold is the one with the best F1 on
-series of M4, M3 and NN5 and on synthetic ones; figures are of other series: the files, and synthetic
-series of other seeds. They go to DETECT.md.
+and scikit-learn's IsolationForest. Each method's threshold is the one with the best F1 on series of
+M4, M3 and NN5 and on synthetic ones; figures are of other series: the files, and synthetic series
+of other seeds. They go to DETECT.md.
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ FILES: dict[str, dict[str, object]] = {
     "vic_electricity_halfhourly.csv": {"target_col": "Demand"},
     "wp_log_peyton_manning_daily.csv": {},
 }
+Flags = Callable[[float], np.ndarray]  # threshold -> rows that are flagged
+Results = dict[str, dict[str, tuple[Figures, float]]]
 DETECT, NAIVE, FOREST = "lstmcast detect", "seasonal naive rule", "IsolationForest"
 GRID = {
-    DETECT: (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0),
+    DETECT: (3.0, 3.5, 4.0, 4.5, 5.0, 6.0),
     NAIVE: (3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0),
     FOREST: (0.55, 0.6, 0.625, 0.65, 0.675, 0.7, 0.725, 0.75, 0.8),
 }
@@ -54,15 +56,32 @@ def main() -> None:
     chosen_on = choosing(given.data)
     thresholds = {name: best(name, chosen_on) for name in GRID}
     real, made = reported(given.data)
-    results: dict[str, dict[str, tuple[Figures, float]]] = {}
-    for title, cases in {"real": real, "synthetic": made, **{c.name: [c] for c in real}}.items():
-        results[title] = {}
-        for name, (threshold, _) in thresholds.items():
+    flags: dict[str, dict[str, np.ndarray]] = {name: {} for name in GRID}
+    seconds: dict[str, dict[str, float]] = {name: {} for name in GRID}
+    for name, (threshold, _) in thresholds.items():
+        for case in real + made:
             started = time.process_time()
-            found = measured(name, cases, threshold)
-            results[title][name] = (found, time.process_time() - started)
-            print(title, name, found, flush=True)
-    PAGE.write_text(page(thresholds, results))
+            flags[name][case.name] = SCORES[name](case)(threshold)
+            seconds[name][case.name] = time.process_time() - started
+    PAGE.write_text(page(thresholds, results(real, made, flags, seconds)))
+
+
+def results(
+    real: list[Labelled],
+    made: list[Labelled],
+    flags: dict[str, dict[str, np.ndarray]],
+    seconds: dict[str, dict[str, float]],
+) -> Results:
+    """Title -> method -> its figures and CPU seconds, from the flagged rows of every case."""
+    found: Results = {}
+    for title, cases in {"real": real, "synthetic": made, **{c.name: [c] for c in real}}.items():
+        judged = sum(len(case.panel.values) for case in cases)
+        found[title] = {}
+        for name in GRID:
+            rows = np.concatenate([flags[name][case.name] for case in cases])
+            cost = sum(seconds[name][case.name] for case in cases)
+            found[title][name] = (figures(rows, cases, judged), cost)
+    return found
 
 
 def choosing(data: Path) -> list[Labelled]:
@@ -96,68 +115,59 @@ def reported(data: Path) -> tuple[list[Labelled], list[Labelled]]:
 
 def best(name: str, cases: list[Labelled]) -> tuple[float, Figures]:
     """The threshold with the best F1, and its figures."""
-    tried = SCORES[name](cases)
-    found = [(threshold, figures(tried(threshold), cases, 0)) for threshold in GRID[name]]
-    for threshold, each in found:
+    judges = [SCORES[name](case) for case in cases]
+    found = []
+    for threshold in GRID[name]:
+        rows = np.concatenate([judge_(threshold) for judge_ in judges])
+        found.append((threshold, figures(rows, cases, len(rows))))
+        each = found[-1][1]
         print(name, threshold, f"{each.precision:.3f} {each.recall:.3f} {each.f1:.3f}", flush=True)
     return max(found, key=lambda pair: pair[1].f1)
 
 
-def measured(name: str, cases: list[Labelled], threshold: float) -> Figures:
-    """The figures of a method at its threshold."""
-    judged = sum(len(case.panel.values) for case in cases)
-    return figures(SCORES[name](cases)(threshold), cases, judged)
+def by_detect(case: Labelled) -> Flags:
+    """What `detect` flags, gaps left out."""
+    return lambda threshold: judge(case.forecaster, case.panel, threshold).kind != ""
 
 
-def by_detect(cases: list[Labelled]) -> Callable[[float], np.ndarray]:
-    """Threshold -> rows that `detect` flags, gaps left out."""
-
-    def flagged(threshold: float) -> np.ndarray:
-        found = [judge(case.forecaster, case.panel, threshold).kind != "" for case in cases]
-        return np.concatenate(found)
-
-    return flagged
-
-
-def by_naive(cases: list[Labelled]) -> Callable[[float], np.ndarray]:
+def by_naive(case: Labelled) -> Flags:
     """The value less the one a season ago, beside the median absolute one so far (causal)."""
     scores = []
-    for case in cases:
-        for s in range(case.panel.size):
-            y = case.panel.series(s)
-            lag = case.season if len(y) > 2 * case.season else 1
-            error = np.full(len(y), np.nan)
-            error[lag:] = np.abs(y[lag:] - y[:-lag])
-            usual = pd.Series(error).expanding(10).median().shift().to_numpy()
-            score = error / np.maximum(1.4826 * usual, 1e-12)
-            score[: warm_up(case.forecaster.layout)] = np.nan
-            scores.append(score)
+    for s in range(case.panel.size):
+        y = case.panel.series(s)
+        lag = case.season if len(y) > 2 * case.season else 1
+        error = np.full(len(y), np.nan)
+        error[lag:] = np.abs(y[lag:] - y[:-lag])
+        usual = pd.Series(error).expanding(10).median().shift().to_numpy()
+        score = error / np.maximum(1.4826 * usual, 1e-12)
+        score[: warm_up(case.forecaster.layout)] = np.nan
+        scores.append(score)
     joined = np.concatenate(scores)
     return lambda threshold: joined > threshold
 
 
-def by_forest(cases: list[Labelled]) -> Callable[[float], np.ndarray]:
+def by_forest(case: Labelled) -> Flags:
     """IsolationForest of each series on what the network reads of a step: the value's distance from
     the level, from the last value and from the one a season ago, and the level's move, in units of
     a typical step. It is fitted to the whole series, later values included."""
+    layout, panel = case.forecaster.layout, case.panel
+    scaled = scale_panel(
+        panel.values,
+        panel.offsets,
+        lags=[lag for lag in layout.lags if lag],
+        level_window=layout.level_window,
+        logged=np.zeros(panel.size, bool),
+    )
     scores = []
-    for case in cases:
-        layout, panel = case.forecaster.layout, case.panel
-        scaled = scale_panel(
-            panel.values, panel.offsets, lags=[lag for lag in layout.lags if lag],
-            level_window=layout.level_window, logged=np.zeros(panel.size, bool),
-        )  # fmt: skip
-        for s in range(panel.size):
-            part = slice(panel.offsets[s], panel.offsets[s + 1])
-            z, level, move = scaled.values[part], scaled.level[part], scaled.move[part]
-            lag = min(layout.season, len(z) - 1)
-            x = np.stack([z - _ago(level, 1), z - _ago(z, 1), z - _ago(z, lag),
-                          level - _ago(level, lag)], 1)  # fmt: skip
-            x = np.nan_to_num(x / move[:, None])
-            forest = IsolationForest(random_state=0).fit(x)
-            score = -forest.score_samples(x)
-            score[: warm_up(layout)] = 0.0
-            scores.append(np.where(np.isfinite(z), score, 0.0))
+    for s in range(panel.size):
+        part = slice(panel.offsets[s], panel.offsets[s + 1])
+        z, level, move = scaled.values[part], scaled.level[part], scaled.move[part]
+        lag = min(layout.season, len(z) - 1)
+        parts = [z - _ago(level, 1), z - _ago(z, 1), z - _ago(z, lag), level - _ago(level, lag)]
+        x = np.nan_to_num(np.stack(parts, 1) / move[:, None])
+        score = -IsolationForest(random_state=0).fit(x).score_samples(x)
+        score[: warm_up(layout)] = 0.0
+        scores.append(np.where(np.isfinite(z), score, 0.0))
     joined = np.concatenate(scores)
     return lambda threshold: joined > threshold
 
@@ -182,13 +192,18 @@ and is fitted to whole series, the future included, which the other two never se
 the threshold with the best F1 on other series: M4 hourly and weekly, M3 monthly, NN5, synthetic.
 """
 
+WHY = """Half-hourly load has most of the anomalies. There the network,
+which reads days of sub-daily data, is hardly better half an hour ahead than the last value (mean
+error 96 against 116 on the first 9,000 values), and the anomalies are sized by what the last value
+gets wrong."""
+
 
 SCORES = {DETECT: by_detect, NAIVE: by_naive, FOREST: by_forest}
 
 
 def page(
     thresholds: dict[str, tuple[float, Figures]],
-    results: dict[str, dict[str, tuple[Figures, float]]],
+    results: Results,
 ) -> str:
     """DETECT.md."""
     lines = [
@@ -223,6 +238,18 @@ def page(
         if title not in ("real", "synthetic"):
             cells = " | ".join(f"{each[name][0].f1:.2f}" for name in GRID)
             lines.append(f"| {title} | {next(iter(each.values()))[0].labels} | {cells} |")
+    files = {title: each for title, each in results.items() if title not in ("real", "synthetic")}
+    means = {name: np.mean([each[name][0].f1 for each in files.values()]) for name in GRID}
+    lines.append("| mean | | " + " | ".join(f"{means[name]:.2f}" for name in GRID) + " |")
+    lost = [
+        title
+        for title, each in files.items()
+        if each[DETECT][0].f1 < max(each[name][0].f1 for name in GRID)
+    ]
+    lines += [
+        "",
+        f"`detect` is not the best on {len(lost)} of {len(files)}: {', '.join(lost)}. {WHY}",
+    ]
     return "\n".join(lines) + "\n"
 
 

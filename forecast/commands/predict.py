@@ -34,13 +34,42 @@ Output = Annotated[
 ]
 
 
+Follow = Annotated[
+    bool, own.follow("DATA is the history; forecast anew from each row on standard input.")
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        metavar=" ",
+        show_default=False,
+        help="With --follow: read exactly as far back as without it, for more work a row.",
+    ),
+]
 @takes(*PARTS)
-def predict(data: Data = None, model: Model = None, output: Output = None, *, run: Run) -> int:
+def predict(
+    data: Data = None,
+    model: Model = None,
+    output: Output = None,
+    follow: Follow = False,
+    exact: Exact = False,
+    *,
+    run: Run,
+) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
     own.refuse_two_outputs(run, output)
     db = run.settings.data.db
     if in_parts(run):
         return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
+    if follow:
+        return _follow(own.wanted(data, "predict", db) if data or db else None, output,
+                       (model, exact), run)  # fmt: skip
+    if exact:
+        raise UsageError(
+            "--exact says how --follow reads",
+            code="usage/exact-without-follow",
+            remedy="Add --follow, or leave --exact out",
+        )
     from forecast.pipeline import predict_run
 
     source = own.wanted(data, "predict", db) if data or db else None
@@ -52,6 +81,32 @@ def predict(data: Data = None, model: Model = None, output: Output = None, *, ru
 
 def show_result(run: Run, command: str, result: PredictResult) -> None:
     """What was forecast and where it is, as a document or for a person."""
+def _follow(source: str | None, output: str | None, how: tuple[str | None, bool], run: Run) -> int:
+    own.refuse_to_follow(source, output)
+    if in_parts(run):
+        raise UsageError(
+            "--follow forecasts in one process",
+            code="usage/follow-in-parts",
+            remedy="Leave --engine, --jobs and --shard out",
+        )
+    from forecast.commands.following import ended
+    from forecast.stream_run import predict_stream
+    from forecast.streaming.following import complaints
+
+    with run.watching() as listener:
+        done = predict_stream(
+            source,
+            run.settings,
+            listener,
+            (sys.stdin.buffer, sys.stdout),
+            complaints(sys.stderr, run.look.json),
+            model=how[0],
+            exact=how[1],
+            as_json=run.look.json,
+        )
+    return ended(run, done)
+
+
     from forecast.commands import screens
 
     if run.look.json:

@@ -7,8 +7,8 @@ whole multiple of the context C there are two, and the forecast's has read betwe
 (as in forecast/one_step.py); begun at every step there are C, and it has read exactly C, as
 `predict` does.
 
-Where one LSTM step is a day of W values, each of the W places in the day has states of its own.
-Axes: P places, K states under way, h units, F features, M members.
+Where one LSTM step is a day of W values, each of the W places in the day has states of its own, and
+so has each view of the series. Axes: P places, K states under way, h units, F features, M members.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class CarriedStates:
     """The states of every member, place and beginning."""
 
     def __init__(
-        self, members: tuple[Weights, ...], layout: Layout, context: int, exact: bool
+        self, members: tuple[Weights, ...], places: int, context: int, exact: bool
     ) -> None:
         self.every = 1 if exact else context
         self.slots = context if exact else 2
-        self._groups = [_Cells(group, layout.width, self.slots) for group in alike(members)]
+        self._groups = [_Cells(group, places, self.slots) for group in alike(members)]
 
     def advance(self, place: np.ndarray, step: np.ndarray, x: np.ndarray) -> None:
         """Reads step number `step` (P,) of the places `place` (P,), inputs x (P, F)."""
@@ -39,9 +39,9 @@ class CarriedStates:
         for cells in self._groups:
             cells.advance(place, x, fresh, block[fresh] % self.slots)
 
-    def state(self, place: int, step: int) -> list[np.ndarray]:
-        """The normed state (M, 1, h) that the forecast from `place` comes from, `step` being the
-        last that it read, for each group of members of one shape, as `alike` orders them."""
+    def state(self, place: np.ndarray, step: int) -> list[np.ndarray]:
+        """The normed states (M, P, h) that the forecasts from `place` (P,) come from, `step` being
+        the last that they read, for each group of members of one shape, as `alike` orders them."""
         old = (step // self.every + 1) % self.slots
         return [cells.normed(place, old) for cells in self._groups]
 
@@ -51,7 +51,7 @@ class ReadAgain:
     anew for each forecast, which costs as much as the context is long."""
 
     def __init__(
-        self, members: tuple[Weights, ...], layout: Layout, context: int, network: str
+        self, members: tuple[Weights, ...], layout: Layout, views: int, context: int, network: str
     ) -> None:
         self.network = network
         self._groups = [
@@ -61,16 +61,16 @@ class ReadAgain:
             ]
             for group in alike(members)
         ]
-        self._x = np.zeros((context, layout.width, layout.features), np.float32)
+        self._x = np.zeros((context, views * layout.width, layout.features), np.float32)
 
     def advance(self, place: np.ndarray, step: np.ndarray, x: np.ndarray) -> None:
         """As `CarriedStates.advance`."""
         self._x[:-1, place] = self._x[1:, place]
         self._x[-1, place] = x
 
-    def state(self, place: int, step: int) -> list[np.ndarray]:
+    def state(self, place: np.ndarray, step: int) -> list[np.ndarray]:
         """As `CarriedStates.state`."""
-        x = self._x[:, place : place + 1]
+        x = np.ascontiguousarray(self._x[:, place])
         return [
             np.stack([last_state(weights, x, None, self.network)[0] for weights in group])
             for group in self._groups
@@ -136,9 +136,9 @@ class _Cells:
             state = state + h
         self.top[:, place] = state
 
-    def normed(self, place: int, slot: int) -> np.ndarray:
-        """What the head reads of a slot, (M, 1, h)."""
-        return _normed(self.top[:, place, slot][:, None], *(part[:, 0] for part in self.norm))
+    def normed(self, place: np.ndarray, slot: int) -> np.ndarray:
+        """What the head reads of a slot, (M, P, h)."""
+        return _normed(self.top[:, place, slot], *(part[:, 0] for part in self.norm))
 
 
 def _cell(gates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

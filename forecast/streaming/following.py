@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from threadpoolctl import threadpool_limits
+
 from forecast.streaming.rows import LONGEST_LINE, Row, RowError, RowReader
 
 Complaint = Callable[[int, str, str], None]  # number of the line, code, text
@@ -32,8 +34,10 @@ def follow(
     """
     done = Followed()
     try:
-        for number, line in _lines(source):
-            _one(number, line, reader, answer, complain, done)
+        # The products of one row are small: more threads would only wait for each other.
+        with threadpool_limits(1, "blas"):
+            for number, line in _lines(source):
+                _one(number, line, reader, answer, complain, done)
     except KeyboardInterrupt:
         done.interrupted = True
     return done

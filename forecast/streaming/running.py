@@ -14,9 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from forecast.scaling import SCALE_FLOOR, Transform, scale_panel
-from forecast.windows import Flat, Layout
+from forecast.windows import Layout
 
 Z, LEVEL, SCALE, MOVE = range(4)  # rows of the buffer; NaN where missing or unknown
+UNKNOWN = np.array([[0.0], [0.0], [1.0]])  # level, scale and move before there is any
 
 
 class RunningScale:
@@ -139,21 +140,13 @@ class RunningScale:
             unit = 1.0 if shift == 0 else unit
         return Transform(np.array([self.logged]), np.array([shift]), np.array([unit]))
 
-    def flat(self, transform: Transform) -> Flat:
-        """The kept values as the flat arrays that windows are gathered from, one series."""
+    def rows(self, transform: Transform) -> np.ndarray:
+        """Values, level, scale and move (4, R) at the kept positions, as windows are gathered from
+        them (windows.Flat)."""
         shift, unit = float(transform.shift[0]), float(transform.unit[0])
         kept = self._buffer[:, max(0, self._end - self.keep) : self._end]
-        rows = np.empty((4, kept.shape[1] + 1))
-        rows[:2, :-1] = (kept[:2] - shift) / unit
-        rows[2:, :-1] = kept[2:] / unit
-        rows[:, -1] = np.nan
-        return Flat(
-            values=rows[Z].astype(np.float32),
-            level=np.nan_to_num(rows[LEVEL], nan=0.0).astype(np.float32),
-            scale=np.nan_to_num(rows[SCALE], nan=0.0).astype(np.float32),
-            move=np.nan_to_num(rows[MOVE], nan=1.0).astype(np.float32),
-            starts=np.array([kept.shape[1] - self.length]),
-            lengths=np.array([self.length]),
-            logged=np.array([self.logged], np.float32),
-            log_unit=np.array([math.log(unit) if self.logged else 0.0], np.float32),
-        )
+        rows = np.empty(kept.shape)
+        rows[:2] = (kept[:2] - shift) / unit
+        rows[2:] = kept[2:] / unit
+        rows[LEVEL:] = np.where(np.isnan(rows[LEVEL:]), UNKNOWN, rows[LEVEL:])
+        return rows.astype(np.float32)

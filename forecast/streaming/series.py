@@ -1,13 +1,15 @@
 """One series that grows: a value in, a fresh forecast out, at the same cost however long it is.
 
 The forecast is the one that a batch makes of the same values (see `carried` for how much of the
-past its state has read). Axes: H horizon (steps), Q quantiles, W values of one LSTM step.
+past its state has read). The views of a series (forecast/views.py) stand side by side, as series
+of one batch. Axes: V views, H horizon (steps), Q quantiles, D blocks ahead, M members.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,10 +18,11 @@ from forecast.networks.arithmetic import gelu
 from forecast.networks.covariates import reach
 from forecast.networks.head import assemble, head_inputs
 from forecast.prediction import LEAST_VALUES, Forecaster
-from forecast.scaling import LOG_MINIMUM_SHARE
+from forecast.scaling import LOG_MINIMUM_SHARE, Transform
 from forecast.streaming.carried import CarriedStates, ReadAgain, alike, linear
 from forecast.streaming.running import RunningScale
-from forecast.windows import ahead, context
+from forecast.views import View, distinct, restored
+from forecast.windows import Ahead, Flat, ahead, context
 
 
 class GrowingSeries:
@@ -29,8 +32,8 @@ class GrowingSeries:
     values      float64 (N,) so far, NaN where missing
     exact       each forecast reads exactly the forecaster's context, as `predict` does; else
                 between once and twice as much, for less work
-    logged      whether to take logarithms; None: as `scaling.calls_for_log` says of the values so
-                far, which is asked anew at each value
+    logged      None: the forecaster's views, and logarithms as `scaling.calls_for_log` says of the
+                values so far, which is asked anew at each value; else one view, with or without
     """
 
     def __init__(
@@ -43,12 +46,11 @@ class GrowingSeries:
         logged: bool | None = None,
     ) -> None:
         self.forecaster, self.exact = forecaster, exact
-        self.chunks = -(-horizon // forecaster.layout.chunk)
-        self._scale: RunningScale
-        self._fixed = logged
+        self._fixed = None if logged is None else (View(logged),)
         self._heads = alike(forecaster.members)
-        # All values are kept where the logarithm may be called for later, or no more: then the
-        # series is begun anew.
+        self._keep = reach(forecaster.layout, 1, -(-horizon // forecaster.layout.chunk))[0]
+        # Where logarithms may be called for later, or no more, the series is then begun anew, and
+        # that takes all of its values.
         self._values = array("d", values)
         known = values[np.isfinite(values)]
         self.known, self._sum = len(known), float(known.sum())
@@ -59,85 +61,149 @@ class GrowingSeries:
     @property
     def length(self) -> int:
         """Values so far, missing ones included."""
-        return self._scale.length
-
-    def append(self, value: float) -> None:
-        """Takes the next value; NaN where it is missing."""
-        if self._fixed is None:
-            self._values.append(value)
-        if value == value:
-            self.known += 1
-            self._sum += value
-            self._smallest = min(self._smallest, value)
-            self._last = value
-        if self._wants_log() != self._scale.logged:
-            self._begin(np.array(self._values))
-            return
-        self._scale.append(value)
-        self._transform = self._scale.transform()
-        self._flat = self._scale.flat(self._transform)
-        layout, end = self.forecaster.layout, self._scale.length
-        x = context(self._flat, layout, np.zeros(1, int), np.array([end]), 1)
-        step, place = divmod(end, layout.width)
-        self._carried.advance(np.array([place]), np.array([step]), x[0])
-
-    def quantiles(self, horizon: int) -> tuple[np.ndarray, bool]:
-        """Quantiles (H, Q) of the next `horizon` steps in original units, calibrated, and whether
-        the network made them: from fewer than three values, or where it fails, all of them are the
-        last value."""
-        made = self._made(horizon) if self.known >= LEAST_VALUES else np.full((1, 1), np.nan)
-        if not np.isfinite(made).all():
-            return np.full((horizon, len(self.forecaster.levels)), self._last), False
-        return made, True
+        return self._length
 
     @property
     def never_negative(self) -> bool:
         """No value so far was below zero."""
         return self._smallest >= 0
 
+    def append(self, value: float) -> None:
+        """Takes the next value; NaN where it is missing."""
+        self._length += 1
+        if value == value:
+            self.known += 1
+            self._sum += value
+            self._smallest = min(self._smallest, value)
+            self._last = value
+        if self._fixed is None:
+            self._values.append(value)
+            if self._wants_log() != self._logs:
+                self._begin(np.array(self._values))
+                return
+        for scale in self._scales.values():
+            scale.append(value)
+        self._flat, self._transforms = self._read(self._scales)
+        layout, count = self.forecaster.layout, len(self._views)
+        step, place = divmod(self._length, layout.width)
+        x = context(self._flat, layout, np.arange(count), np.full(count, self._length), 1)
+        self._carried.advance(self._places(place), np.full(count, step), x[0])
+
+    def quantiles(self, horizon: int) -> tuple[np.ndarray, bool]:
+        """Quantiles (H, Q) of the next `horizon` steps in original units, calibrated, and whether
+        the network made them: from fewer than three values, or where it fails, all of them are the
+        last value."""
+        if self.known >= LEAST_VALUES:
+            made = self._made(horizon)
+            if np.isfinite(made).all():
+                return made, True
+        return np.full((horizon, len(self.forecaster.levels)), self._last), False
+
     def _wants_log(self) -> bool:
-        if self._fixed is not None:
-            return self._fixed
         mean = self._sum / max(self.known, 1)
         return 0 < self._smallest < math.inf and self._smallest > LOG_MINIMUM_SHARE * mean
 
     def _begin(self, values: np.ndarray) -> None:
         """Everything from the values so far; costs as much as they are long."""
         f, layout = self.forecaster, self.forecaster.layout
-        steps = f.context if self.exact else 2 * f.context
-        keep = reach(layout, 1, self.chunks)[0] + layout.width
-        start = max(0, len(values) - keep - steps * layout.width)
-        wide = RunningScale(values, layout, self._wants_log(), len(values) - start)
-        self._transform = wide.transform()
-        flat = wide.flat(self._transform)
+        self._length, self._logs = len(values), self._wants_log()
+        # As `distinct` does, of a series that may not have called for logarithms yet.
+        sample = np.array([1.0] if self._logs else [-1.0])
+        self._views = self._fixed or distinct(f.views, sample, np.array([0, 1]))
+        kinds = {self._is_logged(view) for view in self._views}
+        steps = f.context if self.exact or f.network != "lstm" else 2 * f.context
+        back = self._keep + steps * layout.width
+        wide = {logged: RunningScale(values, layout, logged, back) for logged in kinds}
+        flat, _ = self._read(wide)
+        count = len(self._views)
         self._carried: CarriedStates | ReadAgain
         if f.network == "lstm":
-            self._carried = CarriedStates(f.members, layout, f.context, self.exact)
+            places = count * layout.width
+            self._carried = CarriedStates(f.members, places, f.context, self.exact)
         else:
-            self._carried = ReadAgain(f.members, layout, f.context, f.network)
-        end = len(values) - np.arange(layout.width)[::-1]  # the last of each place in the day
-        x = context(flat, layout, np.zeros(len(end), int), end, steps)
-        step, place = np.divmod(end, layout.width)
+            self._carried = ReadAgain(f.members, layout, count, f.context, f.network)
+        end = self._length - np.arange(layout.width)[::-1]  # the last of each place in the day
+        view = np.repeat(np.arange(count), layout.width)
+        step, place = np.divmod(np.tile(end, count), layout.width)
+        x = context(flat, layout, view, np.tile(end, count), steps)
         for t in range(steps):
-            self._carried.advance(place, step - (steps - 1 - t), x[t])
-        self._scale = RunningScale(values, layout, self._wants_log(), keep)
-        self._flat = self._scale.flat(self._transform)
+            self._carried.advance(view * layout.width + place, step - (steps - 1 - t), x[t])
+        self._scales = {
+            logged: RunningScale(values, layout, logged, self._keep) for logged in kinds
+        }
+        self._flat, self._transforms = self._read(self._scales)
+
+    def _is_logged(self, view: View) -> bool:
+        return view.logged if self._fixed else view.logged and self._logs
+
+    def _places(self, place: int) -> np.ndarray:
+        """Where the states of each view stand for a place in the day, (V,)."""
+        return np.arange(len(self._views)) * self.forecaster.layout.width + place
+
+    def _read(self, scales: dict[bool, RunningScale]) -> tuple[Flat, list[Transform]]:
+        """The views as series of one batch, and the way back from each; see `views.seen`."""
+        found = {logged: scale.transform() for logged, scale in scales.items()}
+        rows, transforms = [], []
+        for view in self._views:
+            logged = self._is_logged(view)
+            each, transform = scales[logged].rows(found[logged]), found[logged]
+            if view.mirrored:
+                each = np.concatenate([-each[:2], each[2:]])
+                transform = replace(transform, unit=-transform.unit)
+            rows.append(each)
+            transforms.append(transform)
+        kept, count = rows[0].shape[1], len(rows)
+        outside = np.array([[np.nan], [0.0], [0.0], [1.0]], np.float32)
+        joined = np.concatenate([*rows, outside], 1)
+        logs = [bool(transform.logged[0]) for transform in transforms]
+        units = [
+            math.log(t.unit[0]) if log else 0.0 for t, log in zip(transforms, logs, strict=True)
+        ]
+        flat = Flat(
+            values=joined[0],
+            level=joined[1],
+            scale=joined[2],
+            move=joined[3],
+            starts=np.arange(count) * kept + kept - self._length,
+            lengths=np.full(count, self._length),
+            logged=np.array(logs, np.float32),
+            log_unit=np.array(units, np.float32),
+        )
+        return flat, transforms
 
     def _made(self, horizon: int) -> np.ndarray:
+        f, layout = self.forecaster, self.forecaster.layout
+        count = len(self._views)
+        look = ahead(
+            self._flat,
+            layout,
+            np.arange(count),
+            np.full((1, count), self._length),
+            -(-horizon // layout.chunk),
+        )
+        z = self._heads_mean(look, horizon) + look.level[0][:, None, None]
+        series = np.zeros(z.shape[1:], int)
+        parts = [
+            view.weight * restored(one, transform, series, view)
+            for one, transform, view in zip(z, self._transforms, self._views, strict=True)
+        ]
+        return stretch(sum(parts[1:], parts[0]), f.factors)
+
+    def _heads_mean(self, look: Ahead, horizon: int) -> np.ndarray:
+        """The members' mean relative to the level, (V, H, Q), float64."""
         f, layout, levels = self.forecaster, self.forecaster.layout, len(self.forecaster.levels)
-        chunks = -(-horizon // layout.chunk)
-        origin = np.array([[self._scale.length]])
-        look = ahead(self._flat, layout, np.zeros(1, int), origin, chunks)
-        step, place = divmod(self._scale.length, layout.width)
-        states = self._carried.state(place, step)
-        inputs = head_inputs(layout, look, -(-f.horizon // layout.chunk))[0, 0]
+        count = len(self._views)
+        step, place = divmod(self._length, layout.width)
+        states = self._carried.state(self._places(place), step)
+        inputs = head_inputs(layout, look, -(-f.horizon // layout.chunk))[0]
+        chunks = inputs.shape[1]
+        flat = inputs.reshape(count * chunks, -1)
         parts = []
         for weights, state in zip(self._heads, states, strict=True):
-            z = gelu(linear(weights, "from_state", state) + linear(weights, "from_skips", inputs))
+            read = np.repeat(linear(weights, "from_state", state), chunks, 1)
+            z = gelu(read + linear(weights, "from_skips", flat))
             z = z + gelu(linear(weights, "mix", z))
-            parts.append(assemble(layout, look, linear(weights, "out", z)[None], levels)[0])
-        mean = np.concatenate(parts).mean(0).reshape(-1, levels)[:horizon]
-        made = self._transform.invert(
-            mean.astype(np.float64) + float(look.level[0, 0]), np.zeros(mean.shape, int)
-        )
-        return stretch(made, f.factors)
+            raw = linear(weights, "out", z).reshape(len(z), count, chunks, -1)
+            parts.append(assemble(layout, look, raw, levels))
+        mean = np.concatenate(parts).mean(0).reshape(count, -1, levels)
+        return np.asarray(mean[:, :horizon], np.float64)
