@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from forecast.commands import own_options as own
 from forecast.commands.in_parts import forecast_in_parts, in_parts
 from forecast.commands.parameters import Run, takes
+from forecast.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.pipeline import PredictResult
@@ -32,8 +34,6 @@ Output = Annotated[
     str | None,
     own.output("Where the forecast goes; - is standard output (predictions.csv of the run)."),
 ]
-
-
 Follow = Annotated[
     bool, own.follow("DATA is the history; forecast anew from each row on standard input.")
 ]
@@ -46,6 +46,8 @@ Exact = Annotated[
         help="With --follow: read exactly as far back as without it, for more work a row.",
     ),
 ]
+
+
 @takes(*PARTS)
 def predict(
     data: Data = None,
@@ -59,8 +61,6 @@ def predict(
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
     own.refuse_two_outputs(run, output)
     db = run.settings.data.db
-    if in_parts(run):
-        return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
     if follow:
         return _follow(own.wanted(data, "predict", db) if data or db else None, output,
                        (model, exact), run)  # fmt: skip
@@ -70,6 +70,8 @@ def predict(
             code="usage/exact-without-follow",
             remedy="Add --follow, or leave --exact out",
         )
+    if in_parts(run):
+        return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
     from forecast.pipeline import predict_run
 
     source = own.wanted(data, "predict", db) if data or db else None
@@ -79,8 +81,6 @@ def predict(
     return int(result.exit_code)
 
 
-def show_result(run: Run, command: str, result: PredictResult) -> None:
-    """What was forecast and where it is, as a document or for a person."""
 def _follow(source: str | None, output: str | None, how: tuple[str | None, bool], run: Run) -> int:
     own.refuse_to_follow(source, output)
     if in_parts(run):
@@ -107,6 +107,8 @@ def _follow(source: str | None, output: str | None, how: tuple[str | None, bool]
     return ended(run, done)
 
 
+def show_result(run: Run, command: str, result: PredictResult) -> None:
+    """What was forecast and where it is, as a document or for a person."""
     from forecast.commands import screens
 
     if run.look.json:
