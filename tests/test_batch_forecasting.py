@@ -100,6 +100,19 @@ def test_without_arima_there_is_still_seasonal_naive(job, slot, monkeypatch, val
     assert made.forecast.point[0] == pytest.approx(past[-12:-6])
 
 
+def test_a_pretrained_network_that_cannot_be_made_leaves_the_rest(job, slot, monkeypatch):
+    spoilt(monkeypatch, ["series-1"], np.nan)
+    service = trained(job, slot)
+
+    def broken(*words):
+        raise RuntimeError("no backbone")
+
+    monkeypatch.setattr(forecasting, "pretrained_service", broken)
+    made = forecast_all(job, slot, service, (12,), ONES, 30.0, Silent())
+    assert made.forecast.source.tolist() == ["LSTM", "AutoARIMA", "LSTM"]
+    assert made.forecast.available.all()
+
+
 def test_a_network_that_breaks_down_does_not_cost_the_forecast(job, slot, monkeypatch):
     def broken(*words, **more):
         raise FloatingPointError("bang")

@@ -452,7 +452,8 @@ def test_a_damaged_model_is_replaced_and_an_earlier_as_of_does_not_use_it(traine
     folder, outcome = trained
     chosen = job(folder, model="trained")
     before = run_job(chosen, as_of="2024-01-15", now=NOW, dry_run=True)
-    assert choices(before)["model"] == "train"  # the model has seen what came after
+    assert choices(before)["model"] == "retrain"
+    assert before.decisions[-1].reason == "no model has seen the data up to the as-of alone"
     place = folder / "out" / "models" / outcome.manifest["model"]["id"]
     weights = place / "model" / "weights.safetensors"
     content = weights.read_bytes()

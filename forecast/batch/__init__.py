@@ -42,9 +42,9 @@ Ledger (SQLite, WAL; positions are grid positions, 64-bit; foreign keys by integ
   runs       id, run, sequence, cutoff, cutoff_time, created, model, horizon, season, levels (JSON)
              one row for each cutoff: the same as-of replaces
   series     id, unique_id, first, length, fingerprint    history as last seen (see history.py)
-  forecasts  run, part, size, series, source, scale, numbers   a part: up to 4 MB of series, packed
-             (packing.py): series int64, source JSON, scale float64 (MASE's denominator at the
-             cutoff), numbers: point and quantiles by series and step, float32
+  forecasts  run, part, size, series, source, scale, point, quantiles   a part: up to 4 MB of
+             series, packed (packing.py): series int64, source JSON, scale float64 (MASE's
+             denominator at the cutoff), point float64 and quantiles float32 by series and step
   moments    id, at                                   ISO 8601, UTC
   actuals    position, series, value, revision, seen  as known now; revision counts restatements
   restated   position, series, revision, value, seen  what was known before; seen is a moment

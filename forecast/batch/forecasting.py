@@ -67,51 +67,70 @@ def forecast_all(
     negative = job.settings.forecast.allow_negative
     whole = _Whole.empty(slot, service.horizon)
     known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
-
-    def network(forecaster: Forecaster, adjust: np.ndarray) -> Callable[[Panel, int], Forecast]:
-        def make(panel: Panel, horizon: int) -> Forecast:
-            made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
-            quantiles = stretch(made.quantiles, adjust)
-            if not negative:
-                floor = np.where((made.quantiles >= 0).all((1, 2)), 0.0, -np.inf)
-                quantiles = np.maximum(quantiles, floor[:, None, None])
-            return replace(made, quantiles=quantiles)
-
-        return make
-
-    def arima(panel: Panel, horizon: int) -> Forecast:
-        return next(
-            iter(
-                forecast_baselines(
-                    panel, panel.lengths, horizon, ("arima",), np.array(LEVELS), service.season,
-                    arima_seconds, job.settings.training.jobs or available_cores(), listener,
-                    allow_negative=negative,
-                ).values()
-            )
-        )  # fmt: skip
-
-    def naive(panel: Panel, horizon: int) -> Forecast:
-        return seasonal_naive(panel, panel.lengths, horizon, np.array(LEVELS), service.season)
-
+    enough = known >= LEAST_VALUES
     name = None
     if service.forecaster is not None:
         name = PRETRAINED_SOURCE if service.kind == PRETRAINED else service.forecaster.name
-        able = known >= LEAST_VALUES
+        able = enough if unable is None else enough & (unable == "")
         if unable is not None:
-            able &= unable == ""
             whole.explain(unable)
-        whole.fill(network(service.forecaster, factors), name, able, listener)
-    failed = int((whole.missing & (known >= LEAST_VALUES)).sum()) if name else 0
+        whole.fill(_network(service.forecaster, factors, negative), name, able, listener)
+    failed = int((whole.missing & enough).sum()) if name else 0
     if name is not None and whole.missing.any():
-        whole.explain(np.where(known < LEAST_VALUES, TOO_SHORT, ""))
+        whole.explain(np.where(enough, "", TOO_SHORT))
         if service.kind != PRETRAINED:
-            other = pretrained_service(job, slot.panel, seasons).forecaster
-            assert other is not None
-            plain = network(other, np.ones(len(LEVELS)))
-            whole.fill(plain, PRETRAINED_SOURCE, known >= LEAST_VALUES, listener)
-        whole.fill(arima, "AutoARIMA", known >= LEAST_VALUES, listener)
-    whole.fill(naive, "SeasonalNaive", known > 0, listener)
+            whole.fill(_pretrained(job, slot, seasons), PRETRAINED_SOURCE, enough, listener)
+        whole.fill(_arima(job, service, arima_seconds, listener), "AutoARIMA", enough, listener)
+    whole.fill(_naive(service), "SeasonalNaive", known > 0, listener)
     return whole.made(name or "SeasonalNaive", failed)
+
+
+Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end
+
+
+def _network(forecaster: Forecaster, adjust: np.ndarray, negative: bool) -> Make:
+    """adjust (Q,): factors on the distances of the quantiles from the median."""
+
+    def make(panel: Panel, horizon: int) -> Forecast:
+        made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+        quantiles = stretch(made.quantiles, adjust)
+        if not negative:
+            floor = np.where((made.quantiles >= 0).all((1, 2)), 0.0, -np.inf)
+            quantiles = np.maximum(quantiles, floor[:, None, None])
+        return replace(made, quantiles=quantiles)
+
+    return make
+
+
+def _pretrained(job: Job, slot: Slot, seasons: tuple[int, ...]) -> Make:
+    """Its intervals are fitted to all series of the slot, not to those that it forecasts."""
+
+    def make(panel: Panel, horizon: int) -> Forecast:
+        forecaster = pretrained_service(job, slot.panel, seasons).forecaster
+        assert forecaster is not None
+        plain = np.ones(len(LEVELS))
+        return _network(forecaster, plain, job.settings.forecast.allow_negative)(panel, horizon)
+
+    return make
+
+
+def _arima(job: Job, service: Service, seconds: float, listener: Listener) -> Make:
+    def make(panel: Panel, horizon: int) -> Forecast:
+        made = forecast_baselines(
+            panel, panel.lengths, horizon, ("arima",), np.array(LEVELS), service.season, seconds,
+            job.settings.training.jobs or available_cores(), listener,
+            allow_negative=job.settings.forecast.allow_negative,
+        )  # fmt: skip
+        return next(iter(made.values()))
+
+    return make
+
+
+def _naive(service: Service) -> Make:
+    def make(panel: Panel, horizon: int) -> Forecast:
+        return seasonal_naive(panel, panel.lengths, horizon, np.array(LEVELS), service.season)
+
+    return make
 
 
 @dataclass
@@ -147,7 +166,7 @@ class _Whole:
 
     def fill(
         self,
-        make: Callable[[Panel, int], Forecast],
+        make: Make,
         name: str,
         able: np.ndarray,
         listener: Listener,

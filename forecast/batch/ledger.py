@@ -19,7 +19,7 @@ import numpy as np
 
 from forecast.batch.history import Known
 from forecast.batch.ledger_tables import SCHEMA_VERSION, parts, prepare_tables, version_of
-from forecast.batch.packing import unpack, unpack_forecast
+from forecast.batch.packing import unpack, unpack_point, unpack_quantiles
 from forecast.errors import OutputError
 
 NAME = "ledger.sqlite"
@@ -100,15 +100,15 @@ def record(connection: sqlite3.Connection, made: Published) -> None:
         numbers = np.array(series_numbers(connection, made.ids), np.int64)
         packed = parts(numbers, list(made.source), made.scale, made.point, made.quantiles)
         connection.executemany(
-            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             ((cursor.lastrowid, n, *part) for n, part in enumerate(packed)),
         )
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """Part of a recorded forecast: series int64 (S,), scale (S,), point (S, H) and quantiles
-    (S, H, Q), both float32."""
+    """Part of a recorded forecast: series int64 (S,), scale (S,), point (S, H), quantiles float32
+    (S, H, Q)."""
 
     series: np.ndarray
     scale: np.ndarray
@@ -123,13 +123,16 @@ def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
     ).fetchone()
     width = len(json.loads(levels))
     rows = connection.execute(
-        "SELECT size, series, scale, numbers FROM forecasts WHERE run = ? ORDER BY part", (run,)
+        "SELECT size, series, scale, point, quantiles FROM forecasts WHERE run = ? ORDER BY part",
+        (run,),
     )
-    for size, series, scale, numbers in rows:
+    for size, series, scale, point, packed in rows:
+        quantiles = unpack_quantiles(packed, (size, horizon, width))
         yield Recorded(
             unpack(series, "<i8", (size,)),
             unpack(scale, "<f8", (size,)),
-            *unpack_forecast(numbers, (size, horizon, width)),
+            unpack_point(point, quantiles),
+            quantiles,
         )
 
 

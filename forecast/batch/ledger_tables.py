@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from forecast.batch.packing import pack, pack_forecast
+from forecast.batch.packing import pack, pack_point, pack_quantiles
 from forecast.errors import OutputError
 
 SCHEMA_VERSION = 2
@@ -38,7 +38,7 @@ PACKED = """
 CREATE TABLE forecasts (
   run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, part INTEGER NOT NULL,
   size INTEGER NOT NULL, series BLOB NOT NULL, source BLOB NOT NULL, scale BLOB NOT NULL,
-  numbers BLOB NOT NULL, PRIMARY KEY (run, part));
+  point BLOB NOT NULL, quantiles BLOB NOT NULL, PRIMARY KEY (run, part));
 CREATE TABLE moments (id INTEGER PRIMARY KEY, at TEXT NOT NULL UNIQUE);
 CREATE TABLE actuals (
   position INTEGER NOT NULL, series INTEGER NOT NULL REFERENCES series, value REAL,
@@ -49,7 +49,7 @@ CREATE TABLE restated (
   value REAL, seen INTEGER NOT NULL REFERENCES moments,
   PRIMARY KEY (position, series, revision)) WITHOUT ROWID"""
 
-Part = tuple[int, bytes, bytes, bytes, bytes]
+Part = tuple[int, bytes, bytes, bytes, bytes, bytes]
 
 
 def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
@@ -95,11 +95,11 @@ def parts(
     point: np.ndarray,
     quantiles: np.ndarray,
 ) -> Iterator[Part]:
-    """(size, series, source, scale, numbers) of each row of `forecasts` of one run.
+    """(size, series, source, scale, point, quantiles) of each row of `forecasts` of one run.
 
     series int64 (S,): numbers; source (S,); scale (S,); point (S, H), quantiles (S, H, Q).
     """
-    width = 4 * point.shape[1] * (quantiles.shape[2] + 1)
+    width = 4 * point.shape[1] * (quantiles.shape[2] + 2)
     most = max(1, PART // width)
     for at in range(0, len(series), most):
         here = slice(at, at + most)
@@ -108,7 +108,8 @@ def parts(
             pack(series[here].astype(np.int64)),
             zlib.compress(json.dumps(source[here]).encode()),
             pack(scale[here].astype(np.float64)),
-            pack_forecast(point[here], quantiles[here]),
+            pack_point(point[here], quantiles[here]),
+            pack_quantiles(quantiles[here]),
         )
 
 
@@ -119,7 +120,7 @@ def _from_version_1(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     for run, horizon in connection.execute("SELECT id, horizon FROM runs").fetchall():
         connection.executemany(
-            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             ((run, n, *part) for n, part in enumerate(_old_parts(connection, run, horizon))),
         )
     connection.execute(

@@ -29,17 +29,28 @@ def unpack(blob: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
 
 
-def pack_forecast(point: np.ndarray, quantiles: np.ndarray) -> bytes:
-    """point (S, H) and quantiles (S, H, Q), both as float32 to the bit."""
-    middle = quantiles.shape[2] // 2 + 1  # beside the median, which it mostly is
-    both = np.insert(quantiles.astype("<f4"), middle, point.astype("<f4"), axis=2)
-    return pack(np.diff(both.view("<u4"), axis=2, prepend=np.uint32(0)))
+def pack_quantiles(quantiles: np.ndarray) -> bytes:
+    """Quantiles (S, H, Q) as float32, to the bit."""
+    bits = np.ascontiguousarray(quantiles, "<f4").view("<u4")
+    return pack(np.diff(bits, axis=2, prepend=np.uint32(0)))
 
 
-def unpack_forecast(blob: bytes, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The point (S, H) and the quantiles (S, H, Q) of `pack_forecast`; shape: (S, H, Q)."""
-    series, horizon, levels = shape
-    steps = unpack(blob, "<u4", (series, horizon, levels + 1))
-    both = np.cumsum(steps, axis=2, dtype=np.uint32).view(np.float32)
-    middle = levels // 2 + 1
-    return both[:, :, middle], np.delete(both, middle, axis=2)
+def unpack_quantiles(blob: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """The float32 of `pack_quantiles`; shape: (S, H, Q)."""
+    return np.cumsum(unpack(blob, "<u4", shape), axis=2, dtype=np.uint32).view(np.float32)
+
+
+def pack_point(point: np.ndarray, quantiles: np.ndarray) -> bytes:
+    """Points (S, H) as float64, to the bit: what they have beyond the median of `quantiles`
+    (S, H, Q), which they mostly are but for its precision."""
+    return pack(point.astype("<f8").view("<u8") ^ _median_bits(quantiles))
+
+
+def unpack_point(blob: bytes, quantiles: np.ndarray) -> np.ndarray:
+    """The float64 (S, H) of `pack_point`, with the same quantiles."""
+    return (unpack(blob, "<u8", quantiles.shape[:2]) ^ _median_bits(quantiles)).view(np.float64)
+
+
+def _median_bits(quantiles: np.ndarray) -> np.ndarray:
+    median = quantiles[:, :, quantiles.shape[2] // 2]
+    return median.astype("<f4").astype("<f8").view("<u8")

@@ -22,7 +22,7 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
     job = run.job
     if job.section.model == "pretrained":
         refuse_covariates(job.settings)
-    run.diary.stage("Reading the data")
+    run.diary.stage(f"{job.name}: reading the data")
     panel, report = read(job.source, job.settings.data, run.diary)
     horizon, _ = choose_horizon(panel, job.settings, report.seasons, int(np.median(panel.lengths)))
     slot = choose_slot(panel, job, horizon, run.as_of, run.moment)

@@ -131,7 +131,8 @@ def in_service(
     about = current.manifest["model"]
     until = about["trained_until"]
     if until is not None and until > slot.position:
-        return _older(job, slot), {}, ""
+        older = _older(job, slot)
+        return older, {}, "" if older else "no model has seen the data up to the as-of alone"
     if about["kind"] == NAIVE:
         horizon, season = current.manifest["horizon"], current.manifest["season"]
         service = naive_service(season, horizon, trial.get("learnt", {}))

@@ -192,18 +192,18 @@ def _model(job: Job) -> Check:
     if job.section.model == "trained":
         import torch
 
-        training = f"torch {torch.__version__}"
+        training = f"; torch {torch.__version__}"
     else:
-        training = "pretrained"
+        training = ""
     try:
         manifest = json.loads((job.folder / "current/manifest.json").read_text(encoding="utf-8"))
         model = manifest["model"]
     except FileNotFoundError:
-        return Check("model", "ok", f"none in service yet; {training}", job=job.name)
+        return Check("model", "ok", f"none in service yet{training}", job=job.name)
     if model["kind"] != "trained":
-        return Check("model", "ok", f"{model['kind']}; {training}", job=job.name)
+        return Check("model", "ok", f"{model['kind']}{training}", job=job.name)
     load_model(job.folder / "models" / model["id"] / "model")
-    return Check("model", "ok", f"{model['id']} loads; {training}", job=job.name)
+    return Check("model", "ok", f"{model['id']} loads{training}", job=job.name)
 
 
 def _metrics_file(job: Job) -> Check:
