@@ -218,7 +218,7 @@ def test_a_forecast_is_recorded_to_the_bit_in_parts(open_ledger, monkeypatch):
     panel = make_panel((20, 30, 25), 1)
     made = published(panel, 9)
     made.quantiles[1, 0, 2] = made.quantiles[1, 1, 1] = np.nan
-    made.point[1, 1:] = np.nan, 1e300
+    made.point[1, 1:] = 1e-300, 1e300
     monkeypatch.setattr(ledger_tables, "PART", 120)  # bytes: two series of 3 x (3 + 2) numbers
     ledger.record(open_ledger, made)
     whole = list(ledger.recorded(open_ledger, 1))

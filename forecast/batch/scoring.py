@@ -12,7 +12,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from forecast.batch.ledger import recorded, transaction
 RECENT = 28  # runs that the retrain policy looks at
 
 
-class StepScore(NamedTuple):
+@dataclass(slots=True)  # not frozen: that makes a hundred thousand of them slow
+class StepScore:
     """Sums of one run at one step: values that came true, absolute and scaled errors (the scaled
     ones of series with a scale), and by interval level in per cent how many lay inside."""
 
