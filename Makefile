@@ -9,7 +9,7 @@ BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-speed bench-peers proof pretrain configs clean
+.PHONY: help install demo test lint format bench bench-speed bench-peers proof proof-full pretrain configs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright 'psycopg[binary]'
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+# The promises of scheduled runs at every point there is; some 45 minutes of a core.
+proof-full: $(STAMP) ## prove scheduled runs at full length; writes docs/proofs.md
+	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful; do \
+	  echo "== $$name"; $(BIN)/python proof/batch_$$name.py --full; done
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
 	$(BIN)/python -m forecast.pretraining step build/weights/step --steps 6000

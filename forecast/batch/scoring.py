@@ -153,7 +153,7 @@ def step_scores(connection: sqlite3.Connection) -> list[StepScore]:
         " s.inside FROM scores s JOIN runs r ON r.id = s.run ORDER BY r.cutoff, s.step"
     ).fetchall()
     inside = json.loads(f"[{','.join(row[-1] for row in rows)}]")  # at once: ten times as fast
-    return [StepScore(*row[:-1], each) for row, each in zip(rows, inside, strict=True)]
+    return [StepScore(*(*row[:-1], each)) for row, each in zip(rows, inside, strict=True)]
 
 
 def live(scores: Sequence[StepScore]) -> Live:
