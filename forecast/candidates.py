@@ -53,7 +53,8 @@ def blend_of(
     if not losses:
         why = "there is too little data to see whether training helps"
         return list(trained[kinds[0]]), (("kept", kinds[0], why),)
-    kept = choose(losses, USUAL_OF_FEW if len(panel.values) < SMALL else USUAL)
+    usual = USUAL_OF_FEW if len(panel.values) < SMALL and PRETRAINED in trained else USUAL
+    kept = choose(losses, tuple(kind for kind in usual if kind in trained))
     members = [member for kind in kept for member in trained[kind]]
     return members, (("kept", named(kept), _why(losses, kept)),)
 
@@ -140,6 +141,7 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         network=plan.recipe["network"],
         design=design,
         views=plan.views,
+        likelihood=plan.recipe["likelihood"],
     )
 
 

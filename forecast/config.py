@@ -329,6 +329,11 @@ class NetworkSettings(Section):
         "weights.",
         json_schema_extra=_cli(flag="--network"),
     )
+    likelihood: Literal["quantiles", "student-t", "negative-binomial"] = Field(
+        default="quantiles",
+        description="What is learnt of each step: its quantiles, the parameters of a Student t "
+        "distribution, or of a negative binomial one (counts).",
+    )
     hidden_size: int | None = Field(
         default=None,
         ge=4,

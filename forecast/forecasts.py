@@ -28,6 +28,7 @@ class Forecast:
     available  bool (S,): False where there is no forecast (NaN in point and quantiles)
     seconds    wall time spent
     memory     bytes that all processes held at most while it was made; NaN where unknown
+    whole      whether the forecasts are whole numbers, those at other levels too
     """
 
     name: str
@@ -40,6 +41,7 @@ class Forecast:
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
     memory: float = float("nan")
+    whole: bool = False
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bound, each (S, H), of the central `level` per cent interval.

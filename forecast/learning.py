@@ -97,7 +97,8 @@ def best_of_part(
     trained = {TUNED if started else SCRATCH: mine}
     if interrupted or plan.design is not None or plan.initial is None or not plan.compare:
         return Learnt(mine, history, interrupted, ())
-    trained = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED), **trained}
+    if plan.whole_start:
+        trained = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED), **trained}
     if plan.scratch is not None:
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]

@@ -20,6 +20,7 @@ from forecast.errors import ModelDamagedError, ModelNotFoundError
 from forecast.features import read_design, widths
 from forecast.files import STAGING
 from forecast.frequency import Frequency
+from forecast.likelihoods import QUANTILES
 from forecast.networks.shapes import size_of, state_shapes
 from forecast.prediction import Forecaster
 from forecast.views import View
@@ -55,6 +56,7 @@ def save_model(
         "frequency": asdict(frequency),
         "network": {
             "name": forecaster.network,
+            "likelihood": forecaster.likelihood,
             "members": len(forecaster.members),
             **dict(zip(("hidden_size", "layers"), sizes[0], strict=True)),
             "shapes": [list(size) for size in sizes],
@@ -93,6 +95,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         levels = np.array(network["levels"], float)
         factors = np.array(network["interval_factors"], float)
         name = network.get("name", "lstm")
+        likelihood = network.get("likelihood", QUANTILES)
         views = tuple(View(**view) for view in network.get("views", [{}]))
         design = read_design(network["covariates"]) if "covariates" in network else None
         one = (network["hidden_size"], network["layers"])
@@ -112,6 +115,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
                 *widths(design, layout.segment_points),
                 network=name,
                 context=int(network["context"]),
+                likelihood=likelihood,
             )
             for hidden, layers in sizes
         ]
@@ -137,6 +141,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         network=name,
         design=design,
         views=views,
+        likelihood=likelihood,
     )
     return forecaster, manifest
 

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from forecast.features import encode
 from forecast.intervals import stretch
+from forecast.likelihoods import quantiles_at
 from forecast.networks.numpy_forward import forward, states
 from forecast.panel import Panel
 from forecast.prediction import Forecaster, quantiles_from
@@ -104,10 +105,14 @@ def _head(
     trained = -(-forecaster.horizon // layout.chunk)
     look = ahead(flat, layout, series, origin[None, :], 1)
     parts = [
-        forward(weights, layout, state[None], look, levels, trained)[0, :, 0, 0]
+        forward(weights, layout, state[None], look, levels, trained, forecaster.likelihood)[
+            :, :, :1, :1
+        ]
         for weights, state in zip(forecaster.members, known, strict=True)
     ]
-    mean = sum(parts[1:], parts[0]) / len(parts)
+    mean = quantiles_at(
+        sum(parts[1:], parts[0]) / len(parts), forecaster.levels, look, forecaster.likelihood
+    )[0, :, 0, 0]
     return mean.astype(np.float64) + look.level[0][:, None]
 
 
@@ -128,6 +133,8 @@ def _from_own_windows(forecaster: Forecaster, panel: Panel, scaled: Scaled) -> n
             lengths=origin[mine],
             logged=flat.logged[who],
             log_unit=flat.log_unit[who],
+            shift=None if flat.shift is None else flat.shift[who],
+            unit=None if flat.unit is None else flat.unit[who],
         )
         own = known and replace(
             known,

@@ -15,17 +15,19 @@ import numpy as np
 from forecast.backbone import load_backbone
 from forecast.config import Settings, seconds
 from forecast.errors import UsageError
-from forecast.features import Design, fit_design
+from forecast.features import Design, fit_design, widths
 from forecast.forecasts import LEVELS
 from forecast.frequency import confirm_seasons
+from forecast.likelihoods import COUNTS, QUANTILES, check_counts
 from forecast.machine import available_cores
 from forecast.model_folder import load_model, model_path
 from forecast.networks.arithmetic import Weights
+from forecast.networks.head import with_new_spread
 from forecast.networks.registry import idea_of
 from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster
-from forecast.views import AS_IT_IS, View, in_words, views_for
+from forecast.views import AS_IT_IS, PLAIN, View, in_words, views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
@@ -39,6 +41,11 @@ PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
 PRETRAINED = "pretrained"
 SCRATCH_TIME = 0.4  # share of a deadline's training time
 SEPARATE_FORKS = 4  # origins of a window where each has a pass of its own
+NEW_SPREAD = "its median is the location, the spread is new"
+LIKELIHOOD_WORDS = {
+    "student-t": "a location, a scale and degrees of freedom for each step",
+    "negative-binomial": "a mean and a dispersion for each step, of counts as they are",
+}
 SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
 
 Reason = tuple[str, Any, str]
@@ -54,7 +61,8 @@ class Plan:
     (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
     to start from, None for random ones; design: how covariates and calendar are read, None without;
     scratch: the recipe of members that start from random weights beside those, None for no such;
-    compare: whether the start as it is, or a blend, may be kept instead.
+    compare: whether the start as it is, or a blend, may be kept instead; whole_start: whether the
+    start can forecast as it is, that is, has the likelihood that is to be learnt.
     """
 
     horizon: int
@@ -71,6 +79,7 @@ class Plan:
     design: Design | None = None
     scratch: dict[str, Any] | None = None
     compare: bool = True
+    whole_start: bool = True
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -102,7 +111,11 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     design = fit_design(
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
+    likelihood = settings.network.likelihood
     views = AS_IT_IS if design is not None else views_for(layout)
+    if likelihood == COUNTS:
+        refuse_other_than_counts(panel, design, layout)
+        views = PLAIN  # the distribution is of the counts themselves
     recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
@@ -116,6 +129,8 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("start", start, why_start),
         *network_reasons(recipe, scratch, members),
     )
+    if likelihood != QUANTILES:
+        reasons = (*reasons, ("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     return Plan(
         horizon,
@@ -131,7 +146,23 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         reasons,
         design,
         scratch,
+        whole_start=start_likelihood(settings) == likelihood,
     )
+
+
+def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout) -> None:
+    """Raises InputError where the panel is not of counts, and UsageError where covariates known
+    ahead would be taken out of it, which leaves no counts."""
+    check_counts(panel)
+    if design is not None and widths(design, layout.segment_points)[0]:
+        raise UsageError(
+            "a negative binomial forecast takes no covariates known ahead, no calendar and no "
+            "holidays",
+            code="usage/counts-with-covariates",
+            where="--likelihood",
+            value=COUNTS,
+            remedy="Use --likelihood student-t with them, or leave them out",
+        )
 
 
 def network_reasons(
@@ -265,6 +296,15 @@ def choose_validation(size: int, keep: np.ndarray, horizon: int) -> np.ndarray:
     return np.where(usable[None, :], origins, -1)
 
 
+def start_likelihood(settings: Settings) -> str:
+    """The likelihood of what training starts from; random weights have the one asked for."""
+    training, network = settings.training, settings.network
+    if training.init is not None:
+        return load_model(model_path(Path(training.init)))[0].likelihood
+    random = training.from_scratch or network.name != "lstm"
+    return network.likelihood if random else QUANTILES
+
+
 def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | None, str]:
     """What training starts from: a name, the weights (None: random ones), and why.
 
@@ -281,7 +321,10 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
                 remedy="Leave --init out, or name a model of data of this kind",
             )
         _refuse_another_network(settings, model)
-        return "a trained model", model.members[0], training.init
+        if model.likelihood == network.likelihood:
+            return "a trained model", model.members[0], training.init
+        weights = with_new_spread(model.members[0], len(LEVELS), network.likelihood)
+        return "a trained model", weights, f"{training.init}; {NEW_SPREAD}"
     if training.from_scratch:
         return "random weights", None, "as asked"
     if network.name != "lstm":
@@ -290,7 +333,11 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
     hidden, layers = size_of(backbone.members[0])
     if network.hidden_size not in (None, hidden) or network.layers != layers:
         return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
-    return PRETRAINED, backbone.members[0], "learnt from synthetic series"
+    why = "learnt from synthetic series"
+    if network.likelihood == QUANTILES:
+        return PRETRAINED, backbone.members[0], why
+    weights = with_new_spread(backbone.members[0], len(LEVELS), network.likelihood)
+    return PRETRAINED, weights, f"{why}; {NEW_SPREAD}"
 
 
 def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
@@ -302,6 +349,14 @@ def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
             code="usage/init-does-not-fit",
             value=training.init,
             remedy=f"Add --network {model.network}, or leave out --init",
+        )
+    if model.likelihood not in (QUANTILES, network.likelihood):
+        raise UsageError(
+            f"--init starts from a model of likelihood {model.likelihood}, which says no "
+            f"{'quantiles' if network.likelihood == QUANTILES else network.likelihood}",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy=f"Add --likelihood {model.likelihood}, or leave out --init",
         )
     hidden, layers = size_of(model.members[0], model.network)
     wanted = (
@@ -382,6 +437,7 @@ def choose_recipe(
         "horizon": horizon,
         "levels": LEVELS,
         "network": network.name,
+        "likelihood": network.likelihood,
         "hidden_size": hidden,
         "layers": layers,
         "dropout": network.dropout,

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from forecast.features import Design, encode
 from forecast.forecasts import Forecast
 from forecast.intervals import stretch
+from forecast.likelihoods import COUNTS, QUANTILES, quantiles_at
 from forecast.machine import available_cores
 from forecast.networks.arithmetic import Weights
 from forecast.networks.covariates import Known, beside, by_window, reach, without_effect
@@ -41,7 +42,8 @@ class Forecaster:
     members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
     trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
     network: name of the idea (networks/registry.py); design: the covariates that it reads, None
-    without any; views: the ways it reads a series, whose forecasts are averaged.
+    without any; views: the ways it reads a series, whose forecasts are averaged; likelihood: what
+    it says of each step (forecast/likelihoods.py).
     """
 
     layout: Layout
@@ -53,6 +55,12 @@ class Forecaster:
     network: str = "lstm"
     design: Design | None = None
     views: tuple[View, ...] = AS_IT_IS
+    likelihood: str = QUANTILES
+
+    @property
+    def whole(self) -> bool:
+        """Whether its forecasts are whole numbers."""
+        return self.likelihood == COUNTS
 
     @property
     def name(self) -> str:
@@ -87,6 +95,8 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
     for view in distinct(forecaster.views, panel.values, panel.offsets):
         quantiles += view.weight * _as_seen(forecaster, panel, horizon, view)
     quantiles = stretch(quantiles, forecaster.factors)
+    if forecaster.whole:
+        quantiles = np.rint(quantiles)
     source, available = _fall_back(panel, quantiles, forecaster.name)
     if not allow_negative:
         quantiles[_never_negative(panel)] = np.maximum(quantiles[_never_negative(panel)], 0.0)
@@ -99,6 +109,7 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         source,
         available,
         time.monotonic() - started,
+        whole=forecaster.whole,
     )
 
 
@@ -154,18 +165,9 @@ def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
     quantiles = low + part * (high - low)
     if (forecast.quantiles >= 0).all():
         quantiles = np.maximum(quantiles, 0.0)
-    return Forecast(
-        forecast.name,
-        forecast.origins,
-        forecast.point,
-        np.asarray(wanted, float),
-        quantiles,
-        forecast.source,
-        forecast.available,
-        forecast.seconds,
-        forecast.notes,
-        forecast.memory,
-    )
+    if forecast.whole:
+        quantiles = np.rint(quantiles)
+    return replace(forecast, levels=np.asarray(wanted, float), quantiles=quantiles)
 
 
 def _batch_size(forecaster: Forecaster, horizon: int) -> int:
@@ -211,10 +213,13 @@ def _members_mean(
     total: np.ndarray | None = None
     for weights in members:
         state = last_state(weights, x, beside_, forecaster.network)
-        part = forward(weights, layout, state, look, len(forecaster.levels), trained)
+        part = forward(
+            weights, layout, state, look, len(forecaster.levels), trained, forecaster.likelihood
+        )
         total = part if total is None else total + part
     assert total is not None
-    relative = (total / len(members))[0].reshape(len(rows), -1, len(forecaster.levels))
+    made = quantiles_at(total / len(members), forecaster.levels, look, forecaster.likelihood)
+    relative = made[0].reshape(len(rows), -1, len(forecaster.levels))
     return relative[:, :horizon].astype(np.float64) + look.level[0][:, None, None]
 
 

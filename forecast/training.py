@@ -24,7 +24,8 @@ from torch import Tensor  # noqa: TID253 - likewise
 from forecast.checkpoint import Checkpoint, Standing
 from forecast.distributed import ALONE, Alone
 from forecast.errors import TrainingError
-from forecast.losses import pinball
+from forecast.likelihoods import QUANTILES
+from forecast.losses import loss_of
 from forecast.networks.covariates import (
     COVARIATE_LAYERS,
     Known,
@@ -53,7 +54,8 @@ class Recipe:
     steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
     are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
     averaged weights; patience: evaluations without improvement; network: name of the idea
-    (networks/registry.py); seconds: time limit or None.
+    (networks/registry.py); seconds: time limit or None; likelihood: what is said of each step
+    (forecast/likelihoods.py).
     """
 
     steps: int
@@ -78,6 +80,7 @@ class Recipe:
     precision: str = "fp32"
     seconds: float | None = None
     views: tuple[View, ...] = AS_IT_IS
+    likelihood: str = QUANTILES
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,7 @@ def fit(
         known.beside(layout) if known is not None else 0,
         network=recipe.network,
         context=recipe.context,
+        likelihood=recipe.likelihood,
     ).to(device)
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
@@ -387,9 +391,7 @@ class Sampler:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             predicted = network(layout, network.states(*inputs, places=places), look)
         predicted = predicted.float()
-        if actual.requires_grad:  # less the covariates' effect; the loss sends gradients one way
-            predicted, actual = predicted - actual[..., None], torch.zeros_like(actual)
-        return pinball(predicted, actual, known, look.scale, self.levels)
+        return loss_of(recipe.likelihood, predicted, actual, known, look, self.levels)
 
 
 class Judge:
@@ -445,7 +447,7 @@ class Judge:
                 flat, self.layout, series, origin[None], chunks, self.recipe.horizon
             )
             predicted = network(self.layout, network.last_state(*inputs), look)
-            loss = pinball(predicted, actual, known, look.scale, self.levels)
+            loss = loss_of(self.recipe.likelihood, predicted, actual, known, look, self.levels)
             total, count = total + loss * known.sum(), count + known.sum()
         return (total / count.clamp(min=1)).item()
 
@@ -471,7 +473,8 @@ class Schedule:
 
     def seen(self, validation: float) -> None:
         """Takes note of a validation loss (reduce on plateau: half after two idle rounds)."""
-        if validation < self.best * 0.999:
+        # A likelihood's loss may be negative.
+        if validation < (self.best * (0.999 if self.best > 0 else 1.001)):
             self.best, self.rounds = validation, 0
             return
         self.rounds += 1

@@ -63,12 +63,6 @@ def in_words(views: Sequence[View]) -> tuple[str, str]:
     return f"in {len(views)} ways", f"{ways}: the forecasts are averaged"
 
 
-def views_of(layout: Layout, likelihood: str) -> tuple[View, ...]:
-    """How a network of this layout and likelihood reads: counts only as they are, for their
-    distribution is of the counts themselves."""
-    return PLAIN if likelihood == "negative-binomial" else views_for(layout)
-
-
 def distinct(views: Sequence[View], values: np.ndarray, offsets: np.ndarray) -> tuple[View, ...]:
     """The views without those that show these series as another does, their weights added up:
     where no series calls for logarithms, there are only plain values."""

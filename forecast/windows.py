@@ -94,7 +94,9 @@ class Flat:
 
     values, level, scale, move: float32 (N+1,), the last one a sentinel (NaN, 0, 0, 1) that stands
     for every position outside a series; starts, lengths: int64 (S,); logged float32 (S,): 1 where
-    values are logarithms; log_unit float32 (S,): log of their unit then, else 0.
+    values are logarithms; log_unit float32 (S,): log of their unit then, else 0; shift, unit
+    float32 (S,): values * unit + shift are those before scaling (None: not known here, and only
+    forecasts of counts ask).
     """
 
     values: Array
@@ -105,6 +107,8 @@ class Flat:
     lengths: Array
     logged: Array
     log_unit: Array
+    shift: Array | None = None
+    unit: Array | None = None
 
     @classmethod
     def of(cls, scaled: Scaled) -> Flat:
@@ -118,6 +122,8 @@ class Flat:
             lengths=np.diff(scaled.offsets),
             logged=transform.logged.astype(np.float32),
             log_unit=np.where(transform.logged, np.log(transform.unit), 0.0).astype(np.float32),
+            shift=transform.shift.astype(np.float32),
+            unit=transform.unit.astype(np.float32),
         )
 
 
@@ -129,6 +135,7 @@ class Ahead:
     carried   (O, B, D, C, J): the level's change since skip j's origin
     present   (O, B, D, C, J): 1 where the skip's value exists
     level, scale, move  (O, B): of the origin; all values in the series' transformed units
+    shift, unit  (B,): of the series, see `Flat`
     """
 
     skips: Array
@@ -137,6 +144,8 @@ class Ahead:
     level: Array
     scale: Array
     move: Array
+    shift: Array | None = None
+    unit: Array | None = None
 
 
 class Gather:
@@ -257,6 +266,8 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         level,
         read.scale(origin)[0],
         flat.move[known],
+        None if flat.shift is None else flat.shift[series],
+        None if flat.unit is None else flat.unit[series],
     )
 
 

@@ -48,6 +48,7 @@ def recipe_numbers(**changes: object) -> dict[str, object]:
         "horizon": 6,
         "levels": LEVELS,
         "network": "lstm",
+        "likelihood": "quantiles",
         "hidden_size": 8,
         "layers": 2,
         "dropout": 0.1,

@@ -1,8 +1,9 @@
-"""From the head's raw numbers to quantiles: skips that are mixed, a correction, a spread.
+"""From the head's raw numbers to what a step may be: skips that are mixed, a correction, a spread.
 
 forecast = level + sum over skips of weight * (value + gate * carried) + correction, quantiles
 spread around it by positive increments, so they cannot cross. With the head's last layer at zero
-the forecast is an even mixture of the skips: seasonal naive to start with.
+the forecast is an even mixture of the skips: seasonal naive to start with. Other likelihoods
+(forecast/likelihoods.py) have the mixture and the correction as their location.
 
 Runs on numpy arrays and torch tensors alike, so training and prediction share it.
 Axes as in forecast.windows; Q quantiles (odd, the median in the middle).
@@ -14,12 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from forecast.likelihoods import QUANTILES, STUDENT_T, head_width
+from forecast.networks.arithmetic import Weights
 from forecast.windows import CLIP, POINTS, SKIPS, Ahead, Layout, as_like, namespace, resample_matrix
 
 Array = Any
 META = 3  # numbers in the head's input beside the state and the skips
 # Where the mixture starts, in logits, for level, unit lag, one, two, three seasons, long season.
 PRIOR = np.array([-1.0, 0.0, 1.0, 0.0, -1.0, -1.0], dtype=np.float32)
+LEAST_SCALE = 0.01  # of a Student t, in units of errors: repeated values must not make it a point
+LEAST_FREEDOM, FREEDOM = 2.01, 2.0  # at least; raw to start with: 2.01 + softplus(2) = 4.1
+BEND = 0.25  # units of errors within which the mean of counts bends away from zero
+LEAST_MEAN, LEAST_DISPERSION = 1e-6, 1e-6  # below it nothing tells it from a Poisson distribution's
 
 
 def head_inputs(layout: Layout, look: Ahead, trained: int | None = None) -> Array:
@@ -43,16 +50,21 @@ def head_inputs(layout: Layout, look: Ahead, trained: int | None = None) -> Arra
     return xp.concatenate(parts + meta, -1)
 
 
-def head_width(quantiles: int) -> int:
-    """Raw numbers that the head puts out for one chunk: P*Q + 2*J."""
-    return POINTS * quantiles + 2 * SKIPS
+def assemble(
+    layout: Layout, look: Ahead, raw: Array, quantiles: int, likelihood: str = QUANTILES
+) -> Array:
+    """From raw (O, B, D, head_width) what the likelihood needs of each step, in its last axis:
 
-
-def assemble(layout: Layout, look: Ahead, raw: Array, quantiles: int) -> Array:
-    """Quantiles relative to the level, (O, B, D, C, Q), from raw (O, B, D, head_width)."""
+    quantiles relative to the level, (O, B, D, C, Q); for student-t location relative to the level,
+    scale (> 0) and degrees of freedom (> 2), (O, B, D, C, 3); for negative-binomial mean and
+    dispersion of the counts themselves, in original units, (O, B, D, C, 2).
+    """
     xp = namespace(raw)
     weight, gate = raw[..., :SKIPS], raw[..., SKIPS : 2 * SKIPS]
     base = _mixture(xp, look, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
+    if likelihood != QUANTILES:
+        make = _student_t if likelihood == STUDENT_T else _counts
+        return make(xp, layout, look, base, raw[..., 2 * SKIPS :])
     numbers = xp.reshape(raw[..., 2 * SKIPS :], (*tuple(raw.shape[:-1]), POINTS, quantiles))
     middle = quantiles // 2
     median = numbers[..., middle : middle + 1]
@@ -61,6 +73,56 @@ def assemble(layout: Layout, look: Ahead, raw: Array, quantiles: int) -> Array:
     down = xp.flip(xp.cumsum(gaps[..., :middle], -1), (-1,))
     spread = xp.concatenate([median - down, median, median + up], -1)  # (O, B, D, P, Q)
     return base[..., None] + _steps(layout, spread) * look.scale[:, :, None, None, None]
+
+
+def _student_t(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Array:
+    """Location, scale and degrees of freedom, (O, B, D, C, 3); base (O, B, D, C).
+
+    Freedom is above 2, so that the variance exists, as in GluonTS' StudentTOutput; one for a
+    block, as single steps say little of tails.
+    """
+    points = xp.reshape(raw[..., 1:], (*tuple(raw.shape[:-1]), POINTS, 2))
+    width = _softplus(xp, points[..., 1:]) + LEAST_SCALE
+    steps = _steps(layout, xp.concatenate([points[..., :1], width], -1))
+    steps = steps * look.scale[:, :, None, None, None]
+    freedom = LEAST_FREEDOM + _softplus(xp, raw[..., :1] + FREEDOM) + base * 0
+    return xp.stack([base + steps[..., 0], steps[..., 1], freedom], -1)
+
+
+def _counts(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Array:
+    """Mean and dispersion of the counts, (O, B, D, C, 2): variance mean + dispersion * mean^2
+    (Salinas et al. 2020, DeepAR, section 3.1).
+
+    The mean is the location where that is well above zero, and bends to stay above it elsewhere.
+    What the network says of the spread is a variance beyond the mean in squared units of errors e,
+    v; the dispersion is v e^2 / (e^2 + mean^2), so that large counts begin no wider than small ones.
+    """
+    assert look.shift is not None and look.unit is not None
+    points = xp.reshape(raw, (*tuple(raw.shape[:-1]), POINTS, 2))
+    steps = _steps(layout, points)
+    scale = look.scale[:, :, None, None]
+    unit = look.unit[None, :, None, None]
+    location = base + steps[..., 0] * scale + look.level[:, :, None, None]
+    error = scale * unit
+    bend = BEND * error
+    mean = bend * _softplus(xp, (location * unit + look.shift[None, :, None, None]) / bend)
+    share = 1 / (1 + (mean / error) ** 2)
+    dispersion = _softplus(xp, steps[..., 1]) * share + LEAST_DISPERSION
+    return xp.stack([mean + LEAST_MEAN, dispersion], -1)
+
+
+def with_new_spread(weights: Weights, quantiles: int, likelihood: str) -> dict[str, np.ndarray]:
+    """The weights of a network of quantiles, to start one of another likelihood from: what says
+    the median says the location; what says the spread begins at zero."""
+    made = dict(weights)
+    first, middle = 2 * SKIPS, quantiles // 2
+    for name in ("out.weight", "out.bias"):
+        old = np.asarray(weights[name])
+        new = np.zeros((head_width(quantiles, likelihood), *old.shape[1:]), np.float32)
+        new[:first] = old[:first]
+        new[first + (likelihood == STUDENT_T) :: 2] = old[first + middle :: quantiles]
+        made[name] = new
+    return made
 
 
 def _mixture(xp: Any, look: Ahead, logits: Array, carry: Array) -> Array:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from forecast.likelihoods import QUANTILES
 from forecast.networks.arithmetic import Weights, gelu, inside, linear, norm, times
 from forecast.networks.head import assemble, head_inputs
 from forecast.networks.idea import Part
@@ -56,6 +57,20 @@ def attention_maps(
     return maps
 
 
+def parts_read(
+    weights: Weights, context: np.ndarray, beside: np.ndarray | None = None, network: str = "lstm"
+) -> list[tuple[Weights, np.ndarray]]:
+    """The tensors of each part and what it reads, (T, B, hidden), the first one first. Arguments as
+    of `last_state`."""
+    found: list[tuple[Weights, np.ndarray]] = []
+
+    def look(part: Part, tensors: Weights, x: np.ndarray) -> None:
+        found.append((tensors, x))
+
+    _stack(weights, _embedded(weights, context, beside, network), network, look)
+    return found
+
+
 def _embedded(
     weights: Weights, context: np.ndarray, beside: np.ndarray | None, network: str
 ) -> np.ndarray:
@@ -89,15 +104,17 @@ def forward(
     look: Ahead,
     quantiles: int,
     trained: int | None = None,
+    likelihood: str = QUANTILES,
 ) -> np.ndarray:
-    """Quantiles relative to the level, (O, B, D, C, Q), from state (O, B, hidden).
+    """What is said of each step (networks/head.py: `assemble`), (O, B, D, C, Q or P), from state
+    (O, B, hidden).
 
     trained: blocks that the network was trained for; later ones take the last one's index.
     """
     z = linear(weights, "from_state", state)[:, :, None, :]
     z = gelu(z + linear(weights, "from_skips", head_inputs(layout, look, trained)))
     z = z + gelu(linear(weights, "mix", z))
-    return assemble(layout, look, linear(weights, "out", z), quantiles)
+    return assemble(layout, look, linear(weights, "out", z), quantiles, likelihood)
 
 
 def effect(weights: Weights, features: np.ndarray) -> np.ndarray:

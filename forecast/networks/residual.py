@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import torch  # noqa: TID253 - this file is the torch network, imported only for training
 from torch import nn  # noqa: TID253 - likewise
 
+from forecast.likelihoods import QUANTILES, head_width
 from forecast.networks.covariates import EFFECT_UNITS
-from forecast.networks.head import META, assemble, head_inputs, head_width
+from forecast.networks.head import META, assemble, head_inputs
 from forecast.networks.idea import Size
 from forecast.networks.registry import idea_of
 from forecast.windows import POINTS, SKIPS, Ahead, Layout
@@ -38,11 +39,12 @@ class Dropout(nn.Module):
 
 
 class ResidualNetwork(nn.Module):
-    """Quantile forecasts at every origin of a window.
+    """Forecasts at every origin of a window.
 
     features: F of the layout; hidden_size, layers: of the stack; quantiles: Q, odd; known_ahead,
     beside: features of covariates (networks/covariates.py), 0 without them; network: name of the
-    idea; context: steps that a forecast reads, where the idea's tensors depend on it.
+    idea; context: steps that a forecast reads, where the idea's tensors depend on it; likelihood:
+    what is said of each step (forecast/likelihoods.py).
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class ResidualNetwork(nn.Module):
         *,
         network: str = "lstm",
         context: int = 0,
+        likelihood: str = QUANTILES,
     ) -> None:
         super().__init__()
         idea, size = idea_of(network), Size(features, hidden_size, context)
         parts = idea.parts(layers)
-        self.quantiles, self.each_origin = quantiles, idea.each_origin
+        self.quantiles, self.likelihood = quantiles, likelihood
+        self.each_origin = idea.each_origin
         self.embed = idea.embedding.module(size)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in parts)
         self.prefix = idea.prefix  # the name under which the parts' tensors are kept
@@ -71,7 +75,7 @@ class ResidualNetwork(nn.Module):
         self.from_state = nn.Linear(hidden_size, hidden_size)
         self.from_skips = nn.Linear(3 * SKIPS * POINTS + META, hidden_size)
         self.mix = nn.Linear(hidden_size, hidden_size)
-        self.out = nn.Linear(hidden_size, head_width(quantiles))
+        self.out = nn.Linear(hidden_size, head_width(quantiles, likelihood))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         if known_ahead:
@@ -120,8 +124,9 @@ class ResidualNetwork(nn.Module):
         return self.norm(state)
 
     def forward(self, layout: Layout, state: Tensor, look: Ahead) -> Tensor:
-        """Quantiles relative to the level, (O, B, D, C, Q), from state (O, B, hidden)."""
+        """What is said of each step (`head.assemble`), (O, B, D, C, Q or P), from state
+        (O, B, hidden)."""
         z = self.from_state(state)[:, :, None, :] + self.from_skips(head_inputs(layout, look))
         z = nn.functional.gelu(z, approximate="tanh")
         z = z + nn.functional.gelu(self.mix(self.dropout(z)), approximate="tanh")
-        return assemble(layout, look, self.out(z), self.quantiles)
+        return assemble(layout, look, self.out(z), self.quantiles, self.likelihood)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from forecast.likelihoods import QUANTILES, head_width
 from forecast.networks.arithmetic import Weights
 from forecast.networks.covariates import EFFECT_UNITS
-from forecast.networks.head import META, head_width
+from forecast.networks.head import META
 from forecast.networks.idea import Shapes, Size
 from forecast.networks.registry import idea_of
 from forecast.windows import POINTS, SKIPS
@@ -20,11 +21,12 @@ def state_shapes(
     *,
     network: str = "lstm",
     context: int = 0,
+    likelihood: str = QUANTILES,
 ) -> Shapes:
     """Tensor name -> shape of a `ResidualNetwork` (a test holds the two together).
 
     Without covariates (known_ahead, beside: 0) there are no tensors for them. Raises ValueError
-    when no network has that name or that size.
+    when no network has that name or that size, or there is no such likelihood.
     """
     idea, size = idea_of(network), Size(features, hidden, context)
     if hidden % idea.multiple(features):
@@ -45,7 +47,7 @@ def state_shapes(
     linear("from_state", hidden, hidden)
     linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
     linear("mix", hidden, hidden)
-    linear("out", hidden, head_width(quantiles))
+    linear("out", hidden, head_width(quantiles, likelihood))
     if known_ahead:
         linear("effect_in", known_ahead, EFFECT_UNITS)
         shapes["effect_out.weight"] = (1, EFFECT_UNITS)
