@@ -47,10 +47,10 @@ def _connect(ray: Any, address: str | None, cores: int) -> None:
     if address is None:
         # "local" starts a cluster even where RAY_ADDRESS names another.
         ray.init("local", num_cpus=cores, include_dashboard=False, object_store_memory=STORE,
-                 log_to_driver=False)  # fmt: skip
+                 log_to_driver=False, logging_level="error")  # fmt: skip
         return
     try:
-        ray.init(address, log_to_driver=False)
+        ray.init(address, log_to_driver=False, logging_level="error")
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"no Ray cluster can be reached: {str(error).splitlines()[0]}",

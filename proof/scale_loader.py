@@ -6,9 +6,9 @@
 Three generated CSV files: `long` (hourly series, one after the other), `many` (series of 100 points
 each) and `wide` (10,000 columns). Each is read by pyarrow.csv (open_csv, batch by batch), checked
 and, the long one, forecast by a trained model (`predict`, without the training), in processes of
-their own. Time is the processor's (user and system), so that a busy machine does not change the ratios; wall time
-stands beside it, and the ratio of both to pyarrow's. Memory is the peak of the resident set, and
-what of it goes beyond the numbers kept (8 bytes a value).
+their own. Time is the processor's (user and system), so that a busy machine does not change the
+ratios; wall time stands beside it, and the ratio of both to pyarrow's. Memory is the peak of the
+resident set, and what of it goes beyond the numbers kept (8 bytes a value).
 
 Fails where `check` or `predict` takes more than twice the time of pyarrow on the long file, more
 than 2 GB beyond the numbers, or more than 60 s (processor) for a million series.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ from forecast.engines.local import on_this_machine
 from forecast.engines.merge import AT_ONCE, MANIFEST
 from forecast.engines.partitions import partitions_of, share, spread
 from forecast.engines.run import tried
+from forecast.engines.spark import forecasts_of, schema
 from forecast.engines.work import Record, attempt, hashes, read_record
 from forecast.errors import InputError, UsageError
 from forecast.events import Silent
@@ -387,3 +390,60 @@ def test_baselines_on_ray_are_those_of_this_machine():
     for name, forecast in here.items():
         assert forecast.available.all()
         np.testing.assert_array_equal(there[name][0].quantiles, forecast.quantiles)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """A model folder for the daily series of `rows`."""
+    network = replace(load_backbone(step_layout(7)), context=21, horizon=HORIZON)
+    save_model(tmp_path / "model", network, Frequency("D"), {})
+    return tmp_path / "model"
+
+
+def test_the_function_for_spark_forecasts_a_group_as_predict_does(folder, tmp_path, trained):
+    words = ["--model", str(trained), "-q", "-o", str(tmp_path / "whole.csv")]
+    assert run(["predict", str(folder / "region0.csv"), *words]) == 0
+    group = rows(0, 3).to_pandas().assign(part=17)
+    made = forecasts_of(str(trained))(group)
+    columns = [word.split()[0].strip("`") for word in schema(str(trained)).split(", ")]
+    assert list(made.columns) == columns
+    assert set(made.pop("source")) == {"LSTM"}
+    assert_same(pa.Table.from_pandas(made, preserve_index=False), csv_table(tmp_path / "whole.csv"))
+
+
+def csv_table(path: Path) -> pa.Table:
+    """A forecast with its times as text."""
+    text = {"ds": pa.string()}
+    return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=text))
+
+
+def test_the_function_for_spark_puts_a_group_of_single_values_on_the_model_s_grid(trained):
+    made = forecasts_of(str(trained), horizon=2)(rows(0, 2, points=1).to_pandas())
+    assert made["ds"].tolist() == ["2024-01-02", "2024-01-03"] * 2
+    assert set(made["source"]) == {"SeasonalNaive"}
+
+
+def test_spark_itself_runs_the_function(trained, monkeypatch):
+    pyspark = pytest.importorskip("pyspark.sql")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    spark = (
+        pyspark.SparkSession.builder.master("local[1]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    try:
+        frame = rows(0, 4).to_pandas()
+        frame["part"] = frame["unique_id"].str[-1].astype(int) % 2
+        grouped = spark.createDataFrame(frame).groupBy("part")
+        made = grouped.applyInPandas(forecasts_of(str(trained)), schema(str(trained))).toPandas()
+    finally:
+        spark.stop()
+    want = forecasts_of(str(trained))(frame)
+    made = made.sort_values(["unique_id", "ds"], ignore_index=True)
+    assert made["unique_id"].tolist() == want["unique_id"].tolist()
+    np.testing.assert_allclose(made["LSTM"], want["LSTM"], rtol=1e-6)

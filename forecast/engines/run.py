@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from forecast.engines.work import Record, done, failed
 from forecast.errors import InputError, OutputError, UsageError
 from forecast.events import Listener
 from forecast.machine import available_cores
+from forecast.ray_cluster import cluster
 
 Execute = Callable[[Sequence[int]], Iterable[Outcome]]
 
@@ -77,13 +79,15 @@ def engine_run(
     listener.stage(f"Forecasting {len(todo)} parts" + (f", {len(before)} kept" if before else ""))
     records = list(before)
     execute = _engine(folder, settings)
-    for record in tried(execute, todo, settings.engine.attempts, partial(_given_up, job)):
-        if record.error is not None:
-            listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
-        records.append(record)
-        seconds = max(time.monotonic() - started, 1e-9)
-        pace = sum(r.series for r in records[len(before) :]) / seconds
-        listener.progress(len(records), len(mine), {"series/s": pace})
+    attempts = settings.engine.attempts
+    with _ready(settings) if todo else nullcontext():
+        for record in tried(execute, todo, attempts, partial(_given_up, job)):
+            if record.error is not None:
+                listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
+            records.append(record)
+            seconds = max(time.monotonic() - started, 1e-9)
+            pace = sum(r.series for r in records[len(before) :]) / seconds
+            listener.progress(len(records), len(mine), {"series/s": pace})
     lost = sorted((r for r in records if r.error is not None), key=lambda r: r.partition)
     if len(lost) == len(mine):
         raise _nothing_made(lost)
@@ -141,6 +145,13 @@ def _engine(folder: Path, settings: Settings) -> Execute:
     if settings.engine.name == "ray":
         return lambda parts: on_ray(where, parts, jobs, settings.engine.ray_address)
     return lambda parts: on_this_machine(where, parts, jobs)
+
+
+def _ready(settings: Settings) -> AbstractContextManager[object]:
+    """One Ray cluster for all attempts; nothing for the local engine."""
+    if settings.engine.name != "ray":
+        return nullcontext()
+    return cluster(settings.engine.ray_address, settings.training.jobs or available_cores())
 
 
 def _folder(output: str | None) -> Path:
