@@ -146,6 +146,7 @@ def _train(
         plan.initial,
         checkpoint_every=kept[1] if kept else None,
         known=known_of(panel, plan),
+        teacher=plan.teacher,
     )
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}

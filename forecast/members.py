@@ -30,6 +30,7 @@ from forecast.distributed import ALONE, Alone
 from forecast.errors import ForecastError, OutputError, TrainingError
 from forecast.files import failed_to_write, write_bytes
 from forecast.networks.covariates import Known
+from forecast.teacher import Teacher
 from forecast.views import AS_IT_IS, View
 from forecast.windows import Layout
 
@@ -48,7 +49,7 @@ class Lesson:
     numbers of training.Recipe without the seed; `refit` the share of the steps spent on all data
     (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
     savings of where a member stands; None: never, and a member that is stopped ends with its best.
-    known: the covariates.
+    known: the covariates; teacher: whose quantiles the member is drawn to.
     """
 
     values: np.ndarray
@@ -62,6 +63,7 @@ class Lesson:
     initial: Mapping[str, np.ndarray] | None = None
     checkpoint_every: float | None = None
     known: Known | None = None
+    teacher: Teacher | None = None
 
 
 @dataclass(frozen=True)
@@ -233,12 +235,15 @@ def _write_lesson(lesson: Lesson, folder: Path) -> None:
         _save(dict(lesson.initial), folder / "initial.safetensors")
     if lesson.known is not None:
         _save(vars(lesson.known), folder / "known.safetensors")
+    if lesson.teacher is not None:
+        _save(dict(lesson.teacher.weights), folder / "teacher.safetensors")
     plain = {
         "layout": asdict(lesson.layout),
         "recipe": lesson.recipe,
         "refit_share": lesson.refit_share,
         "refit_rate": lesson.refit_rate,
         "checkpoint_every": lesson.checkpoint_every,
+        "teacher": lesson.teacher and [lesson.teacher.network, lesson.teacher.share],
     }
     (folder / "lesson.json").write_text(json.dumps(plain))
 
@@ -262,11 +267,14 @@ def _read_lesson(folder: Path) -> Lesson:
     plain = json.loads((folder / "lesson.json").read_text())
     initial, known = folder / "initial.safetensors", folder / "known.safetensors"
     arrays: dict[str, Any] = load_file(folder / "lesson.safetensors")
+    about = plain.pop("teacher")
+    teacher = about and Teacher(load_file(folder / "teacher.safetensors"), *about)
     return Lesson(
         **arrays,
         layout=Layout(**plain.pop("layout")),
         initial=load_file(initial) if initial.exists() else None,
         known=Known(**load_file(known)) if known.exists() else None,
+        teacher=teacher,
         **plain,
     )
 
@@ -363,6 +371,7 @@ def teach(
             interrupted=stopping,
             checkpoint=kept("fit"),
             team=team,
+            teacher=lesson.teacher,
         )
 
     if every is None or place is None:
@@ -394,6 +403,7 @@ def teach(
             interrupted=stopping,
             checkpoint=kept("refit"),
             team=team,
+            teacher=lesson.teacher,
         )
         if every is not None and refitted.ended == "interrupted":
             return scored, None, device

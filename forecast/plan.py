@@ -27,6 +27,7 @@ from forecast.networks.registry import idea_of
 from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster
+from forecast.teacher import Teacher
 from forecast.views import AS_IT_IS, PLAIN, View, in_words, views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
@@ -61,6 +62,7 @@ class Plan:
     (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
     to start from, None for random ones; design: how covariates and calendar are read, None without;
     scratch: the recipe of members that start from random weights beside those, None for no such;
+    teacher: whose quantiles the members are drawn to, None for none;
     compare: whether the start as it is, or a blend, may be kept instead; whole_start: whether the
     start can forecast as it is, that is, has the likelihood that is to be learnt.
     """
@@ -79,6 +81,7 @@ class Plan:
     design: Design | None = None
     scratch: dict[str, Any] | None = None
     compare: bool = True
+    teacher: Teacher | None = None
     whole_start: bool = True
 
     @property

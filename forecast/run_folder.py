@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,7 @@ HISTORY = ("member", "phase", "step", "train_loss", "validation_loss", "best", "
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that is known at the end of a training run."""
+    """All that is known at the end of a training run; more: what else the manifest is to say."""
 
     panel: Panel
     report: LoadReport
@@ -56,6 +56,7 @@ class RunRecord:
     scores: ScoreTable | None
     interrupted: bool
     seconds: float
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def run_path(settings: Settings, source: str) -> Path:
@@ -151,6 +152,7 @@ def about(record: RunRecord) -> dict[str, Any]:
             "interrupted": record.interrupted,
         },
         "scores": record.scores.to_rows() if record.scores is not None else [],
+        **record.more,
     }
 
 

@@ -36,6 +36,7 @@ from forecast.networks.covariates import (
     without_effect,
 )
 from forecast.networks.residual import ResidualNetwork
+from forecast.teacher import Teacher, drawn_to
 from forecast.views import AS_IT_IS, View, distinct, seen
 from forecast.windows import Flat, Layout, ahead, context, targets
 
@@ -141,6 +142,7 @@ def fit(
     interrupted: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,
+    teacher: Teacher | None = None,
 ) -> Fitted:
     """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
 
@@ -148,7 +150,8 @@ def fit(
     watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
     fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
     that it can go on as if nothing had been. team: the ranks that train together; then
-    `interrupted` is one answer for all. Raises TrainingError when the loss is not finite.
+    `interrupted` is one answer for all. teacher: whose quantiles it is drawn to. Raises
+    TrainingError when the loss is not finite.
     """
     torch.manual_seed(recipe.seed)
     device = resolve_device(recipe.device)
@@ -181,6 +184,8 @@ def fit(
     if own.seed != recipe.seed:  # what is dropped is another rank's, too
         torch.manual_seed(own.seed)
     sampler = Sampler(flats, layout, own, last, known, weights)
+    if teacher is not None:
+        sampler.draw_to(teacher)
     return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team)
 
 
@@ -321,6 +326,7 @@ class Sampler:
         known: Known | None = None,
         weights: Sequence[float] = (1.0,),
     ) -> None:
+        self.drawn: Callable[..., Tensor] | None = None
         self.known = known
         self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
         self.flats = [replace(flat, lengths=ends) for flat in flats]
@@ -344,6 +350,11 @@ class Sampler:
             )
         self.share = torch.cumsum(usable / usable.sum(), 0)
         self.chunks = -(-recipe.horizon // layout.chunk)
+
+    def draw_to(self, teacher: Teacher) -> None:
+        """From now on the loss has the distance from a teacher's quantiles in it."""
+        recipe = self.recipe
+        self.drawn = drawn_to(teacher, self.layout, recipe.context, len(recipe.levels), self.device)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Series (B,), ends (B,) and the trained origins' places in the window (O,)."""
@@ -391,7 +402,8 @@ class Sampler:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             predicted = network(layout, network.states(*inputs, places=places), look)
         predicted = predicted.float()
-        return loss_of(recipe.likelihood, predicted, actual, known, look, self.levels)
+        loss = loss_of(recipe.likelihood, predicted, actual, known, look, self.levels)
+        return loss if self.drawn is None else self.drawn(loss, predicted, inputs, places, look)
 
 
 class Judge:

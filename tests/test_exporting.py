@@ -216,6 +216,13 @@ def test_a_missing_library_is_named_with_its_extra():
     assert "pip install 'lstmcast[onnx]'" in str(caught.value)
 
 
+def test_a_model_of_a_distribution_is_refused(exported):
+    forecaster, _ = exported
+    with pytest.raises(UsageError) as caught:
+        to_onnx(replace(forecaster, likelihood="student-t"), {})
+    assert caught.value.code == "export/likelihood"
+
+
 def test_int8_weights_take_less_and_change_little():
     big = random_forecaster(segment_layout(48), hidden=96, horizon=48)
     blob = to_onnx(big, {"levels": json.dumps(big.levels.tolist())})

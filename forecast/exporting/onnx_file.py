@@ -14,6 +14,7 @@ from typing import Any
 
 from forecast.errors import UsageError
 from forecast.extras import needed
+from forecast.likelihoods import QUANTILES
 from forecast.prediction import Forecaster
 
 EXTRA = "onnx"
@@ -26,7 +27,7 @@ def to_onnx(forecaster: Forecaster, about: Mapping[str, str]) -> bytes:
     """The ONNX file of `forecaster`: values float64 (batch, length) -> quantiles float64 (batch,
     horizon, levels), both open in batch and length; `about` becomes its metadata.
 
-    Raises UsageError for a model with covariates, and where the extra is not installed.
+    Raises UsageError for a model with covariates or a likelihood of its own, and without the extra.
     """
     if forecaster.design is not None:
         raise UsageError(
@@ -34,6 +35,14 @@ def to_onnx(forecaster: Forecaster, about: Mapping[str, str]) -> bytes:
             "read by code that ONNX has no operations for",
             code="export/covariates",
             remedy="Train without covariates for the export, or forecast with lstmcast predict",
+        )
+    if forecaster.likelihood != QUANTILES:
+        raise UsageError(
+            "only a model of quantiles can be exported: ONNX has no operation for the quantiles of "
+            "a distribution",
+            code="export/likelihood",
+            value=forecaster.likelihood,
+            remedy="Train without --likelihood for the export",
         )
     onnx = needed("onnx", EXTRA, "export")
     model = onnx.load_model_from_string(_traced(forecaster))

@@ -5,7 +5,7 @@ Axes: V validation origins, S series.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,16 @@ from forecast.config import Settings
 from forecast.events import Listener
 from forecast.exporting.agreement import largest_difference, trial_panel
 from forecast.exporting.onnx_file import metadata_of, quantised, to_onnx
-from forecast.exporting.session import forecast_with, least_seconds, session_of
+from forecast.exporting.session import forecast_with, session_of
 from forecast.files import write_bytes
-from forecast.forecasts import Forecast
-from forecast.metrics import ScoreTable, score_forecasts
+from forecast.metrics import ScoreTable
 from forecast.model_folder import load_model, model_path, newest_model
 from forecast.panel import Panel
 from forecast.pipeline import read_for_model
 from forecast.plan import choose_origins, choose_validation
 from forecast.prediction import Forecaster, forecast_panel
+from forecast.timing import least_seconds
+from forecast.validation import on_validation_origins
 
 MOST_LOSS = 0.01  # growth of the validation error at which int8 is not kept
 COMPARED = ("wql", "mase")  # what must not grow by more
@@ -113,24 +114,12 @@ def validation_scores(
     horizon = forecaster.horizon
     held, _ = choose_origins(panel, then, horizon, int(np.median(panel.lengths)))
     keep = held.min(0) if len(held) else panel.lengths
+    forecasters: dict[str, Any] = {
+        MODEL: lambda past: forecast_panel(forecaster, past, horizon),
+        **{name: partial(forecast_with, each, name=name) for name, each in sessions.items()},
+    }
     validation = choose_validation(panel.size, keep, horizon)
-    origins = np.where(validation >= 0, validation, panel.lengths[None, :])
-    if not (validation >= 0).any():
-        return None
-
-    def windows(name: str) -> list[Forecast]:
-        made = []
-        for row in origins:
-            past = panel.truncate(row)
-            if name == MODEL:
-                one = forecast_panel(forecaster, past, horizon)
-                made.append(replace(one, name=name, source=np.full(panel.size, name, object)))
-            else:
-                made.append(forecast_with(sessions[name], past, name))
-        return made
-
-    forecasts = {name: windows(name) for name in (MODEL, *sessions)}
-    return score_forecasts(panel, forecasts, int(manifest.get("season", 1)))
+    return on_validation_origins(panel, validation, forecasters, int(manifest.get("season", 1)))
 
 
 def growth(scores: ScoreTable) -> float:

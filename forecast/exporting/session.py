@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from forecast.forecasts import Forecast
 from forecast.panel import Panel
 
 NUMBERS_AT_ONCE = 1_000_000  # observations of one batch, the empty ones included
-TIMED, MOST_SECONDS = 50, 1.0  # calls of which the quickest counts; what they may take together
 
 
 def session_of(blob: bytes) -> Any:
@@ -62,15 +60,3 @@ def forecast_with(session: Any, panel: Panel, name: str) -> Forecast:
         available,
         time.monotonic() - started,
     )
-
-
-def least_seconds(call: Callable[[], object]) -> float:
-    """Wall time of `call` at its quickest, once it has run before: what others do meanwhile on the
-    machine does not count."""
-    call()
-    taken: list[float] = []
-    while len(taken) < TIMED and sum(taken) < MOST_SECONDS:
-        started = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - started)
-    return min(taken)
