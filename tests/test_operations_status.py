@@ -67,6 +67,7 @@ FAILED = {"error": {"code": "x", "message": "the disk is full", "where": None, "
     [
         ({}, "never run", "it has never run"),
         ({"last": attempt("published")}, "in order", "ended well: published"),
+        ({"last": attempt("rolled back")}, "in order", "a rollback holds"),
         ({"last": attempt("published", 50)}, "too old", "for too long"),
         ({"last": attempt("failed", failures_in_a_row=1, **FAILED)}, "failed",
          "the last run failed: the disk is full"),

@@ -13,6 +13,7 @@ from forecast.batch.config import Freshness, Retrain, span
 
 CHALLENGER, CHAMPION = "the new model", "the model in service"
 PRETRAINED, NAIVE = "the pretrained network", "seasonal naive"
+ROLLED_BACK = "rolled back"  # the outcome of a run that would publish what was withdrawn
 LEAST_SECONDS = 5.0  # with less than this left, training would bring nothing but delay
 
 
@@ -77,7 +78,7 @@ def decide_whether_to_run(
     for each in withheld:
         if (each.seen, each.config) == (seen, config):
             why = f"{each.run} of the same data, job and model was withdrawn; new data end that, "
-            return Decision(what, "rolled back", why + "--as-of or rollback --to brings it back")
+            return Decision(what, ROLLED_BACK, why + "--as-of or rollback --to brings it back")
     return Decision(what, "run", reason)
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from forecast.batch.attempt import Attempt
-from forecast.batch.decisions import Past, decide_freshness, decide_whether_to_run
+from forecast.batch.decisions import (
+    ROLLED_BACK,
+    Past,
+    decide_freshness,
+    decide_whether_to_run,
+)
 from forecast.batch.publish import Edition, is_intact
 from forecast.batch.recovery import State
 from forecast.batch.slot import Slot, choose_slot
@@ -69,7 +74,7 @@ def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition]
     run.diary.decide(decision)
     if decision.choice == "already done" and edition is not None:
         return decision.choice, edition
-    if decision.choice == "rolled back" and current is not None:
+    if decision.choice == ROLLED_BACK and current is not None:
         return decision.choice, current
     return None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from forecast.batch.decisions import ROLLED_BACK
 from forecast.batch.facts import JobFacts
 
 # States of a job, the gravest first.
@@ -48,12 +49,15 @@ def sentence(document: Mapping[str, Any]) -> str:
         known = document["published"] is not None
         return "what the last run did is not recorded" if known else "it has never run"
     error = attempt["error"]
+    held = "a rollback holds: nothing has changed since"
+    done = f"the last run ended well: {attempt['outcome']}"
+    fine = held if attempt["outcome"] == ROLLED_BACK else done
     words = {
         RUNNING: f"a run is at work since {(document['running'] or {}).get('since')}",
         KILLED: f"the run that began {attempt['started']} was cut off; the next one cleans up",
         FAILED: f"{_times(attempt['failures_in_a_row'])}: {error['message'] if error else ''}",
         OLD: "no run has ended well for too long",
-        FINE: f"the last run ended well: {attempt['outcome']}",
+        FINE: fine,
     }
     return words[document["state"]]
 
