@@ -29,7 +29,7 @@ COMMANDS = {
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
-    "runs": "List the runs of train and tune below --root: data, network, seed, scores, time.",
+    "runs": "List what was trained and tuned below --root: data, network, seed, scores, time.",
     "distill": "Train a small student on the quantiles of MODEL, and say what is lost and won.",
     "export": "Write a trained MODEL as one ONNX file: a series' values in, its quantiles out.",
     "run": "Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, "

@@ -1,7 +1,8 @@
 """Runs that were made here, as their own folders tell of them.
 
-`train` leaves a manifest and its scores, `tune` its tuning.json: configuration, digest of the data,
-seed, versions, scores. Nothing is written twice, and a run that is deleted is gone from the list.
+`train` and `distill` leave a manifest with its scores, `tune` its tuning.json: configuration, digest
+of the data, seed, versions, scores. Nothing is written twice, and a run that is deleted is gone from
+the list.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SORTED_BY = ("created", "name", "mase", "smape", "wql", "rmse", "seconds")
 class TrackedRun:
     """One run.
 
-    kind: "train" or "tune"; model: whose scores `scores` are (metric -> value); arima: MASE of
+    kind: "train", "distill" or "tune"; model: whose scores `scores` are (metric -> value); arima: MASE of
     AutoARIMA on the same origins, NaN without; shape: layers x units, and of how many members or
     trials; settings: as given, by section; document: all that the run says of itself.
     """
@@ -88,7 +89,7 @@ def in_order(runs: list[TrackedRun], by: str) -> list[TrackedRun]:
 def history_of(run: TrackedRun) -> Iterator[tuple[str, int, float]]:
     """(name of a curve, step, value) of the run's training, from history.csv."""
     path = run.folder / "history.csv"
-    if run.kind != "train" or not path.is_file():
+    if not path.is_file():
         return
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -111,7 +112,7 @@ def _trained(folder: Path) -> TrackedRun:
     return TrackedRun(
         folder.name,
         folder,
-        "train",
+        "distill" if "distilled" in manifest else "train",
         manifest.get("created", ""),
         str(data.get("source") or ""),
         str(data.get("digest") or ""),

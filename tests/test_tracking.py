@@ -75,6 +75,13 @@ def test_a_run_is_told_of_by_its_own_folder(root):
     assert tuned.shape == "1 x 24, 9 trials"
 
 
+def test_a_student_is_told_from_what_was_trained(root):
+    path = root / "second" / "model" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "distilled": {"share": 0.5}}))
+    kinds = {each.name: each.kind for each in runs_below(root)[0]}
+    assert (kinds["first"], kinds["second"]) == ("train", "distill")
+
+
 def test_runs_are_sorted_and_those_without_a_figure_come_last(root):
     runs, _ = runs_below(root)
     names = [each.name for each in in_order(runs, "mase")]

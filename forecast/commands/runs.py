@@ -37,7 +37,7 @@ Mlflow = Annotated[
 
 @takes("output.root")
 def runs(sort: Sort = "created", mlflow: Mlflow = None, *, run: Run) -> int:
-    """List the runs of train and tune below --root: data, network, seed, scores, time."""
+    """List what was trained and tuned below --root: data, network, seed, scores, time."""
     from forecast.commands import screens
     from forecast.tracking import SORTED_BY, in_order, runs_below
 
