@@ -1,8 +1,8 @@
 """Runs that were made here, as their own folders tell of them.
 
-`train` and `distill` leave a manifest with its scores, `tune` its tuning.json: configuration, digest
-of the data, seed, versions, scores. Nothing is written twice, and a run that is deleted is gone from
-the list.
+`train` and `distill` leave a manifest with its scores, `tune` its tuning.json: configuration,
+digest of the data, seed, versions, scores. Nothing is written twice, and a run that is deleted is
+gone from the list.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ SORTED_BY = ("created", "name", "mase", "smape", "wql", "rmse", "seconds")
 class TrackedRun:
     """One run.
 
-    kind: "train", "distill" or "tune"; model: whose scores `scores` are (metric -> value); arima: MASE of
-    AutoARIMA on the same origins, NaN without; shape: layers x units, and of how many members or
-    trials; settings: as given, by section; document: all that the run says of itself.
+    kind: "train", "distill" or "tune"; model: whose scores `scores` are (metric -> value); arima:
+    MASE of AutoARIMA on the same origins, NaN without; shape: layers x units, and of how many
+    members or trials; settings: as given, by section; document: all that the run says of itself.
     """
 
     name: str

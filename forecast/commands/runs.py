@@ -92,7 +92,7 @@ def show(console: Console, found: list[TrackedRun], root: Path) -> None:
         table.add_row(
             Text(clean(each.name)),
             each.kind,
-            Text(clean(each.data)),
+            Text(clean(Path(each.data).name)),
             f"{each.network} {each.shape}",
             _figure(each.scores.get("mase"), ".3f"),
             _figure(each.arima, ".3f"),
