@@ -20,7 +20,8 @@ NOTHING = Live(0, 0, math.nan, math.nan)
 
 def attempt(outcome: str | None, hours: float = 2, **more) -> dict:
     at = (NOW - hours * HOUR).isoformat()
-    success = {"at": at, "run": "r1", "as_of": "2026-01-09"} if outcome == "published" else None
+    well = outcome in ("published", "rolled back")
+    success = {"at": at, "run": "r1", "as_of": "2026-01-09"} if well else None
     return {
         "state": "finished" if outcome else "running",
         "outcome": outcome,
