@@ -32,9 +32,11 @@ ORIGINS_AT_ONCE = 2048
 def one_step_ahead(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> np.ndarray:
     """Quantiles (N, Q) of every value of `panel`, each from the values before it.
 
-    logged: bool (S,), the series to take logarithms of; their values that have none count as
-    missing. NaN where a series had not moved before the value, so that it has no unit.
+    logged: bool (S,), the series to take logarithms of (a forecaster of counts takes none); their
+    values that have none count as missing. NaN where a series had not moved before the value, so
+    that it has no unit.
     """
+    logged = logged & (not forecaster.whole)
     usable = np.where(np.repeat(logged, panel.lengths) & ~(panel.values > 0), np.nan, panel.values)
     scaled = scale_panel(
         usable,

@@ -28,9 +28,11 @@ from forecast.networks.head import assemble, with_new_spread
 from forecast.networks.numpy_forward import forward, last_state
 from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import state_shapes
+from forecast.one_step import one_step_ahead
 from forecast.panel import Panel
 from forecast.plan import make_plan
 from forecast.prediction import Forecaster, at_levels, forecast_panel
+from forecast.streaming.series import GrowingSeries
 from forecast.training import Recipe, fit, to_device
 from forecast.views import AS_IT_IS, PLAIN, seen
 from forecast.windows import ahead, context, segment_layout, step_layout
@@ -256,6 +258,21 @@ def test_a_model_from_before_there_were_likelihoods_has_quantiles(tmp_path):
     path = tmp_path / "model" / MANIFEST
     path.write_text(path.read_text().replace('"likelihood": "quantiles",', ""))
     assert load_model(tmp_path / "model")[0].likelihood == QUANTILES
+
+
+@pytest.mark.parametrize("likelihood", DISTRIBUTIONS)
+def test_a_growing_series_is_forecast_as_predict_does_and_one_step_ahead_too(likelihood):
+    panel = count_panel(series=2, length=70, mean=40)
+    panel = replace(panel, values=panel.values + 50)  # logarithms would fit
+    forecaster = forecaster_of(likelihood)
+    growing = GrowingSeries(forecaster, panel.series(0)[:50], 14, exact=True)
+    for value in panel.series(0)[50:]:
+        growing.append(value)
+    wanted = forecast_panel(forecaster, panel, 14).quantiles[0]
+    np.testing.assert_allclose(growing.quantiles(14)[0], wanted, rtol=1e-5)
+    steps = one_step_ahead(forecaster, panel, np.array([True, True]))
+    assert np.isfinite(steps[20:70]).all()
+    assert (np.diff(steps[20:70], axis=-1) >= 0).all()
 
 
 def test_forecasts_of_counts_are_counts_at_every_level():

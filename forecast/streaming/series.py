@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from forecast.intervals import stretch
+from forecast.likelihoods import quantiles_at
 from forecast.networks.arithmetic import gelu
 from forecast.networks.covariates import reach
 from forecast.networks.head import assemble, head_inputs
@@ -46,7 +47,7 @@ class GrowingSeries:
         logged: bool | None = None,
     ) -> None:
         self.forecaster, self.exact = forecaster, exact
-        self._fixed = None if logged is None else (View(logged),)
+        self._fixed = None if logged is None else (View(logged and not forecaster.whole),)
         self._heads = alike(forecaster.members)
         self._keep = reach(forecaster.layout, 1, -(-horizon // forecaster.layout.chunk))[0]
         # Where logarithms may be called for later, or no more, the series is then begun anew, and
@@ -168,6 +169,8 @@ class GrowingSeries:
             lengths=np.full(count, self._length),
             logged=np.array(logs, np.float32),
             log_unit=np.array(units, np.float32),
+            shift=np.array([t.shift[0] for t in transforms], np.float32),
+            unit=np.array([t.unit[0] for t in transforms], np.float32),
         )
         return flat, transforms
 
@@ -187,7 +190,8 @@ class GrowingSeries:
             view.weight * restored(one, transform, series, view)
             for one, transform, view in zip(z, self._transforms, self._views, strict=True)
         ]
-        return stretch(sum(parts[1:], parts[0]), f.factors)
+        made = stretch(sum(parts[1:], parts[0]), f.factors)
+        return np.rint(made) if f.whole else made
 
     def _heads_mean(self, look: Ahead, horizon: int) -> np.ndarray:
         """The members' mean relative to the level, (V, H, Q), float64."""
@@ -204,6 +208,7 @@ class GrowingSeries:
             z = gelu(read + linear(weights, "from_skips", flat))
             z = z + gelu(linear(weights, "mix", z))
             raw = linear(weights, "out", z).reshape(len(z), count, chunks, -1)
-            parts.append(assemble(layout, look, raw, levels))
-        mean = np.concatenate(parts).mean(0).reshape(count, -1, levels)
+            parts.append(assemble(layout, look, raw, levels, f.likelihood))
+        said = np.concatenate(parts).mean(0, keepdims=True)
+        mean = quantiles_at(said, f.levels, look, f.likelihood).reshape(count, -1, levels)
         return np.asarray(mean[:, :horizon], np.float64)
