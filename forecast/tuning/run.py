@@ -161,7 +161,7 @@ def _search(
 
     def heard(number: int, choice: Choice, outcome: Outcome) -> None:
         losses.append(outcome.loss)
-        listener.note(f"trial {number + 1}: loss {outcome.loss:.4g}, {outcome.ended}; {choice}")
+        listener.note(f"trial {number + 1}: {choice}: {outcome.loss:.4g} {outcome.ended}")
         listener.progress(len(losses), total, {"best": min(losses)})
 
     try:

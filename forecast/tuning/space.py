@@ -36,6 +36,11 @@ class Choice:
     context: int
     learning_rate: float
 
+    def __str__(self) -> str:
+        shape = f"{self.layers} x {self.hidden}"
+        rest = f"dropout {self.dropout:g}, context {self.context}, rate {self.learning_rate:g}"
+        return f"{self.start} {self.network}, {shape}, {rest}"
+
     def settings(self, given: Settings) -> Settings:
         """`given` with this choice in it, as a settings file would say it."""
         document = given.model_dump(exclude_unset=True)
