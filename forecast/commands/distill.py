@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forecast.commands.own_options import wanted
 from forecast.commands.parameters import Run, takes
 
 if TYPE_CHECKING:
@@ -52,8 +53,10 @@ def distill(model: Model, data: Data = None, *, run: Run) -> int:
     from forecast.distillation import distill_run
     from forecast.failures import INTERRUPTED
 
+    db = run.settings.data.db
+    source = wanted(data, "distill", db) if data or db else None
     with run.watching() as listener:
-        result = distill_run(model, data, run.settings, listener)
+        result = distill_run(model, source, run.settings, listener)
     if run.look.json:
         screens.show_document("distill", document(result))
     elif not run.look.quiet:

@@ -8,6 +8,7 @@ import typer
 
 from forecast.commands import own_options as own
 from forecast.commands.parameters import NO_WORD, Run, takes
+from forecast.config import without_password
 from forecast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,19 +62,21 @@ def export(
             code="usage/missing-form",
             remedy="Name it: lstmcast export MODEL --onnx",
         )
-    if data is not None and not int8:
+    db = run.settings.data.db
+    source = own.wanted(data, "export", db) if data or db else None
+    if source is not None and not int8:
         raise UsageError(
-            "--data is what --int8 is judged on; without that nothing is read",
+            "data are what --int8 is judged on; without that nothing is read",
             code="usage/data-unused",
-            value=data,
-            remedy="Add --int8, or leave --data out",
+            value=without_password(source),
+            remedy="Add --int8, or leave --data or --db out",
         )
     from forecast.commands import screens
     from forecast.exporting.run import export_run
 
     with run.watching() as listener:
         result = export_run(
-            run.settings, listener, model=model, int8=int8, data=data, output=output
+            run.settings, listener, model=model, int8=int8, data=source, output=output
         )
     if run.look.json:
         screens.show_document("export", document(result))
