@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 
 from forecast import metrics
 from forecast.forecasts import Forecast
@@ -622,3 +623,56 @@ def test_a_rival_that_had_time_for_a_few_series_is_not_called_the_winner():
     said = metrics.verdict(metrics.score_forecasts(panel, made, 1))
     assert said.startswith("LSTM was the most accurate on 6 series")
     assert "for AutoARIMA" in said and "(on 2 series)" in said
+
+
+def normal_crps(actual, mean, deviation):
+    """Closed form of Gneiting & Raftery 2007, equation 21."""
+    z = (actual - mean) / deviation
+    inner = z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
+    return deviation * inner
+
+
+def test_the_crps_of_a_normals_quantiles_and_of_its_samples_is_the_closed_form():
+    random = np.random.default_rng(5)
+    mean, deviation = random.normal(10, 3, (4, 6)), random.uniform(0.5, 2, (4, 6))
+    actual = random.normal(mean, 2 * deviation)
+    wanted = normal_crps(actual, mean, deviation)
+    quantiles = stats.norm.ppf(LEVELS, mean[..., None], deviation[..., None])
+    assert metrics.crps(actual, quantiles, LEVELS) == pytest.approx(wanted, rel=1e-9)
+    samples = random.normal(mean[..., None], deviation[..., None], (4, 6, 20_000))
+    assert metrics.crps_of_samples(actual, samples) == pytest.approx(wanted, abs=0.06)
+    few = random.normal(mean[..., None, None], deviation[..., None, None], (4, 6, 4000, 5))
+    mean_of_few = metrics.crps_of_samples(actual[..., None], few).mean(-1)
+    assert mean_of_few == pytest.approx(wanted, abs=0.1)  # without bias
+
+
+def test_the_crps_of_quantiles_that_coincide_is_the_integral_of_the_quantile_loss():
+    quantiles = np.array([0.0, 0.0, 1.0, 1.0, 7.0])[None, None]
+    share = (np.arange(400_000) + 0.5) / 400_000
+    scores = stats.norm.ppf(LEVELS)
+    piece = np.clip(np.searchsorted(scores, stats.norm.ppf(share)) - 1, 0, 3)
+    part = (stats.norm.ppf(share) - scores[piece]) / np.diff(scores)[piece]
+    inverse = quantiles[0, 0][piece] + part * np.diff(quantiles[0, 0])[piece]
+    for actual in (-2.0, 0.0, 0.4, 1.0, 5.0, 30.0):
+        error = actual - inverse
+        wanted = 2 * np.maximum(share * error, (share - 1) * error).mean()
+        found = metrics.crps(np.array([[actual]]), quantiles, LEVELS)
+        assert found == pytest.approx(np.array([[wanted]]), abs=1e-3)
+
+
+def test_the_crps_of_one_value_is_the_absolute_error_and_a_missing_actual_has_none():
+    actual = np.array([[3.0, np.nan, -1.0]])
+    found = metrics.crps(actual, np.full((1, 3, 5), 2.0), LEVELS)
+    assert found == pytest.approx(np.array([[1.0, np.nan, 3.0]]), nan_ok=True)
+
+
+def test_the_score_table_has_the_crps_over_all_and_by_step():
+    panel = make_panel([np.arange(12.0), np.arange(12.0) ** 1.5])
+    origins = np.array([10, 9])
+    made = make_forecast("m", origins, np.full((2, 3), 8.0))
+    table = metrics.score_forecasts(panel, {"m": made}, 1)
+    actual = np.stack([[10, 11, np.nan], np.arange(9, 12) ** 1.5])
+    each = metrics.crps(actual, made.quantiles, made.levels)
+    assert table.per_series["m"]["crps"] == pytest.approx(np.nanmean(each, axis=1))
+    assert table.per_step["m"]["crps"] == pytest.approx(np.nanmean(each, axis=0))
+    assert table.to_rows()[0]["crps"] == pytest.approx(np.nanmean(each, axis=1).mean())

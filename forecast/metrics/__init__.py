@@ -25,6 +25,7 @@ from forecast.metrics.compare import (
     verdict,
     with_more,
 )
+from forecast.metrics.crps import crps, crps_of_samples
 from forecast.metrics.naive2 import naive2
 from forecast.metrics.scoring import score_forecasts
 from forecast.metrics.table import Score, ScoreTable
@@ -35,6 +36,8 @@ __all__ = [
     "ScoreTable",
     "compare",
     "coverage",
+    "crps",
+    "crps_of_samples",
     "diebold_mariano",
     "lag_of_scale",
     "mae",

@@ -13,7 +13,7 @@ import numpy as np
 from forecast.ragged import lagged_mean
 
 
-def _mean_where(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+def mean_where(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Mean along the last axis of `values` where `known`; NaN where nothing is known."""
     count = known.sum(axis=-1)
     total = np.where(known, values, 0.0).sum(axis=-1)
@@ -28,12 +28,12 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 def mae(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Mean absolute error of each series, in the data's units. actual, point (S, H) -> (S,)."""
-    return _mean_where(np.abs(actual - point), ~np.isnan(actual))
+    return mean_where(np.abs(actual - point), ~np.isnan(actual))
 
 
 def rmse(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
     """Root of the mean squared error of each series. actual, point (S, H) -> (S,)."""
-    return np.sqrt(_mean_where((actual - point) ** 2, ~np.isnan(actual)))
+    return np.sqrt(mean_where((actual - point) ** 2, ~np.isnan(actual)))
 
 
 def smape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def smape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
     size = np.abs(actual) + np.abs(point)
     error = 200 * np.abs(actual - point)
     term = np.divide(error, size, out=np.zeros(size.shape), where=size != 0)
-    return _mean_where(term, ~np.isnan(actual))
+    return mean_where(term, ~np.isnan(actual))
 
 
 def mape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def mape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
     NaN for a series whose known actuals are all zero; `zero_actuals` counts the steps left out.
     """
     term = _ratio(100 * np.abs(actual - point), np.abs(actual))
-    return _mean_where(term, ~np.isnan(actual) & (actual != 0))
+    return mean_where(term, ~np.isnan(actual) & (actual != 0))
 
 
 def zero_actuals(actual: np.ndarray) -> int:
@@ -80,7 +80,7 @@ def rmsse(actual: np.ndarray, point: np.ndarray, squared_scale: np.ndarray) -> n
 def pinball(actual: np.ndarray, quantile: np.ndarray, level: float) -> np.ndarray:
     """Mean quantile loss rho_q(y, f) = max(q(y-f), (q-1)(y-f)) of each series. (S, H) -> (S,)."""
     error = actual - quantile
-    return _mean_where(np.maximum(level * error, (level - 1) * error), ~np.isnan(actual))
+    return mean_where(np.maximum(level * error, (level - 1) * error), ~np.isnan(actual))
 
 
 def wql(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> float:
@@ -122,7 +122,7 @@ def coverage(actual: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarra
     """Share of the actuals with low <= y <= high, between 0 and 1. (S, H) -> (S,)."""
     inside = ((low <= actual) & (actual <= high)).astype(float)
     inside[np.isnan(low) | np.isnan(high)] = np.nan
-    return _mean_where(inside, ~np.isnan(actual))
+    return mean_where(inside, ~np.isnan(actual))
 
 
 def msis(
@@ -134,7 +134,7 @@ def msis(
     """
     penalty = 2 / (1 - level / 100)
     outside = np.maximum(low - actual, 0) + np.maximum(actual - high, 0)
-    return _ratio(_mean_where(high - low + penalty * outside, ~np.isnan(actual)), scale)
+    return _ratio(mean_where(high - low + penalty * outside, ~np.isnan(actual)), scale)
 
 
 def owa(smape_: float, mase_: float, naive2_smape: float, naive2_mase: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 
 from forecast.forecasts import Forecast
 from forecast.metrics import accuracy
+from forecast.metrics.crps import crps
 from forecast.metrics.naive2 import naive2
 from forecast.panel import Panel
 
@@ -88,7 +89,7 @@ def series_metrics(
 ) -> dict[str, np.ndarray]:
     """Every metric of each series at one origin, (S,), NaN where it is not scored.
 
-    levels: intervals, per cent, for coverage and MSIS; quantiles: levels for the scaled CRPS.
+    levels: intervals, per cent, for coverage and MSIS; quantiles: levels for the CRPS.
     """
     actual, point = _scored(forecast, window)
     result = {
@@ -102,12 +103,19 @@ def series_metrics(
     if len(forecast.levels) and len(quantiles):
         chosen = _quantiles(forecast, quantiles, window.gap)
         result["scaled_crps"] = accuracy.scaled_crps(actual, chosen, quantiles)
+    if has_distribution(forecast, quantiles):
+        result["crps"] = accuracy.mean_where(crps(actual, chosen, quantiles), ~np.isnan(actual))
     for level in levels:
         bounds = _interval(forecast, window, level)
         if bounds is not None:
             result[f"coverage-{level:g}"] = accuracy.coverage(actual, *bounds)
             result[f"msis-{level:g}"] = accuracy.msis(actual, *bounds, window.scale, level)
     return result
+
+
+def has_distribution(forecast: Forecast, quantiles: np.ndarray) -> bool:
+    """Whether a forecast has the quantiles that a CRPS takes: two at the least."""
+    return len(forecast.levels) > 0 and len(quantiles) > 1
 
 
 def _quantiles(forecast: Forecast, levels: np.ndarray, gap: int) -> np.ndarray:
@@ -128,13 +136,16 @@ def wql_parts(forecast: Forecast, window: Window, quantiles: np.ndarray) -> tupl
 
 
 def step_metrics(
-    each: Sequence[Forecast], windows: Sequence[Window], levels: Sequence[float]
+    each: Sequence[Forecast],
+    windows: Sequence[Window],
+    levels: Sequence[float],
+    quantiles: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Metrics at each step ahead, (H,): means over all series and origins with an actual there."""
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, np.ndarray] = {}
     for forecast, window in zip(each, windows, strict=True):
-        for name, term in _step_terms(forecast, window, levels).items():
+        for name, term in _step_terms(forecast, window, levels, quantiles).items():
             defined = ~np.isnan(term)
             sums[name] = sums.get(name, 0) + np.where(defined, term, 0.0).sum(axis=0)
             counts[name] = counts.get(name, 0) + defined.sum(axis=0)
@@ -145,7 +156,7 @@ def step_metrics(
 
 
 def _step_terms(
-    forecast: Forecast, window: Window, levels: Sequence[float]
+    forecast: Forecast, window: Window, levels: Sequence[float], quantiles: np.ndarray
 ) -> dict[str, np.ndarray]:
     """What each metric averages, (S, H), NaN where not scored; for "rmse" the squared error."""
     actual, point = _scored(forecast, window)
@@ -158,6 +169,8 @@ def _step_terms(
         "mae": error,
         "rmse": error**2,
     }
+    if has_distribution(forecast, quantiles):
+        terms["crps"] = crps(actual, _quantiles(forecast, quantiles, window.gap), quantiles)
     for level in levels:
         bounds = _interval(forecast, window, level)
         if bounds is not None:

@@ -75,7 +75,9 @@ def score_forecasts(
         ids=panel.ids,
         scores=tuple(scores),
         per_series=per_series,
-        per_step={name: step_metrics(each, windows, levels) for name, each in listed.items()},
+        per_step={
+            name: step_metrics(each, windows, levels, quantiles) for name, each in listed.items()
+        },
         losses={name: metrics["mase"] for name, metrics in pairs.items()},
         errors={name: metrics["mae"] for name, metrics in pairs.items()},
         **_counts(windows, season),

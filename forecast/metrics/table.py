@@ -12,7 +12,7 @@ POOLING = (
     "mean over the steps of each series and origin, then over the series' origins, then over "
     "series; wql pools all series, steps and origins; owa is against Naive2 on the same series"
 )
-ORDER = ("mase", "smape", "owa", "wql", "rmsse", "mae", "rmse", "mape", "scaled_crps")
+ORDER = ("mase", "smape", "owa", "wql", "rmsse", "mae", "crps", "rmse", "mape", "scaled_crps")
 NAMED = 100  # series named at most in the JSON document; the counts are always complete
 
 

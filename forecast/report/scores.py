@@ -15,6 +15,7 @@ MEANINGS = {
     "wql": ("WQL", "weighted quantile loss: the whole forecast distribution"),
     "rmsse": ("RMSSE", "root mean squared error relative to seasonal naive on the past"),
     "mae": ("MAE", "mean absolute error, in the data's unit"),
+    "crps": ("CRPS", "continuous ranked probability score: MAE of the whole distribution"),
     "rmse": ("RMSE", "root mean squared error, in the data's unit"),
     "mape": ("MAPE", "percentage error; undefined where the actual is zero"),
     "scaled_crps": ("sCRPS", "scaled continuous ranked probability score"),
