@@ -135,7 +135,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     if likelihood != QUANTILES:
         reasons = (*reasons, ("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
-    return Plan(
+    plan = Plan(
         horizon,
         season,
         layout,
@@ -151,6 +151,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         scratch,
         whole_start=start_likelihood(settings) == likelihood,
     )
+    return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after
 
 
 def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout) -> None:

@@ -91,3 +91,11 @@ def test_every_decision_has_its_reason():
 
 def test_the_horizon_is_a_quarter_of_short_data():
     assert plan((16,), "MS").horizon == 4
+
+
+def test_members_that_wait_for_others_share_a_deadline():
+    deadline = {"deadline": "100s", "members": 3}
+    together, after = (
+        plan((300,), "MS", training={**deadline, "jobs": jobs}).recipe["seconds"] for jobs in (3, 1)
+    )
+    assert after == pytest.approx(together / 3)
