@@ -23,9 +23,10 @@ COMMANDS = {
     "tune": "Seek settings for DATA on validation origins, and say what they gain on held-out ones.",
     "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
     "compare": "Train several networks on DATA under one budget and score them beside ARIMA.",
-    "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "detect": "Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains "
     "nothing.",
+    "explain": "Say what moved the forecast of one series: which past steps, which covariates.",
+    "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
     "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
     "report": "Make the page of a RUN again, with the series that are named.",
     "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",

@@ -90,6 +90,17 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What moved one series' forecast, as `explain` left it: a picture (SVG), and rows of text
+    (lag or covariate, what it moved)."""
+
+    series: str
+    picture: str
+    lags: tuple[tuple[str, str], ...]
+    covariates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything on the page; an empty part is left out.
 
@@ -125,3 +136,4 @@ class ReportData:
     repairs: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
+    explained: Explained | None = None

@@ -22,6 +22,7 @@ from forecast.metrics import ScoreTable, score_forecasts, with_more
 from forecast.networks.registry import idea_of
 from forecast.panel import LoadReport, Panel, load_panel
 from forecast.report.contents import ReportData
+from forecast.report.explained import read_explained
 from forecast.report.finished import FinishedRun, damaged, read_run
 from forecast.report.parsing import (
     held_out_forecasts,
@@ -90,6 +91,7 @@ def _rebuilt(
         page,
         verdict=with_more(told, about) or page.verdict,
         versions=written or page.versions,
+        explained=read_explained(run.folder),
     )
 
 
