@@ -116,6 +116,9 @@ IRREGULAR = table(
     ["ds", "y"], [f"2020-01-01 {h:02d}:{(h * 37) % 60:02d}" for h in range(24)], wave(24)
 )
 
+SECONDS = "ds,y\n" + "".join(f"2020-01-01 00:00:0{n},{n}\n" for n in range(5))
+SECONDS += "2022-01-01 00:00:00,6\n"
+
 CASES = [
     # container
     Case(1, "empty", "", "input/empty", ("empty",)),
@@ -366,6 +369,13 @@ CASES = [
     Case(
         49, "too many gaps", table(["ds", "y"], [*days(9), *days(9, "2020-03-01")], wave(18)),
         "input/gaps", ("--missing zero", "--max-gap-share"),
+    ),
+    Case(
+        49, "a grid of seconds over two years", SECONDS, "input/gaps", ("63,158,395 steps", "50%"),
+    ),
+    Case(
+        49, "the same with its gaps filled", SECONDS, "input/gaps", ("63,158,401 steps",),
+        settings={"missing": "zero"},
     ),
     Case(
         49, "gaps as zero", table(["ds", "y"], [*days(9), *days(9, "2020-03-01")], wave(18)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from forecast.config import DataSettings
 
 MAX_STEPS = 2_000_000_000  # more grid steps than this is a wrong frequency, not a data set
+FREE_STEPS, MOST_SPREAD = 50_000_000, 1_000  # so is this many with more than so many steps a row
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def build_panel(rows: LongRows, settings: DataSettings) -> Built:
     frequency = find_frequency(rows, settings)
     positions = grid_positions(rows, frequency)
     check_same_frequency(rows, positions, frequency, settings)
-    panel, gaps = _scatter(rows, positions, frequency)
+    panel, gaps = _scatter(rows, positions, frequency, settings)
     return checked(panel, gaps, skipped, notes, settings, rows.where)
 
 
@@ -72,7 +73,7 @@ def checked(
     gaps: (S,), steps that no row names. Raises InputError where a series has too many of them.
     """
     if settings.missing == "mask":
-        _check_gaps(panel, gaps, settings, where)
+        _check_gaps(panel.ids, panel.lengths, gaps, panel.frequency, settings, where)
         if total := int(gaps.sum()):
             notes.append(_gap_note(panel, gaps, total))
     else:
@@ -121,16 +122,20 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
 
 
 def _scatter(
-    rows: LongRows, positions: np.ndarray, frequency: Frequency
+    rows: LongRows, positions: np.ndarray, frequency: Frequency, settings: DataSettings
 ) -> tuple[Panel, np.ndarray]:
     """The panel, and the number of steps (S,) that no row names."""
     starts = series_starts(rows.codes)
     counts = np.diff(np.concatenate([starts, [len(positions)]]))
     first = positions[starts]
     lengths = positions[starts + counts - 1] - first + 1
-    if int(lengths.sum()) > MAX_STEPS:
+    gaps = lengths - counts
+    if settings.missing == "mask":  # before room is made for what may be refused
+        _check_gaps(rows.ids, lengths, gaps, frequency, settings, rows.where)
+    steps = int(lengths.sum())
+    if steps > min(MAX_STEPS, max(FREE_STEPS, MOST_SPREAD * len(positions))):
         raise refuse(
-            "input/gaps", f"the {frequency.alias} grid would have {int(lengths.sum()):,} steps",
+            "input/gaps", f"the {frequency.alias} grid would have {steps:,} steps",
             where=rows.where, remedy="Check the times, or name a coarser --resample",
         )  # fmt: skip
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -140,19 +145,26 @@ def _scatter(
         values = np.full(offsets[-1], np.nan)
         values[np.repeat(offsets[:-1] - first, counts) + positions] = rows.values
     panel = Panel(rows.ids, offsets, values, first, frequency, rows.format, rows.tz)
-    return panel, lengths - counts
+    return panel, gaps
 
 
-def _check_gaps(panel: Panel, gaps: np.ndarray, settings: DataSettings, where: str) -> None:
-    share = gaps / panel.lengths
+def _check_gaps(
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    gaps: np.ndarray,
+    frequency: Frequency,
+    settings: DataSettings,
+    where: str,
+) -> None:
+    share = gaps / lengths
     worst = int(np.argmax(share))
     if share[worst] <= settings.max_gap_share:
         return
     many = int((share > settings.max_gap_share).sum())
     raise refuse(
         "input/gaps",
-        f"{share[worst]:.0%} of the {panel.frequency.alias} steps of series "
-        f"'{panel.ids[worst]}' are missing, more than {settings.max_gap_share:.0%} allowed",
+        f"{share[worst]:.0%} of the {frequency.alias} steps of series "
+        f"'{ids[worst]}' are missing, more than {settings.max_gap_share:.0%} allowed",
         where=where, count=many, value=f"{int(gaps[worst]):,} steps",
         remedy=_about_gaps(settings, min(1.0, math.ceil(share[worst] * 100) / 100)),
     )  # fmt: skip
