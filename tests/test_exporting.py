@@ -119,6 +119,8 @@ def test_the_metadata_say_what_the_numbers_are(exported):
 @pytest.mark.parametrize("name", [name for name in IDEAS if name != "lstm"])
 def test_every_network_of_the_family_can_be_exported(name):
     forecaster = random_forecaster(step_layout(4), network=name, horizon=6)
+    if not IDEAS[name].window:  # else its tensors are as long as the context
+        forecaster = replace(forecaster, context=5)
     session = session_of(to_onnx(forecaster, {"levels": json.dumps(forecaster.levels.tolist())}))
     panel = make_panel((40, 13), 4, alias="QS")
     made = forecast_with(session, panel, "file").quantiles
@@ -188,7 +190,6 @@ def test_int8_is_not_written_where_the_error_grows(saved, monkeypatch):
 
 
 def test_the_command_prints_size_time_and_error(saved, capsys):
-    assert run(["export", "run", "--onnx", "--int8", "--quiet"]) in (0, 3)
     assert run(["export", "run", "--onnx"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"float32 +[\d,]+ KiB +\d+\.\d\d ms", shown)
