@@ -9,7 +9,7 @@ BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-speed bench-peers proof proof-full pretrain configs clean
+.PHONY: help install demo test lint format bench bench-speed bench-peers proof proof-full proof-scale pretrain configs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,15 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 proof-full: $(STAMP) ## prove scheduled runs at full length; writes docs/proofs.md
 	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful; do \
 	  echo "== $$name"; $(BIN)/python proof/batch_$$name.py --full; done
+
+proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series, Ray: hours
+	mkdir -p build
+	$(BIN)/python proof/fuzz_loader.py --cases 1000000 --state build/fuzz.json --keep build/fuzz
+	$(BIN)/python proof/scale_loader.py --only long --gigabytes 10
+	$(BIN)/python proof/scale_loader.py --only many --series 1000000
+	$(BIN)/python proof/scale_engines.py --series 1000000
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	$(BIN)/python proof/ray_partitions.py --series 100000
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
 	$(BIN)/python -m forecast.pretraining step build/weights/step --steps 6000

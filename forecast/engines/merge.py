@@ -14,7 +14,7 @@ import numpy as np
 from forecast.engines.job import Job, read_job
 from forecast.engines.work import SOURCE, Record, hashes, read_record, stem
 from forecast.errors import InputError
-from forecast.files import whole_file, write_bytes
+from forecast.files import STAGING, whole_file, write_bytes
 from forecast.forecast_table import csv_bytes
 
 MANIFEST = "manifest.json"
@@ -67,6 +67,8 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
     )  # fmt: skip
     if output is not None:
         _write_table(folder, records, output)
+    for unfinished in folder.glob(f"{STAGING}*"):  # of workers that were killed while they wrote
+        unfinished.unlink(missing_ok=True)
     _write_manifest(job, merged, records)
     return merged
 
