@@ -21,6 +21,7 @@ SHORT = {
     "batch_resume_training.py": ("--points", "4", "--kills", "2"),
     "batch_soak.py": ("--years", "1", "--every", "90"),
     "batch_stateful.py": ("--examples", "2", "--steps", "6"),
+    "batch_timing.py": ("--reuse", "--busy", "--series", "20", "--days", "20"),
 }
 SAYS = {
     "batch_kill_anywhere.py": "nothing torn, nothing lost, every next run clean",
@@ -28,6 +29,7 @@ SAYS = {
     "batch_resume_training.py": "the weights of every training are bit-equal",
     "batch_soak.py": "slots, each published once",
     "batch_stateful.py": "as the list says",
+    "batch_timing.py": "a day's run: ",
 }
 
 
