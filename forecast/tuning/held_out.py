@@ -13,10 +13,11 @@ from forecast.learning import forecasters, learn
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.metrics.compare import Comparison, compare
 from forecast.panel import Panel
-from forecast.plan import Plan, in_part_of_the_time, make_plan
+from forecast.plan import Plan, make_plan
 from forecast.prediction import at_levels
 
 TUNED, DEFAULTS = "tuned", "defaults"
+WORDS = {TUNED: "the tuned settings", DEFAULTS: "the defaults"}
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,11 @@ def judged(
     made: dict[str, list[Forecast]] = {}
     plan: Plan | None = None
     for name, settings in ((TUNED, tuned), (DEFAULTS, given)):
-        listener.stage(f"Training with the {name} settings" if name == TUNED else _AGAIN)
+        listener.stage("Training with " + WORDS[name])
         plan, made[name] = _forecasts(panel, confirmed, settings, limit and limit / 2, listener)
     assert plan is not None
     scores = score_forecasts(panel, made, plan.season, given.forecast.level)
     return Judgement(scores, compare(scores, TUNED, DEFAULTS))
-
-
-_AGAIN = "Training with the defaults"
 
 
 def _forecasts(
@@ -92,8 +90,7 @@ def _forecasts(
     document["training"] = {**document.get("training", {}), **timed}
     asked = Settings(**document)
     plan = make_plan(panel, confirmed, asked)
-    turns = -(-len(plan.seeds) // plan.jobs) * (2 if plan.design is not None else 1)
-    learnt = learn(panel, in_part_of_the_time(plan, turns), asked, listener)
+    learnt = learn(panel, plan, asked, listener)
     if learnt.interrupted:
         raise KeyboardInterrupt
     scored, _ = forecasters(panel, plan, learnt.members)
