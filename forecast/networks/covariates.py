@@ -163,6 +163,8 @@ def less(
         lengths=flat.lengths[series],
         logged=flat.logged[series],
         log_unit=flat.log_unit[series],
+        shift=None if flat.shift is None else flat.shift[series],
+        unit=None if flat.unit is None else flat.unit[series],
     ), here
 
 
