@@ -18,7 +18,7 @@ from forecast.errors import UsageError
 from forecast.events import Listener
 from forecast.files import whole_folder
 from forecast.forecast_table import wanted_levels
-from forecast.learning import forecasters, learn
+from forecast.learning import Learnt, forecasters, learn
 from forecast.likelihoods import QUANTILES
 from forecast.metrics import ScoreTable
 from forecast.model_folder import load_model, model_path
@@ -82,19 +82,16 @@ def distill_run(
     learnt = learn(panel, plan, asked, listener)
     watched, student = forecasters(panel, plan, learnt.members)
     listener.stage("Forecasting validation origins")
-    pair = {TEACHER: teacher, STUDENT: watched}  # before the refit, which sees these origins
-    scores = on_validation_origins(
-        panel,
-        plan.validation,
-        {name: partial(_forecast, each, horizon=plan.horizon) for name, each in pair.items()},
-        plan.season,
-    )
+    scores = _compared(panel, plan, teacher, watched)
     pupils = (_pupil(TEACHER, teacher, panel), _pupil(STUDENT, student, panel))
-    record = _record(panel, report, plan, asked, student, learnt, clock)
-    about = {"model": str(folder), "sha256": manifest["weights_sha256"], "share": SHARE}
-    figures = [vars(pupil) for pupil in pupils]
-    rows = scores.to_rows() if scores is not None else []
-    record = replace(record, more={"distilled": {**about, "figures": figures, "scores": rows}})
+    about = {
+        "model": str(folder),
+        "sha256": manifest["weights_sha256"],
+        "share": SHARE,
+        "figures": [vars(pupil) for pupil in pupils],
+        "scores": scores.to_rows() if scores is not None else [],
+    }
+    record = _record(panel, report, plan, asked, student, learnt, clock, about)
     path = run_path(asked, report.source)
     with whole_folder(path) as staging:
         files, _, _ = write_run(staging, record, listener)
@@ -109,6 +106,17 @@ def distill_run(
         learnt.interrupted,
         clock.elapsed(),
     )
+
+
+def _compared(
+    panel: Panel, plan: Plan, teacher: Forecaster, student: Forecaster
+) -> ScoreTable | None:
+    """Both on the validation origins; student: before the refit, which sees these."""
+    forecasters = {
+        name: partial(_forecast, each, horizon=plan.horizon)
+        for name, each in ((TEACHER, teacher), (STUDENT, student))
+    }
+    return on_validation_origins(panel, plan.validation, forecasters, plan.season)
 
 
 def student_settings(
@@ -184,8 +192,9 @@ def _record(
     plan: Plan,
     settings: Settings,
     student: Forecaster,
-    learnt: Any,
+    learnt: Learnt,
     clock: Clock,
+    about: dict[str, Any],
 ) -> RunRecord:
     """The run folder's content: no held-out windows, for the teacher may have learnt from them."""
     levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
@@ -204,4 +213,5 @@ def _record(
         None,
         learnt.interrupted,
         clock.elapsed(),
+        {"distilled": about},
     )

@@ -125,10 +125,10 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
     starts = (PRETRAINED, SCRATCH) if pretrained else (SCRATCH,)
     features = plan.layout.features
     size = network.hidden_size or (plan.scratch or plan.recipe)["hidden_size"]
-    rates = {PRETRAINED: PRETRAINED_RATE, SCRATCH: RANDOM_RATE}
+    usual_rate = {PRETRAINED: PRETRAINED_RATE, SCRATCH: RANDOM_RATE}
     if training.learning_rate is not None:
-        rates = dict.fromkeys(rates, training.learning_rate)
-    shapes = {PRETRAINED: shape, SCRATCH: (size, network.layers)}
+        usual_rate = dict.fromkeys(usual_rate, training.learning_rate)
+    shapes = {PRETRAINED: ("lstm", *shape), SCRATCH: (networks[0], size, network.layers)}
     return Space(
         starts,
         networks,
@@ -136,24 +136,19 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
         tuple(dict.fromkeys((*layers, network.layers))),
         dropout,
         contexts,
-        {
-            start: (rate, rate) if training.learning_rate else (rate / SLOWER, rate * FASTER)
-            for start, rate in rates.items()
-        },
+        {start: _rates(rate, training.learning_rate) for start, rate in usual_rate.items()},
         shape,
         {name: idea_of(name).multiple(features) for name in networks},
         tuple(
-            Choice(
-                start,
-                "lstm" if start == PRETRAINED else networks[0],
-                *shapes[start],
-                network.dropout,
-                usual,
-                rates[start],
-            )
+            Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
             for start in starts
         ),
     )
+
+
+def _rates(usual: float, asked: float | None) -> tuple[float, float]:
+    """From the lowest learning rate to the highest."""
+    return (asked, asked) if asked is not None else (usual / SLOWER, usual * FASTER)
 
 
 def _contexts(usual: int, plan: Plan, longest: int) -> tuple[int, ...]:
