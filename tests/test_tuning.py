@@ -171,6 +171,14 @@ def test_what_the_user_has_set_is_not_searched():
     assert found.rates[SCRATCH] == (0.001, 0.001)
 
 
+def test_the_defaults_are_not_tried_where_their_network_is_not_searched(tmp_path):
+    found = space(compare={"networks": ["gru", "mlp"]})
+    assert (found.starts, found.usual) == ((SCRATCH,), ())
+    search = Search(tmp_path, found, 1, ABOUT)
+    search.go_on(3, 1, tried, lambda: True, lambda *known: None)
+    assert {choice.network for _, choice, _ in search.finished()} <= {"gru", "mlp"}
+
+
 def test_units_are_multiples_of_what_a_network_needs():
     optuna = pytest.importorskip("optuna")
     found = space(compare={"networks": ["transformer"]}, training={"from_scratch": True})

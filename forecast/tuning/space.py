@@ -64,7 +64,7 @@ class Space:
     """The values that each part of a choice may take; a part with one value is not searched.
 
     shape: hidden size and layers of the pretrained network; usual: the choice that the defaults
-    come to for each start.
+    come to for each start, none where their network is not searched.
     """
 
     starts: tuple[str, ...]
@@ -128,7 +128,7 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
     usual_rate = {PRETRAINED: PRETRAINED_RATE, SCRATCH: RANDOM_RATE}
     if training.learning_rate is not None:
         usual_rate = dict.fromkeys(usual_rate, training.learning_rate)
-    shapes = {PRETRAINED: ("lstm", *shape), SCRATCH: (networks[0], size, network.layers)}
+    shapes = {PRETRAINED: ("lstm", *shape), SCRATCH: (network.name, size, network.layers)}
     return Space(
         starts,
         networks,
@@ -141,7 +141,7 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
         {name: idea_of(name).multiple(features) for name in networks},
         tuple(
             Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
-            for start in starts
+            for start in (starts if network.name in networks else ())
         ),
     )
 
