@@ -84,6 +84,7 @@ class Written:
     names: tuple[str, ...]
     weights: np.ndarray
     allow_negative: bool
+    whole: bool = False
 
     @classmethod
     def of(cls, forecaster: Forecaster, settings: ForecastSettings) -> Written:
@@ -97,14 +98,15 @@ class Written:
         wanted = wanted_levels(settings.level, settings.quantiles)
         places = np.searchsorted(wanted, np.round(list(columns.values()), 12))
         weights = between(forecaster.levels, wanted)[:, places]
-        return cls(tuple(columns), weights, settings.allow_negative)
+        return cls(tuple(columns), weights, settings.allow_negative, forecaster.whole)
 
     def columns(self, quantiles: np.ndarray, never_negative: bool) -> np.ndarray:
         """Numbers to write (H, columns) of quantiles (H, Q)."""
         if never_negative and not self.allow_negative:
             quantiles = np.maximum(quantiles, 0.0)
-        made = quantiles @ self.weights
-        return np.maximum(made, 0.0) if (quantiles >= 0).all() else np.asarray(made)
+        made = np.asarray(quantiles @ self.weights)
+        made = np.maximum(made, 0.0) if (quantiles >= 0).all() else made
+        return np.rint(made) if self.whole else made
 
 
 def between(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

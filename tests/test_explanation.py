@@ -26,8 +26,10 @@ from forecast.explanation.inside import look_inside
 from forecast.explanation.past import past_steps
 from forecast.explanation.tables import csv_text, lag_rows, past_rows
 from forecast.features import Design, Entry, encode
+from forecast.forecasts import LEVELS
 from forecast.model_folder import load_model, model_path, save_model
 from forecast.networks.arithmetic import norm
+from forecast.networks.head import with_new_spread
 from forecast.networks.numpy_forward import parts_read
 from forecast.panel import load_panel, panel_to_arrow
 from forecast.prediction import forecast_panel
@@ -76,6 +78,28 @@ def test_the_torch_forecast_that_is_explained_is_the_one_of_predict():
     made = forecast_panel(forecaster, panel, 24, allow_negative=True).point[0, 3]
     assert found.gap < 0.01
     assert found.baseline[0] + found.contribution.sum() == pytest.approx(made, abs=0.01)
+
+
+@pytest.mark.parametrize("network", ["lstm", "gru", "transformer", "bilstm"])
+def test_every_network_is_explained_through_the_pass_that_forecasts(network):
+    forecaster = random_forecaster(step_layout(12), horizon=6, network=network)
+    found = past_steps(forecaster, make_panel((80,)), np.array([0, 4]), 6)
+    made = forecast_panel(forecaster, make_panel((80,)), 6, allow_negative=True).point[0, [0, 4]]
+    np.testing.assert_allclose(found.forecast, made, rtol=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["student-t", "negative-binomial"])
+def test_a_distribution_is_explained_by_its_location(likelihood):
+    forecaster = random_forecaster(step_layout(12), horizon=6)
+    weights = with_new_spread(forecaster.members[0], len(LEVELS), likelihood)
+    forecaster = replace(forecaster, members=(weights,), likelihood=likelihood)
+    panel = make_panel((80,))
+    panel = replace(panel, values=np.round(panel.values))
+    found = past_steps(forecaster, panel, np.array([2]), 6)
+    assert found.gap < 1e-3 * found.forecast[0]
+    if likelihood == "student-t":
+        made = forecast_panel(forecaster, panel, 6, allow_negative=True).point[0, 2]
+        assert found.forecast[0] == pytest.approx(made, rel=1e-4)
 
 
 STEPS = 6

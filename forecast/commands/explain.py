@@ -70,7 +70,7 @@ def _show(run: Run, result: ExplainResult) -> None:
     from forecast.explanation.tables import covariate_rows, lag_rows
 
     found, console = result.found, run.out()
-    made, baseline = found.median[found.steps].mean(), found.past.baseline.mean()
+    made, baseline = found.past.forecast.mean(), found.past.baseline.mean()
     facts = [
         ("series", found.series),
         ("forecast", f"{made:.6g}; of a constant series at {found.past.level:.6g}: {baseline:.6g}"),

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forecast.errors import UsageError
 from forecast.features import encode
+from forecast.likelihoods import QUANTILES
 from forecast.networks.covariates import (
     Known,
     beside,
@@ -55,6 +55,11 @@ class PastSteps:
     level: float
     gap: float
 
+    @property
+    def forecast(self) -> np.ndarray:
+        """The forecast (E,) of each explained step."""
+        return np.asarray(self.baseline + self.contribution.sum(1))
+
     def by_lag(self) -> np.ndarray:
         """Mean absolute contribution (L + max step,) from 1, 2, ... steps before the explained
         one; of each lag over the steps that have a value so far back."""
@@ -67,7 +72,8 @@ class PastSteps:
 
 def past_steps(forecaster: Forecaster, panel: Panel, steps: np.ndarray, horizon: int) -> PastSteps:
     """What each past value contributes to the medians of the forecast's `steps` (0 is the first),
-    from the end of the only series of `panel`. Raises UsageError without Captum."""
+    from the end of the only series of `panel`; of counts, to their means. Raises UsageError without
+    Captum."""
     attribution = _captum()
     import torch
 
@@ -184,14 +190,20 @@ class _Seen:
         x = context(flat, layout, here, end, steps)
         look = ahead(flat, layout, here, end[None], chunks)
         said = network(layout, network.last_state(x, extra), look)
-        median = said[..., self.middle(said)][0].reshape(len(here), -1) + look.level[0][:, None]
+        if self.forecaster.whole:  # the mean count, in the network's units
+            assert look.shift is not None and look.unit is not None
+            count = said[..., 0][0].reshape(len(here), -1)
+            median = (count - look.shift[:, None]) / look.unit[:, None]
+        else:
+            middle = said[..., self.middle()][0].reshape(len(here), -1)
+            median = middle + look.level[0][:, None]
         median = median if amount is None else median + amount
         return median[:, : self.horizon]
 
-    def middle(self, said: Tensor) -> int:
+    def middle(self) -> int:
         """Where the median stands in what the head says, or the location of a distribution."""
-        count = len(self.forecaster.levels)
-        return count // 2 if said.shape[-1] == count else 0
+        learnt = self.forecaster.likelihood == QUANTILES
+        return len(self.forecaster.levels) // 2 if learnt else 0
 
 
 def _rows(name: str, x: Tensor, rows: Tensor) -> Tensor:
@@ -212,8 +224,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
     from forecast.networks.shapes import size_of
 
     hidden, layers = size_of(weights, forecaster.network)
-    make = partial(
-        ResidualNetwork,
+    network = ResidualNetwork(
         forecaster.layout.features,
         hidden,
         layers,
@@ -222,7 +233,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
         beside=0 if known is None else known.beside(forecaster.layout),
         network=forecaster.network,
         context=forecaster.context,
+        likelihood=forecaster.likelihood,
     )
-    network = make()
     network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return network.eval().requires_grad_(False)

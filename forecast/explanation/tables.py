@@ -57,7 +57,7 @@ def to_document(found: Explanation) -> dict[str, Any]:
     return {
         "series": found.series,
         "steps": (found.steps + 1).tolist(),
-        "forecast": float(found.median[found.steps].mean()),
+        "forecast": float(found.past.forecast.mean()),
         "constant_series": {
             "value": found.past.level,
             "forecast": float(found.past.baseline.mean()),
