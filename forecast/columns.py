@@ -6,6 +6,7 @@ ID = "unique_id"
 TIME = "ds"
 TARGET = "y"
 CUTOFF = "cutoff"
+SAMPLE = "sample"
 
 LSTM = "LSTM"
 

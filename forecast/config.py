@@ -580,6 +580,19 @@ class TuningSettings(Section):
     )
 
 
+class SamplingSettings(Section):
+    """Sample paths."""
+
+    number: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000_000,
+        description="Also draw so many whole futures of each series, for sums and peaks over the "
+        "horizon: samples.csv beside the forecast (none).",
+        json_schema_extra=_cli(flag="--samples", metavar="N"),
+    )
+
+
 class OutputSettings(Section):
     """Where results go."""
 
@@ -606,4 +619,5 @@ class Settings(Section):
     detection: DetectionSettings = DetectionSettings()
     engine: EngineSettings = EngineSettings()
     tuning: TuningSettings = TuningSettings()
+    sampling: SamplingSettings = SamplingSettings()
     output: OutputSettings = OutputSettings()

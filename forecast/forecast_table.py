@@ -42,14 +42,14 @@ def forecast_table(
         TIME: format_stamps(stamps, panel.time_format, panel.tz),
     }
     for forecast in forecasts:
-        columns[forecast.name] = _numbers(forecast.point[kept])
+        columns[forecast.name] = numbers(forecast.point[kept])
         for level in levels:
             for name, bound in zip(
                 interval_names(forecast.name, level), forecast.interval(level), strict=True
             ):
-                columns[name] = _numbers(bound[kept])
+                columns[name] = numbers(bound[kept])
         for q in quantiles:
-            columns[quantile_name(forecast.name, q)] = _numbers(forecast.quantile(q)[kept])
+            columns[quantile_name(forecast.name, q)] = numbers(forecast.quantile(q)[kept])
     main = forecasts[0]
     if (main.source[kept] != main.name).any():
         columns["source"] = as_strings(main.source[kept].tolist()).take(_each(len(kept), horizon))
@@ -74,7 +74,7 @@ def csv_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _numbers(values: np.ndarray) -> pa.Array:
+def numbers(values: np.ndarray) -> pa.Array:
     """float64, rounded to 9 significant digits: what float32 weights can know, and fewer bytes.
 
     Null where not finite.

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from forecast.forecasts import Forecast
-from forecast.intervals import calibrate
+from forecast.intervals import calibrate, dependence, normal_scores, stretch
 from forecast.panel import Panel
 from forecast.prediction import Forecaster, forecast_panel
 
@@ -20,7 +20,8 @@ MOST_CALIBRATED = 5000  # series of an origin: their actuals fix the factors to 
 def calibrated(
     forecaster: Forecaster, panel: Panel, validation: np.ndarray, horizon: int
 ) -> Forecaster:
-    """The forecaster with intervals stretched to fit the origins `validation` (V, S), -1 = none.
+    """The forecaster with intervals stretched to fit the origins `validation` (V, S), -1 = none,
+    and with the dependence of the errors there.
 
     Of very many series, MOST_CALIBRATED are forecast, evenly spread.
     """
@@ -36,8 +37,10 @@ def calibrated(
             actual.append(part.window(origins[used], horizon))
     if not quantiles:
         return forecaster
-    factors = calibrate(np.concatenate(quantiles), forecaster.levels, np.concatenate(actual))
-    return replace(forecaster, factors=factors)
+    made, known = np.concatenate(quantiles), np.concatenate(actual)
+    factors = calibrate(made, forecaster.levels, known)
+    scores = normal_scores(stretch(made, factors), forecaster.levels, known)
+    return replace(forecaster, factors=factors, dependence=dependence(scores))
 
 
 def lstm_windows(

@@ -20,6 +20,7 @@ from forecast.errors import ModelDamagedError, ModelNotFoundError
 from forecast.features import read_design, widths
 from forecast.files import STAGING
 from forecast.frequency import Frequency
+from forecast.intervals import USUAL_DEPENDENCE
 from forecast.likelihoods import QUANTILES
 from forecast.networks.shapes import size_of, state_shapes
 from forecast.prediction import Forecaster
@@ -66,6 +67,7 @@ def save_model(
             "horizon": forecaster.horizon,
             "layout": asdict(forecaster.layout),
             "interval_factors": forecaster.factors.tolist(),
+            "dependence": forecaster.dependence,
             "views": [view._asdict() for view in forecaster.views],
             **({"covariates": asdict(forecaster.design)} if forecaster.design else {}),
         },
@@ -96,6 +98,9 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         factors = np.array(network["interval_factors"], float)
         name = network.get("name", "lstm")
         likelihood = network.get("likelihood", QUANTILES)
+        dependence = float(network.get("dependence", USUAL_DEPENDENCE))
+        if not -1 < dependence < 1:
+            raise ValueError(f"a dependence of {dependence}")
         views = tuple(View(**view) for view in network.get("views", [{}]))
         design = read_design(network["covariates"]) if "covariates" in network else None
         one = (network["hidden_size"], network["layers"])
@@ -142,6 +147,7 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
         design=design,
         views=views,
         likelihood=likelihood,
+        dependence=dependence,
     )
     return forecaster, manifest
 

@@ -24,6 +24,7 @@ PROCESSES_ONLY = (
 TUNE_ONLY = ("tuning.trials",)
 TRAIN_ONLY = (
     "training.refit", "training.distributed", "training.mask_anomalies", "forecast.quantiles",
+    "sampling.number",
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
 from forecast.forecasts import Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
+from forecast.likelihoods import check_counts
 from forecast.machine import available_cores
 from forecast.memory import PeakMemory
 from forecast.metrics import ScoreTable, score_forecasts
@@ -55,6 +56,7 @@ from forecast.plan import (
 )
 from forecast.prediction import Forecaster, at_levels, forecast_panel
 from forecast.run_folder import RunRecord, run_path, write_run
+from forecast.samples import path_beside, refuse_too_many, scores_of_paths, write_samples
 from forecast.tables.database import is_database
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What `predict` did."""
+    """What `predict` did; samples: the file of the sample paths, "" without."""
 
     path: str
     rows: int
@@ -101,6 +103,7 @@ class PredictResult:
     exit_code: int
     chart: str
     predictions: pa.Table
+    samples: str = ""
 
 
 def train_run(
@@ -131,6 +134,7 @@ def train_run(
     for name, made in baseline_forecasts(panel, plan, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings)
+    sampled = sampled_scores(shown, panel, plan, scored, settings)
 
     listener.stage("Writing the results")
     record = RunRecord(
@@ -146,10 +150,14 @@ def train_run(
         scores,
         interrupted,
         clock.elapsed(),
+        sampled=sampled,
     )
     folder = run_path(settings, report.source)
     with whole_folder(folder) as staging:
         files, chart, table = write_run(staging, record, listener)
+        if sampled is not None:
+            draw_samples(staging / "samples.csv", final, shown, plan.horizon, settings)
+            files.append((staging / "samples.csv", "whole futures of each series, step by step"))
     return TrainResult(
         folder,
         report,
@@ -254,7 +262,10 @@ def deliver(
     usual: Path | None,
 ) -> PredictResult:
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
+    beside = samples_path(settings, output, usual)
     made, table = forecast_of(panel, forecaster, horizon, settings)
+    if beside is not None:
+        draw_samples(beside, forecaster, panel, horizon, settings)
     path = write_predictions(table, output, usual)
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
@@ -269,6 +280,48 @@ def deliver(
         3 if fallbacks or report.skipped else 0,
         chart_of_first(panel, made, settings.forecast.level),
         table,
+        "" if beside is None else str(beside),
+    )
+
+
+def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:
+    """Where sample paths go, None where none are wanted. Raises UsageError where the forecast goes
+    to no file that they could stand beside."""
+    if settings.sampling.number is None:
+        return None
+    where = Path(output) if output not in (None, "", "-") else usual if output is None else None
+    if where is None:
+        raise UsageError(
+            "sample paths go into a file beside the forecast's",
+            code="usage/samples-without-file",
+            where="--samples",
+            value=settings.sampling.number,
+            remedy="Name that one: --output forecast.csv, or .parquet",
+        )
+    return path_beside(where)
+
+
+def draw_samples(
+    path: Path, forecaster: Forecaster, panel: Panel, horizon: int, settings: Settings
+) -> None:
+    """Writes as many sample paths as the settings ask for. Raises as `write_samples`."""
+    number = settings.sampling.number
+    assert number is not None
+    negative, seed = settings.forecast.allow_negative, settings.training.seed
+    write_samples(path, forecaster, panel, horizon, number, seed, allow_negative=negative)
+
+
+def sampled_scores(
+    shown: Panel, panel: Panel, plan: Plan, scored: Forecaster, settings: Settings
+) -> dict[str, float] | None:
+    """How good sample paths were on the held-out windows; None where none are wanted."""
+    number = settings.sampling.number
+    if number is None:
+        return None
+    refuse_too_many(number, plan.horizon)
+    negative, seed = settings.forecast.allow_negative, settings.training.seed
+    return scores_of_paths(
+        scored, shown, panel, plan.origins, plan.horizon, number, seed, allow_negative=negative
     )
 
 
@@ -279,6 +332,8 @@ def forecast_of(
     if forecaster.design is not None:
         check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
     asked = settings.forecast
+    if forecaster.whole:
+        check_counts(panel)
     made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
     return made, forecast_table(panel, [made], asked.level, asked.quantiles)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from forecast.features import Design, encode
 from forecast.forecasts import Forecast
-from forecast.intervals import stretch
+from forecast.intervals import USUAL_DEPENDENCE, normal_quantiles, stretch
 from forecast.likelihoods import COUNTS, QUANTILES, quantiles_at
 from forecast.machine import available_cores
 from forecast.networks.arithmetic import Weights
@@ -43,7 +42,8 @@ class Forecaster:
     trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
     network: name of the idea (networks/registry.py); design: the covariates that it reads, None
     without any; views: the ways it reads a series, whose forecasts are averaged; likelihood: what
-    it says of each step (forecast/likelihoods.py).
+    it says of each step (forecast/likelihoods.py); dependence: correlation of the errors of
+    neighbouring steps (forecast/intervals.py), for sample paths.
     """
 
     layout: Layout
@@ -56,6 +56,7 @@ class Forecaster:
     design: Design | None = None
     views: tuple[View, ...] = AS_IT_IS
     likelihood: str = QUANTILES
+    dependence: float = USUAL_DEPENDENCE
 
     @property
     def whole(self) -> bool:
@@ -99,7 +100,8 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         quantiles = np.rint(quantiles)
     source, available = _fall_back(panel, quantiles, forecaster.name)
     if not allow_negative:
-        quantiles[_never_negative(panel)] = np.maximum(quantiles[_never_negative(panel)], 0.0)
+        never = never_negative(panel)
+        quantiles[never] = np.maximum(quantiles[never], 0.0)
     return Forecast(
         forecaster.name,
         panel.lengths,
@@ -156,8 +158,7 @@ def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
     Between known levels, and beyond the outermost, a quantile moves linearly in the standard
     normal's quantile: exact where the forecast distribution is piecewise normal.
     """
-    known = np.array([NormalDist().inv_cdf(q) for q in forecast.levels])
-    asked = np.array([NormalDist().inv_cdf(q) for q in wanted])
+    known, asked = normal_quantiles(forecast.levels), normal_quantiles(wanted)
     right = np.clip(np.searchsorted(known, asked), 1, len(known) - 1)
     left = right - 1
     part = (asked - known[left]) / (known[right] - known[left])
@@ -263,7 +264,7 @@ def _fall_back(panel: Panel, quantiles: np.ndarray, name: str) -> tuple[np.ndarr
     return source, count > 0
 
 
-def _never_negative(panel: Panel) -> np.ndarray:
+def never_negative(panel: Panel) -> np.ndarray:
     """bool (S,): series without a negative value."""
     series = np.repeat(np.arange(panel.size), panel.lengths)
     negative = panel.values < 0  # NaN compares false

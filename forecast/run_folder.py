@@ -42,7 +42,8 @@ HISTORY = ("member", "phase", "step", "train_loss", "validation_loss", "best", "
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that is known at the end of a training run; more: what else the manifest is to say."""
+    """All that is known at the end of a training run; more: what else the manifest is to say;
+    sampled: how good sample paths were on the held-out windows, where they were asked for."""
 
     panel: Panel
     report: LoadReport
@@ -57,6 +58,7 @@ class RunRecord:
     interrupted: bool
     seconds: float
     more: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, float] | None = None
 
 
 def run_path(settings: Settings, source: str) -> Path:
@@ -163,6 +165,7 @@ def metrics_document(record: RunRecord) -> dict[str, Any]:
         "schema_version": 1,
         "verdict": verdict(record.scores),
         "seconds": round(record.seconds, 3),
+        **({"samples": record.sampled} if record.sampled is not None else {}),
         **record.scores.to_dict(),
     }
 

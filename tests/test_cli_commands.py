@@ -88,6 +88,7 @@ class Predicted:
     exit_code: int = 0
     chart: str = "CHART"
     predictions: object = None
+    samples: str = ""
 
 
 def score(model: str, mase: float, seconds: float) -> Score:
@@ -120,7 +121,7 @@ class Pipeline(ModuleType):
         self.outcome: object = None
         self.asked: dict[str, object] = {}
 
-    def train_run(self, source, settings, listener):
+    def train_run(self, source, settings, listener, team=None):
         self.asked = {"source": source, "settings": settings}
         listener.stage("Training the LSTM")
         listener.progress(5, 10, {"loss": 0.5})

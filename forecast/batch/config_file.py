@@ -31,6 +31,7 @@ _NOT_HERE = {
     "baselines.budget": "fallback_seconds: of the job",
     "training.mask_anomalies": "nothing: a job learns from its table as it is",
     "detection.threshold": "nothing: it belongs to detect",
+    "sampling.number": "lstmcast predict --samples with the published model",
     **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
     **{path: "nothing: a job is one process's" for path in PROCESSES_ONLY},
 }

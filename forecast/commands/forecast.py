@@ -15,11 +15,12 @@ Output = Annotated[
 ]
 
 
-@takes("forecast", "data", "engine", "training.jobs")
+@takes("forecast", "data", "engine", "training.jobs", "sampling", "training.seed")
 def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     """Forecast DATA at once with the pretrained network. Trains nothing."""
     source = wanted(data, "forecast", run.settings.data.db)
     own.refuse_two_outputs(run, output)
+    own.refuse_samples(run)
     if in_parts(run):
         return forecast_in_parts(run, "forecast", source, output)
     from forecast.pipeline import forecast_run

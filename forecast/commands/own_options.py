@@ -104,6 +104,30 @@ def refuse_to_follow(source: str | None, output: str | None) -> None:
         )
 
 
+def refuse_samples(run: Run, *, follow: bool = False) -> None:
+    """Raises UsageError for --samples where the forecast is not of one table in one process, and
+    for --seed without it: nothing else in a forecast is drawn."""
+    number = run.settings.sampling.number
+    if number is None:
+        if run.resolved.sources["training.seed"].startswith("--"):
+            raise UsageError(
+                "--seed is about the draws of --samples; a forecast itself has none",
+                code="usage/seed-without-samples",
+                remedy="Add --samples N, or leave --seed out",
+            )
+        return
+    from forecast.commands.in_parts import in_parts
+
+    if follow or in_parts(run):
+        raise UsageError(
+            "--samples is for a forecast of one table in one process",
+            code="usage/samples-elsewhere",
+            where="--samples",
+            value=number,
+            remedy="Leave --follow, --engine, --jobs and --shard out",
+        )
+
+
 def refuse_idle_address(run: Run) -> None:
     """Raises UsageError for --ray-address without --engine ray."""
     engine = run.settings.engine

@@ -16,7 +16,9 @@ from forecast.errors import UsageError
 if TYPE_CHECKING:
     from forecast.pipeline import PredictResult
 
-PARTS = ("forecast", "data", "engine", "training.jobs", "output.root")
+PARTS = (
+    "forecast", "data", "engine", "training.jobs", "sampling", "training.seed", "output.root",
+)  # fmt: skip
 _NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
 
 Data = Annotated[
@@ -61,6 +63,7 @@ def predict(
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
     own.refuse_two_outputs(run, output)
     db = run.settings.data.db
+    own.refuse_samples(run, follow=follow)
     if follow:
         return _follow(own.wanted(data, "predict", db) if data or db else None, output,
                        (model, exact), run)  # fmt: skip

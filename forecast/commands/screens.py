@@ -237,6 +237,8 @@ def show_prediction(console: Console, result: Any) -> None:
         ("model", result.model),
         ("written to", "standard output" if result.path == "-" else result.path),
     ]
+    if result.samples:
+        facts.append(("samples", result.samples))
     if result.fallbacks:
         facts.append(("fallbacks", result.fallbacks))
     show_facts(console, facts)

@@ -23,6 +23,7 @@ SECTIONS = (
     "network",
     "training",
     "detection",
+    "sampling",
     "output",
 )
 

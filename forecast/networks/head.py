@@ -95,7 +95,7 @@ def _counts(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Ar
 
     The mean is the location where that is well above zero, and bends to stay above it elsewhere.
     What the network says of the spread is a variance beyond the mean in squared units of errors e,
-    v; the dispersion is v e^2 / (e^2 + mean^2), so that large counts begin no wider than small ones.
+    v; the dispersion is v e^2 / (e^2 + mean^2), so that large counts begin no wider than small.
     """
     assert look.shift is not None and look.unit is not None
     points = xp.reshape(raw, (*tuple(raw.shape[:-1]), POINTS, 2))
