@@ -245,7 +245,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost_or_twice(
     made: dict[int, int] = {}
     killed: list[int] = []
     execute = partial(killing, str(out), killed=killed)
-    for record in tried(execute, range(8), 3, lambda n, why: pytest.fail(why)):
+    for record in tried(execute, range(8), 3, lambda n, error: pytest.fail(error["text"])):
         made[record.partition] = record.series
     assert killed and made == dict.fromkeys(range(8), 3)
     hosts = {int(read_record(out, n).host.rpartition(":")[2]) for n in range(1, 8)}
@@ -271,13 +271,27 @@ def test_a_part_that_always_kills_its_worker_is_given_up_with_the_reason():
             good = ({"partition": n, "name": f"{n}", "request": ""}, False)
             yield n, None if n == 1 else good
 
-    def give_up(n, why):
-        return Record(n, "bad", "", error={"code": "x", "text": why})
+    def give_up(n, error):
+        return Record(n, "bad", "", error=error)
 
     made = {record.partition: record.error for record in tried(execute, range(3), 2, give_up)}
     assert calls == [[0, 1, 2], [1]]
     assert made[0] is None and "its worker process died" in made[1]["text"]
     assert "2 attempts" in made[1]["text"]
+    assert made[1]["code"] == "engine/worker-died"
+
+
+def test_a_model_that_changes_on_the_way_is_not_used(folder, tmp_path, trained):
+    out = tmp_path / "out"
+    words = ["--model", str(trained), "--shard", "1/3", "-q", "-o", str(out)]
+    assert run(["predict", str(folder), *words]) == 0
+    shutil.rmtree(trained)
+    network = replace(load_backbone(step_layout(7)), context=20, horizon=HORIZON)
+    weights = {name: array + 1e-3 for name, array in network.members[0].items()}
+    save_model(trained, replace(network, members=(weights,)), Frequency("D"), {})
+    attempt.__globals__["_job"].cache_clear()
+    record, again = attempt(str(out), 1)
+    assert not again and record["error"]["code"] == "engine/model-changed"
 
 
 def test_a_failure_that_may_pass_is_tried_again(folder, tmp_path, monkeypatch):

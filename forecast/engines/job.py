@@ -39,7 +39,8 @@ class Job:
     """One forecast of many partitions.
 
     request: sha256 of what was asked for (input, options, model, version); model: the model's
-    folder, None for the pretrained network, whose layout, context and factors stand in `network`;
+    folder, None for the pretrained network, whose layout, context and factors stand in `network`
+    (of a model, the sum of its weights);
     data, forecast: settings; horizon in steps; frequency: that of the model or of the pilot.
     """
 
@@ -65,7 +66,15 @@ class Job:
     def forecaster(self) -> Forecaster:
         """What forecasts. Raises ModelNotFoundError or ModelDamagedError."""
         if self.model is not None:
-            return load_model(Path(self.model))[0]
+            forecaster, manifest = load_model(Path(self.model))
+            if manifest["weights_sha256"] != self.network["weights_sha256"]:
+                raise ModelDamagedError(
+                    "the model is another one than at the start of this forecast",
+                    code="engine/model-changed",
+                    where=self.model,
+                    remedy="Choose another --output and forecast again with the new model",
+                )
+            return forecaster
         layout = Layout(**self.network["layout"])
         factors = np.array(self.network["factors"], float)
         return replace(load_backbone(layout), context=self.network["context"], factors=factors)
@@ -86,12 +95,12 @@ def make_job(
     if pretrained_network:
         refuse_covariates(settings)
         found, data = None, settings.data
-        asked = {"model": None}
+        asked = {}
     else:
         found = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
         forecaster, manifest = load_model(found)
         data = data_settings(settings, manifest, forecaster.design)
-        asked = {"model": manifest["weights_sha256"]}
+        asked = {"weights_sha256": manifest["weights_sha256"]}
     _refuse_rejects(settings)
     plain: dict[str, Any] = {
         "data": _from_anywhere(data.model_dump(mode="json", exclude_unset=True)),
@@ -104,7 +113,7 @@ def make_job(
         decided = _from_pilot(partitions, settings, listener)
     else:
         horizon = settings.forecast.horizon or forecaster.horizon
-        decided = {"network": {}, "horizon": horizon, "frequency": frequency_of(manifest)}
+        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest)}
     decided["frequency"] = asdict(decided["frequency"])
     where = None if found is None else str(found.resolve())
     job = Job(request=request, model=where, partitions=partitions, **plain, **decided)

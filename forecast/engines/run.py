@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +15,17 @@ from forecast.engines.local import Outcome, on_this_machine
 from forecast.engines.merge import MANIFEST, merge_run
 from forecast.engines.on_ray import on_ray
 from forecast.engines.partitions import Partition, partitions_of, share
-from forecast.engines.work import Record, done, failed
+from forecast.engines.work import Record, done
 from forecast.errors import InputError, OutputError, UsageError
 from forecast.events import Listener
 from forecast.machine import available_cores
 from forecast.ray_cluster import cluster
+
+DIED = {
+    "code": "engine/worker-died",
+    "text": "its worker process died: out of memory is the usual cause",
+}
+NOT_REACHED = {"code": "engine/worker-died", "text": "no worker was left to do it"}
 
 Execute = Callable[[Sequence[int]], Iterable[Outcome]]
 
@@ -77,7 +83,7 @@ def engine_run(
     before = [record for n in mine if (record := done(folder, job, n))]
     todo = sorted(set(mine) - {record.partition for record in before})
     listener.stage(f"Forecasting {len(todo)} parts" + (f", {len(before)} kept" if before else ""))
-    records = list(before)
+    records, series = list(before), 0
     execute = _engine(folder, settings)
     attempts = settings.engine.attempts
     with _ready(settings) if todo else nullcontext():
@@ -85,8 +91,8 @@ def engine_run(
             if record.error is not None:
                 listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
             records.append(record)
-            seconds = max(time.monotonic() - started, 1e-9)
-            pace = sum(r.series for r in records[len(before) :]) / seconds
+            series += record.series
+            pace = series / max(time.monotonic() - started, 1e-9)
             listener.progress(len(records), len(mine), {"series/s": pace})
     lost = sorted((r for r in records if r.error is not None), key=lambda r: r.partition)
     if len(lost) == len(mine):
@@ -108,36 +114,37 @@ def tried(
     execute: Execute,
     partitions: Sequence[int],
     attempts: int,
-    give_up: Callable[[int, str], Record],
+    give_up: Callable[[int, dict[str, str]], Record],
 ) -> Iterator[Record]:
-    """The record of every partition; one that fails or whose worker dies is tried again."""
+    """The record of every partition; one that fails or whose worker dies is tried again.
+
+    give_up: makes the record of a partition from the error (code, text) of its last attempt.
+    """
     left = list(partitions)
-    reasons: dict[int, str] = {}
+    reasons: dict[int, dict[str, str]] = {}
     for _ in range(attempts):
-        again = dict.fromkeys(left, "no worker was left to do it")
+        again = dict.fromkeys(left, NOT_REACHED)
         for n, outcome in execute(left):
             del again[n]
             if outcome is None:
-                again[n] = "its worker process died: out of memory is the usual cause"
+                again[n] = DIED
                 continue
             plain, may_pass = outcome
             record = Record(**plain)  # type: ignore[arg-type]
             if may_pass and record.error is not None:
-                again[n] = record.error["text"]
+                again[n] = record.error
             else:
                 yield record
         left, reasons = list(again), again
         if not left:
             return
     for n in left:
-        yield give_up(n, f"{reasons[n]} ({attempts} attempts)")
+        text = f"{reasons[n]['text']} ({attempts} attempts)"
+        yield give_up(n, {**reasons[n], "text": text})
 
 
-def _given_up(job: Job, partition: int, reason: str) -> Record:
-    return replace(
-        failed(job, partition, RuntimeError()),
-        error={"code": "engine/partition-failed", "text": reason},
-    )
+def _given_up(job: Job, partition: int, error: dict[str, str]) -> Record:
+    return Record(partition, job.partitions[partition].name, job.request, error=error)
 
 
 def _engine(folder: Path, settings: Settings) -> Execute:
@@ -182,9 +189,11 @@ def _refuse_nothing(partitions: Sequence[Partition], engine: EngineSettings) -> 
 def _nothing_made(lost: Sequence[Record]) -> InputError | OutputError:
     """The error of a run that made no part: the first part's."""
     error = lost[0].error or {}
-    return InputError(
+    code = error.get("code", "engine/partition-failed")
+    kind = OutputError if code.startswith("output/") else InputError
+    return kind(
         f"no part could be forecast; of the first: {error.get('text', '')}",
-        code=error.get("code", "engine/partition-failed"),
+        code=code,
         where=lost[0].name,
         remedy="Look at one part: lstmcast check FILE",
     )

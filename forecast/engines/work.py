@@ -78,7 +78,10 @@ def attempt(folder: str, partition: int) -> tuple[dict[str, object], bool]:
     whether it failed in a way that another attempt may not."""
     one_thread()
     path = Path(folder)
-    job, forecaster = _job(folder, (path / JOB).stat().st_mtime_ns)
+    try:
+        job, forecaster = _job(folder, (path / JOB).stat().st_mtime_ns)
+    except ForecastError as error:  # of the whole job: no partition can be done
+        return asdict(Record(partition, f"part {partition + 1}", "", error=_told(error))), False
     try:
         record = done(path, job, partition) or _made(path, job, forecaster, partition)
         return asdict(record), False
@@ -118,12 +121,14 @@ def done(folder: Path, job: Job, partition: int) -> Record | None:
 
 def failed(job: Job, partition: int, error: Exception) -> Record:
     """The record of a partition that cannot be done; it is not written."""
+    return Record(partition, job.partitions[partition].name, job.request, error=_told(error))
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """Code and text of what went wrong."""
     if isinstance(error, ForecastError):
-        told = {"code": error.code, "text": str(error)}
-    else:
-        text = f"{type(error).__name__}: {error}"
-        told = {"code": "engine/partition-failed", "text": text}
-    return Record(partition, job.partitions[partition].name, job.request, error=told)
+        return {"code": error.code, "text": str(error)}
+    return {"code": "engine/partition-failed", "text": f"{type(error).__name__}: {error}"}
 
 
 def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Record:
