@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from forecast.tuning import TuneResult
 
 # Not what no trial has: baselines, a refit, a model to start from.
-NOT_TAKEN = ("training.refit", "training.init", "training.try_scratch", "baselines")
+NOT_TAKEN = (
+    "training.refit", "training.init", "training.try_scratch", "training.distributed", "baselines",
+)  # fmt: skip
 SHOWN = 5  # trials, the best first
 PARTS = (
     "tuning",
