@@ -140,7 +140,7 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         np.ones(len(LEVELS)),
         network=plan.recipe["network"],
         design=design,
-        views=plan.views,
+        views=plan.views_with(design),
         likelihood=plan.recipe["likelihood"],
     )
 

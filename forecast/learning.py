@@ -140,7 +140,7 @@ def _train(
         plan.keep,
         plan.validation,
         plan.layout,
-        plan.recipe,
+        {**plan.recipe, "views": plan.views},
         REFIT_SHARE if refit else 0.0,
         REFIT_RATE,
         plan.initial,

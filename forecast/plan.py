@@ -28,7 +28,7 @@ from forecast.networks.shapes import size_of
 from forecast.panel import Panel
 from forecast.prediction import Forecaster
 from forecast.teacher import Teacher
-from forecast.views import AS_IT_IS, PLAIN, View, in_words, views_for
+from forecast.views import PLAIN, View, in_words, upright, views_for
 from forecast.windows import Layout, segment_layout, step_layout
 
 LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
@@ -87,7 +87,12 @@ class Plan:
     @property
     def views(self) -> tuple[View, ...]:
         """The ways in which the network reads a series."""
-        return tuple(self.recipe["views"])
+        return self.views_with(self.design)
+
+    def views_with(self, design: Design | None) -> tuple[View, ...]:
+        """The ways in which networks read that have learnt from these covariates, or from none."""
+        views = tuple(self.recipe["views"])
+        return upright(views) if widths(design, self.layout.segment_points)[1] else views
 
     @property
     def title(self) -> str:
@@ -115,7 +120,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
     likelihood = settings.network.likelihood
-    views = AS_IT_IS if design is not None else views_for(layout)
+    views = views_for(layout)
     if likelihood == COUNTS:
         refuse_other_than_counts(panel, design, layout)
         views = PLAIN  # the distribution is of the counts themselves

@@ -49,6 +49,13 @@ def views_for(layout: Layout) -> tuple[View, ...]:
     return IN_THREE_WAYS if layout.season >= LEAST_SEASON else AS_IT_IS
 
 
+def upright(views: Sequence[View]) -> tuple[View, ...]:
+    """The views that are not mirrored: covariates beside a series are not mirrored with it."""
+    kept = [view for view in views if not view.mirrored]
+    total = sum(view.weight for view in kept)
+    return tuple(view._replace(weight=view.weight / total) for view in kept)
+
+
 def in_words(views: Sequence[View]) -> tuple[str, str]:
     """How many ways, and which."""
     called = {
@@ -91,7 +98,7 @@ def seen(
     flat, transform = Flat.of(scaled), scaled.transform
     if view.mirrored:
         unit = None if flat.unit is None else -flat.unit
-        flat = replace(flat, values=-flat.values, level=-flat.level, unit=unit)
+        flat = replace(flat, values=-flat.values, level=-flat.level, unit=unit, sign=-1.0)
         transform = replace(transform, unit=-transform.unit)
     return flat, transform
 

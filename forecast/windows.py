@@ -96,7 +96,7 @@ class Flat:
     for every position outside a series; starts, lengths: int64 (S,); logged float32 (S,): 1 where
     values are logarithms; log_unit float32 (S,): log of their unit then, else 0; shift, unit
     float32 (S,): values * unit + shift are those before scaling (None: not known here, and only
-    forecasts of counts ask).
+    forecasts of counts ask); sign: -1 where the series are mirrored.
     """
 
     values: Array
@@ -109,6 +109,7 @@ class Flat:
     log_unit: Array
     shift: Array | None = None
     unit: Array | None = None
+    sign: float = 1.0
 
     @classmethod
     def of(cls, scaled: Scaled) -> Flat:

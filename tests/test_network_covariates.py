@@ -24,6 +24,7 @@ from forecast.panel.covariates import Covariate, Covariates
 from forecast.prediction import Forecaster, forecast_panel
 from forecast.scaling import scale_panel
 from forecast.training import Recipe, fit, tensors, to_device
+from forecast.views import View
 from forecast.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests.builders import make_panel, recipe_numbers
 
@@ -99,6 +100,23 @@ def test_untrained_covariates_change_no_forecast(layout):
         forecast_panel(without, panel, HORIZON).quantiles,
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_effect_on_a_mirrored_series_is_mirrored(layout):
+    panel, design = covered(layout)
+    known_ahead = replace(design, entries=(Entry("heat", "future"),))
+    forecaster = forecaster_of(layout, known_ahead)
+    weights = dict(forecaster.members[0])
+    weights["effect_out.weight"] = -weights["effect_out.weight"]
+    below = replace(panel, values=-panel.values)
+    upright = replace(forecaster, members=(weights,), views=(View(False, False),))
+    mirrored = replace(forecaster, views=(View(False, True),))
+    one, two = (
+        forecast_panel(f, p, HORIZON, allow_negative=True).quantiles
+        for f, p in ((upright, below), (mirrored, panel))
+    )
+    np.testing.assert_allclose(two, -one[..., ::-1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,7 +8,16 @@ import pytest
 from forecast.forecasts import LEVELS
 from forecast.model_folder import load_model, save_model
 from forecast.prediction import forecast_panel
-from forecast.views import AS_IT_IS, IN_THREE_WAYS, IN_TWO_WAYS, View, distinct, in_words, views_for
+from forecast.views import (
+    AS_IT_IS,
+    IN_THREE_WAYS,
+    IN_TWO_WAYS,
+    View,
+    distinct,
+    in_words,
+    upright,
+    views_for,
+)
 from forecast.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
 
@@ -72,6 +81,11 @@ def test_slow_data_are_read_in_one_way_and_the_others_in_several():
     assert views_for(segment_layout(24)) == IN_TWO_WAYS
     for views in (AS_IT_IS, IN_TWO_WAYS, IN_THREE_WAYS):
         assert sum(view.weight for view in views) == 1
+
+
+def test_without_the_mirrored_views_the_others_weigh_more():
+    assert upright(IN_TWO_WAYS) == (View(True, False, 1.0),)
+    assert upright(IN_THREE_WAYS) == (View(True, False, 2 / 3), View(False, False, 1 / 3))
 
 
 def test_the_views_are_named():

@@ -40,7 +40,6 @@ from forecast.events import Listener
 from forecast.forecasts import LEVELS, Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
-from forecast.machine import available_cores
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.panel import Panel
 from forecast.plan import (
@@ -178,26 +177,13 @@ def _settings(
     """The job's settings, with its deadline and, to fine-tune, the model to go on from."""
     more: dict[str, Any] = {}
     if seconds_left is not None:
-        more["deadline"] = f"{max(1.0, seconds_left / _rounds(job.settings)):.3f}s"
+        more["deadline"] = f"{max(1.0, seconds_left):.3f}s"
     known = champion.forecaster if champion is not None else None
     same = known is not None and known.network == job.settings.network.name
     if learning.choice == "fine-tune" and champion is not None and same:
         more["init"] = str(job.folder / FOLDER / champion.id)
     training = job.settings.training.model_copy(update=more)
     return job.settings.model_copy(update={"training": training})
-
-
-def _rounds(settings: Settings) -> int:
-    """Trainings that follow one another: a deadline is for each, and must hold for all.
-
-    Members that find no core of their own, a start from random weights beside the pretrained one,
-    and the same again with covariates.
-    """
-    training, data = settings.training, settings.data
-    cores = training.jobs or available_cores()
-    covariates = any((data.future_cov, data.past_cov, data.static_cov, data.future_covariates,
-                      data.static, data.calendar, data.holidays))  # fmt: skip
-    return -(-training.members // cores) * 2 * (2 if covariates else 1)
 
 
 def _as_judge(job: Job, slot: Slot, plan: Plan, champion: Service | None) -> Forecaster | None:

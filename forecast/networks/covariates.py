@@ -128,7 +128,7 @@ def without_effect(
     start = end - back
     position = start[:, None] + _arange(series, back + ahead)[None, :]
     unit = flat.move[Gather(flat, series).index(end[None] - 1)[0]]
-    effect = amount(series, position) * unit[:, None]
+    effect = amount(series, position) * (unit * flat.sign)[:, None]
     local, here = less(flat, layout, series, start, effect)
     return local, here, effect[:, back:]
 
