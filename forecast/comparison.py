@@ -31,6 +31,7 @@ from forecast.config import (
 from forecast.events import Listener
 from forecast.files import whole_folder
 from forecast.forecast_table import csv_bytes, wanted_levels
+from forecast.forecasts import Forecast
 from forecast.metrics import ScoreTable, compare, score_forecasts
 from forecast.model_folder import versions
 from forecast.panel import LoadReport, Panel
@@ -78,19 +79,10 @@ def compare_run(
     plans = plans_of(panel, report.seasons, settings)
     learnt = _networks(panel, plans, settings, listener)
     plan = next(iter(plans.values()))
-    names = settings.baselines.chosen(TRAIN_BASELINES)
-    asked = settings.baselines.model_copy(update={"names": names})
-    levels = wanted_levels(settings.forecast.level, ())
-    rivals = baseline_forecasts(
-        panel,
-        plan,
-        settings.model_copy(update={"baselines": asked}),
-        levels,
-        clock.left_for(settings.baselines.budget),
-        listener,
-    )
-    rivals.pop(NAIVE2, None)
+    budget = clock.left_for(settings.baselines.budget)
+    rivals = _rivals(panel, plan, settings, budget, listener)
     listener.stage("Scoring")
+    levels = wanted_levels(settings.forecast.level, ())
     ready = {
         name: [at_levels(each, levels) for each in one.forecasts] for name, one in learnt.items()
     }
@@ -167,6 +159,18 @@ def _networks(
     return made
 
 
+def _rivals(
+    panel: Panel, plan: BacktestPlan, settings: Settings, budget: float, listener: Listener
+) -> dict[str, list[Forecast]]:
+    """The baselines asked for, else those of `train`, by column name."""
+    names = settings.baselines.chosen(TRAIN_BASELINES)
+    asked = settings.baselines.model_copy(update={"names": names})
+    given = settings.model_copy(update={"baselines": asked})
+    levels = wanted_levels(settings.forecast.level, ())
+    made = baseline_forecasts(panel, plan, given, levels, budget, listener)
+    return {name: each for name, each in made.items() if name != NAIVE2}
+
+
 def _as_the_others(plans: Mapping[Network, BacktestPlan], settings: Settings) -> TrainingSettings:
     """Settings of the pretrained states: the others' steps, and their share of a deadline."""
     budget: dict[str, Any] = {"max_steps": plans["lstm"].training.recipe["steps"]}
@@ -204,9 +208,12 @@ def rows_of(rows: Sequence[dict[str, Any]], learnt: Mapping[str, Learnt]) -> lis
 
 
 def sentence_of(scores: ScoreTable, networks: Sequence[str]) -> str:
-    """Which network was best, and whether its lead over ARIMA and the LSTM is more than chance."""
+    """Which network was best, and whether its lead over ARIMA and the LSTM, or that of a baseline
+    which was better, is more than chance."""
     best = min(networks, key=lambda name: _rank(scores, name))
-    others = [each for each in (ARIMA, LSTM) if each != best and each in scores.per_series]
+    first = min(scores.per_series, key=lambda name: _rank(scores, name))
+    named = dict.fromkeys((first, ARIMA, LSTM))
+    others = [each for each in named if each != best and each in scores.per_series]
     pairs = [compare(scores, best, other) for other in others]
     said = [lead(pair) for pair in pairs if pair.series]
     if len(networks) > 1:

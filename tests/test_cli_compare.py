@@ -75,7 +75,8 @@ def test_the_screen_of_a_comparison_shows_weights_and_files(lstmcast):
     assert code == 0, err
     assert "Training the MLP" in err
     assert "weights" in out and "LSTM-pretrained" not in out and "compare.csv" in out
-    assert "MLP against" not in out  # neither ARIMA nor the LSTM is there
+    assert "MLP against SeasonalNaive" in out  # which is better after six steps
+    assert "AutoARIMA" not in out and "was the best of" not in out
 
 
 def test_a_network_that_cannot_have_the_size_is_refused_before_any_is_trained(lstmcast):
