@@ -22,6 +22,7 @@ from forecast.pipeline import read, read_for_model, refuse_covariates, write_pre
 from forecast.prediction import Forecaster
 from forecast.streaming.following import Complaint, Followed, follow
 from forecast.streaming.rows import Row, RowReader
+from forecast.streaming.series import refuse_what_rows_lack
 from forecast.streaming.times import Clock
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def detect_stream(
     to the second at once: lines of CSV below a header, or of JSON."""
     listener.stage("Reading the history")
     panel, forecaster, _ = _read(source, settings, listener, model)
+    refuse_what_rows_lack(forecaster, Path(model or ""))
     reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz))
     listener.stage("Waiting for rows")
     rows, sink = streams

@@ -13,7 +13,6 @@ import numpy as np
 
 from forecast.columns import ID, TIME, interval_names, quantile_name
 from forecast.config import ForecastSettings, Settings
-from forecast.errors import UsageError
 from forecast.events import Listener
 from forecast.forecast_table import wanted_levels
 from forecast.model_folder import load_model, model_path, newest_model
@@ -22,7 +21,7 @@ from forecast.pipeline import read_for_model
 from forecast.prediction import NAIVE, Forecaster
 from forecast.streaming.following import Complaint, Followed, follow
 from forecast.streaming.rows import Row, RowReader
-from forecast.streaming.series import GrowingSeries
+from forecast.streaming.series import GrowingSeries, refuse_what_rows_lack
 from forecast.streaming.times import Clock
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def predict_stream(
     """
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
-    _refuse_what_rows_lack(forecaster, folder)
+    refuse_what_rows_lack(forecaster, folder)
     listener.stage("Reading the history")
     panel, _ = read_for_model(source, settings, forecaster, manifest, listener)
     horizon = settings.forecast.horizon or forecaster.horizon
@@ -64,16 +63,6 @@ def predict_stream(
         sink.flush()
     answer = Answers(panel, forecaster, horizon, exact, written, reader, sink, as_json)
     return follow(rows, reader, answer, complain)
-
-
-def _refuse_what_rows_lack(forecaster: Forecaster, folder: Path) -> None:
-    if forecaster.design is not None:
-        raise UsageError(
-            "the model reads covariates, and rows that come one by one have none",
-            code="usage/follow-covariates",
-            where=str(folder),
-            remedy="Train a model without them for --follow",
-        )
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,11 @@ from pyarrow import csv
 
 from forecast.cli import run
 from forecast.errors import UsageError
+from forecast.features import Design, Entry
+from forecast.forecasts import LEVELS
 from forecast.frequency import Frequency
 from forecast.model_folder import save_model
+from forecast.networks.shapes import state_shapes
 from forecast.panel import panel_to_arrow
 from forecast.prediction import at_levels, forecast_panel
 from forecast.stream_run import Written, between
@@ -246,6 +249,24 @@ def test_predict_follows_rows_with_the_forecast_of_predict(model, monkeypatch, c
         np.testing.assert_allclose(
             [float(x) for x in numbers], [float(x) for x in early.split(",")[2:]], rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("command", ["predict", "detect"])
+def test_a_model_that_reads_covariates_cannot_be_followed(command, model, tmp_path):
+    folder, _ = model
+    layout, alias, _, _ = SHAPES["monthly"]
+    shapes = state_shapes(layout.features, 8, 2, len(LEVELS), 1, 0)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    design = Design((Entry("x", "future"),))
+    forecaster = replace(random_forecaster(layout), members=(weights,), design=design)
+    save_model(tmp_path / "other", forecaster, Frequency(alias), {})
+    history = folder / "with-x.csv"
+    times = [f"{year}-{month:02d}-01" for year in (2020, 2021) for month in range(1, 13)]
+    rows = [f"a,{ds},{3 * n},{n}" for n, ds in enumerate(times)]
+    history.write_text("\n".join(["unique_id,ds,y,x", *rows]))
+    with pytest.raises(UsageError) as caught:
+        run([command, str(history), "--model", str(tmp_path / "other"), "--follow", "-q"])
+    assert caught.value.code == "usage/follow-covariates"
 
 
 def test_bad_rows_are_named_as_json_and_the_stream_goes_on(model, monkeypatch, capsys):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from forecast.errors import UsageError
 from forecast.intervals import stretch
 from forecast.likelihoods import quantiles_at
 from forecast.networks.arithmetic import gelu
@@ -212,3 +214,14 @@ class GrowingSeries:
         said = np.concatenate(parts).mean(0, keepdims=True)
         mean = quantiles_at(said, f.levels, look, f.likelihood).reshape(count, -1, levels)
         return np.asarray(mean[:, :horizon], np.float64)
+
+
+def refuse_what_rows_lack(forecaster: Forecaster, where: Path) -> None:
+    """Raises UsageError for a model, in the folder `where`, that reads covariates."""
+    if forecaster.design is not None:
+        raise UsageError(
+            "the model reads covariates, and rows that come one by one have none",
+            code="usage/follow-covariates",
+            where=str(where),
+            remedy="Train a model without them for --follow",
+        )
