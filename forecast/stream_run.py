@@ -148,9 +148,7 @@ class Answers:
         cutoff = clock.text(first - 1)
         times = [clock.text(first + step) for step in range(len(numbers))]
         if self.as_json:
-            columns = dict(
-                zip(self.written.names, map(list, zip(*numbers, strict=True)), strict=True)
-            )
+            columns = dict(zip(self.written.names, _rounded(numbers), strict=True))
             record = {ID: name, "cutoff": cutoff, TIME: times, **columns, "source": source}
             self.sink.write(json.dumps(record) + "\n")
         else:
@@ -161,6 +159,11 @@ class Answers:
             ]
             self.sink.write("".join(lines))
         self.sink.flush()
+
+
+def _rounded(rows: list[list[float]]) -> list[list[float]]:
+    """The columns of `rows`, as they are written."""
+    return [[float(_digits(x)) for x in column] for column in zip(*rows, strict=True)]
 
 
 def _digits(x: float) -> str:
