@@ -548,7 +548,10 @@ def tensors(known: Known, device: torch.device) -> Known:
 
 def to_device(flat: Flat, device: torch.device) -> Flat:
     """The flat arrays as tensors on `device`."""
-    return Flat(**{k: torch.as_tensor(v, device=device) for k, v in _fields(flat).items()})
+    arrays: dict[str, Any] = {
+        name: torch.as_tensor(value, device=device) for name, value in _fields(flat).items()
+    }
+    return Flat(**arrays)
 
 
 def _fields(flat: Flat) -> dict[str, object]:

@@ -115,7 +115,9 @@ class Flat:
     def of(cls, scaled: Scaled) -> Flat:
         """The flat arrays of `scaled`, in numpy."""
         ends = {"values": np.nan, "level": 0.0, "scale": 0.0, "move": 1.0}
-        fields = {name: np.append(getattr(scaled, name), np.float32(x)) for name, x in ends.items()}
+        fields: dict[str, Any] = {
+            name: np.append(getattr(scaled, name), np.float32(x)) for name, x in ends.items()
+        }
         transform = scaled.transform
         return cls(
             **fields,
