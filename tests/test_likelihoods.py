@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from forecast.config import Settings
+from forecast.config import NetworkSettings, Settings
 from forecast.errors import InputError, ModelDamagedError, UsageError
 from forecast.forecasts import LEVELS
 from forecast.frequency import Frequency
@@ -350,6 +351,12 @@ def test_what_is_no_count_is_refused_with_its_series_and_value():
             f"not negative (found {value}). Train with --likelihood student-t, or leave "
             "--likelihood out"
         )
+
+
+def test_every_likelihood_that_can_be_asked_for_has_a_head():
+    asked = typing.get_args(NetworkSettings.model_fields["likelihood"].annotation)
+    assert asked == LIKELIHOODS
+    assert all(head_width(11, each) > 0 for each in asked)
 
 
 def test_counts_with_a_calendar_are_refused():
