@@ -19,10 +19,10 @@ COMMANDS = {
     "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
     "predict": "Forecast from the end of DATA with a trained model.",
     "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
-    "merge": "Make the parts of a forecast with --shard one: none missing, no series twice.",
-    "tune": "Seek settings for DATA on validation origins, and say what they gain on held-out ones.",
+    "merge": "Make the parts of a forecast one: none missing, no series twice.",
+    "tune": "Seek settings for DATA on validation origins, and say what they gain.",
     "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
-    "compare": "Train several networks on DATA under one budget and score them beside ARIMA.",
+    "compare": "Train networks on DATA under one budget, and score them beside ARIMA.",
     "detect": "Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains "
     "nothing.",
     "explain": "Say what moved the forecast of one series: which past steps, which covariates.",
