@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.backtest_run import BacktestResult, backtest_run
 from forecast.config import Settings
+from forecast.delivery import PredictResult
 from forecast.errors import UsageError
 from forecast.events import Listener, Silent
 from forecast.metrics import ScoreTable, verdict
 from forecast.options import BACKTEST_ONLY, PROCESSES_ONLY, TRAIN_ONLY, TUNE_ONLY, all_options
-from forecast.pipeline import PredictResult, TrainResult, predict_run, train_run
+from forecast.pipeline import TrainResult, predict_run, train_run
 from forecast.settings_sources import resolve
 
 if TYPE_CHECKING:

@@ -35,9 +35,10 @@ from forecast.forecasts import Forecast
 from forecast.metrics import ScoreTable, compare, score_forecasts
 from forecast.model_folder import versions
 from forecast.panel import LoadReport, Panel
-from forecast.pipeline import Clock, read
+from forecast.pipeline import Clock
 from forecast.plan import Reason, in_part_of_the_time
 from forecast.prediction import at_levels
+from forecast.reading import read
 from forecast.rolling import Backtest, backtest, backtest_table
 from forecast.run_folder import HISTORY, rows_csv, run_path
 

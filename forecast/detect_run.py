@@ -12,14 +12,15 @@ import numpy as np
 
 from forecast.cleaning import untrained
 from forecast.config import Settings
+from forecast.delivery import write_predictions
 from forecast.detection import anomaly_table, find_anomalies, judge
 from forecast.detection.table import COLUMNS, csv_row, record
 from forecast.detection.watch import WatchedSeries
 from forecast.events import Listener
 from forecast.model_folder import load_model, model_path
 from forecast.panel import Panel
-from forecast.pipeline import read, read_for_model, refuse_covariates, write_predictions
 from forecast.prediction import Forecaster
+from forecast.reading import read, read_for_model, refuse_covariates
 from forecast.streaming.following import Complaint, Followed, follow
 from forecast.streaming.rows import Row, RowReader
 from forecast.streaming.series import refuse_what_rows_lack

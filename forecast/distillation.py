@@ -23,9 +23,10 @@ from forecast.likelihoods import QUANTILES
 from forecast.metrics import ScoreTable
 from forecast.model_folder import load_model, model_path
 from forecast.panel import LoadReport, Panel
-from forecast.pipeline import Clock, data_settings, read_for_model
+from forecast.pipeline import Clock
 from forecast.plan import Plan, Reason, make_plan
 from forecast.prediction import Forecaster, at_levels, forecast_panel
+from forecast.reading import data_settings, read_for_model
 from forecast.run_folder import RunRecord, run_path, write_run
 from forecast.teacher import Teacher
 from forecast.timing import least_seconds

@@ -19,8 +19,8 @@ from forecast.explanation.tables import covariate_rows, csv_text, to_document
 from forecast.files import write_bytes
 from forecast.model_folder import load_model, model_path, newest_model
 from forecast.panel import Panel
-from forecast.pipeline import read_for_model
 from forecast.prediction import LEAST_VALUES
+from forecast.reading import read_for_model
 from forecast.report.explained import DOCUMENT, PICTURE
 
 if TYPE_CHECKING:

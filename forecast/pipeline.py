@@ -7,43 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecast.backbone import FOLDER as BACKBONES
 from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
-from forecast.cleaning import without_anomalies
-from forecast.config import TRAIN_BASELINES, DataSettings, Settings, seconds
+from forecast.config import TRAIN_BASELINES, Settings, seconds
+from forecast.delivery import PredictResult, deliver, draw_samples
 from forecast.distributed import Team
-from forecast.errors import InputError, UsageError
 from forecast.events import Listener
-from forecast.features import Design
-from forecast.files import whole_folder, write_bytes
-from forecast.forecast_table import csv_bytes, forecast_table, wanted_levels
+from forecast.files import whole_folder
+from forecast.forecast_table import wanted_levels
 from forecast.forecasts import Forecast
 from forecast.held_out import calibrated, lstm_windows
 from forecast.learning import forecasters, learn
-from forecast.likelihoods import check_counts
 from forecast.machine import available_cores
 from forecast.memory import PeakMemory
 from forecast.metrics import ScoreTable, score_forecasts
 from forecast.model_folder import (
-    frequency_of,
     load_model,
     model_path,
     newest_model,
 )
-from forecast.options import show
-from forecast.panel import LoadReport, Panel, load_panel, panel_from_frame
-from forecast.panel.covariates import FUTURE, check_ahead
+from forecast.panel import LoadReport, Panel
+from forecast.panel.covariates import check_ahead
 from forecast.plan import (
     Plan,
     Reason,
@@ -54,10 +48,10 @@ from forecast.plan import (
     choose_validation,
     make_plan,
 )
-from forecast.prediction import Forecaster, at_levels, forecast_panel
+from forecast.prediction import Forecaster, at_levels
+from forecast.reading import read, read_for_model, refuse_covariates, to_learn_from
 from forecast.run_folder import RunRecord, run_path, write_run
-from forecast.samples import path_beside, refuse_too_many, scores_of_paths, write_samples
-from forecast.tables.database import is_database
+from forecast.samples import refuse_too_many, scores_of_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,12 +59,7 @@ if TYPE_CHECKING:
 
     Source = str | pd.DataFrame
 
-# Settings that say which covariates a model reads, and those that say where they are found.
-CHOOSES_COVARIATES = (
-    "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
-)  # fmt: skip
 SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stands
-ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
 
 
 @dataclass(frozen=True)
@@ -89,23 +78,6 @@ class TrainResult:
     predictions: pa.Table
 
 
-@dataclass(frozen=True)
-class PredictResult:
-    """What `predict` did; samples: the file of the sample paths, "" without."""
-
-    path: str
-    rows: int
-    series: int
-    model: Path
-    horizon: int
-    span: tuple[str, str]
-    fallbacks: int
-    exit_code: int
-    chart: str
-    predictions: pa.Table
-    samples: str = ""
-
-
 def train_run(
     source: Source, settings: Settings, listener: Listener, team: Team | None = None
 ) -> TrainResult | None:
@@ -117,7 +89,7 @@ def train_run(
     clock = Clock(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
-    shown, masked = _shown(panel, report, settings)
+    shown, masked = to_learn_from(panel, report, settings)
     plan = make_plan(shown, report.seasons, settings)
     check_ahead(panel, plan.horizon)
     listener.stage(f"Training the {plan.title}")
@@ -237,80 +209,6 @@ def pretrained(
     return calibrated(backbone, panel, origins, horizon), horizon
 
 
-def refuse_covariates(settings: Settings) -> None:
-    """Raises UsageError where covariates are named for a network that has not learnt from any."""
-    for name in ABOUT_COVARIATES:
-        value = getattr(settings.data, name)
-        if value:
-            raise UsageError(
-                "the pretrained network has learnt from no covariates, so it can use none",
-                code="usage/covariates-untrained",
-                where=f"--{name.replace('_', '-')}",
-                value=show(value),
-                remedy="Train on the data with them: lstmcast train, or leave the option out",
-            )
-
-
-def deliver(
-    panel: Panel,
-    report: LoadReport,
-    forecaster: Forecaster,
-    horizon: int,
-    settings: Settings,
-    model: Path,
-    output: str | None,
-    usual: Path | None,
-) -> PredictResult:
-    """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
-    beside = samples_path(settings, output, usual)
-    made, table = forecast_of(panel, forecaster, horizon, settings)
-    if beside is not None:
-        draw_samples(beside, forecaster, panel, horizon, settings)
-    path = write_predictions(table, output, usual)
-    fallbacks = int((made.source != forecaster.name).sum())
-    stamps = table.column("ds")
-    return PredictResult(
-        path,
-        table.num_rows,
-        panel.size,
-        model,
-        horizon,
-        (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
-        fallbacks,
-        3 if fallbacks or report.skipped else 0,
-        chart_of_first(panel, made, settings.forecast.level),
-        table,
-        "" if beside is None else str(beside),
-    )
-
-
-def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:
-    """Where sample paths go, None where none are wanted. Raises UsageError where the forecast goes
-    to no file that they could stand beside."""
-    if settings.sampling.number is None:
-        return None
-    where = Path(output) if output not in (None, "", "-") else usual if output is None else None
-    if where is None:
-        raise UsageError(
-            "sample paths go into a file beside the forecast's",
-            code="usage/samples-without-file",
-            where="--samples",
-            value=settings.sampling.number,
-            remedy="Name that one: --output forecast.csv, or .parquet",
-        )
-    return path_beside(where)
-
-
-def draw_samples(
-    path: Path, forecaster: Forecaster, panel: Panel, horizon: int, settings: Settings
-) -> None:
-    """Writes as many sample paths as the settings ask for. Raises as `write_samples`."""
-    number = settings.sampling.number
-    assert number is not None
-    negative, seed = settings.forecast.allow_negative, settings.training.seed
-    write_samples(path, forecaster, panel, horizon, number, seed, allow_negative=negative)
-
-
 def sampled_scores(
     shown: Panel, panel: Panel, plan: Plan, scored: Forecaster, settings: Settings
 ) -> dict[str, float] | None:
@@ -323,58 +221,6 @@ def sampled_scores(
     return scores_of_paths(
         scored, shown, panel, plan.origins, plan.horizon, number, seed, allow_negative=negative
     )
-
-
-def forecast_of(
-    panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings
-) -> tuple[Forecast, pa.Table]:
-    """The forecast of every series, and its table. Raises InputError where covariates lack."""
-    if forecaster.design is not None:
-        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
-    asked = settings.forecast
-    if forecaster.whole:
-        check_counts(panel)
-    made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
-    made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
-    return made, forecast_table(panel, [made], asked.level, asked.quantiles)
-
-
-def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
-    """The panel and what the loader had to say, repairs and warnings passed on to the listener."""
-    if isinstance(source, str):
-        panel, report = load_panel(source, settings)
-    else:
-        panel, report = panel_from_frame(source, settings)
-    for note in report.repairs:
-        listener.note(note.text)
-    for note in report.warnings:
-        listener.warn(note.code, note.text)
-    return panel, report
-
-
-def read_for_model(
-    source: Source | None,
-    settings: Settings,
-    forecaster: Forecaster,
-    manifest: dict[str, Any],
-    listener: Listener,
-) -> tuple[Panel, LoadReport]:
-    """`source` (default: the file that the model was trained on) read as at training, where no
-    option says otherwise. Raises InputError when it is of another frequency."""
-    data = data_settings(settings, manifest, forecaster.design)
-    panel, report = read(_source(source, manifest), data, listener)
-    check_grid(panel, manifest)
-    return panel, report
-
-
-def _shown(
-    panel: Panel, report: LoadReport, settings: Settings
-) -> tuple[Panel, tuple[Reason, ...]]:
-    """What the LSTM learns and forecasts from, and how it differs from the panel. All is scored on
-    the panel as it is."""
-    if not settings.training.mask_anomalies:
-        return panel, ()
-    return without_anomalies(panel, report.seasons, settings)
 
 
 @contextmanager
@@ -453,37 +299,6 @@ def score(
     return score_forecasts(panel, held_out, plan.season, settings.forecast.level)
 
 
-def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str:
-    """The first series' forecast in characters, drawn only where a terminal will show it."""
-    if not sys.stdout.isatty() or not made.available[0]:
-        return ""
-    from forecast.charts import fan_chart, terminal_chart
-
-    return terminal_chart(fan_chart(panel, 0, [made], levels))
-
-
-def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -> str:
-    """Writes the forecast table, whole or not at all; returns where."""
-    if output == "":
-        return ""
-    if output == "-":
-        sys.stdout.buffer.write(csv_bytes(table))
-        sys.stdout.buffer.flush()
-        return "-"
-    path = Path(output) if output else usual
-    assert path is not None
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        sink = pa.BufferOutputStream()
-        parquet.write_table(table, sink)
-        write_bytes(path, bytes(sink.getvalue()))
-    else:
-        write_bytes(path, csv_bytes(table))
-    return str(path)
-
-
 class Clock:
     """Time since the start, and how much of the deadline is left."""
 
@@ -501,54 +316,3 @@ class Clock:
         if self.limit is None:
             return wanted
         return max(0.1, min(wanted, self.limit * 0.9 - self.elapsed()))
-
-
-def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
-    """The given data, or the file that the model was trained on."""
-    if source is not None:
-        return source
-    path = manifest.get("data", {}).get("path")
-    if not path or not (is_database(path) or Path(path).exists()):
-        raise InputError(
-            "the data that the model was trained on cannot be read again",
-            code="input/training-data-gone",
-            value=path,
-            remedy="Name the file: lstmcast predict DATA",
-        )
-    return str(path)
-
-
-def data_settings(
-    settings: Settings, manifest: dict[str, Any], design: Design | None
-) -> DataSettings:
-    """How to read: as at training, unless an option says otherwise now; of covariates, those that
-    the model reads. Raises UsageError where an option would change which they are."""
-    then = manifest.get("settings", {}).get("data", {})
-    now = settings.data.model_dump(include=settings.data.model_fields_set)
-    trained = DataSettings(**then)
-    for name in CHOOSES_COVARIATES:
-        if name in now and now[name] != getattr(trained, name):
-            raise UsageError(
-                "a trained model reads the covariates and the calendar that it was trained with",
-                code="usage/covariates-of-the-model",
-                where=f"--{name.replace('_', '-')}",
-                value=show(now[name]),
-                remedy="Leave the option out here, or train anew with it",
-            )
-    if design is None:
-        then = {name: value for name, value in then.items() if name not in ABOUT_COVARIATES}
-        return DataSettings(**{**then, **now})
-    ahead = tuple(entry.name for entry in design.of(FUTURE))
-    return DataSettings(**{**then, **now, "future_cov": ahead})
-
-
-def check_grid(panel: Panel, manifest: dict[str, Any]) -> None:
-    """Raises InputError when the data are of another frequency than the model's."""
-    trained = frequency_of(manifest)
-    if (trained.alias, trained.integer) != (panel.frequency.alias, panel.frequency.integer):
-        raise InputError(
-            f"the data are of another frequency than the model's, {trained.alias}",
-            code="input/other-frequency",
-            value=panel.frequency.alias,
-            remedy="Train a model on these data, or say with --freq what a step is",
-        )

@@ -17,8 +17,8 @@ from forecast.events import Listener
 from forecast.forecast_table import wanted_levels
 from forecast.model_folder import load_model, model_path, newest_model
 from forecast.panel import Panel
-from forecast.pipeline import read_for_model
 from forecast.prediction import NAIVE, Forecaster
+from forecast.reading import read_for_model
 from forecast.streaming.following import Complaint, Followed, follow
 from forecast.streaming.rows import Row, RowReader
 from forecast.streaming.series import GrowingSeries, refuse_what_rows_lack

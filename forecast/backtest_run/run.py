@@ -28,9 +28,10 @@ from forecast.metrics import Comparison, ScoreTable
 from forecast.model_folder import MANIFEST
 from forecast.networks.registry import IDEAS
 from forecast.panel import LoadReport, Panel
-from forecast.pipeline import Clock, read
+from forecast.pipeline import Clock
 from forecast.plan import Reason
 from forecast.prediction import at_levels
+from forecast.reading import read
 from forecast.rolling import backtest
 from forecast.run_folder import run_path
 

@@ -16,8 +16,8 @@ from forecast.batch.recovery import State
 from forecast.batch.slot import Slot, choose_slot
 from forecast.errors import StaleInputError
 from forecast.panel import LoadReport
-from forecast.pipeline import read, refuse_covariates
 from forecast.plan import choose_horizon
+from forecast.reading import read, refuse_covariates
 
 NAMED = 5  # series that a line names
 

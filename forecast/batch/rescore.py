@@ -15,7 +15,7 @@ from forecast.batch.recovery import recover
 from forecast.batch.scoring import score_runs, touched_runs
 from forecast.batch.slot import choose_slot
 from forecast.events import Listener
-from forecast.pipeline import read
+from forecast.reading import read
 
 
 def score_job(

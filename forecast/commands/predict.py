@@ -14,7 +14,7 @@ from forecast.commands.parameters import Run, takes
 from forecast.errors import UsageError
 
 if TYPE_CHECKING:
-    from forecast.pipeline import PredictResult
+    from forecast.delivery import PredictResult
 
 PARTS = (
     "forecast", "data", "engine", "training.jobs", "sampling", "training.seed", "output.root",

@@ -25,8 +25,9 @@ from forecast.files import write_bytes
 from forecast.frequency import Frequency
 from forecast.model_folder import frequency_of, load_model, model_path, newest_model, versions
 from forecast.panel import LoadReport, Panel, load_several
-from forecast.pipeline import data_settings, pretrained, refuse_covariates
+from forecast.pipeline import pretrained
 from forecast.prediction import Forecaster
+from forecast.reading import data_settings, refuse_covariates
 from forecast.windows import Layout
 
 JOB = "job.json"

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.columns import ID, TIME, interval_names
 from forecast.config import ForecastSettings, Settings
+from forecast.delivery import forecast_of
 from forecast.errors import InputError
 from forecast.machine import keep_memory, limit_cores
 from forecast.model_folder import load_model, model_path
 from forecast.panel import Panel, panel_from_frame
-from forecast.pipeline import check_grid, data_settings, forecast_of
 from forecast.prediction import Forecaster
+from forecast.reading import check_grid, data_settings
 
 if TYPE_CHECKING:
     import pandas as pd

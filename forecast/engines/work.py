@@ -18,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
+from forecast.delivery import forecast_of
 from forecast.engines.job import JOB, Job, read_job
 from forecast.engines.partitions import Partition
 from forecast.errors import ForecastError, InputError, ModelDamagedError, UsageError
 from forecast.files import write_bytes
 from forecast.machine import keep_memory, limit_cores
 from forecast.panel import LoadReport, Panel, load_several
-from forecast.pipeline import check_grid, forecast_of
 from forecast.prediction import Forecaster
+from forecast.reading import check_grid
 
 FINAL = (InputError, UsageError, ModelDamagedError)  # trying again cannot help
 SOURCE = "source"

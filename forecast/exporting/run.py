@@ -21,9 +21,9 @@ from forecast.files import write_bytes
 from forecast.metrics import ScoreTable
 from forecast.model_folder import load_model, model_path, newest_model
 from forecast.panel import Panel
-from forecast.pipeline import read_for_model
 from forecast.plan import choose_origins, choose_validation
 from forecast.prediction import Forecaster, forecast_panel
+from forecast.reading import read_for_model
 from forecast.timing import least_seconds
 from forecast.validation import on_validation_origins
 

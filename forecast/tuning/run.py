@@ -22,8 +22,8 @@ from forecast.metrics import ScoreTable
 from forecast.model_folder import versions
 from forecast.panel import LoadReport, Panel
 from forecast.panel.covariates import check_ahead
-from forecast.pipeline import read
 from forecast.plan import Plan, Reason, make_plan
+from forecast.reading import read
 from forecast.run_folder import rows_csv, run_path
 from forecast.tables.database import lasting
 from forecast.tuning.held_out import Judgement, judged
