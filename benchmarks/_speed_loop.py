@@ -27,7 +27,8 @@ from forecast.frequency import Frequency
 from forecast.members import Lesson, train_members
 from forecast.panel import Panel
 from forecast.plan import Plan, make_plan
-from forecast.training import Recipe, fit
+from forecast.recipe import Recipe
+from forecast.training import fit
 
 SERIES, LENGTH, HORIZON = 414, 900, 48
 STEPS = 100  # of one turn: setting up has a small part

@@ -46,7 +46,7 @@ class Lesson:
 
     values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
     the scored weights may see; validation int64 (V, S): origins within them. `recipe` holds the
-    numbers of training.Recipe without the seed; `refit` the share of the steps spent on all data
+    numbers of recipe.Recipe without the seed; `refit` the share of the steps spent on all data
     (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
     savings of where a member stands; None: never, and a member that is stopped ends with its best.
     known: the covariates; teacher: whose quantiles the member is drawn to.
@@ -335,7 +335,8 @@ def teach(
     Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
     """
     from forecast.checkpoint import once
-    from forecast.training import Fitted, Recipe, fit, resolve_device
+    from forecast.recipe import Recipe
+    from forecast.training import Fitted, fit, resolve_device
 
     plain = {
         "levels": tuple(lesson.recipe["levels"]),

@@ -59,7 +59,7 @@ class Plan:
     horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
-    (V, S): origins within those, -1 for none; recipe: numbers of training.Recipe; initial: weights
+    (V, S): origins within those, -1 for none; recipe: numbers of recipe.Recipe; initial: weights
     to start from, None for random ones; design: how covariates and calendar are read, None without;
     scratch: the recipe of members that start from random weights beside those, None for no such;
     teacher: whose quantiles the members are drawn to, None for none;
@@ -412,7 +412,7 @@ def choose_context(panel: Panel, layout: Layout) -> int:
 def choose_recipe(
     panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
 ) -> dict[str, Any]:
-    """The numbers of training.Recipe but the seed."""
+    """The numbers of recipe.Recipe but the seed."""
     training, network = settings.training, settings.network
     daily, idea = layout.width > 1, idea_of(network.name)
     context = network.context or choose_context(panel, layout)

@@ -24,20 +24,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from forecast.backbone import save_backbone
+from forecast.batches import Sampler, to_device
 from forecast.errors import TrainingError, UsageError
 from forecast.forecasts import LEVELS
 from forecast.networks.residual import ResidualNetwork
+from forecast.optimising import average_into
+from forecast.recipe import Recipe
 from forecast.scaling import calls_for_log, scale_panel
 from forecast.synthetic import VERSION, SyntheticBatch, generate
 from forecast.synthetic import Recipe as SeriesRecipe
 from forecast.synthetic.recipe import StepRecipe
-from forecast.training import (
-    Recipe,
-    Sampler,
-    average_into,
-    resolve_device,
-    to_device,
-)
+from forecast.training import resolve_device
 from forecast.windows import POINTS, Flat, Layout, segment_layout, step_layout
 
 POOL_STEPS = 500  # steps that draw from one pool of series

@@ -41,7 +41,8 @@ def table() -> np.ndarray:
 def child(folder: Path, steps: int, seed: int) -> None:
     """One rank of a fit: what it measured goes into a file."""
     from forecast.distributed import join
-    from forecast.training import Recipe, fit
+    from forecast.recipe import Recipe
+    from forecast.training import fit
     from forecast.windows import step_layout
 
     team = join(True)

@@ -39,7 +39,7 @@ def make_panel(
 
 
 def recipe_numbers(**changes: object) -> dict[str, object]:
-    """The numbers of a small, quick training.Recipe, all but the seed."""
+    """The numbers of a small, quick recipe.Recipe, all but the seed."""
     return {
         "steps": 12,
         "batch_size": 8,

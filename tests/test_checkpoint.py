@@ -14,7 +14,8 @@ import torch
 from forecast.checkpoint import Checkpoint
 from forecast.errors import ModelDamagedError
 from forecast.members import Lesson, _digest, resumes, teach
-from forecast.training import Recipe, fit
+from forecast.recipe import Recipe
+from forecast.training import fit
 from forecast.windows import step_layout
 from tests.builders import make_panel, recipe_numbers
 

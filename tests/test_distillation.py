@@ -21,9 +21,10 @@ from forecast.members import Lesson, _digest, train_members
 from forecast.model_folder import load_model, save_model
 from forecast.panel.data import panel_to_arrow
 from forecast.prediction import forecast_panel
+from forecast.recipe import Recipe
 from forecast.teacher import Teacher, drawn_to
 from forecast.timing import least_seconds
-from forecast.training import Recipe, fit
+from forecast.training import fit
 from forecast.validation import on_validation_origins
 from forecast.windows import ahead, context, step_layout
 
@@ -42,9 +43,9 @@ def test_a_teacher_keeps_its_members_apart():
 
 
 def test_the_distance_is_from_the_mean_of_the_members_in_units_of_errors():
+    from forecast.batches import to_device
     from forecast.networks.numpy_forward import forward, last_state
     from forecast.scaling import scale_panel
-    from forecast.training import to_device
     from forecast.windows import Flat
 
     forecaster = random_forecaster(members=2)

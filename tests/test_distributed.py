@@ -14,7 +14,7 @@ from builders import recipe_numbers
 
 from forecast.distributed import ALONE, NEEDED, STRIDE, Team, join
 from forecast.errors import UsageError
-from forecast.training import Recipe
+from forecast.recipe import Recipe
 
 # A rank: fits, saves its standing all the time; rank 1 alone is asked to stop at step `stop`.
 RANK = """
@@ -24,7 +24,8 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from builders import make_panel, recipe_numbers
 from forecast.distributed import join
-from forecast.training import Recipe, fit
+from forecast.recipe import Recipe
+from forecast.training import fit
 from forecast.windows import step_layout
 
 folder, stop = Path(sys.argv[2]), int(sys.argv[3])

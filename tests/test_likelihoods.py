@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
+from forecast.batches import to_device
 from forecast.config import NetworkSettings, Settings
 from forecast.errors import InputError, ModelDamagedError, UsageError
 from forecast.forecasts import LEVELS
@@ -33,8 +34,9 @@ from forecast.one_step import one_step_ahead
 from forecast.panel import Panel
 from forecast.plan import make_plan
 from forecast.prediction import Forecaster, at_levels, forecast_panel
+from forecast.recipe import Recipe
 from forecast.streaming.series import GrowingSeries
-from forecast.training import Recipe, fit, to_device
+from forecast.training import fit
 from forecast.views import AS_IT_IS, PLAIN, seen
 from forecast.windows import ahead, context, segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster, recipe_numbers

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from forecast.batches import tensors, to_device
 from forecast.features import Design, Entry, encode, widths
 from forecast.forecasts import LEVELS
 from forecast.networks import numpy_forward
@@ -22,8 +23,9 @@ from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import state_shapes
 from forecast.panel.covariates import Covariate, Covariates
 from forecast.prediction import Forecaster, forecast_panel
+from forecast.recipe import Recipe
 from forecast.scaling import scale_panel
-from forecast.training import Recipe, fit, tensors, to_device
+from forecast.training import fit
 from forecast.views import View
 from forecast.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests.builders import make_panel, recipe_numbers

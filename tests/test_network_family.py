@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from forecast.batches import to_device
 from forecast.checkpoint import Checkpoint
 from forecast.config import Network
 from forecast.frequency import Frequency
@@ -24,8 +25,9 @@ from forecast.networks.registry import IDEAS, idea_of
 from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import size_of, state_shapes
 from forecast.prediction import forecast_panel
+from forecast.recipe import Recipe
 from forecast.scaling import scale_panel
-from forecast.training import Recipe, fit, to_device
+from forecast.training import fit
 from forecast.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 

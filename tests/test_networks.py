@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from forecast.batches import to_device
 from forecast.networks.head import assemble, head_width
 from forecast.networks.lstm import lstm_step
 from forecast.networks.numpy_forward import forward, last_state
 from forecast.networks.residual import ResidualNetwork
 from forecast.networks.shapes import state_shapes
 from forecast.scaling import scale_panel
-from forecast.training import to_device
 from forecast.windows import Flat, ahead, context, segment_layout, step_layout
 from tests.builders import make_panel
 

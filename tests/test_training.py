@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from forecast.batches import Sampler, to_device
 from forecast.errors import TrainingError
 from forecast.losses import pinball
+from forecast.optimising import Schedule
+from forecast.recipe import Recipe
 from forecast.scaling import scale_panel
-from forecast.training import Recipe, Sampler, Schedule, fit, resolve_device, to_device
+from forecast.training import fit, resolve_device
 from forecast.views import IN_THREE_WAYS
 from forecast.windows import Flat, Gather, segment_layout, step_layout
 from tests.builders import make_panel, recipe_numbers

@@ -150,7 +150,7 @@ class _Seen:
     ) -> None:
         import torch
 
-        from forecast.training import tensors, to_device
+        from forecast.batches import tensors, to_device
 
         flat, transform = seen(panel.values, panel.offsets, forecaster.layout, view)
         self.forecaster, self.horizon, self.transform = forecaster, horizon, transform

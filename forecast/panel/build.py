@@ -121,6 +121,11 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
     return rows, skipped, notes
 
 
+def most_steps(rows: int) -> int:
+    """Steps that so many rows may be laid out on."""
+    return min(MAX_STEPS, max(FREE_STEPS, MOST_SPREAD * rows))
+
+
 def _scatter(
     rows: LongRows, positions: np.ndarray, frequency: Frequency, settings: DataSettings
 ) -> tuple[Panel, np.ndarray]:
@@ -133,7 +138,7 @@ def _scatter(
     if settings.missing == "mask":  # before room is made for what may be refused
         _check_gaps(rows.ids, lengths, gaps, frequency, settings, rows.where)
     steps = int(lengths.sum())
-    if steps > min(MAX_STEPS, max(FREE_STEPS, MOST_SPREAD * len(positions))):
+    if steps > most_steps(len(positions)):
         raise refuse(
             "input/gaps", f"the {frequency.alias} grid would have {steps:,} steps",
             where=rows.where, remedy="Check the times, or name a coarser --resample",

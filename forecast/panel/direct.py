@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.frequency import Frequency, infer_frequency
-from forecast.panel.build import MAX_STEPS, Built, checked, trailing_note
+from forecast.panel.build import Built, checked, most_steps, trailing_note
 from forecast.panel.data import Panel
 from forecast.panel.ids import distinct_ids
 from forecast.panel.regular import series_starts
@@ -89,7 +89,7 @@ def direct_panel(table: Table, settings: DataSettings) -> Built | None:
     extent = _extent(coded, positions)
     lengths = extent.last - extent.first + 1
     tidy = extent.by_series or extent.by_time
-    if not tidy or (extent.last < extent.first).any() or int(lengths.sum()) > MAX_STEPS:
+    if not tidy or (extent.last < extent.first).any() or lengths.sum() > most_steps(len(positions)):
         return None
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     laid = _laid(coded, positions, extent, offsets)

@@ -120,7 +120,9 @@ class Search:
             if OUTCOME not in trial.user_attrs
         }
         while running:
-            for future in wait(running, return_when="FIRST_COMPLETED").done:
+            ended = wait(running, return_when="FIRST_COMPLETED").done
+            # What has an outcome first: it is kept before another's failure ends the search.
+            for future in sorted(ended, key=lambda each: each.exception() is not None):
                 trial, outcome = running.pop(future), future.result()
                 trial.set_user_attr(OUTCOME, outcome.document())
                 heard(trial.number, choices[trial.number], outcome)
