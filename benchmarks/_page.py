@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-ORDER = ("LSTM", "LSTM zero-shot", "AutoARIMA", "AutoETS", "DynamicOptimizedTheta", "SeasonalNaive")
+ORDER = (
+    "LSTM",
+    "LSTM zero-shot",
+    "LSTM from scratch",
+    "AutoARIMA",
+    "AutoETS",
+    "DynamicOptimizedTheta",
+    "SeasonalNaive",
+)
 
 
 def load(name: str) -> dict[str, Any]:
@@ -47,7 +55,8 @@ def accuracy() -> list[str]:
     lines = [
         "## Accuracy on the official test parts", "",
         "Defaults as they are, chosen on origins inside the training parts. `LSTM` is `lstmcast "
-        "train`, `LSTM zero-shot` is `lstmcast forecast` (pretrained on synthetic series alone). "
+        "train`, `LSTM zero-shot` is `lstmcast forecast` (pretrained on synthetic series alone), "
+        "`LSTM from scratch` is `lstmcast train --from-scratch`. "
         "Seconds are wall time of a fresh process, start-up included; memory is that of all its "
         "processes together; windows/s are training windows over the whole run's seconds. "
         "A baseline stops at its budget of wall time: the series it finished are counted, and its "

@@ -27,6 +27,7 @@ from forecast.baselines import COLUMNS
 from forecast.model_folder import describe
 
 Figures = dict[str, Any]
+COMMAND = (sys.executable, "-m", "forecast")
 
 
 def main() -> None:
@@ -43,6 +44,9 @@ def main() -> None:
         (one for one in SETS if one.name in names), key=lambda s: names.index(s.name)
     ):
         test = Test(each, given.data)
+        if given.only_scratch:
+            keep(test, from_scratch(test))
+            continue
         if not given.only_lstm:
             for name in filter(None, given.baselines.split(",")):
                 keep(test, {COLUMNS[name]: baseline(test, name, given)})
@@ -66,6 +70,9 @@ def arguments() -> argparse.Namespace:
     only = words.add_mutually_exclusive_group()
     only.add_argument("--only-baselines", action="store_true", help="leave the LSTM's figures")
     only.add_argument("--only-lstm", action="store_true", help="leave the baselines' figures")
+    only.add_argument(
+        "--only-scratch", action="store_true", help="the LSTM from random weights, nothing else"
+    )
     return words.parse_args()
 
 
@@ -85,19 +92,33 @@ def keep(test: Test, models: dict[str, Figures]) -> None:
 
 def lstm(test: Test, extra: list[str]) -> dict[str, Figures]:
     """Figures of `lstmcast train`, and of `lstmcast forecast`, which trains nothing."""
-    wanted = ["--level", ",".join(f"{level:g}" for level in LEVELS),
-              "--quantiles", ",".join(map(str, QUANTILES)), *test.set.flags]  # fmt: skip
-    command = [sys.executable, "-m", "forecast"]
+    made = trained(test, extra)
     with tempfile.TemporaryDirectory() as place:
-        run, zero = Path(place) / "run", Path(place) / "zero.csv"
-        cost = timed([*command, "train", str(test.train), "--baselines", "none",
-                      "--out", str(run), *wanted, *extra])  # fmt: skip
-        trained = (
-            score(test, run / "predictions.csv") | cost | trained_figures(run, cost["seconds"])
-        )
-        cost = timed([*command, "forecast", str(test.train), "-o", str(zero), *wanted])
+        zero = Path(place) / "zero.csv"
+        cost = timed([*COMMAND, "forecast", str(test.train), "-o", str(zero), *wanted(test)])
         untrained = score(test, zero) | cost
-    return {"LSTM": trained | stamp(), "LSTM zero-shot": untrained | stamp()}
+    return {"LSTM": made, "LSTM zero-shot": untrained | stamp()}
+
+
+def from_scratch(test: Test) -> dict[str, Figures]:
+    """Figures of `lstmcast train --from-scratch`, which knows of no pretrained network."""
+    return {"LSTM from scratch": trained(test, ["--from-scratch"])}
+
+
+def trained(test: Test, extra: list[str]) -> Figures:
+    """Figures of `lstmcast train` with the flags `extra`."""
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place) / "run"
+        cost = timed([*COMMAND, "train", str(test.train), "--baselines", "none",
+                      "--out", str(run), *wanted(test), *extra])  # fmt: skip
+        figures = trained_figures(run, cost["seconds"])
+        return score(test, run / "predictions.csv") | cost | figures | stamp()
+
+
+def wanted(test: Test) -> list[str]:
+    """Flags for the intervals and quantiles that are scored, and those of the set."""
+    return ["--level", ",".join(f"{level:g}" for level in LEVELS),
+            "--quantiles", ",".join(map(str, QUANTILES)), *test.set.flags]  # fmt: skip
 
 
 def score(test: Test, path: Path) -> Figures:
