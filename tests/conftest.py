@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 import pytest
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
+# they start with them: the tests of Ctrl-C would then wait for what never comes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

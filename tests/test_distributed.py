@@ -36,11 +36,12 @@ steps = []
 validation = (panel.lengths - 6)[None]
 asked = lambda: team.any(team.rank == team.size - 1 and bool(stop) and len(steps) >= stop)
 saved = team.checkpoint(folder / "fit.checkpoint", 0.0, recipe.seed)
-made = fit(
-    panel.values, panel.offsets, step_layout(12), recipe, validation=validation, team=team,
-    report=lambda p: steps.append(p.step) if p.evaluated else None, interrupted=asked,
-    checkpoint=saved,
-)
+with team.together():
+    made = fit(
+        panel.values, panel.offsets, step_layout(12), recipe, validation=validation, team=team,
+        report=lambda p: steps.append(p.step) if p.evaluated else None, interrupted=asked,
+        checkpoint=saved,
+    )
 weights = hashlib.sha256(b"".join(made.weights[k].tobytes() for k in sorted(made.weights)))
 told = {"weights": weights.hexdigest(), "ended": made.ended, "steps": steps}
 (folder / f"rank-{team.size}-{team.rank}.json").write_text(json.dumps(told))
