@@ -1,11 +1,12 @@
 """What a forecast in parts costs as series grow from a thousand to a million.
 
     python proof/scale_engines.py                     # up to 10,000 series: a minute
-    python proof/scale_engines.py --series 1000000    # the full run: an hour of processor time
+    python proof/scale_engines.py --series 1000000    # the full run: 15 minutes of two cores
+    python proof/scale_engines.py --series 1000000 --engine ray    # the same on a Ray cluster
 
 Series of 100 points in Parquet files of 10,000 (fewer where there are fewer), forecast 14 steps
-ahead by the pretrained network with `--engine local`. Processor seconds a series are those of
-reading, forecasting and writing, from the parts' records; they and the driver's memory must not
+ahead by the pretrained network with `--engine local` or `ray`. Processor seconds a series are those
+of reading, forecasting and writing, from the parts' records; they and the driver's memory must not
 grow with the number of series.
 """
 
@@ -30,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--series", type=int, default=10_000, help="the largest number of series")
     parser.add_argument("--least", type=int, default=1_000, help="the smallest")
+    parser.add_argument("--engine", choices=["local", "ray"], default="local")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=None, help="where to put the files")
     given = parser.parse_args()
@@ -41,8 +43,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="scale-engines-", dir=given.folder) as name:
             place, out = Path(name) / "in", Path(name) / "out"
             write_folder(place, series, min(PART, series // given.jobs))
-            words = ["forecast", str(place), "--jobs", str(given.jobs), "--output", str(out)]
-            cost = Watched(*words, "--quiet").end()
+            words = ["forecast", str(place), "--engine", given.engine, "--jobs", str(given.jobs)]
+            cost = Watched(*words, "--output", str(out), "--quiet").end()
             made = json.loads((out / "manifest.json").read_text())
             assert made["complete"] and made["series"] == series and made["rows"] == 14 * series
             cpu = sum(json.loads(p.read_text())["cpu"] for p in out.glob("part-*.json"))

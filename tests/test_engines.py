@@ -33,6 +33,9 @@ from forecast.errors import InputError, UsageError
 from forecast.events import Silent
 from forecast.frequency import Frequency
 from forecast.model_folder import save_model
+from forecast.panel import Panel
+from forecast.pipeline import pretrained
+from forecast.prediction import Forecaster
 from forecast.windows import step_layout
 
 POINTS, HORIZON = 40, 5
@@ -362,6 +365,22 @@ def test_a_query_must_say_its_parts_and_hold_no_password():
         partitions_of("postgresql://me:secret@host/b", data, EngineSettings(partitions=2))
     assert caught.value.code == "usage/engine-password"
     assert "secret" not in str(caught.value)
+
+
+def test_the_first_look_holds_no_more_series_however_many_there_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def looked(panel: Panel, *others: object) -> tuple[Forecaster, int]:
+        seen.append(panel.size)
+        return pretrained(panel, *others)
+
+    monkeypatch.setattr("forecast.engines.job.pretrained", looked)
+    for most in (9, 6, 4):
+        monkeypatch.setattr("forecast.engines.job.PILOT_SERIES", most)
+        parts(folder, tmp_path / f"out{most}")
+    assert seen == [9, 6, 3]  # of three parts with three series each
 
 
 def test_shards_share_all_parts_and_the_pilot_is_spread_evenly():

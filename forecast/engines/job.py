@@ -33,6 +33,7 @@ from forecast.windows import Layout
 JOB = "job.json"
 SCHEMA_VERSION = 1
 PILOT = 8  # partitions that show how the pretrained network is to be used
+PILOT_SERIES = 10_000  # at most, of all of them together
 
 
 @dataclass(frozen=True)
@@ -190,15 +191,16 @@ def _readable(
 
     Raises the first one's InputError where none can.
     """
+    most = PILOT_SERIES // len(parts)
     try:
-        return load_several(parts, "the first look", data)
+        return load_several(parts, "the first look", data, most)
     except InputError as error:
         if len(parts) == 1:
             raise
         good = [part for part in parts if _reads(part, data)]
         if len(good) in (0, len(parts)):
             raise error from None
-        return load_several(good, "the first look", data)
+        return load_several(good, "the first look", data, most)
 
 
 def _reads(part: tuple[str | Path, str | None], data: DataSettings) -> bool:

@@ -16,6 +16,7 @@ from forecast.panel.data import Panel
 from forecast.panel.direct import direct_panel
 from forecast.panel.notice import coverage, notice
 from forecast.panel.report import LoadReport
+from forecast.panel.rows import LongRows
 from forecast.panel.several import files_of, joined_digest, joined_notes, joined_rows
 from forecast.panel.typed import long_rows
 from forecast.panel.zones import zoned
@@ -41,18 +42,22 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
 
 
 def load_several(
-    parts: Sequence[tuple[str | Path, str | None]], name: str | Path, settings: DataSettings
+    parts: Sequence[tuple[str | Path, str | None]],
+    name: str | Path,
+    settings: DataSettings,
+    most: int | None = None,
 ) -> tuple[Panel, LoadReport]:
     """The panel of several sources read as one table, which is called `name`.
 
-    parts: of each its place, as in `load_panel`, and its query where that is a database.
+    parts: of each its place, as in `load_panel`, and its query where that is a database; most: how
+    many series of each of several parts to keep, evenly spread; None for all.
     """
     future, settings = future_columns(settings)
     tables = [
         read_table(place, settings.model_copy(update={"query": query})) for place, query in parts
     ]
     where = tables[0].where if len(tables) == 1 else str(name)
-    return _load(tables, where, settings, future)
+    return _load(tables, where, settings, future, most)
 
 
 def panel_from_frame(
@@ -65,9 +70,10 @@ def panel_from_frame(
 
 
 def _load(
-    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table]
-) -> tuple[Panel, LoadReport]:
-    panel, report, mapping = _values(tables, source, settings)
+    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table],
+    most: int | None = None,
+) -> tuple[Panel, LoadReport]:  # fmt: skip
+    panel, report, mapping = _values(tables, source, settings, most)
     if wants_covariates(settings):
         panel = with_covariates(panel, tables, mapping, future, settings)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
@@ -76,14 +82,14 @@ def _load(
 
 
 def _values(
-    tables: Sequence[Table], source: str, settings: DataSettings
+    tables: Sequence[Table], source: str, settings: DataSettings, most: int | None
 ) -> tuple[Panel, LoadReport, Mapping]:
     """The panel without covariates, its report, and the columns that it was made of."""
     if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
         columns = tables[0].mapping.to_dict()
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
-    typed = [long_rows(table, settings) for table in tables]
+    typed = [_some_rows(table, settings, most) for table in tables]
     notes = joined_notes([note for _, _, part in typed for note in part])
     rows = joined_rows([part for part, _, _ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
@@ -95,6 +101,13 @@ def _values(
     mapping = typed[0][1]
     report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)
     return built.panel, report, mapping
+
+
+def _some_rows(
+    table: Table, settings: DataSettings, most: int | None
+) -> tuple[LongRows, Mapping, list[Note]]:
+    rows, mapping, notes = long_rows(table, settings)
+    return rows if most is None else rows.spread(most), mapping, notes
 
 
 def _report(
