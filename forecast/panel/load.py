@@ -14,9 +14,9 @@ from forecast.panel.beside import future_columns, wants_covariates, with_covaria
 from forecast.panel.build import Built, build_panel
 from forecast.panel.data import Panel
 from forecast.panel.direct import direct_panel
+from forecast.panel.ids import ids_of
 from forecast.panel.notice import coverage, notice
 from forecast.panel.report import LoadReport
-from forecast.panel.rows import LongRows
 from forecast.panel.several import files_of, joined_digest, joined_notes, joined_rows
 from forecast.panel.typed import long_rows
 from forecast.panel.zones import zoned
@@ -49,15 +49,30 @@ def load_several(
 ) -> tuple[Panel, LoadReport]:
     """The panel of several sources read as one table, which is called `name`.
 
-    parts: of each its place, as in `load_panel`, and its query where that is a database; most: how
-    many series of each of several parts to keep, evenly spread; None for all.
+    parts: of each its place, as in `load_panel`, and its query where that is a database; most: so
+    many series of each part are kept, evenly spread, before the next is read; None for all.
     """
     future, settings = future_columns(settings)
-    tables = [
-        read_table(place, settings.model_copy(update={"query": query})) for place, query in parts
-    ]
+
+    def read(place: str | Path, query: str | None) -> Table:
+        table = read_table(place, settings.model_copy(update={"query": query}))
+        return table if most is None else _spread(table, most)
+
+    tables = [read(place, query) for place, query in parts]
     where = tables[0].where if len(tables) == 1 else str(name)
-    return _load(tables, where, settings, future, most)
+    return _load(tables, where, settings, future)
+
+
+def _spread(table: Table, most: int) -> Table:
+    """The rows of at most `most` of the series that a long table names, evenly spread by id."""
+    if table.mapping.wide or not table.mapping.id:
+        return table
+    ids, codes, _ = ids_of(table, table.mapping)
+    if len(ids) <= most:
+        return table
+    chosen = np.zeros(len(ids), bool)
+    chosen[np.linspace(0, len(ids) - 1, most).astype(int)] = True
+    return table.taken(np.flatnonzero(chosen[codes]))
 
 
 def panel_from_frame(
@@ -70,10 +85,9 @@ def panel_from_frame(
 
 
 def _load(
-    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table],
-    most: int | None = None,
-) -> tuple[Panel, LoadReport]:  # fmt: skip
-    panel, report, mapping = _values(tables, source, settings, most)
+    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table]
+) -> tuple[Panel, LoadReport]:
+    panel, report, mapping = _values(tables, source, settings)
     if wants_covariates(settings):
         panel = with_covariates(panel, tables, mapping, future, settings)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
@@ -82,14 +96,14 @@ def _load(
 
 
 def _values(
-    tables: Sequence[Table], source: str, settings: DataSettings, most: int | None
+    tables: Sequence[Table], source: str, settings: DataSettings
 ) -> tuple[Panel, LoadReport, Mapping]:
     """The panel without covariates, its report, and the columns that it was made of."""
     if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
         columns = tables[0].mapping.to_dict()
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
-    typed = [_some_rows(table, settings, most) for table in tables]
+    typed = [long_rows(table, settings) for table in tables]
     notes = joined_notes([note for _, _, part in typed for note in part])
     rows = joined_rows([part for part, _, _ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
@@ -101,13 +115,6 @@ def _values(
     mapping = typed[0][1]
     report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)
     return built.panel, report, mapping
-
-
-def _some_rows(
-    table: Table, settings: DataSettings, most: int | None
-) -> tuple[LongRows, Mapping, list[Note]]:
-    rows, mapping, notes = long_rows(table, settings)
-    return rows if most is None else rows.spread(most), mapping, notes
 
 
 def _report(

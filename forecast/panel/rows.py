@@ -37,13 +37,12 @@ class LongRows:
 
     def taken(self, index: np.ndarray) -> LongRows:
         """The rows `index` (int64), in its order; places in the file stay right."""
-        locate = self.locate  # not self: that would keep all rows alive
         return replace(
             self,
             codes=self.codes[index],
             stamps=self.stamps[index],
             values=self.values[index],
-            locate=lambda wanted: locate([int(index[w]) for w in wanted]),
+            locate=lambda wanted: self.locate([int(index[w]) for w in wanted]),
         )
 
     def without(self, bad: np.ndarray) -> LongRows:
@@ -54,12 +53,3 @@ class LongRows:
         used = np.bincount(rows.codes, minlength=len(self.ids)) > 0
         rank = (np.cumsum(used) - 1).astype(np.int32)
         return replace(rows, ids=self.ids[used], codes=rank[rows.codes])
-
-    def spread(self, most: int) -> LongRows:
-        """At most `most` of the series, evenly spread over the sorted ids, with all their rows."""
-        count = len(self.ids)
-        if count <= most:
-            return self
-        chosen = np.zeros(count, bool)
-        chosen[np.linspace(0, count - 1, most).astype(int)] = True
-        return self.without(~chosen[self.codes])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from forecast.tables.arrays import word
 from forecast.tables.database import is_database, read_query
@@ -49,6 +51,23 @@ class Table:
     def rows(self) -> int:
         """N, the number of rows."""
         return len(next(iter(self.columns.values())))
+
+    def taken(self, index: np.ndarray) -> Table:
+        """The rows `index` (int64), in its order; places in the file stay right, and what is left
+        out is held no longer."""
+        import pyarrow as pa
+
+        def some(column: pa.Array) -> pa.Array:
+            rows = column.take(pa.array(index))
+            coded = isinstance(rows, pa.DictionaryArray)
+            return rows.dictionary_decode().dictionary_encode() if coded else rows
+
+        locate = self.locate
+        return replace(
+            self,
+            columns={name: some(column) for name, column in self.columns.items()},
+            locate=lambda wanted: locate([int(index[w]) for w in wanted]),
+        )
 
 
 def read_table(source: str | Path, settings: DataSettings) -> Table:
