@@ -4,7 +4,7 @@
     python proof/scale_engines.py --series 1000000    # the full run: 15 minutes of two cores
     python proof/scale_engines.py --series 1000000 --engine ray    # the same on a Ray cluster
 
-Series of 100 points in Parquet files of 10,000 (fewer where there are fewer), forecast 14 steps
+Series of 100 points in Parquet files of 5,000 (fewer where there are fewer), forecast 14 steps
 ahead by the pretrained network with `--engine local` or `ray`. Processor seconds a series are those
 of reading, forecasting and writing, from the parts' records; they and the driver's memory must not
 grow with the number of series.
@@ -22,7 +22,7 @@ from pathlib import Path
 from _fleet import Watched, write_folder
 
 STEPS = (1_000, 10_000, 100_000, 1_000_000)
-PART = 10_000
+PART = 5_000
 MOST_GROWTH = 1.25  # of processor seconds a series, from 10,000 series on
 MOST_DRIVER = 60.0  # MB that the driver may grow by
 
