@@ -152,7 +152,10 @@ def _loop(
     """The training loop; see `fit`."""
     averaged = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
-        parameter_groups(network), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        parameter_groups(network),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=sampler.device.type in ("cpu", "cuda"),  # all parameters in one operation
     )
     schedule = Schedule(recipe)
     keep = BestWeights(averaged, team.same(judge(averaged)))
@@ -181,7 +184,7 @@ def _loop(
         loss = batch_loss()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip, foreach=True)
         optimiser.step()
         average_into(averaged, network, min(recipe.average, step / (step + 10)))
         at.step, at.count = step, at.count + 1

@@ -134,9 +134,9 @@ class Flat:
 class Ahead:
     """What the head reads for each origin and what its output is added to.
 
-    skips     (O, B, D, C, J): skip j's forecast relative to the level
-    carried   (O, B, D, C, J): the level's change since skip j's origin
-    present   (O, B, D, C, J): 1 where the skip's value exists
+    skips     (O, B, D, J, C): skip j's forecast relative to the level, 0 where it does not exist
+    carried   (O, B, D, J, C): the level's change since skip j's origin
+    present   (O, B, D, J, C): 1 where the skip's value exists
     level, scale, move  (O, B): of the origin; all values in the series' transformed units
     shift, unit  (B,): of the series, see `Flat`
     """
@@ -161,10 +161,9 @@ class Gather:
         self.sentinel = flat.values.shape[0] - 1  # not len: a graph that is exported keeps it open
 
     def index(self, position: Array) -> Array:
-        """Flat index of `position` (., B) or (., B, .); the sentinel's where outside the series."""
-        start, length = self.start, self.length
-        if position.ndim == 3:
-            start, length = start[:, None], length[:, None]
+        """Flat index of `position` (., B, ...); the sentinel's where outside the series."""
+        last = (..., *[None] * (position.ndim - 2))
+        start, length = self.start[last], self.length[last]
         inside = (position >= 0) & (position < length)
         return self.xp.where(inside, position + start, self.sentinel)
 
@@ -237,35 +236,32 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
     xp = read.xp
     known = read.index(origin - 1)
     level = flat.level[known]
-    total = chunks * layout.chunk
-    step = _range(origin, total)
-    zero = _float((origin[:, :, None] + step) * 0)
-    drift = _drift(read, layout, origin, level)[:, :, None]
+    step = np.arange(chunks * layout.chunk).reshape(chunks, 1, layout.chunk)
+    later = as_like(step.astype(np.float32) + 1, level)
+    lags = [lag for lag in layout.lags if lag]
+    # A skip repeats the last values: of its lag, or of as many full cycles as the step needs.
+    back = np.concatenate([(step // lag + 1) * lag - step for lag in lags], 1)  # (D, lags, C)
+    value, valid = read.values(origin[:, :, None, None, None] - as_like(back, origin))
+    value = (value - level[:, :, None, None, None]) * valid
+    drift = _drift(read, layout, origin, level)[:, :, None, None, None]
     # Skip 0 is the level itself, which stands in the middle of its window.
+    zero = value[:, :, :, :1] * 0
     skips, present = [zero], [zero + 1]
-    carried = [drift * (_float(step + 1) + (layout.level_window - 1) / 2)]
+    carried = [drift * (later + (layout.level_window - 1) / 2)]
     for lag in layout.lags:
-        if lag == 0:
+        if not lag:
             for parts in (skips, carried, present):
                 parts.append(zero)
             continue
-        cycle = step // lag  # full cycles between the step and its skip, less one
-        value, valid = read.values(origin[:, :, None] + step - (cycle + 1) * lag)
-        skips.append((value - level[:, :, None]) * valid)
-        present.append(valid)
-        if lag == 1:
-            carried.append(drift * _float(step + 1))
-        else:
-            carried.append(_level_change(read, origin, level, lag, total)[:, :, cycle])
-    shape = (*tuple(origin.shape), chunks, layout.chunk, 1)
-
-    def joined(parts: list[Array]) -> Array:
-        return xp.concatenate([xp.reshape(part, shape) for part in parts], -1)
-
+        at = lags.index(lag)
+        skips.append(value[:, :, :, at : at + 1])
+        present.append(valid[:, :, :, at : at + 1])
+        moved = drift * later if lag == 1 else _level_change(read, origin, level, lag, step)
+        carried.append(moved + zero)
     return Ahead(
-        joined(skips),
-        joined(carried),
-        joined(present),
+        xp.concatenate(skips, -2),
+        xp.concatenate(carried, -2),
+        xp.concatenate(present, -2),
         level,
         read.scale(origin)[0],
         flat.move[known],
@@ -287,11 +283,13 @@ def _drift(read: Gather, layout: Layout, origin: Array, level: Array) -> Array:
     return (level - read.level(then)) / span * known
 
 
-def _level_change(read: Gather, origin: Array, level: Array, lag: int, total: int) -> Array:
-    """Level now less the level 1, 2, ... cycles of `lag` ago, (O, B, cycles); 0 where unknown."""
-    cycles = _range(origin, (total - 1) // lag + 1) + 1
-    then = origin[:, :, None] - cycles * lag
-    return (level[:, :, None] - read.level(then)) * (then > 0)
+def _level_change(read: Gather, origin: Array, level: Array, lag: int, step: np.ndarray) -> Array:
+    """Level now less the level as many cycles of `lag` ago as each of the steps (D, 1, C) needs:
+    (O, B, D, 1, C), or 1 for D and C where one cycle does; 0 where unknown."""
+    cycle = step // lag
+    then = origin[:, :, None] - as_like(np.arange(1, cycle.max() + 2) * lag, origin)
+    change = (level[:, :, None] - read.level(then)) * (then > 0)
+    return change[:, :, as_like(cycle, origin)] if cycle.any() else change[..., None, None]
 
 
 def targets(

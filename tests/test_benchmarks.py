@@ -65,8 +65,13 @@ def test_memory_is_that_of_a_process_and_its_children_together() -> None:
     from _measure import timed
 
     hold = "import time; held = bytearray(60_000_000); time.sleep(0.9)"
-    both = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}"
-    alone, together = (timed([sys.executable, "-c", code]) for code in (hold, f"{both}; p.wait()"))
+    child = "held = bytearray(60_000_000); print(flush=True); input()"
+    both = (
+        "import subprocess, sys; from subprocess import PIPE; "
+        f"p = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=PIPE, stdout=PIPE); "
+        f"p.stdout.readline(); {hold}; p.communicate(b'\\n')"
+    )
+    alone, together = (timed([sys.executable, "-c", code]) for code in (hold, both))
     assert alone["seconds"] > 0.9
     assert together["peak_mb"] - alone["peak_mb"] > 45
 

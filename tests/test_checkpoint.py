@@ -153,6 +153,16 @@ train_members(lesson(0.0), [1], folder, 1, lambda m, e: print("on", flush=True))
 """
 
 
+def wait_until_gone(word: str) -> None:
+    """Until no process has `word` in its command line."""
+    for _attempt in range(300):
+        listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        if word not in listed:
+            return
+        time.sleep(0.1)
+    raise AssertionError(listed)
+
+
 def test_a_member_goes_on_after_its_parent_was_killed(tmp_path, uninterrupted):
     folder = tmp_path / "kept"
     root = os.path.dirname(os.path.dirname(__file__))
@@ -162,7 +172,7 @@ def test_a_member_goes_on_after_its_parent_was_killed(tmp_path, uninterrupted):
     parent.stdout.readline()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    time.sleep(0.5)  # its worker notices within a step
+    wait_until_gone(str(folder))  # its worker notices within a step
     assert resumes(lesson(0.0), [1], folder) == "resumed"
     assert list(folder.glob("member-0*"))
     scored, final, _ = teach(lesson(), 1, lambda: False, lambda e: None, folder / "member-0")

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from forecast.batches import to_device
-from forecast.networks.head import assemble, head_width
+from forecast.networks.head import _outwards, assemble, head_width
 from forecast.networks.lstm import lstm_step
 from forecast.networks.numpy_forward import forward, last_state
-from forecast.networks.residual import ResidualNetwork
+from forecast.networks.residual import Dropout, ResidualNetwork
 from forecast.networks.shapes import state_shapes
+from forecast.networks.torch_parts import Linear
 from forecast.scaling import scale_panel
 from forecast.windows import Flat, ahead, context, segment_layout, step_layout
 from tests.builders import make_panel
@@ -85,8 +86,8 @@ def test_an_untrained_network_is_a_mixture_of_its_skips(layout):
     moved = look.skips + look.carried
     choices = np.stack([look.skips, moved])
     present = look.present > 0
-    low = np.where(present, choices, np.inf).min((0, -1))
-    high = np.where(present, choices, -np.inf).max((0, -1))
+    low = np.where(present, choices, np.inf).min((0, -2))
+    high = np.where(present, choices, -np.inf).max((0, -2))
     assert ((median >= low - 1e-4) & (median <= high + 1e-4)).all()
 
 
@@ -95,6 +96,42 @@ def test_quantiles_never_cross_whatever_the_head_says():
     _, _, _, look = inputs(layout)
     raw = 5 * np.random.default_rng(0).standard_normal((1, 2, 2, head_width(7))).astype(np.float32)
     assert (np.diff(assemble(layout, look, raw, 7), axis=-1) >= 0).all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(7,), (5, 3), (4, 2, 3, 6), (3, 1, 1, 1)])
+def test_a_product_by_onednn_and_its_gradients_are_those_of_torch(shape, bias):
+    torch.manual_seed(1)
+    x = torch.randn(*shape[:-1], 2, shape[-1]).transpose(0, -2).requires_grad_()
+    layer = Linear(shape[-1], 4, bias=bias)
+    plain = torch.nn.Linear(shape[-1], 4, bias=bias)
+    plain.load_state_dict(layer.state_dict())
+    weight = torch.randn(4)
+    found = []
+    for each in (layer, plain):
+        x.grad = None
+        made = each(x)
+        (made * weight).sum().backward()
+        found.append([made, x.grad, *(p.grad for p in each.parameters())])
+    for mine, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, torchs, rtol=1e-5, atol=1e-5)
+
+
+def test_gaps_are_summed_from_the_median_outwards():
+    gaps = np.arange(1.0, 8.0, dtype=np.float32)
+    want = [-6, -3, -1, 0, 5, 11, 18]  # the gap of the median itself counts for nothing
+    np.testing.assert_array_equal(_outwards(np, gaps), want)
+    np.testing.assert_array_equal(_outwards(torch, torch.from_numpy(gaps)), want)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    torch.manual_seed(3)
+    layer = Dropout(0.3)
+    made = layer(torch.ones(1001, 97))
+    assert abs(float((made == 0).float().mean()) - 0.3) < 0.01
+    kept = made[made != 0]
+    np.testing.assert_allclose(kept.numpy(), 1 / 0.7, rtol=1e-6)
+    assert torch.equal(layer.eval()(torch.ones(5)), torch.ones(5))
 
 
 def test_the_shapes_known_without_torch_are_the_networks():

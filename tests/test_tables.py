@@ -208,3 +208,13 @@ def test_numbers_know_whether_they_are_plain() -> None:
         numbers.add(pa.array([odd, 2.0], pa.float64()))
         assert numbers.strict == plain
         assert len(numbers.column()) == 4
+
+
+def test_rows_that_are_taken_keep_their_places_and_hold_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "three.csv"
+    source.write_text("unique_id,ds,y\na,2024-01-01,1\nb,2024-01-01,2\nc,2024-01-01,3\n")
+    some = read_table(source, DataSettings()).taken(np.array([2, 0]))
+    assert some.locate([0, 1]) == ["line 4", "line 2"]
+    ids = some.columns["unique_id"]
+    assert ids.to_pylist() == ["c", "a"]
+    assert ids.dictionary.to_pylist() == ["c", "a"]

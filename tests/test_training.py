@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -129,7 +129,9 @@ def test_an_interruption_keeps_the_best_so_far():
     assert result.best_step == 5
 
 
-def test_a_deadline_ends_training_with_the_schedule_run_out():
+def test_a_deadline_ends_training_with_the_schedule_run_out(monkeypatch):
+    ticks = count(0, 0.01)
+    monkeypatch.setattr("forecast.distributed.Alone.clock", lambda self: next(ticks))
     panel = make_panel()
     seen = []
     numbers = recipe(steps=100_000, seconds=0.5)

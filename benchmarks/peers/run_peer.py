@@ -85,6 +85,7 @@ def deepar(frame: pd.DataFrame, alias: str, horizon: int, size: int, steps: int)
     from lightning.pytorch import seed_everything
 
     seed_everything(SEED)
+    alias = {"MS": "M"}.get(alias, alias)  # of periods, not of their first days
     data = PandasDataset.from_long_dataframe(
         frame, item_id="unique_id", timestamp="ds", target="y", freq=alias
     )

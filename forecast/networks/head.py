@@ -11,6 +11,7 @@ Axes as in forecast.windows; Q quantiles (odd, the median in the middle).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,19 +61,29 @@ def assemble(
     dispersion of the counts themselves, in original units, (O, B, D, C, 2).
     """
     xp = namespace(raw)
-    weight, gate = raw[..., :SKIPS], raw[..., SKIPS : 2 * SKIPS]
+    weight, gate, rest = _split(xp, raw)
     base = _mixture(xp, look, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
     if likelihood != QUANTILES:
         make = _student_t if likelihood == STUDENT_T else _counts
-        return make(xp, layout, look, base, raw[..., 2 * SKIPS :])
-    numbers = xp.reshape(raw[..., 2 * SKIPS :], (*tuple(raw.shape[:-1]), POINTS, quantiles))
+        return make(xp, layout, look, base, rest)
+    numbers = xp.reshape(rest, (*tuple(raw.shape[:-1]), POINTS, quantiles))
     middle = quantiles // 2
-    median = numbers[..., middle : middle + 1]
-    gaps = _softplus(xp, numbers - 0.5)  # in one go: torch is slow on parts of an array
-    up = xp.cumsum(gaps[..., middle + 1 :], -1)
-    down = xp.flip(xp.cumsum(gaps[..., :middle], -1), (-1,))
-    spread = xp.concatenate([median - down, median, median + up], -1)  # (O, B, D, P, Q)
-    return base[..., None] + _steps(layout, spread) * look.scale[:, :, None, None, None]
+    spread = _outwards(xp, _softplus(xp, numbers - 0.5))
+    scale = look.scale[:, :, None, None, None]
+    median = base[..., None] + _steps(layout, numbers[..., middle : middle + 1]) * scale
+    return median + _steps(layout, spread) * scale
+
+
+@lru_cache(maxsize=16)
+def _sums(quantiles: int) -> np.ndarray:
+    """(Q, Q): each quantile's distance from the median is the sum, by its row, of the gaps between
+    the two; gap k of either side lies between its k-th and (k+1)-th quantile outwards."""
+    middle = quantiles // 2
+    made = np.zeros((quantiles, quantiles), np.float32)
+    for k in range(middle):
+        made[: middle - k, k] = -1
+        made[middle + 1 + k :, middle + 1 + k] = 1
+    return made
 
 
 def _student_t(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Array:
@@ -130,15 +141,14 @@ def _mixture(xp: Any, look: Ahead, logits: Array, carry: Array) -> Array:
     (O, B, D, J), so that exponentials are taken once for all steps of a block."""
     far = xp.clip(logits - xp.amax(logits, -1)[..., None], -60.0, None)  # never all zero
     weight = xp.exp(far)
-    total = (weight[..., None, :] * look.present).sum(-1)
-    skips = (weight[..., None, :] * (look.skips * look.present)).sum(-1)
-    carried = ((weight * carry)[..., None, :] * (look.carried * look.present)).sum(-1)
+    total = (weight[..., None] * look.present).sum(-2)
+    skips = (weight[..., None] * look.skips).sum(-2)
+    carried = ((weight * carry)[..., None] * (look.carried * look.present)).sum(-2)
     return (skips + carried) / total
 
 
 def _points(layout: Layout, x: Array) -> Array:
-    """(O, B, D, C, J) -> (O, B, D, J, P): each chunk brought to P points."""
-    x = x.swapaxes(-1, -2)
+    """(O, B, D, J, C) -> (O, B, D, J, P): each chunk brought to P points."""
     if layout.chunk == POINTS:
         return x
     return x @ as_like(resample_matrix(layout.chunk, POINTS).T, x)
@@ -152,6 +162,23 @@ def _steps(layout: Layout, x: Array) -> Array:
 
 
 # torch has each of the following as one operation, forward and backward; numpy in several.
+
+
+def _split(xp: Any, raw: Array) -> Any:
+    """The mixture's logits and gates, (O, B, D, J) each, and what the likelihood reads."""
+    if xp is np:
+        return np.split(raw, (SKIPS, 2 * SKIPS), -1)
+    return xp.split(raw, (SKIPS, SKIPS, raw.shape[-1] - 2 * SKIPS), -1)
+
+
+def _outwards(xp: Any, gaps: Array) -> Array:
+    """Gaps (..., Q) summed from the median outwards."""
+    matrix = _sums(gaps.shape[-1])
+    if xp is np:
+        return gaps @ matrix.T
+    from forecast.networks.torch_parts import product
+
+    return product(gaps, as_like(matrix, gaps))
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:

@@ -95,9 +95,9 @@ class Idea:
 
 
 def _linear_module(size: Size) -> nn.Module:
-    from torch import nn
+    from forecast.networks.torch_parts import Linear
 
-    return nn.Linear(size.features, size.hidden)
+    return Linear(size.features, size.hidden)
 
 
 LINEAR = Embedding(
