@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from forecast.cli import run
+from forecast.failures import guarded
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
 # they start with them: the tests of Ctrl-C would then wait for what never comes.
@@ -29,3 +34,26 @@ def subprocess_imports():
 def wide_terminal(monkeypatch):
     """Lines are not wrapped at the width of whatever terminal runs the tests."""
     monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def lstmcast(capsys, monkeypatch, tmp_path):
+    """Runs a command line in this process, nothing set around it: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
+        monkeypatch.delenv(name)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def sales(monkeypatch, tmp_path):
+    """sales.csv, six years of months, in a working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
+    Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")

@@ -14,27 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import COMMANDS, build_app, run
-from forecast.failures import guarded
+from forecast.cli import COMMANDS, build_app
 from forecast.options import BACKTEST_ONLY, all_options
 
 HEAVY = ("torch", "pandas", "pyarrow", "numpy", "statsforecast", "sklearn", "matplotlib", "plotext")
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def lstmcast(capsys, monkeypatch, tmp_path):
-    """Runs a command line in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
-        monkeypatch.delenv(name)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def in_process(*words: str, **options) -> subprocess.CompletedProcess[str]:

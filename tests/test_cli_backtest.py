@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from forecast import learning
-from forecast.cli import run
-from forecast.failures import guarded
 from tests.teaching import taught_here
 
 SMALL = """
@@ -21,20 +19,10 @@ QUICK = ("--config", "small.yaml", "--horizon", "6", "--baselines", "seasonal-na
 
 
 @pytest.fixture
-def lstmcast(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+def lstmcast(lstmcast, sales, monkeypatch):
     monkeypatch.setattr(learning, "train_members", taught_here)
     Path("small.yaml").write_text(SMALL)
-    rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
-    Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = guarded(lambda: run(words), as_json="--json" in words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return lstmcast
 
 
 def test_a_backtest_prints_choices_scores_verdict_and_files(lstmcast):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -15,12 +14,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from forecast.cli import run
 from forecast.commands.screens import show_scores
 from forecast.console import make_console
 from forecast.errors import ModelNotFoundError
 from forecast.events import Terminated
-from forecast.failures import guarded
 from forecast.metrics.table import Score, ScoreTable
 
 REPORT = {
@@ -146,20 +143,6 @@ def pipeline(monkeypatch):
     fake = Pipeline()
     monkeypatch.setitem(sys.modules, "forecast.pipeline", fake)
     return fake
-
-
-@pytest.fixture
-def lstmcast(capsys, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    for name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
-        monkeypatch.delenv(name)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = guarded(lambda: run(words), as_json="--json" in words, debug="--debug" in words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_train_prints_choices_scores_verdict_and_files_on_stdout(lstmcast, pipeline):

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import run
-from forecast.failures import guarded
-
 SMALL = """
 network: {hidden_size: 8, layers: 1}
 training: {members: 1, max_steps: 12, refit: false, patience: 2, jobs: 1, device: cpu}
@@ -20,19 +17,9 @@ evaluation: {windows: 1}
 
 
 @pytest.fixture
-def lstmcast(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+def lstmcast(lstmcast, sales):
     Path("small.yaml").write_text(SMALL)
-    rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
-    Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = guarded(lambda: run(words), as_json="--json" in words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return lstmcast
 
 
 def test_a_file_is_checked_trained_on_and_forecast(lstmcast):

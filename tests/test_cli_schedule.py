@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import run
-from forecast.failures import guarded
-
 CONFIG = """
 jobs:
   sales:
@@ -23,19 +20,13 @@ jobs:
 
 
 @pytest.fixture
-def lstmcast(tmp_path, monkeypatch, capsys):
+def lstmcast(lstmcast, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("LSTMCAST_PING_ADDRESS", "https://hc-ping.com/secret-uuid")
     monkeypatch.setenv("LSTMCAST_SEED", "7")
     Path("batch.yaml").write_text(CONFIG)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        code = guarded(lambda: run(words), as_json="--json" in words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return lstmcast
 
 
 def test_units_are_printed_with_absolute_paths_settings_and_without_secrets(lstmcast, tmp_path):
