@@ -19,20 +19,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from forecast.checkpoint import Checkpoint
+from forecast.checkpoint import Checkpoint, once
 from forecast.distributed import ALONE, Alone
 from forecast.errors import ForecastError, OutputError, TrainingError
 from forecast.files import failed_to_write, write_bytes
 from forecast.networks.covariates import Known
+from forecast.recipe import Recipe
 from forecast.teacher import Teacher
 from forecast.views import AS_IT_IS, View
 from forecast.windows import Layout
+
+if TYPE_CHECKING:
+    from forecast.training import Fitted
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
@@ -307,7 +311,7 @@ def work(folder: Path, member: int, seed: int) -> None:
 
 
 def keep_member(
-    folder: Path, member: int, scored: Any, final: dict[str, np.ndarray], device: str
+    folder: Path, member: int, scored: Fitted, final: dict[str, np.ndarray], device: str
 ) -> None:
     """Writes a finished member: what `teach` returned. The last file says that it is whole."""
     _save(scored.weights, folder / f"member-{member}-scored.safetensors")
@@ -328,88 +332,113 @@ def teach(
     emit: Callable[[dict[str, Any]], None],
     place: Path | None = None,
     team: Alone = ALONE,
-) -> tuple[Any, dict[str, np.ndarray] | None, str]:
+) -> tuple[Fitted, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
     place: start of the names of its checkpoints, where the lesson has them. Returns the first's
     Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
     """
-    from forecast.checkpoint import once
-    from forecast.recipe import Recipe
-    from forecast.training import Fitted, fit, resolve_device
+    from forecast.training import resolve_device
 
-    plain = {
-        "levels": tuple(lesson.recipe["levels"]),
-        "views": tuple(View(*view) for view in lesson.recipe.get("views", AS_IT_IS)),
-    }
-    recipe = Recipe(**{**lesson.recipe, **plain}, seed=seed)
-    position = np.arange(len(lesson.values)) - np.repeat(
-        lesson.offsets[:-1], np.diff(lesson.offsets)
-    )
-    seen = position < np.repeat(lesson.keep, np.diff(lesson.offsets))
-    offsets = np.concatenate([[0], np.cumsum(lesson.keep)])
-
-    every = lesson.checkpoint_every
-
-    def kept(phase: str) -> Checkpoint | None:
-        if every is None or place is None:
-            return None
-        return team.checkpoint(place.with_name(f"{place.name}-{phase}.checkpoint"), every, seed)
-
-    def tell(phase: str) -> Callable[[Any], None]:
-        return lambda progress: emit({"phase": phase, **asdict(progress)})
-
-    def first() -> Fitted:
-        return fit(
-            lesson.values[seen],
-            offsets,
-            lesson.layout,
-            recipe,
-            validation=lesson.validation,
-            known=lesson.known,
-            initial=lesson.initial,
-            report=tell("fit"),
-            interrupted=stopping,
-            checkpoint=kept("fit"),
-            team=team,
-            teacher=lesson.teacher,
-        )
-
-    if every is None or place is None:
-        scored = first()
-    else:
-        path = place.with_name(f"{place.name}-fit.safetensors")
-        scored = once(path, first, Fitted, writes=team.first)
+    fits = _Fits(lesson, seed, stopping, emit, place, team)
+    recipe = _recipe(lesson, seed)
+    scored = fits.first(recipe)
     device = str(resolve_device(recipe.device))
     stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
-    if every is not None and stopped:
+    if stopped and lesson.checkpoint_every is not None:
         return scored, None, device
-    final = scored.weights
-    steps = round(lesson.refit_share * max(scored.best_step, recipe.steps // 4))
-    if steps and not stopped and scored.best_step:
-        again = {
-            **vars(recipe),
-            "steps": steps,
-            "learning_rate": recipe.learning_rate * lesson.refit_rate,
-            "seed": seed + 1_000_003,
-        }
-        refitted = fit(
-            lesson.values,
-            lesson.offsets,
-            lesson.layout,
-            Recipe(**again),
-            known=lesson.known,
-            initial=scored.weights,
-            report=tell("refit"),
-            interrupted=stopping,
-            checkpoint=kept("refit"),
-            team=team,
-            teacher=lesson.teacher,
+    again = _recipe_of_refit(lesson, recipe, scored.best_step)
+    if stopped or again is None:
+        return scored, scored.weights, device
+    refitted = fits.fit("refit", again, lesson.values, lesson.offsets, scored.weights)
+    if refitted.ended == "interrupted" and lesson.checkpoint_every is not None:
+        return scored, None, device
+    return scored, refitted.weights, device
+
+
+def _recipe(lesson: Lesson, seed: int) -> Recipe:
+    """The lesson's numbers; a list of JSON is a tuple again."""
+    numbers = lesson.recipe
+    views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
+    return Recipe(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
+
+
+def _recipe_of_refit(lesson: Lesson, recipe: Recipe, best_step: int) -> Recipe | None:
+    """How the weights of `best_step` go on over all data; None where they do not."""
+    steps = round(lesson.refit_share * max(best_step, recipe.steps // 4))
+    if not steps or not best_step:
+        return None
+    rate = recipe.learning_rate * lesson.refit_rate
+    return replace(recipe, steps=steps, learning_rate=rate, seed=recipe.seed + 1_000_003)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What the two fits of `teach` have in common; its arguments."""
+
+    lesson: Lesson
+    seed: int
+    stopping: Callable[[], bool]
+    emit: Callable[[dict[str, Any]], None]
+    place: Path | None
+    team: Alone
+
+    def first(self, recipe: Recipe) -> Fitted:
+        """The fit that the validation origins watch; read again where it was finished before."""
+        from forecast.training import Fitted
+
+        lesson = self.lesson
+
+        def make() -> Fitted:
+            values, offsets = _shown(lesson)
+            return self.fit("fit", recipe, values, offsets, lesson.initial, lesson.validation)
+
+        if lesson.checkpoint_every is None or self.place is None:
+            return make()
+        path = self.place.with_name(f"{self.place.name}-fit.safetensors")
+        return cast("Fitted", once(path, make, Fitted, writes=self.team.first))
+
+    def fit(
+        self,
+        phase: str,
+        recipe: Recipe,
+        values: np.ndarray,
+        offsets: np.ndarray,
+        initial: Mapping[str, np.ndarray] | None,
+        validation: np.ndarray | None = None,
+    ) -> Fitted:
+        """`training.fit`; phase: its name in what is emitted and in its checkpoint's."""
+        from forecast.training import fit
+
+        return fit(
+            values,
+            offsets,
+            self.lesson.layout,
+            recipe,
+            validation=validation,
+            known=self.lesson.known,
+            initial=initial,
+            report=lambda progress: self.emit({"phase": phase, **asdict(progress)}),
+            interrupted=self.stopping,
+            checkpoint=self._checkpoint(phase),
+            team=self.team,
+            teacher=self.lesson.teacher,
         )
-        if every is not None and refitted.ended == "interrupted":
-            return scored, None, device
-        final = refitted.weights
-    return scored, final, device
+
+    def _checkpoint(self, phase: str) -> Checkpoint | None:
+        every, place = self.lesson.checkpoint_every, self.place
+        if every is None or place is None:
+            return None
+        path = place.with_name(f"{place.name}-{phase}.checkpoint")
+        return self.team.checkpoint(path, every, self.seed)
+
+
+def _shown(lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
+    """Values and offsets of the observations that the scored weights may see."""
+    lengths = np.diff(lesson.offsets)
+    position = np.arange(len(lesson.values)) - np.repeat(lesson.offsets[:-1], lengths)
+    seen = position < np.repeat(lesson.keep, lengths)
+    return lesson.values[seen], np.concatenate([[0], np.cumsum(lesson.keep)])
 
 
 def _stop_on_signals() -> Callable[[], bool]:
