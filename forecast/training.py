@@ -150,25 +150,14 @@ def _loop(
     team: Alone,
 ) -> Fitted:
     """The training loop; see `fit`."""
-    averaged = copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(
-        parameter_groups(network),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        fused=sampler.device.type in ("cpu", "cuda"),  # all parameters in one operation
-    )
-    schedule = Schedule(recipe)
-    keep = BestWeights(averaged, team.same(judge(averaged)))
-    every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
-    # A sum, not a list: small tensors that live on would pin freed memory between them.
-    total = torch.zeros((), device=sampler.device)
-    at = Standing(network, averaged, optimiser, schedule, keep, sampler.generator, total)
+    at = _standing(network, sampler, judge, recipe, team)
     if checkpoint is not None:
         checkpoint.restore(at)
         interrupted, stopped = (lambda: False), interrupted
     clock = team.clock if recipe.seconds is not None else time.monotonic
     started, ended = clock() - at.elapsed, "steps"
     told = started
+    every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
     network.train()
     batch_loss = team.loss(network, sampler)
     for step in range(at.step + 1, recipe.steps + 1):
@@ -178,39 +167,66 @@ def _loop(
             if stopped():
                 ended = "interrupted"
                 break
-        rate = schedule.rate(step, clock() - started)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group["pace"]
-        loss = batch_loss()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip, foreach=True)
-        optimiser.step()
-        average_into(averaged, network, min(recipe.average, step / (step + 10)))
-        at.step, at.count = step, at.count + 1
-        at.total += loss.detach()
+        _learn(at, batch_loss, recipe, at.schedule.rate(step, clock() - started))
         now = clock()
         stop = _reason_to_stop(interrupted, recipe, now - started)
-        evaluate = step % every == 0 or step == recipe.steps or stop
+        evaluate = step % every == 0 or step == recipe.steps or stop is not None
         if not evaluate and now - told < SECONDS_BETWEEN:
             continue
         told = now
-        train_loss = _finite(at.total.item() / at.count, step)
-        validation = team.same(judge(averaged)) if evaluate else math.nan
-        rounds = keep.offer(averaged, validation, step) if evaluate else 0
-        report(
-            Progress(
-                step, recipe.steps, train_loss, validation, keep.loss, schedule.last, bool(evaluate)
-            )
-        )
-        if evaluate:
-            schedule.seen(validation)
-            at.total.zero_()
-            at.count = 0
-        if stop or rounds >= recipe.patience:
+        report(_look(at, judge, recipe, team, evaluate))
+        if stop or at.best.idle >= recipe.patience:
             ended = stop or "patience"
             break
-    return Fitted(keep.arrays(), keep.step, keep.loss, ended)
+    return Fitted(at.best.arrays(), at.best.step, at.best.loss, ended)
+
+
+def _standing(
+    network: ResidualNetwork, sampler: Sampler, judge: Judge, recipe: Recipe, team: Alone
+) -> Standing:
+    """Where every fit begins: the weights as they are, averaged with nothing, the best so far."""
+    averaged = copy.deepcopy(network).eval()
+    optimiser = torch.optim.AdamW(
+        parameter_groups(network),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=sampler.device.type in ("cpu", "cuda"),  # all parameters in one operation
+    )
+    best = BestWeights(averaged, team.same(judge(averaged)))
+    # A sum, not a list: small tensors that live on would pin freed memory between them.
+    total = torch.zeros((), device=sampler.device)
+    return Standing(network, averaged, optimiser, Schedule(recipe), best, sampler.generator, total)
+
+
+def _learn(at: Standing, batch_loss: Callable[[], Tensor], recipe: Recipe, rate: float) -> None:
+    """One step: of the weights by the gradient of one batch, of the averaged ones towards them."""
+    for group in at.optimiser.param_groups:
+        group["lr"] = rate * group["pace"]
+    loss = batch_loss()
+    at.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(at.network.parameters(), recipe.clip, foreach=True)
+    at.optimiser.step()
+    at.step, at.count = at.step + 1, at.count + 1
+    average_into(at.averaged, at.network, min(recipe.average, at.step / (at.step + 10)))
+    at.total += loss.detach()
+
+
+def _look(at: Standing, judge: Judge, recipe: Recipe, team: Alone, evaluate: bool) -> Progress:
+    """What there is to report; evaluated, best weights and schedule take note of it as well.
+
+    Raises TrainingError when the training loss is not finite.
+    """
+    train_loss, validation = _finite(at.total.item() / at.count, at.step), math.nan
+    if evaluate:
+        validation = team.same(judge(at.averaged))
+        at.best.offer(at.averaged, validation, at.step)
+        at.schedule.seen(validation)
+        at.total.zero_()
+        at.count = 0
+    return Progress(
+        at.step, recipe.steps, train_loss, validation, at.best.loss, at.schedule.last, evaluate
+    )
 
 
 def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: float) -> str | None:
