@@ -124,21 +124,29 @@ def train_run(
         clock.elapsed(),
         sampled=sampled,
     )
+    return written(record, shown, clock, listener)
+
+
+def written(record: RunRecord, shown: Panel, clock: Clock, listener: Listener) -> TrainResult:
+    """Writes the run folder. shown: the panel as it was learnt from, which sample paths go on
+    from. Raises OutputError."""
+    report, settings, horizon = record.report, record.settings, record.plan.horizon
     folder = run_path(settings, report.source)
     with whole_folder(folder) as staging:
         files, chart, table = write_run(staging, record, listener)
-        if sampled is not None:
-            draw_samples(staging / "samples.csv", final, shown, plan.horizon, settings)
+        if record.sampled is not None:
+            draw_samples(staging / "samples.csv", record.forecaster, shown, horizon, settings)
             files.append((staging / "samples.csv", "whole futures of each series, step by step"))
+    replaced = bool((record.upcoming[0].source != record.forecaster.name).any())
     return TrainResult(
         folder,
         report,
-        plan.reasons,
-        scores,
+        record.plan.reasons,
+        record.scores,
         [(folder / path.relative_to(staging), what) for path, what in files],
         chart,
-        interrupted,
-        3 if report.skipped or bool((upcoming[0].source != final.name).any()) else 0,
+        record.interrupted,
+        3 if report.skipped or replaced else 0,
         clock.elapsed(),
         table,
     )

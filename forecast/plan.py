@@ -120,10 +120,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
     likelihood = settings.network.likelihood
-    views = views_for(layout)
-    if likelihood == COUNTS:
-        refuse_other_than_counts(panel, design, layout)
-        views = PLAIN  # the distribution is of the counts themselves
+    views = choose_views(panel, likelihood, design, layout)
     recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
@@ -137,8 +134,6 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("start", start, why_start),
         *network_reasons(recipe, scratch, members),
     )
-    if likelihood != QUANTILES:
-        reasons = (*reasons, ("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     plan = Plan(
         horizon,
@@ -159,6 +154,16 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after
 
 
+def choose_views(
+    panel: Panel, likelihood: str, design: Design | None, layout: Layout
+) -> tuple[View, ...]:
+    """The ways in which a series is read. Raises as `refuse_other_than_counts` for counts."""
+    if likelihood != COUNTS:
+        return views_for(layout)
+    refuse_other_than_counts(panel, design, layout)
+    return PLAIN  # the distribution is of the counts themselves
+
+
 def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout) -> None:
     """Raises InputError where the panel is not of counts, and UsageError where covariates known
     ahead would be taken out of it, which leaves no counts."""
@@ -177,16 +182,20 @@ def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout
 def network_reasons(
     recipe: dict[str, Any], scratch: dict[str, Any] | None, members: int
 ) -> tuple[Reason, ...]:
-    """The network of each recipe in words."""
+    """The network of each recipe in words, and what it says of a step."""
     ensemble = "1 member" if members == 1 else f"{members} members"
     title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
     mine = f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}"
     reads = f"{recipe['context']} steps of context, at most {recipe['steps']} training steps"
-    if scratch is None:
-        return (("network", mine, reads),)
-    other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
-    steps = f"from random weights, at most {scratch['steps']} training steps"
-    return (("network", mine, reads), ("tried beside it", other, steps))
+    reasons: list[Reason] = [("network", mine, reads)]
+    if scratch is not None:
+        other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
+        steps = f"from random weights, at most {scratch['steps']} training steps"
+        reasons.append(("tried beside it", other, steps))
+    likelihood = recipe["likelihood"]
+    if likelihood != QUANTILES:
+        reasons.append(("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
+    return tuple(reasons)
 
 
 def in_part_of_the_time(plan: Plan, share: int) -> Plan:
