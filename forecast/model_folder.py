@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
@@ -85,45 +85,10 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     """
     manifest = read_manifest(folder)
     path = folder / WEIGHTS
+    blob = _read_weights(path, manifest)
     try:
-        blob = path.read_bytes()
-    except OSError as error:
-        raise _damaged(path, f"cannot be read: {error.strerror}") from error
-    if hashlib.sha256(blob).hexdigest() != manifest.get("weights_sha256"):
-        raise _damaged(path, "does not match its checksum in the manifest")
-    try:
-        network = manifest["network"]
-        layout = Layout(**network["layout"])
-        levels = np.array(network["levels"], float)
-        factors = np.array(network["interval_factors"], float)
-        name = network.get("name", "lstm")
-        likelihood = network.get("likelihood", QUANTILES)
-        dependence = float(network.get("dependence", USUAL_DEPENDENCE))
-        if not -1 < dependence < 1:
-            raise ValueError(f"a dependence of {dependence}")
-        views = tuple(View(**view) for view in network.get("views", [{}]))
-        design = read_design(network["covariates"]) if "covariates" in network else None
-        one = (network["hidden_size"], network["layers"])
-        sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
-        if len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
-            raise ValueError("members and their shapes do not agree")
-        if len(sizes) > MOST_MEMBERS:
-            raise ValueError("an ensemble of impossible size")
-        if any(not 0 < int(part) <= LARGEST_PART for size in sizes for part in size):
-            raise ValueError("a network of impossible size")
-        shapes = [
-            state_shapes(
-                layout.features,
-                int(hidden),
-                int(layers),
-                len(levels),
-                *widths(design, layout.segment_points),
-                network=name,
-                context=int(network["context"]),
-                likelihood=likelihood,
-            )
-            for hidden, layers in sizes
-        ]
+        forecaster, sizes = _described(manifest["network"])
+        shapes = [_shapes(forecaster, *size) for size in sizes]
         frequency_of(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(folder / MANIFEST, f"is not a model's manifest ({error})") from error
@@ -136,20 +101,67 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     )
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise _damaged(path, "holds numbers that are not finite")
+    return replace(forecaster, members=weights), manifest
+
+
+def _read_weights(path: Path, manifest: dict[str, Any]) -> bytes:
+    """The file of weights, whole. Raises ModelDamagedError unless its checksum is right."""
+    try:
+        blob = path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror}") from error
+    if hashlib.sha256(blob).hexdigest() != manifest.get("weights_sha256"):
+        raise _damaged(path, "does not match its checksum in the manifest")
+    return blob
+
+
+def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int]]]:
+    """The forecaster that a manifest tells of, yet without members, and the units and layers of
+    each member. Raises KeyError, TypeError or ValueError for what no model has."""
     forecaster = Forecaster(
-        layout,
-        weights,
-        levels,
+        Layout(**network["layout"]),
+        (),
+        np.array(network["levels"], float),
         int(network["context"]),
         int(network["horizon"]),
-        factors,
-        network=name,
-        design=design,
-        views=views,
-        likelihood=likelihood,
-        dependence=dependence,
+        np.array(network["interval_factors"], float),
+        network=network.get("name", "lstm"),
+        design=read_design(network["covariates"]) if "covariates" in network else None,
+        views=tuple(View(**view) for view in network.get("views", [{}])),
+        likelihood=network.get("likelihood", QUANTILES),
+        dependence=float(network.get("dependence", USUAL_DEPENDENCE)),
     )
-    return forecaster, manifest
+    if not -1 < forecaster.dependence < 1:
+        raise ValueError(f"a dependence of {forecaster.dependence}")
+    return forecaster, _sizes(network)
+
+
+def _sizes(network: dict[str, Any]) -> list[tuple[int, int]]:
+    """Units and layers of each member. Raises as `_described`."""
+    one = (network["hidden_size"], network["layers"])
+    sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
+    if len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
+        raise ValueError("members and their shapes do not agree")
+    if len(sizes) > MOST_MEMBERS:
+        raise ValueError("an ensemble of impossible size")
+    if any(not 0 < int(part) <= LARGEST_PART for size in sizes for part in size):
+        raise ValueError("a network of impossible size")
+    return [(int(hidden), int(layers)) for hidden, layers in sizes]
+
+
+def _shapes(forecaster: Forecaster, hidden: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors of one member."""
+    layout = forecaster.layout
+    return state_shapes(
+        layout.features,
+        hidden,
+        layers,
+        len(forecaster.levels),
+        *widths(forecaster.design, layout.segment_points),
+        network=forecaster.network,
+        context=forecaster.context,
+        likelihood=forecaster.likelihood,
+    )
 
 
 def frequency_of(manifest: dict[str, Any]) -> Frequency:

@@ -100,6 +100,13 @@ def test_a_manifest_that_does_not_fit_is_damaged(folder, change):
         load_model(folder)
 
 
+def test_a_horizon_that_is_no_number_is_a_damaged_manifest(folder):
+    network = json.loads((folder / MANIFEST).read_text())["network"]
+    edit(folder, network={**network, "horizon": "far"})
+    with pytest.raises(ModelDamagedError, match="not a model's manifest"):
+        load_model(folder)
+
+
 def test_a_network_of_another_size_than_the_weights_is_refused(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     network = manifest["network"]
