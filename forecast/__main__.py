@@ -12,7 +12,9 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     from forecast.cli import run
     from forecast.failures import guarded
+    from forecast.machine import keep_memory
 
+    keep_memory()
     sys.stdout, sys.stderr = _forgiving(sys.stdout), _forgiving(sys.stderr)
     words = sys.argv[1:]
     if not sys.warnoptions and "--debug" not in words:

@@ -27,9 +27,9 @@ def limit_cores(most: int) -> None:
 def keep_memory() -> None:
     """From here on freed memory is used again, not given back to the system and fetched anew.
 
-    Batches come and go by the megabyte, and zeroing their pages is a fifth of the time of a
-    forecast, more where several processes do it at once. For workers: nothing where the C library
-    is not glibc.
+    Batches come and go by the megabyte, and zeroing their pages is a tenth of the time of a
+    forecast, more where several processes do it at once. For processes that are ours from start to
+    end; nothing where the C library is not glibc.
     """
     adjust = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if adjust is not None:

@@ -57,9 +57,10 @@ def child(folder: Path, steps: int, seed: int) -> None:
     offsets = np.arange(SERIES + 1) * POINTS
     validation = np.full((1, SERIES), POINTS - HORIZON)
     started, worked = time.monotonic(), time.process_time()
-    made = fit(
-        values.reshape(-1), offsets, step_layout(7), recipe, validation=validation, team=team
-    )
+    with team.together():
+        made = fit(
+            values.reshape(-1), offsets, step_layout(7), recipe, validation=validation, team=team
+        )
     digest = hashlib.sha256(b"".join(made.weights[k].tobytes() for k in sorted(made.weights)))
     told = {
         "wall": time.monotonic() - started, "cpu": time.process_time() - worked,
