@@ -160,6 +160,17 @@ def test_an_earlier_as_of_is_published_but_does_not_become_current(tmp_path):
     assert run_job(job(tmp_path), as_of="2024-01-31", now=NOW).outcome == "already done"
 
 
+def test_a_forecast_for_an_earlier_as_of_is_scored_by_what_was_known_already(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    for as_of in ("2024-01-30", "2024-01-31"):
+        run_job(job(tmp_path), as_of=as_of, now=NOW)
+        facts = score_job(job(tmp_path), Silent(), now=NOW)
+        by_rebuilding = score_job(job(tmp_path), Silent(), rebuild=True, now=NOW)
+        assert facts.ages
+        assert facts.ages == by_rebuilding.ages
+
+
 def test_stale_data_publish_nothing_and_old_data_warn(tmp_path):
     data(tmp_path)
     strict = job(tmp_path, "    freshness: {warn_after: 2d, error_after: 3d}\n")

@@ -60,13 +60,18 @@ def _since(
 ) -> np.ndarray:
     """int64 (S,): the grid position from which each series is looked at.
 
-    Where the past is as it was, only what is new; where it was restated, all that was forecast.
+    Where the past is as it was, only what is new, and what came after forecasts that have no score
+    yet (one for an earlier as-of is made when its actuals are known); where the past was restated,
+    all that was forecast.
     """
     known = known_history(connection)
     horizon = connection.execute("SELECT max(horizon) FROM runs").fetchone()[0]
     ends = dict(zip(known.ids, (known.first + known.length).tolist(), strict=True))
     start = first + 1
     since = np.array([max(start, ends.get(i, start)) for i in panel.ids.tolist()], np.int64)
+    unscored = oldest_forecast(connection, unscored=True)
+    if unscored is not None:
+        since = np.minimum(since, unscored + 1)
     since[changes.restated] = start
     recent = (panel.first + panel.lengths)[changes.moved] - LOOK_BACK * horizon
     since[changes.moved] = np.minimum(since[changes.moved], np.maximum(recent, start))

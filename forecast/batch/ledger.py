@@ -206,10 +206,11 @@ def tidy(connection: sqlite3.Connection, keep: int) -> None:
                 connection.execute(f"DELETE FROM {table} WHERE position <= ?", (first,))
 
 
-def oldest_forecast(connection: sqlite3.Connection) -> int | None:
-    """The first cutoff whose forecast the ledger still holds."""
+def oldest_forecast(connection: sqlite3.Connection, unscored: bool = False) -> int | None:
+    """The first cutoff whose forecast the ledger still holds; unscored: and that has no score."""
+    wanted = " AND id NOT IN (SELECT run FROM scores)" if unscored else ""
     found = connection.execute(
-        "SELECT min(cutoff) FROM runs WHERE id IN (SELECT run FROM forecasts)"
+        f"SELECT min(cutoff) FROM runs WHERE id IN (SELECT run FROM forecasts){wanted}"
     ).fetchone()[0]
     return None if found is None else int(found)
 

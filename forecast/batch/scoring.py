@@ -59,15 +59,18 @@ class Live:
 
 
 def touched_runs(connection: sqlite3.Connection, positions: Iterable[int]) -> list[int]:
-    """Numbers of the runs that forecast any of these grid positions, as far as they are kept."""
+    """Numbers of the kept runs that forecast any of these grid positions, and of those without a
+    score though an actual is there: forecasts for an earlier as-of, made after it."""
     changed = np.unique(np.fromiter(positions, np.int64))
     rows = connection.execute(
-        "SELECT id, cutoff, horizon FROM runs WHERE id IN (SELECT run FROM forecasts)"
+        "SELECT id, cutoff, horizon, id NOT IN (SELECT run FROM scores) AND EXISTS (SELECT 1 FROM"
+        " actuals WHERE position BETWEEN cutoff + 1 AND cutoff + horizon AND value IS NOT NULL)"
+        " FROM runs WHERE id IN (SELECT run FROM forecasts)"
     ).fetchall()
     found = []
-    for number, cutoff, horizon in rows:
+    for number, cutoff, horizon, unscored in rows:
         left, right = np.searchsorted(changed, [cutoff + 1, cutoff + horizon + 1])
-        if right > left:
+        if right > left or unscored:
             found.append(number)
     return found
 
