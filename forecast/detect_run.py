@@ -18,7 +18,7 @@ from forecast.detection.table import COLUMNS, csv_row, record
 from forecast.detection.watch import WatchedSeries
 from forecast.events import Listener
 from forecast.model_folder import load_model, model_path
-from forecast.panel import Panel
+from forecast.panel import LoadReport, Panel
 from forecast.prediction import Forecaster
 from forecast.reading import read, read_for_model, refuse_covariates
 from forecast.streaming.following import Complaint, Followed, follow
@@ -62,7 +62,7 @@ def detect_run(
     ForecastError.
     """
     listener.stage("Reading the data")
-    panel, forecaster, skipped = _read(source, settings, listener, model)
+    panel, forecaster, report = _read(source, settings, listener, model)
     listener.stage("Looking for anomalies")
     threshold = settings.detection.threshold
     found = find_anomalies(forecaster, panel, threshold)
@@ -79,7 +79,7 @@ def detect_run(
         dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         threshold,
         model or "the pretrained network",
-        3 if skipped else 0,
+        3 if report.skipped else 0,
         table,
     )
 
@@ -97,9 +97,9 @@ def detect_stream(
     """The anomalies of rows that come on the first of `streams` after the history `source`, written
     to the second at once: lines of CSV below a header, or of JSON."""
     listener.stage("Reading the history")
-    panel, forecaster, _ = _read(source, settings, listener, model)
+    panel, forecaster, report = _read(source, settings, listener, model)
     refuse_what_rows_lack(forecaster, Path(model or ""))
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz))
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
     listener.stage("Waiting for rows")
     rows, sink = streams
     if not as_json:
@@ -136,15 +136,15 @@ def _watcher(
 
 def _read(
     source: Source, settings: Settings, listener: Listener, model: str | None
-) -> tuple[Panel, Forecaster, bool]:
-    """Panel, what judges it, and whether the loader left series out."""
+) -> tuple[Panel, Forecaster, LoadReport]:
+    """Panel, what judges it, and how the table was understood."""
     if model is not None:
         forecaster, manifest = load_model(model_path(Path(model)))
         panel, report = read_for_model(source, settings, forecaster, manifest, listener)
-        return panel, forecaster, bool(report.skipped)
+        return panel, forecaster, report
     refuse_covariates(settings)
     panel, report = read(source, settings.data, listener)
-    return panel, untrained(panel, report.seasons, settings), bool(report.skipped)
+    return panel, untrained(panel, report.seasons, settings), report
 
 
 def to_document(result: DetectResult) -> dict[str, Any]:

@@ -52,9 +52,9 @@ def predict_stream(
     forecaster, manifest = load_model(folder)
     refuse_what_rows_lack(forecaster, folder)
     listener.stage("Reading the history")
-    panel, _ = read_for_model(source, settings, forecaster, manifest, listener)
+    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
     horizon = settings.forecast.horizon or forecaster.horizon
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz))
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
     listener.stage("Waiting for rows")
     rows, sink = streams
     written = Written.of(forecaster, settings.forecast)

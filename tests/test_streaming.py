@@ -161,6 +161,16 @@ def test_rows_are_read_in_the_order_of_their_header_or_by_place():
     assert reader_of(two_series()).read("c,1970-01-07, NA").missing == 2
 
 
+def test_a_header_may_have_the_names_of_the_history():
+    columns = {"id": ["Shop"], "time": ["Day"], "target": ["Sold"], "reasons": {"id": "its name"}}
+    panel = two_series()
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), columns)
+    assert reader.header("Day,Price,Sold,SHOP")
+    row = reader.read("1970-01-05,9,4.5,c")
+    assert (row.series, row.value) == (1, 4.5)
+    assert not reader_of(panel).header("Day,Sold,Shop")
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

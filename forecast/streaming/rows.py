@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from forecast.columns import ID, TARGET, TIME
@@ -36,8 +37,13 @@ class RowReader:
     """Reads lines `unique_id,ds,y`, or `ds,y` of a single series, in the order of a header if the
     first line is one. Knows where each series ends, and moves that on with every row."""
 
-    def __init__(self, panel: Panel, clock: Clock) -> None:
+    def __init__(
+        self, panel: Panel, clock: Clock, columns: Mapping[str, object] | None = None
+    ) -> None:
+        """columns: names of the history's own columns by role, as its LoadReport has them; a header
+        may have these in the place of `unique_id`, `ds` and `y`."""
         self.clock = clock
+        self._usual = _usual_names(columns or {})
         self.ids = panel.ids.tolist()
         self.number = {name: number for number, name in enumerate(self.ids)}
         self.next = (panel.first + panel.lengths).tolist()
@@ -46,6 +52,8 @@ class RowReader:
     def header(self, line: str) -> bool:
         """Whether `line` is a header; then the order of its columns is kept. For the first line."""
         fields = [field.strip().lower() for field in self._fields(line)]
+        if not {TIME, TARGET} <= set(fields):
+            fields = [self._usual.get(field, field) for field in fields]
         places = {name: at for at, name in enumerate(fields)}
         if TIME not in places or TARGET not in places:
             return False
@@ -103,6 +111,16 @@ class RowReader:
                 "row/too-far", f"lies {position - expected:,} steps after the end of its series"
             )
         return int(position - expected)
+
+
+def _usual_names(columns: Mapping[str, object]) -> dict[str, str]:
+    """`unique_id`, `ds` and `y` by what the history calls each, where that is one column."""
+    usual = {}
+    for role, name in (("id", ID), ("time", TIME), ("target", TARGET)):
+        own = columns.get(role)
+        if isinstance(own, list | tuple) and len(own) == 1:
+            usual[str(own[0]).strip().lower()] = name
+    return usual
 
 
 def _number(text: str) -> float:
