@@ -119,6 +119,15 @@ def test_database_errors_say_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
+def test_a_database_that_cannot_be_reached_is_no_fault_of_the_query(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    (tmp_path / "locked").mkdir()
+    error = refused(f"sqlite:///file:{tmp_path}/locked?uri=true", query=QUERY)
+    assert error.code == "input/no-connection"
+    assert error.message.startswith("the database cannot be reached: ")
+    assert error.remedy == "Check host, port, user and password, and that it runs"
+
+
 def test_a_password_never_appears_in_a_message() -> None:
     pytest.importorskip("sqlalchemy")
     addresses = ("postgresql://me:hunter2@localhost:1/x", "nosuch://me:hunter2@h/x")

@@ -16,7 +16,7 @@ from forecast.tables.notes import refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy.engine import URL
+    from sqlalchemy.engine import URL, Connection, Engine
 
 BATCH = 50_000  # rows fetched at once
 HIDDEN = "***"  # what is shown in the place of a password
@@ -110,7 +110,7 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
     _check_file(url, where)
     try:
         engine = create_engine(url)
-        with engine.connect() as connection:
+        with _connection(engine, url, where) as connection:
             result = connection.execution_options(stream_results=True).execute(text(query))
             names = list(result.keys())
             parts = [list(zip(*rows, strict=True)) for rows in result.partitions(BATCH)]
@@ -137,12 +137,28 @@ def _check_file(url: URL, where: str) -> None:
                      remedy="Check the path (three slashes: relative, four: absolute)")  # fmt: skip
 
 
+def _connection(engine: Engine, url: URL, where: str) -> Connection:
+    """Raises InputError where the database cannot be reached or refuses the user."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        raise refuse(
+            "input/no-connection", f"the database cannot be reached: {_cause(error, url)}",
+            where=where, remedy="Check host, port, user and password, and that it runs",
+        ) from None  # fmt: skip
+
+
 def _query_error(error: Exception, url: URL, where: str) -> InputError:
+    return refuse("input/query", f"the database refuses the query: {_cause(error, url)}",
+                  where=where, remedy="Try the query in the database's own shell")  # fmt: skip
+
+
+def _cause(error: Exception, url: URL) -> str:
+    """The driver's own words, the password struck out."""
     cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-    if url.password:
-        cause = cause.replace(str(url.password), "***")
-    return refuse("input/query", f"the database refuses the query: {cause}", where=where,
-                  remedy="Try the query in the database's own shell")  # fmt: skip
+    return cause.replace(str(url.password), HIDDEN) if url.password else cause
 
 
 def _column(values: Sequence[Any], name: str, where: str) -> pa.Array:
