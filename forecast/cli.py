@@ -55,7 +55,8 @@ EPILOG = (
     "Every setting can also be given as LSTMCAST_<FLAG> in the environment or in a settings file "
     "(--config); flags win over the environment, the environment over the file.\n\n"
     "Exit codes: 0 done, 2 wrong usage, 3 done in part, 4 bad input, 5 stale, 10 no model, "
-    "11 locked, 12 damaged model, 70 a bug, 74 disk, 130 interrupted, 143 terminated."
+    "11 locked, 12 damaged model, 70 a bug, 74 disk, 130 interrupted, 143 terminated, "
+    "141 the reader of the output went away."
 )
 
 

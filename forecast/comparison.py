@@ -41,6 +41,7 @@ from forecast.prediction import at_levels
 from forecast.reading import read
 from forecast.rolling import Backtest, backtest, backtest_table
 from forecast.run_folder import HISTORY, rows_csv, run_path
+from forecast.tables.notes import quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,6 +188,7 @@ def budget_of(plans: Mapping[Network, BacktestPlan]) -> tuple[Reason, ...]:
     recipes = [plan.training.recipe for plan in plans.values()]
     one, seeds = recipes[0], next(iter(plans.values())).training.seeds
     limit = "" if one["seconds"] is None else f", {one['seconds']:.0f} s at most"
+    members = quantity(len(seeds), "member")
     sizes = dict.fromkeys(f"{each['layers']} x {each['hidden_size']}" for each in recipes)
     return (
         ("networks", len(plans), ", ".join(plan.training.title for plan in plans.values())),
@@ -194,7 +196,7 @@ def budget_of(plans: Mapping[Network, BacktestPlan]) -> tuple[Reason, ...]:
         (
             "budget",
             f"{one['steps']} steps",
-            f"for each of {len(seeds)} members{limit}; {one['context']} steps of context",
+            f"for each of {members}{limit}; {one['context']} steps of context",
         ),
     )
 

@@ -153,11 +153,11 @@ def _with_code(exit_code: int, error: ForecastError) -> ForecastError:
 
 
 _SYSTEM_REMEDIES = {
-    errno.ENOSPC: "Free some space, or choose another folder with --out",
-    errno.EDQUOT: "The quota is used up: free some space, or choose another folder with --out",
-    errno.EROFS: "Choose a folder that can be written to with --out",
-    errno.EACCES: "Change its permissions, or choose another folder with --out",
-    errno.EPERM: "Change its permissions, or choose another folder with --out",
+    errno.ENOSPC: "Free some space, or write to another folder",
+    errno.EDQUOT: "The quota is used up: free some space, or write to another folder",
+    errno.EROFS: "Name a folder that can be written to",
+    errno.EACCES: "Change its permissions, or write to another folder",
+    errno.EPERM: "Change its permissions, or write to another folder",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --jobs",
 }
 

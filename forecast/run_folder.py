@@ -88,7 +88,8 @@ def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[File
 
     levels, quantiles = record.settings.forecast.level, record.settings.forecast.quantiles
     table = forecast_table(record.panel, record.upcoming, levels, quantiles)
-    write("predictions.csv", csv_bytes(table), "the forecast, with intervals, beside the baselines")
+    beside = ", beside the baselines" if len(record.upcoming) > 1 else ""
+    write("predictions.csv", csv_bytes(table), f"the forecast, with intervals{beside}")
     save_model(folder / "model", record.forecaster, record.panel.frequency, about(record))
     files.append((folder / "model", "the trained model: lstmcast predict --model takes it"))
     if record.scores is not None:

@@ -65,6 +65,8 @@ def better(
         f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with them, "
         f"{usual:.4g} without ({-gain.mean() / usual:+.1%})"
     )
+    if not used and gain.mean() > 0:
+        why += "; too small a gain, or too unsure, to keep them"
     word = "used" if used else "left out"
     return list(with_them if used else without), (("covariates", word, why),)
 

@@ -332,7 +332,7 @@ def test_predict_refuses_two_documents_on_stdout(lstmcast, pipeline):
             "system/enospc",
             "Free some space",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "x"), 74, "system/eacces", "--out"),
+        (PermissionError(errno.EACCES, "no", "x"), 74, "system/eacces", "another folder"),
         (OSError("torn cable"), 74, "system/unknown", "torn cable"),
         (MemoryError(), 70, "system/no-memory", "--batch-size"),
     ],
@@ -429,6 +429,16 @@ def test_a_clean_report_says_so_in_one_line(lstmcast, loader, monkeypatch):
     assert "nothing was repaired, nothing deserves a warning" in out
     assert "season     none found (usual for this frequency: 12)" in out
     assert "values     1,400, none missing" in out
+
+
+def test_seasons_are_told_apart_and_counts_have_their_commas(lstmcast, loader, monkeypatch):
+    monkeypatch.setitem(REPORT, "seasons", [24])
+    monkeypatch.setitem(REPORT, "candidate_seasons", [24, 168])
+    rows = (("learnt from", 3540, "steps up to 1990-09-10"),)
+    monkeypatch.setattr(sys.modules["forecast.outlook"], "outlook", lambda *given: rows)
+    out = lstmcast("check", "a.csv")[1]
+    assert "season     24 steps (usual for this frequency: 24 and 168)" in out
+    assert "learnt from 3,540 (steps up to 1990-09-10)" in out
 
 
 def test_check_as_json_is_the_report(lstmcast, loader):

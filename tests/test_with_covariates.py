@@ -147,6 +147,8 @@ def test_covariates_must_gain_more_than_a_hundredth_and_more_than_chance(
     losses = iter([np.array(plain), np.array(full)])
     monkeypatch.setattr(with_covariates, "losses_of", lambda *given: next(losses))
     plan = SimpleNamespace(design=Design((Entry("x", "future"),)))
-    chosen, ((_, found, _),) = with_covariates.better(None, plan, ["plain"], ["full"])
+    chosen, ((_, found, why),) = with_covariates.better(None, plan, ["plain"], ["full"])
     assert found == word
     assert chosen == (["full"] if word == "used" else ["plain"])
+    better = np.nanmean(np.subtract(plain, full)) > 0 if np.isfinite(plain).all() else False
+    assert ("too small a gain" in why) == (word == "left out" and better)

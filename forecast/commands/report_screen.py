@@ -43,7 +43,7 @@ def show_report(
     drawable = console.encoding.startswith("utf")
     rows = facts(report, verbose, ascii_only=not drawable)
     if would:
-        words = [f"{name} {show(value)} ({why})" for name, value, why in would]
+        words = [f"{name} {_amount(value)} ({why})" for name, value, why in would]
         rows.append(("training", "\n".join(words)))
     show_facts(console, rows)
     for kind, style in (("repair", "cyan"), ("warning", "yellow")):
@@ -75,6 +75,11 @@ def sparkline(shares: Sequence[float], ascii_only: bool = False) -> str:
     levels = _ASCII_LEVELS if ascii_only else _LEVELS
     top = len(levels) - 1
     return "".join(levels[max(int(share > 0), min(top, int(share * top)))] for share in shares)
+
+
+def _amount(value: object) -> str:
+    """A count as the other lines have theirs: 3,540."""
+    return f"{value:,}" if isinstance(value, int) else show(value)
 
 
 def _columns(columns: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -109,10 +114,15 @@ def _frequency(alias: str) -> str:
 
 def _season(report: Report) -> str:
     found, usual = report["seasons"], report["candidate_seasons"]
-    text = f"{show(found)} steps" if found else "none found"
+    text = f"{_lengths(found)} steps" if found else "none found"
     if usual and tuple(usual) != tuple(found):
-        text += f" (usual for this frequency: {show(usual)})"
+        text += f" (usual for this frequency: {_lengths(usual)})"
     return text
+
+
+def _lengths(seasons: Sequence[int]) -> str:
+    """`24 and 168`: a comma alone would make one number of two."""
+    return " and ".join(f"{season:,}" for season in seasons)
 
 
 def _values(report: Report) -> str:

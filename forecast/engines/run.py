@@ -20,6 +20,7 @@ from forecast.errors import InputError, OutputError, UsageError
 from forecast.events import Listener
 from forecast.machine import available_cores
 from forecast.ray_cluster import cluster
+from forecast.tables.notes import quantity
 
 DIED = {
     "code": "engine/worker-died",
@@ -82,7 +83,8 @@ def engine_run(
     mine = share(len(partitions), settings.engine.shard)
     before = [record for n in mine if (record := done(folder, job, n))]
     todo = sorted(set(mine) - {record.partition for record in before})
-    listener.stage(f"Forecasting {len(todo)} parts" + (f", {len(before)} kept" if before else ""))
+    kept = f", {len(before)} kept" if before else ""
+    listener.stage(f"Forecasting {quantity(len(todo), 'part')}{kept}")
     records, series = list(before), 0
     execute = _engine(folder, settings)
     attempts = settings.engine.attempts

@@ -101,7 +101,8 @@ class ScoreTable:
         if self.undefined_scale:
             parts.append(f"{self.undefined_scale} series with a constant past have no MASE")
         if self.zero_actuals:
-            parts.append(f"MAPE leaves out {self.zero_actuals} steps whose actual is zero")
+            steps = "1 step" if self.zero_actuals == 1 else f"{self.zero_actuals:,} steps"
+            parts.append(f"MAPE leaves out {steps} whose actual is zero")
         most = max(score.pairs for score in self.scores)
         parts += [
             f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
