@@ -5,8 +5,6 @@ Axes: L past steps, H horizon (steps), T LSTM steps.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from forecast.charts.fan import clean_label
-from forecast.charts.image import COLOURS, DASHES, FADED, INK, RULE, short_number
+from forecast.charts.image import (
+    COLOURS,
+    DASHES,
+    FADED,
+    INK,
+    RULE,
+    bare,
+    empty_figure,
+    image_bytes,
+)
 
 UP, DOWN = COLOURS[0], COLOURS[1]
 SHOWN_COVARIATES = 12
@@ -42,26 +49,16 @@ class ExplanationChart:
 
 def explanation_image(chart: ExplanationChart, kind: Literal["png", "svg"] = "png") -> bytes:
     """`chart` as the bytes of an image, 10 inches wide; the same chart gives the same bytes."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
     panels = _panels(chart)
-    figure = Figure(figsize=(10, 0.9 + 2.3 * len(panels)), dpi=120, facecolor="white",
-                    layout="constrained")  # fmt: skip
-    figure.get_layout_engine().set(w_pad=0.16, h_pad=0.13)  # type: ignore[union-attr, call-arg]
+    figure = empty_figure(0.9 + 2.3 * len(panels), dpi=120)
     title = f"What moved the forecast of {clean_label(chart.title, 60)}, {chart.what}"
     figure.suptitle(title, color=INK, fontsize=13, x=0.02, ha="left", parse_math=False)
     for axes, draw in zip(
         figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True
     ):
-        _dress(axes)
+        bare(axes, size=9, pad=5)
         draw(axes, chart)
-    out = io.BytesIO()
-    stamp: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lstmcast"}):
-        warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")  # an id may be in any script
-        figure.savefig(out, format=kind, metadata=stamp)
-    return out.getvalue()
+    return image_bytes(figure, kind)
 
 
 Draw = Callable[[Any, ExplanationChart], None]
@@ -76,19 +73,6 @@ def _panels(chart: ExplanationChart) -> list[Draw]:
     if len(chart.attention):
         panels.append(_attention)
     return panels
-
-
-def _dress(axes: Any) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    axes.grid(axis="y", color=RULE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color("#b6bdc6")
-    axes.tick_params(colors=FADED, labelsize=9, length=0, pad=5)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
-    axes.margins(x=0.01)
 
 
 def _named(axes: Any, title: str, below: str = "") -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from forecast.charts.fan import FanChart, clean_label
 from forecast.errors import UsageError
 from forecast.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008), told apart under all common colour blindnesses; dashes differ as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3f3f8f")
@@ -46,16 +49,28 @@ def forecast_image(chart: FanChart, kind: Literal["png", "svg"] = "png") -> byte
 
     The same chart gives the same bytes on one machine.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.8), dpi=160, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.16, h_pad=0.13)  # type: ignore[union-attr, call-arg]
+    figure = empty_figure(4.8, dpi=160)
     axes = figure.add_subplot()
     _dress(axes, chart)
     _draw_history(axes, chart)
     _draw_forecasts(axes, chart)
     _head(figure, axes, chart)
+    return image_bytes(figure, kind)
+
+
+def empty_figure(height: float, dpi: int) -> Figure:
+    """A white figure, 10 by `height` inches, whose parts find their own places."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, height), dpi=dpi, facecolor="white", layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.16, h_pad=0.13)  # type: ignore[union-attr, call-arg]
+    return figure
+
+
+def image_bytes(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The figure as an image without date and version: the same figure gives the same bytes."""
+    import matplotlib
+
     out = io.BytesIO()
     stamp: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lstmcast"}):
@@ -64,24 +79,31 @@ def forecast_image(chart: FanChart, kind: Literal["png", "svg"] = "png") -> byte
     return out.getvalue()
 
 
-def _dress(axes: Any, chart: FanChart) -> None:
-    """Limits, axes and grid: as little ink as reads well."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def bare(axes: Any, size: int, pad: int) -> None:
+    """As little ink as reads well: a faint grid and no frame. size, pad: of the ticks' labels."""
+    from matplotlib.ticker import FuncFormatter
 
-    axes.set_ylim(*value_limits(chart))
-    unit = axes.set_ylabel(clean_label(chart.unit, 40), color=FADED, fontsize=10)
-    unit.set_parse_math(False)
     axes.margins(x=0.01)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#b6bdc6")
-    axes.tick_params(colors=FADED, labelsize=10, length=0, pad=6)
+    axes.tick_params(colors=FADED, labelsize=size, length=0, pad=pad)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+
+def _dress(axes: Any, chart: FanChart) -> None:
+    """Limits, axes and grid."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.set_ylim(*value_limits(chart))
+    unit = axes.set_ylabel(clean_label(chart.unit, 40), color=FADED, fontsize=10)
+    unit.set_parse_math(False)
+    bare(axes, size=10, pad=6)
     axes.tick_params(axis="x", length=4, color="#b6bdc6")
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     if np.issubdtype(chart.times.dtype, np.datetime64):
         locator = AutoDateLocator(minticks=4, maxticks=9)
         axes.xaxis.set_major_locator(locator)
