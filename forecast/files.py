@@ -19,21 +19,8 @@ STAGING = ".writing-"  # folders of this prefix are unfinished and never read
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces `path` by `content` in one step. Raises OutputError; the old file stays then."""
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=STAGING, dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
-        raise failed_to_write(path, error) from error
+    with whole_file(path) as file:
+        file.write(content)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Any, TypeVar
 
 from forecast.ray_cluster import cluster, tasks_at_once
@@ -32,12 +31,7 @@ class RayPool:
         self._ray = self._stack.enter_context(cluster(self._address, self._jobs))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def results_until(
