@@ -59,17 +59,12 @@ def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
 def document(result: BacktestResult) -> dict[str, Any]:
     """The JSON form of what was done; the forecasts themselves are in their file."""
     from forecast.backtest_run.comparing import pair_document
+    from forecast.commands import screens
 
-    return {
-        "folder": result.folder,
-        "report": result.report,
-        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
-        "scores": result.scores,
-        "verdict": result.verdict,
-        "against_arima": result.about_arima or None,
-        "comparisons": [pair_document(pair) for pair in result.pairs],
-        "files": [{"path": path, "what": what} for path, what in result.files],
-        "interrupted": result.interrupted,
-        "exit_code": result.exit_code,
-        "seconds": result.seconds,
-    }
+    return screens.outcome(
+        result,
+        scores=result.scores,
+        verdict=result.verdict,
+        against_arima=result.about_arima or None,
+        comparisons=[pair_document(pair) for pair in result.pairs],
+    )

@@ -19,8 +19,8 @@ def check(data: Data = None, *, run: Run) -> int:
     document = screens.plain(report)
     rows = outlook(panel, report, run.settings)
     if run.look.json:
-        would = [{"name": name, "value": value, "why": why} for name, value, why in rows]
-        screens.show_document("check", {"report": document, "train_would": would})
+        would = {"report": document, "train_would": screens.choices(rows)}
+        screens.show_document("check", would)
     elif not run.look.quiet:
         show_report(run.out(), document, run.look.verbose, rows)
     return 0

@@ -49,16 +49,12 @@ def compare(data: Data = None, *, run: Run) -> int:
 
 def document(result: ComparisonResult) -> dict[str, Any]:
     """The JSON form of what was done; the forecasts themselves are in their file."""
-    return {
-        "folder": result.folder,
-        "report": result.report,
-        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
-        "models": result.rows,
-        "apart": result.apart,
-        "scored_on": result.caption,
-        "sentence": result.sentence,
-        "files": [{"path": path, "what": what} for path, what in result.files],
-        "interrupted": result.interrupted,
-        "exit_code": result.exit_code,
-        "seconds": result.seconds,
-    }
+    from forecast.commands import screens
+
+    return screens.outcome(
+        result,
+        models=result.rows,
+        apart=result.apart,
+        scored_on=result.caption,
+        sentence=result.sentence,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from forecast.commands import own_options as own
@@ -54,21 +53,10 @@ def detect(
 
 def _follow(source: str, model: str | None, output: str | None, run: Run) -> int:
     own.refuse_to_follow(source, output)
-    from forecast.commands.following import ended
+    from forecast.commands.following import follow
     from forecast.detect_run import detect_stream
-    from forecast.streaming.following import complaints
 
-    with run.watching() as listener:
-        done = detect_stream(
-            source,
-            run.settings,
-            listener,
-            (sys.stdin.buffer, sys.stdout),
-            complaints(sys.stderr, run.look.json),
-            model=model,
-            as_json=run.look.json,
-        )
-    return ended(run, done)
+    return follow(run, detect_stream, source, model=model)
 
 
 def _facts(result: DetectResult) -> list[tuple[str, object]]:

@@ -112,15 +112,17 @@ def sentence(result: DistillResult) -> str:
 
 def document(result: DistillResult) -> dict[str, Any]:
     """The JSON form of what was done."""
+    from forecast.commands import screens
+
     return {
         "folder": result.folder,
         "teacher": result.teacher,
         "report": result.report,
-        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
+        "chosen": screens.choices(result.chosen),
         "figures": result.pupils,
         "scores": result.scores,
         "sentence": sentence(result),
-        "files": [{"path": path, "what": what} for path, what in result.files],
+        "files": screens.files(result.files),
         "interrupted": result.interrupted,
         "seconds": result.seconds,
     }

@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
     from forecast.exporting.run import ExportResult
 
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[MODEL]",
-        help="Run folder or its model folder (the newest below --root).",
-        show_default=False,
-    ),
-]
 Onnx = Annotated[bool, typer.Option("--onnx", metavar=NO_WORD, help="Write an ONNX file.")]
 Int8 = Annotated[
     bool,
@@ -47,7 +39,7 @@ Output = Annotated[str | None, own.output("Where the file goes (model.onnx of th
 
 @takes("data", "output.root")
 def export(
-    model: Model = None,
+    model: own.Trained = None,
     onnx: Onnx = False,
     int8: Int8 = False,
     data: Data = None,

@@ -1,8 +1,10 @@
-"""How a command that follows standard input ends."""
+"""What the commands do that follow standard input."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from forecast.commands.parameters import Run
 from forecast.failures import INTERRUPTED
@@ -11,7 +13,21 @@ if TYPE_CHECKING:
     from forecast.streaming.following import Followed
 
 
-def ended(run: Run, done: Followed) -> int:
+def follow(run: Run, stream: Callable[..., Followed], source: str | None, **how: Any) -> int:
+    """`stream` (detect_stream, predict_stream) from standard input to standard output.
+
+    source: the history; how: what else the stream takes. Returns the exit code.
+    """
+    from forecast.streaming.following import complaints
+
+    as_json = run.look.json
+    with run.watching() as listener:
+        streams, complain = (sys.stdin.buffer, sys.stdout), complaints(sys.stderr, as_json)
+        done = stream(source, run.settings, listener, streams, complain, as_json=as_json, **how)
+    return _ended(run, done)
+
+
+def _ended(run: Run, done: Followed) -> int:
     """Says how many rows came: the exit code, 3 where some could not be used."""
     from forecast.commands import screens
 

@@ -39,8 +39,7 @@ def init(folder: Folder = ".", batch: Batch = False, *, run: Run) -> int:
     )
     commands = [f"lstmcast {step}" for step in steps]
     if run.look.json:
-        written = [{"path": path, "what": what} for path, what in files]
-        screens.show_document("init", {"files": written, "next": commands})
+        screens.show_document("init", {"files": screens.files(files), "next": commands})
     elif not run.look.quiet:
         console = run.out()
         screens.show_files(console, files)

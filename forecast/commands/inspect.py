@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from forecast.commands.own_options import Trained
 from forecast.commands.parameters import Run, takes
-
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[MODEL]",
-        help="Run folder or its model folder (the newest below --root).",
-        show_default=False,
-    ),
-]
 
 
 @takes("output.root")
-def inspect(model: Model = None, *, run: Run) -> int:
+def inspect(model: Trained = None, *, run: Run) -> int:
     """Say what a trained MODEL holds: data, settings, scores, versions."""
     from forecast.commands import screens
     from forecast.commands.model_screen import show_model

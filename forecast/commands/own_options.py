@@ -21,6 +21,15 @@ Data = Annotated[
     ),
 ]
 
+Trained = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        show_default=False,
+        help="Run folder or its model folder (the newest below --root).",
+    ),
+]
+
 
 def wanted(data: str | None, command: str, db: str | None = None) -> str:
     """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""

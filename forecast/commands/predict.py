@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,8 +64,8 @@ def predict(
     db = run.settings.data.db
     own.refuse_samples(run, follow=follow)
     if follow:
-        return _follow(own.wanted(data, "predict", db) if data or db else None, output,
-                       (model, exact), run)  # fmt: skip
+        source = own.wanted(data, "predict", db) if data or db else None
+        return _follow(source, output, model, exact, run)
     if exact:
         raise UsageError(
             "--exact says how --follow reads",
@@ -84,7 +83,9 @@ def predict(
     return int(result.exit_code)
 
 
-def _follow(source: str | None, output: str | None, how: tuple[str | None, bool], run: Run) -> int:
+def _follow(
+    source: str | None, output: str | None, model: str | None, exact: bool, run: Run
+) -> int:
     own.refuse_to_follow(source, output)
     if in_parts(run):
         raise UsageError(
@@ -92,22 +93,10 @@ def _follow(source: str | None, output: str | None, how: tuple[str | None, bool]
             code="usage/follow-in-parts",
             remedy="Leave --engine, --jobs and --shard out",
         )
-    from forecast.commands.following import ended
+    from forecast.commands.following import follow
     from forecast.stream_run import predict_stream
-    from forecast.streaming.following import complaints
 
-    with run.watching() as listener:
-        done = predict_stream(
-            source,
-            run.settings,
-            listener,
-            (sys.stdin.buffer, sys.stdout),
-            complaints(sys.stderr, run.look.json),
-            model=how[0],
-            exact=how[1],
-            as_json=run.look.json,
-        )
-    return ended(run, done)
+    return follow(run, predict_stream, source, model=model, exact=exact)
 
 
 def show_result(run: Run, command: str, result: PredictResult) -> None:

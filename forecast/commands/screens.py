@@ -43,6 +43,30 @@ def show_document(command: str, payload: Mapping[str, Any]) -> None:
     print_json({"schema_version": SCHEMA_VERSION, "command": command, **plain(payload)}, sys.stdout)
 
 
+def outcome(result: Any, **own: Any) -> dict[str, Any]:
+    """The JSON form of a run that left a folder; own: what its command alone has to say."""
+    return {
+        "folder": result.folder,
+        "report": result.report,
+        "chosen": choices(result.chosen),
+        **own,
+        "files": files(result.files),
+        "interrupted": result.interrupted,
+        "exit_code": result.exit_code,
+        "seconds": result.seconds,
+    }
+
+
+def choices(chosen: Iterable[tuple[str, Any, str]]) -> list[dict[str, Any]]:
+    """The JSON form of what was chosen, and why."""
+    return [{"name": name, "value": value, "why": why} for name, value, why in chosen]
+
+
+def files(written: Iterable[tuple[Any, str]]) -> list[dict[str, Any]]:
+    """The JSON form of the files that were written, and what each is."""
+    return [{"path": path, "what": what} for path, what in written]
+
+
 def plain(value: Any) -> Any:
     """`value` as JSON has it: dataclasses as objects, arrays as lists, NaN and infinities null."""
     if hasattr(value, "to_dict"):

@@ -88,14 +88,6 @@ def sentence(scores: ScoreTable | None) -> str:
 
 def document(result: TrainResult) -> dict[str, Any]:
     """The JSON form of what was done; the forecast itself is in its file."""
-    return {
-        "folder": result.folder,
-        "report": result.report,
-        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
-        "scores": result.scores,
-        "verdict": sentence(result.scores),
-        "files": [{"path": path, "what": what} for path, what in result.files],
-        "interrupted": result.interrupted,
-        "exit_code": result.exit_code,
-        "seconds": result.seconds,
-    }
+    from forecast.commands import screens
+
+    return screens.outcome(result, scores=result.scores, verdict=sentence(result.scores))

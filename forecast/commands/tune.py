@@ -78,10 +78,12 @@ def show_trials(console: Console, result: TuneResult) -> None:
 
 def document(result: TuneResult) -> dict[str, Any]:
     """The JSON form of what was done."""
+    from forecast.commands import screens
+
     return {
         "folder": result.folder,
         "report": result.report,
-        "chosen": [{"name": n, "value": value, "why": why} for n, value, why in result.chosen],
+        "chosen": screens.choices(result.chosen),
         "trials": [
             {"trial": number + 1, "choice": choice, "outcome": outcome}
             for number, choice, outcome in result.trials
@@ -90,6 +92,6 @@ def document(result: TuneResult) -> dict[str, Any]:
         "gained": bool(result.judgement and result.judgement.gained),
         "scores": result.scores,
         "sentence": result.sentence,
-        "files": [{"path": path, "what": what} for path, what in result.files],
+        "files": screens.files(result.files),
         "seconds": result.seconds,
     }
