@@ -158,14 +158,14 @@ def student_plan(panel: Panel, report: LoadReport, settings: Settings, teacher: 
 
 def _check(teacher: Forecaster) -> None:
     """Raises UsageError for a teacher that none can be drawn to yet."""
-    what = "with covariates" if teacher.design is not None else ""
+    what, without = ("with covariates", "covariates") if teacher.design is not None else ("", "")
     if teacher.likelihood != QUANTILES:
-        what = f"of likelihood {teacher.likelihood}"
+        what, without = f"of likelihood {teacher.likelihood}", "--likelihood"
     if what:
         raise UsageError(
             f"a model {what} cannot be distilled: a student is drawn to quantiles of plain series",
             code="distill/no-teacher",
-            remedy="Distil a model trained without them",
+            remedy=f"Distil a model trained without {without}",
         )
 
 

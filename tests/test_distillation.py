@@ -124,12 +124,15 @@ def test_the_student_reads_as_its_teacher_and_is_smaller():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"design": object()}, {"likelihood": "student-t"}], ids=["covariates", "student-t"]
+    ("changes", "word"),
+    [({"design": object()}, "covariates"), ({"likelihood": "student-t"}, "--likelihood")],
+    ids=["covariates", "student-t"],
 )
-def test_what_cannot_be_a_teacher_is_refused(changes):
+def test_what_cannot_be_a_teacher_is_refused(changes, word):
     with pytest.raises(UsageError) as caught:
         _check(replace(random_forecaster(), **changes))
     assert caught.value.code == "distill/no-teacher"
+    assert caught.value.remedy == f"Distil a model trained without {word}"
 
 
 def test_distill_leaves_a_model_that_predict_takes(tmp_path, monkeypatch, capsys):
