@@ -78,7 +78,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def failed_to_write(path: Path, error: OSError) -> OutputError:
     """What the user is told when `path` could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    remedy = "Free some space" if full else "Check the folder's permissions, or choose --out"
+    remedy = "Free some space" if full else "Check the folder's permissions, or name another"
     return OutputError(
         f"cannot write: {error.strerror or error}",
         code="output/disk-full" if full else "output/cannot-write",
