@@ -57,3 +57,14 @@ def sales(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     rows = [f"{2000 + n // 12}-{n % 12 + 1:02d},{100 + n + 30 * (n % 12)}" for n in range(72)]
     Path("sales.csv").write_text("month,sales\n" + "\n".join(rows) + "\n")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """As members compute; several threads would only wait for one another on small shapes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 from forecast.checkpoint import Checkpoint
 from forecast.errors import ModelDamagedError
@@ -21,6 +20,7 @@ from tests.builders import make_panel, recipe_numbers
 
 PANEL = make_panel()
 VALIDATION = (PANEL.lengths - 12)[None]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lesson(every=1e9, **changes):
@@ -46,15 +46,6 @@ def after(calls):
     """True from the call number `calls` on."""
     count = iter(range(10**9))
     return lambda: next(count) >= calls
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As members compute; several threads would only wait for one another on these shapes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

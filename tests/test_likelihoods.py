@@ -44,15 +44,7 @@ from tests.builders import make_panel, random_forecaster, recipe_numbers
 DISTRIBUTIONS = (STUDENT_T, COUNTS)
 LAYOUTS = [step_layout(12), segment_layout(48)]
 LEVELS_ = np.array(LEVELS)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As members compute; several threads would only wait for one another on these shapes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def count_panel(series: int = 3, length: int = 60, mean: float = 6.0, seed: int = 0) -> Panel:

@@ -35,15 +35,7 @@ NAMES = tuple(IDEAS)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 LAYOUTS = {"steps": step_layout(12), "days": segment_layout(24)}
 HIDDEN, STEPS, QUANTILES = 48, 10, 5
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As members compute; several threads would only wait for one another on these shapes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(name, layout, **changes):
