@@ -22,6 +22,12 @@ from forecast.samples import path_beside, write_samples
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# What a table is often called that is neither of the two kinds that are written.
+OTHER_TABLES = {
+    ".xls", ".xlsx", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".tsv", ".pq",
+    ".gz", ".bz2", ".xz", ".zst", ".zip",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class PredictResult:
@@ -121,6 +127,19 @@ def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str
     from forecast.charts import fan_chart, terminal_chart
 
     return terminal_chart(fan_chart(panel, 0, [made], levels))
+
+
+def refuse_other_tables(output: str | None) -> None:
+    """Raises UsageError for a file whose name promises another kind of table than is written."""
+    suffix = Path(output or "").suffix.lower()
+    if suffix in OTHER_TABLES:
+        raise UsageError(
+            f"a table is written as .csv or .parquet, not as {suffix}",
+            code="usage/output-kind",
+            where="--output",
+            value=output,
+            remedy="For example: --output forecast.csv",
+        )
 
 
 def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -> str:

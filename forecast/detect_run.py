@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.cleaning import untrained
 from forecast.config import Settings
-from forecast.delivery import write_predictions
+from forecast.delivery import refuse_other_tables, write_predictions
 from forecast.detection import anomaly_table, find_anomalies, judge
 from forecast.detection.table import COLUMNS, csv_row, record
 from forecast.detection.watch import WatchedSeries
@@ -61,6 +61,7 @@ def detect_run(
     output: a path (.csv or .parquet), "" for none, default and "-" standard output. Raises
     ForecastError.
     """
+    refuse_other_tables(output)
     listener.stage("Reading the data")
     panel, forecaster, report = _read(source, settings, listener, model)
     listener.stage("Looking for anomalies")

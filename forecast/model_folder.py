@@ -140,7 +140,7 @@ def _sizes(network: dict[str, Any]) -> list[tuple[int, int]]:
     """Units and layers of each member. Raises as `_described`."""
     one = (network["hidden_size"], network["layers"])
     sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
-    if len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
+    if not sizes or len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
         raise ValueError("members and their shapes do not agree")
     if len(sizes) > MOST_MEMBERS:
         raise ValueError("an ensemble of impossible size")

@@ -20,7 +20,7 @@ from forecast.backbone import FOLDER as BACKBONES
 from forecast.backbone import kind_of, load_backbone
 from forecast.baselines import forecast_baselines_windows
 from forecast.config import TRAIN_BASELINES, Settings, seconds
-from forecast.delivery import PredictResult, deliver, draw_samples
+from forecast.delivery import PredictResult, deliver, draw_samples, refuse_other_tables
 from forecast.distributed import Team
 from forecast.events import Listener
 from forecast.files import whole_folder
@@ -166,6 +166,7 @@ def predict_run(
     (.csv or .parquet), "-" for standard output, "" for none, default predictions.csv of the
     model's run.
     """
+    refuse_other_tables(output)
     folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
     listener.stage("Reading the data")
@@ -189,6 +190,7 @@ def forecast_run(
     Intervals are stretched to fit the last origins of the data. output: a path (.csv or .parquet),
     "" for none, default and "-" standard output. Raises ForecastError.
     """
+    refuse_other_tables(output)
     refuse_covariates(settings)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)

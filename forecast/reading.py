@@ -67,6 +67,8 @@ def read_for_model(
     """`source` (default: the file that the model was trained on) read as at training, where no
     option says otherwise. Raises InputError when it is of another frequency."""
     data = data_settings(settings, manifest, forecaster.design)
+    if forecaster.design is None and (settings.data.future_covariates or settings.data.static):
+        listener.note("this model reads no covariates: their file is left unread")
     panel, report = read(_source(source, manifest), data, listener)
     check_grid(panel, manifest)
     return panel, report
@@ -115,8 +117,8 @@ def data_settings(
                 remedy="Leave the option out here, or train anew with it",
             )
     if design is None:
-        then = {name: value for name, value in then.items() if name not in ABOUT_COVARIATES}
-        return DataSettings(**{**then, **now})
+        both = {**then, **now}
+        return DataSettings(**{k: both[k] for k in both if k not in ABOUT_COVARIATES})
     ahead = tuple(entry.name for entry in design.of(FUTURE))
     return DataSettings(**{**then, **now, "future_cov": ahead})
 

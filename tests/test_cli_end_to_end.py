@@ -22,6 +22,15 @@ def lstmcast(lstmcast, sales):
     return lstmcast
 
 
+@pytest.mark.parametrize("command", ["forecast", "predict", "detect"])
+@pytest.mark.parametrize("name", ["next.xlsx", "next.json", "next.csv.gz"])
+def test_a_table_of_another_kind_than_its_name_says_is_not_written(lstmcast, command, name):
+    code, out, err = lstmcast(command, "sales.csv", "--output", name)
+    assert (code, out) == (2, "")
+    assert "a table is written as .csv or .parquet" in err
+    assert not Path(name).exists()
+
+
 def test_a_file_is_checked_trained_on_and_forecast(lstmcast):
     assert json.loads(lstmcast("check", "sales.csv", "--json")[1])["report"]["rows"] == 72
 

@@ -107,6 +107,13 @@ def test_a_horizon_that_is_no_number_is_a_damaged_manifest(folder):
         load_model(folder)
 
 
+def test_an_ensemble_of_no_member_is_a_damaged_manifest(folder):
+    network = json.loads((folder / MANIFEST).read_text())["network"]
+    edit(folder, network={**network, "members": 0, "shapes": []})
+    with pytest.raises(ModelDamagedError, match="members"):
+        load_model(folder)
+
+
 def test_a_network_of_another_size_than_the_weights_is_refused(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     network = manifest["network"]

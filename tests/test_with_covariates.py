@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 
 from forecast import predict, train, with_covariates
 from forecast.errors import InputError, UsageError
+from forecast.events import Silent
 from forecast.features import Design, Entry
 from forecast.model_folder import describe, load_model, model_path
-from forecast.pipeline import forecast_run
+from forecast.pipeline import forecast_run, predict_run
 from forecast.settings_sources import resolve
 
 STEPS = 6
@@ -121,6 +123,18 @@ def test_covariates_of_noise_are_left_out_and_the_model_does_without_them(tmp_pa
     for name, array in two.items():
         np.testing.assert_array_equal(one[name], array)
     assert len(predict(tmp_path / "plain.csv", model=run.folder)) == 3 * STEPS
+
+    class Heard(Silent):
+        notes: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    late = {"data.future_covariates": str(tmp_path / "not read at all.csv")}
+    settings = resolve(late, None, None).settings
+    plain = str(tmp_path / "plain.csv")
+    predict_run(plain, settings, Heard(), model=str(run.folder), output="")
+    assert "this model reads no covariates: their file is left unread" in Heard.notes
 
 
 def test_the_pretrained_network_alone_refuses_covariates(tmp_path):
