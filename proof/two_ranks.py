@@ -1,6 +1,6 @@
 """Two processes train one network: as good as one, the same weights, and a lost rank costs little.
 
-    python proof/two_ranks.py
+    python proof/two_ranks.py [--batch 512]
 
 A fit of the same recipe by one rank and by two (gloo, on loopback): steps a second, processor
 seconds, the loss on the validation origins with three seeds, the weights of both ranks bit for bit.
@@ -38,7 +38,7 @@ def table() -> np.ndarray:
     return level * (1 + week + drift + rng.normal(0, 0.05, (SERIES, POINTS)))
 
 
-def child(folder: Path, steps: int, seed: int) -> None:
+def child(folder: Path, steps: int, seed: int, batch: int) -> None:
     """One rank of a fit: what it measured goes into a file."""
     from forecast.distributed import join
     from forecast.recipe import Recipe
@@ -49,7 +49,7 @@ def child(folder: Path, steps: int, seed: int) -> None:
     assert team is not None
     values = table()
     recipe = Recipe(
-        steps=steps, batch_size=64, context=42, forks=8, horizon=HORIZON,
+        steps=steps, batch_size=batch, context=42, forks=8, horizon=HORIZON,
         levels=(0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), hidden_size=64, layers=2, dropout=0.1,
         learning_rate=2e-3, schedule="cosine", warmup=20, weight_decay=0.01, clip=1.0,
         average=0.98, patience=1000, seed=seed,
@@ -69,22 +69,23 @@ def child(folder: Path, steps: int, seed: int) -> None:
     (folder / f"rank-{team.rank}.json").write_text(json.dumps(told))
 
 
-def fitted(ranks: int, steps: int, seed: int) -> list[dict[str, object]]:
+def fitted(ranks: int, steps: int, seed: int, batch: int) -> list[dict[str, object]]:
     """What each rank told of one fit."""
     with tempfile.TemporaryDirectory() as name:
         words = [__file__, "--child", name, "--steps", str(steps), "--seed", str(seed)]
+        words += ["--batch", str(batch)]
         subprocess.run([*LAUNCH, str(ranks), *words], check=True)
         return [json.loads((Path(name) / f"rank-{n}.json").read_text()) for n in range(ranks)]
 
 
-def compare(steps: int) -> bool:
+def compare(steps: int, batch: int) -> bool:
     """Speed, weights and accuracy of two ranks beside one; whether all is well."""
     losses: dict[int, list[float]] = {1: [], 2: []}
     fine = True
     print(f"{'ranks':>6}{'seed':>6}{'steps/s':>9}{'cpu ms a step, each':>21}{'loss':>9}")
     for seed in (1, 2, 3):
         for ranks in (1, 2):
-            told = fitted(ranks, steps, seed)
+            told = fitted(ranks, steps, seed, batch)
             losses[ranks].append(float(told[0]["loss"]))  # type: ignore[arg-type]
             wall = max(float(each["wall"]) for each in told)  # type: ignore[arg-type]
             cpu = np.mean([float(each["cpu"]) for each in told]) / steps * 1000  # type: ignore[arg-type]
@@ -150,14 +151,15 @@ def killed_and_resumed(folder: Path, steps: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--batch", type=int, default=64, help="windows a step, of all ranks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--child", type=Path, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
-        child(given.child, given.steps, given.seed)
+        child(given.child, given.steps, given.seed, given.batch)
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    fine = compare(given.steps)
+    fine = compare(given.steps, given.batch)
     with tempfile.TemporaryDirectory(prefix="two-ranks-") as name:
         fine &= killed_and_resumed(Path(name), 600)
     print("two ranks are as good as one" if fine else "something is amiss")
