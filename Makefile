@@ -73,6 +73,7 @@ proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series
 	$(BIN)/python proof/scale_engines.py --series 1000000
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
 	$(BIN)/python proof/ray_partitions.py --series 100000
+	$(BIN)/python proof/scale_engines.py --series 1000000 --least 10000 --engine ray
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
 	$(BIN)/python -m forecast.pretraining step build/weights/step --steps 6000
