@@ -108,6 +108,13 @@ def train_members(
     running: dict[int, subprocess.Popen[bytes]] = {}
     failed: dict[int, dict[str, Any]] = {}
     interrupted = False
+
+    def hear(member: int, event: dict[str, Any]) -> None:
+        if FAILED in event:
+            failed[member] = event[FAILED]
+        elif event:
+            report(member, event)
+
     with selectors.DefaultSelector() as selector, _reaped(running):
         while waiting or running:
             try:
@@ -119,14 +126,11 @@ def train_members(
                         running[member].send_signal(signal.SIGINT)
                 for key, _ in selector.select():
                     line = _output(running[key.data]).readline()
-                    event = json.loads(line) if line else {}
-                    if FAILED in event:
-                        failed[key.data] = event[FAILED]
-                    elif line:
-                        report(key.data, event)
-                    else:
-                        selector.unregister(key.fileobj)
-                        _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
+                    if line:
+                        hear(key.data, _event(line))
+                        continue
+                    selector.unregister(key.fileobj)
+                    _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
             except KeyboardInterrupt:
                 if interrupted:
                     raise
@@ -148,6 +152,21 @@ def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
         env={**os.environ, **ALLOCATOR, **THREADS, "PYTHONPATH": _import_path()},
         start_new_session=True,
     )
+
+
+def _say(event: dict[str, Any]) -> None:
+    """Tells the parent: a line in one write, which a pipe hands over whole."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """What a worker said; nothing where Ctrl-C came while the line was read and took part of it."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return {}
+    return event
 
 
 def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
@@ -302,7 +321,7 @@ def work(folder: Path, member: int, seed: int) -> None:
         lesson,
         seed,
         stopping,
-        lambda event: print(json.dumps(event), flush=True),
+        _say,
         folder / f"member-{member}",
     )
     if final is None:
@@ -476,7 +495,7 @@ def _tell(error: ForecastError) -> int:
     """Says to the parent what went wrong, by its pipe: the disk may be full. The exit code."""
     plain = {k: getattr(error, k) for k in ("message", "code", "where", "remedy")}
     plain["value"] = None if error.value is None else str(error.value)
-    print(json.dumps({FAILED: plain}), flush=True)
+    _say({FAILED: plain})
     return error.exit_code
 
 
