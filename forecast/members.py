@@ -108,13 +108,6 @@ def train_members(
     running: dict[int, subprocess.Popen[bytes]] = {}
     failed: dict[int, dict[str, Any]] = {}
     interrupted = False
-
-    def hear(member: int, event: dict[str, Any]) -> None:
-        if FAILED in event:
-            failed[member] = event[FAILED]
-        elif event:
-            report(member, event)
-
     with selectors.DefaultSelector() as selector, _reaped(running):
         while waiting or running:
             try:
@@ -126,11 +119,14 @@ def train_members(
                         running[member].send_signal(signal.SIGINT)
                 for key, _ in selector.select():
                     line = _output(running[key.data]).readline()
-                    if line:
-                        hear(key.data, _event(line))
-                        continue
-                    selector.unregister(key.fileobj)
-                    _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
+                    event = _event(line)
+                    if FAILED in event:
+                        failed[key.data] = event[FAILED]
+                    elif event:
+                        report(key.data, event)
+                    elif not line:
+                        selector.unregister(key.fileobj)
+                        _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
             except KeyboardInterrupt:
                 if interrupted:
                     raise
@@ -161,7 +157,7 @@ def _say(event: dict[str, Any]) -> None:
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    """What a worker said; nothing where Ctrl-C came while the line was read and took part of it."""
+    """What a worker said: nothing at the end, or where Ctrl-C took part of the line."""
     try:
         event: dict[str, Any] = json.loads(line)
     except ValueError:
