@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -102,9 +103,7 @@ def train_members(
     TrainingError when a worker fails.
     """
     _write_lesson(lesson, folder)
-    waiting = [
-        (m, seed) for m, seed in enumerate(seeds) if not (folder / f"member-{m}.json").exists()
-    ]
+    waiting = [(m, seed) for m, seed in enumerate(seeds) if not _is_done(folder, m)]
     running: dict[int, subprocess.Popen[bytes]] = {}
     failed: dict[int, dict[str, Any]] = {}
     interrupted = False
@@ -134,8 +133,12 @@ def train_members(
                 waiting.clear()
                 for process in running.values():
                     process.send_signal(signal.SIGINT)
-    done = [m for m in range(len(seeds)) if (folder / f"member-{m}.json").exists()]
+    done = filter(partial(_is_done, folder), range(len(seeds)))
     return [read_member(folder, m) for m in done], interrupted
+
+
+def _is_done(folder: Path, member: int) -> bool:
+    return (folder / f"member-{member}.json").exists()
 
 
 def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
