@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -115,7 +115,7 @@ def train_members(
                     running[member] = _start(folder, member, seed)
                     selector.register(_output(running[member]), selectors.EVENT_READ, member)
                     if interrupted:
-                        running[member].send_signal(signal.SIGINT)
+                        _interrupt([running[member]])
                 for key, _ in selector.select():
                     line = _output(running[key.data]).readline()
                     event = _event(line)
@@ -131,10 +131,14 @@ def train_members(
                     raise
                 interrupted = True
                 waiting.clear()
-                for process in running.values():
-                    process.send_signal(signal.SIGINT)
+                _interrupt(running.values())
     done = filter(partial(_is_done, folder), range(len(seeds)))
     return [read_member(folder, m) for m in done], interrupted
+
+
+def _interrupt(workers: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in workers:
+        process.send_signal(signal.SIGINT)
 
 
 def _is_done(folder: Path, member: int) -> bool:
