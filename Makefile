@@ -76,11 +76,11 @@ proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series
 	$(BIN)/python proof/scale_engines.py --series 1000000 --least 10000 --engine ray
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
-	$(BIN)/python -m forecast.pretraining step build/weights/step --steps 6000
-	$(BIN)/python -m forecast.pretraining day build/weights/day --steps 5000
+	$(BIN)/python -m forecast.training.pretraining.pretrain step build/weights/step --steps 6000
+	$(BIN)/python -m forecast.training.pretraining.pretrain day build/weights/day --steps 5000
 
-configs: $(STAMP) ## write configs/default.yaml anew from forecast/config.py
-	$(BIN)/python -c 'from forecast.settings_file import commented_defaults as text; print(text(), end="")' > configs/default.yaml
+configs: $(STAMP) ## write configs/default.yaml anew from forecast/config/schema.py
+	$(BIN)/python -c 'from forecast.config.files import commented_defaults as text; print(text(), end="")' > configs/default.yaml
 
 clean: ## remove what was made here, runs and .venv included
 	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from _sets import LEVELS, QUANTILES, SETS
 
-from forecast.baselines import COLUMNS, forecast_baselines
-from forecast.config import DataSettings
-from forecast.forecast_table import wanted_levels
-from forecast.panel import load_panel
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
+from forecast.inference.tables import wanted_levels
+from forecast.models.baselines.forecast import COLUMNS, forecast_baselines
 
 
 def main(train: str, name_of_set: str, name: str, budget: str, jobs: str, out: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from forecast.networks.torch_parts import Tensors
+from forecast.models.networks.torch_layers import Tensors
 
 
 @torch.no_grad()

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecast.backbone import load_backbone
-from forecast.config import Settings
-from forecast.detection.find import warm_up
-from forecast.frequency import Frequency
-from forecast.panel import Panel
-from forecast.plan import choose_context, choose_layout, choose_season
-from forecast.prediction import Forecaster
+from forecast.analysis.anomalies import warm_up
+from forecast.config.schema import Settings
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.models.forecaster import Forecaster
+from forecast.models.pretrained import load_backbone
+from forecast.training.plan import choose_context, choose_layout, choose_season
 
 KINDS = ("spike", "run", "level shift", "standstill")
 EVERY = 90  # steps between two injected anomalies, at least

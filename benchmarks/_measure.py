@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from forecast.model_folder import versions
+from forecast.models.store import versions
 
 FIRST_LOOK, LOOKS_APART, SLOWER = 0.1, 1.0, 1.1  # seconds, seconds at most, factor
 

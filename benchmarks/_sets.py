@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from forecast.config import DataSettings
-from forecast.metrics import coverage, mase, naive2, owa, seasonal_errors, smape, wql
-from forecast.panel import Panel, load_panel
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
+from forecast.data.panel import Panel
+from forecast.evaluation.metrics import coverage, mase, owa, seasonal_errors, smape, wql
+from forecast.models.baselines.naive2 import naive2
 
 LEVELS = (80.0, 95.0)
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -22,13 +22,13 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from forecast.config import Settings
-from forecast.frequency import Frequency
-from forecast.members import Lesson, train_members
-from forecast.panel import Panel
-from forecast.plan import Plan, make_plan
-from forecast.recipe import Recipe
-from forecast.training import fit
+from forecast.config.schema import Settings
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.training.config import Recipe
+from forecast.training.ensemble import Lesson, train_members
+from forecast.training.loop import fit
+from forecast.training.plan import Plan, make_plan
 
 SERIES, LENGTH, HORIZON = 414, 900, 48
 STEPS = 300  # of one turn: setting up has a small part
@@ -234,7 +234,10 @@ class Job:
     def all_flops(self) -> float:
         """The same of the whole network: the LSTM's, and all others as torch counts them."""
         counter = FlopCounterMode(display=False)
-        with counter, mock.patch("forecast.networks.torch_parts.ONEDNN", False):  # unknown to it
+        with (
+            counter,
+            mock.patch("forecast.models.networks.torch_layers.ONEDNN", False),
+        ):  # unknown to it
             self.fit(steps=2)
         return self.lstm_flops() + counter.get_total_flops() / 2
 

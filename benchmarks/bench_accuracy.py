@@ -23,8 +23,8 @@ from _measure import cores, stamp, timed
 from _page import HERE, load, store, write_page
 from _sets import LEVELS, QUANTILES, SETS, Made, Test, read_forecast
 
-from forecast.baselines import COLUMNS
-from forecast.model_folder import describe
+from forecast.models.baselines.forecast import COLUMNS
+from forecast.models.store import describe
 
 Figures = dict[str, Any]
 COMMAND = (sys.executable, "-m", "forecast")

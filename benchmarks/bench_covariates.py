@@ -21,17 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from forecast.candidates import losses_of
-from forecast.config import DataSettings, Settings
-from forecast.events import Silent
-from forecast.held_out import lstm_windows
-from forecast.learning import best_of_part, forecasters
-from forecast.machine import available_cores
-from forecast.metrics import score_forecasts
-from forecast.model_folder import versions
-from forecast.panel import LoadReport, Panel, load_panel
-from forecast.plan import make_plan
-from forecast.with_covariates import uses_covariates
+from forecast.common.progress import Silent
+from forecast.common.resources import available_cores
+from forecast.config.schema import DataSettings, Settings
+from forecast.data.load import load_panel
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.evaluation.scores import score_forecasts
+from forecast.models.store import versions
+from forecast.training.candidates import losses_of
+from forecast.training.covariate_selection import uses_covariates
+from forecast.training.held_out import lstm_windows
+from forecast.training.plan import make_plan
+from forecast.training.selection import best_of_part, forecasters
 
 HERE = Path(__file__).resolve().parent
 WINDOWS = 8

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from _labelled import KINDS, Figures, Labelled, figures, labelled, synthetic
 from sklearn.ensemble import IsolationForest
 
-from forecast.config import DataSettings
-from forecast.detection.find import judge, warm_up
-from forecast.panel import load_panel, panel_from_frame
-from forecast.scaling import scale_panel
+from forecast.analysis.anomalies import judge, warm_up
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel, panel_from_frame
+from forecast.transforms.scaling import scale_panel
 
 PAGE = Path(__file__).parent / "DETECT.md"
 CHOSEN_ON = {"m4_hourly": ("h", 16, 700), "m4_weekly": ("W", 16, 500), "nn5": (None, 16, 700),

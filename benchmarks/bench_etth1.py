@@ -8,7 +8,7 @@ hour, none dropped, channels averaged. What a forecast may read are the 720 hour
 window is a series of its own here, scale and skips included. The networks are trained on the
 training part alone; their settings below were chosen on the validation part.
 
-One ensemble serves all horizons: the package's own training (`members.train_members`) from its
+One ensemble serves all horizons: the package's own training (`ensemble.train_members`) from its
 pretrained start, and its own prediction. The score is the squared error, which the mean minimises,
 so the point forecast is the mean of the quantiles and not the median. Scored apart: the even blend
 of the LSTM with a ridge regression of the future on the 720 hours, both less the last day's mean
@@ -33,15 +33,16 @@ import pyarrow.parquet as pq
 from _measure import cores, stamp
 from _page import HERE, load, store, write_page
 
-from forecast.backbone import load_backbone
-from forecast.forecasts import LEVELS
-from forecast.frequency import Frequency
-from forecast.members import Lesson, train_members
-from forecast.networks.shapes import size_of
-from forecast.panel import Panel
-from forecast.prediction import Forecaster, forecast_panel
-from forecast.views import View
-from forecast.windows import Layout
+from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.inference.predict import forecast_panel
+from forecast.models.forecaster import Forecaster
+from forecast.models.networks.shapes import size_of
+from forecast.models.pretrained import load_backbone
+from forecast.training.ensemble import Lesson, train_members
+from forecast.transforms.augment import View
+from forecast.transforms.windows import Layout
 
 PARTS = {"train": (0, 8640), "validation": (8640, 11520), "test": (11520, 14400)}
 HORIZONS = (96, 192, 336, 720)

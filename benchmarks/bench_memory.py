@@ -26,8 +26,8 @@ from _chrono import remember
 from _measure import stamp
 from torch import nn
 
-from forecast.networks.idea import Size
-from forecast.networks.registry import idea_of
+from forecast.models.networks.base import Size
+from forecast.models.networks.registry import idea_of
 
 HERE = Path(__file__).resolve().parent
 CELLS = ("rnn", "gru", "lstm", "peephole")

@@ -17,7 +17,7 @@ from typing import Any
 from _measure import stamp
 from _page import load, store, write_page
 
-from forecast.members import ALLOCATOR
+from forecast.training.ensemble import ALLOCATOR
 
 PARTS = ("loop", "cores", "growth", "predict", "gpu")
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecast.backbone import load_backbone
-from forecast.config import ForecastSettings
-from forecast.frequency import Frequency
-from forecast.panel import Panel
-from forecast.stream_run import Answers, Written
-from forecast.streaming.following import follow
-from forecast.streaming.rows import RowReader
-from forecast.streaming.times import Clock
-from forecast.windows import segment_layout, step_layout
+from forecast.config.schema import ForecastSettings
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.inference.stream_loop import follow
+from forecast.inference.stream_rows import RowReader
+from forecast.inference.stream_times import Clock
+from forecast.models.pretrained import load_backbone
+from forecast.transforms.windows import segment_layout, step_layout
+from forecast.workflows.stream import Answers, Written
 
 ROWS = 400
 KINDS = {

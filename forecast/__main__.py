@@ -10,9 +10,9 @@ from typing import IO
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    from forecast.cli import run
-    from forecast.failures import guarded
-    from forecast.machine import keep_memory
+    from forecast.cli.app import run
+    from forecast.cli.error_handler import guarded
+    from forecast.common.resources import keep_memory
 
     keep_memory()
     sys.stdout, sys.stderr = _forgiving(sys.stdout), _forgiving(sys.stderr)

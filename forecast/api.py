@@ -12,15 +12,22 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.backtest_run import BacktestResult, backtest_run
-from forecast.config import Settings
-from forecast.delivery import PredictResult
-from forecast.errors import UsageError
-from forecast.events import Listener, Silent
-from forecast.metrics import ScoreTable, verdict
-from forecast.options import BACKTEST_ONLY, PROCESSES_ONLY, TRAIN_ONLY, TUNE_ONLY, all_options
-from forecast.pipeline import TrainResult, predict_run, train_run
-from forecast.settings_sources import resolve
+from forecast.common.errors import UsageError
+from forecast.common.progress import Listener, Silent
+from forecast.config.options import (
+    BACKTEST_ONLY,
+    PROCESSES_ONLY,
+    TRAIN_ONLY,
+    TUNE_ONLY,
+    all_options,
+)
+from forecast.config.schema import Settings
+from forecast.config.sources import resolve
+from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.significance import verdict
+from forecast.workflows.backtest import BacktestResult, backtest_run
+from forecast.workflows.predict import PredictResult
+from forecast.workflows.train import TrainResult, predict_run, train_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,7 +159,7 @@ def load(folder: str | Path) -> Model:
 
     Raises ModelNotFoundError or ModelDamagedError.
     """
-    from forecast.model_folder import load_model, model_path
+    from forecast.models.store import load_model, model_path
 
     load_model(model_path(Path(folder)))
     return Model(Path(folder))

@@ -263,8 +263,8 @@ class Rehearsal:
 
 def lstmcast(*words: str) -> int:
     """The command line, in this process."""
-    from forecast.cli import run
-    from forecast.failures import guarded
+    from forecast.cli.app import run
+    from forecast.cli.error_handler import guarded
 
     return guarded(lambda: run(words), debug=True)
 

@@ -25,9 +25,9 @@ import numpy as np
 from _record import record
 from _rehearsal import ended, forked
 
-from forecast.forecasts import LEVELS
-from forecast.members import Lesson, teach
-from forecast.windows import step_layout
+from forecast.data.forecast import LEVELS
+from forecast.training.ensemble import Lesson, teach
+from forecast.transforms.windows import step_layout
 
 STEPS, REFIT, SEED = 40, 0.5, 11
 

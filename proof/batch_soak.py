@@ -211,8 +211,8 @@ class Life:
 
     def run(self, today: date, as_of: str | None = None) -> str:
         """One run in this process; its outcome. Raises AssertionError when it fails."""
-        from forecast.batch.config_file import load_config
-        from forecast.batch.run import run_job
+        from forecast.scheduling.config_file import load_config
+        from forecast.scheduling.run import run_job
 
         job = load_config(self.config, {}).jobs[self.feed.name]
         made = run_job(job, as_of=as_of, now=self.feed.moment(today))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from fuzz_loader import LIMIT, case, mutated, verdict
 
-PACKAGES = ("forecast.tables", "forecast.panel", "forecast.frequency")
+PACKAGES = ("forecast.data",)
 SEEDS = 300  # files to start from
 LARGEST = 20_000  # bytes of a file
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,7 +32,7 @@ def child(folder: Path, seconds: int, cases: int, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=list(PACKAGES)):
-        import forecast.panel  # noqa: F401
+        import forecast.data.load  # noqa: F401
 
     counts: Counter[str] = Counter()
     path = folder / "case.csv"

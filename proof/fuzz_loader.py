@@ -220,9 +220,10 @@ def nearest(text: str) -> float:
 
 def verdict(path: Path, settings: dict[str, object]) -> str:
     """ "refused", "read", or what is wrong."""
-    from forecast.config import DataSettings
-    from forecast.errors import InputError
-    from forecast.panel import load_panel, panel_to_arrow
+    from forecast.common.errors import InputError
+    from forecast.config.schema import DataSettings
+    from forecast.data.load import load_panel
+    from forecast.data.panel import panel_to_arrow
 
     try:
         panel, report = load_panel(path, DataSettings(max_gap_share=1.0, **settings))

@@ -29,8 +29,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from forecast.config import DataSettings
-from forecast.panel import Panel, load_panel
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
+from forecast.data.panel import Panel
 
 PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin")
 USER = "forecaster"

@@ -30,8 +30,8 @@ import pyarrow.compute as pc
 from _fleet import Cost, Watched, write_folder
 from pyarrow import parquet
 
-from forecast.engines import merge_run
-from forecast.memory import _children
+from forecast.common.memory import _children
+from forecast.workflows.partitions.merge import merge_run
 
 JOBS = 2
 # 127.0.0.1, ::1 and ::ffff:127.0.0.1 as /proc/net writes them.

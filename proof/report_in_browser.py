@@ -25,11 +25,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from forecast.forecasts import Forecast
-from forecast.frequency import Frequency
-from forecast.metrics import score_forecasts, verdict
-from forecast.panel import Panel
-from forecast.report import LearningCurve, ReportData, Setting, report_data, write_report
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.evaluation.scores import score_forecasts
+from forecast.evaluation.significance import verdict
+from forecast.reporting.html.contents import LearningCurve, ReportData, Setting
+from forecast.reporting.html.gather import report_data
+from forecast.reporting.html.page import write_report
 
 FLAGS = [
     "--headless",

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forecast.synthetic import SyntheticBatch, families, generate
+from forecast.training.pretraining.families import families
+from forecast.training.pretraining.generate import SyntheticBatch, generate
 
 COLUMNS = 8
 LENGTHS = {"step": 200, "day": 21 * 24}

@@ -40,10 +40,10 @@ def table() -> np.ndarray:
 
 def child(folder: Path, steps: int, seed: int, batch: int) -> None:
     """One rank of a fit: what it measured goes into a file."""
-    from forecast.distributed import join
-    from forecast.recipe import Recipe
-    from forecast.training import fit
-    from forecast.windows import step_layout
+    from forecast.training.config import Recipe
+    from forecast.training.distributed import join
+    from forecast.training.loop import fit
+    from forecast.transforms.windows import step_layout
 
     team = join(True)
     assert team is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.forecasts import LEVELS
-from forecast.frequency import Frequency
-from forecast.panel import Panel
-from forecast.prediction import Forecaster
-from forecast.windows import Layout, step_layout
+from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.models.forecaster import Forecaster
+from forecast.transforms.windows import Layout, step_layout
 
 
 def make_panel(
@@ -39,7 +39,7 @@ def make_panel(
 
 
 def recipe_numbers(**changes: object) -> dict[str, object]:
-    """The numbers of a small, quick recipe.Recipe, all but the seed."""
+    """The numbers of a small, quick training.config.Recipe, all but the seed."""
     return {
         "steps": 12,
         "batch_size": 8,
@@ -76,7 +76,7 @@ def random_forecaster(
     network: str = "lstm",
 ) -> Forecaster:
     """A forecaster with random weights: nothing it says is near a skip."""
-    from forecast.networks.shapes import state_shapes
+    from forecast.models.networks.shapes import state_shapes
 
     layout = layout or step_layout(12)
     random = np.random.default_rng(seed)

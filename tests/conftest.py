@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import run
-from forecast.failures import guarded
+from forecast.cli.app import run
+from forecast.cli.error_handler import guarded
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
 # they start with them: the tests of Ctrl-C would then wait for what never comes.

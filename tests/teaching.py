@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forecast.members import Member, teach
+from forecast.training.ensemble import Member, teach
 
 
 def taught_here(lesson, seeds, folder, jobs, report):

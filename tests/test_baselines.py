@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecast import baselines
-from forecast.baselines import cache, fits, history, pool, statistical
-from forecast.errors import UsageError
-from forecast.frequency import Frequency
-from forecast.panel import Panel
+from forecast.common import worker_pool
+from forecast.common.errors import UsageError
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.models.baselines import cache, history, statistical
+from forecast.models.baselines import fit as fits
+from forecast.models.baselines import forecast as baselines
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -104,9 +106,9 @@ def test_seasonal_naive_uses_nothing_after_the_origin():
 def test_seasonal_naive_alone_starts_without_the_statistics_library():
     code = (
         "import sys, numpy as np\n"
-        "from forecast.baselines import forecast_baselines\n"
-        "from forecast.frequency import Frequency\n"
-        "from forecast.panel import Panel\n"
+        "from forecast.models.baselines.forecast import forecast_baselines\n"
+        "from forecast.data.frequency import Frequency\n"
+        "from forecast.data.panel import Panel\n"
         "p = Panel(np.array(['a']), np.array([0, 9]), np.arange(9.0), np.array([0]),"
         " Frequency('D'))\n"
         "forecast_baselines(p, np.array([9]), 2, ['seasonal-naive'], np.array([.5]), 7, 1, 1)\n"
@@ -291,16 +293,16 @@ def test_a_script_without_a_main_guard_can_ask_for_baselines(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text(
         "import numpy as np\n"
-        "from forecast.baselines import forecast_baselines\n"
-        "from forecast.frequency import Frequency\n"
-        "from forecast.panel import Panel\n"
+        "from forecast.models.baselines.forecast import forecast_baselines\n"
+        "from forecast.data.frequency import Frequency\n"
+        "from forecast.data.panel import Panel\n"
         "print('started')\n"
         "y = 50 + np.arange(40.0) % 4\n"
         "p = Panel(np.array(['a']), np.array([0, 40]), y, np.array([0]), Frequency('QS-JAN'))\n"
         "f = forecast_baselines(p, np.array([40]), 4, ['theta'], np.array([.5]), 4, 60, 1)\n"
         "print(f['DynamicOptimizedTheta'].source.tolist())\n"
     )
-    root = os.path.dirname(os.path.dirname(os.path.abspath(baselines.__path__[0])))
+    root = str(Path(baselines.__file__).parents[3])
     done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
@@ -525,7 +527,7 @@ def _fail(x: int) -> int:
 
 
 def test_a_hung_worker_is_ended_at_the_deadline_and_the_rest_is_kept():
-    with pool.Pool(2, _nothing) as workers:
+    with worker_pool.Pool(2, _nothing) as workers:
         warm = dict(workers.results_until(time.monotonic() + 60, _sleep_or_double, [8.0, 9.0]))
         assert warm == {8.0: 16.0, 9.0: 18.0}
         start = time.monotonic()
@@ -537,13 +539,13 @@ def test_a_hung_worker_is_ended_at_the_deadline_and_the_rest_is_kept():
 
 
 def test_a_task_that_kills_its_worker_is_found_and_the_others_are_done():
-    with pool.Pool(2, _nothing) as workers:
+    with worker_pool.Pool(2, _nothing) as workers:
         found = dict(workers.results_until(time.monotonic() + 60, _die_or_double, range(1, 7)))
     assert found == {1: 2, 2: 4, 3: None, 4: 8, 5: 10, 6: 12}
 
 
 def test_an_exception_of_the_function_itself_is_raised():
-    with pool.Pool(1, _nothing) as workers, pytest.raises(RuntimeError, match="a bug"):
+    with worker_pool.Pool(1, _nothing) as workers, pytest.raises(RuntimeError, match="a bug"):
         list(workers.results_until(time.monotonic() + 30, _fail, [1]))
 
 
@@ -551,7 +553,7 @@ def test_an_exception_of_the_function_itself_is_raised():
 def test_workers_do_not_outlive_a_parent_that_was_killed():
     code = (
         "import os, time\n"
-        "from forecast.baselines.pool import Pool\n"
+        "from forecast.common.worker_pool import Pool\n"
         "with Pool(1, int) as workers:\n"
         "    until = time.monotonic() + 60\n"
         "    ask = ['__import__(\"os\").getpid()']\n"

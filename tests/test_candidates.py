@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecast import candidates, train
-from forecast.candidates import (
+from forecast import train
+from forecast.config.schema import Settings
+from forecast.inference.predict import forecast_panel
+from forecast.models.store import load_model
+from forecast.training import candidates
+from forecast.training.candidates import (
     SCRATCH,
     TUNED,
     USUAL,
@@ -14,13 +18,10 @@ from forecast.candidates import (
     choose,
     with_kind,
 )
-from forecast.config import Settings
-from forecast.model_folder import load_model
-from forecast.plan import PRETRAINED, make_plan
-from forecast.prediction import forecast_panel
-from forecast.windows import step_layout
+from forecast.training.plan import PRETRAINED, make_plan
+from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, random_forecaster
-from tests.test_pipeline import table
+from tests.test_train import table
 
 rng = np.random.default_rng(0)
 NOISE = 1 + 0.2 * rng.standard_normal(40)

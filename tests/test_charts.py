@@ -12,21 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.charts import (
-    FanChart,
-    clean_label,
-    fan_chart,
-    forecast_image,
-    forecast_png,
-    terminal_chart,
-)
-from forecast.charts.fan import Band, wall_clock
-from forecast.charts.image import short_number, value_limits
-from forecast.charts.terminal import prefers_plain, time_labels
-from forecast.errors import OutputError, UsageError
-from forecast.forecasts import Forecast
-from forecast.frequency import Frequency
-from forecast.panel import Panel
+from forecast.common.errors import OutputError, UsageError
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.reporting.charts.fan import Band, FanChart, clean_label, fan_chart, wall_clock
+from forecast.reporting.charts.image import forecast_image, forecast_png, short_number, value_limits
+from forecast.reporting.charts.terminal import prefers_plain, terminal_chart, time_labels
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = "$x_1^2$ \x1b[2J\x07\u202e</script>\n日本 \\frac{a}{0} 🚀" + "long " * 60

@@ -10,12 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from forecast.checkpoint import Checkpoint
-from forecast.errors import ModelDamagedError
-from forecast.members import Lesson, _digest, resumes, teach
-from forecast.recipe import Recipe
-from forecast.training import fit
-from forecast.windows import step_layout
+from forecast.common.errors import ModelDamagedError
+from forecast.training.checkpoint import Checkpoint
+from forecast.training.config import Recipe
+from forecast.training.ensemble import Lesson, _digest, resumes, teach
+from forecast.training.loop import fit
+from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, recipe_numbers
 
 PANEL = make_panel()
@@ -137,7 +137,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.test_checkpoint import lesson
-from forecast.members import resumes, train_members
+from forecast.training.ensemble import resumes, train_members
 folder = Path(sys.argv[1])
 resumes(lesson(0.0), [1], folder)
 train_members(lesson(0.0), [1], folder, 1, lambda m, e: print("on", flush=True))

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import COMMANDS, build_app
-from forecast.options import BACKTEST_ONLY, all_options
+from forecast.cli.app import COMMANDS, build_app
+from forecast.config.options import BACKTEST_ONLY, all_options
 
 HEAVY = ("torch", "pandas", "pyarrow", "numpy", "statsforecast", "sklearn", "matplotlib", "plotext")
 ROOT = Path(__file__).parent.parent
@@ -172,7 +172,7 @@ def test_the_version_as_json_names_what_it_runs_on():
 @pytest.mark.parametrize("words", [("--help",), ("train", "--help"), ("--version",)])
 def test_help_imports_nothing_heavy(words):
     script = (
-        "import sys\nfrom forecast.cli import run\n"
+        "import sys\nfrom forecast.cli.app import run\n"
         f"run({list(words)!r})\n"
         f"print('loaded', [m for m in {HEAVY!r} if m in sys.modules])"
     )
@@ -226,13 +226,13 @@ def test_completion_offers_commands_options_and_choices():
 
 def test_only_the_wanted_command_is_imported():
     loaded = in_process_modules(["predict", "--help"])
-    assert "forecast.commands.predict" in loaded
-    assert "forecast.commands.train" not in loaded
+    assert "forecast.cli.commands.predict" in loaded
+    assert "forecast.cli.commands.train" not in loaded
 
 
 def in_process_modules(words: list[str]) -> list[str]:
     script = (
-        f"import sys\nfrom forecast.cli import run\nrun({words!r})\nprint(*sorted(sys.modules))"
+        f"import sys\nfrom forecast.cli.app import run\nrun({words!r})\nprint(*sorted(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60
@@ -247,7 +247,7 @@ def test_the_app_knows_every_command_even_unread():
 
 READY_THEN_WAIT = """
 import sys, time
-from forecast.failures import guarded
+from forecast.cli.error_handler import guarded
 def work():
     print("ready", file=sys.stderr, flush=True)
     time.sleep(30)
@@ -280,7 +280,7 @@ def test_signals_end_with_their_code_and_no_traceback(number, code, text):
 
 def test_a_closed_pipe_is_quiet():
     script = (
-        "import sys\nfrom forecast.failures import guarded\n"
+        "import sys\nfrom forecast.cli.error_handler import guarded\n"
         "def work():\n    for i in range(200_000): print(i)\n    return 0\n"
         "sys.exit(guarded(work))"
     )

@@ -14,11 +14,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from forecast.commands.screens import show_scores
-from forecast.console import make_console
-from forecast.errors import ModelNotFoundError
-from forecast.events import Terminated
-from forecast.metrics.table import Score, ScoreTable
+from forecast.cli.console import make_console
+from forecast.cli.render import show_scores
+from forecast.common.errors import ModelNotFoundError
+from forecast.common.progress import Terminated
+from forecast.evaluation.score_table import Score, ScoreTable
 
 REPORT = {
     "source": "a.csv",
@@ -111,10 +111,10 @@ def table() -> ScoreTable:
 
 
 class Pipeline(ModuleType):
-    """Stands for forecast.pipeline: remembers what it was asked, returns or raises `outcome`."""
+    """Stands for workflows.train: remembers what it was asked, returns or raises `outcome`."""
 
     def __init__(self) -> None:
-        super().__init__("forecast.pipeline")
+        super().__init__("forecast.workflows.train")
         self.outcome: object = None
         self.asked: dict[str, object] = {}
 
@@ -141,7 +141,7 @@ class Pipeline(ModuleType):
 @pytest.fixture
 def pipeline(monkeypatch):
     fake = Pipeline()
-    monkeypatch.setitem(sys.modules, "forecast.pipeline", fake)
+    monkeypatch.setitem(sys.modules, "forecast.workflows.train", fake)
     return fake
 
 
@@ -385,13 +385,13 @@ def test_a_failure_before_work_leaves_the_sigterm_handler_as_it_was(lstmcast, pi
 
 @pytest.fixture
 def loader(monkeypatch):
-    fake = ModuleType("forecast.panel")
+    fake = ModuleType("forecast.data.load")
     fake.load_panel = lambda source, settings: (None, Report())  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "forecast.panel", fake)
-    plans = ModuleType("forecast.outlook")
+    monkeypatch.setitem(sys.modules, "forecast.data.load", fake)
+    plans = ModuleType("forecast.training.plan_preview")
     rows = (("horizon", 12, "usual"), ("held-out windows", 2, "the last 24"))
     plans.outlook = lambda panel, report, settings: rows  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "forecast.outlook", plans)
+    monkeypatch.setitem(sys.modules, "forecast.training.plan_preview", plans)
 
 
 def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
@@ -435,7 +435,9 @@ def test_seasons_are_told_apart_and_counts_have_their_commas(lstmcast, loader, m
     monkeypatch.setitem(REPORT, "seasons", [24])
     monkeypatch.setitem(REPORT, "candidate_seasons", [24, 168])
     rows = (("learnt from", 3540, "steps up to 1990-09-10"),)
-    monkeypatch.setattr(sys.modules["forecast.outlook"], "outlook", lambda *given: rows)
+    monkeypatch.setattr(
+        sys.modules["forecast.training.plan_preview"], "outlook", lambda *given: rows
+    )
     out = lstmcast("check", "a.csv")[1]
     assert "season     24 steps (usual for this frequency: 24 and 168)" in out
     assert "learnt from 3,540 (steps up to 1990-09-10)" in out
@@ -469,10 +471,10 @@ MANIFEST = {
 
 @pytest.fixture
 def model_folder(monkeypatch):
-    fake = ModuleType("forecast.model_folder")
+    fake = ModuleType("forecast.models.store")
     fake.describe = lambda path: MANIFEST  # type: ignore[attr-defined]
     fake.newest_model = lambda root: root / "newest"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "forecast.model_folder", fake)
+    monkeypatch.setitem(sys.modules, "forecast.models.store", fake)
 
 
 def test_inspect_is_a_page_of_facts_choices_and_scores(lstmcast, model_folder):

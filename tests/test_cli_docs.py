@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import COMMANDS, run
-from forecast.options import all_options
+from forecast.cli.app import COMMANDS, run
+from forecast.config.options import all_options
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

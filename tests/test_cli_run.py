@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from forecast.cli import run
-from forecast.failures import guarded
+from forecast.cli.app import run
+from forecast.cli.error_handler import guarded
 from tests.builders import make_panel
 
 
@@ -84,10 +84,10 @@ def test_a_job_that_fails_does_not_keep_the_others_from_running(tmp_path, capsys
 def test_whatever_fails_in_one_job_the_others_run(
     tmp_path, capsys, monkeypatch, problem, code, shown
 ):
-    from forecast.batch import attended
+    from forecast.scheduling import monitored_run
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(attended, "run_job", failing("one", problem, attended.run_job))
+    monkeypatch.setattr(monitored_run, "run_job", failing("one", problem, monitored_run.run_job))
     assert command("run", write(tmp_path, ("one", "two"))) == code
     error = " ".join(capsys.readouterr().err.split())
     assert shown in error
@@ -96,9 +96,11 @@ def test_whatever_fails_in_one_job_the_others_run(
 
 
 def test_an_interruption_of_one_job_ends_the_command(tmp_path, monkeypatch):
-    from forecast.batch import attended
+    from forecast.scheduling import monitored_run
 
-    monkeypatch.setattr(attended, "run_job", failing("one", KeyboardInterrupt(), attended.run_job))
+    monkeypatch.setattr(
+        monitored_run, "run_job", failing("one", KeyboardInterrupt(), monitored_run.run_job)
+    )
     assert command("run", write(tmp_path, ("one", "two"))) == 130
     assert not (tmp_path / "two").exists()
 
@@ -129,7 +131,7 @@ def test_wrong_options_are_refused(tmp_path, capsys, words, code, name):
 
 
 def test_flags_win_over_the_config(tmp_path, capsys, monkeypatch):
-    from forecast.batch import attended
+    from forecast.scheduling import monitored_run
 
     jobs = []
 
@@ -137,7 +139,7 @@ def test_flags_win_over_the_config(tmp_path, capsys, monkeypatch):
         jobs.append((job, more))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attended, "run_attended", heard)
+    monkeypatch.setattr(monitored_run, "run_attended", heard)
     path = write(tmp_path, more="    deadline: 1h\n    max_failed: 1%\n")
     words = ("--deadline", "90s", "--max-failed", "20%", "--lock-wait", "2m", "--as-of", "2019-06")
     assert command("run", path, *words) == 130

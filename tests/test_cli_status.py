@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from forecast.cli import run
-from forecast.failures import guarded
+from forecast.cli.app import run
+from forecast.cli.error_handler import guarded
 
 
 @pytest.fixture(scope="module")

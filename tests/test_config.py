@@ -7,15 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forecast.config import Settings, seconds
-from forecast.options import all_options
-from forecast.settings_file import (
-    commented_defaults,
-    preset_folder,
-    presets,
-    read_settings_file,
-)
-from forecast.settings_sources import resolve
+from forecast.config.files import commented_defaults, preset_folder, presets, read_settings_file
+from forecast.config.options import all_options
+from forecast.config.schema import Settings, seconds
+from forecast.config.sources import resolve
 
 
 def refusal(**sections: dict[str, object]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecast.console import (
+from forecast.cli.console import (
     LineListener,
     LiveListener,
     Look,
@@ -20,7 +20,7 @@ from forecast.console import (
     print_error,
     watching,
 )
-from forecast.errors import InputError
+from forecast.common.errors import InputError
 
 
 class Terminal(io.StringIO):

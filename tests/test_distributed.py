@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from builders import recipe_numbers
 
-from forecast.distributed import ALONE, NEEDED, STRIDE, Team, join
-from forecast.errors import UsageError
-from forecast.recipe import Recipe
+from forecast.common.errors import UsageError
+from forecast.training.config import Recipe
+from forecast.training.distributed import ALONE, NEEDED, STRIDE, Team, join
 
 # A rank: fits, saves its standing all the time; rank 1 alone is asked to stop at step `stop`.
 RANK = """
@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from builders import make_panel, recipe_numbers
-from forecast.distributed import join
-from forecast.recipe import Recipe
-from forecast.training import fit
-from forecast.windows import step_layout
+from forecast.training.distributed import join
+from forecast.training.config import Recipe
+from forecast.training.loop import fit
+from forecast.transforms.windows import step_layout
 
 folder, stop = Path(sys.argv[2]), int(sys.argv[3])
 team = join(True)

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from forecast import files
-from forecast.errors import OutputError
-from forecast.files import whole_folder, write_bytes
+from forecast.common import files
+from forecast.common.errors import OutputError
+from forecast.common.files import whole_folder, write_bytes
 
 
 def names(folder):

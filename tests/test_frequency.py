@@ -9,16 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.frequency import (
-    Frequency,
-    confirm_seasons,
-    format_stamps,
-    infer_frequency,
-    parse_frequency,
-)
-from forecast.panel import Panel
-from forecast.tables.arrays import as_strings
-from forecast.tables.times import parse_times
+from forecast.data.frequency import Frequency
+from forecast.data.frequency_inference import infer_frequency, parse_frequency
+from forecast.data.io.arrow import as_strings
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.io.timestamps import parse_times
+from forecast.data.panel import Panel
+from forecast.data.seasonality import confirm_seasons
 
 ALIASES = [
     "YS-JAN", "YE-DEC", "YS-APR", "QS-JAN", "QS-FEB", "QE-DEC", "MS", "ME", "2MS", "6MS", "W-SUN",

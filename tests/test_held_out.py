@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecast import held_out
-from forecast.prediction import forecast_panel
+from forecast.inference.predict import forecast_panel
+from forecast.training import held_out
 from tests.builders import make_panel, random_forecaster
 
 

@@ -32,11 +32,13 @@ from inputs.builders import (
     write,
 )
 
-from forecast.cli import run
-from forecast.config import DataSettings
-from forecast.errors import InputError
-from forecast.failures import guarded
-from forecast.panel import LoadReport, Panel, load_panel
+from forecast.cli.app import run
+from forecast.cli.error_handler import guarded
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
 
 Check = Callable[[Panel, LoadReport], bool]
 
@@ -525,7 +527,7 @@ def test_every_awkward_file_gets_its_answer(case: Case, tmp_path: Path) -> None:
 
 
 def test_10_a_bomb_is_refused_before_it_fills_memory(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("forecast.tables.source.EXPANSION_FLOOR", 1 << 20)
+    monkeypatch.setattr("forecast.data.io.files.EXPANSION_FLOOR", 1 << 20)
     zeros = b"ds,y\n" + b"2020-01-01,0\n" * 1_000_000
     path = write(tmp_path, gzip.compress(zeros), "bomb.csv.gz")
     with pytest.raises(InputError) as caught:
@@ -575,7 +577,7 @@ def test_17_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
 
 
 def test_18_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch) -> None:
-    from forecast.tables import delimited
+    from forecast.data.io import csv as delimited
 
     path = write(tmp_path, D30)
     parse = delimited._parse

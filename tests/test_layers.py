@@ -1,4 +1,4 @@
-"""Imports go one way: a module imports only from floors above its own (ARCHITECTURE.md)."""
+"""Imports go one way: a package imports only itself and packages above it (ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
@@ -7,60 +7,46 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "forecast"
+DOORS = {"__init__", "__main__", "api"}  # loose at the top, for those who come from outside
 
 
-def floors() -> dict[str, int]:
-    """Module or package below `forecast` -> floor, as ARCHITECTURE.md's table lists them."""
+def order() -> list[str]:
+    """The packages of `forecast`, as ARCHITECTURE.md's table lists them, the lowest first."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    found = {}
-    for floor, names in re.findall(r"^\| (\d+) \| ([^|]+) \|", text, re.M):
-        for name in re.findall(r"`([a-z_]+)(?:\.py|/)`", names):
-            found[name] = int(floor)
-    return found
+    return re.findall(r"^\| `([a-z]+)/` \|", text, re.M)
 
 
 def imports(path: Path) -> set[str]:
-    """First-level modules of `forecast` that a file imports, but not only for type checking."""
+    """First-level names of `forecast` that a file imports, for type checking too."""
     found = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("forecast"):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "forecast":
             parts = node.module.split(".")
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
-            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("forecast.")}
+            names = [alias.name.split(".") for alias in node.names]
+            found |= {"".join(parts[1:2]) for parts in names if parts[0] == "forecast"}
     return found
 
 
-def modules() -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in sorted((ROOT / "forecast").rglob("*.py")):
-        parts = path.relative_to(ROOT / "forecast").with_suffix("").parts
-        found.setdefault(parts[0], []).append(path)
-    return found
+def test_the_table_lists_every_package_once():
+    there = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
+    assert sorted(order()) == sorted(there - {f"{name}.py" for name in DOORS})
 
 
-def test_every_module_has_a_floor_and_every_floor_its_modules():
-    assert set(floors()) == set(modules()) - {"__init__"}
+def test_at_most_three_modules_are_loose_at_the_top():
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= DOORS
+    assert len(DOORS) <= 3
 
 
-def test_no_module_imports_from_a_floor_below_its_own():
-    floor = floors()
+def test_a_package_imports_only_itself_and_packages_above_it():
+    allowed = {name: set(order()[: n + 1]) for n, name in enumerate(order())}
     wrong = [
-        f"{path.relative_to(ROOT)} (floor {floor[name]}) imports {other} (floor {floor[other]})"
-        for name, paths in modules().items()
-        if name != "__init__"
-        for path in paths
-        for other in imports(path) - {name}
-        if floor[other] > floor[name]
+        f"{path.relative_to(ROOT)} imports {other or 'forecast itself'}"
+        for name in order()
+        for path in sorted((PACKAGE / name).rglob("*.py"))
+        for other in sorted(imports(path) - allowed[name])
     ]
     assert wrong == []
 

@@ -10,12 +10,16 @@ import pytest
 import torch
 from scipy import stats
 
-from forecast.batches import to_device
-from forecast.config import NetworkSettings, Settings
-from forecast.errors import InputError, ModelDamagedError, UsageError
-from forecast.forecasts import LEVELS
-from forecast.frequency import Frequency
-from forecast.likelihoods import (
+from forecast.common.errors import InputError, ModelDamagedError, UsageError
+from forecast.config.schema import NetworkSettings, Settings
+from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.inference.one_step import one_step_ahead
+from forecast.inference.predict import at_levels, forecast_panel
+from forecast.inference.streaming import GrowingSeries
+from forecast.models.forecaster import Forecaster
+from forecast.models.likelihoods import (
     COUNTS,
     LIKELIHOODS,
     QUANTILES,
@@ -24,21 +28,18 @@ from forecast.likelihoods import (
     head_width,
     quantiles_at,
 )
-from forecast.losses import counts_of, loss_of, negative_binomial, student_t
-from forecast.model_folder import MANIFEST, load_model, save_model
-from forecast.networks.head import assemble, with_new_spread
-from forecast.networks.numpy_forward import forward, last_state
-from forecast.networks.residual import ResidualNetwork
-from forecast.networks.shapes import state_shapes
-from forecast.one_step import one_step_ahead
-from forecast.panel import Panel
-from forecast.plan import make_plan
-from forecast.prediction import Forecaster, at_levels, forecast_panel
-from forecast.recipe import Recipe
-from forecast.streaming.series import GrowingSeries
-from forecast.training import fit
-from forecast.views import AS_IT_IS, PLAIN, seen
-from forecast.windows import ahead, context, segment_layout, step_layout
+from forecast.models.networks.head import assemble, with_new_spread
+from forecast.models.networks.numpy_forward import forward, last_state
+from forecast.models.networks.residual import ResidualNetwork
+from forecast.models.networks.shapes import state_shapes
+from forecast.models.store import MANIFEST, load_model, save_model
+from forecast.training.config import Recipe
+from forecast.training.loop import fit
+from forecast.training.losses import counts_of, loss_of, negative_binomial, student_t
+from forecast.training.plan import make_plan
+from forecast.training.sampler import to_device
+from forecast.transforms.augment import AS_IT_IS, PLAIN, seen
+from forecast.transforms.windows import ahead, context, segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 
 DISTRIBUTIONS = (STUDENT_T, COUNTS)

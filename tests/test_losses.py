@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from forecast.losses import pinball
+from forecast.training.losses import pinball
 
 CAP = 20.0
 

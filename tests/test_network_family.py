@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 import torch
 
-from forecast.batches import to_device
-from forecast.checkpoint import Checkpoint
-from forecast.config import Network
-from forecast.frequency import Frequency
-from forecast.losses import pinball
-from forecast.model_folder import load_model, save_model
-from forecast.networks.idea import Size
-from forecast.networks.numpy_forward import attention_maps, forward, last_state, states
-from forecast.networks.registry import IDEAS, idea_of
-from forecast.networks.residual import ResidualNetwork
-from forecast.networks.shapes import size_of, state_shapes
-from forecast.prediction import forecast_panel
-from forecast.recipe import Recipe
-from forecast.scaling import scale_panel
-from forecast.training import fit
-from forecast.windows import Flat, ahead, context, segment_layout, step_layout, targets
+from forecast.config.schema import Network
+from forecast.data.frequency import Frequency
+from forecast.inference.predict import forecast_panel
+from forecast.models.networks.base import Size
+from forecast.models.networks.numpy_forward import attention_maps, forward, last_state, states
+from forecast.models.networks.registry import IDEAS, idea_of
+from forecast.models.networks.residual import ResidualNetwork
+from forecast.models.networks.shapes import size_of, state_shapes
+from forecast.models.store import load_model, save_model
+from forecast.training.checkpoint import Checkpoint
+from forecast.training.config import Recipe
+from forecast.training.loop import fit
+from forecast.training.losses import pinball
+from forecast.training.sampler import to_device
+from forecast.transforms.scaling import scale_panel
+from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 
 NAMES = tuple(IDEAS)

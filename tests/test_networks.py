@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from forecast.batches import to_device
-from forecast.networks.head import _outwards, assemble, head_width
-from forecast.networks.lstm import lstm_step
-from forecast.networks.numpy_forward import forward, last_state
-from forecast.networks.residual import Dropout, ResidualNetwork
-from forecast.networks.shapes import state_shapes
-from forecast.networks.torch_parts import Linear
-from forecast.scaling import scale_panel
-from forecast.windows import Flat, ahead, context, segment_layout, step_layout
+from forecast.models.networks.head import _outwards, assemble, head_width
+from forecast.models.networks.lstm import lstm_step
+from forecast.models.networks.numpy_forward import forward, last_state
+from forecast.models.networks.residual import Dropout, ResidualNetwork
+from forecast.models.networks.shapes import state_shapes
+from forecast.models.networks.torch_layers import Linear
+from forecast.training.sampler import to_device
+from forecast.transforms.scaling import scale_panel
+from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout
 from tests.builders import make_panel
 
 LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layout(48)]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecast.one_step import one_step_ahead
-from forecast.prediction import forecast_panel
-from forecast.windows import segment_layout, step_layout
+from forecast.inference.one_step import one_step_ahead
+from forecast.inference.predict import forecast_panel
+from forecast.transforms.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
 
 LAYOUTS = [(step_layout(12), "MS"), (segment_layout(24), "h"), (segment_layout(48), "30min")]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from forecast.options import BACKTEST_ONLY, TRAIN_ONLY, all_options, options_of, show
+from forecast.config.options import BACKTEST_ONLY, TRAIN_ONLY, all_options, options_of, show
 
 
 def by_path(path: str):

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inputs.builders import daily, days, hours, months, table, wave, write
 
-from forecast.config import DataSettings
-from forecast.errors import InputError
-from forecast.frequency import Frequency
-from forecast.panel import Panel, load_panel, panel_from_frame, panel_to_arrow
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.frequency import Frequency
+from forecast.data.load import load_panel, panel_from_frame
+from forecast.data.panel import Panel, panel_to_arrow
 
 PLAIN = DataSettings()
 
@@ -367,8 +368,8 @@ def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path, name: str) -> No
     if name.endswith("parquet"):
         parquet.write_table(csv.read_csv(text), path)
     code = (
-        "import sys; from forecast.config import DataSettings;"
-        "from forecast.panel import load_panel;"
+        "import sys; from forecast.config.schema import DataSettings;"
+        "from forecast.data.load import load_panel;"
         f"load_panel({str(path)!r}, DataSettings());"
         "print([m for m in ('pandas', 'torch') if m in sys.modules])"
     )

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.config import DataSettings
-from forecast.errors import InputError
-from forecast.panel import load_panel, panel_from_frame
-from forecast.panel.covariates import check_ahead
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.covariates import check_ahead
+from forecast.data.load import load_panel, panel_from_frame
 
 DAYS = pd.date_range("2024-01-01", periods=40, freq="D")
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecast.config import Settings
-from forecast.plan import make_plan
+from forecast.config.schema import Settings
+from forecast.training.plan import make_plan
 from tests.builders import make_panel
 
 

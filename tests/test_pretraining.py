@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from forecast import pretraining
-from forecast.backbone import kind_of
-from forecast.errors import UsageError
-from forecast.forecasts import LEVELS
-from forecast.model_folder import load_model
-from forecast.pretraining import Pool, Pretraining, export, pretrain
-from forecast.windows import step_layout
+from forecast.common.errors import UsageError
+from forecast.data.forecast import LEVELS
+from forecast.models.pretrained import kind_of
+from forecast.models.store import load_model
+from forecast.training.pretraining import pretrain as pretraining
+from forecast.training.pretraining.pretrain import Pool, Pretraining, export, pretrain
+from forecast.transforms.windows import step_layout
 
 
 @pytest.fixture(autouse=True)

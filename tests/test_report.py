@@ -16,14 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.charts import FanChart
-from forecast.config import Settings
-from forecast.errors import OutputError
-from forecast.forecasts import Forecast
-from forecast.frequency import Frequency
-from forecast.metrics import score_forecasts
-from forecast.panel import LoadReport, Panel
-from forecast.report import (
+from forecast.common.errors import OutputError
+from forecast.config.schema import Settings
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.io.notes import Note
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.evaluation.scores import score_forecasts
+from forecast.reporting.charts.fan import FanChart
+from forecast.reporting.html import page as page_module
+from forecast.reporting.html.contents import (
     LearningCurve,
     Reliability,
     ReportData,
@@ -32,19 +35,13 @@ from forecast.report import (
     SeriesEntry,
     Setting,
     Tile,
-    chosen_series,
-    reliability,
-    render_report,
-    report_data,
-    residual_autocorrelation,
-    run_report,
-    write_report,
 )
-from forecast.report import page as page_module
-from forecast.report.pack import MISSING, packed_series
-from forecast.report.page import told
-from forecast.report.scores import duration, figure, meaning, score_table
-from forecast.tables.notes import Note
+from forecast.reporting.html.diagnostics import chosen_series, reliability, residual_autocorrelation
+from forecast.reporting.html.gather import report_data
+from forecast.reporting.html.packing import MISSING, packed_series
+from forecast.reporting.html.page import render_report, told, write_report
+from forecast.reporting.html.score_table import duration, figure, meaning, score_table
+from forecast.reporting.html.training_run import run_report
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from forecast.baselines import forecast_baselines_windows, seasonal_naive
-from forecast.errors import InputError
-from forecast.forecasts import Forecast
-from forecast.frequency import Frequency
-from forecast.panel import Panel
-from forecast.rolling import backtest, backtest_table, held_out, rolling_origins
+from forecast.common.errors import InputError
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.evaluation.rolling import backtest, backtest_table, held_out, rolling_origins
+from forecast.models.baselines.forecast import forecast_baselines_windows
+from forecast.models.baselines.seasonal_naive import seasonal_naive
 
 LEVELS = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.scaling import calls_for_log, scale_panel
+from forecast.transforms.scaling import calls_for_log, scale_panel
 from tests.builders import make_panel
 
 

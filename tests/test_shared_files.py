@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from forecast.config import DataSettings
-from forecast.errors import InputError
-from forecast.panel import load_panel
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
 
 FOLDER = Path(os.environ.get("LSTMCAST_BENCHMARK_DATA", "/nowhere")) / "files"
 SERIES = {  # file -> series and frequency once it is read

@@ -16,22 +16,22 @@ import numpy as np
 import pytest
 from pyarrow import csv
 
-from forecast.cli import run
-from forecast.errors import UsageError
-from forecast.features import Design, Entry
-from forecast.forecasts import LEVELS
-from forecast.frequency import Frequency
-from forecast.model_folder import save_model
-from forecast.networks.shapes import state_shapes
-from forecast.panel import panel_to_arrow
-from forecast.prediction import at_levels, forecast_panel
-from forecast.stream_run import Written, between
-from forecast.streaming.following import follow
-from forecast.streaming.rows import RowError, RowReader
-from forecast.streaming.series import GrowingSeries
-from forecast.streaming.times import Clock
-from forecast.views import IN_THREE_WAYS, IN_TWO_WAYS
-from forecast.windows import segment_layout, step_layout
+from forecast.cli.app import run
+from forecast.common.errors import UsageError
+from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
+from forecast.data.panel import panel_to_arrow
+from forecast.inference.predict import at_levels, forecast_panel
+from forecast.inference.stream_loop import follow
+from forecast.inference.stream_rows import RowError, RowReader
+from forecast.inference.stream_times import Clock
+from forecast.inference.streaming import GrowingSeries
+from forecast.models.networks.shapes import state_shapes
+from forecast.models.store import save_model
+from forecast.transforms.augment import IN_THREE_WAYS, IN_TWO_WAYS
+from forecast.transforms.covariates import Design, Entry
+from forecast.transforms.windows import segment_layout, step_layout
+from forecast.workflows.stream import Written, between
 from tests.builders import make_panel, random_forecaster
 
 SHAPES = {

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.errors import UsageError
-from forecast.synthetic import VERSION, Recipe, SyntheticBatch, families, generate
+from forecast.common.errors import UsageError
+from forecast.training.pretraining.families import families
+from forecast.training.pretraining.generate import VERSION, SyntheticBatch, generate
+from forecast.training.pretraining.recipe import Recipe
 
 ALL = [(kind, name) for kind in ("step", "day") for name in families(kind)]
 LENGTH = {"step": 160, "day": 14 * 24}

@@ -11,15 +11,15 @@ from dateutil.easter import easter as reference_easter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.errors import UsageError
-from forecast.synthetic import Recipe, families, load_recipe
-from forecast.synthetic.calendar import _weekdays, easter
-from forecast.synthetic.counts import overdispersed
-from forecast.synthetic.draws import heavy, log_uniform, shocks
-from forecast.synthetic.frame import Frame
-from forecast.synthetic.kernels import rbf
-from forecast.synthetic.link import WIDEST, link
-from forecast.synthetic.noise import (
+from forecast.common.errors import UsageError
+from forecast.training.pretraining.calendar_effects import _weekdays, easter
+from forecast.training.pretraining.counts import overdispersed
+from forecast.training.pretraining.families import families
+from forecast.training.pretraining.frame import Frame
+from forecast.training.pretraining.gaussian_process import rbf
+from forecast.training.pretraining.hourly_profiles import HOURS, make_week
+from forecast.training.pretraining.link import WIDEST, link
+from forecast.training.pretraining.noise import (
     ar1,
     autoregression,
     garch,
@@ -27,11 +27,17 @@ from forecast.synthetic.noise import (
     seasonal_recursion,
     smooth_path,
 )
-from forecast.synthetic.observe import never_constant, observed, rescaled, with_outliers
-from forecast.synthetic.sarima import random_poles
-from forecast.synthetic.seasonal import lay_out, profiles
-from forecast.synthetic.week import HOURS, make_week
-from forecast.synthetic.years import with_years
+from forecast.training.pretraining.observation import (
+    never_constant,
+    observed,
+    rescaled,
+    with_outliers,
+)
+from forecast.training.pretraining.random_draws import heavy, log_uniform, shocks
+from forecast.training.pretraining.recipe import Recipe, load_recipe
+from forecast.training.pretraining.sarima import random_poles
+from forecast.training.pretraining.seasonal import lay_out, profiles
+from forecast.training.pretraining.yearly_season import with_years
 
 ROOT = Path(__file__).resolve().parent.parent
 

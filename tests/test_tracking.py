@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from builders import make_panel, random_forecaster
 
-from forecast.cli import run
-from forecast.errors import OutputError, UsageError
-from forecast.model_folder import save_model
-from forecast.tracking import history_of, in_order, runs_below
+from forecast.cli.app import run
+from forecast.common.errors import OutputError, UsageError
+from forecast.models.store import save_model
+from forecast.reporting.tracking import history_of, in_order, runs_below
 
 
 def score(model: str, mase: float) -> dict:

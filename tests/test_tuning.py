@@ -14,20 +14,20 @@ import pytest
 import yaml
 from builders import make_panel
 
-from forecast.cli import run
-from forecast.config import Settings
-from forecast.errors import InputError, UsageError
-from forecast.events import Silent
-from forecast.forecast_table import csv_bytes
-from forecast.metrics.compare import Comparison
-from forecast.panel.data import panel_to_arrow
-from forecast.plan import PRETRAINED, make_plan
-from forecast.settings_sources import resolve
-from forecast.tuning.held_out import DEFAULTS, TUNED, Judgement, judged
-from forecast.tuning.run import Clock, _check_validation, config_text
-from forecast.tuning.space import SCRATCH, Choice, space_of
-from forecast.tuning.study import ROUND, Search
-from forecast.tuning.trials import PARTS, PRUNED, Outcome, lesson_of, run_trial
+from forecast.cli.app import run
+from forecast.common.errors import InputError, UsageError
+from forecast.common.progress import Silent
+from forecast.config.schema import Settings
+from forecast.config.sources import resolve
+from forecast.data.panel import panel_to_arrow
+from forecast.evaluation.significance import Comparison
+from forecast.inference.tables import csv_bytes
+from forecast.training.plan import PRETRAINED, make_plan
+from forecast.training.tuning.search import ROUND, Search
+from forecast.training.tuning.space import SCRATCH, Choice, space_of
+from forecast.training.tuning.trial import PARTS, PRUNED, Outcome, lesson_of, run_trial
+from forecast.workflows.tune import Clock, _check_validation, config_text
+from forecast.workflows.tune_evaluation import DEFAULTS, TUNED, Judgement, judged
 
 pytest.importorskip("optuna")
 

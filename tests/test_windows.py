@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from forecast.batches import to_device
-from forecast.scaling import scale_panel
-from forecast.windows import (
+from forecast.training.sampler import to_device
+from forecast.transforms.scaling import scale_panel
+from forecast.transforms.windows import (
     Flat,
     ahead,
     context,

@@ -1,0 +1,1 @@
+"""What is odd in a series, and what moved a forecast."""

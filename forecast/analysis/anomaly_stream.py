@@ -1,0 +1,177 @@
+"""One series whose values come one by one, each judged at once, as `anomalies.judge` a panel.
+
+A value costs the same however long the series is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecast.analysis import anomaly_rules as rules
+from forecast.analysis.anomalies import Judged, reason, warm_up
+from forecast.analysis.anomaly_scores import counted, expected, surprise, typical, usual
+from forecast.inference.streaming import GrowingSeries
+from forecast.models.forecaster import Forecaster
+from forecast.transforms.scaling import calls_for_log
+
+WHOLE = np.array([0, rules.CROWD])  # the last values that the rules look at, as one series
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """back: how many steps before the newest value it began (a gap), else 0."""
+
+    back: int
+    value: float
+    score: float
+    low: float
+    high: float
+    kind: str
+    reason: str
+
+
+class WatchedSeries:
+    """A series so far; values (N,) and `judged` are of its history."""
+
+    def __init__(
+        self, forecaster: Forecaster, threshold: float, values: np.ndarray, judged: Judged
+    ) -> None:
+        self.forecaster, self.threshold = forecaster, threshold
+        self._negative = bool((values < 0).any())
+        self._gap = int(
+            rules.consecutive(~np.isfinite(values), np.array([0, len(values)]))[-1:].sum()
+        )
+        self._total = float(counted(judged.first).sum())
+        self._count = int(np.isfinite(judged.first).sum())
+        width = usual(judged.first, np.array([0, len(values)]))
+        with np.errstate(invalid="ignore"):
+            self._surprised = _last(np.abs(judged.first) > threshold * width)
+        self._scores = _last(judged.score)
+        self._still = _Standstill(values)
+        self._early: list[float] = []
+        self._looks: tuple[_Look, _Look] | None = None
+        if len(values) >= warm_up(forecaster.layout):
+            self._looks = self._begun(values, np.where(judged.left_out, np.nan, values))
+        else:
+            self._early = values.tolist()
+
+    def take(self, value: float, missing: int = 0) -> list[Anomaly]:
+        """The anomalies that the next value shows, after `missing` steps without one; NaN where
+        the value itself is missing."""
+        for _ in range(missing):
+            self._judge(np.nan)
+            self._still.take(np.nan)
+        self._gap += missing
+        found = []
+        if value != value:
+            self._gap += 1
+        elif self._gap:
+            text = reason(rules.GAP, np.nan, self._gap)
+            found.append(Anomaly(self._gap, np.nan, np.nan, np.nan, np.nan, rules.GAP, text))
+            self._gap = 0
+        score, low, high = self._judge(value)
+        kind, steps = self._kind(value)
+        if kind:
+            found.append(Anomaly(0, value, score, low, high, kind, reason(kind, score, steps)))
+        return found
+
+    def _judge(self, value: float) -> tuple[float, float, float]:
+        """Score and expected range of the next value, which then belongs to the past."""
+        if self._looks is None:
+            return self._wait(value)
+        levels = self.forecaster.levels
+        seen, calm = self._looks
+        width = typical(self._total, self._count)
+        first = surprise(np.array([value]), seen.quantiles(), levels)
+        quantiles = calm.quantiles()
+        score = float(surprise(np.array([value]), quantiles, levels)[0] / width)
+        low, high = expected(quantiles, levels, self.threshold * width, np.array([self._negative]))
+        self._total += float(counted(first)[0])
+        self._count += int(np.isfinite(first[0]))
+        self._push(score, bool(np.abs(first[0]) > self.threshold * width))
+        self._negative |= value < 0
+        seen.append(value)
+        calm.append(np.nan if rules.held(self._surprised, WHOLE)[-1] else value)
+        return score, float(low[0]), float(high[0])
+
+    def _kind(self, value: float) -> tuple[str, int]:
+        still = self._still.take(value)
+        kind = str(rules.kinds(self._scores, self.threshold, WHOLE)[-1])
+        return (rules.STILL if not kind and still else kind), still
+
+    def _push(self, score: float, surprised: bool) -> None:
+        self._scores[:-1], self._surprised[:-1] = self._scores[1:], self._surprised[1:]
+        self._scores[-1], self._surprised[-1] = score, surprised
+
+    def _wait(self, value: float) -> tuple[float, float, float]:
+        """There is too little to go by; with enough, the looks begin."""
+        self._push(np.nan, False)
+        self._negative |= value < 0
+        self._early.append(value)
+        if len(self._early) >= warm_up(self.forecaster.layout):
+            past = np.array(self._early)
+            self._looks = self._begun(past, past)
+        return np.nan, np.nan, np.nan
+
+    def _begun(self, seen: np.ndarray, calm: np.ndarray) -> tuple[_Look, _Look]:
+        start = seen[: warm_up(self.forecaster.layout)]
+        logged = bool(calls_for_log(start, np.array([0, len(start)]))[0])
+        return _Look(self.forecaster, seen, logged), _Look(self.forecaster, calm, logged)
+
+
+class _Look:
+    """A history, with some values left out or none, and the forecast of the next value."""
+
+    def __init__(self, forecaster: Forecaster, values: np.ndarray, logged: bool) -> None:
+        self._series = GrowingSeries(forecaster, values, 1, logged=logged)
+        self._width = len(forecaster.levels)
+        known = values[np.isfinite(values)]
+        self._only = float(known[0]) if len(known) else np.nan
+        self._moved = bool((known != self._only).any())
+
+    def quantiles(self) -> np.ndarray:
+        """Quantiles (1, Q) of the next value; of a series that has never moved, its one value."""
+        if not self._moved:
+            return np.full((1, self._width), self._only)
+        return self._series.quantiles(1)[0]
+
+    def append(self, value: float) -> None:
+        """Takes the next value, NaN where it is missing or left out."""
+        if value == value:
+            self._only = value if self._only != self._only else self._only
+            self._moved |= value != self._only
+        self._series.append(value)
+
+
+class _Standstill:
+    """How long the newest value has stood still, if oddly long, as `anomaly_rules.standstill`."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.last, self.length, self.longest, self.repeats, self.known = np.nan, 0, 0, 0, 0
+        for value in values.tolist():
+            self.take(value)
+
+    def take(self, value: float) -> int:
+        """Takes the next value; the number of equal values if that is odd, else 0."""
+        same = value == self.last
+        if not same:
+            self.longest = max(self.longest, self.length)
+            self.length = 0
+        self.length += 1
+        odd = (
+            self.length >= rules.LEAST_STILL
+            and self.length > 2 * self.longest > 0
+            and self.repeats - self.length < 0.5 * self.known
+        )
+        self.repeats += same
+        self.known += value == value
+        self.last = value
+        return self.length if odd else 0
+
+
+def _last(x: np.ndarray) -> np.ndarray:
+    """The last CROWD of `x` (N,), filled in front with NaN or False."""
+    filler = np.full(rules.CROWD, np.nan if x.dtype.kind == "f" else False)
+    return np.asarray(np.concatenate([filler.astype(x.dtype), x])[-rules.CROWD :])

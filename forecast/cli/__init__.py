@@ -1,0 +1,1 @@
+"""The `lstmcast` command: options, screens, errors."""

@@ -1,0 +1,26 @@
+"""`lstmcast check`: what the loader understands of a file; nothing is trained."""
+
+from __future__ import annotations
+
+from forecast.cli.parameters import Run, takes
+from forecast.cli.shared_options import Data, wanted
+
+
+@takes("data")
+def check(data: Data = None, *, run: Run) -> int:
+    """Say what DATA holds: series, span, gaps, repairs, warnings, what train would do with it."""
+    source = wanted(data, "check", run.settings.data.db)
+    from forecast.cli import render
+    from forecast.cli.render_data_report import show_report
+    from forecast.data.load import load_panel
+    from forecast.training.plan_preview import outlook
+
+    panel, report = load_panel(source, run.settings.data)
+    document = render.plain(report)
+    rows = outlook(panel, report, run.settings)
+    if run.look.json:
+        would = {"report": document, "train_would": render.choices(rows)}
+        render.show_document("check", would)
+    elif not run.look.quiet:
+        show_report(run.out(), document, run.look.verbose, rows)
+    return 0

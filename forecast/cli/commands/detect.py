@@ -1,0 +1,70 @@
+"""`lstmcast detect`: values that were not expected, gaps, and levels that have shifted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from forecast.cli import shared_options as own
+from forecast.cli.parameters import Run, takes
+from forecast.cli.shared_options import Data, wanted
+
+if TYPE_CHECKING:
+    from forecast.workflows.detect import DetectResult
+
+Model = Annotated[
+    str | None, own.model("Run folder or its model folder (none: the pretrained network).")
+]
+Output = Annotated[
+    str | None, own.output("Where the anomalies go, .csv or .parquet (standard output).")
+]
+Follow = Annotated[
+    bool, own.follow("DATA is the history; judge the rows that come on standard input, at once.")
+]
+
+
+@takes("detection", "data")
+def detect(
+    data: Data = None,
+    model: Model = None,
+    output: Output = None,
+    follow: Follow = False,
+    *,
+    run: Run,
+) -> int:
+    """Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains nothing."""
+    source = wanted(data, "detect", run.settings.data.db)
+    own.refuse_two_outputs(run, output, "anomalies")
+    if follow:
+        return _follow(source, model, output, run)
+    from forecast.cli import render
+    from forecast.workflows.detect import detect_run, to_document
+
+    if run.look.json and output is None:
+        output = ""
+    with run.watching() as listener:
+        result = detect_run(source, run.settings, listener, model=model, output=output)
+    if run.look.json:
+        render.show_document("detect", to_document(result))
+    elif not run.look.quiet:
+        console = run.err() if result.path == "-" else run.out()
+        render.show_facts(console, _facts(result))
+    return result.exit_code
+
+
+def _follow(source: str, model: str | None, output: str | None, run: Run) -> int:
+    own.refuse_to_follow(source, output)
+    from forecast.cli.stream import follow
+    from forecast.workflows.detect import detect_stream
+
+    return follow(run, detect_stream, source, model=model)
+
+
+def _facts(result: DetectResult) -> list[tuple[str, object]]:
+    found = ", ".join(f"{count:,} {kind}" for kind, count in result.kinds.items())
+    return [
+        ("anomalies", found or "none"),
+        ("judged", f"{result.judged:,} of {result.values:,} values, {result.series} series"),
+        ("threshold", f"{result.threshold:g} usual deviations from the forecast"),
+        ("judged by", result.model),
+        ("written to", "standard output" if result.path == "-" else result.path),
+    ]

@@ -1,0 +1,33 @@
+"""`lstmcast forecast`: a forecast at once, from the pretrained network, without training."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from forecast.cli import shared_options as own
+from forecast.cli.commands.predict import show_result
+from forecast.cli.parameters import Run, takes
+from forecast.cli.partitioned import forecast_in_parts, in_parts
+from forecast.cli.shared_options import Data, wanted
+
+Output = Annotated[
+    str | None, own.output("Where the forecast goes, .csv or .parquet (standard output).")
+]
+
+
+@takes("forecast", "data", "engine", "training.jobs", "sampling", "training.seed")
+def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
+    """Forecast DATA at once with the pretrained network. Trains nothing."""
+    source = wanted(data, "forecast", run.settings.data.db)
+    own.refuse_two_outputs(run, output)
+    own.refuse_samples(run)
+    if in_parts(run):
+        return forecast_in_parts(run, "forecast", source, output)
+    from forecast.workflows.train import forecast_run
+
+    if run.look.json and output is None:
+        output = ""
+    with run.watching() as listener:
+        result = forecast_run(source, run.settings, listener, output=output)
+    show_result(run, "forecast", result)
+    return int(result.exit_code)

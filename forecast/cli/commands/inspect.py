@@ -1,0 +1,24 @@
+"""`lstmcast inspect`: what a model folder holds, read without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forecast.cli.parameters import Run, takes
+from forecast.cli.shared_options import Trained
+
+
+@takes("output.root")
+def inspect(model: Trained = None, *, run: Run) -> int:
+    """Say what a trained MODEL holds: data, settings, scores, versions."""
+    from forecast.cli import render
+    from forecast.cli.render_model import show_model
+    from forecast.models.store import describe, newest_model
+
+    folder = Path(model) if model else newest_model(Path(run.settings.output.root))
+    document = describe(folder)
+    if run.look.json:
+        render.show_document("inspect", {"folder": folder, "model": document})
+    elif not run.look.quiet:
+        show_model(run.out(), document, run.look.verbose)
+    return 0

@@ -1,0 +1,62 @@
+"""`lstmcast merge`: the parts of a forecast made one, once all are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forecast.cli import shared_options as own
+from forecast.cli.parameters import Run, takes
+from forecast.cli.partitioned import amounts, failures
+from forecast.common.errors import UsageError
+
+Folder = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FOLDER",
+        show_default=False,
+        help="The --output folder of forecasts with --shard or --engine.",
+    ),
+]
+Output = Annotated[
+    str | None,
+    own.output("One table of all parts, .csv or .parquet (the parts stay files of their own)."),
+]
+
+
+@takes()
+def merge(folder: Folder = None, output: Output = None, *, run: Run) -> int:
+    """Make the parts of a forecast one: none missing, no series twice. Writes the manifest."""
+    from forecast.cli import render
+    from forecast.workflows.partitions.merge import merge_run
+
+    if folder is None:
+        raise UsageError(
+            "FOLDER is missing: where the parts are",
+            code="usage/missing-folder",
+            remedy="For example: lstmcast merge forecasts",
+        )
+    result = merge_run(Path(folder), output=_file(output))
+    if run.look.json:
+        document = {**vars(result), "failed": failures(result.failed)}
+        render.show_document("merge", {**document, "exit_code": result.exit_code})
+    elif not run.look.quiet:
+        facts = [("parts", f"{result.parts:,}"), ("written to", output or folder)]
+        render.show_facts(run.out(), [*amounts(result), *facts])
+    return result.exit_code
+
+
+def _file(output: str | None) -> Path | None:
+    """The path of the single table. Raises UsageError for another kind of file."""
+    path = None if output is None else Path(output)
+    if path is not None and path.suffix not in (".csv", ".parquet"):
+        raise UsageError(
+            "the table of all parts is a .csv or a .parquet file",
+            code="usage/merge-output",
+            where="--output",
+            value=output,
+            remedy="For example: --output forecasts.parquet",
+        )
+    return path

@@ -1,0 +1,114 @@
+"""`lstmcast predict`: forecast with a trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forecast.cli import shared_options as own
+from forecast.cli.parameters import Run, takes
+from forecast.cli.partitioned import forecast_in_parts, in_parts
+from forecast.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from forecast.workflows.predict import PredictResult
+
+PARTS = (
+    "forecast", "data", "engine", "training.jobs", "sampling", "training.seed", "output.root",
+)  # fmt: skip
+_NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATA]",
+        show_default=False,
+        help="Table of observations; - reads standard input (the file the model was trained on).",
+    ),
+]
+Model = Annotated[
+    str | None, own.model("Run folder or its model folder (the newest below --root).")
+]
+Output = Annotated[
+    str | None,
+    own.output("Where the forecast goes; - is standard output (predictions.csv of the run)."),
+]
+Follow = Annotated[
+    bool, own.follow("DATA is the history; forecast anew from each row on standard input.")
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        metavar=" ",
+        show_default=False,
+        help="With --follow: read exactly as far back as without it, for more work a row.",
+    ),
+]
+
+
+@takes(*PARTS)
+def predict(
+    data: Data = None,
+    model: Model = None,
+    output: Output = None,
+    follow: Follow = False,
+    exact: Exact = False,
+    *,
+    run: Run,
+) -> int:
+    """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
+    own.refuse_two_outputs(run, output)
+    db = run.settings.data.db
+    own.refuse_samples(run, follow=follow)
+    if follow:
+        source = own.wanted(data, "predict", db) if data or db else None
+        return _follow(source, output, model, exact, run)
+    if exact:
+        raise UsageError(
+            "--exact says how --follow reads",
+            code="usage/exact-without-follow",
+            remedy="Add --follow, or leave --exact out",
+        )
+    if in_parts(run):
+        return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
+    from forecast.workflows.train import predict_run
+
+    source = own.wanted(data, "predict", db) if data or db else None
+    with run.watching() as listener:
+        result = predict_run(source, run.settings, listener, model=model, output=output)
+    show_result(run, "predict", result)
+    return int(result.exit_code)
+
+
+def _follow(
+    source: str | None, output: str | None, model: str | None, exact: bool, run: Run
+) -> int:
+    own.refuse_to_follow(source, output)
+    if in_parts(run):
+        raise UsageError(
+            "--follow forecasts in one process",
+            code="usage/follow-in-parts",
+            remedy="Leave --engine, --jobs and --shard out",
+        )
+    from forecast.cli.stream import follow
+    from forecast.workflows.stream import predict_stream
+
+    return follow(run, predict_stream, source, model=model, exact=exact)
+
+
+def show_result(run: Run, command: str, result: PredictResult) -> None:
+    """What was forecast and where it is, as a document or for a person."""
+    from forecast.cli import render
+
+    if run.look.json:
+        fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        kept = {name: value for name, value in fields.items() if name not in _NOT_IN_JSON}
+        render.show_document(command, kept)
+    elif not run.look.quiet:
+        # The forecast itself may be on stdout: then the rest must not be.
+        console = run.err() if result.path == "-" else run.out()
+        render.show_chart(console, result.chart)
+        render.show_prediction(console, result)

@@ -1,0 +1,59 @@
+"""`lstmcast report`: the page of a finished run, made again with the series that are named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from forecast.cli import shared_options as own
+from forecast.cli.parameters import Run, takes
+
+RunFolder = Annotated[
+    str | None, own.run_folder("Folder of a train or backtest run (the newest below --root).")
+]
+Series = Annotated[
+    list[str] | None,
+    own.series("A series to draw; repeatable (the worst, the best, and evenly between)."),
+]
+Data = Annotated[str | None, own.observations("The observations (the file that the run read).")]
+Output = Annotated[
+    str | None, own.output("Page to write; - is standard output (report.html of the run).")
+]
+
+
+@takes("output.root")
+def report(
+    folder: RunFolder = None,
+    series: Series = None,
+    data: Data = None,
+    output: Output = None,
+    *,
+    run: Run,
+) -> int:
+    """Make the page of a RUN again, with the series that are named."""
+    own.refuse_two_outputs(run, output, "page")
+    from forecast.cli import render
+    from forecast.reporting.finished_run import newest_run
+    from forecast.reporting.finished_run_report import rebuilt_report
+    from forecast.reporting.html.page import render_report, write_report
+
+    where = Path(folder) if folder else newest_run(Path(run.settings.output.root))
+    with run.watching() as listener:
+        listener.stage("Making the page")
+        page = rebuilt_report(where, series or (), data, listener)
+    if output == "-":
+        sys.stdout.buffer.write(render_report(page).encode())
+        sys.stdout.buffer.flush()
+        return 0
+    inside = where.parent if where.name == "model" else where
+    path = write_report(output or inside / "report.html", page)
+    if run.look.json:
+        drawn = [entry.chart.title for entry in page.series]
+        render.show_document(
+            "report", {"run": inside, "path": path, "verdict": page.verdict, "series": drawn}
+        )
+    elif not run.look.quiet:
+        render.show_facts(run.out(), [("run", inside), ("page", path)])
+        render.show_sentence(run.out(), page.verdict)
+    return 0

@@ -1,0 +1,108 @@
+"""`lstmcast runs`: what was trained and tuned here, and how good it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from forecast.cli.parameters import Run, takes
+from forecast.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from forecast.reporting.tracking import TrackedRun
+
+Sort = Annotated[
+    str,
+    typer.Option(
+        "--sort",
+        metavar="NAME",
+        help="Order: created, name, mase, smape, wql, rmse or seconds.",
+    ),
+]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow",
+        metavar="URI",
+        show_default=False,
+        help="Hand those runs over to MLflow that it does not have: http://HOST:PORT, or "
+        "sqlite:///FILE.",
+    ),
+]
+
+
+@takes("output.root")
+def runs(sort: Sort = "created", mlflow: Mlflow = None, *, run: Run) -> int:
+    """List what was trained and tuned below --root: data, network, seed, scores, time."""
+    from forecast.cli import render
+    from forecast.reporting.tracking import SORTED_BY, in_order, runs_below
+
+    if sort not in SORTED_BY:
+        raise UsageError(
+            "runs cannot be sorted by that",
+            code="usage/no-such-order",
+            where="--sort",
+            value=sort,
+            remedy=f"One of: {', '.join(SORTED_BY)}",
+        )
+    root = Path(run.settings.output.root)
+    found, damaged = runs_below(root)
+    found = in_order(found, sort)
+    handed = None
+    if mlflow is not None:
+        from forecast.reporting.tracking_mlflow import hand_over
+
+        handed = hand_over(found, mlflow)
+    with run.watching() as listener:
+        for folder, why in damaged:
+            listener.warn("runs/unreadable", f"{folder.name} is left out: {why}")
+    if run.look.json:
+        document = {"root": root, "runs": [each.row() for each in found]}
+        counts = {} if handed is None else {"mlflow": {"written": handed[0], "known": handed[1]}}
+        render.show_document("runs", {**document, **counts})
+    elif not run.look.quiet:
+        show(run.out(), found, root)
+        if handed is not None:
+            written, known = handed
+            render.show_sentence(
+                run.out(), f"{written} handed over to MLflow, {known} were there already."
+            )
+    return 3 if damaged else 0
+
+
+def show(console: Console, found: list[TrackedRun], root: Path) -> None:
+    """A line a run."""
+    from rich.text import Text
+
+    from forecast.cli.console import clean, duration
+    from forecast.cli.render import plain_table, show_sentence
+
+    if not found:
+        show_sentence(console, f"There is no finished run below {root}.")
+        return
+    figures = ("MASE", "ARIMA", "sMAPE", "WQL", "seed", "time")
+    table = plain_table("run", "", "data", "network", *figures)
+    for column in table.columns[4:]:
+        column.justify = "right"
+    for each in found:
+        table.add_row(
+            Text(clean(each.name)),
+            each.kind,
+            Text(clean(Path(each.data).name)),
+            f"{each.network} {each.shape}",
+            _figure(each.scores.get("mase"), ".3f"),
+            _figure(each.arima, ".3f"),
+            _figure(each.scores.get("smape"), ".2f"),
+            _figure(each.scores.get("wql"), ".4f"),
+            "" if each.seed is None else str(each.seed),
+            duration(each.seconds) if each.seconds == each.seconds else "–",
+        )
+    console.print(table)
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None or value != value else format(value, form)

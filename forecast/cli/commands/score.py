@@ -1,0 +1,92 @@
+"""`lstmcast score`: how published forecasts compare with what came true."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from forecast.cli.parameters import Run, takes
+from forecast.cli.scheduling_options import NO_WORD, Config, JobName, for_each, jobs_of
+
+if TYPE_CHECKING:
+    from forecast.scheduling.config import Job
+    from forecast.scheduling.job_facts import JobFacts
+    from forecast.scheduling.live_scores import Live
+
+Rebuild = Annotated[
+    bool,
+    typer.Option(
+        "--rebuild", metavar=NO_WORD, help="Make the ledger anew from the run folders first."
+    ),
+]
+
+
+@takes()
+def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: Run) -> int:
+    """Score the published forecasts of CONFIG's jobs against what has come true since."""
+    jobs = jobs_of(file, job)
+    from forecast.scheduling.score import score_job
+
+    documents: list[dict[str, Any]] = []
+
+    def work(each: Job) -> int:
+        with run.watching() as listener:
+            facts = score_job(each, listener, rebuild=rebuild)
+        documents.append({"job": facts.job, **facts.scores_document()})
+        if not run.look.json and not run.look.quiet:
+            show(run, facts)
+        return 0
+
+    code = for_each(jobs, run, work)
+    if run.look.json:
+        from forecast.cli.render import show_document
+
+        show_document("score", {"jobs": documents})
+    return code
+
+
+def show(run: Run, facts: JobFacts) -> None:
+    """The live scores for a person: by age of the forecast, with -v by step ahead too."""
+    from rich import box
+    from rich.table import Table
+
+    from forecast.cli import render
+
+    console = run.out()
+    if not facts.ages:
+        render.show_sentence(console, f"{facts.job}: nothing that was forecast has come true yet.")
+        return
+    table = Table(facts.job, box=box.SIMPLE_HEAD, pad_edge=False, header_style="cyan")
+    for heading in ("values", "MASE", "MAE", "in 80%", "in 95%"):
+        table.add_column(heading, justify="right")
+    rows = {f"{name} runs": scores for name, scores in facts.ages.items()}
+    if run.look.verbose:
+        rows |= {f"step {step}": scores for step, scores in facts.steps.items()}
+    for name, scores in rows.items():
+        table.add_row(name, *_cells(scores))
+    console.print(table)
+    render.show_sentence(console, sentence(facts))
+
+
+def sentence(facts: JobFacts) -> str:
+    """How the model in service keeps what its backtest promised."""
+    if math.isnan(facts.recent.mase) or math.isnan(facts.expected) or not facts.expected:
+        return "The backtest of the model in service made no promise to compare with."
+    ratio = facts.recent.mase / facts.expected
+    return (
+        f"Live MASE {facts.recent.mase:.3f} over {facts.recent.count:,} values; the backtest "
+        f"promised {facts.expected:.3f} at these steps: {ratio:.2f} times as much."
+    )
+
+
+def _cells(scores: Live) -> list[str]:
+    """Count, MASE, MAE and coverage of the two usual intervals."""
+    shares = [scores.coverage.get(level) for level in (80.0, 95.0)]
+    return [
+        f"{scores.count:,}",
+        "-" if math.isnan(scores.mase) else f"{scores.mase:.3f}",
+        "-" if math.isnan(scores.mae) else f"{scores.mae:.4g}",
+        *("-" if share is None else f"{share:.0%}" for share in shares),
+    ]

@@ -1,0 +1,214 @@
+"""The one place that decides what a failed command says and which exit code it ends with."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from forecast.common.errors import ForecastError, OutputError, UsageError
+from forecast.common.progress import Terminated
+
+BUG = 70
+OUTPUT = 74
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+TERMINATED = 143
+
+SCHEMA_VERSION = 1
+
+
+def guarded(work: Callable[[], int], *, as_json: bool = False, debug: bool = False) -> int:
+    """The exit code of `work`; whatever it raises is reported, never shown as a traceback.
+
+    as_json: the error is a JSON document on stdout instead of text on stderr.
+    debug: the traceback is printed as well.
+    """
+    with terminated_by_signal() as signals:
+        try:
+            code = work()
+            sys.stdout.flush()
+            return TERMINATED if signals and code == INTERRUPTED else code
+        except BrokenPipeError:
+            return PIPE_CLOSED
+        except BaseException as problem:
+            if debug:
+                traceback.print_exc()
+            if signals and isinstance(problem, KeyboardInterrupt):
+                problem = Terminated()  # whoever saved its work may have raised a plain one since
+            return _report(problem, as_json)
+        finally:
+            _settle(sys.stdout)
+
+
+@contextmanager
+def terminated_by_signal() -> Iterator[list[int]]:
+    """SIGTERM raises `Terminated` inside, so that work is saved as it is after Ctrl-C.
+
+    Yields the list of the signals that have come.
+    """
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        raise Terminated
+
+    try:
+        previous = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # only the main thread may set handlers; elsewhere nobody sends it
+        yield signals
+        return
+    try:
+        yield signals
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def error_document(error: ForecastError) -> dict[str, object]:
+    """The JSON form of an error."""
+    value = error.value
+    if not isinstance(value, str | int | float | bool | None):
+        value = str(value)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "where": error.where,
+            "value": value,
+            "remedy": error.remedy,
+            "exit_code": error.exit_code,
+        },
+    }
+
+
+def _report(problem: BaseException, as_json: bool) -> int:
+    from forecast.cli.console import make_console, print_error
+
+    if isinstance(problem, SystemExit):
+        raise problem
+    error = as_forecast_error(problem)
+    with suppress(OSError):  # nobody is left to tell
+        if as_json:
+            print_json(error_document(error), sys.stdout)
+        else:
+            print_error(make_console(sys.stderr), error)
+    return error.exit_code
+
+
+def print_json(document: object, stream: IO[str]) -> None:
+    """One JSON document and a line end, in plain ASCII so that every terminal and pipe takes it."""
+    print(json.dumps(document, allow_nan=False, indent=2), file=stream, flush=True)
+
+
+def as_forecast_error(problem: BaseException) -> ForecastError:
+    """`problem` as an error that can be shown; a traceback goes to a log file."""
+    if isinstance(problem, ForecastError):
+        return problem
+    if isinstance(problem, KeyboardInterrupt):
+        return _interruption(problem)
+    if isinstance(problem, OSError):
+        return _system_error(problem)
+    if hasattr(problem, "format_message") and getattr(problem, "exit_code", None) in (1, 2):
+        return _usage_error(problem)
+    if isinstance(problem, MemoryError):
+        return _with_code(
+            BUG,
+            ForecastError(
+                "there is not enough memory",
+                code="system/no-memory",
+                remedy="Use fewer --jobs or a smaller --batch-size, or a larger machine",
+            ),
+        )
+    return ForecastError(
+        f"something went wrong that should not have: {type(problem).__name__}: {problem}",
+        code="bug/unexpected",
+        where=f"full story in {_log(problem)}",
+        remedy="This is a bug in lstmcast; please report it with that file",
+    )
+
+
+def _interruption(problem: KeyboardInterrupt) -> ForecastError:
+    if isinstance(problem, Terminated):
+        return _with_code(
+            TERMINATED, ForecastError("terminated by a signal", code="run/terminated")
+        )
+    return _with_code(INTERRUPTED, ForecastError("interrupted", code="run/interrupted"))
+
+
+def _with_code(exit_code: int, error: ForecastError) -> ForecastError:
+    error.exit_code = exit_code
+    return error
+
+
+_SYSTEM_REMEDIES = {
+    errno.ENOSPC: "Free some space, or write to another folder",
+    errno.EDQUOT: "The quota is used up: free some space, or write to another folder",
+    errno.EROFS: "Name a folder that can be written to",
+    errno.EACCES: "Change its permissions, or write to another folder",
+    errno.EPERM: "Change its permissions, or write to another folder",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --jobs",
+}
+
+
+def _system_error(problem: OSError) -> ForecastError:
+    number = problem.errno or 0
+    name = errno.errorcode.get(number, "unknown").lower()
+    return OutputError(
+        f"the system refused to read or write: {problem.strerror or problem}",
+        code=f"system/{name}",
+        where=None
+        if problem.filename is None
+        else os.fsdecode(problem.filename)
+        if isinstance(problem.filename, str | bytes)
+        else str(problem.filename),
+        remedy=_SYSTEM_REMEDIES.get(number),
+    )
+
+
+def _usage_error(problem: BaseException) -> ForecastError:
+    """The command line's own complaints: no such option, a missing value."""
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context is not None else "lstmcast"
+    name = type(problem).__name__
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() if name != "UsageError" else "command-line"
+    return UsageError(
+        problem.format_message().rstrip("."),  # type: ignore[attr-defined]
+        code=f"usage/{kind}",
+        remedy=f"See {command} --help",
+    )
+
+
+def _log(problem: BaseException) -> Path | str:
+    """Writes the traceback to a file of its own and returns its path."""
+    text = "".join(traceback.format_exception(problem))
+    text = f"{sys.version}\n{sys.argv[1:2]}\n{text}"
+    name = f"lstmcast-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    for folder in (Path(state) / "lstmcast", Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+            return folder / name
+        except OSError:
+            continue
+    return "no file, for none could be written (see --debug)"
+
+
+def _settle(stream: IO[str]) -> None:
+    """Flushes `stream`; points it at nothing if that fails, lest the interpreter's end fail."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,298 @@
+"""What the commands print on stdout: tables and sentences, or one JSON document."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.cli.console import Look, clean, duration
+from forecast.cli.error_handler import SCHEMA_VERSION, print_json
+from forecast.config.options import Option, all_options, show
+from forecast.config.sources import DEFAULT, Resolved
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+# Columns of the score table: key in the rows, heading, how a figure is written, and whether the
+# lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
+_Column = tuple[str, str, str, bool]
+_COVERAGE, _TIME, _MEMORY = "coverage-", "time", "memory_mb"
+_SCORES: tuple[_Column, ...] = (
+    ("mase", "MASE", "{:.3f}", True),
+    ("smape", "sMAPE", "{:.2f}", True),
+    ("rmse", "RMSE", "{:.4g}", True),
+    ("wql", "WQL", "{:.4f}", True),
+    (_COVERAGE, "in {}%", "{:.0%}", False),
+    ("best", "best on", "{:.4g}", False),
+    ("seconds", "time", _TIME, False),
+    (_MEMORY, "MB", "{:.0f}", False),
+    ("parameters", "weights", "{:,.0f}", False),
+)
+_FIRST_TO_GO = (_MEMORY, "wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
+
+
+def show_document(command: str, payload: Mapping[str, Any]) -> None:
+    """One JSON document on stdout: the schema version, the command, then `payload`."""
+    print_json({"schema_version": SCHEMA_VERSION, "command": command, **plain(payload)}, sys.stdout)
+
+
+def outcome(result: Any, **own: Any) -> dict[str, Any]:
+    """The JSON form of a run that left a folder; own: what its command alone has to say."""
+    return {
+        "folder": result.folder,
+        "report": result.report,
+        "chosen": choices(result.chosen),
+        **own,
+        "files": files(result.files),
+        "interrupted": result.interrupted,
+        "exit_code": result.exit_code,
+        "seconds": result.seconds,
+    }
+
+
+def choices(chosen: Iterable[tuple[str, Any, str]]) -> list[dict[str, Any]]:
+    """The JSON form of what was chosen, and why."""
+    return [{"name": name, "value": value, "why": why} for name, value, why in chosen]
+
+
+def files(written: Iterable[tuple[Any, str]]) -> list[dict[str, Any]]:
+    """The JSON form of the files that were written, and what each is."""
+    return [{"path": path, "what": what} for path, what in written]
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON has it: dataclasses as objects, arrays as lists, NaN and infinities null."""
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, str | Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
+    """Every setting, its value and where it came from."""
+    rows = resolved.rows()
+    if look.json:
+        show_document("show-config", {"settings": rows})
+        return 0
+    from rich.text import Text
+
+    by_path = {option.path: option for option in all_options()}
+    table = plain_table("setting", "value", "from")
+    for row in rows:
+        given = row["source"] != DEFAULT
+        value = show(row["value"]) or _when_not_given(by_path[row["name"]])
+        table.add_row(
+            Text(row["name"], "bold" if given else ""),
+            Text(clean(value), "" if row["value"] is not None else "dim"),
+            Text(clean(row["source"]), "" if given else "dim"),
+        )
+    console.print(table)
+    return 0
+
+
+def _when_not_given(option: Option) -> str:
+    """How a setting without a value is settled: the words in brackets that end its description."""
+    words = re.search(r"\(([^()]+)\)\.( (?:One|Any) of: |$)", option.help)
+    return words.group(1) if words else "–"
+
+
+def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> None:
+    """What was chosen without being asked, and why."""
+    from rich.text import Text
+
+    table = plain_table("chosen", "value", "why")
+    for name, value, why in chosen:
+        table.add_row(clean(name), Text(clean(show(value)), "bold"), Text(clean(why), "dim"))
+    if chosen:
+        console.print()
+        console.print(table)
+
+
+def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: str) -> None:
+    """The score table: one row a forecaster, the best figure of a column in bold.
+
+    Columns that a narrow terminal has no room for are left out and named below.
+    """
+    from rich.text import Text
+
+    shown = [column for column in _columns(rows) if _has_figures(column[0], rows)]
+    dropped: list[str] = []
+    table = _score_table(rows, shown)
+    unbounded = console.options.update(max_width=10_000)
+    for key in _FIRST_TO_GO:
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            break
+        dropped += [heading for name, heading, _, _ in shown if name == key]
+        shown = [column for column in shown if column[0] != key]
+        table = _score_table(rows, shown)
+    console.print()
+    console.print(table)
+    if dropped:
+        caption += f"; no room here for {', '.join(dropped)}"
+    console.print(Text(clean(caption), "dim"))
+
+
+def _has_figures(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a column says anything: memory only if it is known of all, to be compared."""
+    known = [row.get(key) is not None for row in rows]
+    return all(known) if key == _MEMORY else any(known)
+
+
+def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
+    from rich.text import Text
+
+    unequal = _unequal(rows)
+    table = plain_table("model", *(c[1] for c in shown), *(["series"] if unequal else []))
+    for column in table.columns:
+        column.no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        cells = [Text(clean(row["model"]))]
+        for key, _, form, lowest_wins in shown:
+            best = lowest_wins and _is_lowest(key, row, rows)
+            cells.append(Text(_figure(row.get(key), form), "bold green" if best else ""))
+        if unequal:
+            cells.append(Text(f"{row['series']:,}"))
+        table.add_row(*cells)
+    return table
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
+    for key, heading, form, lowest_wins in _SCORES:
+        if key != _COVERAGE:
+            yield key, heading, form, lowest_wins
+            continue
+        for name in dict.fromkeys(name for row in rows for name in row):
+            if name.startswith(_COVERAGE):
+                yield name, heading.format(name.removeprefix(_COVERAGE)), form, lowest_wins
+
+
+def _figure(value: float | None, form: str) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    if form == _TIME:
+        return f"{value:.1f}s" if value < 60 else duration(value)
+    if abs(value) >= 1e7:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else form.format(value)
+
+
+def _unequal(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether some forecasters were scored on fewer series than others."""
+    return len({row.get("series") for row in rows}) > 1
+
+
+def _is_lowest(key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether `row` has the lowest figure of all forecasters that were scored on every series."""
+    full = max(r.get("series", 0) for r in rows)
+    comparable = [r for r in rows if r.get("series", 0) == full]
+    known = [r[key] for r in comparable if r.get(key) is not None and math.isfinite(r[key])]
+    return len(known) > 1 and row in comparable and row.get(key) == min(known)
+
+
+def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
+    """The folder that was written, once, and below it its files with what each is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not files:
+        return
+    paths = [Path(path) for path, _ in files]
+    folder = Path(os.path.commonpath([path.parent for path in paths]))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold", style="dim")
+    for path, (_, what) in zip(paths, files, strict=True):
+        grid.add_row(Text("  " + clean(path.relative_to(folder))), Text(clean(what)))
+    console.print()
+    console.print(Text.assemble(("written to ", "cyan"), clean(folder)), soft_wrap=True)
+    console.print(grid)
+
+
+def show_hint(console: Console, text: str) -> None:
+    """What could be done next."""
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(clean(text), "dim"), soft_wrap=True)
+
+
+def show_sentence(console: Console, text: str, style: str = "bold") -> None:
+    """A sentence with a blank line before it, wrapped at words."""
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(clean(text), style))
+
+
+def show_chart(console: Console, chart: str) -> None:
+    """A chart drawn in characters, on terminals only."""
+    from rich.text import Text
+
+    if chart and console.is_terminal:
+        console.print()
+        console.print(Text.from_ansi(chart), soft_wrap=True)
+
+
+def show_prediction(console: Console, result: Any) -> None:
+    """What was forecast, from which model, and where it is."""
+    facts = [
+        ("forecast", f"{result.series} series, {result.horizon} steps, {result.rows} rows"),
+        ("span", " to ".join(str(end) for end in result.span)),
+        ("model", result.model),
+        ("written to", "standard output" if result.path == "-" else result.path),
+    ]
+    if result.samples:
+        facts.append(("samples", result.samples))
+    if result.fallbacks:
+        facts.append(("fallbacks", result.fallbacks))
+    show_facts(console, facts)
+
+
+def show_facts(console: Console, facts: Iterable[tuple[str, Any]]) -> None:
+    """Pairs of a name and a value, aligned."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        grid.add_row(clean(name), Text(clean(value, lines=True)))
+    console.print(grid)
+
+
+def plain_table(*headings: str) -> Table:
+    """An empty table with a line below its headings and nothing else around it."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="cyan",
+    )
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table

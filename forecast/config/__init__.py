@@ -1,0 +1,1 @@
+"""Settings: their defaults, their options, and where each value came from."""

@@ -1,0 +1,138 @@
+"""Every setting as the user meets it: its flag, environment variable, help and choices.
+
+All of it is read off `schema.py`, so that an option is declared once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from forecast.config.schema import Section, Settings, list_type
+
+ENVIRONMENT_PREFIX = "LSTMCAST_"
+# Settings of one command that another must not take: a setting that is ignored is a bug.
+BACKTEST_ONLY = ("evaluation.gap", "evaluation.refit", "evaluation.variants")
+# Of the command line alone: they are about several processes or machines.
+PROCESSES_ONLY = (
+    "engine.name", "engine.ray_address", "engine.shard", "engine.partitions", "engine.attempts",
+    "training.distributed",
+)  # fmt: skip
+TUNE_ONLY = ("tuning.trials",)
+TRAIN_ONLY = (
+    "training.refit", "training.distributed", "training.mask_anomalies", "forecast.quantiles",
+    "sampling.number",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting.
+
+    heading  title of its group in the help: the first line of its section's docstring
+    metavar  the word that stands for the value; "" for a switch
+    choices  the allowed words, or () when they are not a closed list
+    switch   true or false, so the flag has a --no- twin
+    variable its environment variable: LSTMCAST_HIDDEN
+    """
+
+    section: str
+    field: str
+    flag: str
+    heading: str
+    help: str
+    metavar: str
+    choices: tuple[str, ...]
+    switch: bool
+    default: object
+    variable: str
+
+    @property
+    def path(self) -> str:
+        """Its name in a settings file: "forecast.horizon"."""
+        return f"{self.section}.{self.field}"
+
+    @property
+    def parameter(self) -> str:
+        """Its name as a Python parameter: "hidden" for --hidden."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+@cache
+def all_options() -> tuple[Option, ...]:
+    """Every setting, in the order of `Settings`."""
+    return tuple(
+        _option(name, section.annotation, field, info)
+        for name, section in Settings.model_fields.items()
+        for field, info in section.annotation.model_fields.items()  # type: ignore[union-attr]
+    )
+
+
+def options_of(*parts: str) -> tuple[Option, ...]:
+    """The options of the named sections ("data") and single settings ("training.device")."""
+    known = {option.path for option in all_options()} | set(Settings.model_fields)
+    if not known.issuperset(parts):
+        raise KeyError(f"no such section or setting: {sorted(set(parts) - known)}")
+    return tuple(o for part in parts for o in all_options() if part in (o.section, o.path))
+
+
+def show(value: object) -> str:
+    """A setting's value as the user would write it: 80,95 for (80.0, 95.0)."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, tuple | list):
+        return ",".join(show(entry) for entry in value) or "none"
+    return "" if value is None else str(value)
+
+
+def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    inner = _inner_types(info.annotation)
+    choices = tuple(c for kind_ in inner if get_origin(kind_) is Literal for c in get_args(kind_))
+    words = info.description or ""
+    if choices:
+        several = get_origin(list_type(info.annotation)) is tuple
+        words += f" {'Any' if several else 'One'} of: {', '.join(map(_quoted, choices))}."
+    flag = str(extra.get("flag", "--" + field.replace("_", "-")))
+    return Option(
+        section=section,
+        field=field,
+        flag=flag,
+        heading=_heading(kind),
+        help=words,
+        metavar=str(extra.get("metavar", _metavar(inner, choices))),
+        choices=choices,
+        switch=bool in inner,
+        default=info.default,
+        variable=ENVIRONMENT_PREFIX
+        + str(extra.get("variable", flag.removeprefix("--").replace("-", "_").upper())),
+    )
+
+
+def _inner_types(annotation: Any) -> tuple[Any, ...]:
+    """The types inside an optional or a tuple: (int,) of `int | None`."""
+    if get_origin(annotation) is Literal or not get_args(annotation):
+        return (annotation,)
+    inner = [a for a in get_args(annotation) if a not in (type(None), Ellipsis)]
+    return tuple(t for a in inner for t in _inner_types(a) if isinstance(t, type) or get_args(t))
+
+
+def _metavar(inner: tuple[Any, ...], choices: tuple[str, ...]) -> str:
+    if bool in inner:
+        return ""
+    if choices:
+        return "WORD"
+    return "N" if int in inner else "X" if float in inner else "TEXT"
+
+
+def _quoted(choice: str) -> str:
+    return choice if choice.isalnum() or "-" in choice else f'"{choice}"'
+
+
+def _heading(section: type[Section]) -> str:
+    return (section.__doc__ or section.__name__).splitlines()[0].rstrip(".")

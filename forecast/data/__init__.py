@@ -1,0 +1,1 @@
+"""From a table to a `Panel`: many regular series of one frequency."""

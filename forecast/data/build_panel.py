@@ -1,0 +1,209 @@
+"""Sorted rows laid on one grid in time: the frequency, the gaps, the panel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.frequency import Frequency
+from forecast.data.io.notes import PLACES, Note, quantity, refuse
+from forecast.data.panel import Panel
+from forecast.data.regular_grid import (
+    check_same_frequency,
+    find_frequency,
+    grid_positions,
+    series_starts,
+)
+from forecast.data.resample import resampled
+from forecast.data.rows import LongRows
+from forecast.data.sort_rows import in_order, without_duplicates
+
+if TYPE_CHECKING:
+    from forecast.config.schema import DataSettings
+
+MAX_STEPS = 2_000_000_000  # more grid steps than this is a wrong frequency, not a data set
+FREE_STEPS, MOST_SPREAD = 50_000_000, 1_000  # so is this many with more than so many steps a row
+
+
+@dataclass(frozen=True)
+class Built:
+    """A panel, how many steps no row named, ids of series without a value, and the notes."""
+
+    panel: Panel
+    gaps: int
+    skipped: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+
+def build_panel(rows: LongRows, settings: DataSettings) -> Built:
+    """The panel of a long table. Raises InputError; each check below says why."""
+    if len(rows.codes) < 2:
+        raise refuse(
+            "input/too-few-rows", f"the table has {quantity(len(rows.codes), 'row')}",
+            where=rows.where, remedy="At least two times are needed to see a frequency",
+        )  # fmt: skip
+    order, notes = in_order(rows)
+    if settings.resample:
+        rows, more = resampled(rows if order is None else rows.taken(order), settings)
+    else:
+        rows, more = without_duplicates(rows, order, settings.duplicates)
+    notes += more
+    rows, skipped, more = _observed_part(rows)
+    notes += more
+    frequency = find_frequency(rows, settings)
+    positions = grid_positions(rows, frequency)
+    check_same_frequency(rows, positions, frequency, settings)
+    panel, gaps = _scatter(rows, positions, frequency, settings)
+    return checked(panel, gaps, skipped, notes, settings, rows.where)
+
+
+def checked(
+    panel: Panel,
+    gaps: np.ndarray,
+    skipped: tuple[str, ...],
+    notes: list[Note],
+    settings: DataSettings,
+    where: str,
+) -> Built:
+    """The panel once its missing steps are counted, or filled if that is asked for.
+
+    gaps: (S,), steps that no row names. Raises InputError where a series has too many of them.
+    """
+    if settings.missing == "mask":
+        _check_gaps(panel.ids, panel.lengths, gaps, panel.frequency, settings, where)
+        if total := int(gaps.sum()):
+            notes.append(_gap_note(panel, gaps, total))
+    else:
+        panel, note = _filled(panel, settings.missing)
+        notes += note
+    return Built(panel, int(gaps.sum()), skipped, tuple(notes))
+
+
+def trailing_note(count: int) -> list[Note]:
+    """A note on the rows after the last value of their series, or nothing."""
+    if not count:
+        return []
+    text = f"{quantity(count, 'row')} after the last value were left out"
+    return [Note("repair/trailing-blanks", text, count)]
+
+
+def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note]]:
+    """Rows from each series' first value to its last; series without any value are left out."""
+    known = np.isfinite(rows.values)
+    if known.all():
+        return rows, (), []
+    size = len(rows.ids)
+    at = np.arange(len(known))
+    first = np.full(size, len(known))
+    last = np.full(size, -1)
+    np.minimum.at(first, rows.codes[known], at[known])
+    np.maximum.at(last, rows.codes[known], at[known])
+    empty = last < 0
+    if empty.all():
+        raise refuse(
+            "input/all-missing", f"column '{rows.target_name}' holds no number at all",
+            where=rows.where, remedy="Choose another column with --target-col",
+        )  # fmt: skip
+    keep = (at >= first[rows.codes]) & (at <= last[rows.codes])
+    after = int((at > last[rows.codes])[~empty[rows.codes]].sum())
+    notes = trailing_note(after)
+    skipped = tuple(str(i) for i in rows.ids[empty])
+    if skipped:
+        text = f"{quantity(len(skipped), 'series', 'series')} without any value: skipped"
+        notes.append(Note("warning/all-missing", text, len(skipped), skipped[:PLACES]))
+    kept = np.flatnonzero(keep)
+    rank = (np.cumsum(~empty) - 1).astype(np.int32)
+    rows = rows.taken(kept)
+    rows = replace(rows, ids=rows.ids[~empty], codes=rank[rows.codes])
+    return rows, skipped, notes
+
+
+def most_steps(rows: int) -> int:
+    """Steps that so many rows may be laid out on."""
+    return min(MAX_STEPS, max(FREE_STEPS, MOST_SPREAD * rows))
+
+
+def _scatter(
+    rows: LongRows, positions: np.ndarray, frequency: Frequency, settings: DataSettings
+) -> tuple[Panel, np.ndarray]:
+    """The panel, and the number of steps (S,) that no row names."""
+    starts = series_starts(rows.codes)
+    counts = np.diff(np.concatenate([starts, [len(positions)]]))
+    first = positions[starts]
+    lengths = positions[starts + counts - 1] - first + 1
+    gaps = lengths - counts
+    if settings.missing == "mask":  # before room is made for what may be refused
+        _check_gaps(rows.ids, lengths, gaps, frequency, settings, rows.where)
+    steps = int(lengths.sum())
+    if steps > most_steps(len(positions)):
+        raise refuse(
+            "input/gaps", f"the {frequency.alias} grid would have {steps:,} steps",
+            where=rows.where, remedy="Check the times, or name a coarser --resample",
+        )  # fmt: skip
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if offsets[-1] == len(positions):
+        values = rows.values
+    else:
+        values = np.full(offsets[-1], np.nan)
+        values[np.repeat(offsets[:-1] - first, counts) + positions] = rows.values
+    panel = Panel(rows.ids, offsets, values, first, frequency, rows.format, rows.tz)
+    return panel, gaps
+
+
+def _check_gaps(
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    gaps: np.ndarray,
+    frequency: Frequency,
+    settings: DataSettings,
+    where: str,
+) -> None:
+    share = gaps / lengths
+    worst = int(np.argmax(share))
+    if share[worst] <= settings.max_gap_share:
+        return
+    many = int((share > settings.max_gap_share).sum())
+    raise refuse(
+        "input/gaps",
+        f"{share[worst]:.0%} of the {frequency.alias} steps of series "
+        f"'{ids[worst]}' are missing, more than {settings.max_gap_share:.0%} allowed",
+        where=where, count=many, value=f"{int(gaps[worst]):,} steps",
+        remedy=_about_gaps(settings, min(1.0, math.ceil(share[worst] * 100) / 100)),
+    )  # fmt: skip
+
+
+def _about_gaps(settings: DataSettings, share: float) -> str:
+    accept = f"--max-gap-share {share:g}"
+    if settings.resample:
+        return f"Leave them missing with {accept}; or name a longer step with --resample"
+    return (
+        "If no row means zero: --missing zero; if the steps are longer: --freq or --resample; "
+        f"else leave them missing with {accept}"
+    )
+
+
+def _gap_note(panel: Panel, gaps: np.ndarray, total: int) -> Note:
+    gappy = np.flatnonzero(gaps)
+    text = (
+        f"{quantity(total, 'step')} without a row in {quantity(len(gappy), 'series', 'series')}: "
+        "left missing, not invented"
+    )
+    return Note("warning/gaps", text, total, tuple(str(i) for i in panel.ids[gappy[:PLACES]]))
+
+
+def _filled(panel: Panel, how: str) -> tuple[Panel, list[Note]]:
+    """Missing values as zero, or as the last value before them (--missing)."""
+    missing = np.isnan(panel.values)
+    if not missing.any():
+        return panel, []
+    if how == "zero":
+        values = np.where(missing, 0.0, panel.values)
+    else:  # every series begins with a value, so none is carried across series
+        values = panel.values[np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))))]
+    count = int(missing.sum())
+    what = "zero" if how == "zero" else "the last value before them"
+    note = Note("repair/filled", f"{quantity(count, 'missing step')} set to {what}", count)
+    return replace(panel, values=values), [note]

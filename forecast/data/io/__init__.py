@@ -1,0 +1,1 @@
+"""The only table input: CSV, Parquet, Feather, standard input, databases, frames."""

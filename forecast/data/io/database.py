@@ -1,0 +1,183 @@
+"""Rows of a database query, through SQLAlchemy (an extra of the package: `lstmcast[sql]`)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.common.errors import InputError
+from forecast.config.schema import without_password
+from forecast.data.io.arrow import as_floats
+from forecast.data.io.notes import refuse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy.engine import URL, Connection, Engine
+
+BATCH = 50_000  # rows fetched at once
+HIDDEN = "***"  # what is shown in the place of a password
+SECRET = r"env:\w+|file:(?!//).+"  # a value that stands elsewhere
+ADDRESS = re.compile(rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|file:)[a-z][a-z0-9+_]*://.*")
+
+
+def is_database(source: str) -> bool:
+    """Whether `source` is a database address: "sqlite:///sales.db", "env:SALES_DB"."""
+    return ADDRESS.fullmatch(source) is not None
+
+
+def lasting(source: str) -> str | None:
+    """How to read `source` again from anywhere; None where it cannot be (standard input)."""
+    if is_database(source):
+        return source
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else None
+
+
+def read_query(
+    source: str, query: str | None, password: str | None = None
+) -> tuple[pa.Table, str, str]:
+    """The result of `query`, the address without its password, and a digest of the result.
+
+    source: an SQLAlchemy address, or "env:NAME" or "file:PATH" for one that stands in an
+    environment variable or in a file, where others do not see it. password: one of these two, for
+    an address without a password. Raises InputError: no query, no such database, a query that
+    fails, no rows.
+    """
+    url = _address(source, password)
+    elsewhere = re.fullmatch(SECRET, source)
+    where = source if elsewhere else without_password(source)
+    if not query:
+        raise refuse("input/no-query", "a database needs a query", where=where,
+                     remedy="Say what to read: --query 'select ds, y from sales'")  # fmt: skip
+    table = _fetch(url, query, where)
+    return table, where, _digest(table)
+
+
+def _address(source: str, password: str | None) -> URL:
+    try:
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import ArgumentError
+    except ImportError:
+        raise refuse("input/no-sql", "databases need SQLAlchemy, which is not installed",
+                     remedy="pip install 'lstmcast[sql]'") from None  # fmt: skip
+    text = _revealed(source, "the database's address")
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        shown = source if text != source else without_password(source)
+        raise refuse(
+            "input/address", "this is no database address", where=shown,
+            remedy="Write it as sqlite:///file.db or postgresql://host/base",
+        ) from None  # fmt: skip
+    if password:
+        return url.set(password=_revealed(password, "the database's password"))
+    if url.password == HIDDEN:
+        raise refuse(
+            "input/no-password", "the password of this address was not kept",
+            where=without_password(source),
+            remedy="Give it as --db-password env:NAME or file:PATH, or the whole address again",
+        )  # fmt: skip
+    return url
+
+
+def _revealed(setting: str, what: str) -> str:
+    """The value of "env:NAME" or the first line of "file:PATH"; other settings as they are."""
+    if not re.fullmatch(SECRET, setting):
+        return setting
+    kind, _, name = setting.partition(":")
+    try:
+        text = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or "it is no text"
+        raise refuse("input/no-address", f"the file with {what} cannot be read: {cause}",
+                     where=name, remedy="Check its path and who may read it") from None  # fmt: skip
+    if not text.strip():
+        source = f"environment variable {name} is not set" if kind == "env" else "file is empty"
+        raise refuse("input/no-address", f"the {source}", where=setting,
+                     remedy=f"Put {what} there") from None  # fmt: skip
+    return text.strip().splitlines()[0].strip()
+
+
+def _fetch(url: URL, query: str, where: str) -> pa.Table:
+    import pyarrow as pa
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+
+    _check_file(url, where)
+    try:
+        engine = create_engine(url)
+        with _connection(engine, url, where) as connection:
+            result = connection.execution_options(stream_results=True).execute(text(query))
+            names = list(result.keys())
+            parts = [list(zip(*rows, strict=True)) for rows in result.partitions(BATCH)]
+    except (NoSuchModuleError, ImportError) as error:
+        raise refuse("input/no-driver", f"the database's driver is not installed: {error}",
+                     where=where, remedy="Install it with pip") from None  # fmt: skip
+    except SQLAlchemyError as error:
+        raise _query_error(error, url, where) from None
+    if not parts:
+        raise refuse("input/no-rows", "the query returns no rows", where=where, value=query)
+    columns = [
+        _column([v for part in parts for v in part[n]], names[n], where) for n in range(len(names))
+    ]
+    return pa.Table.from_arrays(columns, names)
+
+
+def _check_file(url: URL, where: str) -> None:
+    """SQLite makes a new, empty file of a mistyped name; refuse it instead."""
+    file = url.database
+    if url.get_backend_name() != "sqlite" or not file or file.startswith((":memory:", "file:")):
+        return
+    if not os.path.isfile(file):
+        raise refuse("input/not-found", "there is no such database file", where=where,
+                     remedy="Check the path (three slashes: relative, four: absolute)")  # fmt: skip
+
+
+def _connection(engine: Engine, url: URL, where: str) -> Connection:
+    """Raises InputError where the database cannot be reached or refuses the user."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return engine.connect()
+    except SQLAlchemyError as error:
+        raise refuse(
+            "input/no-connection", f"the database cannot be reached: {_cause(error, url)}",
+            where=where, remedy="Check host, port, user and password, and that it runs",
+        ) from None  # fmt: skip
+
+
+def _query_error(error: Exception, url: URL, where: str) -> InputError:
+    return refuse("input/query", f"the database refuses the query: {_cause(error, url)}",
+                  where=where, remedy="Try the query in the database's own shell")  # fmt: skip
+
+
+def _cause(error: Exception, url: URL) -> str:
+    """The driver's own words, the password struck out."""
+    cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return cause.replace(str(url.password), HIDDEN) if url.password else cause
+
+
+def _column(values: Sequence[Any], name: str, where: str) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        raise refuse("input/mixed-types", f"column '{name}' holds values of several types",
+                     where=where, remedy="Cast it to one type in the query") from None  # fmt: skip
+    numeric = pa.types.is_decimal(array.type) or pa.types.is_null(array.type)
+    return as_floats(array) if numeric else array
+
+
+def _digest(table: pa.Table) -> str:
+    """sha256 of the result in Arrow's stream form."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return hashlib.sha256(sink.getvalue()).hexdigest()

@@ -1,0 +1,279 @@
+"""Where the bytes come from: a file or standard input, plain or compressed, and what they are.
+
+The kind of a file is decided by its first bytes, never by its name.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import re
+import sys
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, cast
+
+from forecast.data.io.notes import refuse
+
+HEAD = 1 << 18  # bytes that are looked at to decide what a file is
+EXPANSION_FLOOR = 1 << 30  # below this size nothing is a bomb
+
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+BOMS = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+FOREIGN = (
+    (b"%PDF", "a PDF document"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x7fELF", "a program"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Bytes that can be read more than once.
+
+    name  as the user wrote it, "<stdin>" for standard input
+    path  the file, or None
+    data  the bytes when they were read from standard input
+    max_expansion  a compressed file that grows more than so many times is refused
+    """
+
+    name: str
+    path: Path | None = None
+    data: bytes | None = None
+    max_expansion: float = float("inf")
+
+    def open(self) -> IO[bytes]:
+        """The raw bytes from the start."""
+        if self.path is None:
+            return io.BytesIO(self.data or b"")
+        return cast("IO[bytes]", open(self.path, "rb", buffering=0))
+
+    @cached_property
+    def stamp(self) -> tuple[int, int, int] | None:
+        """Inode, size and time of change when first asked: a later difference means a new file."""
+        return self.state()
+
+    def state(self) -> tuple[int, int, int] | None:
+        """Inode, size (bytes) and time of change (ns) now."""
+        if self.path is None:
+            return None
+        found = os.stat(self.path)
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    @cached_property
+    def compression(self) -> str | None:
+        """ "gzip", "bz2", "xz", "zstd" or None, by the first bytes."""
+        with self.open() as file:
+            start = file.read(8)
+        return next((c for magic, c in COMPRESSIONS.items() if start.startswith(magic)), None)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes, decompressed."""
+        stream = ByteStream(self)
+        parts, size = [], 0
+        while size < HEAD and (part := stream.read(HEAD - size)):
+            parts.append(part)
+            size += len(part)
+        return b"".join(parts)
+
+
+def open_source(source: str | Path, max_expansion: float) -> Source:
+    """The source named by a path or "-" (standard input).
+
+    Raises InputError: no such file, a directory, no permission, empty, not a table.
+    """
+    if str(source) == "-":
+        return Source("<stdin>", data=sys.stdin.buffer.read(), max_expansion=max_expansion)
+    path = Path(source)
+    name = str(source)
+    if re.match(r"[a-z]+://", name):
+        raise refuse(
+            "input/url", "addresses on the network are not read", where=name,
+            remedy="Download the file first, or pipe it in: curl -s URL | lstmcast check -",
+        )  # fmt: skip
+    try:
+        with open(path, "rb"):
+            pass
+    except FileNotFoundError:
+        raise refuse(
+            "input/not-found", "there is no such file", where=name, remedy=_nearest_file(path)
+        ) from None
+    except IsADirectoryError:
+        raise refuse(
+            "input/directory", "this is a folder, not a file", where=name,
+            remedy="Name one file, or a pattern such as 'folder/*.csv'",
+        ) from None  # fmt: skip
+    except PermissionError:
+        raise refuse(
+            "input/permission", "the file may not be read", where=name,
+            remedy="Give yourself read permission (chmod u+r)",
+        ) from None  # fmt: skip
+    except OSError as error:
+        raise refuse(
+            "input/unreadable", f"the file cannot be opened: {error.strerror}", where=name
+        ) from None
+    opened = Source(name, path=path, max_expansion=max_expansion)
+    opened.stamp  # noqa: B018  from here on a change of the file is noticed
+    return opened
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise InputError where the file is no longer the one that was opened."""
+    if source.state() != source.stamp:
+        raise refuse(
+            "input/changed", "the file changed while it was read", where=source.name,
+            remedy="Run again when its writer has finished",
+        )  # fmt: skip
+
+
+def _nearest_file(path: Path) -> str:
+    import difflib
+
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    except OSError:
+        return f"The folder {path.parent} does not exist either"
+    return f"Did you mean {path.parent / near[0]}?" if near else "Check the path"
+
+
+def kind_of(source: Source) -> str:
+    """ "parquet", "feather" or "delimited", by the first bytes.
+
+    Raises InputError when the content is something else: empty, HTML, JSON, Excel, an archive, ...
+    """
+    head = source.head
+    if not head.strip():
+        raise refuse(
+            "input/empty", "the file is empty", where=source.name,
+            remedy="A table needs a header line and at least two rows",
+        )  # fmt: skip
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"FEA1")):
+        return "feather"
+    if what := _foreign(head):
+        raise refuse(
+            "input/not-a-table", f"this is {what}, not a table in text form", where=source.name,
+            remedy="Save it as CSV or Parquet",
+        )  # fmt: skip
+    return "delimited"
+
+
+def _foreign(head: bytes) -> str | None:
+    """What the bytes are when they are certainly no table, else None."""
+    start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith(b"PK\x03\x04"):
+        excel = b"xl/" in head or b"[Content_Types].xml" in head
+        return "an Excel workbook (.xlsx)" if excel else "a zip archive"
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        return "a web page (HTML or XML): the download probably failed"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer; `git lfs pull` fetches the data itself"
+    if start.startswith((b"{", b"[{")):
+        return "JSON"
+    return next((name for magic, name in FOREIGN if head.startswith(magic)), None)
+
+
+class ByteStream(io.RawIOBase):
+    """The decompressed bytes of a source, hashed as they pass.
+
+    After reading to the end `digest()` is the sha256 of the bytes as stored.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._raw = _Hashing(source.open())
+        self._inner: Any = _decompressor(self._raw, source.compression)
+        self._produced = 0
+        self._limit = source.max_expansion if source.compression else None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            part = self._inner.read(size)
+        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            raise refuse(
+                "input/damaged", f"the compressed data is damaged: {error}",
+                where=self._source.name, remedy="Copy or download the file again",
+            ) from None  # fmt: skip
+        self._produced += len(part)
+        self._check_expansion()
+        return cast("bytes", part)
+
+    def _check_expansion(self) -> None:
+        if self._limit is None or self._produced < EXPANSION_FLOOR:
+            return
+        if self._produced > self._limit * max(self._raw.count, 1):
+            raise refuse(
+                "input/expansion",
+                f"the compressed file expands more than {self._limit:g} times",
+                where=self._source.name, remedy="Raise --max-expansion if you trust it",
+            )  # fmt: skip
+
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of all bytes as stored; reads what is left of them."""
+        while self._raw.read(1 << 20):
+            pass
+        return self._raw.hash.hexdigest()
+
+
+class _Hashing(io.RawIOBase):
+    """Raw bytes, hashed and counted as they are read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.hash = hashlib.sha256()
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        part = self._file.read(size)
+        self.hash.update(part)
+        self.count += len(part)
+        return part
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _decompressor(raw: _Hashing, compression: str | None) -> Any:
+    if compression == "gzip":
+        return gzip.GzipFile(fileobj=raw, mode="rb")
+    if compression == "bz2":
+        return bz2.BZ2File(cast("IO[bytes]", raw))
+    if compression == "xz":
+        return lzma.LZMAFile(cast("IO[bytes]", raw))
+    if compression == "zstd":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    return raw

@@ -1,0 +1,76 @@
+"""`Note`: one thing that was repaired or deserves a warning, with its count and first places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from forecast.common.errors import InputError
+
+PLACES = 3  # so many places of a problem are named; the rest is a count
+
+
+@dataclass(frozen=True)
+class Note:
+    """A stable code (`repair/...` or `warning/...`), a sentence, a count, the first places."""
+
+    code: str
+    text: str
+    count: int = 1
+    places: tuple[str, ...] = ()
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether something was changed on the way in (otherwise: a warning)."""
+        return self.code.startswith("repair/")
+
+    def to_dict(self) -> dict[str, object]:
+        """The note as JSON-able data."""
+        return {**asdict(self), "places": list(self.places)}
+
+
+def quantity(count: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2 rows`, `12,345 rows`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def shorten(value: object, width: int = 60) -> str:
+    """`value` as text of at most `width` characters, control characters escaped."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def refuse(
+    code: str,
+    message: str,
+    *,
+    where: str | None = None,
+    value: object | None = None,
+    remedy: str | None = None,
+    count: int = 1,
+    places: Sequence[str] = (),
+) -> InputError:
+    """An `InputError` that names the first places and how many there are in all."""
+    named = [p for p in places[:PLACES]]
+    if where and named:
+        where = f"{where}, {named[0]}"
+    elif named:
+        where = named[0]
+    others = count - 1
+    if others > 0:
+        also = f"; also {', '.join(named[1:])}" if len(named) > 1 else ""
+        message += f" ({count:,} in all{also})"
+    return InputError(
+        message,
+        code=code,
+        where=where,
+        value=shorten(value) if isinstance(value, str) else value,
+        remedy=remedy,
+    )
+
+
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """`a, b, c and 4 more`."""
+    every = [shorten(n, 40) for n in names]
+    shown = ", ".join(every[:limit])
+    return f"{shown} and {len(every) - limit:,} more" if len(every) > limit else shown

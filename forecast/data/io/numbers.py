@@ -1,0 +1,173 @@
+"""Numbers parsed strictly: what is not plainly a finite number or a blank is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.common.errors import InputError
+from forecast.data.io.arrow import as_floats, as_numpy, as_strings, word
+from forecast.data.io.csv import MISSING
+from forecast.data.io.notes import PLACES, refuse
+from forecast.data.io.rejects import Rejects
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+HINTS = (
+    (r"^[+-]?[0-9.,]+ ?%$", "Remove the percent signs"),
+    (r"^[$€£¥₹] ?[+-]?[0-9.,]+$|^[+-]?[0-9.,]+ ?[$€£¥₹]$", "Remove the currency signs"),
+    (r"^[+-]?[0-9]+(_[0-9]+)+$", "Remove the underscores"),
+    (r"^[−–]", "Replace the Unicode minus with '-'"),
+    (r"^\(.*\)$", "Write negative numbers with '-', not in parentheses"),
+    (r"^[+-]?[0-9]{1,3},[0-9]{3}$",
+     "Say what the comma is: --thousands ',' or --decimal ,"),
+    (r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?$", "Name the separator: --thousands ','"),
+    (r"^[+-]?[0-9]{1,3}([. '\u00a0\u202f][0-9]{3})+(,[0-9]+)?$",
+     "Name the separators: --thousands and --decimal"),
+    (r"^[+-]?[0-9]+,[0-9]+$", "If the comma is the decimal mark: --decimal ,"),
+    (r"^(?i:true|false|yes|no)$", "Choose a column of numbers with --target-col"),
+)  # fmt: skip
+
+
+def parse_numbers(
+    column: pa.Array,
+    *,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+    decimal: str = ".",
+    thousands: str | None = None,
+    rejects: Rejects | None = None,
+) -> np.ndarray:
+    """float64 (N,) of a column as it was read: blank and NA are NaN, all else must be finite.
+
+    column: float64, any integer or decimal type, or strings (dictionary-encoded or not).
+    Raises InputError: infinite, beyond float64, text, Booleans; with `rejects`, cells are put aside
+    there and become NaN.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
+    if not pa.types.is_dictionary(column.type):
+        return _typed_numbers(column, name, where, locate)
+    if pa.types.is_null(column.type.value_type) or not len(column.dictionary):
+        return np.full(len(column), np.nan)
+    numbers, bad = number_strings(column.dictionary, decimal, thousands)
+    codes = as_numpy(column.indices)
+    if bad.any():
+        rows = np.flatnonzero(bad[codes])
+        if rejects is None:
+            raise _bad_cells(rows, column, name, where, locate)
+        _put_aside(rows, column, name, where, locate, rejects)
+    return numbers[codes]
+
+
+def _typed_numbers(
+    column: pa.Array, name: str, where: str, locate: Callable[[Sequence[int]], list[str]]
+) -> np.ndarray:
+    """float64 (N,) of a column that has a type: finite numbers, nulls as NaN."""
+    import pyarrow as pa
+
+    kinds = pa.types
+    if kinds.is_boolean(column.type):
+        raise _not_numeric("input/boolean-target", "true or false", name, where)
+    numeric = (kinds.is_floating, kinds.is_integer, kinds.is_decimal, kinds.is_null)
+    if not any(is_kind(column.type) for is_kind in numeric):
+        raise _not_numeric("input/not-numeric", str(column.type), name, where)
+    values = as_numpy(as_floats(column))
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise refuse(
+            "input/infinite", f"column '{name}' holds an infinite value",
+            where=where, value=float(values[infinite[0]]), count=len(infinite),
+            places=locate(infinite[:PLACES].tolist()),
+            remedy="Leave the cell blank where the value is unknown",
+        )  # fmt: skip
+    return values
+
+
+def _not_numeric(code: str, what: str, name: str, where: str) -> InputError:
+    return refuse(
+        code, f"column '{name}' holds {what}, not numbers", where=where,
+        remedy="Choose a column of numbers with --target-col",
+    )  # fmt: skip
+
+
+def number_strings(
+    texts: pa.Array, decimal: str, thousands: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64 values and bool "not a finite number", both (D,), of distinct strings."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    text = pc.utf8_trim_whitespace(texts)
+    blank = pc.is_in(text, value_set=as_strings(MISSING))
+    if thousands:
+        grouped = pc.match_substring_regex(text, _grouped(thousands, decimal))
+        text = pc.if_else(grouped, pc.replace_substring(text, thousands, ""), text)
+    if decimal == ",":
+        dotted = pc.match_substring(text, ".")
+        text = pc.if_else(dotted, word("?"), pc.replace_substring(text, ",", "."))
+    plain = pc.match_substring_regex(text, PLAIN)
+    numbers = as_numpy(pc.cast(pc.if_else(plain, text, pa.nulls(1, pa.string())[0]), pa.float64()))
+    bad = ~np.isfinite(numbers) & ~as_numpy(blank)
+    return np.where(bad, np.nan, numbers), bad
+
+
+def _grouped(thousands: str, decimal: str) -> str:
+    """Pattern of a number whose digits are grouped by `thousands`."""
+    mark, group = re.escape(decimal), re.escape(thousands)
+    return rf"^[+-]?[0-9]{{1,3}}({group}[0-9]{{3}})+({mark}[0-9]*)?$"
+
+
+def _bad_cells(
+    rows: np.ndarray,
+    column: pa.Array,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+) -> InputError:
+    first = [column[int(r)].as_py() for r in rows[:PLACES]]
+    value = first[0].strip()
+    code, message = _diagnose(value, name)
+    remedy = next(
+        (hint for pattern, hint in HINTS if re.search(pattern, value)),
+        "Leave the cell blank where the value is unknown",
+    )
+    return refuse(
+        code, message, where=where, value=first[0], count=len(rows),
+        places=[f"{line}, column '{name}'" for line in locate(rows[:PLACES].tolist())],
+        remedy=remedy,
+    )  # fmt: skip
+
+
+def _put_aside(
+    rows: np.ndarray,
+    column: pa.Array,
+    name: str,
+    where: str,
+    locate: Callable[[Sequence[int]], list[str]],
+    rejects: Rejects,
+) -> None:
+    values = [column[int(r)].as_py() for r in rows]
+    places = locate(rows.tolist())
+    for place, value in zip(places, values, strict=True):
+        rejects.add(where, [place], name, [value], _diagnose(value.strip(), name)[0])
+
+
+def _diagnose(value: str, name: str) -> tuple[str, str]:
+    if re.fullmatch(r"[+-]?(?i:inf|infinity)", value):
+        return "input/infinite", f"column '{name}' holds an infinite value"
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value) or value.isdigit():
+        return "input/number-range", f"column '{name}' holds a number beyond what 64 bits can hold"
+    if re.fullmatch(r"(?i:true|false|yes|no)", value):
+        return "input/boolean-target", f"column '{name}' holds true or false, not numbers"
+    if value == name:
+        return "input/repeated-header", "the header is repeated inside the table"
+    return "input/not-a-number", f"column '{name}' holds text where a number is expected"

@@ -1,0 +1,272 @@
+"""`read_table`: the needed columns of any table, with where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.io.arrow import word
+from forecast.data.io.column_types import Column, describe
+from forecast.data.io.columns import Mapping, map_columns
+from forecast.data.io.csv import ragged, read_delimited
+from forecast.data.io.csv_dialect import SAMPLE_ROWS, detect_dialect
+from forecast.data.io.database import is_database, read_query
+from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
+from forecast.data.io.notes import Note, refuse
+from forecast.data.io.rejects import Rejects
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from forecast.config.schema import DataSettings
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of a table that are used, N rows each.
+
+    where    the source's name in messages
+    digest   sha256 of the bytes as stored ("" for a frame)
+    columns  name -> array: dictionary-encoded strings, numbers or timestamps
+    locate   row numbers (0 is the first) -> places ("line 2")
+    rejects  where cells that cannot be read are put aside; None: they are refused
+    """
+
+    where: str
+    digest: str
+    columns: dict[str, pa.Array]
+    mapping: Mapping
+    locate: Callable[[Sequence[int]], list[str]]
+    dialect: dict[str, object]
+    decimal: str
+    notes: tuple[Note, ...]
+    rejects: Rejects | None = None
+
+    @property
+    def rows(self) -> int:
+        """N, the number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    def taken(self, index: np.ndarray) -> Table:
+        """The rows `index` (int64), in its order; places in the file stay right, and what is left
+        out is held no longer."""
+        import pyarrow as pa
+
+        def some(column: pa.Array) -> pa.Array:
+            rows = column.take(pa.array(index))
+            coded = isinstance(rows, pa.DictionaryArray)
+            return rows.dictionary_decode().dictionary_encode() if coded else rows
+
+        locate = self.locate
+        return replace(
+            self,
+            columns={name: some(column) for name, column in self.columns.items()},
+            locate=lambda wanted: locate([int(index[w]) for w in wanted]),
+        )
+
+
+def read_table(source: str | Path, settings: DataSettings) -> Table:
+    """The table of a file, of standard input ("-") or of a database query. Raises InputError."""
+    if is_database(str(source)):
+        rows, where, digest = read_query(str(source), settings.query, settings.db_password)
+        return _from_arrow(rows, where, digest, settings, "query")
+    opened = open_source(source, settings.max_expansion)
+    kind = kind_of(opened)
+    if kind == "delimited":
+        return _read_text(opened, settings)
+    return _read_columnar(opened, kind, settings)
+
+
+def read_plain(source: str | Path, settings: DataSettings) -> Table:
+    """A small table of a file, every column as it stands, none of them chosen for anything."""
+    opened = open_source(source, settings.max_expansion)
+    nothing = Mapping((), (), (), (), False, {})
+    if kind_of(opened) == "delimited":
+        dialect = detect_dialect(opened, settings)
+        read = read_delimited(opened, dialect, list(dialect.names), [])
+        return Table(
+            opened.name, read.digest, read.columns, nothing, read.locate, dialect.to_dict(),
+            dialect.decimal, dialect.notes,
+        )  # fmt: skip
+    import pyarrow as pa
+    from pyarrow import feather, parquet
+
+    data = _whole(ByteStream(opened))
+    try:
+        whole = (
+            parquet.read_table(data) if kind_of(opened) == "parquet" else feather.read_table(data)
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise refuse(
+            "input/damaged", f"the file cannot be read: {error}", where=opened.name,
+            remedy="Write or download the file again",
+        ) from None  # fmt: skip
+    columns = {name: _one_array(whole.column(name)) for name in whole.column_names}
+    return Table(
+        opened.name, "", columns, nothing, lambda rows: [f"row {r + 1:,}" for r in rows],
+        {}, settings.decimal or ".", (),
+    )  # fmt: skip
+
+
+def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:
+    """The table of a pandas frame (its named index included) or of an Arrow table."""
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return _from_arrow(frame, "<frame>", "", settings)
+    kept = any(name is not None for name in frame.index.names)
+    try:
+        table = pa.Table.from_pandas(frame.reset_index() if kept else frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+        raise refuse(
+            "input/frame", f"a column of the frame holds values of several types: {error}",
+            where="<frame>", remedy="Give each column one type",
+        ) from None  # fmt: skip
+    return _from_arrow(table, "<frame>", "", settings)
+
+
+def _read_text(source: Source, settings: DataSettings) -> Table:
+    dialect = detect_dialect(source, settings)
+    width = len(dialect.names)
+    sample = [row for row in dialect.sample if len(row) == width]
+    if not sample:
+        raise ragged(source, dialect)
+    cells = list(zip(*sample, strict=True))
+    described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
+    mapping = map_columns(described, sample, settings, source.name)
+    texts = [*mapping.time, *mapping.id, *mapping.id_options]
+    texts += [n for n in mapping.extra if n not in texts]
+    targets = list(mapping.targets)
+    rejects = Rejects() if settings.rejects else None
+    if settings.thousands is not None:  # 1,234 is a number to the strict parser only
+        texts, targets = [*texts, *targets], []
+    read = read_delimited(source, dialect, texts, targets, rejects)
+    return Table(
+        source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
+        dialect.decimal, dialect.notes, rejects,
+    )  # fmt: skip
+
+
+def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
+    import pyarrow as pa
+
+    stream = ByteStream(source)
+    with source.open() as file:
+        data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
+        try:
+            table = _columnar_table(data, kind, settings, source.name)
+            table.validate(full=True)  # damaged offsets would crash whatever touches them
+        except (pa.ArrowException, UnicodeDecodeError, OSError, MemoryError) as error:
+            raise refuse(
+                "input/damaged", f"the {kind.capitalize()} file cannot be read: {error}",
+                where=source.name, remedy="Write or download the file again",
+            ) from None  # fmt: skip
+    digest = stream.digest()
+    check_unchanged(source)
+    return _from_arrow(table, source.name, digest, settings, kind)
+
+
+def _whole(stream: ByteStream) -> pa.BufferReader:
+    import pyarrow as pa
+
+    parts = []
+    while part := stream.read(1 << 20):
+        parts.append(part)
+    return pa.BufferReader(b"".join(parts))
+
+
+def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, where: str) -> pa.Table:
+    """The used columns of a Parquet or Feather file."""
+    if kind == "feather":
+        from pyarrow import feather
+
+        return feather.read_table(data)
+    from pyarrow import parquet
+
+    file = parquet.ParquetFile(data)
+    head = next(file.iter_batches(SAMPLE_ROWS), None)
+    if head is None:
+        return file.read()
+    import pyarrow as pa
+
+    sample = pa.Table.from_batches([head])
+    sample.validate(full=True)
+    mapping = map_columns(*_described(sample), settings, where)
+    used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra}
+    return file.read(columns=[n for n in sample.column_names if n in used])
+
+
+def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
+    """The kinds of the columns, by type and by the first rows, and these rows as text."""
+    sample = table.slice(0, SAMPLE_ROWS)
+    texts = [_as_text(sample.column(i)) for i in range(sample.num_columns)]
+    columns = [
+        _typed(name, sample.schema.field(i).type, texts[i])
+        for i, name in enumerate(sample.column_names)
+    ]
+    return columns, list(zip(*texts, strict=True))
+
+
+def _as_text(column: pa.ChunkedArray) -> list[str]:
+    import pyarrow as pa
+
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.string())
+    return ["" if v is None else str(v) for v in column.to_pylist()]
+
+
+def _typed(name: str, kind: pa.DataType, cells: list[str]) -> Column:
+    import pyarrow as pa
+
+    by_text = describe(name, cells)
+    if pa.types.is_temporal(kind) and not pa.types.is_time(kind):
+        known = "time"
+    elif pa.types.is_integer(kind):
+        known = "integer"
+    elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        known = "number" if any(not c.endswith(".0") for c in cells if c) else "integer"
+    elif pa.types.is_boolean(kind):
+        known = "boolean"
+    else:
+        return by_text
+    return Column(name, known, by_text.blank, by_text.distinct, by_text.sample)
+
+
+def _from_arrow(
+    table: pa.Table, where: str, digest: str, settings: DataSettings, kind: str = "frame"
+) -> Table:
+    if len(set(table.column_names)) < table.num_columns:
+        raise refuse("input/duplicate-column", "two columns have the same name", where=where,
+                     remedy="Give each column its own name")  # fmt: skip
+    if table.num_rows == 0:
+        raise refuse("input/no-rows", "the table has no rows", where=where,
+                     remedy="At least two times are needed")  # fmt: skip
+    table = table.rename_columns([str(n) for n in table.column_names])
+    mapping = map_columns(*_described(table), settings, where)
+    used = [*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra]
+    columns = {name: _one_array(table.column(name)) for name in dict.fromkeys(used)}
+    return Table(
+        where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
+        {"format": kind}, settings.decimal or ".", (), Rejects() if settings.rejects else None,
+    )  # fmt: skip
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """One array; strings dictionary-encoded with plain strings, nulls as the empty string."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    texts = (pa.string(), pa.large_string(), pa.string_view(), pa.null())
+    if kind in texts:
+        strings = pc.fill_null(column.cast(kind).cast(pa.string()), word(""))
+        column = strings.dictionary_encode().unify_dictionaries()
+    joined = column.combine_chunks()
+    if isinstance(joined, pa.ChunkedArray):
+        return joined.chunk(0)
+    return joined

@@ -1,0 +1,174 @@
+"""Times written in the form in which the input wrote them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.io.arrow import as_arrow, as_numpy, as_strings, word
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+CODE = re.compile(r"%(?:[1-9]f|:z|[-^#]?[A-Za-z])")
+DAY_NS = 86_400 * 10**9
+
+
+def format_stamps(stamps: np.ndarray, time_format: str, tz: str | None = None) -> pa.Array:
+    """`stamps` as the input wrote its times: strings, or int64 where the input had integers.
+
+    stamps       datetime64[ns] or int64 nanoseconds (integers for integer steps)
+    time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; "decimal-year:DIGITS"; or a pattern of
+                 strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q (quarter),
+                 %G-W%V (ISO week), %^b, %#b (capitals, small letters), %:z (offset with a colon)
+    tz           an IANA name says that `stamps` are instants (UTC), to be written as its
+                 wall-clock time; with None, "UTC" or an offset they are written as they are
+    """
+
+    values = np.asarray(stamps)
+    if values.dtype.kind == "M":
+        values = values.astype("M8[ns]")
+    values = values.astype(np.int64)
+    if time_format == "integer":
+        return as_arrow(values)
+    if time_format.startswith("epoch:"):
+        scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[time_format[6:]]
+        return as_arrow(values // scale)
+    distinct, inverse = np.unique(values, return_inverse=True)
+    if time_format == "excel":
+        texts = [f"{d:.10g}" for d in distinct / DAY_NS + 25_569]
+        return as_strings(texts).take(as_arrow(inverse))
+    if time_format.startswith("decimal-year:"):
+        texts = _decimal_years(distinct, int(time_format.partition(":")[2]))
+        return as_strings(texts).take(as_arrow(inverse))
+    return _write(distinct, time_format, tz).take(as_arrow(inverse))
+
+
+def _decimal_years(values: np.ndarray, digits: int) -> list[str]:
+    months = values.astype("M8[ns]").astype("M8[M]").astype(np.int64) + 1970 * 12
+    texts = [f"{m / 12:.{digits}f}" for m in months.tolist()]
+    return [t.rstrip("0").rstrip(".") for t in texts]
+
+
+def _write(values: np.ndarray, time_format: str, tz: str | None) -> pa.Array:
+    """Strings (D,) of distinct times (int64 nanoseconds)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wall, offsets = _wall_clock(values, tz)
+    clock = _Clock(wall, offsets)
+    pieces: list[pa.Array] = []
+    at = 0
+    for code in CODE.finditer(time_format):
+        if literal := time_format[at : code.start()].replace("%%", "%"):
+            pieces.append(pa.repeat(word(literal), len(values)))
+        pieces.append(clock.text(code[0]))
+        at = code.end()
+    if literal := time_format[at:].replace("%%", "%"):
+        pieces.append(pa.repeat(word(literal), len(values)))
+    return pc.binary_join_element_wise(*pieces, word(""))
+
+
+def _wall_clock(values: np.ndarray, tz: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Wall-clock times and offsets from UTC in seconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if tz is None or tz == "UTC" or re.fullmatch(r"[+-]\d\d:?\d\d", tz):
+        return values, np.zeros(len(values), np.int64)
+    instants = as_arrow(values).cast(pa.timestamp("ns", tz))
+    wall = as_numpy(pc.local_timestamp(instants).cast(pa.int64()))
+    return wall, (wall - values) // 10**9
+
+
+class _Clock:
+    """The calendar fields of distinct times, written on demand."""
+
+    def __init__(self, wall: np.ndarray, offsets: np.ndarray) -> None:
+        self._ns = wall
+        self._days = wall // DAY_NS
+        self._offsets = offsets
+        stamps = self._days.astype("M8[D]")
+        months = stamps.astype("M8[M]")
+        self._year = stamps.astype("M8[Y]").astype(np.int64) + 1970
+        self._month = months.astype(np.int64) % 12  # 0 is January
+        self._day = (stamps - months.astype("M8[D]")).astype(np.int64) + 1
+        self._weekday = (self._days + 3) % 7  # 0 is Monday
+        self._in_day = wall % DAY_NS
+
+    def text(self, code: str) -> pa.Array:
+        """The strings for one strftime code."""
+        flag, letter = (code[1], code[2:]) if code[1] in "-^#" else ("", code[1:])
+        if letter[0].isdigit():
+            digits = int(letter[0])
+            return _digits(self._in_day % 10**9 // 10 ** (9 - digits), digits)
+        if letter in ("z", ":z"):
+            return self._offset_texts(":" if letter == ":z" else "")
+        if letter in ("b", "B", "a", "A", "p", "P"):
+            return self._names(letter, flag)
+        fields: dict[str, tuple[Callable[[], np.ndarray], int]] = {
+            "Y": (lambda: self._year, 4),
+            "y": (lambda: self._year % 100, 2),
+            "m": (lambda: self._month + 1, 2),
+            "d": (lambda: self._day, 2),
+            "H": (lambda: self._hour(), 2),
+            "I": (lambda: (self._hour() + 11) % 12 + 1, 2),
+            "M": (lambda: self._in_day // (60 * 10**9) % 60, 2),
+            "S": (lambda: self._in_day // 10**9 % 60, 2),
+            "f": (lambda: self._in_day % 10**9 // 10**3, 6),
+            "q": (lambda: self._month // 3 + 1, 1),
+            "u": (lambda: self._weekday + 1, 1),
+            "G": (lambda: self._iso_week()[0], 4),
+            "V": (lambda: self._iso_week()[1], 2),
+        }
+        values, width = fields[letter]
+        return _digits(values(), 1 if flag == "-" else width)
+
+    def _hour(self) -> np.ndarray:
+        return np.asarray(self._in_day // (3600 * 10**9))
+
+    def _iso_week(self) -> tuple[np.ndarray, np.ndarray]:
+        thursday = self._days - self._weekday + 3  # a week belongs to its Thursday's year
+        year = thursday.astype("M8[D]").astype("M8[Y]")
+        week = (thursday - year.astype("M8[D]").astype(np.int64)) // 7 + 1
+        return year.astype(np.int64) + 1970, week
+
+    def _names(self, letter: str, flag: str) -> pa.Array:
+
+        if letter in "pP":
+            names: tuple[str, ...] = ("AM", "PM") if letter == "p" else ("am", "pm")
+            index = self._hour() // 12
+        elif letter in "bB":
+            names, index = MONTH_NAMES, self._month
+        else:
+            names, index = WEEKDAY_NAMES, self._weekday
+        if letter in "ab":
+            names = tuple(n[:3] for n in names)
+        if flag:
+            names = tuple(n.upper() if flag == "^" else n.lower() for n in names)
+        return as_strings(names).take(as_arrow(index))
+
+    def _offset_texts(self, colon: str) -> pa.Array:
+
+        distinct, inverse = np.unique(self._offsets, return_inverse=True)
+        texts = [
+            f"{'-' if o < 0 else '+'}{abs(o) // 3600:02d}{colon}{abs(o) % 3600 // 60:02d}"
+            for o in distinct.tolist()
+        ]
+        return as_strings(texts).take(as_arrow(inverse))
+
+
+def _digits(values: np.ndarray, width: int) -> pa.Array:
+    """Non-negative integers as strings with at least `width` digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.utf8_lpad(as_arrow(values).cast(pa.string()), width, "0")

@@ -1,0 +1,144 @@
+"""`load_panel`: from a path, standard input or a frame to a checked panel and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.build_panel import Built, build_panel
+from forecast.data.checks import coverage, notice
+from forecast.data.io.columns import Mapping
+from forecast.data.io.notes import Note
+from forecast.data.io.rejects import Rejects
+from forecast.data.io.table import Table, read_frame, read_table
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
+from forecast.data.load_large import direct_panel
+from forecast.data.load_report import LoadReport
+from forecast.data.multiple_files import files_of, joined_digest, joined_notes, joined_rows
+from forecast.data.panel import Panel
+from forecast.data.rows_from_table import long_rows
+from forecast.data.seasonality import confirm_seasons
+from forecast.data.series_ids import ids_of
+from forecast.data.time_zones import zoned
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from forecast.config.schema import DataSettings
+
+
+def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadReport]:
+    """The panel of a file (CSV, plain or compressed, Parquet, Feather) or of "-", standard input.
+
+    A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
+    database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
+    """
+    return load_several([(file, settings.query) for file in files_of(source)], source, settings)
+
+
+def load_several(
+    parts: Sequence[tuple[str | Path, str | None]],
+    name: str | Path,
+    settings: DataSettings,
+    most: int | None = None,
+) -> tuple[Panel, LoadReport]:
+    """The panel of several sources read as one table, which is called `name`.
+
+    parts: of each its place, as in `load_panel`, and its query where that is a database; most: so
+    many series of each part are kept, evenly spread, before the next is read; None for all.
+    """
+    future, settings = future_columns(settings)
+
+    def read(place: str | Path, query: str | None) -> Table:
+        table = read_table(place, settings.model_copy(update={"query": query}))
+        return table if most is None else _spread(table, most)
+
+    tables = [read(place, query) for place, query in parts]
+    where = tables[0].where if len(tables) == 1 else str(name)
+    return _load(tables, where, settings, future)
+
+
+def _spread(table: Table, most: int) -> Table:
+    """The rows of at most `most` of the series that a long table names, evenly spread by id."""
+    if table.mapping.wide or not table.mapping.id:
+        return table
+    ids, codes, _ = ids_of(table, table.mapping)
+    if len(ids) <= most:
+        return table
+    chosen = np.zeros(len(ids), bool)
+    chosen[np.linspace(0, len(ids) - 1, most).astype(int)] = True
+    return table.taken(np.flatnonzero(chosen[codes]))
+
+
+def panel_from_frame(
+    frame: pd.DataFrame | pa.Table, settings: DataSettings
+) -> tuple[Panel, LoadReport]:
+    """The panel of a pandas frame or an Arrow table, with the checks of `load_panel`."""
+    future, settings = future_columns(settings)
+    table = read_frame(frame, settings)
+    return _load([table], table.where, settings, future)
+
+
+def _load(
+    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table]
+) -> tuple[Panel, LoadReport]:
+    panel, report, mapping = _values(tables, source, settings)
+    if wants_covariates(settings):
+        panel = with_covariates(panel, tables, mapping, future, settings)
+        repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
+        report = replace(report, repairs=repairs)
+    return panel, report
+
+
+def _values(
+    tables: Sequence[Table], source: str, settings: DataSettings
+) -> tuple[Panel, LoadReport, Mapping]:
+    """The panel without covariates, its report, and the columns that it was made of."""
+    if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
+        columns = tables[0].mapping.to_dict()
+        report = _report(tables, source, columns, direct, [], settings)
+        return direct.panel, report, tables[0].mapping
+    typed = [long_rows(table, settings) for table in tables]
+    notes = joined_notes([note for _, _, part in typed for note in part])
+    rows = joined_rows([part for part, _, _ in typed], tables, source)
+    rows, more = zoned(rows, settings.tz)
+    if settings.rejects:
+        rejects = Rejects([e for t in tables if t.rejects for e in t.rejects.entries])
+        rejects.write(settings.rejects)
+        notes += rejects.note(settings.rejects)
+    built = build_panel(rows, settings)
+    mapping = typed[0][1]
+    report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)
+    return built.panel, report, mapping
+
+
+def _report(
+    tables: Sequence[Table], source: str, columns: dict[str, object], built: Built,
+    notes: list[Note], settings: DataSettings,
+) -> LoadReport:  # fmt: skip
+    panel = built.panel
+    warnings, ended, constant = notice(panel)
+    every = [*notes, *built.notes, *warnings]
+    frequency = panel.frequency
+    seasons = (settings.season,) if settings.season else confirm_seasons(panel)
+    ends = np.array([panel.first.min(), (panel.first + panel.lengths - 1).max()])
+    first, last = format_stamps(frequency.stamps(ends), panel.time_format, panel.tz).to_pylist()
+    lengths = panel.lengths
+    missing = int(np.isnan(panel.values).sum())
+    return LoadReport(
+        source=source, digest=joined_digest(tables), rows=sum(t.rows for t in tables),
+        columns=columns,
+        dialect=tables[0].dialect, frequency=frequency.alias, candidates=frequency.seasons,
+        seasons=seasons, span=(str(first), str(last)), series=panel.size,
+        lengths=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
+        observed=len(panel.values) - missing, missing=missing, gaps=built.gaps,
+        repairs=tuple(n for n in every if n.is_repair),
+        warnings=tuple(n for n in every if not n.is_repair),
+        ended_early=ended, constant=constant, skipped=built.skipped, coverage=coverage(panel),
+    )  # fmt: skip

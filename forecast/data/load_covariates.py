@@ -1,0 +1,276 @@
+"""The covariates of a panel, read from its own table, from one of steps to come and one of series.
+
+Axes: S series, N rows of one table, M rows of all series on the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.covariates import FUTURE, PAST, STATIC, Covariate, Covariates
+from forecast.data.io.cells import Cells, cells_of, joined_cells, texts_of
+from forecast.data.io.column_types import key_of
+from forecast.data.io.columns import ID_NAMES, NO_TARGET, TARGET_NAMES, Mapping
+from forecast.data.io.notes import PLACES, listed, quantity, refuse
+from forecast.data.io.table import Table, read_plain, read_table
+from forecast.data.multiple_files import files_of, named_by_file
+from forecast.data.panel import Panel
+from forecast.data.resample import period_positions
+from forecast.data.rows import LongRows
+from forecast.data.rows_from_table import long_rows
+from forecast.data.sort_rows import place
+from forecast.data.time_zones import on_wall_clock, zoned
+
+if TYPE_CHECKING:
+    from forecast.config.schema import DataSettings
+
+MOST_AHEAD = 10_000  # steps after the last value that are kept: the longest horizon
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of one table with covariates.
+
+    series int64 (N,): the panel's series of each row; step int64 (N,): its step in the series;
+    cells: column -> its cells in these rows.
+    """
+
+    series: np.ndarray
+    step: np.ndarray
+    cells: dict[str, Cells]
+
+
+def wants_covariates(settings: DataSettings) -> bool:
+    """Whether any column is to stand beside the values."""
+    named = (settings.future_cov, settings.past_cov, settings.static_cov)
+    return any(named) or bool(settings.future_covariates or settings.static)
+
+
+def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
+    """The tables of --future-covariates, and settings that name their columns as known ahead."""
+    if settings.future_covariates is None:
+        return [], settings
+    files = files_of(settings.future_covariates)
+    plain = {"target_col": NO_TARGET, "past_cov": (), "static_cov": (), "query": None}
+    for_future = settings.model_copy(update=plain)
+    tables = [read_table(file, for_future) for file in files]
+    if settings.future_cov:
+        return tables, settings
+    other = {n.lower() for n in (*settings.past_cov, *settings.static_cov)}
+    names = [n for n in tables[0].mapping.extra if n.lower() not in other]
+    given = settings.target_col
+    target = {given} if given else {n for n in names if key_of(n) in TARGET_NAMES}
+    names = [n for n in names if n not in target]
+    return tables, settings.model_copy(update={"future_cov": tuple(names)})
+
+
+def with_covariates(
+    panel: Panel,
+    tables: Sequence[Table],
+    mapping: Mapping,
+    future: Sequence[Table],
+    settings: DataSettings,
+) -> Panel:
+    """The panel with its covariates. Raises InputError; each check says why."""
+    names = list(mapping.extra)
+    roles = {name: _role(name, settings) for name in names}
+    sources = []
+    for table in future:
+        ahead = [n for n in names if roles[n] == FUTURE and n in table.mapping.extra]
+        sources.append(_source(panel, table, table.mapping, settings, ahead, False))
+    # What the data themselves say comes last, so that it counts where an old outlook overlaps it.
+    sources += [_source(panel, t, mapping, settings, names, len(tables) > 1) for t in tables]
+    lengths = panel.lengths.copy()
+    for source in sources:
+        np.maximum.at(lengths, source.series, source.step + 1)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    columns = [_column(panel, n, roles[n], sources, offsets, settings) for n in names]
+    columns += _of_series(panel, settings)
+    _check_names([c.name for c in columns])
+    return replace(panel, covariates=Covariates(offsets, tuple(columns)))
+
+
+def _role(name: str, settings: DataSettings) -> str:
+    roles = {PAST: settings.past_cov, STATIC: settings.static_cov}
+    return next((r for r, given in roles.items() if name.lower() in map(str.lower, given)), FUTURE)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = [n for n in names if names.count(n) > 1]
+    if twice:
+        raise refuse(
+            "input/covariate-twice", "a covariate is given twice", value=twice[0],
+            remedy="Name it once, in the data or in --static",
+        )  # fmt: skip
+
+
+def _source(
+    panel: Panel,
+    table: Table,
+    mapping: Mapping,
+    settings: DataSettings,
+    names: Sequence[str],
+    by_file: bool,
+) -> Source:
+    """The rows of `table` that belong to the panel's series and lie on its grid."""
+    plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
+    rows, _, _ = long_rows(plain, settings)
+    rows, _ = zoned(rows, settings.tz)
+    if by_file:
+        rows = named_by_file(rows, table)
+    if settings.resample and panel.tz is None:
+        rows = on_wall_clock(rows)
+    _check_alike(panel, rows)
+    step_of_grid = _positions(panel, rows, settings)
+    series, known = _series(panel, rows)
+    numbers = rows.values.astype(np.int64)
+    if rows.id_name is None and panel.size > 1:  # one table for all series
+        series = np.repeat(np.arange(panel.size), len(numbers))
+        known = np.ones(len(series), bool)
+        numbers, step_of_grid = np.tile(numbers, panel.size), np.tile(step_of_grid, panel.size)
+    step = step_of_grid - panel.first[series]
+    kept = known & (step >= 0) & (step < panel.lengths[series] + MOST_AHEAD)
+    cells = {n: cells_of(table, n, settings, n.lower() in _forced(settings)) for n in names}
+    return Source(series[kept], step[kept], {n: c.taken(numbers[kept]) for n, c in cells.items()})
+
+
+def _forced(settings: DataSettings) -> set[str]:
+    return {n.lower() for n in settings.categorical}
+
+
+def _check_alike(panel: Panel, rows: LongRows) -> None:
+    """Raises InputError where the times of a table are not of the panel's kind."""
+    if rows.integer != panel.frequency.integer or rows.tz != panel.tz:
+        mine = "integers" if rows.integer else f"times with the zone {rows.tz or 'none'}"
+        other = "integers" if panel.frequency.integer else f"times with zone {panel.tz or 'none'}"
+        raise refuse(
+            "input/files-differ", f"the times are {mine}, and {other} in the data",
+            where=rows.where, remedy="Write the times of both tables in one form",
+        )  # fmt: skip
+
+
+def _positions(panel: Panel, rows: LongRows, settings: DataSettings) -> np.ndarray:
+    """Positions (N,) on the panel's grid."""
+    if settings.resample:
+        return period_positions(panel.frequency, rows)
+    stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
+    positions, fits = panel.frequency.locate(stamps)
+    stray = np.flatnonzero(~fits)
+    if len(stray):
+        raise refuse(
+            "input/irregular-times",
+            f"times in column '{rows.time_name}' are not on the {panel.frequency.alias} grid of "
+            "the values", where=rows.where, count=len(stray),
+            places=[place(rows, int(r)) for r in stray[:PLACES]],
+            remedy="Correct them, or leave these rows out",
+        )  # fmt: skip
+    return positions
+
+
+def _series(panel: Panel, rows: LongRows) -> tuple[np.ndarray, np.ndarray]:
+    """The panel's series of each row, and whether there is one."""
+    if rows.id_name is None and panel.size == 1:
+        return np.zeros(len(rows.codes), np.int64), np.ones(len(rows.codes), bool)
+    place_of = {name: s for s, name in enumerate(panel.ids)}
+    own = np.array([place_of.get(name, -1) for name in rows.ids], np.int64)[rows.codes]
+    return np.maximum(own, 0), own >= 0
+
+
+def _column(
+    panel: Panel,
+    name: str,
+    role: str,
+    sources: Sequence[Source],
+    offsets: np.ndarray,
+    settings: DataSettings,
+) -> Covariate:
+    """One column of all sources on the grid; where they overlap, the last one's word counts."""
+    with_it = [s for s in sources if name in s.cells]
+    cells = joined_cells([s.cells[name] for s in with_it])
+    values = np.full(offsets[-1], np.nan)
+    for source, each in zip(with_it, cells, strict=True):
+        at = offsets[:-1][source.series] + source.step
+        part = _on_grid(each, at, len(values))
+        values = np.where(np.isnan(part), values, part)
+    categories = cells[0].categories
+    if role == STATIC:
+        return Covariate(name, role, _constant(panel, name, values, offsets), categories)
+    return Covariate(name, role, values, categories)
+
+
+def _on_grid(cells: Cells, at: np.ndarray, size: int) -> np.ndarray:
+    """float64 (M,): the mean of the numbers at each place, of names the last."""
+    known = np.isfinite(cells.values)
+    at, values = at[known], cells.values[known]
+    result = np.full(size, np.nan)
+    if cells.categories is None and len(at):
+        count = np.bincount(at, minlength=size)
+        total = np.bincount(at, weights=values, minlength=size)
+        return np.divide(total, count, out=result, where=count > 0)
+    result[at] = values
+    return result
+
+
+def _constant(panel: Panel, name: str, values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """float64 (S,): the one value of each series. Raises InputError where there are several."""
+    series = np.repeat(np.arange(panel.size), np.diff(offsets))
+    known = np.isfinite(values)
+    low, high = np.full(panel.size, np.inf), np.full(panel.size, -np.inf)
+    np.minimum.at(low, series[known], values[known])
+    np.maximum.at(high, series[known], values[known])
+    varying = np.flatnonzero(high > low)
+    if len(varying):
+        raise refuse(
+            "input/static-varies", f"covariate '{name}' is not one value for a series",
+            value=str(panel.ids[varying[0]]), count=len(varying),
+            remedy="Name it with --future-cov or --past-cov",
+        )  # fmt: skip
+    return np.where(np.isfinite(low), low, np.nan)
+
+
+def _of_series(panel: Panel, settings: DataSettings) -> list[Covariate]:
+    """The columns of --static, a table keyed by id."""
+    if settings.static is None:
+        return []
+    table = read_plain(settings.static, settings)
+    id_name = _id_column(list(table.columns), settings, table.where)
+    ids = [text.strip() for text in texts_of(table.columns[id_name])]
+    row_of = {name: row for row, name in enumerate(ids)}
+    if len(row_of) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise refuse(
+            "input/static-twice", "a series has two rows", where=table.where, value=twice,
+            remedy="Give each series one row",
+        )  # fmt: skip
+    rows = np.array([row_of.get(str(name).strip(), -1) for name in panel.ids])
+    if (rows < 0).any():
+        missing = panel.ids[rows < 0]
+        raise refuse(
+            "input/static-missing", f"series without a row: {listed(missing.tolist(), 3)}",
+            where=table.where, remedy=f"Add {quantity(len(missing), 'row')}, blank if unknown",
+        )  # fmt: skip
+    forced = _forced(settings)
+    found = []
+    for name in table.columns:
+        if name != id_name:
+            cells = cells_of(table, name, settings, name.lower() in forced).taken(rows)
+            found.append(Covariate(name, STATIC, cells.values, cells.categories))
+    return found
+
+
+def _id_column(names: list[str], settings: DataSettings, where: str) -> str:
+    lower = {n.lower(): n for n in reversed(names)}
+    wanted = [settings.id_col] if settings.id_col else list(ID_NAMES)
+    for name in wanted:
+        if name and name.lower() in lower:
+            return lower[name.lower()]
+    if settings.id_col is None and len(names) > 1:
+        return names[0]
+    raise refuse(
+        "input/static-id", "no column names the series", where=where,
+        remedy=f"Name it as in the data; there are {listed(names, 20)}",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Metrics, score tables, significance, and rolling origins."""

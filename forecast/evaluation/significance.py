@@ -1,0 +1,261 @@
+"""Is one forecaster's lead over another more than chance? And one honest sentence about it.
+
+Axes: S series, W windows (held-out origins).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecast.evaluation.score_table import ScoreTable
+
+ENOUGH = 10  # fewer pairs than this tell nothing about chance
+DRAWS = 4000
+BOOTSTRAP_LIMIT = 5000  # more pairs than this: the normal approximation is as good
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Forecaster `first` against `second` on the pairs that both have.
+
+    metric       "MASE", or "MAE" where no MASE is defined
+    first_loss, second_loss   mean losses on the shared pairs
+    series, windows           shared series, and held-out origins
+    low, high    95 per cent interval of first_loss - second_loss; NaN when it cannot be told
+    p            two-sided p-value; NaN when it cannot be told
+    method       "paired bootstrap over N series" ("paired test" for many of them),
+                 "Diebold-Mariano test over N origins", or ""
+    """
+
+    first: str
+    second: str
+    metric: str
+    first_loss: float
+    second_loss: float
+    series: int
+    windows: int
+    low: float
+    high: float
+    p: float
+    method: str
+
+    @property
+    def told(self) -> bool:
+        """Whether there were enough pairs to say anything about chance."""
+        return bool(np.isfinite(self.p))
+
+
+def paired_bootstrap(
+    differences: np.ndarray, seed: int = 0, draws: int = DRAWS
+) -> tuple[float, float, float]:
+    """95 per cent interval and two-sided p-value of the mean of paired differences (n,).
+
+    Resamples the pairs with replacement (Efron & Tibshirani 1993, percentile interval); p is
+    twice the share of resampled means on the other side of zero. Returns (low, high, p). Beyond
+    BOOTSTRAP_LIMIT pairs the normal approximation is used, which is as good there.
+    """
+    n = len(differences)
+    mean = float(differences.mean())
+    if n > BOOTSTRAP_LIMIT:
+        error = float(differences.std(ddof=1)) / np.sqrt(n)
+        return mean - 1.96 * error, mean + 1.96 * error, _two_sided(mean, error, n - 1)
+    rng = np.random.default_rng(seed)
+    means = np.concatenate(
+        [differences[rng.integers(0, n, (200, n))].mean(axis=1) for _ in range(draws // 200)]
+    )
+    low, high = np.quantile(means, [0.025, 0.975])
+    below, above = float((means <= 0).mean()), float((means >= 0).mean())
+    p = min(1.0, 2 * max(min(below, above), 0.5 / len(means)))
+    return float(low), float(high), p
+
+
+def diebold_mariano(differences: np.ndarray, lag: int) -> tuple[float, float, float]:
+    """Diebold-Mariano test of equal losses at consecutive origins, differences (n,) in time order.
+
+    lag: origins whose forecasts overlap a given one's (0 when the origins are a horizon apart).
+    The variance counts autocovariances up to `lag`; small-sample correction and Student's t of
+    Harvey, Leybourne & Newbold (1997). Returns (low, high, p) as `paired_bootstrap`.
+    """
+    n = len(differences)
+    centred = differences - differences.mean()
+    lag = min(lag, n - 1)
+    covariances = [float(centred[k:] @ centred[: n - k]) / n for k in range(lag + 1)]
+    variance = (covariances[0] + 2 * sum(covariances[1:])) / n
+    if variance <= 0:  # the rectangular sum may turn negative: keep the part that cannot
+        variance = covariances[0] / n
+    h = lag + 1
+    correction = (n + 1 - 2 * h + h * (h - 1) / n) / n
+    error = np.sqrt(variance / correction) if correction > 0 else np.sqrt(variance)
+    mean = float(differences.mean())
+    width = _t_quantile(n - 1) * error
+    return mean - width, mean + width, _two_sided(mean, float(error), n - 1)
+
+
+def _two_sided(mean: float, error: float, freedom: int) -> float:
+    """Two-sided p-value of Student's t for mean / error."""
+    from scipy.special import stdtr
+
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(freedom, -abs(mean) / error))
+
+
+def _t_quantile(freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
+def compare(table: ScoreTable, first: str, second: str, seed: int = 0) -> Comparison:
+    """`first` against `second` on the series and origins for which both were scored.
+
+    With at least ENOUGH series the series are resampled (each with the mean over its origins);
+    with fewer series but ENOUGH origins the Diebold-Mariano test runs over the origins;
+    otherwise nothing can be told about chance. Raises KeyError for a model that is not there.
+    """
+    metric, one, other = _shared_losses(table, first, second)
+    both = ~np.isnan(one)
+    by_series, by_window = both.any(axis=0), both.any(axis=1)
+    a, b = _column_mean(one[:, by_series]), _column_mean(other[:, by_series])
+    low = high = p = float("nan")
+    method = ""
+    if len(a) >= ENOUGH:
+        low, high, p = paired_bootstrap(a - b, seed)
+        kind = "paired bootstrap" if len(a) <= BOOTSTRAP_LIMIT else "paired test"
+        method = f"{kind} over {len(a)} series"
+    elif by_window.sum() >= ENOUGH:
+        gaps = _column_mean((one - other)[by_window].T)
+        overlap = -(-table.horizon // table.step) - 1 if table.step else 0
+        low, high, p = diebold_mariano(gaps, overlap)
+        method = f"Diebold-Mariano test over {len(gaps)} origins"
+    return Comparison(
+        first=first,
+        second=second,
+        metric=metric,
+        first_loss=float(a.mean()) if len(a) else float("nan"),
+        second_loss=float(b.mean()) if len(b) else float("nan"),
+        series=int(by_series.sum()),
+        windows=int(by_window.sum()),
+        low=low,
+        high=high,
+        p=p,
+        method=method,
+    )
+
+
+def _shared_losses(
+    table: ScoreTable, first: str, second: str
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """The metric to compare by and both models' losses (W, S), NaN where either has none.
+
+    MASE; MAE where no series has a MASE (all have a constant past).
+    """
+    for metric, source in (("MASE", table.losses), ("MAE", table.errors)):
+        both = ~np.isnan(source[first]) & ~np.isnan(source[second])
+        if both.any() or metric == "MAE":
+            break
+    return metric, np.where(both, source[first], np.nan), np.where(both, source[second], np.nan)
+
+
+def _column_mean(values: np.ndarray) -> np.ndarray:
+    """Mean of each column's defined values; every column has one."""
+    return np.nansum(values, axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
+
+
+def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARIMA") -> str:
+    """One plain sentence: who won, by how much, and whether the lead is more than chance.
+
+    Every rival is compared with `model` on the series that both have, so a baseline that did not
+    finish every series is neither flattered nor punished. The statement about chance is for
+    `against` when it was scored and `model` won, else for the winner. model: the table's first,
+    if none is named.
+    """
+    names = [score.model for score in table.scores]
+    if model is None:
+        model = names[0]
+    if model not in names:
+        return f"{model} was not scored, so there is no verdict."
+    pairs = [compare(table, model, other) for other in names if other != model]
+    pairs = [pair for pair in pairs if pair.series]
+    if not pairs:
+        own = table.score(model).values
+        metric = "mase" if np.isfinite(own["mase"]) else "mae"
+        figure = f"{metric.upper()} {_figure(own[metric])}"
+        return f"{model} has {figure}; there is nothing to compare it with."
+    best = min(telling(pairs), key=lambda pair: _relative(pair.second_loss, pair.first_loss))
+    won = best.first_loss < best.second_loss
+    other = next((pair for pair in pairs if pair.second == against), best)
+    text = _won(best) if won else _lost(best)
+    if other is not best:
+        shared = "" if other.series == best.series else f" (on {other.series} series)"
+        text = f"{text}, and {_against(other, short=True)}{shared}"
+    return f"{text}; {_chance(other if won else best)}."
+
+
+def telling(pairs: Sequence[Comparison]) -> list[Comparison]:
+    """Those on at least half of the series that any has: a rival that had time for a few series
+    alone is no winner over the rest."""
+    most = max((pair.series for pair in pairs), default=0)
+    return [pair for pair in pairs if 2 * pair.series >= most]
+
+
+def with_more(sentence: str, about: str, against: str = "AutoARIMA") -> str:
+    """A verdict, and `about`, a sentence on chance, where the verdict has not said it already."""
+    said = f"and {against} is " in sentence
+    return " ".join(filter(None, (sentence, "" if said else about)))
+
+
+def _relative(loss: float, reference: float) -> float:
+    """loss / reference, for ranking; an undefined or zero reference ranks by the loss alone."""
+    return loss / reference if reference > 0 else (1.0 if loss == 0 else np.inf)
+
+
+def _won(best: Comparison) -> str:
+    return f"{best.first} was the most accurate{_where(best)}: {_against(best)}"
+
+
+def _lost(best: Comparison) -> str:
+    if best.first_loss == best.second_loss:
+        loss = f"{best.metric} {_figure(best.first_loss)}"
+        return f"{best.first} and {best.second} tied{_where(best)} with {loss}"
+    share = 100 * (_relative(best.first_loss, best.second_loss) - 1)
+    return (
+        f"{best.first} did not win: {best.second} was the most accurate{_where(best)}, "
+        f"{best.metric} {_figure(best.second_loss)} against {_figure(best.first_loss)} for "
+        f"{best.first}, which is {share:.1f}% worse"
+    )
+
+
+def _against(pair: Comparison, short: bool = False) -> str:
+    share = 100 * (1 - _relative(pair.first_loss, pair.second_loss))
+    metric = pair.first if short else pair.metric
+    return (
+        f"{metric} {_figure(pair.first_loss)} against {_figure(pair.second_loss)} for "
+        f"{pair.second}, {abs(share):.1f}% {'lower' if share >= 0 else 'higher'}"
+    )
+
+
+def _where(pair: Comparison) -> str:
+    origins = "" if pair.windows == 1 else f" at {pair.windows} origins"
+    return f" on {pair.series} series{origins}"
+
+
+def _chance(pair: Comparison) -> str:
+    if pair.first_loss == pair.second_loss:
+        return "neither leads"
+    if not pair.told:
+        return (
+            f"with {pair.series} series and {pair.windows} "
+            f"{'origin' if pair.windows == 1 else 'origins'} it cannot be told whether the lead "
+            f"is more than chance (at least {ENOUGH} series or origins are needed)"
+        )
+    sure = "more than chance" if pair.p < 0.05 else "within what chance alone can do"
+    between = f"the difference between {pair.first} and {pair.second}"
+    return f"{between} is {sure} ({pair.method}, p = {pair.p:.2g})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:.4g}"

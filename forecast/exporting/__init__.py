@@ -1,1 +1,0 @@
-"""A trained forecaster as one ONNX file that needs nothing of this package to run."""

@@ -1,0 +1,1 @@
+"""From a trained forecaster and a panel to forecasts."""

@@ -1,0 +1,111 @@
+"""Conformal calibration: intervals as wide as the errors on validation origins say, and how the
+errors of neighbouring steps hang together there.
+
+Each pair of quantiles (q, 1-q) is stretched around the median by one factor, the split-conformal
+quantile of how far the actuals lay out in units of the forecast half-width (Romano, Patterson &
+Candes 2019, in its scaled form). With few actuals the factor is drawn towards 1.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from forecast.models.forecaster import USUAL_DEPENDENCE
+
+PRIOR_ACTUALS = 40.0  # weight of "the network's own width is right", in actuals
+# The weights kept are those that were best on these very actuals, which makes errors look small:
+# intervals are narrowed only on ten times the evidence that widens them.
+CAUTION = 10.0
+BOUNDS = (0.5, 4.0)
+FAR = 4.0  # normal score beyond which an actual is only "far out"
+PRIOR_PAIRS, MOST_DEPENDENCE = 20.0, 0.99
+
+
+def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Stretch factors (Q,), 1 for the median, from quantiles (S, H, Q) and actual (S, H).
+
+    Actuals that are NaN are left out.
+    """
+    middle = len(levels) // 2
+    factors = np.ones(len(levels))
+    known = np.isfinite(actual) & np.isfinite(quantiles).all(-1)
+    count = int(known.sum())
+    if count == 0:
+        return factors
+    median = quantiles[..., middle][known]
+    above = actual[known] >= median
+    distance = np.abs(actual[known] - median)
+    for low in range(middle):
+        high = len(levels) - 1 - low
+        upper = quantiles[..., high][known] - median
+        lower = median - quantiles[..., low][known]
+        width = np.where(above, upper, lower)
+        # No width at all (a constant series) calibrates nothing, unless the actual is right there.
+        narrow = width <= 1e-9 * np.abs(median)
+        ratio = np.where(
+            narrow, np.where(distance == 0, 0.0, np.inf), distance / np.where(narrow, 1, width)
+        )
+        share = min(1.0, (levels[high] - levels[low]) * (count + 1) / count)
+        exact = np.clip(np.quantile(ratio, share), *BOUNDS)
+        trust = count / (count + PRIOR_ACTUALS * (CAUTION if exact < 1 else 1))
+        factors[low] = factors[high] = float(np.exp(trust * np.log(exact)))
+    return factors
+
+
+def stretch(quantiles: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Quantiles (..., Q) with each one's distance from the median times its factor, in order."""
+    middle = len(factors) // 2
+    median = quantiles[..., middle : middle + 1]
+    return np.sort(median + (quantiles - median) * factors, axis=-1)
+
+
+def normal_scores(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Where each actual (...,) lies in its forecast, as the standard normal's quantile, (...,).
+
+    quantiles (..., Q), ascending; levels (Q,). Between and beyond the levels a quantile moves
+    linearly in the normal's; where several coincide with the actual, the middle of them counts
+    (for counts the mid-PIT, Czado, Gneiting & Held 2009). NaN where the actual is missing.
+    """
+    scores = normal_quantiles(levels)
+
+    def found(count: np.ndarray) -> np.ndarray:
+        """The score by the piece that begins at the `count`-th quantile."""
+        piece = np.clip(count - 1, 0, len(levels) - 2)
+        left, right = (
+            np.take_along_axis(quantiles, (piece + k)[..., None], -1)[..., 0] for k in (0, 1)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            part = (actual - left) / (right - left)
+            part = np.where(right > left, part, np.sign(actual - left) * np.inf)
+        part = np.where((right <= left) & (actual == left), count > piece + 1, part)
+        return np.clip(scores[piece] + part * (scores[piece + 1] - scores[piece]), -FAR, FAR)
+
+    low = (quantiles < actual[..., None]).sum(-1)
+    high = (quantiles <= actual[..., None]).sum(-1)
+    made: np.ndarray = np.where(np.isfinite(actual), (found(low) + found(high)) / 2, np.nan)
+    return made
+
+
+def normal_quantiles(levels: np.ndarray) -> np.ndarray:
+    """The standard normal's quantiles at `levels`."""
+    return np.array([NormalDist().inv_cdf(q) for q in levels])
+
+
+def dependence(scores: np.ndarray) -> float:
+    """Correlation of the forecast errors of neighbouring steps, from normal scores (S, H).
+
+    The parameter of a Gaussian copula over steps, correlation rho^|i - j| (Pinson, Madsen, Nielsen,
+    Papaefthymiou & Kloeckl 2009, with exponential covariance). Scores have mean zero where the
+    forecast is calibrated, so none is taken off: errors that last a whole horizon are dependence.
+    Few pairs are drawn towards USUAL_DEPENDENCE.
+    """
+    before, after = scores[:, :-1], scores[:, 1:]
+    known = np.isfinite(before) & np.isfinite(after)
+    before, after = before[known], after[known]
+    spread = np.sqrt((before**2).sum() * (after**2).sum())
+    weight = known.sum() / (known.sum() + PRIOR_PAIRS)
+    found = (before * after).sum() / spread if spread > 0 else USUAL_DEPENDENCE
+    mixed = weight * found + (1 - weight) * USUAL_DEPENDENCE
+    return float(np.clip(mixed, -MOST_DEPENDENCE, MOST_DEPENDENCE))

@@ -1,0 +1,1 @@
+"""A trained forecaster as one ONNX file that needs nothing of this package."""

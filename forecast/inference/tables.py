@@ -1,0 +1,102 @@
+"""Forecasts as tables: one row a series and step, one column a forecaster and bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.column_names import ID, TIME, interval_names, quantile_name
+from forecast.data.forecast import Forecast
+from forecast.data.io.arrow import as_arrow, as_strings
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.panel import Panel
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def forecast_table(
+    panel: Panel,
+    forecasts: Sequence[Forecast],
+    levels: Sequence[float],
+    quantiles: Sequence[float] = (),
+) -> pa.Table:
+    """Columns unique_id, ds, then for each forecaster its point, intervals and quantiles.
+
+    levels: intervals in per cent; quantiles: extra columns, between 0 and 1; both must have been
+    forecast. Rows by series, then step; times in the form in which the panel's were written. The
+    first forecaster's `source` column is added when any of its rows came from another. Series
+    for which no forecaster has a forecast are left out.
+    """
+    import pyarrow as pa
+
+    horizon = forecasts[0].point.shape[1]
+    kept = np.flatnonzero(np.any([f.available for f in forecasts], axis=0))
+    rows = len(kept) * horizon
+    positions = (panel.first + forecasts[0].origins)[kept, None] + np.arange(horizon)
+    stamps = panel.frequency.stamps(positions.reshape(-1))
+    columns: dict[str, pa.Array] = {
+        ID: as_strings(panel.ids[kept].tolist()).take(_each(len(kept), horizon)),
+        TIME: format_stamps(stamps, panel.time_format, panel.tz),
+    }
+    for forecast in forecasts:
+        columns[forecast.name] = numbers(forecast.point[kept])
+        for level in levels:
+            for name, bound in zip(
+                interval_names(forecast.name, level), forecast.interval(level), strict=True
+            ):
+                columns[name] = numbers(bound[kept])
+        for q in quantiles:
+            columns[quantile_name(forecast.name, q)] = numbers(forecast.quantile(q)[kept])
+    main = forecasts[0]
+    if (main.source[kept] != main.name).any():
+        columns["source"] = as_strings(main.source[kept].tolist()).take(_each(len(kept), horizon))
+    table = pa.table(columns)
+    assert table.num_rows == rows
+    return table
+
+
+def wanted_levels(levels: Sequence[float], quantiles: Sequence[float]) -> np.ndarray:
+    """The quantile levels that these intervals (per cent) and quantile columns need, ascending."""
+    tails = [(1 - level / 100) / 2 for level in levels]
+    return np.unique(np.round([0.5, *quantiles, *tails, *(1 - t for t in tails)], 12))
+
+
+def csv_bytes(table: pa.Table) -> bytes:
+    """The table as CSV text: header, quotes only where needed, empty for missing."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    sink = pa.BufferOutputStream()
+    csv.write_csv(table, sink, csv.WriteOptions(quoting_style="needed"))
+    return bytes(sink.getvalue())
+
+
+def numbers(values: np.ndarray) -> pa.Array:
+    """float64, rounded to 9 significant digits: what float32 weights can know, and fewer bytes.
+
+    Null where not finite.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    flat = np.asarray(values, np.float64).reshape(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = 8 - np.floor(np.log10(np.abs(flat)))
+    digits = np.where(np.isfinite(digits), np.clip(digits, -300, 300), 0)
+    power = 10.0 ** np.minimum(digits, 290)
+    rounded = np.round(flat * power) / power
+    finite = np.isfinite(rounded)
+    column = as_arrow(np.where(finite, rounded, 0.0))
+    return (
+        column
+        if finite.all()
+        else pc.if_else(as_arrow(finite), column, pa.nulls(len(finite), pa.float64()))
+    )
+
+
+def _each(rows: int, times: int) -> pa.Array:
+    """Indices that repeat each of `rows` rows `times` times."""
+    return as_arrow(np.repeat(np.arange(rows), times))

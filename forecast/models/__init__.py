@@ -1,0 +1,1 @@
+"""Networks, baselines, and a trained forecaster in memory and on disk."""

@@ -1,0 +1,1 @@
+"""What the LSTM is compared with: ARIMA, ETS, Theta and seasonal naive."""

@@ -1,0 +1,220 @@
+"""What the LSTM is compared with: ARIMA, ETS, Theta and seasonal naive.
+
+Axes: W windows (origins of each series), S series, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from forecast.common.errors import OutputError, UsageError
+from forecast.common.memory import PeakMemory
+from forecast.common.progress import Listener, Silent
+from forecast.common.segments import sum_by_series
+from forecast.data.forecast import Forecast
+from forecast.data.panel import Panel
+from forecast.models.baselines import cache
+from forecast.models.baselines.seasonal_naive import NAME as SEASONAL_NAIVE
+from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
+from forecast.models.baselines.statistical import statistical_forecasts
+
+COLUMNS = {
+    "arima": STATISTICAL["arima"],
+    "ets": STATISTICAL["ets"],
+    "theta": STATISTICAL["theta"],
+    "seasonal-naive": SEASONAL_NAIVE,
+}
+
+__all__ = ["COLUMNS", "forecast_baselines", "forecast_baselines_windows", "seasonal_naive"]
+
+
+def forecast_baselines(
+    panel: Panel,
+    origins: np.ndarray,
+    horizon: int,
+    names: Sequence[str],
+    levels: np.ndarray,
+    season: int,
+    budget: float,
+    jobs: int,
+    listener: Listener | None = None,
+    cache_folder: Path | None = None,
+    *,
+    allow_negative: bool = False,
+) -> dict[str, Forecast]:
+    """Forecasts of every baseline in `names` by column name, from values before `origins` alone.
+
+    origins: (S,) observations seen of each series. Everything else, and the errors raised, as in
+    `forecast_baselines_windows`.
+    """
+    each = forecast_baselines_windows(
+        panel,
+        np.asarray(origins)[None, :],
+        horizon,
+        names,
+        levels,
+        season,
+        budget,
+        jobs,
+        listener=listener,
+        cache_folder=cache_folder,
+        allow_negative=allow_negative,
+    )
+    return {column: forecasts[0] for column, forecasts in each.items()}
+
+
+def forecast_baselines_windows(
+    panel: Panel,
+    origins: np.ndarray,
+    horizon: int,
+    names: Sequence[str],
+    levels: np.ndarray,
+    season: int,
+    budget: float,
+    jobs: int,
+    wanted: np.ndarray | None = None,
+    listener: Listener | None = None,
+    cache_folder: Path | None = None,
+    *,
+    allow_negative: bool = False,
+    ray: bool = False,
+    ray_address: str | None = None,
+) -> dict[str, list[Forecast]]:
+    """Forecasts of every baseline in `names` from several origins: column name -> W forecasts.
+
+    origins   (W, S) observations seen of each series at each origin; horizon H in steps
+    names     of COLUMNS: "arima", "ets", "theta", "seasonal-naive"
+    levels    quantile levels between 0 and 1, (Q,)
+    season    m in steps; 1 for none
+    budget    wall-clock seconds that ARIMA, ETS and Theta share for all series and origins, the
+              start of the worker processes included; seasonal naive takes milliseconds
+    jobs      worker processes, one thread each
+    wanted    bool (W, S): the statistical models leave out the other pairs (default: all)
+    cache_folder  where the statistical forecasts are kept and looked for (default: nowhere)
+
+    allow_negative  False: a series without a negative value before its origin gets no negative
+              forecast, as for the LSTM
+    ray       ARIMA, ETS and Theta run on a Ray cluster, at `ray_address`, or (None) of `jobs` cores
+              of this machine
+
+    A series that was not fitted in the budget is not available; one that a model cannot be fitted
+    to (too short, a failure inside the library) gets seasonal naive, with source "SeasonalNaive".
+    Both are counted and named in the notes. Raises UsageError "usage/unknown-baseline".
+    """
+    _check_names(names)
+    origins = np.asarray(origins, dtype=np.int64)
+    wanted = np.ones(origins.shape, dtype=bool) if wanted is None else wanted
+    naive = _naive(panel, origins, horizon, np.asarray(levels, dtype=float), season)
+    models = [name for name in dict.fromkeys(names) if name in STATISTICAL]
+    job = Job(
+        panel, season, budget, jobs, naive, wanted, listener or Silent(), cache_folder, ray,
+        ray_address,
+    )  # fmt: skip
+    result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
+    chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
+    if allow_negative:
+        return chosen
+    never = [_never_negative(panel.truncate(each)) for each in origins]
+    return {
+        column: [_raised(each, rows) for each, rows in zip(forecasts, never, strict=True)]
+        for column, forecasts in chosen.items()
+    }
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the statistical models are to forecast, in which bounds; as in the function above.
+
+    naive: seasonal naive from each origin, which says origins, horizon and levels
+    """
+
+    panel: Panel
+    season: int
+    budget: float
+    jobs: int
+    naive: list[Forecast]
+    wanted: np.ndarray
+    listener: Listener
+    cache_folder: Path | None
+    ray: bool
+    ray_address: str | None
+
+
+def _naive(
+    panel: Panel, origins: np.ndarray, horizon: int, levels: np.ndarray, season: int
+) -> list[Forecast]:
+    """Seasonal naive from each row of `origins` (W, S)."""
+    with PeakMemory() as memory:
+        made = [seasonal_naive(panel, each, horizon, levels, season) for each in origins]
+    return [replace(each, memory=memory.peak) for each in made]
+
+
+def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
+    """ARIMA, ETS and Theta, as far as they are in `models`: kept from before, or fitted now."""
+    kept, key = {}, ""
+    if models and job.cache_folder is not None:
+        key = cache.digest(job.panel, job.naive, job.wanted, job.season)
+        found = {
+            STATISTICAL[name]: cache.load(
+                job.cache_folder, key, STATISTICAL[name], job.naive, job.budget
+            )
+            for name in models
+        }
+        kept = {column: made for column, made in found.items() if made is not None}
+    todo = [name for name in models if STATISTICAL[name] not in kept]
+    if not todo:
+        return kept
+    fitted = statistical_forecasts(
+        job.panel, todo, job.season, job.budget, job.jobs, job.naive, job.wanted, job.listener,
+        job.ray, job.ray_address,
+    )  # fmt: skip
+    if job.cache_folder is not None:
+        _keep(job.cache_folder, key, fitted, job)
+    return {**kept, **fitted}
+
+
+def _never_negative(past: Panel) -> np.ndarray:
+    """Series without a negative value. (S,) bool."""
+    return sum_by_series((past.values < 0).astype(float), past.offsets) == 0
+
+
+def _raised(forecast: Forecast, rows: np.ndarray) -> Forecast:
+    """The forecast with what is below zero raised to zero in the series `rows` (S,)."""
+    floor = np.where(rows, 0.0, -np.inf)
+    return replace(
+        forecast,
+        point=np.maximum(forecast.point, floor[:, None]),
+        quantiles=np.maximum(forecast.quantiles, floor[:, None, None]),
+    )
+
+
+def _keep(folder: Path, key: str, fitted: dict[str, list[Forecast]], job: Job) -> None:
+    """Stores the forecasts; that it could not be done is worth a warning, not the run."""
+    possible = job.wanted & np.stack([each.available for each in job.naive])
+    for forecasts in fitted.values():
+        complete = bool(np.stack([each.available for each in forecasts])[possible].all())
+        try:
+            cache.store(folder, key, forecasts, job.budget, complete)
+        except OutputError as error:
+            job.listener.warn("baselines/cache-not-written", str(error))
+    cache.prune(folder)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name, COLUMNS, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise UsageError(
+                "there is no such baseline",
+                code="usage/unknown-baseline",
+                where="--baselines",
+                value=name,
+                remedy=f"{hint}Choose from {', '.join(COLUMNS)}",
+            )

@@ -1,0 +1,154 @@
+"""Covariates in the network: what they do to a series is taken out before it looks, and put back.
+
+The series in the network's units is z; the effect e(x) of covariates known ahead is a small network
+of one step's features, the same for all steps and series. Level, skips, inputs and targets are
+those of z - e, so that yesterday's heat or last week's holiday is not carried into tomorrow, and
+the forecast gets the effect of the day that it is for: regression with LSTM errors, as in
+regression with ARIMA errors (Box & Jenkins 1970). Covariates known only up to now, and those that
+never change, are added to the inputs of the LSTM. New layers start at zero: the forecast is then
+the plain network's.
+
+Runs on numpy arrays and torch tensors alike.
+Axes: S series, B batch, L steps of a stretch, T LSTM steps, M rows, K features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from forecast.transforms.covariate_tensors import Known, arange_like
+from forecast.transforms.windows import (
+    POINTS,
+    Flat,
+    Gather,
+    Layout,
+    as_like,
+    namespace,
+    resample_matrix,
+)
+
+Array = Any
+Amount = Callable[[Array, Array], Array]
+EFFECT_UNITS = 64  # hidden units of the effect's network
+COVARIATE_LAYERS = ("effect_", "embed_covariates")  # how the names of its tensors begin
+
+
+def by_window(known: Known, effect: Callable[[Array], Array]) -> Amount:
+    """The effect on steps (B, L), computed for each of them anew."""
+    return lambda series, position: effect(known.read(series, position))
+
+
+def by_row(known: Known, every: Array, effect: Callable[[Array], Array]) -> Amount:
+    """The effect on steps (B, L), computed once for each row: for torch, where rows are fewer.
+
+    every: what `Known.every` returns; steps without a row have no effect.
+    """
+    amount = effect(every)[0]
+    amount = namespace(amount).concatenate([amount, amount[:1] * 0])
+    return lambda series, position: amount[known.rows(series, position)]
+
+
+def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
+    """Observations that a window of `steps` LSTM steps reads before its end, and after it."""
+    ahead = chunks * layout.chunk
+    lag = max(*layout.lags, layout.season, layout.reach)
+    return (steps + 1) * layout.width + lag + ahead + layout.level_window, ahead
+
+
+def without_effect(
+    flat: Flat,
+    layout: Layout,
+    amount: Amount,
+    series: Array,
+    end: Array,
+    steps: int,
+    chunks: int,
+) -> tuple[Flat, Array, Array]:
+    """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
+
+    amount: the effect on steps (B, L) of series (B,), in units of inputs at `end`. Returns the flat
+    arrays, the numbers of their series (B,) and the effect (B, D*C) on the steps from `end` on.
+    """
+    back, ahead = reach(layout, steps, chunks)
+    start = end - back
+    position = start[:, None] + arange_like(series, back + ahead)[None, :]
+    unit = flat.move[Gather(flat, series).index(end[None] - 1)[0]]
+    effect = amount(series, position) * (unit * flat.sign)[:, None]
+    local, here = less(flat, layout, series, start, effect)
+    return local, here, effect[:, back:]
+
+
+def less(
+    flat: Flat, layout: Layout, series: Array, start: Array, effect: Array
+) -> tuple[Flat, Array]:
+    """The flat arrays of `series` (B,) less `effect` (B, L), and the numbers of its series (B,).
+
+    effect: of the steps from `start` (B,) on. Positions count from the series' start as before, but
+    only those from `start` to start + L can be read.
+    """
+    xp = namespace(series)
+    size, length = effect.shape
+    position = start[:, None] + arange_like(series, length)[None, :]
+    inside = (position >= 0) & (position < flat.lengths[series][:, None])
+    index = xp.where(inside, position + flat.starts[series][:, None], len(flat.values) - 1)
+    values = flat.values[index]
+    valid = _double(values == values)
+    mean = _rolling_mean(xp, _double(effect) * valid, valid, layout.level_window)
+
+    def joined(x: Array, end: float) -> Array:
+        return xp.concatenate([xp.reshape(x, (-1,)), x[:1, 0] * 0 + end])
+
+    here = arange_like(series, size)
+    return Flat(
+        values=joined(values - effect, float("nan")),
+        level=joined((flat.level[index] - _single(mean)) * _single(inside), 0.0),
+        scale=joined(flat.scale[index], 0.0),
+        move=joined(flat.move[index], 1.0),
+        starts=here * length - start,
+        lengths=flat.lengths[series],
+        logged=flat.logged[series],
+        log_unit=flat.log_unit[series],
+        shift=None if flat.shift is None else flat.shift[series],
+        unit=None if flat.unit is None else flat.unit[series],
+    ), here
+
+
+def beside(known: Known, layout: Layout, series: Array, end: Array, steps: int) -> Array:
+    """Past and static features (T, B, E*P + G) of the `steps` LSTM steps up to `end` (B,)."""
+    xp, width = namespace(series), layout.width
+    size = len(series)
+    back = arange_like(series, steps * width) - steps * width
+    row = known.rows(series, end[:, None] + back[None, :])
+    past = xp.reshape(known.past[row], (size, steps, width, known.past.shape[1]))
+    if width not in (1, POINTS):
+        past = as_like(resample_matrix(width, POINTS), past) @ past
+    past = xp.reshape(past, (size, steps, known.past.shape[1] * layout.segment_points))
+    static = known.static[series][:, None, :] + past[:, :, :1].sum(-1)[:, :, None] * 0
+    return xp.concatenate([past, static], -1).swapaxes(0, 1)
+
+
+def _rolling_mean(xp: Any, x: Array, valid: Array, window: int) -> Array:
+    """Mean of the valid x (B, L) among the last `window`; where there is none, the one before."""
+    length = x.shape[1]
+    zero = x[:, :1] * 0
+    total = xp.concatenate([zero, xp.cumsum(x, 1)], 1)
+    count = xp.concatenate([zero, xp.cumsum(valid, 1)], 1)
+    here = arange_like(x, length)
+    first = xp.clip(here + 1 - window, 0, None)
+    inside = count[:, 1:] - count[:, first]
+    mean = (total[:, 1:] - total[:, first]) / xp.clip(inside, 1.0, None)
+    last = xp.where(inside > 0, here[None, :], 0)
+    if xp is np:
+        return np.take_along_axis(mean, np.maximum.accumulate(last, 1), 1)
+    return xp.gather(mean, 1, xp.cummax(last, 1).values)
+
+
+def _double(x: Array) -> Array:
+    return x.astype(np.float64) if isinstance(x, np.ndarray) else x.double()
+
+
+def _single(x: Array) -> Array:
+    return x.astype(np.float32) if isinstance(x, np.ndarray) else x.float()

@@ -1,0 +1,47 @@
+"""`rnn`: the plain recurrent network (Elman 1990).
+
+    h_t = tanh(W x_t + U h_{t-1} + b)
+
+h(i + h + 1) parameters with one bias vector; torch keeps two. A gradient k steps back is multiplied
+k times by U and by tanh' <= 1, so it vanishes or explodes geometrically (Bengio et al. 1994): the
+network that the others are a remedy for (benchmarks/MEMORY.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.models.networks.base import LINEAR, Idea, Part, Size
+from forecast.models.networks.lstm import recurrent_shapes
+from forecast.models.networks.numpy_ops import Weights, times
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def parameters(size: Size) -> int:
+    """h(i + h + 1), with i = h."""
+    return size.hidden * (2 * size.hidden + 1)
+
+
+def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
+    """All states (T, B, h) of one layer that starts at zero; x (T, B, h)."""
+    out = times(x, weights["weight_ih_l0"]) + (weights["bias_ih_l0"] + weights["bias_hh_l0"])
+    recurrent = np.ascontiguousarray(weights["weight_hh_l0"].T)
+    h = np.zeros(out.shape[1:], np.float32)
+    for t in range(len(x)):
+        h = out[t] = np.tanh(out[t] + h @ recurrent)
+    return out
+
+
+def module(size: Size) -> nn.Module:
+    """torch's fused layer."""
+    from forecast.models.networks.torch_layers import RNN
+
+    return RNN(size.hidden, size.hidden)
+
+
+PART = Part(lambda size: recurrent_shapes(1, size.hidden), parameters, forward, module)
+IDEA = Idea("rnn", "RNN", (PART,), LINEAR)

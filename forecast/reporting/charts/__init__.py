@@ -1,0 +1,1 @@
+"""Charts of one series and its forecasts: image files and text."""

@@ -1,0 +1,179 @@
+"""The forecast of one series as text for a terminal, drawn with plotext (version 6).
+
+With colour and Braille dots where the terminal has them; in plain ASCII where `NO_COLOR` is set or
+`TERM` is "dumb".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from forecast.reporting.charts.fan import FanChart, clean_label
+from forecast.reporting.charts.image import short_number, value_limits
+
+HEIGHT = 16
+NARROWEST, WIDEST = 40, 120
+HISTORY, BAND = 245, 67  # of the 256 terminal colours: grey, dull blue
+ACTUAL = -1  # the terminal's own text colour
+MODELS = (39, 208, 35, 170, 178, 105)  # blue, orange, green, ...: readable on black and on white
+LINE, BAND_CELL, POINT = "braille", "░", "●"
+PLAIN_MARKS = ("*", "+", "x", "%", "&", "=")
+RESET = "\x1b[0m"
+_TAIL = re.compile(r"(?: |\x1b\[0m)+$")  # blanks and resets at the end of a line
+TO_ASCII = str.maketrans("┌┐└┘├┤┬┴┼─│…", "++++++++--|~")
+
+
+def terminal_chart(
+    chart: FanChart, width: int | None = None, height: int = HEIGHT, plain: bool | None = None
+) -> str:
+    """`chart` as `height` lines, none wider than `width` characters.
+
+    width: default, that of the terminal, at most 120; fewer than 40 columns are drawn as 40.
+    height: title and keys included, at least 8. plain: ASCII only and without colour; default,
+    what the environment says (`NO_COLOR`, `TERM=dumb`). Ids are cleaned of everything that a
+    terminal would obey.
+    """
+    import plotext
+
+    plain = prefers_plain(os.environ) if plain is None else plain
+    width = max(NARROWEST, width or min(shutil.get_terminal_size((80, 24)).columns, WIDEST))
+    height = max(height, 8)
+    figure = plotext.figure
+    figure.clear()  # plotext has a single figure of its own
+    figure.plot_size(width, height - 2)
+    figure.theme("colorless")  # axes in the terminal's own colours; each curve brings its own
+    figure.canvas("default")
+    figure.axes(active=False, axis="both", side=1)
+    _draw(plotext, chart, plain, (2 * width, 4 * height))
+    _rule(figure, chart, width)
+    drawn = figure.build().string(colorless=plain)
+    figure.clear()
+    head = [_fit(clean_label(chart.title, 4 * width), width), _keys(chart, plain, width)]
+    lines = [_TAIL.sub("", line) for line in head + drawn.rstrip("\n").split("\n")]
+    return _ascii("\n".join(lines)) if plain else "\n".join(line + RESET for line in lines)
+
+
+def prefers_plain(environment: Mapping[str, str]) -> bool:
+    """Whether `environment` asks for text without colour: NO_COLOR (no-color.org) or TERM=dumb."""
+    return bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
+
+
+def _draw(plotext: Any, chart: FanChart, plain: bool, cells: tuple[int, int]) -> None:
+    """History, band, medians and actuals on plotext's figure; x in steps, y between 0 and 1."""
+    figure, steps = plotext.figure, len(chart.history)
+    low, high = value_limits(chart)
+
+    def line(x: np.ndarray, values: np.ndarray, mark: str, colour: int, joined: bool) -> None:
+        seen = np.flatnonzero(np.isfinite(values))
+        if not len(seen):
+            return
+        y = _share(values[seen], low, high)
+        marker = plotext.marker(mark, "default" if plain or colour == ACTUAL else colour)
+        signal = figure.signal(x[seen].tolist(), y.tolist(), marker=marker)
+        if joined:
+            signal.lines()
+            for gap in (np.flatnonzero(np.diff(seen) > 1) + 1).tolist():
+                signal.line(gap, False)
+        figure.draw(signal)
+
+    ahead = np.arange(steps, len(chart.times), dtype=float)
+    for x, y in _band_cells(chart, low, high, cells):
+        line(x, y, ":" if plain else BAND_CELL, BAND, False)
+    line(np.arange(steps, dtype=float), chart.history, "." if plain else LINE, HISTORY, True)
+    last = chart.history[-1:]
+    for place, curve in reversed(list(enumerate(chart.medians.values()))):
+        x, whole = (
+            (np.append(steps - 1.0, ahead), np.append(last, curve)) if steps else (ahead, curve)
+        )
+        mark = PLAIN_MARKS[place % len(PLAIN_MARKS)] if plain else LINE
+        line(x, whole, mark, MODELS[place % len(MODELS)], True)
+    if chart.actual is not None:
+        line(ahead, chart.actual, "o" if plain else POINT, ACTUAL, False)
+
+
+def _share(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Values as shares of the axis, cut off at its ends; divided first, lest they overflow."""
+    span = high / 2 - low / 2
+    return np.clip((values / 2 - low / 2) / span, 0, 1)
+
+
+def _band_cells(
+    chart: FanChart, low: float, high: float, cells: tuple[int, int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Points (x, y) that fill the first model's narrowest band on a grid of `cells`, if any."""
+    levels = chart.bands.get(chart.main or "", {})
+    if not levels:
+        return []
+    lower, upper = levels[min(levels)]
+    ahead = np.arange(len(chart.history), len(chart.times), dtype=float)
+    x = np.linspace(ahead[0], ahead[-1], cells[0])
+    y = np.linspace(low, high, cells[1])[:, None]
+    inside = (y >= np.interp(x, ahead, lower)) & (y <= np.interp(x, ahead, upper))
+    rows, columns = np.nonzero(inside)
+    return [(x[columns], y[rows, 0])]
+
+
+def _rule(figure: Any, chart: FanChart, width: int) -> None:
+    """Limits and labels of both axes."""
+    low, high = value_limits(chart)
+    shares = np.linspace(0, 1, 4)
+    labels = [short_number(float(f"{low + share * (high - low):.3g}")) for share in shares]
+    figure.ruler("y").lim(0, 1)
+    figure.ruler("y").ticks(shares.tolist(), labels)
+    places = np.unique(np.linspace(0, len(chart.times) - 1, max(2, width // 18)).astype(int))
+    figure.ruler("x").lim(0, max(1, len(chart.times) - 1))
+    figure.ruler("x").ticks(places.tolist(), time_labels(chart.times, places))
+
+
+# Span in days above which characters first:last of 2024-04-30T12:00:00 are enough.
+_CUTS = ((2000, (0, 4)), (150, (0, 7)), (7, (5, 10)), (0.08, (5, 16)), (-1, (11, 19)))
+
+
+def time_labels(times: np.ndarray, places: np.ndarray) -> list[str]:
+    """Labels of `times[places]`: as exact as the span of all times asks for."""
+    if not np.issubdtype(times.dtype, np.datetime64):
+        return [str(int(time)) for time in times[places]]
+    stamps = times.astype("datetime64[s]")
+    days = (stamps[-1] - stamps[0]) / np.timedelta64(1, "D")
+    first, last = next(cut for limit, cut in _CUTS if days > limit)
+    return [text[first:last].replace("T", " ") for text in np.datetime_as_string(stamps[places])]
+
+
+def _keys(chart: FanChart, plain: bool, width: int) -> str:
+    """One line that says what each mark is; as many keys as fit."""
+    parts: list[tuple[str, str, int]] = [("." if plain else "─", "history", HISTORY)]
+    if chart.actual is not None:
+        parts.append(("o" if plain else POINT, "actual", ACTUAL))
+    for place, name in enumerate(chart.medians):
+        mark = PLAIN_MARKS[place % len(PLAIN_MARKS)] if plain else "─"
+        parts.append((mark, clean_label(name, 20), MODELS[place % len(MODELS)]))
+    levels = chart.bands.get(chart.main or "", {})
+    if levels:
+        label = f"{min(levels):g}% {clean_label(chart.main, 20)}"
+        parts.append((":" if plain else BAND_CELL, label, BAND))
+    line, used = "", 0
+    for mark, label, colour in parts:
+        used += len(mark) + len(label) + 3
+        if used > width + 2:
+            break
+        bare = plain or colour == ACTUAL
+        line += f"{mark} {label}  " if bare else f"\x1b[38;5;{colour}m{mark}\x1b[0m {label}  "
+    return line
+
+
+def _fit(text: str, width: int) -> str:
+    """`text` cut to `width` terminal cells; an East Asian character takes two."""
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _ascii(text: str) -> str:
+    """`text` in ASCII: lines as + - |, any other character as a question mark."""
+    return text.translate(TO_ASCII).encode("ascii", "replace").decode("ascii")

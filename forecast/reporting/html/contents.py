@@ -1,0 +1,139 @@
+"""What the report page holds, as plain data: nothing here knows of HTML.
+
+Axes: H horizon (steps), S series. Every text may hold anything at all: the page escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from forecast.reporting.charts.fan import FanChart
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One forecaster's figures: metric -> value, NaN where undefined.
+
+    series: on how many series; figures over fewer series than another's are not compared with it.
+    memory: bytes that its processes held at most.
+    """
+
+    model: str
+    values: Mapping[str, float]
+    seconds: float | None = None
+    note: str = ""
+    series: int | None = None
+    memory: float | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large figure under the verdict; good: whether it speaks for the first forecaster."""
+
+    label: str
+    value: str
+    note: str = ""
+    good: bool | None = None
+
+
+@dataclass(frozen=True)
+class SeriesEntry:
+    """One series to look at: its held-out window, and, where there is one, the forecast ahead.
+
+    scores: its own figure by forecaster, in the headline metric. A run without held-out values
+    has the forecast ahead as its `chart` and no `future`.
+    """
+
+    chart: FanChart
+    scores: Mapping[str, float] = field(default_factory=dict)
+    future: FanChart | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often the actual value lay below each quantile: promised and observed shares, (Q,)."""
+
+    promised: np.ndarray
+    observed: np.ndarray
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Autocorrelation of the errors at lags 1, 2, ...; `limit`: what chance alone allows."""
+
+    autocorrelation: np.ndarray
+    limit: float
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One network's training, (E,) each: step, losses (NaN where not measured), learning rate."""
+
+    name: str
+    steps: np.ndarray
+    training: np.ndarray
+    validation: np.ndarray
+    rate: np.ndarray
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the run, and where its value came from (flag, file, default, ...)."""
+
+    name: str
+    value: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What moved one series' forecast, as `explain` left it: a picture (SVG), and rows of text
+    (lag or covariate, what it moved)."""
+
+    series: str
+    picture: str
+    lags: tuple[tuple[str, str], ...]
+    covariates: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything on the page; an empty part is left out.
+
+    verdict       the one sentence that matters; what follows its first clause is set smaller
+    won           True, False, or None when neither leads: colours the verdict
+    facts         short texts under the verdict: "24 series", "hourly", "horizon 48"
+    rival         the forecaster that the first one is drawn beside ("": the next one)
+    headline      the metric of `SeriesEntry.scores` and of the series list
+    scores        best first or in the order given; scores_note says scale and pooling
+    series        a sample, bounded by the caller or by the page; total_series is how many there are
+    step_errors   model -> error at each step ahead, (H,); step_metric names the error
+    description   what the data are: (name, value) pairs; repairs: what was mended or ignored
+    """
+
+    title: str
+    created: str
+    verdict: str
+    won: bool | None = None
+    facts: tuple[str, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+    headline: str = "mase"
+    rival: str = ""
+    scores: tuple[ScoreRow, ...] = ()
+    scores_note: str = ""
+    series: tuple[SeriesEntry, ...] = ()
+    total_series: int = 0
+    step_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    step_metric: str = "mase"
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    residuals: Mapping[str, Residuals] = field(default_factory=dict)
+    learning: tuple[LearningCurve, ...] = ()
+    description: tuple[tuple[str, str], ...] = ()
+    repairs: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+    explained: Explained | None = None

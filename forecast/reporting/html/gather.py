@@ -1,0 +1,285 @@
+"""From a run's own objects (panel, forecasts, score table) to the contents of the page.
+
+Axes: S series, W held-out origins, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from forecast.data.forecast import Forecast
+from forecast.data.panel import Panel
+from forecast.evaluation.score_table import POOLING, ScoreTable
+from forecast.evaluation.significance import Comparison, compare, telling
+from forecast.reporting.charts.fan import fan_chart
+from forecast.reporting.html.contents import (
+    Reliability,
+    ReportData,
+    Residuals,
+    ScoreRow,
+    SeriesEntry,
+    Tile,
+)
+from forecast.reporting.html.diagnostics import chosen_series, reliability, residual_autocorrelation
+from forecast.reporting.html.score_table import duration, figure, meaning
+
+MOST_SERIES = 2000  # with a chart of their own
+DIAGNOSED = 20_000  # series that reliability and autocorrelation look at
+SHORTEST_TAIL = 36  # steps of history in a chart, at least, and at least two horizons
+MOST_LAGS = 60
+
+
+def report_data(
+    panel: Panel,
+    held_out: Mapping[str, Sequence[Forecast]],
+    table: ScoreTable | None,
+    *,
+    future: Mapping[str, Forecast] | None = None,
+    levels: Sequence[float] = (80.0, 95.0),
+    unit: str = "",
+    rivals: Collection[str] | None = None,
+    shown: Collection[str] | None = None,
+    **words: Any,
+) -> ReportData:
+    """The page's contents for one run.
+
+    held_out  column name -> forecasts, one for each held-out origin, oldest first; the first name
+              is the forecaster that the page is about. The charts show the last origin.
+    table     its scores; None when no origin could be held out: then only `future` is shown
+    future    column name -> forecast from the end of the data
+    levels    interval levels, per cent; unit: of the values
+    rivals    forecasters that the first one is judged against (default: all others)
+    shown     ids of the series that get a chart (default: a choice, see below)
+    words     the fields of `ReportData` that only the caller knows: title, created, verdict,
+              learning, description, repairs, settings, versions
+
+    At most 2,000 series get a chart (the worst, the best, and evenly between by their error), and
+    at most 20,000, chosen the same way, enter reliability and autocorrelation.
+    """
+    ahead = list((future or {}).values())
+    last = [each[-1] for each in held_out.values() if len(each)] if table else []
+    by_series: dict[str, np.ndarray] = {}
+    errors = np.full(panel.size, np.nan)
+    if table and last:
+        by_series = table.series_columns(_headline(table, last[0].name))
+        errors = np.asarray(by_series.get(last[0].name, errors), dtype=float)
+    order = chosen_series(errors, DIAGNOSED)
+    parts = _scored(panel, held_out, table, order, rivals) if table and last else {}
+    drawn = order if shown is None else order_of(panel.ids, shown)
+    entries = (
+        _entry(panel, s, last, ahead, by_series, levels, unit) for s in drawn[:MOST_SERIES].tolist()
+    )
+    return ReportData(
+        facts=_facts(panel, last + ahead, table),
+        series=tuple(entries),
+        total_series=panel.size,
+        **(parts | words),
+    )
+
+
+def order_of(ids: np.ndarray, shown: Collection[str]) -> np.ndarray:
+    """Positions of the series `shown` among `ids` (S,), in the order given; others are ignored."""
+    at = {name: s for s, name in enumerate(ids.tolist())}
+    return np.array([at[name] for name in shown if name in at], dtype=np.int64)
+
+
+def _scored(
+    panel: Panel,
+    held_out: Mapping[str, Sequence[Forecast]],
+    table: ScoreTable,
+    order: np.ndarray,
+    rivals: Collection[str] | None,
+) -> dict[str, Any]:
+    """The parts of the page that speak of held-out values."""
+    main = next(iter(held_out))
+    metric, pairs = _headline(table, main), _rivalries(table, main, rivals)
+    return {
+        "won": _won(pairs),
+        "tiles": _tiles(table, main, pairs),
+        "headline": metric,
+        "rival": _rival(pairs),
+        "scores": tuple(_row(table, name) for name in held_out),
+        "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
+        "step_metric": metric,
+        "step_errors": {
+            name: each[metric] for name, each in table.per_step.items() if metric in each
+        },
+        "reliability": _reliability(panel, held_out, order),
+        "residuals": _residuals(panel, held_out, order, table.season),
+    }
+
+
+_RHYTHMS = {
+    "YS": "yearly", "YE": "yearly", "QS": "quarterly", "QE": "quarterly", "MS": "monthly",
+    "ME": "monthly", "W": "weekly", "D": "daily", "B": "business days", "h": "hourly",
+}  # fmt: skip
+
+
+def _rivalries(
+    table: ScoreTable, main: str, rivals: Collection[str] | None = None
+) -> list[Comparison]:
+    """`main` against every other forecaster (of `rivals`), each on the series that both have."""
+    names = [score.model for score in table.scores if score.model != main]
+    names = [name for name in names if rivals is None or name in rivals]
+    pairs = (compare(table, main, name) for name in names)
+    return telling([pair for pair in pairs if pair.series])
+
+
+def _rival(pairs: Sequence[Comparison], usual: str = "AutoARIMA") -> str:
+    """Whom the charts show beside the first forecaster: `usual` if it has all series, else the
+    closest rival."""
+    most = max((pair.series for pair in pairs), default=0)
+    whole = sorted(
+        (pair for pair in pairs if pair.series == most), key=lambda pair: pair.second_loss
+    )
+    names = [pair.second for pair in whole]
+    return usual if usual in names else next(iter(names), "")
+
+
+def _won(pairs: Sequence[Comparison]) -> bool | None:
+    """Whether the first forecaster has the lowest error; None without a rival, or in a tie."""
+    gaps = [pair.first_loss - pair.second_loss for pair in pairs]
+    return None if not gaps or max(gaps) == 0 else bool(max(gaps) < 0)
+
+
+def _facts(
+    panel: Panel, forecasts: Sequence[Forecast], table: ScoreTable | None
+) -> tuple[str, ...]:
+    alias = panel.frequency.alias
+    facts = [
+        "1 series" if panel.size == 1 else f"{panel.size:,} series",
+        "numbered steps"
+        if panel.frequency.integer
+        else _RHYTHMS.get(alias.split("-")[0], f"frequency {alias}"),
+        f"horizon {forecasts[0].point.shape[1]}",
+    ]
+    if table:
+        origins = "1 held-out origin" if table.windows == 1 else f"{table.windows} held-out origins"
+        facts += [f"season {table.season}", origins]
+    return tuple(facts)
+
+
+def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[Tile, ...]:
+    """Error against the best rival, series won, intervals that hold, time."""
+    own = table.score(main)
+    tiles = [_error_tile(table, main, pairs)]
+    rivals = [score for score in table.scores if score.model != main]
+    if rivals and own.series > 1:
+        share = 100 * own.best / own.series
+        tiles.append(Tile(f"{main} is best on", f"{share:.0f} %", f"of {own.series:,} series"))
+    for name, held in own.values.items():
+        if name.startswith("coverage-") and np.isfinite(held):
+            level = float(name.removeprefix("coverage-"))
+            good = abs(100 * held - level) <= max(5.0, (100 - level) / 2)
+            label = f"{meaning(name)[0].removesuffix(' holds')} interval holds"
+            tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values", good))
+    others = ", ".join(f"{score.model} {duration(score.seconds)}" for score in rivals)
+    tiles.append(Tile(f"Time of {main}", duration(own.seconds), others))
+    return tuple(tiles[:4])
+
+
+def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Tile:
+    """The error of `main`, beside its closest rival on the series that both have."""
+    values = table.score(main).values
+    fair = [pair for pair in pairs if pair.first_loss > 0]
+    if not fair:
+        metric = _headline(table, main)
+        return Tile(f"{metric.upper()} of {main}", figure(values.get(metric, np.nan)))
+    closest = min(fair, key=lambda pair: pair.second_loss / pair.first_loss)
+    if closest.second_loss > 0:
+        gain = 100 * (1 - closest.first_loss / closest.second_loss)
+        note = f"{abs(gain):.1f} % {'lower' if gain >= 0 else 'higher'} than {closest.second}"
+    else:
+        gain, note = -np.inf, f"{closest.second} made no error"
+    if closest.series < table.score(main).series:
+        note += f" on the {closest.series:,} series that both have"
+    error = values.get(closest.metric.lower(), np.nan)
+    return Tile(f"{closest.metric} of {main}", figure(error), note, bool(gain > 0))
+
+
+def _headline(table: ScoreTable, main: str) -> str:
+    """ "mase", or "mae" where no series has a MASE (all have a constant past)."""
+    return "mase" if np.isfinite(table.score(main).values.get("mase", np.nan)) else "mae"
+
+
+def _row(table: ScoreTable, name: str) -> ScoreRow:
+    """One forecaster's line, metrics in the table's order; what was not scored is said."""
+    score = table.score(name)
+    notes = list(score.notes)
+    if score.unavailable:
+        notes.append(f"no forecast for {len(score.unavailable):,} series")
+    if score.fallen_back:
+        notes.append(f"another stood in on {len(score.fallen_back):,} series")
+    values = {metric: score.values.get(metric, float("nan")) for metric in table.metrics}
+    memory = score.memory if np.isfinite(score.memory) else None
+    return ScoreRow(name, values, score.seconds, "; ".join(notes), score.series, memory)
+
+
+def _entry(
+    panel: Panel,
+    s: int,
+    last: Sequence[Forecast],
+    ahead: Sequence[Forecast],
+    by_series: Mapping[str, np.ndarray],
+    levels: Sequence[float],
+    unit: str,
+) -> SeriesEntry:
+    """Charts, scores and a remark on who stood in for whom, of series `s`.
+
+    A series too short to hold anything out has only its forecast ahead.
+    """
+    tried = [each for each in last if each.origins[s] < panel.lengths[s]]
+    charts = [
+        fan_chart(panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit)
+        for each in (tried, ahead)
+        if each
+    ]
+    stood_in = {
+        f"For {each.name}, {each.source[s]} stood in."
+        for each in (*tried, *ahead)
+        if each.available[s] and each.source[s] != each.name
+    }
+    names = [each.name for each in last if each.name in by_series]
+    return SeriesEntry(
+        chart=charts[0],
+        scores={name: float(by_series[name][s]) for name in names},
+        future=charts[1] if len(charts) > 1 else None,
+        note=" ".join(sorted(stood_in)),
+    )
+
+
+def _reliability(
+    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], order: np.ndarray
+) -> dict[str, Reliability]:
+    """Of every forecaster with quantiles, over all its held-out origins."""
+    found = {}
+    for name, forecasts in held_out.items():
+        if len(forecasts[0].levels):
+            actual = np.concatenate([_actual(panel, each, order) for each in forecasts])
+            quantiles = np.concatenate([each.quantiles[order] for each in forecasts])
+            found[name] = reliability(actual, quantiles, forecasts[0].levels)
+    return found
+
+
+def _residuals(
+    panel: Panel, held_out: Mapping[str, Sequence[Forecast]], order: np.ndarray, season: int
+) -> dict[str, Residuals]:
+    """Of every forecaster, over all its held-out origins; two seasons of lags if they fit."""
+    found = {}
+    for name, forecasts in held_out.items():
+        errors = [_actual(panel, each, order) - each.point[order] for each in forecasts]
+        lags = min(errors[0].shape[1] - 1, max(2 * season, 10), MOST_LAGS)
+        if lags >= 3:
+            found[name] = residual_autocorrelation(np.concatenate(errors), lags)
+    return found
+
+
+def _actual(panel: Panel, forecast: Forecast, order: np.ndarray) -> np.ndarray:
+    """Actual values (len(order), H) where `forecast` made its own forecast, NaN elsewhere."""
+    chosen = np.sort(order)
+    part = panel.select(chosen).window(forecast.origins[chosen], forecast.point.shape[1])
+    own = forecast.available[order] & (forecast.source[order] == forecast.name)
+    return np.where(own[:, None], part[np.searchsorted(chosen, order)], np.nan)

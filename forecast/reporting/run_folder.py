@@ -1,0 +1,259 @@
+"""Everything that `train` leaves behind, in one folder.
+
+model/ (manifest.json, weights.safetensors), predictions.csv, backtest.csv, metrics.json,
+metrics.csv, history.csv, forecast.png, report.html.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.common.progress import Listener
+from forecast.config.schema import Settings
+from forecast.data.column_names import CUTOFF, TARGET
+from forecast.data.forecast import Forecast
+from forecast.data.io.database import lasting
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.significance import verdict
+from forecast.inference.tables import csv_bytes, forecast_table
+from forecast.models.forecaster import Forecaster
+from forecast.models.store import save_model
+from forecast.training.ensemble import Member
+from forecast.training.plan import Plan
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forecast.reporting.charts.fan import FanChart
+
+Files = list[tuple[Path, str]]
+HISTORY = ("member", "phase", "step", "train_loss", "validation_loss", "best", "learning_rate")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is known at the end of a training run; more: what else the manifest is to say;
+    sampled: how good sample paths were on the held-out windows, where they were asked for."""
+
+    panel: Panel
+    report: LoadReport
+    plan: Plan
+    settings: Settings
+    forecaster: Forecaster
+    members: list[Member]
+    history: list[dict[str, Any]]
+    held_out: dict[str, list[Forecast]]
+    upcoming: list[Forecast]
+    scores: ScoreTable | None
+    interrupted: bool
+    seconds: float
+    more: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, float] | None = None
+
+
+def run_path(settings: Settings, source: str) -> Path:
+    """The run's folder: as asked, or below the root by the data's name and the time."""
+    if settings.output.out:
+        return Path(settings.output.out)
+    stem = Path(source).name.split(".")[0] if source not in ("<stdin>", "<frame>") else source
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or "data"
+    path = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 2
+    while path.exists():
+        path = path.with_name(f"{path.name.rsplit('.', 1)[0]}.{number}")
+        number += 1
+    return path
+
+
+def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[Files, str, pa.Table]:
+    """Writes all files below the existing `folder`.
+
+    Returns them, a chart for the terminal and the forecast table.
+    """
+    files: Files = []
+
+    def write(name: str, content: bytes, what: str) -> None:
+        (folder / name).write_bytes(content)
+        files.append((folder / name, what))
+
+    levels, quantiles = record.settings.forecast.level, record.settings.forecast.quantiles
+    table = forecast_table(record.panel, record.upcoming, levels, quantiles)
+    beside = ", beside the baselines" if len(record.upcoming) > 1 else ""
+    write("predictions.csv", csv_bytes(table), f"the forecast, with intervals{beside}")
+    save_model(folder / "model", record.forecaster, record.panel.frequency, about(record))
+    files.append((folder / "model", "the trained model: lstmcast predict --model takes it"))
+    if record.scores is not None:
+        document = metrics_document(record)
+        write(
+            "metrics.json",
+            _json(document),
+            "all scores: overall, by step ahead, unavailable series",
+        )
+        write("metrics.csv", rows_csv(record.scores.to_rows()), "the score table")
+        write(
+            "backtest.csv",
+            csv_bytes(held_out_table(record)),
+            "held-out forecasts beside the actuals",
+        )
+    write(
+        "history.csv", rows_csv(record.history, HISTORY), "loss and learning rate through training"
+    )
+    chart = draw(folder, record, files)
+    write("report.html", report_page(record), "scores, charts and settings as a page to look at")
+    return files, chart, table
+
+
+def report_page(record: RunRecord) -> bytes:
+    """The HTML report of the run."""
+    from forecast.reporting.html.page import render_report
+    from forecast.reporting.html.training_run import run_report
+
+    data = run_report(
+        record.panel,
+        record.report,
+        record.held_out,
+        record.upcoming,
+        record.scores,
+        record.settings,
+        history=record.history,
+        chosen=record.plan.reasons,
+    )
+    return render_report(data).encode()
+
+
+def about(record: RunRecord) -> dict[str, Any]:
+    """What the manifest says beyond the network itself."""
+    report = record.report
+    given = record.settings.model_dump(mode="json", exclude_unset=True)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {**report.to_dict(), "path": lasting(report.source)},
+        "settings": given,
+        "chosen": [{"name": n, "value": v, "why": why} for n, v, why in record.plan.reasons],
+        "season": record.plan.season,
+        "training": {
+            "seeds": record.plan.seeds,
+            "recipe": {k: v for k, v in record.plan.recipe.items() if k != "levels"},
+            "members": [
+                {
+                    "best_step": m.best_step,
+                    "best_loss": _number(m.best_loss),
+                    "ended": m.ended,
+                    "device": m.device,
+                }
+                for m in record.members
+            ],
+            "interrupted": record.interrupted,
+        },
+        "scores": record.scores.to_rows() if record.scores is not None else [],
+        **record.more,
+    }
+
+
+def metrics_document(record: RunRecord) -> dict[str, Any]:
+    """metrics.json: the whole score table with the verdict."""
+    assert record.scores is not None
+    return {
+        "schema_version": 1,
+        "verdict": verdict(record.scores),
+        "seconds": round(record.seconds, 3),
+        **({"samples": record.sampled} if record.sampled is not None else {}),
+        **record.scores.to_dict(),
+    }
+
+
+def held_out_table(record: RunRecord) -> pa.Table:
+    """Held-out forecasts in the long format: unique_id, ds, cutoff, y, a column per forecaster."""
+    import pyarrow as pa
+
+    panel, parts = record.panel, []
+    for window in range(len(record.plan.origins)):
+        made = [each[window] for each in record.held_out.values()]
+        origins = made[0].origins
+        scored = np.flatnonzero(origins < panel.lengths)
+        if not len(scored):
+            continue
+        some = panel.select(scored)
+        chosen = [_rows(forecast, scored) for forecast in made]
+        table = forecast_table(
+            some, chosen, record.settings.forecast.level, record.settings.forecast.quantiles
+        )
+        kept = np.flatnonzero(np.any([f.available for f in chosen], axis=0))
+        horizon = made[0].point.shape[1]
+        cutoffs = some.frequency.stamps((some.first + origins[scored] - 1)[kept])
+        written = format_stamps(cutoffs, panel.time_format, panel.tz)
+        actual = some.window(origins[scored], horizon)[kept].reshape(-1)
+        table = table.add_column(2, CUTOFF, written.take(np.repeat(np.arange(len(kept)), horizon)))
+        table = table.add_column(3, TARGET, pa.array(actual, pa.float64(), from_pandas=True))
+        parts.append(table)
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def draw(folder: Path, record: RunRecord, files: Files) -> str:
+    """The chart of the first series: a PNG of the last held-out window, the future as text."""
+    from forecast.reporting.charts.fan import fan_chart
+    from forecast.reporting.charts.image import forecast_png
+    from forecast.reporting.charts.terminal import terminal_chart
+
+    levels = record.settings.forecast.level
+    shown = [f for f in record.upcoming if f.name != "SeasonalNaive" or len(record.upcoming) == 1]
+    windows = len(record.plan.origins)
+    if windows:
+        first = int(np.argmax(record.plan.origins[-1] < record.panel.lengths))
+        tried = [made[-1] for made in record.held_out.values()]
+        picture: FanChart = fan_chart(record.panel, first, tried[:2], levels)
+        path = forecast_png(folder / "forecast.png", picture)
+        files.append((path, "a held-out window of the first series, forecast and actual"))
+    if not record.upcoming[0].available[0]:
+        return ""
+    return terminal_chart(fan_chart(record.panel, 0, shown[:1], levels))
+
+
+def rows_csv(rows: Iterable[Mapping[str, Any]], names: Iterable[str] | None = None) -> bytes:
+    """Rows of plain values as CSV; empty where a value is missing or not a number."""
+    import csv
+    import io
+
+    rows = list(rows)
+    header = list(names) if names is not None else list(rows[0]) if rows else []
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if v is None or v != v else v for k, v in row.items()})
+    return text.getvalue().encode()
+
+
+def _rows(forecast: Forecast, rows: np.ndarray) -> Forecast:
+    return Forecast(
+        forecast.name,
+        forecast.origins[rows],
+        forecast.point[rows],
+        forecast.levels,
+        forecast.quantiles[rows],
+        forecast.source[rows],
+        forecast.available[rows],
+        forecast.seconds,
+        forecast.notes,
+        forecast.memory,
+    )
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""Scheduled forecasting that can be left alone: `lstmcast run CONFIG`."""

@@ -1,0 +1,316 @@
+"""Reads `batch.yaml`; what is wrong in it is said with its line."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from forecast.common.errors import UsageError
+from forecast.config.files import Given, find_settings_file, read_settings_file, unknown_key
+from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
+from forecast.config.schema import Settings
+from forecast.config.sources import settled
+from forecast.data.io.database import is_database
+from forecast.scheduling.config import BatchConfig, Job, JobSection
+
+_LARGEST = 1 << 20  # bytes
+_DEEPEST = 12  # levels of nesting; a job has four
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+# What a job decides itself, or has no use for.
+_NOT_HERE = {
+    "data.db": "data: of the job",
+    "output.root": "folder: of the job",
+    "output.out": "folder: of the job",
+    "training.deadline": "deadline: of the job",
+    "training.init": "retrain: of the job",
+    "baselines.names": "nothing: jobs are judged against seasonal naive and the model in service",
+    "baselines.budget": "fallback_seconds: of the job",
+    "training.mask_anomalies": "nothing: a job learns from its table as it is",
+    "detection.threshold": "nothing: it belongs to detect",
+    "sampling.number": "lstmcast predict --samples with the published model",
+    **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
+    **{path: "nothing: a job is one process's" for path in PROCESSES_ONLY},
+}
+_PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
+
+Lines = dict[tuple[str, ...], int]
+
+
+def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> BatchConfig:
+    """The jobs of a config file; paths in it are relative to its folder.
+
+    environ: LSTMCAST_* variables win over the file's settings (default: the process's). Raises
+    UsageError with the file's line.
+    """
+    path = Path(path).expanduser().absolute()
+    document, lines = _parsed(path)
+    _known_keys(document, ("jobs",), path, lines, ())
+    jobs = document.get("jobs")
+    if not isinstance(jobs, dict) or not jobs:
+        raise UsageError(
+            "a batch config holds jobs, each under its name",
+            code="config/no-jobs",
+            where=str(path),
+            remedy="`lstmcast init --batch` writes one to start from",
+        )
+    environ = os.environ if environ is None else environ
+    made = {str(name): _job(str(name), jobs[name], path, lines, environ) for name in jobs}
+    _apart(made, path)
+    return BatchConfig(path, made)
+
+
+def chosen_jobs(config: BatchConfig, name: str | None) -> list[Job]:
+    """All jobs, or the one called `name`. Raises UsageError when there is none of that name."""
+    if name is None:
+        return list(config.jobs.values())
+    if name not in config.jobs:
+        near = get_close_matches(name, config.jobs, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise UsageError(
+            "there is no such job in the config",
+            code="config/no-such-job",
+            where=str(config.path),
+            value=name,
+            remedy=f"{hint}--job takes one of: {', '.join(config.jobs)}",
+        )
+    return [config.jobs[name]]
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], Lines]:
+    """The document as plain values, and the line of each key."""
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ValueError("it is larger than 1 MiB")
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+        raise UsageError(
+            f"the batch config cannot be read: {reason}",
+            code="config/unreadable",
+            where=str(path),
+            remedy="`lstmcast init --batch` writes one to start from",
+        ) from problem
+    loader = yaml.SafeLoader(text)
+    lines: Lines = {}
+    try:
+        root = loader.get_single_node()
+        plain = _plain(root, loader, (), lines, path) if root else {}
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        raise UsageError(
+            f"this is not valid YAML: {getattr(problem, 'problem', None) or problem}",
+            code="config/not-yaml",
+            where=f"{path}, line {mark.line + 1}" if mark else str(path),
+            remedy="`lstmcast init --batch` writes one to start from",
+        ) from problem
+    finally:
+        loader.dispose()
+    return (plain if isinstance(plain, dict) else {}), lines
+
+
+def _plain(node: Any, loader: Any, place: tuple[str, ...], lines: Lines, path: Path) -> Any:
+    import yaml
+
+    if len(place) > _DEEPEST:
+        raise ValueError("it is nested too deeply")
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each, loader, (*place, "-"), lines, path) for each in node.value]
+    if not isinstance(node, yaml.MappingNode):
+        return loader.construct_object(node)
+    found: dict[str, Any] = {}
+    for key_node, value in node.value:
+        key = str(key_node.value)
+        line = key_node.start_mark.line + 1
+        if key in found:
+            raise UsageError(
+                f"{'.'.join((*place, key))} is given twice",
+                code="config/repeated-key",
+                where=f"{path}, line {line}",
+                remedy="Keep one of the two",
+            )
+        lines[(*place, key)] = line
+        found[key] = _plain(value, loader, (*place, key), lines, path)
+    return found
+
+
+def _job(name: str, given: Any, path: Path, lines: Lines, environ: Mapping[str, str]) -> Job:
+    place = ("jobs", name)
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            "a job's name is letters, digits, - and _",
+            code="config/bad-name",
+            where=_where(path, lines, place),
+            value=name,
+        )
+    if not isinstance(given, dict):
+        raise UsageError(
+            f"jobs.{name} must hold keys and values",
+            code="config/not-a-mapping",
+            where=_where(path, lines, place),
+            value=given,
+            remedy="At least data: FILE",
+        )
+    section = _section(given, path, lines, place)
+    base = path.parent
+    settings, known = _settings(section, path, lines, (*place, "settings"), environ)
+    return Job(
+        name=name,
+        config=path,
+        folder=_absolute(base, section.folder or name),
+        source=section.data if is_database(section.data) else str(_absolute(base, section.data)),
+        section=section,
+        settings=settings,
+        given=known,
+    )
+
+
+def _section(given: dict[str, Any], path: Path, lines: Lines, place: tuple[str, ...]) -> JobSection:
+    from pydantic import ValidationError
+
+    _known_keys(given, JobSection.model_fields, path, lines, place)
+    for key, field in JobSection.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        if inner is not None and isinstance(given.get(key), dict):
+            _known_keys(given[key], inner, path, lines, (*place, key))
+    # An empty line after a key ("folder:") means that it is not given.
+    plain = {key: value for key, value in given.items() if value is not None}
+    try:
+        return JobSection.model_validate(plain)
+    except ValidationError as problem:
+        error = problem.errors(include_url=False)[0]
+        inside = tuple(str(part) for part in error["loc"] if isinstance(part, str))
+        message = str(error["msg"]).removeprefix("Value error, ")
+        missing = error["type"] == "missing"
+        raise UsageError(
+            f"{'.'.join((*place, *inside))}: {message[0].lower()}{message[1:]}",
+            code="config/bad-value",
+            where=_where(path, lines, (*place, *inside)),
+            value=None if missing else error["input"],
+            remedy=_description(inside),
+        ) from problem
+
+
+def _description(inside: tuple[str, ...]) -> str | None:
+    fields: Any = JobSection.model_fields
+    text = None
+    for part in inside:
+        if part not in fields:
+            break
+        text = fields[part].description
+        fields = getattr(fields[part].annotation, "model_fields", {})
+    return text
+
+
+def _known_keys(
+    given: Mapping[str, Any], known: Any, path: Path, lines: Lines, place: tuple[str, ...]
+) -> None:
+    for key in given:
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.5)
+            raise UsageError(
+                "there is no such key",
+                code="config/unknown-key",
+                where=_where(path, lines, (*place, key)),
+                value=".".join((*place, key)),
+                remedy=f"Did you mean {near[0]}?" if near else f"Keys here are: {', '.join(known)}",
+            )
+
+
+def _settings(
+    section: JobSection,
+    path: Path,
+    lines: Lines,
+    place: tuple[str, ...],
+    environ: Mapping[str, str],
+) -> tuple[Settings, tuple[str, ...]]:
+    """The settings that `train` would get: the preset, the job's own, the environment."""
+    given = read_settings_file(*find_settings_file(_preset(section.preset, path.parent)))
+    by_section: dict[str, list[str]] = {}
+    for option in all_options():
+        by_section.setdefault(option.section, []).append(option.field)
+    own: dict[str, Given] = {}
+    for name, fields in section.settings.items():
+        if name not in by_section:
+            raise unknown_key(name, "", list(by_section), _where(path, lines, (*place, name)))
+        if not isinstance(fields, dict):
+            raise UsageError(
+                f"{'.'.join((*place, name))} must hold keys and values",
+                code="config/not-a-mapping",
+                where=_where(path, lines, (*place, name)),
+                remedy=f"Keys here are: {', '.join(by_section[name])}",
+            )
+        for field, value in fields.items():
+            where = _where(path, lines, (*place, name, field))
+            if field not in by_section[name]:
+                raise unknown_key(field, f"{name}.", by_section[name], where)
+            if value is not None:
+                own[f"{name}.{field}"] = Given(value, f"{name}.{field}", where)
+    _refuse_what_is_not_for_jobs(own)
+    for file in _PATHS:
+        if file in own and isinstance(own[file].value, str):
+            absolute = _absolute_file(path.parent, own[file].value)
+            own[file] = Given(absolute, own[file].name, own[file].where)
+    here = {name: value for name, value in given.items() if name not in _NOT_HERE}
+    foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
+    mine = {name: value for name, value in environ.items() if name not in foreign}
+    return settled({**here, **own}, mine), tuple(own)
+
+
+def _preset(name: str, base: Path) -> str:
+    """A file beside the config goes before the working folder's, which cron sets to $HOME."""
+    beside = base / name
+    return str(beside) if beside.suffix and beside.is_file() else name
+
+
+def _refuse_what_is_not_for_jobs(own: Mapping[str, Given]) -> None:
+    for name, entry in own.items():
+        if name in _NOT_HERE:
+            raise UsageError(
+                f"{name} is not a job's to set",
+                code="config/not-for-jobs",
+                where=entry.where,
+                remedy=f"Use {_NOT_HERE[name]}",
+            )
+
+
+def _apart(jobs: Mapping[str, Job], path: Path) -> None:
+    """Raises UsageError when two jobs share a folder."""
+    seen: dict[Path, str] = {}
+    for job in jobs.values():
+        if job.folder in seen:
+            raise UsageError(
+                f"the jobs {seen[job.folder]} and {job.name} share a folder",
+                code="config/shared-folder",
+                where=str(path),
+                value=str(job.folder),
+                remedy="Give each its own with folder:",
+            )
+        seen[job.folder] = job.name
+
+
+def _absolute(base: Path, text: str) -> Path:
+    return Path(os.path.normpath(base / Path(text).expanduser()))
+
+
+def _absolute_file(base: Path, text: str) -> str:
+    """A path, or file:PATH of a secret, below `base`; env:NAME stays."""
+    kind, colon, rest = text.partition(":")
+    if colon and kind == "env":
+        return text
+    inside = colon and kind == "file"
+    return f"file:{_absolute(base, rest)}" if inside else str(_absolute(base, text))
+
+
+def _where(path: Path, lines: Lines, place: tuple[str, ...]) -> str:
+    """File and line of a key, or of what it is missing in."""
+    while place and place not in lines:
+        place = place[:-1]
+    return f"{path}, line {lines[place]}" if place else str(path)

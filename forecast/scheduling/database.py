@@ -1,0 +1,173 @@
+"""Published forecasts in the user's database: one transaction for each as-of, never a row twice.
+
+Which runs have reached the table is kept in the ledger, so that a run which was killed between its
+publication and the table, or a database that was away, is made up for at the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+from forecast.common.errors import OutputError, UsageError
+from forecast.common.progress import Listener
+from forecast.data.column_names import ID, TIME
+from forecast.scheduling import ledger
+from forecast.scheduling.config import Job
+from forecast.scheduling.publication import RUNS, Edition
+from forecast.scheduling.recovery import State
+from forecast.scheduling.secrets import redacted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlalchemy import Connection, Table
+
+TEXTS = (ID, TIME, "source", "reason")
+KEYS = ("job", "as_of", ID, TIME)
+
+
+def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
+    """Brings the table to what is published; nothing where the job has no database.
+
+    Raises OutputError when the database cannot be written: what is published as files stays, and
+    the next run tries again. Raises UsageError when SQLAlchemy or the address is missing.
+    """
+    address = job.database()
+    if address is None:
+        return
+    target = hashlib.sha256(f"{address} {job.section.outputs.table}".encode()).hexdigest()[:16]
+    with ledger.opened(job.folder / ledger.NAME) as connection:
+        done = _delivered(connection, target)
+        wanted = {e.position: e for e in state.standing}
+        owed = [e for e in wanted.values() if e.run not in done and _newer(e, done, state)]
+        withdrawn = [state.editions[run] for run in done if run in state.withdrawn]
+        if not owed and not withdrawn:
+            return
+        restored = [wanted[e.position] for e in withdrawn if e.position in wanted and e not in owed]
+        _write(job, address, [*owed, *restored], withdrawn)
+        with ledger.transaction(connection):
+            connection.executemany(
+                "DELETE FROM deliveries WHERE run = ? AND target = ?",
+                [(e.run, target) for e in withdrawn],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)",
+                [(e.run, target, at) for e in (*owed, *restored)],
+            )
+    for edition in owed:
+        listener.note(f"{edition.run} is in the table {job.section.outputs.table}")
+
+
+def _delivered(connection: sqlite3.Connection, target: str) -> set[str]:
+    rows = connection.execute("SELECT run FROM deliveries WHERE target = ?", (target,))
+    return {run for (run,) in rows}
+
+
+def _newer(edition: Edition, done: set[str], state: State) -> bool:
+    """A table that is new gets the newest publication; from then on every one."""
+    known = [e.sequence for e in state.editions.values() if e.run in done]
+    if known:
+        return edition.sequence > min(known)
+    return edition is state.standing[-1]
+
+
+def _write(job: Job, address: str, editions: list[Edition], withdrawn: list[Edition]) -> None:
+    try:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    except ImportError:
+        raise UsageError(
+            "writing to a database needs SQLAlchemy, which is not installed",
+            code="output/no-sql",
+            where="outputs.database",
+            remedy="pip install 'lstmcast[sql]'",
+        ) from None
+    tables = [(e, _predictions(job, e)) for e in editions]
+    try:
+        engine = create_engine(address)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
+        raise UsageError(
+            "outputs.database is no address of a database whose driver is installed",
+            code="output/database-address",
+            where=str(job.config),
+            remedy="Write it as postgresql+psycopg://host/base or sqlite:////path/file.db",
+        ) from None
+    try:
+        with engine.begin() as connection:
+            for edition in withdrawn:
+                _forget(connection, job, edition)
+            for edition, table in tables:
+                _replace(connection, job, edition, table)
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise OutputError(
+            f"the database refuses the forecast: {redacted(cause, job.secrets())}",
+            code="output/database",
+            where=job.section.outputs.table,
+            remedy="The files are published; the next run tries the table again",
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _predictions(job: Job, edition: Edition) -> pa.Table:
+    """The users' table of a run, read from its folder."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    place = job.folder / RUNS / edition.run
+    if (place / "predictions.parquet").is_file():
+        return parquet.read_table(place / "predictions.parquet")
+    texts = csv.ConvertOptions(
+        column_types=dict.fromkeys(TEXTS, pa.string()), strings_can_be_null=False
+    )
+    return csv.read_csv(place / "predictions.csv", convert_options=texts)
+
+
+def _replace(connection: Connection, job: Job, edition: Edition, table: pa.Table) -> None:
+    """All rows of one as-of, in place of those that were there."""
+    numbers = [name for name in table.column_names if name not in TEXTS]
+    made = _table(job, numbers)
+    made.create(connection, checkfirst=True)
+    _delete(connection, made, job, edition)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    columns[TIME] = [str(value) for value in columns[TIME]]
+    keys = {"job": job.name, "as_of": edition.manifest["as_of"]}
+    rows: list[dict[str, Any]] = [
+        {**keys, **dict(zip(columns, row, strict=True))}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    if rows:
+        connection.execute(made.insert(), rows)
+
+
+def _forget(connection: Connection, job: Job, edition: Edition) -> None:
+    """No row of this as-of."""
+    from sqlalchemy import inspect
+
+    schema, _, name = job.section.outputs.table.rpartition(".")
+    if inspect(connection).has_table(name, schema=schema or None):
+        _delete(connection, _table(job, []), job, edition)
+
+
+def _delete(connection: Connection, table: Table, job: Job, edition: Edition) -> None:
+    mine = (table.c.job == job.name) & (table.c.as_of == edition.manifest["as_of"])
+    connection.execute(table.delete().where(mine))
+
+
+def _table(job: Job, numbers: list[str]) -> Table:
+    from sqlalchemy import Column, Float, MetaData, String, Table, Text
+
+    # Other databases index no text without a length.
+    key_type = String(255).with_variant(Text(), "postgresql", "sqlite")
+    schema, _, name = job.section.outputs.table.rpartition(".")
+    return Table(
+        name,
+        MetaData(),
+        *(Column(key, key_type, primary_key=True) for key in KEYS),
+        *(Column(number, Float(53)) for number in numbers),
+        Column("source", String(255)),
+        Column("reason", String(1000)),
+        schema=schema or None,
+    )

@@ -1,0 +1,244 @@
+"""Every series gets a forecast: from the model in service, or from the next that can.
+
+The order is the model in service, the pretrained network, ARIMA, seasonal naive; each row says who
+made it (`source`) and, where it is not the model in service, why (`reason`).
+Axes: S series, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from forecast.common.errors import ForecastError
+from forecast.common.progress import Listener
+from forecast.common.resources import available_cores
+from forecast.common.segments import sum_by_series
+from forecast.data.forecast import LEVELS, Forecast
+from forecast.data.panel import Panel
+from forecast.inference.conformal import stretch
+from forecast.inference.predict import LEAST_VALUES, forecast_panel
+from forecast.models.baselines.forecast import forecast_baselines
+from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.models.forecaster import Forecaster
+from forecast.scheduling.as_of import Slot
+from forecast.scheduling.config import Job
+from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
+
+FAR = 3.0  # times a series' range beyond its lowest and highest value
+TOO_SHORT = f"fewer than {LEAST_VALUES} values"
+PRETRAINED_SOURCE = "pretrained LSTM"
+
+
+@dataclass(frozen=True)
+class Made:
+    """The forecasts of a run, all series for the `H` steps after the as-of.
+
+    forecast: origins are positions right after the as-of, which may lie beyond a series' end;
+    reason object (S,): "" where the model in service made the row; failed: how many series it
+    could not forecast although they were long enough.
+    """
+
+    forecast: Forecast
+    reason: np.ndarray
+    failed: int
+
+    @property
+    def fallbacks(self) -> int:
+        """Series that the model in service did not forecast."""
+        return int((self.reason != "").sum())
+
+
+def forecast_all(
+    job: Job,
+    slot: Slot,
+    service: Service,
+    seasons: tuple[int, ...],
+    factors: np.ndarray,
+    arima_seconds: float,
+    listener: Listener,
+    unable: np.ndarray | None = None,
+) -> Made:
+    """Forecasts every series of the slot.
+
+    factors (Q,): online adjustment of the intervals; unable object (S,): why the model in service
+    cannot forecast a series, "" where it can (None: anywhere).
+    """
+    negative = job.settings.forecast.allow_negative
+    whole = _Whole.empty(slot, service.horizon)
+    known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
+    enough = known >= LEAST_VALUES
+    name = None
+    if service.forecaster is not None:
+        name = PRETRAINED_SOURCE if service.kind == PRETRAINED else service.forecaster.name
+        able = enough if unable is None else enough & (unable == "")
+        if unable is not None:
+            whole.explain(unable)
+        whole.fill(_network(service.forecaster, factors, negative), name, able, listener)
+    failed = int((whole.missing & enough).sum()) if name else 0
+    if name is not None and whole.missing.any():
+        whole.explain(np.where(enough, "", TOO_SHORT))
+        if service.kind != PRETRAINED:
+            whole.fill(_pretrained(job, slot, seasons), PRETRAINED_SOURCE, enough, listener)
+        whole.fill(_arima(job, service, arima_seconds, listener), "AutoARIMA", enough, listener)
+    whole.fill(_naive(service), "SeasonalNaive", known > 0, listener)
+    return whole.made(name or "SeasonalNaive", failed)
+
+
+Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end
+
+
+def _network(forecaster: Forecaster, adjust: np.ndarray, negative: bool) -> Make:
+    """adjust (Q,): factors on the distances of the quantiles from the median."""
+
+    def make(panel: Panel, horizon: int) -> Forecast:
+        made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+        quantiles = stretch(made.quantiles, adjust)
+        if not negative:
+            floor = np.where((made.quantiles >= 0).all((1, 2)), 0.0, -np.inf)
+            quantiles = np.maximum(quantiles, floor[:, None, None])
+        return replace(made, quantiles=quantiles)
+
+    return make
+
+
+def _pretrained(job: Job, slot: Slot, seasons: tuple[int, ...]) -> Make:
+    """Its intervals are fitted to all series of the slot, not to those that it forecasts."""
+
+    def make(panel: Panel, horizon: int) -> Forecast:
+        forecaster = pretrained_service(job, slot.panel, seasons).forecaster
+        assert forecaster is not None
+        plain = np.ones(len(LEVELS))
+        return _network(forecaster, plain, job.settings.forecast.allow_negative)(panel, horizon)
+
+    return make
+
+
+def _arima(job: Job, service: Service, seconds: float, listener: Listener) -> Make:
+    def make(panel: Panel, horizon: int) -> Forecast:
+        made = forecast_baselines(
+            panel, panel.lengths, horizon, ("arima",), np.array(LEVELS), service.season, seconds,
+            job.settings.training.jobs or available_cores(), listener,
+            allow_negative=job.settings.forecast.allow_negative,
+        )  # fmt: skip
+        return next(iter(made.values()))
+
+    return make
+
+
+def _naive(service: Service) -> Make:
+    def make(panel: Panel, horizon: int) -> Forecast:
+        return seasonal_naive(panel, panel.lengths, horizon, np.array(LEVELS), service.season)
+
+    return make
+
+
+@dataclass
+class _Whole:
+    """Forecasts as they come together; `missing` (S,): series that have none yet."""
+
+    slot: Slot
+    point: np.ndarray
+    quantiles: np.ndarray
+    source: np.ndarray
+    reason: np.ndarray
+
+    @staticmethod
+    def empty(slot: Slot, horizon: int) -> _Whole:
+        size = slot.panel.size
+        return _Whole(
+            slot,
+            np.full((size, horizon), np.nan),
+            np.full((size, horizon, len(LEVELS)), np.nan),
+            np.full(size, "", object),
+            np.full(size, "", object),
+        )
+
+    @property
+    def missing(self) -> np.ndarray:
+        return np.asarray(self.source == "")
+
+    def explain(self, why: np.ndarray) -> None:
+        """Says why the model in service has no forecast, where nothing was said yet; why object
+        (S,), "" for nothing."""
+        rows = self.missing & (self.reason == "") & (why != "")
+        self.reason[rows] = why[rows]
+
+    def fill(
+        self,
+        make: Make,
+        name: str,
+        able: np.ndarray,
+        listener: Listener,
+    ) -> None:
+        """Lets one forecaster try the missing series that it is `able` (S,) to forecast."""
+        rows = np.flatnonzero(self.missing & able)
+        if not len(rows):
+            return
+        horizon = self.point.shape[1]
+        lags = self.slot.lags[rows]
+        panel = self.slot.panel.select(rows)
+        try:
+            made = make(panel, horizon + int(lags.max()))
+        except ForecastError:
+            raise
+        except Exception as problem:  # one forecaster's bug must not cost the others' forecasts
+            listener.warn("run/forecaster-failed", f"{name}: {type(problem).__name__}: {problem}")
+            failed = np.isin(np.arange(len(self.missing)), rows)
+            self.explain(np.where(failed, f"{name} failed", ""))
+            return
+        steps = lags[:, None] + np.arange(horizon)
+        point = np.take_along_axis(made.point, steps, 1)
+        quantiles = np.take_along_axis(made.quantiles, steps[:, :, None], 1)
+        wrong = objections(panel, point, quantiles)
+        wrong[~made.available & (wrong == "")] = "no forecast"
+        wrong[np.asarray(made.source != made.name) & (wrong == "")] = "it fell back"
+        good = wrong == ""
+        self.point[rows[good]], self.quantiles[rows[good]] = point[good], quantiles[good]
+        self.source[rows[good]] = name
+        for at in np.flatnonzero(~good):
+            if self.reason[rows[at]] == "":
+                self.reason[rows[at]] = f"{name}: {wrong[at]}"
+
+    def made(self, service: str, failed: int) -> Made:
+        panel = self.slot.panel
+        available = ~self.missing
+        self.reason[np.asarray(self.source == service)] = ""
+        forecast = Forecast(
+            "LSTM",
+            self.slot.position + 1 - panel.first,
+            self.point,
+            np.array(LEVELS),
+            self.quantiles,
+            self.source,
+            available,
+        )
+        return Made(forecast, self.reason, failed)
+
+
+def objections(panel: Panel, point: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """object (S,): what is wrong with each series' forecast, "" for nothing.
+
+    point (S, H), quantiles (S, H, Q). Not finite; quantiles that cross; or a point further than
+    FAR times the history's range (at least half of its largest value) outside of it.
+    """
+    found = np.full(panel.size, "", object)
+    series = np.repeat(np.arange(panel.size), panel.lengths)
+    known = np.isfinite(panel.values)
+    low, high = np.full(panel.size, np.inf), np.full(panel.size, -np.inf)
+    np.minimum.at(low, series[known], panel.values[known])
+    np.maximum.at(high, series[known], panel.values[known])
+    reach = np.maximum(high - low, 0.5 * np.maximum(np.abs(low), np.abs(high)))
+    reach = FAR * np.where(reach > 0, reach, 1.0)
+    finite = np.isfinite(point).all(1) & np.isfinite(quantiles).all((1, 2))
+    with np.errstate(invalid="ignore"):
+        far = (point < (low - reach)[:, None]) | (point > (high + reach)[:, None])
+        crossing = (np.diff(quantiles, axis=2) < 0).any((1, 2))
+    for s in np.flatnonzero(finite & far.any(1)):
+        worst = point[s][far[s]][0]
+        found[s] = f"implausible: {worst:.4g} where the history is {low[s]:.4g} to {high[s]:.4g}"
+    found[finite & crossing] = "its quantiles cross"
+    found[~finite] = "it is not a finite number"
+    return found

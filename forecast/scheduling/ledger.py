@@ -1,0 +1,231 @@
+"""The ledger: every published forecast and what became of it, in SQLite.
+
+Each change is one transaction in WAL mode with full synchronisation, so that a kill at any instant
+leaves the state before it or after it. Positions are grid positions; forecasts and scales are
+packed (see ledger_packing.py), up to some megabytes of series in a row.
+Axes: S series, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from forecast.common.errors import OutputError
+from forecast.scheduling.history import Known
+from forecast.scheduling.ledger_packing import unpack, unpack_point, unpack_quantiles
+from forecast.scheduling.ledger_schema import SCHEMA_VERSION, parts, prepare_tables, version_of
+
+NAME = "ledger.sqlite"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published forecast as the ledger takes it.
+
+    ids (S,) str, source (S,) str, scale float64 (S,): MASE's denominator, NaN where undefined;
+    point float64 (S, H), levels (Q,), quantiles float (S, H, Q). cutoff: grid position of the
+    as-of; step h is cutoff + h.
+    """
+
+    run: str
+    sequence: int
+    cutoff: int
+    cutoff_time: str
+    created: str
+    model: str
+    season: int
+    ids: Sequence[str]
+    source: Sequence[str]
+    scale: np.ndarray
+    point: np.ndarray
+    levels: Sequence[float]
+    quantiles: np.ndarray
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the ledger at `path`, made if missing. Raises OutputError.
+
+    A statement outside `transaction` commits by itself.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            if version_of(connection) != str(SCHEMA_VERSION):
+                with transaction(connection):
+                    prepare_tables(connection, path)
+            yield connection
+        finally:
+            with suppress(sqlite3.Error):
+                connection.close()
+    except sqlite3.Error as error:
+        raise _failure(path, error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):  # an input/output error may have rolled it back already
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def record(connection: sqlite3.Connection, made: Published) -> None:
+    """Appends a publication; one of the same cutoff, or of the same name, is replaced."""
+    with transaction(connection):
+        connection.execute("DELETE FROM runs WHERE cutoff = ? OR run = ?", (made.cutoff, made.run))
+        cursor = connection.execute(
+            "INSERT INTO runs (run, sequence, cutoff, cutoff_time, created, model, horizon, season,"
+            " levels) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                made.run, made.sequence, made.cutoff, made.cutoff_time, made.created, made.model,
+                made.point.shape[1], made.season, json.dumps([float(q) for q in made.levels]),
+            ),
+        )  # fmt: skip
+        numbers = np.array(series_numbers(connection, made.ids), np.int64)
+        packed = parts(numbers, list(made.source), made.scale, made.point, made.quantiles)
+        connection.executemany(
+            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            ((cursor.lastrowid, n, *part) for n, part in enumerate(packed)),
+        )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Part of a recorded forecast: series int64 (S,), scale (S,), point (S, H), quantiles float32
+    (S, H, Q)."""
+
+    series: np.ndarray
+    scale: np.ndarray
+    point: np.ndarray
+    quantiles: np.ndarray
+
+
+def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
+    """The forecast of the run of this number, part by part; nothing where retention let it go."""
+    horizon, levels = connection.execute(
+        "SELECT horizon, levels FROM runs WHERE id = ?", (run,)
+    ).fetchone()
+    width = len(json.loads(levels))
+    rows = connection.execute(
+        "SELECT size, series, scale, point, quantiles FROM forecasts WHERE run = ? ORDER BY part",
+        (run,),
+    )
+    for size, series, scale, point, packed in rows:
+        quantiles = unpack_quantiles(packed, (size, horizon, width))
+        yield Recorded(
+            unpack(series, "<i8", (size,)),
+            unpack(scale, "<f8", (size,)),
+            unpack_point(point, quantiles),
+            quantiles,
+        )
+
+
+def series_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
+    """The ledger's number of each series, given out where it has none."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO series (unique_id) VALUES (?)", ((name,) for name in ids)
+    )
+    found = dict(connection.execute("SELECT unique_id, id FROM series").fetchall())
+    return [found[name] for name in ids]
+
+
+def recorded_runs(connection: sqlite3.Connection) -> dict[int, str]:
+    """The run that stands for each cutoff."""
+    return dict(connection.execute("SELECT cutoff, run FROM runs").fetchall())
+
+
+def withdraw(connection: sqlite3.Connection, run: str) -> None:
+    """Takes a run and its scores out."""
+    connection.execute("DELETE FROM runs WHERE run = ?", (run,))
+
+
+def known_history(connection: sqlite3.Connection) -> Known:
+    """The history of each series as the last run saw it."""
+    rows = connection.execute(
+        "SELECT unique_id, first, length, fingerprint FROM series WHERE length IS NOT NULL"
+    ).fetchall()
+    ids, first, length, fingerprint = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Known(
+        list(ids),
+        np.array(first, np.int64),
+        np.array(length, np.int64),
+        np.array(fingerprint, np.int64).view(np.uint64),
+    )
+
+
+def remember_history(connection: sqlite3.Connection, known: Known) -> None:
+    """Keeps the history of each series; those that are gone are no longer compared."""
+    numbers = series_numbers(connection, known.ids)
+    connection.execute("UPDATE series SET first = NULL, length = NULL, fingerprint = NULL")
+    connection.executemany(
+        "UPDATE series SET first = ?, length = ?, fingerprint = ? WHERE id = ?",
+        zip(
+            known.first.tolist(),
+            known.length.tolist(),
+            known.fingerprint.view(np.int64).tolist(),
+            numbers,
+            strict=True,
+        ),
+    )
+
+
+def moment_number(connection: sqlite3.Connection, at: str) -> int:
+    """The ledger's number of a moment (ISO 8601), given out where it has none."""
+    connection.execute("INSERT OR IGNORE INTO moments (at) VALUES (?)", (at,))
+    return int(connection.execute("SELECT id FROM moments WHERE at = ?", (at,)).fetchone()[0])
+
+
+def tidy(connection: sqlite3.Connection, keep: int) -> None:
+    """Keeps the forecasts of the newest `keep` cutoffs and the scores of four times as many.
+
+    Actuals that no kept forecast needs go too.
+    """
+    newest = "SELECT id FROM runs ORDER BY cutoff DESC LIMIT ?"
+    with transaction(connection):
+        connection.execute(f"DELETE FROM forecasts WHERE run NOT IN ({newest})", (keep,))
+        connection.execute(f"DELETE FROM runs WHERE id NOT IN ({newest})", (4 * keep,))
+        first = oldest_forecast(connection)
+        if first is not None:
+            for table in ("actuals", "restated"):
+                connection.execute(f"DELETE FROM {table} WHERE position <= ?", (first,))
+
+
+def oldest_forecast(connection: sqlite3.Connection, unscored: bool = False) -> int | None:
+    """The first cutoff whose forecast the ledger still holds; unscored: and that has no score."""
+    wanted = " AND id NOT IN (SELECT run FROM scores)" if unscored else ""
+    found = connection.execute(
+        f"SELECT min(cutoff) FROM runs WHERE id IN (SELECT run FROM forecasts){wanted}"
+    ).fetchone()[0]
+    return None if found is None else int(found)
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether an OutputError says that the ledger's content is beyond reading."""
+    return isinstance(error, OutputError) and error.code == "ledger/damaged"
+
+
+def _failure(path: Path, error: sqlite3.Error) -> OutputError:
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        code, remedy = "ledger/damaged", "The next run makes a new one from the run folders"
+    elif name.startswith("SQLITE_FULL"):
+        code, remedy = "output/disk-full", "Free some space; what is published is intact"
+    else:
+        code, remedy = "ledger/failed", "Check the disk and the folder's permissions"
+    return OutputError(f"the ledger: {error}", code=code, where=str(path), remedy=remedy)

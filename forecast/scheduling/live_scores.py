@@ -1,0 +1,218 @@
+"""Live scores: published forecasts against what has come true since.
+
+A run's scores are kept by horizon step as sums, so that any mean over runs and steps is exact and
+only the runs that new or restated actuals touch are scored again.
+Axes: H horizon (steps), Q quantiles, R rows (series and steps that have come true).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from forecast.scheduling.ledger import recorded, transaction
+
+RECENT = 28  # runs that the retrain policy looks at
+
+
+@dataclass(slots=True)  # not frozen: that makes a hundred thousand of them slow
+class StepScore:
+    """Sums of one run at one step: values that came true, absolute and scaled errors (the scaled
+    ones of series with a scale), and by interval level in per cent how many lay inside."""
+
+    run: str
+    cutoff: int
+    model: str
+    step: int
+    count: int
+    absolute: float
+    scaled: float
+    scaled_count: int
+    inside: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Live:
+    """Means over some runs and steps; NaN where nothing has come true."""
+
+    runs: int
+    count: int
+    mase: float
+    mae: float
+    coverage: dict[float, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: NaN as null, levels as text."""
+        return {
+            "runs": self.runs,
+            "count": self.count,
+            "mase": None if math.isnan(self.mase) else self.mase,
+            "mae": None if math.isnan(self.mae) else self.mae,
+            "coverage": {f"{level:g}": share for level, share in self.coverage.items()},
+        }
+
+
+def touched_runs(connection: sqlite3.Connection, positions: Iterable[int]) -> list[int]:
+    """Numbers of the kept runs that forecast any of these grid positions, and of those without a
+    score though an actual is there: forecasts for an earlier as-of, made after it."""
+    changed = np.unique(np.fromiter(positions, np.int64))
+    rows = connection.execute(
+        "SELECT id, cutoff, horizon, id NOT IN (SELECT run FROM scores) AND EXISTS (SELECT 1 FROM"
+        " actuals WHERE position BETWEEN cutoff + 1 AND cutoff + horizon AND value IS NOT NULL)"
+        " FROM runs WHERE id IN (SELECT run FROM forecasts)"
+    ).fetchall()
+    found = []
+    for number, cutoff, horizon, unscored in rows:
+        left, right = np.searchsorted(changed, [cutoff + 1, cutoff + horizon + 1])
+        if right > left or unscored:
+            found.append(number)
+    return found
+
+
+def score_runs(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Scores these runs anew from their forecasts and the latest actuals."""
+    with transaction(connection):
+        for number in numbers:
+            rows = _scores_of(connection, number)
+            connection.execute("DELETE FROM scores WHERE run = ?", (number,))
+            connection.executemany("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _scores_of(connection: sqlite3.Connection, number: int) -> list[tuple[Any, ...]]:
+    """Rows of the table `scores` for one run; none where nothing has come true."""
+    cutoff, horizon, text = connection.execute(
+        "SELECT cutoff, horizon, levels FROM runs WHERE id = ?", (number,)
+    ).fetchone()
+    known = np.array(
+        connection.execute(
+            "SELECT position, series, value FROM actuals"
+            " WHERE position > ? AND position <= ? AND value IS NOT NULL",
+            (cutoff, cutoff + horizon),
+        ).fetchall(),
+        dtype=[("position", "i8"), ("series", "i8"), ("value", "f8")],
+    )
+    step, series = known["position"] - cutoff, known["series"]
+    taken = []
+    for part in recorded(connection, number):
+        order = np.argsort(part.series)
+        at = np.searchsorted(part.series, series, sorter=order)
+        row = order[np.minimum(at, len(order) - 1)]
+        here = part.series[row] == series
+        row, ahead = row[here], step[here] - 1
+        taken.append((step[here], part.point[row, ahead], part.quantiles[row, ahead],
+                      known["value"][here], part.scale[row]))  # fmt: skip
+    if not taken:
+        return []
+    steps, point, quantiles, actual, scale = (np.concatenate(c) for c in zip(*taken, strict=True))
+    levels = json.loads(text)
+    return score_rows(number, horizon, steps, point, levels, quantiles, actual, scale)
+
+
+def score_rows(
+    number: int,
+    horizon: int,
+    step: np.ndarray,
+    point: np.ndarray,
+    levels: Sequence[float],
+    quantiles: np.ndarray,
+    actual: np.ndarray,
+    scale: np.ndarray,
+) -> list[tuple[Any, ...]]:
+    """Sums by step of R rows: step, point, actual, scale (R,), NaN or 0 for no scale;
+    quantiles (R, Q). An actual on an interval's bound lies inside (to float32's precision)."""
+    size = horizon + 1
+    error = np.abs(actual - point)
+    usable = scale > 0
+    count = np.bincount(step, minlength=size)
+    absolute = np.bincount(step, error, minlength=size)
+    scaled = np.bincount(step[usable], error[usable] / scale[usable], minlength=size)
+    scaled_count = np.bincount(step[usable], minlength=size)
+    slack = 1e-6 * np.abs(actual)
+    inside: dict[str, np.ndarray] = {}
+    for low in range(len(levels) // 2):
+        high = len(levels) - 1 - low
+        within = (actual >= quantiles[:, low] - slack) & (actual <= quantiles[:, high] + slack)
+        name = f"{100 * (levels[high] - levels[low]):g}"
+        inside[name] = np.bincount(step[within], minlength=size)
+    return [
+        (
+            number, h, int(count[h]), float(absolute[h]), float(scaled[h]), int(scaled_count[h]),
+            json.dumps({name: int(n[h]) for name, n in inside.items()}),
+        )
+        for h in np.flatnonzero(count).tolist()
+    ]  # fmt: skip
+
+
+def step_scores(connection: sqlite3.Connection) -> list[StepScore]:
+    """All scores, by cutoff and step."""
+    rows = connection.execute(
+        "SELECT r.run, r.cutoff, r.model, s.step, s.count, s.absolute, s.scaled, s.scaled_count,"
+        " s.inside FROM scores s JOIN runs r ON r.id = s.run ORDER BY r.cutoff, s.step"
+    ).fetchall()
+    inside = json.loads(f"[{','.join(row[-1] for row in rows)}]")  # at once: ten times as fast
+    return [StepScore(*(*row[:-1], each)) for row, each in zip(rows, inside, strict=True)]
+
+
+def live(scores: Sequence[StepScore]) -> Live:
+    """The means over `scores`."""
+    count = sum(s.count for s in scores)
+    scaled_count = sum(s.scaled_count for s in scores)
+    levels = {level for s in scores for level in s.inside}
+    return Live(
+        runs=len({s.run for s in scores}),
+        count=count,
+        mase=sum(s.scaled for s in scores) / scaled_count if scaled_count else math.nan,
+        mae=sum(s.absolute for s in scores) / count if count else math.nan,
+        coverage={
+            float(level): sum(s.inside.get(level, 0) for s in scores) / count
+            for level in sorted(levels, key=float)
+        }
+        if count
+        else {},
+    )
+
+
+def by_step(scores: Sequence[StepScore]) -> dict[int, Live]:
+    """Means for each step ahead."""
+    groups: dict[int, list[StepScore]] = {}
+    for score in scores:
+        groups.setdefault(score.step, []).append(score)
+    return {step: live(groups[step]) for step in sorted(groups)}
+
+
+def by_age(scores: Sequence[StepScore]) -> dict[str, Live]:
+    """Means over the newest run that has scores, the newest 7, the newest 28, and all."""
+    newest = sorted({s.cutoff for s in scores}, reverse=True)
+    found = {}
+    for name, size in (("newest", 1), ("7 newest", 7), ("28 newest", 28), ("all", len(newest))):
+        if newest and (size <= len(newest)):
+            edge = newest[size - 1]
+            found[name] = live([s for s in scores if s.cutoff >= edge])
+    return found
+
+
+def of_model(scores: Sequence[StepScore], model: str) -> list[StepScore]:
+    """The scores of one model's newest runs: what says how it does now."""
+    mine = [s for s in scores if s.model == model]
+    newest = sorted({s.cutoff for s in mine}, reverse=True)[:RECENT]
+    return [s for s in mine if newest and s.cutoff >= newest[-1]]
+
+
+def promised(scores: Sequence[StepScore], promise: dict[str, Any]) -> float:
+    """The backtest's MASE at the very steps that came true; NaN where it made no promise.
+
+    promise: {"mase": overall, "by_step": {"mase": [...]}} as in a model's about.json.
+    """
+    steps = (promise.get("by_step") or {}).get("mase") or []
+    total = weight = 0.0
+    for score in scores:
+        value = steps[score.step - 1] if score.step <= len(steps) else promise.get("mase")
+        if value is not None and score.scaled_count:
+            total, weight = total + value * score.scaled_count, weight + score.scaled_count
+    return total / weight if weight else math.nan

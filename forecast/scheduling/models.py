@@ -1,0 +1,196 @@
+"""The models of a job: trained ones in folders, the pretrained network, seasonal naive.
+
+Axes: S series, Q quantiles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecast.common.errors import ModelDamagedError, ModelNotFoundError
+from forecast.common.files import sync_folder, whole_folder
+from forecast.data.panel import Panel
+from forecast.models.forecaster import Forecaster
+from forecast.models.pretrained import load_backbone
+from forecast.models.store import frequency_of, load_model, save_model
+from forecast.scheduling.config import Job
+from forecast.training.held_out import calibrated
+from forecast.training.plan import (
+    choose_context,
+    choose_horizon,
+    choose_layout,
+    choose_season,
+    choose_validation,
+)
+
+FOLDER = "models"
+ABOUT = "about.json"
+SCHEMA_VERSION = 1
+TRAINED, PRETRAINED, NAIVE = "trained", "pretrained", "seasonal-naive"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model that can serve.
+
+    kind: TRAINED, PRETRAINED or NAIVE (which has no forecaster); trained_until: grid position of
+    the last value that it has seen, None where it has seen none; learnt: the settings that it
+    depends on (Job.what_is_learnt); promise: MASE and coverage of its backtest, also by step.
+    """
+
+    id: str
+    kind: str
+    forecaster: Forecaster | None
+    season: int
+    horizon: int
+    sha256: str = ""
+    trained_until: int | None = None
+    learnt: Mapping[str, Any] = field(default_factory=dict)
+    promise: Mapping[str, Any] = field(default_factory=dict)
+    created: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a manifest holds it."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "sha256": self.sha256,
+            "trained_until": self.trained_until,
+            "created": self.created,
+            "promise": dict(self.promise),
+        }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves: the ensemble that the held-out steps judged, and the final one."""
+
+    scored: Forecaster
+    final: Forecaster
+    about: dict[str, Any]
+
+
+def save_trained(folder: Path, made: Trained, panel: Panel, label: str) -> Service:
+    """Writes a new model below `folder`, whole or not at all. Raises OutputError."""
+    digest = weights_digest(made.final)
+    name = f"{label}-{digest[:10]}"
+    about = {"schema_version": SCHEMA_VERSION, "id": name, "sha256": digest, **made.about}
+    with whole_folder(folder / FOLDER / name) as staging:
+        save_model(staging / "model", made.final, panel.frequency, {"batch": about})
+        save_model(staging / "scored", made.scored, panel.frequency, {})
+        (staging / ABOUT).write_text(json.dumps(about, indent=2, allow_nan=False))
+        for inner in (staging / "model", staging / "scored", staging):
+            sync_folder(inner)
+    return _service(about, made.final)
+
+
+def load_trained(folder: Path, name: str) -> Service:
+    """The model `name` below `folder`. Raises ModelNotFoundError or ModelDamagedError."""
+    place = folder / FOLDER / name
+    try:
+        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+        if about["schema_version"] != SCHEMA_VERSION:
+            raise ValueError(f"version {about['schema_version']}")
+        forecaster, _ = load_model(place / "model")
+        return _service(about, forecaster)
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(
+            "the model is gone", code="model/not-found", where=str(place)
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelDamagedError(
+            f"the model's about.json is not as it was written ({error})",
+            code="model/damaged",
+            where=str(place),
+        ) from error
+
+
+def load_scored(folder: Path, name: str) -> Forecaster:
+    """The weights of a model before its refit, which saw nothing after its held-out origins."""
+    return load_model(folder / FOLDER / name / "scored")[0]
+
+
+def trained_on_grid(folder: Path, name: str) -> tuple[str, bool]:
+    """Alias of the grid that a model was trained on, and whether its times are integers."""
+    from forecast.models.store import read_manifest
+
+    frequency = frequency_of(read_manifest(folder / FOLDER / name / "model"))
+    return frequency.alias, frequency.integer
+
+
+def pretrained_service(job: Job, panel: Panel, seasons: tuple[int, ...]) -> Service:
+    """The pretrained network, its intervals fitted to the last origins of `panel`."""
+    typical = int(np.median(panel.lengths))
+    horizon, _ = choose_horizon(panel, job.settings, seasons, typical)
+    season, _ = choose_season(panel, job.settings, seasons, typical)
+    layout, _ = choose_layout(panel, job.settings, season, typical)
+    origins = choose_validation(panel.size, panel.lengths, horizon)
+    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
+    digest = weights_digest(backbone)
+    return Service(
+        f"pretrained-{digest[:10]}",
+        PRETRAINED,
+        calibrated(backbone, panel, origins, horizon),
+        season,
+        horizon,
+        digest,
+        learnt=job.what_is_learnt(),
+    )
+
+
+def naive_service(season: int, horizon: int, learnt: Mapping[str, Any]) -> Service:
+    """Seasonal naive, where no network beats it."""
+    return Service(NAIVE, NAIVE, None, season, horizon, learnt=learnt)
+
+
+def weights_digest(forecaster: Forecaster) -> str:
+    """sha256 of an ensemble's weights and interval factors."""
+    found = hashlib.sha256(np.ascontiguousarray(forecaster.factors, np.float64).tobytes())
+    for weights in forecaster.members:
+        for name in sorted(weights):
+            found.update(name.encode())
+            found.update(np.ascontiguousarray(weights[name], np.float32).tobytes())
+    return found.hexdigest()
+
+
+def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the settings that differ: "network.layers"."""
+    found = []
+    for name in sorted({*then, *now}):
+        one, other = then.get(name), now.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += [
+                f"{name}.{key}"
+                for key in sorted({*one, *other})
+                if _plain(one.get(key)) != _plain(other.get(key))
+            ]
+        elif _plain(one) != _plain(other):
+            found.append(name)
+    return tuple(found)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON keeps it: a tuple is a list."""
+    return json.loads(json.dumps(value))
+
+
+def _service(about: Mapping[str, Any], forecaster: Forecaster) -> Service:
+    return Service(
+        about["id"],
+        TRAINED,
+        forecaster,
+        int(about["season"]),
+        int(about["horizon"]),
+        about["sha256"],
+        int(about["trained_until"]),
+        about["learnt"],
+        about["promise"],
+        about["created"],
+    )

@@ -1,0 +1,260 @@
+"""A trial: a new model is trained and judged beside the one in service on the same origins.
+
+Axes: S series, W held-out origins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecast.common.progress import Listener
+from forecast.config.schema import Settings
+from forecast.data.forecast import LEVELS, Forecast
+from forecast.data.panel import Panel
+from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import score_forecasts
+from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.models.forecaster import Forecaster
+from forecast.scheduling.as_of import Slot
+from forecast.scheduling.config import Job, span
+from forecast.scheduling.decisions import (
+    CHALLENGER,
+    CHAMPION,
+    PRETRAINED,
+    Decision,
+    Trial,
+    decide_service,
+)
+from forecast.scheduling.models import (
+    FOLDER,
+    Service,
+    Trained,
+    load_scored,
+    naive_service,
+    pretrained_service,
+    save_trained,
+    weights_digest,
+)
+from forecast.scheduling.models import TRAINED as TRAINED_KIND
+from forecast.training.held_out import calibrated, lstm_windows
+from forecast.training.plan import (
+    Plan,
+    choose_horizon,
+    choose_origins,
+    choose_validation,
+    make_plan,
+)
+from forecast.training.selection import forecasters, learn
+
+UNFINISHED = "training"
+NAMES = ("challenger", "champion", "pretrained", "naive")
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """The run was asked to end while it trained; what training reached is saved."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcome of a trial: who serves from now on, why, and the figures."""
+
+    service: Service
+    decision: Decision
+    trial: Trial
+
+
+def is_free(job: Job, panel: Panel, seasons: tuple[int, ...], trained_until: int | None) -> bool:
+    """Whether all origins that would judge a new model lie beyond what `trained_until` covers.
+
+    Only then may training go on from that model: else its start had seen what judges it.
+    """
+    network, training = job.settings.network, job.settings.training
+    if trained_until is None or training.from_scratch or network.hidden_size is not None:
+        return False
+    typical = int(np.median(panel.lengths))
+    horizon, _ = choose_horizon(panel, job.settings, seasons, typical)
+    origins, _ = choose_origins(panel, job.settings, horizon, typical)
+    keep = origins.min(0) if len(origins) else panel.lengths
+    watched = choose_validation(panel.size, keep, horizon)
+    if not watched.size:
+        return False
+    places = np.where(watched >= 0, panel.first + watched, np.iinfo(np.int64).max)
+    return bool(places.min() > trained_until)
+
+
+def run_trial(
+    job: Job,
+    slot: Slot,
+    seasons: tuple[int, ...],
+    learning: Decision,
+    champion: Service | None,
+    refused: Sequence[str],
+    seconds_left: float | None,
+    created: str,
+    listener: Listener,
+) -> Judged:
+    """Trains, judges, and keeps the new model if it wins; the unfinished training stays behind.
+
+    champion: the model in service if it can forecast these data; refused: digests of models that
+    a rollback took out of service. Raises TrainingStopped, and whatever training raises.
+    """
+    settings = _settings(job, learning, champion, seconds_left)
+    plan = make_plan(slot.panel, seasons, settings)
+    for name, value, why in plan.reasons:
+        listener.note(f"{name}: {value} ({why})")
+    listener.stage(f"Training the {plan.title}")
+    kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
+    learnt = learn(slot.panel, plan, settings, listener, kept)
+    if learnt.interrupted:
+        raise TrainingStopped
+    plan = replace(plan, reasons=plan.reasons + learnt.reasons)
+    scored, final = forecasters(slot.panel, plan, learnt.members)
+    listener.stage("Judging the new model")
+    standing = pretrained_service(job, slot.panel, seasons)
+    candidates = {
+        "challenger": scored,
+        "champion": _as_judge(job, slot, plan, champion),
+        "pretrained": _uncalibrated(standing, slot.panel, plan.validation),
+    }
+    table = _table(slot.panel, plan, settings, candidates)
+    trial = Trial(
+        **{name: _mase(table, name) for name in NAMES},
+        champion_fits=champion is not None and champion.kind == TRAINED_KIND,
+        refused=weights_digest(final) in refused,
+    )
+    decision = decide_service(trial)
+    if decision.choice == CHALLENGER:
+        made = Trained(scored, final, _about(job, slot, plan, table, created))
+        return Judged(save_trained(job.folder, made, slot.panel, slot.label), decision, trial)
+    if decision.choice == CHAMPION and champion is not None:
+        return Judged(champion, decision, trial)
+    if decision.choice == PRETRAINED:
+        promise = promise_of(table, "pretrained", settings)
+        return Judged(replace(standing, promise=promise), decision, trial)
+    naive = naive_service(plan.season, plan.horizon, job.what_is_learnt())
+    return Judged(replace(naive, promise=promise_of(table, "naive", settings)), decision, trial)
+
+
+def promise_of(table: ScoreTable | None, name: str, settings: Settings) -> dict[str, Any]:
+    """What the held-out origins promise: MASE and coverage, overall and by step; {} for nothing."""
+    if table is None or name not in table.per_step:
+        return {}
+    values, steps = table.score(name).values, table.per_step[name]
+    levels = {f"{level:g}": f"coverage-{level:g}" for level in settings.forecast.level}
+    return {
+        "mase": _number(values.get("mase", math.nan)),
+        "coverage": {level: _number(values.get(key, math.nan)) for level, key in levels.items()},
+        "by_step": {"mase": [_number(v) for v in steps["mase"]]} if "mase" in steps else {},
+        "windows": table.windows,
+        "series": table.score(name).series,
+    }
+
+
+def promise_of_pretrained(job: Job, service: Service, panel: Panel) -> dict[str, Any]:
+    """The same for the pretrained network, which needs no trial: it has seen no data at all."""
+    typical = int(np.median(panel.lengths))
+    origins, _ = choose_origins(panel, job.settings, service.horizon, typical)
+    if not len(origins):
+        return {}
+    before = choose_validation(panel.size, origins.min(0), service.horizon)
+    forecaster = _uncalibrated(service, panel, before)
+    negative = job.settings.forecast.allow_negative
+    held = lstm_windows(forecaster, panel, origins, service.horizon, negative)
+    table = score_forecasts(
+        panel, {"pretrained": held}, service.season, job.settings.forecast.level
+    )
+    return promise_of(table, "pretrained", job.settings)
+
+
+def _settings(
+    job: Job, learning: Decision, champion: Service | None, seconds_left: float | None
+) -> Settings:
+    """The job's settings, with its deadline and, to fine-tune, the model to go on from."""
+    more: dict[str, Any] = {}
+    if seconds_left is not None:
+        more["deadline"] = f"{max(1.0, seconds_left):.3f}s"
+    known = champion.forecaster if champion is not None else None
+    same = known is not None and known.network == job.settings.network.name
+    if learning.choice == "fine-tune" and champion is not None and same:
+        more["init"] = str(job.folder / FOLDER / champion.id)
+    training = job.settings.training.model_copy(update=more)
+    return job.settings.model_copy(update={"training": training})
+
+
+def _as_judge(job: Job, slot: Slot, plan: Plan, champion: Service | None) -> Forecaster | None:
+    """The model in service as it may be judged: without anything seen after the first origin.
+
+    Its last weights have seen everything up to `trained_until`; where an origin lies before that,
+    those before its refit stand in for them.
+    """
+    if champion is None or champion.kind != TRAINED_KIND or not len(plan.origins):
+        return None
+    first = (slot.panel.first + plan.origins.min(0)).min()
+    if champion.trained_until is not None and first > champion.trained_until:
+        return champion.forecaster
+    return load_scored(job.folder, champion.id)
+
+
+def _table(
+    panel: Panel, plan: Plan, settings: Settings, candidates: Mapping[str, Forecaster | None]
+) -> ScoreTable | None:
+    """All candidates on the held-out origins; None when no series is long enough."""
+    if not len(plan.origins):
+        return None
+    held: dict[str, list[Forecast]] = {
+        name: lstm_windows(
+            forecaster, panel, plan.origins, plan.horizon, settings.forecast.allow_negative
+        )
+        for name, forecaster in candidates.items()
+        if forecaster is not None
+    }
+    levels = np.array(LEVELS)
+    held["naive"] = [
+        seasonal_naive(panel, row, plan.horizon, levels, plan.season) for row in plan.origins
+    ]
+    return score_forecasts(panel, held, plan.season, settings.forecast.level)
+
+
+def _uncalibrated(service: Service, panel: Panel, validation: np.ndarray) -> Forecaster:
+    """The pretrained network with intervals fitted to origins before the held-out ones alone."""
+    assert service.forecaster is not None
+    plain = replace(service.forecaster, factors=np.ones(len(LEVELS)))
+    return calibrated(plain, panel, validation, service.horizon)
+
+
+def _mase(table: ScoreTable | None, name: str) -> float:
+    if table is None or name not in table.per_step:
+        return math.nan
+    return float(table.score(name).values.get("mase", math.nan))
+
+
+def _about(
+    job: Job, slot: Slot, plan: Plan, table: ScoreTable | None, created: str
+) -> dict[str, Any]:
+    return {
+        "kind": TRAINED_KIND,
+        "created": created,
+        "trained_until": slot.position,
+        "trained_until_time": slot.time,
+        "season": plan.season,
+        "horizon": plan.horizon,
+        "learnt": job.what_is_learnt(),
+        "promise": promise_of(table, "challenger", job.settings),
+        "data_sha256": slot.digest,
+        "chosen": [{"name": n, "value": str(v), "why": why} for n, v, why in plan.reasons],
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def unfinished(folder: Path) -> Path:
+    """Where a job's training keeps what it has reached."""
+    return folder / UNFINISHED

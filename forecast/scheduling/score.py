@@ -1,0 +1,49 @@
+"""`lstmcast score`: what has come true is taken in and scored, outside of a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from forecast.common.progress import Listener
+from forecast.scheduling import clock, ledger
+from forecast.scheduling.actuals import notice_changes, take_in
+from forecast.scheduling.as_of import choose_slot
+from forecast.scheduling.config import Job, span
+from forecast.scheduling.job_facts import JobFacts, job_facts
+from forecast.scheduling.live_scores import score_runs, touched_runs
+from forecast.scheduling.lock import locked
+from forecast.scheduling.recovery import recover
+from forecast.workflows.load import read
+
+
+def score_job(
+    job: Job, listener: Listener, *, rebuild: bool = False, now: datetime | None = None
+) -> JobFacts:
+    """Reads the job's data, scores every forecast that has come true, and returns the facts.
+
+    rebuild: the ledger is made anew from the run folders first. Raises InputError, LockedError.
+    """
+    moment = now or clock.now()
+    wait = job.section.lock_wait
+    with locked(job.folder, span(wait) if wait else 0.0):
+        if rebuild:
+            set_aside(job)
+        recover(job.folder, listener)
+        panel, _ = read(job.source, job.settings.data, listener)
+        slot = choose_slot(panel, job, int(np.iinfo(np.int32).max), None, moment)
+        with ledger.opened(job.folder / ledger.NAME) as connection:
+            changes = notice_changes(connection, slot.seen)
+            touched, _ = take_in(connection, slot.seen, changes, clock.stamp(moment))
+            score_runs(connection, touched_runs(connection, touched))
+        return job_facts(job)
+
+
+def set_aside(job: Job) -> None:
+    """Moves the ledger away, so that the next look makes one from the run folders."""
+    path = job.folder / ledger.NAME
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    if path.exists():
+        path.replace(path.with_name("ledger.before"))

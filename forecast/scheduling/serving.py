@@ -1,0 +1,226 @@
+"""Which model serves a run: the one in service, or, where a rule asks for it, a trial's winner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from forecast.common.errors import ForecastError, ModelDamagedError, ModelNotFoundError
+from forecast.scheduling.as_of import Slot
+from forecast.scheduling.config import Job
+from forecast.scheduling.context import Attempt, Known
+from forecast.scheduling.decisions import (
+    Decision,
+    ModelFacts,
+    decide_learning,
+    decide_time_to_learn,
+)
+from forecast.scheduling.history import Changes
+from forecast.scheduling.live_scores import StepScore, live, of_model, promised
+from forecast.scheduling.models import (
+    FOLDER,
+    NAIVE,
+    PRETRAINED,
+    TRAINED,
+    Service,
+    changed_settings,
+    load_trained,
+    naive_service,
+    pretrained_service,
+    trained_on_grid,
+)
+from forecast.scheduling.recovery import State
+from forecast.scheduling.retraining import Judged, is_free, promise_of_pretrained, run_trial
+from forecast.scheduling.time_limit import time_limit
+
+TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
+HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are
+
+
+@dataclass(frozen=True)
+class Due:
+    """Whether to learn, and from what: the model in service as far as it can forecast these data
+    (fitting) and as far as a new one is to be judged beside it (rival); the last trial's facts."""
+
+    decision: Decision
+    fitting: Service | None = None
+    rival: Service | None = None
+    trial: dict[str, Any] | None = None
+
+
+def decide_model(run: Attempt, known: Known) -> Due:
+    """Whether this run learns; nothing is learnt yet."""
+    job, slot, seasons = run.job, known.slot, known.report.seasons
+    if job.section.model == "pretrained":
+        return Due(run.diary.decide(Decision("model", "pretrained", "as the job asks")))
+    found, trial, misfit = in_service(job, known.state, slot, seasons)
+    facts = model_facts(job, slot, seasons, found, trial, misfit, known.changes, known.scores)
+    decision = run.diary.decide(decide_learning(facts, job.section.retrain))
+    fitting = None if misfit else found
+    return Due(decision, fitting, None if facts.changed else fitting, trial)
+
+
+def choose_model(run: Attempt, known: Known) -> tuple[Service, dict[str, Any]]:
+    """The model that serves this run and the facts of the last trial, for the manifest."""
+    due = decide_model(run, known)
+    trial = due.trial or {}
+    if due.decision.choice == "pretrained":
+        return _pretrained(run, known), trial
+    if due.decision.choice == "reuse":
+        assert due.fitting is not None
+        return due.fitting, trial
+    left = run.watch.left(TRAINING_SHARE)
+    if (late := decide_time_to_learn(left, due.fitting is not None)) is not None:
+        run.diary.decide(late)
+        return due.fitting or _pretrained(run, known), trial
+    judged = _tried(run, known, due, left)
+    if judged is None:
+        run.diary.warn("run/out-of-time", "training took longer than the deadline allows")
+        run.diary.decide(decide_time_to_learn(0.0, due.rival is not None) or due.decision)
+        return due.rival or _pretrained(run, known), trial
+    run.diary.decide(judged.decision)
+    return judged.service, _record(judged, run.job, known.slot)
+
+
+def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judged | None:
+    """The outcome of a trial; None when the deadline came before its end."""
+    with time_limit(run.watch.left(HARD_SHARE)) as limit:
+        try:
+            return run_trial(
+                run.job, known.slot, known.report.seasons, due.decision, due.rival,
+                sorted(known.state.refused), seconds, run.stamp, run.diary,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if not limit.reached:
+                raise
+    return None
+
+
+def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:
+    """A trial as a manifest holds it."""
+    trial = judged.trial
+    figures = {
+        "challenger": trial.challenger,
+        "champion": trial.champion,
+        "pretrained": trial.pretrained,
+        "naive": trial.naive,
+    }
+    return {
+        "position": slot.position,
+        "time": slot.time,
+        "learnt": job.what_is_learnt(),
+        "choice": judged.decision.choice,
+        "mase": {name: None if math.isnan(v) else v for name, v in figures.items()},
+        "held": True,
+    }
+
+
+def in_service(
+    job: Job, state: State, slot: Slot, seasons: tuple[int, ...]
+) -> tuple[Service | None, dict[str, Any], str]:
+    """The model in service for this as-of, the last trial, and why the model does not fit.
+
+    For an as-of before the model's own data, the newest model that has seen nothing later.
+    """
+    current = state.current
+    if current is None:
+        return None, {}, ""
+    trial = {**(current.manifest.get("trial") or {}), "held": False}
+    for entry in state.rollbacks[-1:]:
+        if (entry.get("trial") or {}).get("position", -math.inf) > trial.get("position", math.inf):
+            trial = {**entry["trial"], "held": False}
+    about = current.manifest["model"]
+    until = about["trained_until"]
+    if until is not None and until > slot.position:
+        older = _older(job, slot)
+        return older, {}, "" if older else "no model has seen the data up to the as-of alone"
+    if about["kind"] == NAIVE:
+        horizon, season = current.manifest["horizon"], current.manifest["season"]
+        service = naive_service(season, horizon, trial.get("learnt", {}))
+        return replace(service, promise=about["promise"]), trial, ""
+    if about["kind"] == PRETRAINED:
+        service = pretrained_service(job, slot.panel, seasons)
+        learnt = trial.get("learnt", service.learnt)
+        return replace(service, promise=about["promise"], learnt=learnt), trial, ""
+    try:
+        return load_trained(job.folder, about["id"]), trial, _misfit(job, about["id"], slot)
+    except (ModelDamagedError, ModelNotFoundError) as error:
+        return None, trial, f"the model in service cannot be used: {error.message}"
+
+
+def model_facts(
+    job: Job,
+    slot: Slot,
+    seasons: tuple[int, ...],
+    service: Service | None,
+    trial: dict[str, Any],
+    misfit: str,
+    changes: Changes,
+    scores: Sequence[StepScore],
+) -> ModelFacts:
+    """What `decide_learning` looks at."""
+    if service is None:
+        return ModelFacts(exists=bool(misfit), misfit=misfit)
+    mine = of_model(scores, service.id)
+    now = live(mine)
+    since = max(trial.get("position", -math.inf), service.trained_until or -math.inf)
+    steps = 0 if math.isinf(since) else slot.position - int(since)
+    levels = {float(level) for level in job.settings.forecast.level}
+    return ModelFacts(
+        exists=True,
+        changed=changed_settings(service.learnt, job.what_is_learnt()),
+        misfit=misfit,
+        steps=steps,
+        seconds=_seconds(slot, steps),
+        horizon=service.horizon,
+        live=now.mase,
+        promised=promised(mine, dict(service.promise)),
+        scored=now.count,
+        coverage={level: share for level, share in now.coverage.items() if level in levels},
+        series_changed=changes.share,
+        free=service.kind == TRAINED and is_free(job, slot.panel, seasons, service.trained_until),
+    )
+
+
+def _older(job: Job, slot: Slot) -> Service | None:
+    """The newest trained model that has seen nothing after the slot; None where there is none."""
+    place = job.folder / FOLDER
+    found = []
+    for path in sorted(place.iterdir()) if place.is_dir() else []:
+        try:
+            service = load_trained(job.folder, path.name)
+        except ForecastError:
+            continue
+        if service.trained_until is not None and service.trained_until <= slot.position:
+            found.append(service)
+    fitting = [s for s in found if not _misfit(job, s.id, slot)]
+    return max(fitting, key=lambda s: s.trained_until or 0, default=None)
+
+
+def _misfit(job: Job, name: str, slot: Slot) -> str:
+    """Why a model cannot forecast the slot's data; "" when it can."""
+    alias, integer = trained_on_grid(job.folder, name)
+    here = slot.panel.frequency
+    if (alias, integer) == (here.alias, here.integer):
+        return ""
+    return f"the data are now of frequency {here.alias}, the model's were {alias}"
+
+
+def _pretrained(run: Attempt, known: Known) -> Service:
+    """The pretrained network with its promise, taken over from the last run that had one."""
+    service = pretrained_service(run.job, known.slot.panel, known.report.seasons)
+    current = known.state.current
+    if current is not None and current.manifest["model"]["id"] == service.id:
+        return replace(service, promise=current.manifest["model"]["promise"])
+    return replace(service, promise=promise_of_pretrained(run.job, service, known.slot.panel))
+
+
+def _seconds(slot: Slot, steps: int) -> float | None:
+    if slot.panel.frequency.integer:
+        return None
+    ends = slot.panel.frequency.stamps(np.array([slot.position - steps, slot.position]))
+    return float((ends[1] - ends[0]) / np.timedelta64(1, "s"))

@@ -1,0 +1,1 @@
+"""What is trained: the plan, the loop, the members, and which of them are kept."""

@@ -1,0 +1,45 @@
+"""How one member of the ensemble learns, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from forecast.models.likelihoods import QUANTILES
+from forecast.transforms.augment import AS_IT_IS, View
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one member learns; every number is resolved, none is a default.
+
+    steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
+    are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
+    averaged weights; patience: evaluations without improvement; network: name of the idea
+    (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
+    step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
+    by the views' weights.
+    """
+
+    steps: int
+    batch_size: int
+    context: int
+    forks: int
+    horizon: int
+    levels: tuple[float, ...]
+    hidden_size: int
+    layers: int
+    dropout: float
+    learning_rate: float
+    schedule: str
+    warmup: int
+    weight_decay: float
+    clip: float
+    average: float
+    patience: int
+    seed: int
+    network: str = "lstm"
+    device: str = "cpu"
+    precision: str = "fp32"
+    seconds: float | None = None
+    views: tuple[View, ...] = AS_IT_IS
+    likelihood: str = QUANTILES

@@ -1,0 +1,506 @@
+"""Trains the members of the ensemble, each in a process of its own with one torch thread.
+
+The parent needs no torch. Arrays travel through safetensors files in a folder of the caller's,
+progress through the worker's standard output, one JSON line each. A worker that is asked to stop
+(SIGINT or SIGTERM) ends with its best weights so far; one whose parent died stops at once.
+Run as `python -m forecast.training.ensemble FOLDER MEMBER`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from forecast.common.errors import ForecastError, OutputError, TrainingError
+from forecast.common.files import failed_to_write, write_bytes
+from forecast.training.checkpoint import Checkpoint, once
+from forecast.training.config import Recipe
+from forecast.training.distillation import Teacher
+from forecast.training.distributed import ALONE, Alone
+from forecast.transforms.augment import AS_IT_IS, View
+from forecast.transforms.covariate_tensors import Known
+from forecast.transforms.windows import Layout
+
+if TYPE_CHECKING:
+    from forecast.training.loop import Fitted
+
+# glibc hands large blocks back to the kernel after every step, a third of the time of training.
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+FAILED = "failed"  # key of the line by which a worker says what went wrong
+THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a member is taught: choose the number of steps on validation origins, then go over all.
+
+    values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
+    the scored weights may see; validation int64 (V, S): origins within them. `recipe` holds the
+    numbers of recipe.Recipe without the seed; `refit` the share of the steps spent on all data
+    (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
+    savings of where a member stands; None: never, and a member that is stopped ends with its best.
+    known: the covariates; teacher: whose quantiles the member is drawn to.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    keep: np.ndarray
+    validation: np.ndarray
+    layout: Layout
+    recipe: dict[str, Any]
+    refit_share: float
+    refit_rate: float
+    initial: Mapping[str, np.ndarray] | None = None
+    checkpoint_every: float | None = None
+    known: Known | None = None
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained member: weights chosen on the validation origins, and after the refit.
+
+    kind: "pretrained", "fine-tuned" or "from scratch".
+    """
+
+    scored: dict[str, np.ndarray]
+    final: dict[str, np.ndarray]
+    best_step: int
+    best_loss: float
+    ended: str
+    device: str
+    kind: str = ""
+
+
+def train_members(
+    lesson: Lesson,
+    seeds: list[int],
+    folder: Path,
+    jobs: int,
+    report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
+) -> tuple[list[Member], bool]:
+    """Trains one member for each seed, `jobs` at a time, in the existing `folder`.
+
+    The folder is empty, or, where the lesson is checkpointed, one that `resumes` looked at: members
+    that are finished there are not trained again, others go on where they stood.
+    Returns the members and whether the user interrupted (Ctrl-C: best weights so far; with
+    checkpoints only what is finished). `report` gets (member, event) for each progress line. Raises
+    TrainingError when a worker fails.
+    """
+    _write_lesson(lesson, folder)
+    waiting = [(m, seed) for m, seed in enumerate(seeds) if not _is_done(folder, m)]
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    failed: dict[int, dict[str, Any]] = {}
+    interrupted = False
+    with selectors.DefaultSelector() as selector, _reaped(running):
+        while waiting or running:
+            try:
+                while waiting and len(running) < jobs and not (interrupted and running):
+                    member, seed = waiting.pop(0)
+                    running[member] = _start(folder, member, seed)
+                    selector.register(_output(running[member]), selectors.EVENT_READ, member)
+                    if interrupted:
+                        _interrupt([running[member]])
+                for key, _ in selector.select():
+                    line = _output(running[key.data]).readline()
+                    event = _event(line)
+                    if FAILED in event:
+                        failed[key.data] = event[FAILED]
+                    elif event:
+                        report(key.data, event)
+                    elif not line:
+                        selector.unregister(key.fileobj)
+                        _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                waiting.clear()
+                _interrupt(running.values())
+    done = filter(partial(_is_done, folder), range(len(seeds)))
+    return [read_member(folder, m) for m in done], interrupted
+
+
+def _interrupt(workers: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in workers:
+        process.send_signal(signal.SIGINT)
+
+
+def _is_done(folder: Path, member: int) -> bool:
+    return (folder / f"member-{member}.json").exists()
+
+
+def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
+    """A worker in a session of its own, so that Ctrl-C reaches it only through the parent."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "forecast.training.ensemble", str(folder), str(member), str(seed)],
+        stdout=subprocess.PIPE,
+        stderr=(folder / f"member-{member}.log").open("wb"),
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **ALLOCATOR, **THREADS, "PYTHONPATH": _import_path()},
+        start_new_session=True,
+    )
+
+
+def _say(event: dict[str, Any]) -> None:
+    """Tells the parent: a line in one write, which a pipe hands over whole."""
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    """What a worker said: nothing at the end, or where Ctrl-C took part of the line."""
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return {}
+    return event
+
+
+def _output(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdout is not None  # started with a pipe
+    return process.stdout
+
+
+def _import_path() -> str:
+    """Lets the worker import this very package, installed or not."""
+    here = str(Path(__file__).resolve().parent.parent.parent)
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
+
+
+@contextmanager
+def _reaped(running: dict[int, subprocess.Popen[bytes]]) -> Iterator[None]:
+    """No worker outlives the block."""
+    try:
+        yield
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def _finish(
+    process: subprocess.Popen[bytes], folder: Path, member: int, failed: dict[str, Any] | None
+) -> None:
+    """Waits for a worker that closed its output; raises what it failed with."""
+    code = process.wait()
+    if code == 0:
+        return
+    if failed is not None:
+        raise (OutputError if code == OutputError.exit_code else TrainingError)(**failed)
+    tail = (folder / f"member-{member}.log").read_text(errors="replace")[-2000:]
+    raise TrainingError(
+        f"a training process ended with code {code}",
+        code="train/worker-died",
+        value=tail.strip(),
+        remedy="Out of memory is the usual cause: try --jobs 1 or a smaller --batch-size",
+    )
+
+
+def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
+    """Makes `folder` ready for a checkpointed lesson: "new", "resumed", or "refused".
+
+    What another lesson left there (other data, other numbers; only the time limit may differ) is
+    refused, that is removed.
+    """
+    path, digest = folder / "lesson.sha256", _digest(lesson, seeds)
+    found = path.read_text() if path.is_file() else None
+    if found == digest:
+        return "resumed"
+    shutil.rmtree(folder, ignore_errors=True)
+    write_bytes(path, digest.encode())
+    return "new" if found is None else "refused"
+
+
+def _digest(lesson: Lesson, seeds: list[int]) -> str:
+    """sha256 of everything that the trained weights depend on."""
+    found = hashlib.sha256(json.dumps(seeds).encode())
+
+    def take(name: str, value: Any) -> None:
+        found.update(f"\0{name}\0".encode())
+        if isinstance(value, np.ndarray):
+            found.update(f"{value.dtype.str} {value.shape}".encode())
+            found.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, Mapping) or hasattr(value, "__dict__"):
+            inner = value if isinstance(value, Mapping) else vars(value)
+            for key in sorted(inner):
+                take(f"{name}.{key}", inner[key])
+        else:
+            found.update(json.dumps(value).encode())
+
+    recipe = {name: value for name, value in lesson.recipe.items() if name != "seconds"}
+    whole = {**vars(lesson), "recipe": recipe, "checkpoint_every": None}
+    take("lesson", whole)
+    return found.hexdigest()
+
+
+def _write_lesson(lesson: Lesson, folder: Path) -> None:
+    arrays = {
+        "values": np.ascontiguousarray(lesson.values, np.float64),
+        "offsets": np.ascontiguousarray(lesson.offsets, np.int64),
+        "keep": np.ascontiguousarray(lesson.keep, np.int64),
+        "validation": np.ascontiguousarray(lesson.validation, np.int64),
+    }
+    _save(arrays, folder / "lesson.safetensors")
+    if lesson.initial is not None:
+        _save(dict(lesson.initial), folder / "initial.safetensors")
+    if lesson.known is not None:
+        _save(vars(lesson.known), folder / "known.safetensors")
+    if lesson.teacher is not None:
+        _save(dict(lesson.teacher.weights), folder / "teacher.safetensors")
+    plain = {
+        "layout": asdict(lesson.layout),
+        "recipe": lesson.recipe,
+        "refit_share": lesson.refit_share,
+        "refit_rate": lesson.refit_rate,
+        "checkpoint_every": lesson.checkpoint_every,
+        "teacher": lesson.teacher and [lesson.teacher.network, lesson.teacher.share],
+    }
+    (folder / "lesson.json").write_text(json.dumps(plain))
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Writes a safetensors file. Raises OutputError, which safetensors' own errors are not."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(arrays, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        problem = OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(error)
+        raise failed_to_write(path, problem) from error
+
+
+def _read_lesson(folder: Path) -> Lesson:
+    from safetensors.numpy import load_file
+
+    plain = json.loads((folder / "lesson.json").read_text())
+    initial, known = folder / "initial.safetensors", folder / "known.safetensors"
+    arrays: dict[str, Any] = load_file(folder / "lesson.safetensors")
+    about = plain.pop("teacher")
+    teacher = about and Teacher(load_file(folder / "teacher.safetensors"), *about)
+    return Lesson(
+        **arrays,
+        layout=Layout(**plain.pop("layout")),
+        initial=load_file(initial) if initial.exists() else None,
+        known=Known(**load_file(known)) if known.exists() else None,
+        teacher=teacher,
+        **plain,
+    )
+
+
+def read_member(folder: Path, member: int) -> Member:
+    from safetensors.numpy import load_file
+
+    plain = json.loads((folder / f"member-{member}.json").read_text())
+    return Member(
+        load_file(folder / f"member-{member}-scored.safetensors"),
+        load_file(folder / f"member-{member}-final.safetensors"),
+        **plain,
+    )
+
+
+def work(folder: Path, member: int, seed: int) -> None:
+    """The worker: both fits of one member, results written beside the lesson."""
+    lesson = _read_lesson(folder)
+    stopping = _stop_on_signals()
+    scored, final, device = teach(
+        lesson,
+        seed,
+        stopping,
+        _say,
+        folder / f"member-{member}",
+    )
+    if final is None:
+        return
+    keep_member(folder, member, scored, final, device)
+
+
+def keep_member(
+    folder: Path, member: int, scored: Fitted, final: dict[str, np.ndarray], device: str
+) -> None:
+    """Writes a finished member: what `teach` returned. The last file says that it is whole."""
+    _save(scored.weights, folder / f"member-{member}-scored.safetensors")
+    _save(final, folder / f"member-{member}-final.safetensors")
+    plain = {
+        "best_step": scored.best_step,
+        "best_loss": scored.best_loss,
+        "ended": scored.ended,
+        "device": device,
+    }
+    write_bytes(folder / f"member-{member}.json", json.dumps(plain).encode())
+
+
+def teach(
+    lesson: Lesson,
+    seed: int,
+    stopping: Callable[[], bool],
+    emit: Callable[[dict[str, Any]], None],
+    place: Path | None = None,
+    team: Alone = ALONE,
+) -> tuple[Fitted, dict[str, np.ndarray] | None, str]:
+    """The fit that the validation origins watch, then the refit on all data.
+
+    place: start of the names of its checkpoints, where the lesson has them. Returns the first's
+    Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
+    """
+    from forecast.training.loop import resolve_device
+
+    fits = _Fits(lesson, seed, stopping, emit, place, team)
+    recipe = _recipe(lesson, seed)
+    scored = fits.first(recipe)
+    device = str(resolve_device(recipe.device))
+    stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
+    if stopped and lesson.checkpoint_every is not None:
+        return scored, None, device
+    again = _recipe_of_refit(lesson, recipe, scored.best_step)
+    if stopped or again is None:
+        return scored, scored.weights, device
+    refitted = fits.fit("refit", again, lesson.values, lesson.offsets, scored.weights)
+    if refitted.ended == "interrupted" and lesson.checkpoint_every is not None:
+        return scored, None, device
+    return scored, refitted.weights, device
+
+
+def _recipe(lesson: Lesson, seed: int) -> Recipe:
+    """The lesson's numbers; a list of JSON is a tuple again."""
+    numbers = lesson.recipe
+    views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
+    return Recipe(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
+
+
+def _recipe_of_refit(lesson: Lesson, recipe: Recipe, best_step: int) -> Recipe | None:
+    """How the weights of `best_step` go on over all data; None where they do not."""
+    steps = round(lesson.refit_share * max(best_step, recipe.steps // 4))
+    if not steps or not best_step:
+        return None
+    rate = recipe.learning_rate * lesson.refit_rate
+    return replace(recipe, steps=steps, learning_rate=rate, seed=recipe.seed + 1_000_003)
+
+
+@dataclass(frozen=True)
+class _Fits:
+    """What the two fits of `teach` have in common; its arguments."""
+
+    lesson: Lesson
+    seed: int
+    stopping: Callable[[], bool]
+    emit: Callable[[dict[str, Any]], None]
+    place: Path | None
+    team: Alone
+
+    def first(self, recipe: Recipe) -> Fitted:
+        """The fit that the validation origins watch; read again where it was finished before."""
+        from forecast.training.loop import Fitted
+
+        lesson = self.lesson
+
+        def make() -> Fitted:
+            values, offsets = _shown(lesson)
+            return self.fit("fit", recipe, values, offsets, lesson.initial, lesson.validation)
+
+        if lesson.checkpoint_every is None or self.place is None:
+            return make()
+        path = self.place.with_name(f"{self.place.name}-fit.safetensors")
+        return cast("Fitted", once(path, make, Fitted, writes=self.team.first))
+
+    def fit(
+        self,
+        phase: str,
+        recipe: Recipe,
+        values: np.ndarray,
+        offsets: np.ndarray,
+        initial: Mapping[str, np.ndarray] | None,
+        validation: np.ndarray | None = None,
+    ) -> Fitted:
+        """`loop.fit`; phase: its name in what is emitted and in its checkpoint's."""
+        from forecast.training.loop import fit
+
+        return fit(
+            values,
+            offsets,
+            self.lesson.layout,
+            recipe,
+            validation=validation,
+            known=self.lesson.known,
+            initial=initial,
+            report=lambda progress: self.emit({"phase": phase, **asdict(progress)}),
+            interrupted=self.stopping,
+            checkpoint=self._checkpoint(phase),
+            team=self.team,
+            teacher=self.lesson.teacher,
+        )
+
+    def _checkpoint(self, phase: str) -> Checkpoint | None:
+        every, place = self.lesson.checkpoint_every, self.place
+        if every is None or place is None:
+            return None
+        path = place.with_name(f"{place.name}-{phase}.checkpoint")
+        return self.team.checkpoint(path, every, self.seed)
+
+
+def _shown(lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
+    """Values and offsets of the observations that the scored weights may see."""
+    lengths = np.diff(lesson.offsets)
+    position = np.arange(len(lesson.values)) - np.repeat(lesson.offsets[:-1], lengths)
+    seen = position < np.repeat(lesson.keep, lengths)
+    return lesson.values[seen], np.concatenate([[0], np.cumsum(lesson.keep)])
+
+
+def _stop_on_signals() -> Callable[[], bool]:
+    """True once the parent asked to stop; ends this process when the parent is gone."""
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, frame: asked.append(received))
+    parent = os.getppid()
+
+    def stopping() -> bool:
+        if os.getppid() != parent:
+            os._exit(1)
+        return bool(asked)
+
+    return stopping
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of the worker process."""
+    folder, member = Path(arguments[0]), int(arguments[1])
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        work(folder, member, int(arguments[2]))
+    except OSError as error:
+        return _tell(failed_to_write(Path(error.filename or folder), error))
+    except ForecastError as error:
+        return _tell(error)
+    return 0
+
+
+def _tell(error: ForecastError) -> int:
+    """Says to the parent what went wrong, by its pipe: the disk may be full. The exit code."""
+    plain = {k: getattr(error, k) for k in ("message", "code", "where", "remedy")}
+    plain["value"] = None if error.value is None else str(error.value)
+    _say({FAILED: plain})
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

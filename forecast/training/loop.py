@@ -1,0 +1,259 @@
+"""`fit`: one member of the ensemble, in one readable loop.
+
+Each pass of the LSTM over a window trains the forecasts of several of its origins. Early stopping
+watches the averaged weights on validation origins and the best of them are what is returned.
+
+Axes: B batch, T LSTM steps, O origins of a window, S series, V validation origins.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch  # noqa: TID253 - imported only where a network is trained
+from torch import Tensor  # noqa: TID253 - likewise
+
+from forecast.common.errors import TrainingError
+from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
+from forecast.models.networks.residual import ResidualNetwork
+from forecast.training.checkpoint import Checkpoint, Standing
+from forecast.training.config import Recipe
+from forecast.training.distillation import Teacher
+from forecast.training.distributed import ALONE, Alone
+from forecast.training.optimizer import BestWeights, Schedule, average_into, parameter_groups
+from forecast.training.sampler import Judge, Sampler, tensors, to_device
+from forecast.transforms.augment import distinct, seen
+from forecast.transforms.covariate_tensors import Known
+from forecast.transforms.windows import Layout
+
+MOST_STEPS_BETWEEN = 100  # evaluations
+SECONDS_BETWEEN = 1.0  # progress reports
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: mean training loss since the last evaluation, the validation loss of
+    this one (NaN without origins, and between evaluations, when `evaluated` is False)."""
+
+    step: int
+    steps: int
+    train_loss: float
+    validation_loss: float
+    best: float
+    learning_rate: float
+    evaluated: bool = True
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The kept weights (state dict of float32 arrays), the step they are from, why it ended."""
+
+    weights: dict[str, np.ndarray]
+    best_step: int
+    best_loss: float
+    ended: str  # "steps", "patience", "deadline" or "interrupted"
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device for "auto", "cpu", "cuda", "cuda:N" or "mps". Raises TrainingError if absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise TrainingError(
+            "no CUDA device is available",
+            code="train/no-device",
+            value=name,
+            remedy="Use --device cpu",
+        )
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError(
+            "no MPS device is available",
+            code="train/no-device",
+            value=name,
+            remedy="Use --device cpu",
+        )
+    return torch.device(name)
+
+
+def fit(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    validation: np.ndarray | None = None,
+    known: Known | None = None,
+    initial: Mapping[str, np.ndarray] | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+    interrupted: Callable[[], bool] = lambda: False,
+    checkpoint: Checkpoint | None = None,
+    team: Alone = ALONE,
+    teacher: Teacher | None = None,
+) -> Fitted:
+    """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
+
+    validation: origins int64 (V, S) whose next `horizon` values are kept out of training and
+    watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
+    fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
+    that it can go on as if nothing had been. team: the ranks that train together; then
+    `interrupted` is one answer for all. teacher: whose quantiles it is drawn to. Raises
+    TrainingError when the loss is not finite.
+    """
+    torch.manual_seed(recipe.seed)
+    device = resolve_device(recipe.device)
+    views = distinct(recipe.views, values, offsets)
+    flats = [to_device(seen(values, offsets, layout, view)[0], device) for view in views]
+    weights = [view.weight for view in views]
+    if known is not None:
+        known = tensors(known, device)
+    ends = np.diff(offsets)
+    if validation is not None and len(validation):
+        first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
+        ends = np.minimum(ends, first)
+    network = ResidualNetwork(
+        layout.features,
+        recipe.hidden_size,
+        recipe.layers,
+        len(recipe.levels),
+        recipe.dropout,
+        known.ahead if known is not None else 0,
+        known.beside(layout) if known is not None else 0,
+        network=recipe.network,
+        context=recipe.context,
+        likelihood=recipe.likelihood,
+    ).to(device)
+    if initial is not None:
+        network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
+    judge = Judge(flats, layout, recipe, validation, known, weights)
+    last = torch.as_tensor(team.share(ends), device=device)
+    own = team.recipe(recipe)
+    if own.seed != recipe.seed:  # what is dropped is another rank's, too
+        torch.manual_seed(own.seed)
+    sampler = Sampler(flats, layout, own, last, known, weights)
+    if teacher is not None:
+        sampler.draw_to(teacher)
+    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team)
+
+
+def _loop(
+    network: ResidualNetwork,
+    sampler: Sampler,
+    judge: Judge,
+    recipe: Recipe,
+    report: Callable[[Progress], None],
+    interrupted: Callable[[], bool],
+    checkpoint: Checkpoint | None,
+    team: Alone,
+) -> Fitted:
+    """The training loop; see `fit`."""
+    at = _standing(network, sampler, judge, recipe, team)
+    if checkpoint is not None:
+        checkpoint.restore(at)
+        interrupted, stopped = (lambda: False), interrupted
+    clock = team.clock if recipe.seconds is not None else time.monotonic
+    started, ended = clock() - at.elapsed, "steps"
+    told = started
+    every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
+    network.train()
+    batch_loss = team.loss(network, sampler)
+    for step in range(at.step + 1, recipe.steps + 1):
+        if checkpoint is not None and (stopped() or checkpoint.due()):
+            at.elapsed = clock() - started
+            checkpoint.save(at)
+            if stopped():
+                ended = "interrupted"
+                break
+        _learn(at, batch_loss, recipe, at.schedule.rate(step, clock() - started))
+        now = clock()
+        stop = _reason_to_stop(interrupted, recipe, now - started)
+        evaluate = step % every == 0 or step == recipe.steps or stop is not None
+        if not evaluate and now - told < SECONDS_BETWEEN:
+            continue
+        told = now
+        report(_look(at, judge, recipe, team, evaluate))
+        if stop or at.best.idle >= recipe.patience:
+            ended = stop or "patience"
+            break
+    return Fitted(at.best.arrays(), at.best.step, at.best.loss, ended)
+
+
+def _standing(
+    network: ResidualNetwork, sampler: Sampler, judge: Judge, recipe: Recipe, team: Alone
+) -> Standing:
+    """Where every fit begins: the weights as they are, averaged with nothing, the best so far."""
+    averaged = copy.deepcopy(network).eval()
+    optimiser = torch.optim.AdamW(
+        parameter_groups(network),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=sampler.device.type in ("cpu", "cuda"),  # all parameters in one operation
+    )
+    best = BestWeights(averaged, team.same(judge(averaged)))
+    # A sum, not a list: small tensors that live on would pin freed memory between them.
+    total = torch.zeros((), device=sampler.device)
+    return Standing(network, averaged, optimiser, Schedule(recipe), best, sampler.generator, total)
+
+
+def _learn(at: Standing, batch_loss: Callable[[], Tensor], recipe: Recipe, rate: float) -> None:
+    """One step: of the weights by the gradient of one batch, of the averaged ones towards them."""
+    for group in at.optimiser.param_groups:
+        group["lr"] = rate * group["pace"]
+    loss = batch_loss()
+    at.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(at.network.parameters(), recipe.clip, foreach=True)
+    at.optimiser.step()
+    at.step, at.count = at.step + 1, at.count + 1
+    average_into(at.averaged, at.network, min(recipe.average, at.step / (at.step + 10)))
+    at.total += loss.detach()
+
+
+def _look(at: Standing, judge: Judge, recipe: Recipe, team: Alone, evaluate: bool) -> Progress:
+    """What there is to report; evaluated, best weights and schedule take note of it as well.
+
+    Raises TrainingError when the training loss is not finite.
+    """
+    train_loss, validation = _finite(at.total.item() / at.count, at.step), math.nan
+    if evaluate:
+        validation = team.same(judge(at.averaged))
+        at.best.offer(at.averaged, validation, at.step)
+        at.schedule.seen(validation)
+        at.total.zero_()
+        at.count = 0
+    return Progress(
+        at.step, recipe.steps, train_loss, validation, at.best.loss, at.schedule.last, evaluate
+    )
+
+
+def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: float) -> str | None:
+    if interrupted():
+        return "interrupted"
+    return "deadline" if recipe.seconds is not None and elapsed > recipe.seconds else None
+
+
+def _finite(loss: float, step: int) -> float:
+    """The loss; raises TrainingError when it is not a number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            "the training loss is not finite",
+            code="train/not-finite",
+            where=f"step {step}",
+            value=loss,
+            remedy="Look at the values with `lstmcast check`, or lower --learning-rate",
+        )
+    return loss
+
+
+def _fitting(initial: Mapping[str, np.ndarray], network: ResidualNetwork) -> dict[str, Tensor]:
+    """The weights to start from; covariates' layers only where they are of the same size."""
+    sizes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return {
+        name: torch.as_tensor(array)
+        for name, array in initial.items()
+        if not name.startswith(COVARIATE_LAYERS) or sizes.get(name) == array.shape
+    }

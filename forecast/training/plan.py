@@ -1,0 +1,483 @@
+"""Everything that `train` decides before it computes: a pure function of the panel and settings.
+
+Each decision carries its reason; the reasons are printed and written beside the model.
+Axes: S series, W held-out windows, V validation windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecast.common.errors import UsageError
+from forecast.common.resources import available_cores
+from forecast.config.schema import Settings, seconds
+from forecast.data.forecast import LEVELS
+from forecast.data.panel import Panel
+from forecast.data.seasonality import confirm_seasons
+from forecast.models.forecaster import Forecaster
+from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
+from forecast.models.networks.head import with_new_spread
+from forecast.models.networks.numpy_ops import Weights
+from forecast.models.networks.registry import idea_of
+from forecast.models.networks.shapes import size_of
+from forecast.models.pretrained import load_backbone
+from forecast.models.store import load_model, model_path
+from forecast.training.distillation import Teacher
+from forecast.transforms.augment import PLAIN, View, in_words, upright, views_for
+from forecast.transforms.covariates import Design, fit_design, widths
+from forecast.transforms.windows import Layout, segment_layout, step_layout
+
+LEAST_HISTORY = 4  # values before an origin without which scoring it says nothing
+MANY_SERIES = 50  # from here on one held-out window gives enough forecasts to judge by
+SEGMENTED = range(6, 289)  # steps a day for which one LSTM step is one day
+LEAST_DAYS = 8  # of data, below which a day is too long a step
+YEAR, LEAST_OF_YEAR = 364, 56  # days: a year of whole weeks, and how many more make it a skip
+SMALL = 3000  # values of all series together, below which few steps are enough
+FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
+PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
+PRETRAINED = "pretrained"
+SCRATCH_TIME = 0.4  # share of a deadline's training time
+SEPARATE_FORKS = 4  # origins of a window where each has a pass of its own
+NEW_SPREAD = "its median is the location, the spread is new"
+LIKELIHOOD_WORDS = {
+    "student-t": "a location, a scale and degrees of freedom for each step",
+    "negative-binomial": "a mean and a dispersion for each step, of counts as they are",
+}
+SHARED_HORIZON = {"Y": 6, "Q": 8, "M": 12, "W": 13, "D": 14, "B": 10, "h": 48}
+
+Reason = tuple[str, Any, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Resolved numbers of one training run.
+
+    horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
+    int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
+    scored); keep int64 (S,): observations before the first held-out origin; validation int64
+    (V, S): origins within those, -1 for none; recipe: numbers of recipe.Recipe; initial: weights
+    to start from, None for random ones; design: how covariates and calendar are read, None without;
+    scratch: the recipe of members that start from random weights beside those, None for no such;
+    teacher: whose quantiles the members are drawn to, None for none;
+    compare: whether the start as it is, or a blend, may be kept instead; whole_start: whether the
+    start can forecast as it is, that is, has the likelihood that is to be learnt.
+    """
+
+    horizon: int
+    season: int
+    layout: Layout
+    origins: np.ndarray
+    keep: np.ndarray
+    validation: np.ndarray
+    recipe: dict[str, Any]
+    initial: Weights | None
+    seeds: list[int]
+    jobs: int
+    reasons: tuple[Reason, ...]
+    design: Design | None = None
+    scratch: dict[str, Any] | None = None
+    compare: bool = True
+    teacher: Teacher | None = None
+    whole_start: bool = True
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The ways in which the network reads a series."""
+        return self.views_with(self.design)
+
+    def views_with(self, design: Design | None) -> tuple[View, ...]:
+        """The ways in which networks read that have learnt from these covariates, or from none."""
+        views = tuple(self.recipe["views"])
+        return upright(views) if widths(design, self.layout.segment_points)[1] else views
+
+    @property
+    def title(self) -> str:
+        """What the network is called: LSTM, GRU, ..."""
+        return idea_of(self.recipe["network"]).title
+
+
+def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
+    """Decides; `confirmed` are the season lengths that all data show, the main one first.
+
+    They only say how far ahead is usual. The season of the scores is sought again in what comes
+    before the held-out windows: these must not have a part in any choice that they judge.
+    """
+    typical = int(np.median(panel.lengths))
+    horizon, why_horizon = choose_horizon(panel, settings, confirmed, typical)
+    origins, why_windows = choose_origins(panel, settings, horizon, typical)
+    keep = origins.min(0) if len(origins) else panel.lengths
+    shown = confirm_seasons(panel.truncate(keep)) if len(origins) else confirmed
+    season, why_season = choose_season(panel, settings, shown, typical)
+    layout, why_layout = choose_layout(panel, settings, season, typical)
+    validation = choose_validation(panel.size, keep, horizon)
+    start, initial, why_start = choose_start(settings, layout)
+    data = settings.data
+    design = fit_design(
+        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
+    )
+    likelihood = settings.network.likelihood
+    views = choose_views(panel, likelihood, design, layout)
+    recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
+    recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
+    members = settings.training.members
+    jobs = min(members, settings.training.jobs or available_cores())
+    reasons: tuple[Reason, ...] = (
+        ("horizon", horizon, why_horizon),
+        ("season", season, why_season),
+        ("held-out windows", len(origins), why_windows),
+        ("one LSTM step", why_layout[0], why_layout[1]),
+        ("a series is read", *in_words(views)),
+        ("start", start, why_start),
+        *network_reasons(recipe, scratch, members),
+    )
+    seeds = [settings.training.seed * 1000 + k for k in range(members)]
+    plan = Plan(
+        horizon,
+        season,
+        layout,
+        origins,
+        keep,
+        validation,
+        recipe,
+        initial,
+        seeds,
+        jobs,
+        reasons,
+        design,
+        scratch,
+        whole_start=start_likelihood(settings) == likelihood,
+    )
+    return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after
+
+
+def choose_views(
+    panel: Panel, likelihood: str, design: Design | None, layout: Layout
+) -> tuple[View, ...]:
+    """The ways in which a series is read. Raises as `refuse_other_than_counts` for counts."""
+    if likelihood != COUNTS:
+        return views_for(layout)
+    refuse_other_than_counts(panel, design, layout)
+    return PLAIN  # the distribution is of the counts themselves
+
+
+def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout) -> None:
+    """Raises InputError where the panel is not of counts, and UsageError where covariates known
+    ahead would be taken out of it, which leaves no counts."""
+    check_counts(panel)
+    if design is not None and widths(design, layout.segment_points)[0]:
+        raise UsageError(
+            "a negative binomial forecast takes no covariates known ahead, no calendar and no "
+            "holidays",
+            code="usage/counts-with-covariates",
+            where="--likelihood",
+            value=COUNTS,
+            remedy="Use --likelihood student-t with them, or leave them out",
+        )
+
+
+def network_reasons(
+    recipe: dict[str, Any], scratch: dict[str, Any] | None, members: int
+) -> tuple[Reason, ...]:
+    """The network of each recipe in words, and what it says of a step."""
+    ensemble = "1 member" if members == 1 else f"{members} members"
+    title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
+    mine = f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}"
+    reads = f"{recipe['context']} steps of context, at most {recipe['steps']} training steps"
+    reasons: list[Reason] = [("network", mine, reads)]
+    if scratch is not None:
+        other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
+        steps = f"from random weights, at most {scratch['steps']} training steps"
+        reasons.append(("tried beside it", other, steps))
+    likelihood = recipe["likelihood"]
+    if likelihood != QUANTILES:
+        reasons.append(("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
+    return tuple(reasons)
+
+
+def in_part_of_the_time(plan: Plan, share: int) -> Plan:
+    """The plan with a deadline's time for training split `share` ways."""
+
+    def shorter(recipe: dict[str, Any]) -> dict[str, Any]:
+        limit = recipe["seconds"]
+        return {**recipe, "seconds": limit and limit / share}
+
+    scratch = None if plan.scratch is None else shorter(plan.scratch)
+    return replace(plan, recipe=shorter(plan.recipe), scratch=scratch)
+
+
+def beside_scratch(
+    panel: Panel, settings: Settings, layout: Layout, recipe: dict[str, Any], start: str
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The recipe, and one for members from random weights, if they are tried beside pretrained
+    ones: the two share a deadline."""
+    if start != PRETRAINED or not settings.training.try_scratch:
+        return recipe, None
+    scratch = choose_recipe(panel, settings, layout, recipe["horizon"], None)
+    scratch |= {name: recipe[name] for name in ("context", "forks", "views")}
+    if recipe["seconds"] is None:
+        return recipe, scratch
+    for part, share in ((recipe, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
+        part["seconds"] *= share
+    return recipe, scratch
+
+
+def choose_horizon(
+    panel: Panel, settings: Settings, confirmed: tuple[int, ...], typical: int
+) -> tuple[int, str]:
+    """Steps ahead, and why."""
+    if settings.forecast.horizon is not None:
+        return settings.forecast.horizon, "as asked"
+    per_day = panel.frequency.steps_per_day
+    unit = panel.frequency.alias.lstrip("0123456789").split("-")[0].rstrip("SE") or "1"
+    if per_day is not None and per_day != 24:
+        usual, why = per_day, "one day"
+    elif unit in SHARED_HORIZON:
+        usual, why = SHARED_HORIZON[unit], f"usual for this frequency ({panel.frequency.alias})"
+    elif confirmed:
+        usual, why = confirmed[0], "one season"
+    else:
+        usual, why = 12, "no season was found to go by"
+    most = max(1, typical // 4)
+    if usual > most:
+        return most, f"a quarter of the typical series' {typical} values; usual would be {usual}"
+    return usual, why
+
+
+def choose_season(
+    panel: Panel, settings: Settings, confirmed: tuple[int, ...], typical: int
+) -> tuple[int, str]:
+    """m, the season length of the scores and the baselines, and why."""
+    if settings.data.season is not None:
+        return settings.data.season, "as asked"
+    if confirmed:
+        return confirmed[0], "the data repeat after so many steps"
+    usual = panel.frequency.seasons
+    if usual and usual[0] > 1:
+        fits = typical >= 2 * usual[0]
+        why = "the data show none" if fits else f"too short to show one of {usual[0]}"
+        return 1, f"{why}: no season"
+    return 1, "no season at this frequency" if usual else "none found in the data"
+
+
+def choose_layout(
+    panel: Panel, settings: Settings, season: int, typical: int
+) -> tuple[Layout, tuple[str, str]]:
+    """How the grid maps on the network's steps, and the words for it."""
+    per_day = panel.frequency.steps_per_day
+    if per_day is None and panel.frequency.integer and season in (24, 48, 96):
+        per_day = season
+    if per_day is not None and per_day in SEGMENTED and typical >= LEAST_DAYS * per_day:
+        why = f"{per_day} values a day; last week stands beside today"
+        return segment_layout(per_day), ("a day", why)
+    # The calendar's season is offered even where the data do not confirm it: the gate may close.
+    # A year of days is no lag for every step, but a second look back beside the week.
+    usual = [m for m in (settings.data.season, *panel.frequency.seasons, season) if m and m > 1]
+    lag = next((m for m in usual if typical >= m + 2), 1)
+    long = YEAR if lag == 7 and typical >= YEAR + LEAST_OF_YEAR else 0
+    why = f"season {lag}" if lag > 1 else "no season"
+    return step_layout(lag, long), ("a value", why + (", and a year back" if long else ""))
+
+
+def choose_origins(
+    panel: Panel, settings: Settings, horizon: int, typical: int
+) -> tuple[np.ndarray, str]:
+    """Held-out origins (W, S), the earliest first; W = 0 when every series is too short."""
+    asked, step = settings.evaluation.windows, settings.evaluation.step_size or horizon
+    most = 8 if panel.size < 5 else 4 if panel.size < MANY_SERIES else 1
+    count = asked or int(np.clip(0.2 * typical / horizon, 1, most))
+    last = panel.lengths - horizon
+    while count and not (last - (count - 1) * step >= LEAST_HISTORY).any():
+        count -= 1
+    back = np.arange(count - 1, -1, -1)[:, None] * step
+    origins = last[None, :] - back
+    scored = origins.min(0, initial=np.iinfo(np.int64).max) >= LEAST_HISTORY
+    origins = np.where(scored[None, :], origins, panel.lengths[None, :])
+    if asked:
+        return origins, "as asked" if count == asked else f"the data allow no {asked}"
+    if not count:
+        return origins, "every series is too short to hold one out"
+    return origins, f"the last {horizon + (count - 1) * step} values of each series"
+
+
+def choose_validation(size: int, keep: np.ndarray, horizon: int) -> np.ndarray:
+    """Origins (V, S) inside the first `keep` values that early stopping watches; -1 for none."""
+    typical = int(np.median(keep))
+    most = 4 if size < MANY_SERIES else 1
+    count = int(np.clip(0.15 * typical / horizon, 1, most))
+    back = np.arange(count, 0, -1)[:, None] * horizon
+    origins = keep[None, :] - back
+    usable = origins.min(0) >= LEAST_HISTORY
+    return np.where(usable[None, :], origins, -1)
+
+
+def start_likelihood(settings: Settings) -> str:
+    """The likelihood of what training starts from; random weights have the one asked for."""
+    training, network = settings.training, settings.network
+    if training.init is not None:
+        return load_model(model_path(Path(training.init)))[0].likelihood
+    random = training.from_scratch or network.name != "lstm"
+    return network.likelihood if random else QUANTILES
+
+
+def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | None, str]:
+    """What training starts from: a name, the weights (None: random ones), and why.
+
+    Raises ModelNotFoundError, ModelDamagedError, or UsageError when --init does not fit.
+    """
+    training, network = settings.training, settings.network
+    if training.init is not None:
+        model, _ = load_model(model_path(Path(training.init)))
+        if model.layout.features != layout.features or len(model.levels) != len(LEVELS):
+            raise UsageError(
+                "the model to start from reads days and these data do not, or the other way round",
+                code="usage/init-does-not-fit",
+                value=training.init,
+                remedy="Leave --init out, or name a model of data of this kind",
+            )
+        _refuse_another_network(settings, model)
+        if model.likelihood == network.likelihood:
+            return "a trained model", model.members[0], training.init
+        weights = with_new_spread(model.members[0], len(LEVELS), network.likelihood)
+        return "a trained model", weights, f"{training.init}; {NEW_SPREAD}"
+    if training.from_scratch:
+        return "random weights", None, "as asked"
+    if network.name != "lstm":
+        return "random weights", None, "only the LSTM comes pretrained"
+    backbone = load_backbone(layout)
+    hidden, layers = size_of(backbone.members[0])
+    if network.hidden_size not in (None, hidden) or network.layers != layers:
+        return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
+    why = "learnt from synthetic series"
+    if network.likelihood == QUANTILES:
+        return PRETRAINED, backbone.members[0], why
+    weights = with_new_spread(backbone.members[0], len(LEVELS), network.likelihood)
+    return PRETRAINED, weights, f"{why}; {NEW_SPREAD}"
+
+
+def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
+    """Raises UsageError when an option contradicts the model that --init starts from."""
+    training, network = settings.training, settings.network
+    if network.name != model.network:
+        raise UsageError(
+            f"--init starts from {a_network(model.network)}, not from {a_network(network.name)}",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy=f"Add --network {model.network}, or leave out --init",
+        )
+    if model.likelihood not in (QUANTILES, network.likelihood):
+        raise UsageError(
+            f"--init starts from a model of likelihood {model.likelihood}, which says no "
+            f"{'quantiles' if network.likelihood == QUANTILES else network.likelihood}",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy=f"Add --likelihood {model.likelihood}, or leave out --init",
+        )
+    hidden, layers = size_of(model.members[0], model.network)
+    wanted = (
+        network.hidden_size or hidden,
+        network.layers if "layers" in network.model_fields_set else layers,
+    )
+    if training.from_scratch or wanted != (hidden, layers):
+        raise UsageError(
+            f"--init starts from a network of {layers} x {hidden} units; it cannot also start from "
+            "scratch or have another size",
+            code="usage/init-does-not-fit",
+            value=training.init,
+            remedy="Leave out --init, or --from-scratch, --hidden and --layers",
+        )
+    reads = network.context or model.context
+    if idea_of(model.network).window and reads != model.context:
+        raise UsageError(
+            f"--init starts from {a_network(model.network)} that reads {model.context} steps, all "
+            "at once; it cannot read another number",
+            code="usage/init-does-not-fit",
+            value=reads,
+            remedy="Leave out --init or --context",
+        )
+
+
+def a_network(name: str) -> str:
+    """The network in words: "an LSTM", "a GRU"."""
+    title = idea_of(name).title
+    return f"{'an' if title[:2] in ('LS', 'RN', 'At', 'ML') else 'a'} {title}"
+
+
+def choose_context(panel: Panel, layout: Layout) -> int:
+    """LSTM steps of history: four weeks of segments, sixteen weeks of daily values, else six
+    seasons, but neither less than 24 nor more than 72; or all there are.
+
+    Chosen on origins before the tests: more of weekly, monthly or quarterly data is no better.
+    """
+    longest = int(panel.lengths.max())
+    usual = 16 * layout.season if layout.season in (5, 7) else min(6 * layout.season, 72)
+    usual = 28 if layout.width > 1 else max(24, usual)
+    return max(2, min(usual, -(-longest // layout.width)))
+
+
+def choose_recipe(
+    panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
+) -> dict[str, Any]:
+    """The numbers of recipe.Recipe but the seed."""
+    training, network = settings.training, settings.network
+    daily, idea = layout.width > 1, idea_of(network.name)
+    context = network.context or choose_context(panel, layout)
+    small = len(panel.values) < SMALL
+    if initial is not None:
+        hidden, layers = size_of(initial, network.name)
+        steps, rate = (FEW_STEPS if small else MANY_STEPS), PRETRAINED_RATE
+    else:
+        hidden, layers = network.hidden_size or (96 if daily else 64), network.layers
+        steps, rate = (300 if small else 600), RANDOM_RATE
+    if hidden % idea.multiple(layout.features):
+        raise UsageError(
+            f"the hidden units of {a_network(idea.name)} on these data must be a multiple of "
+            f"{idea.multiple(layout.features)}",
+            code="usage/hidden-does-not-fit",
+            where="--hidden",
+            value=hidden,
+            remedy=f"Use --hidden {_near(hidden, idea.multiple(layout.features))}",
+        )
+    if initial is not None and idea.window:
+        context = initial["parts.0.window.weight"].shape[1] // hidden
+    chunks = -(-horizon // layout.chunk)
+    # Training costs grow with forks x chunks; long horizons need fewer origins a window.
+    most = SEPARATE_FORKS if idea.each_origin else 10 if daily else 16
+    forks = max(2, min(most, context, 64 // chunks))
+    return {
+        "steps": training.max_steps or steps,
+        "batch_size": training.batch_size or 64,
+        "context": context,
+        "forks": min(forks, context),
+        "horizon": horizon,
+        "levels": LEVELS,
+        "network": network.name,
+        "likelihood": network.likelihood,
+        "hidden_size": hidden,
+        "layers": layers,
+        "dropout": network.dropout,
+        "learning_rate": training.learning_rate or rate,
+        "schedule": training.schedule,
+        "warmup": training.warmup,
+        "weight_decay": training.weight_decay,
+        "clip": training.clip,
+        "average": training.average,
+        "patience": training.patience,
+        "device": training.device,
+        "precision": training.precision,
+        "seconds": _seconds_to_train(training.deadline, training.refit),
+    }
+
+
+def _near(hidden: int, multiple: int) -> int:
+    return max(1, round(hidden / multiple)) * multiple
+
+
+def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:
+    """Of a deadline, the part for the first fit; refit, baselines and output share the rest."""
+    if deadline is None:
+        return None
+    return seconds(deadline) * (0.4 if refit else 0.55)

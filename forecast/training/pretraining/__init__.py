@@ -1,0 +1,1 @@
+"""Backbones trained on synthetic series of many named families."""

@@ -1,0 +1,238 @@
+"""Batches of windows and their loss, drawn for training or laid out for validation.
+
+Windows are index pairs, gathered on the device when they are read; nothing is materialised.
+Axes: B batch, T LSTM steps, O origins of a window, S series, V validation origins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch  # noqa: TID253 - imported only where a network is trained
+from torch import Tensor  # noqa: TID253 - likewise
+
+from forecast.common.errors import TrainingError
+from forecast.models.networks.covariate_effect import (
+    beside,
+    by_row,
+    by_window,
+    reach,
+    without_effect,
+)
+from forecast.models.networks.residual import ResidualNetwork
+from forecast.training.config import Recipe
+from forecast.training.distillation import Teacher, drawn_to
+from forecast.training.losses import loss_of
+from forecast.transforms.covariate_tensors import Known
+from forecast.transforms.windows import Flat, Layout, ahead, context, targets
+
+ALIGNED = 0.7  # share of windows that end at the phase of the day at which the series ends
+EVALUATION_BATCH = 1024
+FEW_ROWS = 500_000  # of covariates: so many may be computed at once
+
+
+def read_windows(
+    network: ResidualNetwork,
+    flat: Flat,
+    layout: Layout,
+    known: Known | None,
+    series: Tensor,
+    end: Tensor,
+    steps: int,
+    chunks: int,
+    every: Tensor | None = None,
+) -> tuple[Flat, Tensor, tuple[Tensor, ...]]:
+    """Where windows that end at `end` (B,) of `series` (B,) are to be gathered from, the numbers of
+    their series there, and what `ResidualNetwork.states` reads.
+
+    every: `Known.every`, by which the effect is computed where that is less work.
+    """
+    if known is None:
+        return flat, series, (context(flat, layout, series, end, steps),)
+    extra: tuple[Tensor, ...] = ()
+    if known.beside(layout):
+        extra = (beside(known, layout, series, end, steps),)
+    if known.ahead:
+        few = every is not None and every.shape[1] <= len(series) * sum(
+            reach(layout, steps, chunks)
+        )
+        make = partial(by_row, known, every) if few else partial(by_window, known)
+        flat, series, _ = without_effect(
+            flat, layout, make(network.effect), series, end, steps, chunks
+        )
+    return flat, series, (context(flat, layout, series, end, steps), *extra)
+
+
+class Sampler:
+    """Draws windows and computes their loss. `ends` int64 (S,): targets lie before these.
+
+    flats: the series as each view shows them; weights: how often each is drawn.
+    """
+
+    def __init__(
+        self,
+        flats: Sequence[Flat],
+        layout: Layout,
+        recipe: Recipe,
+        ends: Tensor,
+        known: Known | None = None,
+        weights: Sequence[float] = (1.0,),
+    ) -> None:
+        self.drawn: Callable[..., Tensor] | None = None
+        self.known = known
+        self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
+        self.flats = [replace(flat, lengths=ends) for flat in flats]
+        self.lengths = ends
+        self.weights = torch.tensor(weights)
+        self.layout, self.recipe = layout, recipe
+        self.device = ends.device
+        self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
+        self.levels = torch.tensor(recipe.levels, device=self.device)
+        # The last origin still has one target; the first has a whole context behind it, or, in a
+        # series that is not that long, leaves a season and half a horizon of targets.
+        self.high = (ends - 1).clamp(min=0)
+        room = max(min(layout.season, 24), layout.width) + recipe.horizon // 2
+        full = torch.full_like(ends, recipe.context * layout.width)
+        self.low = torch.minimum(full, self.high - room).clamp(min=1)
+        self.low = torch.minimum(self.low, self.high)
+        usable = (ends >= 2).double()
+        if not bool(usable.any()):
+            raise TrainingError(
+                "no series has two values to learn from", code="train/nothing-to-learn"
+            )
+        self.share = torch.cumsum(usable / usable.sum(), 0)
+        self.chunks = -(-recipe.horizon // layout.chunk)
+
+    def draw_to(self, teacher: Teacher) -> None:
+        """From now on the loss has the distance from a teacher's quantiles in it."""
+        recipe = self.recipe
+        self.drawn = drawn_to(teacher, self.layout, recipe.context, len(recipe.levels), self.device)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Series (B,), ends (B,) and the trained origins' places in the window (O,)."""
+        batch, generator, device = self.recipe.batch_size, self.generator, self.device
+        chance = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
+        series = torch.searchsorted(self.share, chance).clamp(max=len(self.share) - 1)
+        part = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
+        low, high = self.low[series], self.high[series]
+        end = high - ((high - low + 1) * part).long()
+        width = self.layout.width
+        if width > 1:  # the hour at which this series ends is the hour it will be forecast from
+            days = ((self.lengths[series] - end) // width).clamp(min=1)
+            aligned = self.lengths[series] - days * width
+            use = torch.rand(batch, generator=generator, device=device) < ALIGNED
+            end = torch.where(use & (aligned > 0), aligned, end)
+        steps = self.recipe.context
+        places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
+        return series, end, torch.sort(places).values
+
+    def view(self) -> Flat:
+        """The series in one of the views."""
+        if len(self.flats) == 1:
+            return self.flats[0]
+        return self.flats[int(torch.multinomial(self.weights, 1, generator=self.generator))]
+
+    def loss(self, network: ResidualNetwork) -> Tensor:
+        """Loss of one batch of windows, a scalar with gradient."""
+        series, end, places = self.draw()
+        layout, recipe = self.layout, self.recipe
+        flat, series, inputs = read_windows(
+            network,
+            self.view(),
+            layout,
+            self.known,
+            series,
+            end,
+            recipe.context,
+            self.chunks,
+            self.every,
+        )
+        origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
+        look = ahead(flat, layout, series, origin, self.chunks)
+        actual, known = targets(flat, layout, series, origin, self.chunks, recipe.horizon)
+        half = recipe.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            predicted = network(layout, network.states(*inputs, places=places), look)
+        predicted = predicted.float()
+        loss = loss_of(recipe.likelihood, predicted, actual, known, look, self.levels)
+        return loss if self.drawn is None else self.drawn(loss, predicted, inputs, places, look)
+
+
+class Judge:
+    """Mean loss of a network at the validation origins (V, S) over all views by their weights; NaN
+    when there are none."""
+
+    def __init__(
+        self,
+        flats: Sequence[Flat],
+        layout: Layout,
+        recipe: Recipe,
+        validation: np.ndarray | None,
+        known: Known | None = None,
+        weights: Sequence[float] = (1.0,),
+    ) -> None:
+        self.known = known
+        self.flats, self.weights = list(flats), list(weights)
+        self.layout, self.recipe = layout, recipe
+        size = len(flats[0].starts)
+        origins = np.empty((0, size), np.int64) if validation is None else validation
+        window, series = np.nonzero(origins > 0)
+        device = flats[0].values.device
+        self.series = torch.as_tensor(series, device=device)
+        self.origins = torch.as_tensor(origins[window, series], device=device)
+        self.levels = torch.tensor(recipe.levels, device=device)
+
+    @torch.no_grad()
+    def __call__(self, network: ResidualNetwork) -> float:
+        if len(self.series) == 0:
+            return math.nan
+        pairs = zip(self.weights, self.flats, strict=True)
+        return sum(weight * self._loss(network, flat) for weight, flat in pairs)
+
+    def _loss(self, network: ResidualNetwork, seen_: Flat) -> float:
+        """The loss in one view."""
+        total = count = torch.zeros((), device=self.series.device)
+        chunks = -(-self.recipe.horizon // self.layout.chunk)
+        for start in range(0, len(self.series), EVALUATION_BATCH):
+            series = self.series[start : start + EVALUATION_BATCH]
+            origin = self.origins[start : start + EVALUATION_BATCH]
+            flat, series, inputs = read_windows(
+                network,
+                seen_,
+                self.layout,
+                self.known,
+                series,
+                origin,
+                self.recipe.context,
+                chunks,
+            )
+            look = ahead(flat, self.layout, series, origin[None], chunks)
+            actual, known = targets(
+                flat, self.layout, series, origin[None], chunks, self.recipe.horizon
+            )
+            predicted = network(self.layout, network.last_state(*inputs), look)
+            loss = loss_of(self.recipe.likelihood, predicted, actual, known, look, self.levels)
+            total, count = total + loss * known.sum(), count + known.sum()
+        return (total / count.clamp(min=1)).item()
+
+
+def tensors(known: Known, device: torch.device) -> Known:
+    """The known features as tensors on `device`."""
+    return Known(**{k: torch.as_tensor(v, device=device) for k, v in vars(known).items()})
+
+
+def to_device(flat: Flat, device: torch.device) -> Flat:
+    """The flat arrays as tensors on `device`."""
+    arrays: dict[str, Any] = {
+        name: torch.as_tensor(value, device=device) for name, value in _fields(flat).items()
+    }
+    return Flat(**arrays)
+
+
+def _fields(flat: Flat) -> dict[str, object]:
+    return {f.name: getattr(flat, f.name) for f in fields(flat)}

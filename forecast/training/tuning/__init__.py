@@ -1,0 +1,1 @@
+"""Settings sought by trials on validation origins."""

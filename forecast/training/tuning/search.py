@@ -1,0 +1,167 @@
+"""The search: Optuna's sampler and pruner over a SQLite file, the same trials from the same seed.
+
+Trials come in rounds. Those of a round are proposed together from what earlier rounds found, run
+side by side, and made known together, in order: so neither their order of arrival nor the number
+of processes has a part in what is tried. Each proposal has a seed of its own, so that a search that
+was killed goes on with the trials that it would have tried; one that had ended is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from forecast.common.errors import TrainingError, UsageError
+from forecast.common.optional_dependencies import needed
+from forecast.training.tuning.space import Choice, Space
+from forecast.training.tuning.trial import DONE, PARTS, Judge, Outcome
+
+EXTRA = "tune"
+FILE = "study.db"
+ROUND = 4  # trials proposed together
+BEFORE_PRUNING = PARTS // 4  # parts of a training that no trial is ended in
+OUTCOME, ABOUT = "outcome", "about"  # of what is kept beside Optuna's own
+SEEDS_APART = 100_003
+
+Run = Callable[[int, Choice, Judge], Outcome]
+
+
+class Search:
+    """A search that stands in a file; `choices` and `outcomes` are by number of trial."""
+
+    def __init__(self, folder: Path, space: Space, seed: int, about: dict[str, Any]) -> None:
+        """about: what the search is of. Raises UsageError where the folder's search is of
+        something else."""
+        self.optuna = needed("optuna", EXTRA, "tune")
+        self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
+        self.space, self.seed, self.folder = space, seed, folder
+        self.stopping = threading.Event()
+        storage = self.optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
+        self.study = self.optuna.create_study(
+            storage=storage, study_name="lstmcast", direction="minimize", load_if_exists=True
+        )
+        self.pruner = self.optuna.pruners.MedianPruner(n_startup_trials=ROUND)
+        self._lock = threading.Lock()
+        if not self.study.trials:
+            self.study.set_user_attr(ABOUT, json.dumps(about))
+            for choice in space.usual:
+                self.study.enqueue_trial(space.parameters(choice))
+        elif self.study.user_attrs.get(ABOUT) != json.dumps(about):
+            raise UsageError(
+                "the folder holds a search of other data or settings",
+                code="tune/other-search",
+                value=str(folder),
+                remedy="Name another folder with --out, or give the same data and options",
+            )
+
+    def finished(self) -> list[tuple[int, Choice, Outcome]]:
+        """Trials that are known, in order: number, choice, outcome."""
+        done = (self.optuna.trial.TrialState.COMPLETE, self.optuna.trial.TrialState.PRUNED)
+        return [
+            (frozen.number, self._choice(frozen), Outcome.of(frozen.user_attrs[OUTCOME]))
+            for frozen in self.study.get_trials(deepcopy=False, states=done)
+        ]
+
+    def best(self) -> tuple[int, Choice, Outcome]:
+        """The finished trial with the least loss; the earlier of two alike.
+
+        Raises TrainingError when none came to a loss.
+        """
+        ended = [each for each in self.finished() if math.isfinite(each[2].loss)]
+        if not ended:
+            raise TrainingError(
+                "no trial came to a loss",
+                code="tune/no-trial",
+                remedy="Give a longer --deadline, or look at the values with lstmcast check",
+            )
+        return min(ended, key=lambda each: (each[2].loss, each[0]))
+
+    def go_on(
+        self,
+        trials: int,
+        jobs: int,
+        run: Run,
+        goes_on: Callable[[], bool],
+        heard: Callable[[int, Choice, Outcome], None],
+    ) -> None:
+        """Runs what is missing to `trials` trials, `jobs` at a time, as long as `goes_on` says so.
+
+        run: makes a trial of its number, choice and judge; it should end soon once `stopping` is
+        set, which an exception here does, Ctrl-C among them.
+        """
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                while (done := len(self.finished())) < trials and goes_on():
+                    first = done // ROUND * ROUND
+                    self._round(range(first, min(first + ROUND, trials)), pool, run, heard)
+            except BaseException:
+                self.stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _round(
+        self,
+        numbers: range,
+        pool: ThreadPoolExecutor,
+        run: Run,
+        heard: Callable[[int, Choice, Outcome], None],
+    ) -> None:
+        """One round: every trial is kept as it ends, and made known when all have."""
+        trials = [self._trial(number) for number in numbers]
+        choices = {trial.number: self.space.suggest(trial) for trial in trials}
+        running: dict[Future[Outcome], Any] = {
+            pool.submit(run, trial.number, choices[trial.number], self._prunes): trial
+            for trial in trials
+            if OUTCOME not in trial.user_attrs
+        }
+        while running:
+            ended = wait(running, return_when="FIRST_COMPLETED").done
+            # What has an outcome first: it is kept before another's failure ends the search.
+            for future in sorted(ended, key=lambda each: each.exception() is not None):
+                trial, outcome = running.pop(future), future.result()
+                trial.set_user_attr(OUTCOME, outcome.document())
+                heard(trial.number, choices[trial.number], outcome)
+        for trial in trials:
+            self._tell(trial)
+
+    def _trial(self, number: int) -> Any:
+        """Trial `number`: as it stood when an earlier process ended, or proposed now."""
+        known = self.study.get_trials(deepcopy=False)
+        waits = self.optuna.trial.TrialState.WAITING
+        if number < len(known) and known[number].state != waits:
+            return self.optuna.trial.Trial(self.study, known[number]._trial_id)
+        seed = self.seed * SEEDS_APART + number
+        self.study.sampler = self.optuna.samplers.TPESampler(n_startup_trials=2 * ROUND, seed=seed)
+        return self.study.ask()
+
+    def _tell(self, trial: Any) -> None:
+        state = self.optuna.trial.TrialState
+        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        if frozen.state != state.RUNNING:
+            return
+        outcome = Outcome.of(frozen.user_attrs[OUTCOME])
+        for part, loss in outcome.running.items():
+            if part not in frozen.intermediate_values:
+                trial.report(loss, part)
+        if outcome.ended != DONE or not math.isfinite(outcome.loss):
+            self.study.tell(trial, state=state.PRUNED)
+        else:
+            self.study.tell(trial, outcome.loss)
+
+    def _prunes(self, running: dict[int, float]) -> bool:
+        """Whether a trial with these losses so far is worse than the median of known ones."""
+        if max(running) < BEFORE_PRUNING:
+            return False
+        frozen = self.optuna.trial.create_trial(
+            state=self.optuna.trial.TrialState.RUNNING, intermediate_values=dict(running)
+        )
+        with self._lock:
+            return bool(self.pruner.prune(self.study, frozen))
+
+    def _choice(self, frozen: Any) -> Choice:
+        return self.space.suggest(self.optuna.trial.FixedTrial(frozen.params))

@@ -1,0 +1,1 @@
+"""From a panel to what a network reads: scaling, windows, covariates, calendar."""

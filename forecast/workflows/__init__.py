@@ -1,0 +1,1 @@
+"""The way of each command, from a table to files, read top to bottom."""

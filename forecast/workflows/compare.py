@@ -1,0 +1,282 @@
+"""`compare`, read top to bottom: what each network of the family is worth on these data.
+
+Every network learns from random weights under one budget: the same origins, seeds, members, steps
+and early stopping, and a deadline in equal parts. The LSTM as it comes pretrained has learnt more
+than that, so it stands apart.
+Axes: S series, W windows (origins of each series).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.common.files import whole_folder
+from forecast.common.progress import Listener
+from forecast.config.schema import (
+    TRAIN_BASELINES,
+    Network,
+    Settings,
+    TrainingSettings,
+    Variant,
+    seconds,
+)
+from forecast.data.column_names import LSTM
+from forecast.data.forecast import Forecast
+from forecast.data.io.notes import quantity
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.evaluation.pairwise import ARIMA, lead
+from forecast.evaluation.rolling import Backtest, backtest, backtest_table
+from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import score_forecasts
+from forecast.evaluation.significance import compare
+from forecast.inference.predict import at_levels
+from forecast.inference.tables import csv_bytes, wanted_levels
+from forecast.models.store import versions
+from forecast.reporting.run_folder import HISTORY, rows_csv, run_path
+from forecast.training.plan import Reason, in_part_of_the_time
+from forecast.workflows.backtest_baselines import NAIVE2, baseline_forecasts
+from forecast.workflows.backtest_networks import COLUMNS, Learnt, trained, variants
+from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
+from forecast.workflows.load import read
+from forecast.workflows.train import Clock
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+STATES: tuple[Variant, ...] = ("pretrained", "fine-tuned")  # of the LSTM, that stand apart
+SHARED = ("horizon", "gap", "held-out windows", "step size", "season", "one LSTM step")
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """What `compare` did: rows of the networks and the baselines, those of the pretrained LSTM."""
+
+    folder: Path
+    report: LoadReport
+    chosen: tuple[Reason, ...]
+    rows: list[dict[str, Any]]
+    apart: list[dict[str, Any]]
+    caption: str
+    sentence: str
+    files: list[tuple[Path, str]]
+    interrupted: bool
+    exit_code: int
+    seconds: float
+
+
+def compare_run(
+    source: str | pd.DataFrame, settings: Settings, listener: Listener
+) -> ComparisonResult:
+    """Reads, trains every network, scores all on rolling origins, and writes the folder.
+
+    source: a path, "-" or a pandas frame. Raises ForecastError.
+    """
+    clock = Clock(settings)
+    listener.stage("Reading the data")
+    panel, report = read(source, settings.data, listener)
+    plans = plans_of(panel, report.seasons, settings)
+    learnt = _networks(panel, plans, settings, listener)
+    plan = next(iter(plans.values()))
+    budget = clock.left_for(settings.baselines.budget)
+    rivals = _rivals(panel, plan, settings, budget, listener)
+    listener.stage("Scoring")
+    levels = wanted_levels(settings.forecast.level, ())
+    ready = {
+        name: [at_levels(each, levels) for each in one.forecasts] for name, one in learnt.items()
+    }
+    apart = {name: ready.pop(name) for name in COLUMNS.values() if name in ready}
+    m, shown = plan.training.season, settings.forecast.level
+    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals})
+    beside = score_forecasts(panel, apart, m, shown, plan.gap).to_rows() if apart else []
+    made = ComparisonResult(
+        run_path(settings, _stem(report.source)),
+        report,
+        (*(each for each in plan.reasons if each[0] in SHARED), *budget_of(plans)),
+        rows_of(result.scores.to_rows(), learnt),
+        rows_of([{**row, "best": None} for row in beside], learnt),
+        result.scores.caption(),
+        sentence_of(result.scores, list(ready)),
+        [],
+        any(one.interrupted for one in learnt.values()),
+        3 if report.skipped else 0,
+        clock.elapsed(),
+    )
+    everything = replace(result, forecasts={**result.forecasts, **apart})
+    history = [row for one in learnt.values() for row in one.history]
+    return _written(made, everything, history, settings, listener)
+
+
+def plans_of(
+    panel: Panel, seasons: tuple[int, ...], settings: Settings
+) -> dict[Network, BacktestPlan]:
+    """A plan for each network, all with one horizon, origins, seeds, steps and share of the time.
+
+    Raises UsageError where a network cannot have the size asked for, before any is trained.
+    """
+    training = settings.training.model_copy(
+        update={"init": None, "from_scratch": True, "try_scratch": False}
+    )
+    names = settings.compare.networks
+    share = len(names) + ("lstm" in names)
+    plans = {}
+    for name in names:
+        network = settings.network.model_copy(update={"name": name})
+        mine = settings.model_copy(update={"network": network, "training": training})
+        plan = plan_backtest(panel, seasons, mine)
+        alone = replace(in_part_of_the_time(plan.training, share), compare=False)
+        plans[name] = replace(plan, training=alone)
+    return plans
+
+
+def _networks(
+    panel: Panel,
+    plans: Mapping[Network, BacktestPlan],
+    settings: Settings,
+    listener: Listener,
+) -> dict[str, Learnt]:
+    """Every network, trained, by its title, and the pretrained states of the LSTM; once the user
+    interrupts, those that there are."""
+    plain = settings.model_copy(
+        update={
+            "evaluation": settings.evaluation.model_copy(update={"variants": (), "refit": False})
+        }
+    )
+    made: dict[str, Learnt] = {}
+    for plan in plans.values():
+        learnt = trained(panel, plan, plain, listener)
+        title = plan.training.title
+        rows = [{**row, "member": f"{title} {row['member']}"} for row in learnt.history]
+        made[title] = replace(learnt, history=rows)
+        if learnt.interrupted:
+            return made
+    if "lstm" in plans:
+        evaluation = plain.evaluation.model_copy(update={"variants": STATES})
+        training = _as_the_others(plans, settings)
+        apart = plain.model_copy(update={"evaluation": evaluation, "training": training})
+        made |= variants(panel, plans["lstm"], apart, listener)
+    return made
+
+
+def _rivals(
+    panel: Panel, plan: BacktestPlan, settings: Settings, budget: float, listener: Listener
+) -> dict[str, list[Forecast]]:
+    """The baselines asked for, else those of `train`, by column name."""
+    names = settings.baselines.chosen(TRAIN_BASELINES)
+    asked = settings.baselines.model_copy(update={"names": names})
+    given = settings.model_copy(update={"baselines": asked})
+    levels = wanted_levels(settings.forecast.level, ())
+    made = baseline_forecasts(panel, plan, given, levels, budget, listener)
+    return {name: each for name, each in made.items() if name != NAIVE2}
+
+
+def _as_the_others(plans: Mapping[Network, BacktestPlan], settings: Settings) -> TrainingSettings:
+    """Settings of the pretrained states: the others' steps, and their share of a deadline."""
+    budget: dict[str, Any] = {"max_steps": plans["lstm"].training.recipe["steps"]}
+    if settings.training.deadline is not None:
+        # `variants` keeps one half back for the network that it expects beside them.
+        share = 2 / (len(plans) + 1)
+        budget["deadline"] = f"{seconds(settings.training.deadline) * share:.3f}s"
+    return settings.training.model_copy(update=budget)
+
+
+def budget_of(plans: Mapping[Network, BacktestPlan]) -> tuple[Reason, ...]:
+    """What every network is given, and the size of each."""
+    recipes = [plan.training.recipe for plan in plans.values()]
+    one, seeds = recipes[0], next(iter(plans.values())).training.seeds
+    limit = "" if one["seconds"] is None else f", {one['seconds']:.0f} s at most"
+    members = quantity(len(seeds), "member")
+    sizes = dict.fromkeys(f"{each['layers']} x {each['hidden_size']}" for each in recipes)
+    return (
+        ("networks", len(plans), ", ".join(plan.training.title for plan in plans.values())),
+        ("size", ", ".join(sizes), "layers x units, from random weights"),
+        (
+            "budget",
+            f"{one['steps']} steps",
+            f"for each of {members}{limit}; {one['context']} steps of context",
+        ),
+    )
+
+
+def rows_of(rows: Sequence[dict[str, Any]], learnt: Mapping[str, Learnt]) -> list[dict[str, Any]]:
+    """Rows of the score table with the numbers that each network learnt, the lowest MASE first."""
+    full = [
+        {**row, "parameters": learnt[row["model"]].parameters if row["model"] in learnt else None}
+        for row in rows
+    ]
+    return sorted(full, key=lambda row: (row["mase"] is None, row["mase"] or 0.0))
+
+
+def sentence_of(scores: ScoreTable, networks: Sequence[str]) -> str:
+    """Which network was best, and whether its lead over ARIMA and the LSTM, or that of a baseline
+    which was better, is more than chance."""
+    best = min(networks, key=lambda name: _rank(scores, name))
+    first = min(scores.per_series, key=lambda name: _rank(scores, name))
+    named = dict.fromkeys((first, ARIMA, LSTM))
+    others = [each for each in named if each != best and each in scores.per_series]
+    pairs = [compare(scores, best, other) for other in others]
+    said = [lead(pair) for pair in pairs if pair.series]
+    if len(networks) > 1:
+        chosen = f"{best} was the best of {len(networks)} networks on these origins"
+        said.insert(0, f"{chosen}; being chosen by them flatters it.")
+    return " ".join(said)
+
+
+def _rank(scores: ScoreTable, name: str) -> float:
+    value = scores.score(name).values["mase"]
+    return value if math.isfinite(value) else math.inf
+
+
+def _stem(source: str) -> str:
+    name = source.strip("<>") if source.startswith("<") else Path(source).name.split(".")[0]
+    return f"{name}-compare"
+
+
+def _written(
+    made: ComparisonResult,
+    result: Backtest,
+    history: list[dict[str, Any]],
+    settings: Settings,
+    listener: Listener,
+) -> ComparisonResult:
+    """Writes the folder, whole or not at all, and says what is in it."""
+    listener.stage("Writing the results")
+    table = csv_bytes(backtest_table(result, settings.forecast.level, as_written=True))
+    contents = (
+        (
+            "compare.csv",
+            rows_csv(made.rows + made.apart),
+            "the score table, the pretrained LSTM's rows last",
+        ),
+        ("compare.json", _document(made, settings), "the same, with settings and choices"),
+        ("backtest.csv", table, "every forecast beside the actual, with its cutoff"),
+        ("history.csv", rows_csv(history, HISTORY), "loss and learning rate in training"),
+    )
+    with whole_folder(made.folder) as staging:
+        for name, content, _ in contents:
+            (staging / name).write_bytes(content)
+    return replace(made, files=[(made.folder / name, what) for name, _, what in contents])
+
+
+def _document(made: ComparisonResult, settings: Settings) -> bytes:
+    plain = {
+        "schema_version": SCHEMA_VERSION,
+        "format": "lstmcast-compare",
+        "versions": versions(),
+        "data": made.report.to_dict(),
+        "settings": settings.model_dump(mode="json", exclude_unset=True),
+        "chosen": [{"name": n, "value": v, "why": why} for n, v, why in made.chosen],
+        "models": made.rows,
+        "apart": made.apart,
+        "scored_on": made.caption,
+        "sentence": made.sentence,
+        "interrupted": made.interrupted,
+        "seconds": round(made.seconds, 3),
+    }
+    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,155 @@
+"""`detect`: from a table to its anomalies, at once or row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.analysis.anomalies import find_anomalies, judge
+from forecast.analysis.anomaly_stream import WatchedSeries
+from forecast.analysis.anomaly_table import COLUMNS, anomaly_table, csv_row, record
+from forecast.analysis.masking import untrained
+from forecast.common.progress import Listener
+from forecast.config.schema import Settings
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.inference.stream_loop import Complaint, Followed, follow
+from forecast.inference.stream_rows import Row, RowReader
+from forecast.inference.stream_times import Clock
+from forecast.inference.streaming import refuse_what_rows_lack
+from forecast.models.forecaster import Forecaster
+from forecast.models.store import load_model, model_path
+from forecast.workflows.load import read, read_for_model, refuse_covariates
+from forecast.workflows.predict import refuse_other_tables, write_predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    Source = str | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class DetectResult:
+    """What `detect` found: where it is, how many values were judged, anomalies by kind."""
+
+    path: str
+    series: int
+    values: int
+    judged: int
+    kinds: dict[str, int]
+    threshold: float
+    model: str
+    exit_code: int
+    anomalies: pa.Table
+
+
+def detect_run(
+    source: Source,
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    output: str | None = None,
+) -> DetectResult:
+    """The anomalies of `source`, judged by a trained model or, without one, the pretrained network.
+
+    output: a path (.csv or .parquet), "" for none, default and "-" standard output. Raises
+    ForecastError.
+    """
+    refuse_other_tables(output)
+    listener.stage("Reading the data")
+    panel, forecaster, report = _read(source, settings, listener, model)
+    listener.stage("Looking for anomalies")
+    threshold = settings.detection.threshold
+    found = find_anomalies(forecaster, panel, threshold)
+    if not found.judged:
+        listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
+    table = anomaly_table(panel, found)
+    path = write_predictions(table, "-" if output is None else output, None)
+    kinds, counts = np.unique(found.kind.astype(str), return_counts=True)
+    return DetectResult(
+        path,
+        panel.size,
+        int(np.isfinite(panel.values).sum()),
+        found.judged,
+        dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
+        threshold,
+        model or "the pretrained network",
+        3 if report.skipped else 0,
+        table,
+    )
+
+
+def detect_stream(
+    source: Source,
+    settings: Settings,
+    listener: Listener,
+    streams: tuple[IO[bytes], IO[str]],
+    complain: Complaint,
+    *,
+    model: str | None = None,
+    as_json: bool = False,
+) -> Followed:
+    """The anomalies of rows that come on the first of `streams` after the history `source`, written
+    to the second at once: lines of CSV below a header, or of JSON."""
+    listener.stage("Reading the history")
+    panel, forecaster, report = _read(source, settings, listener, model)
+    refuse_what_rows_lack(forecaster, Path(model or ""))
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
+    listener.stage("Waiting for rows")
+    rows, sink = streams
+    if not as_json:
+        sink.write(",".join(COLUMNS) + "\n")
+        sink.flush()
+    answer = _watcher(panel, forecaster, settings.detection.threshold, reader, sink, as_json)
+    return follow(rows, reader, answer, complain)
+
+
+def _watcher(
+    panel: Panel,
+    forecaster: Forecaster,
+    threshold: float,
+    reader: RowReader,
+    sink: IO[str],
+    as_json: bool,
+) -> Callable[[Row], None]:
+    """What is done with each row: it is judged, and its anomalies are written."""
+    watched: dict[int, WatchedSeries] = {}
+
+    def answer(row: Row) -> None:
+        if row.series not in watched:
+            one = panel.select(np.array([row.series]))
+            past = judge(forecaster, one, threshold)
+            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past)
+        for found in watched[row.series].take(row.value, row.missing):
+            time = reader.clock.text(reader.next[row.series] - 1 - found.back)
+            fields = record(reader.ids[row.series], time, found)
+            sink.write((json.dumps(fields) if as_json else csv_row(fields)) + "\n")
+        sink.flush()
+
+    return answer
+
+
+def _read(
+    source: Source, settings: Settings, listener: Listener, model: str | None
+) -> tuple[Panel, Forecaster, LoadReport]:
+    """Panel, what judges it, and how the table was understood."""
+    if model is not None:
+        forecaster, manifest = load_model(model_path(Path(model)))
+        panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+        return panel, forecaster, report
+    refuse_covariates(settings)
+    panel, report = read(source, settings.data, listener)
+    return panel, untrained(panel, report.seasons, settings), report
+
+
+def to_document(result: DetectResult) -> dict[str, Any]:
+    """The result for JSON, its anomalies as a list."""
+    fields = {name: value for name, value in vars(result).items() if name != "anomalies"}
+    return {**fields, "anomalies": result.anomalies.to_pylist()}

@@ -1,0 +1,170 @@
+"""`explain`: what moved one series' forecast, from a model and a table to files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.analysis.attribution import Explanation, explain
+from forecast.analysis.attribution_tables import covariate_rows, csv_text, to_document
+from forecast.common.errors import InputError, UsageError
+from forecast.common.files import write_bytes
+from forecast.common.progress import Listener
+from forecast.config.schema import Settings
+from forecast.data.panel import Panel
+from forecast.inference.predict import LEAST_VALUES
+from forecast.models.store import load_model, model_path, newest_model
+from forecast.reporting.charts.explanation import ExplanationChart, explanation_image
+from forecast.reporting.finished_run_explanation import DOCUMENT, PICTURE
+from forecast.workflows.load import read_for_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Source = str | pd.DataFrame
+
+TABLE = "explanation.csv"
+SCHEMA_VERSION = 1  # of the document
+SEARCHED = 10_000  # ids among which a mistyped one is looked for
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """What `explain` found, and the files it wrote."""
+
+    model: Path
+    found: Explanation
+    files: list[Path]
+
+
+def explain_run(
+    source: Source | None,
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    series: str | None = None,
+    step: int | None = None,
+    output: str | None = None,
+) -> ExplainResult:
+    """Explains the forecast from the end of `series` (default: the first) of `source` (default: the
+    file that the model was trained on).
+
+    step: of the forecast, from 1 (default: all). output: a file ending in .csv, .json, .png or
+    .svg, "" for none; default: table, document and picture in the model's run folder, where
+    `report` finds them. Raises ForecastError.
+    """
+    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+    forecaster, manifest = load_model(folder)
+    listener.stage("Reading the data")
+    panel, _ = read_for_model(source, settings, forecaster, manifest, listener)
+    horizon = settings.forecast.horizon or forecaster.horizon
+    number = _number(panel, series)
+    if step is not None and not 1 <= step <= horizon:
+        raise UsageError(
+            f"the forecast has steps 1 to {horizon}",
+            code="explain/no-such-step",
+            where="--step",
+            value=step,
+            remedy="Choose one of these, or a longer --horizon",
+        )
+    listener.stage("Explaining the forecast")
+    first = None if step is None else step - 1
+    seed = settings.training.seed
+    found = explain(forecaster, panel, number, horizon, first, seed)
+    return ExplainResult(folder, found, _written(found, folder, output))
+
+
+def _number(panel: Panel, series: str | None) -> int:
+    """The series' number. Raises UsageError for an unknown one, InputError for one too short."""
+    number = 0
+    if series is not None:
+        if series not in set(panel.ids.tolist()):
+            ids = panel.ids[:SEARCHED].tolist()
+            near = get_close_matches(series, ids, n=3, cutoff=0.5)
+            raise UsageError(
+                "the data have no such series",
+                code="explain/unknown-series",
+                where="--series",
+                value=series,
+                remedy=f"Did you mean {', '.join(near)}?"
+                if near
+                else f"There are: {', '.join(ids[:5])}",
+            )
+        number = int(np.flatnonzero(panel.ids == series)[0])
+    count = int(np.isfinite(panel.series(number)).sum())
+    if count < LEAST_VALUES:
+        raise InputError(
+            "the series is too short for a forecast of the network's own",
+            code="explain/too-short",
+            where=f"series {panel.ids[number]}",
+            value=count,
+            remedy=f"Name one of at least {LEAST_VALUES} values with --series",
+        )
+    return number
+
+
+def _written(found: Explanation, folder: Path, output: str | None) -> list[Path]:
+    if output == "":
+        return []
+    if output is not None:
+        paths = [Path(output)]
+    else:
+        run = folder.parent if folder.name == "model" else folder
+        paths = [run / TABLE, run / DOCUMENT, run / PICTURE]
+    contents = [_content(found, path) for path in paths]
+    for path, content in zip(paths, contents, strict=True):
+        write_bytes(path, content)
+    return paths
+
+
+def _content(found: Explanation, path: Path) -> bytes:
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return csv_text(found).encode()
+    if kind == ".json":
+        document = {"schema_version": SCHEMA_VERSION, **to_document(found)}
+        return (json.dumps(_plain(document), ensure_ascii=False, indent=1) + "\n").encode()
+    if kind in (".png", ".svg"):
+        return explanation_image(chart_of(found), "svg" if kind == ".svg" else "png")
+    raise UsageError(
+        "an explanation is written as a table, a document or a picture",
+        code="explain/format",
+        where="--output",
+        value=str(path),
+        remedy="Give a name that ends in .csv, .json, .png or .svg",
+    )
+
+
+def chart_of(found: Explanation) -> ExplanationChart:
+    """The picture's contents."""
+    length = found.past.contribution.shape[1]
+    every = len(found.steps) > 1 or len(found.median) == 1
+    return ExplanationChart(
+        found.series,
+        "mean of all steps" if every else f"step {found.steps[0] + 1}",
+        found.panel.values[-length:],
+        found.past.contribution.mean(0),
+        found.median,
+        found.past.by_lag(),
+        [
+            (row["name"], row["contribution"], np.nan_to_num(row["importance"]))
+            for row in covariate_rows(found)
+        ],
+        found.inside.gates,
+        found.inside.attention,
+    )
+
+
+def _plain(value: object) -> object:
+    """NaN as null, throughout."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

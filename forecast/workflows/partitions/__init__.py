@@ -1,0 +1,1 @@
+"""Forecasts in parts, on processes of this machine, Ray or Spark."""

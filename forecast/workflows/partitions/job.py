@@ -1,0 +1,243 @@
+"""What is to be done to every partition, written into the output folder before any of it is.
+
+`job.json` is all that a worker reads beside its partition: whoever has the folder can do a part.
+It is a function of the input and the options, so every shard of a job array writes the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forecast.common.errors import InputError, ModelDamagedError, UsageError
+from forecast.common.files import write_bytes
+from forecast.common.progress import Listener
+from forecast.config.schema import DataSettings, ForecastSettings, Settings
+from forecast.data.frequency import Frequency
+from forecast.data.load import load_several
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.models.forecaster import Forecaster
+from forecast.models.pretrained import load_backbone
+from forecast.models.store import frequency_of, load_model, model_path, newest_model, versions
+from forecast.transforms.windows import Layout
+from forecast.workflows.load import data_settings, refuse_covariates
+from forecast.workflows.partitions.split import Partition, spread
+from forecast.workflows.train import pretrained
+
+JOB = "job.json"
+SCHEMA_VERSION = 1
+PILOT = 8  # partitions that show how the pretrained network is to be used
+PILOT_SERIES = 10_000  # at most, of all of them together
+
+
+@dataclass(frozen=True)
+class Job:
+    """One forecast of many partitions.
+
+    request: sha256 of what was asked for (input, options, model, version); model: the model's
+    folder, None for the pretrained network, whose layout, context and factors stand in `network`
+    (of a model, the sum of its weights);
+    data, forecast: settings; horizon in steps; frequency: that of the model or of the pilot.
+    """
+
+    request: str
+    model: str | None
+    network: dict[str, Any]
+    data: dict[str, Any]
+    forecast: dict[str, Any]
+    horizon: int
+    frequency: dict[str, Any]
+    partitions: list[Partition]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of reading and forecasting; all others are the defaults."""
+        data, asked = DataSettings(**self.data), ForecastSettings(**self.forecast)
+        return Settings(data=data, forecast=asked)
+
+    def grid(self) -> Frequency:
+        """The grid in time of every partition (its phase may be another)."""
+        return Frequency(**self.frequency)
+
+    def forecaster(self) -> Forecaster:
+        """What forecasts. Raises ModelNotFoundError or ModelDamagedError."""
+        if self.model is not None:
+            forecaster, manifest = load_model(Path(self.model))
+            if manifest["weights_sha256"] != self.network["weights_sha256"]:
+                raise ModelDamagedError(
+                    "the model is another one than at the start of this forecast",
+                    code="engine/model-changed",
+                    where=self.model,
+                    remedy="Choose another --output and forecast again with the new model",
+                )
+            return forecaster
+        layout = Layout(**self.network["layout"])
+        factors = np.array(self.network["factors"], float)
+        return replace(load_backbone(layout), context=self.network["context"], factors=factors)
+
+
+def make_job(
+    folder: Path,
+    partitions: list[Partition],
+    settings: Settings,
+    listener: Listener,
+    model: str | None,
+    pretrained_network: bool,
+) -> Job:
+    """The job that the output folder `folder` holds already, or a new one, which is written there.
+
+    Raises UsageError when the folder holds another forecast, and what reading the pilot raises.
+    """
+    if pretrained_network:
+        refuse_covariates(settings)
+        found, data = None, settings.data
+        asked = {}
+    else:
+        found = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+        forecaster, manifest = load_model(found)
+        data = data_settings(settings, manifest, forecaster.design)
+        asked = {"weights_sha256": manifest["weights_sha256"]}
+    _refuse_rejects(settings)
+    plain: dict[str, Any] = {
+        "data": _from_anywhere(data.model_dump(mode="json", exclude_unset=True)),
+        "forecast": settings.forecast.model_dump(mode="json", exclude_unset=True),
+    }
+    request = _digest({**asked, **plain, "parts": partitions, "version": versions()["lstmcast"]})
+    if (folder / JOB).exists():
+        return _same(folder, request, partitions)
+    if found is None:
+        decided = _from_pilot(partitions, settings, listener)
+    else:
+        horizon = settings.forecast.horizon or forecaster.horizon
+        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest)}
+    decided["frequency"] = asdict(decided["frequency"])
+    where = None if found is None else str(found.resolve())
+    job = Job(request=request, model=where, partitions=partitions, **plain, **decided)
+    text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(job)}, indent=1)
+    write_bytes(folder / JOB, text.encode())
+    return job
+
+
+def read_job(folder: Path) -> Job:
+    """The job of an output folder. Raises UsageError where there is none, ModelDamagedError."""
+    path = folder / JOB
+    try:
+        document = json.loads(path.read_text("utf-8"))
+        if document.pop("schema_version") != SCHEMA_VERSION:
+            raise ValueError("of another version")
+        document["partitions"] = [Partition(**each) for each in document["partitions"]]
+        return Job(**document)
+    except FileNotFoundError:
+        raise UsageError(
+            "this folder holds no forecast in parts",
+            code="usage/no-job",
+            where=str(folder),
+            remedy="Name the --output folder of a forecast with --engine or --shard",
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelDamagedError(
+            f"the description of the forecast cannot be read ({error})",
+            code="engine/job-damaged",
+            where=str(path),
+            remedy="Remove the folder and forecast again",
+        ) from error
+
+
+def _same(folder: Path, request: str, partitions: list[Partition]) -> Job:
+    """The job in `folder`, if it is the one that is asked for now."""
+    job = read_job(folder)
+    if job.request == request:
+        return job
+    changed = job.partitions != partitions
+    raise UsageError(
+        "this folder holds another forecast: "
+        + ("its input has changed" if changed else "other options, another model or version"),
+        code="usage/another-forecast",
+        where=str(folder),
+        remedy="Choose another --output, or remove this folder first",
+    )
+
+
+def _from_pilot(
+    partitions: list[Partition], settings: Settings, listener: Listener
+) -> dict[str, Any]:
+    """How the pretrained network is used, decided once from a few partitions, evenly spread."""
+    chosen = [partitions[n] for n in spread(len(partitions), PILOT)]
+    if len(chosen) < len(partitions):
+        listener.note(
+            f"decided from {len(chosen)} of {len(partitions)} parts, evenly spread: horizon, "
+            f"season, and how wide the intervals are"
+        )
+    panel, report = _readable([(each.place, each.query) for each in chosen], settings.data)
+    forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
+    network = {
+        "layout": asdict(forecaster.layout),
+        "context": forecaster.context,
+        "factors": forecaster.factors.tolist(),
+    }
+    return {"network": network, "horizon": horizon, "frequency": panel.frequency}
+
+
+def _readable(
+    parts: Sequence[tuple[str | Path, str | None]], data: DataSettings
+) -> tuple[Panel, LoadReport]:
+    """The panel of those parts that can be read; the others are reported when their turn comes.
+
+    Raises the first one's InputError where none can.
+    """
+    most = PILOT_SERIES // len(parts)
+    try:
+        return load_several(parts, "the first look", data, most)
+    except InputError as error:
+        if len(parts) == 1:
+            raise
+        good = [part for part in parts if _reads(part, data)]
+        if len(good) in (0, len(parts)):
+            raise error from None
+        return load_several(good, "the first look", data, most)
+
+
+def _reads(part: tuple[str | Path, str | None], data: DataSettings) -> bool:
+    try:
+        load_several([part], part[0], data)
+    except InputError:
+        return False
+    return True
+
+
+def _refuse_rejects(settings: Settings) -> None:
+    if settings.data.rejects:
+        raise UsageError(
+            "parts that are read side by side cannot share one file of rejects",
+            code="usage/engine-rejects",
+            where="--rejects",
+            value=settings.data.rejects,
+            remedy="Look at the file that is refused: lstmcast check FILE --rejects",
+        )
+
+
+def _from_anywhere(data: dict[str, Any]) -> dict[str, Any]:
+    """The settings of reading with paths that hold in any process, whatever its folder."""
+
+    def absolute(text: str) -> str:
+        secret = re.fullmatch(r"file:(.+)", text)
+        return f"file:{Path(secret[1]).resolve()}" if secret else str(Path(text).resolve())
+
+    names = ("future_covariates", "static", "db_password")
+    return {
+        key: absolute(value) if key in names and value and not value.startswith("env:") else value
+        for key, value in data.items()
+    }
+
+
+def _digest(asked: dict[str, Any]) -> str:
+    text = json.dumps(asked, sort_keys=True, default=lambda each: vars(each))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""Forecasts as tables and files: what `predict` and `forecast` hand over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forecast.common.errors import UsageError
+from forecast.common.files import write_bytes
+from forecast.config.schema import Settings
+from forecast.data.covariates import FUTURE, check_ahead
+from forecast.data.forecast import Forecast
+from forecast.data.load_report import LoadReport
+from forecast.data.panel import Panel
+from forecast.inference.predict import at_levels, forecast_panel
+from forecast.inference.sample_paths import path_beside, write_samples
+from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
+from forecast.models.forecaster import Forecaster
+from forecast.models.likelihoods import check_counts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What a table is often called that is neither of the two kinds that are written.
+OTHER_TABLES = {
+    ".xls", ".xlsx", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".tsv", ".pq",
+    ".gz", ".bz2", ".xz", ".zst", ".zip",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What `predict` did; samples: the file of the sample paths, "" without."""
+
+    path: str
+    rows: int
+    series: int
+    model: Path
+    horizon: int
+    span: tuple[str, str]
+    fallbacks: int
+    exit_code: int
+    chart: str
+    predictions: pa.Table
+    samples: str = ""
+
+
+def deliver(
+    panel: Panel,
+    report: LoadReport,
+    forecaster: Forecaster,
+    horizon: int,
+    settings: Settings,
+    model: Path,
+    output: str | None,
+    usual: Path | None,
+) -> PredictResult:
+    """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
+    beside = samples_path(settings, output, usual)
+    made, table = forecast_of(panel, forecaster, horizon, settings)
+    if beside is not None:
+        draw_samples(beside, forecaster, panel, horizon, settings)
+    path = write_predictions(table, output, usual)
+    fallbacks = int((made.source != forecaster.name).sum())
+    stamps = table.column("ds")
+    return PredictResult(
+        path,
+        table.num_rows,
+        panel.size,
+        model,
+        horizon,
+        (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
+        fallbacks,
+        3 if fallbacks or report.skipped else 0,
+        chart_of_first(panel, made, settings.forecast.level),
+        table,
+        "" if beside is None else str(beside),
+    )
+
+
+def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:
+    """Where sample paths go, None where none are wanted. Raises UsageError where the forecast goes
+    to no file that they could stand beside."""
+    if settings.sampling.number is None:
+        return None
+    where = Path(output) if output not in (None, "", "-") else usual if output is None else None
+    if where is None:
+        raise UsageError(
+            "sample paths go into a file beside the forecast's",
+            code="usage/samples-without-file",
+            where="--samples",
+            value=settings.sampling.number,
+            remedy="Name that one: --output forecast.csv, or .parquet",
+        )
+    return path_beside(where)
+
+
+def draw_samples(
+    path: Path, forecaster: Forecaster, panel: Panel, horizon: int, settings: Settings
+) -> None:
+    """Writes as many sample paths as the settings ask for. Raises as `write_samples`."""
+    number = settings.sampling.number
+    assert number is not None
+    negative, seed = settings.forecast.allow_negative, settings.training.seed
+    write_samples(path, forecaster, panel, horizon, number, seed, allow_negative=negative)
+
+
+def forecast_of(
+    panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings
+) -> tuple[Forecast, pa.Table]:
+    """The forecast of every series, and its table. Raises InputError where covariates lack."""
+    if forecaster.design is not None:
+        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
+    asked = settings.forecast
+    if forecaster.whole:
+        check_counts(panel)
+    made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
+    made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
+    return made, forecast_table(panel, [made], asked.level, asked.quantiles)
+
+
+def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str:
+    """The first series' forecast in characters, drawn only where a terminal will show it."""
+    if not sys.stdout.isatty() or not made.available[0]:
+        return ""
+    from forecast.reporting.charts.fan import fan_chart
+    from forecast.reporting.charts.terminal import terminal_chart
+
+    return terminal_chart(fan_chart(panel, 0, [made], levels))
+
+
+def refuse_other_tables(output: str | None) -> None:
+    """Raises UsageError for a file whose name promises another kind of table than is written."""
+    suffix = Path(output or "").suffix.lower()
+    if suffix in OTHER_TABLES:
+        raise UsageError(
+            f"a table is written as .csv or .parquet, not as {suffix}",
+            code="usage/output-kind",
+            where="--output",
+            value=output,
+            remedy="For example: --output forecast.csv",
+        )
+
+
+def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -> str:
+    """Writes the forecast table, whole or not at all; returns where."""
+    if output == "":
+        return ""
+    if output == "-":
+        sys.stdout.buffer.write(csv_bytes(table))
+        sys.stdout.buffer.flush()
+        return "-"
+    path = Path(output) if output else usual
+    assert path is not None
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        sink = pa.BufferOutputStream()
+        parquet.write_table(table, sink)
+        write_bytes(path, bytes(sink.getvalue()))
+    else:
+        write_bytes(path, csv_bytes(table))
+    return str(path)

@@ -1,0 +1,178 @@
+"""`predict --follow`: a fresh forecast for every row that comes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import NormalDist
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from forecast.common.progress import Listener
+from forecast.config.schema import ForecastSettings, Settings
+from forecast.data.column_names import ID, TIME, interval_names, quantile_name
+from forecast.data.panel import Panel
+from forecast.inference.predict import NAIVE
+from forecast.inference.stream_loop import Complaint, Followed, follow
+from forecast.inference.stream_rows import Row, RowReader
+from forecast.inference.stream_times import Clock
+from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
+from forecast.inference.tables import wanted_levels
+from forecast.models.forecaster import Forecaster
+from forecast.models.store import load_model, model_path, newest_model
+from forecast.workflows.load import read_for_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Source = str | pd.DataFrame
+
+
+def predict_stream(
+    source: Source | None,
+    settings: Settings,
+    listener: Listener,
+    streams: tuple[IO[bytes], IO[str]],
+    complain: Complaint,
+    *,
+    model: str | None = None,
+    exact: bool = False,
+    as_json: bool = False,
+) -> Followed:
+    """Forecasts from each row that comes on the first of `streams` after the history `source`
+    (default: the file that the model was trained on), written to the second at once: one line of
+    CSV a step below a header, or one of JSON a row.
+
+    exact: each forecast is the one that `predict` makes of the same rows; else its states have read
+    up to twice as much. Raises ForecastError.
+    """
+    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+    forecaster, manifest = load_model(folder)
+    refuse_what_rows_lack(forecaster, folder)
+    listener.stage("Reading the history")
+    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+    horizon = settings.forecast.horizon or forecaster.horizon
+    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
+    listener.stage("Waiting for rows")
+    rows, sink = streams
+    written = Written.of(forecaster, settings.forecast)
+    if not as_json:
+        sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
+        sink.flush()
+    answer = Answers(panel, forecaster, horizon, exact, written, reader, sink, as_json)
+    return follow(rows, reader, answer, complain)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is written of a forecast: the columns' names, and the weights (Q, columns) that make
+    their quantiles of those that are forecast, as `predict.at_levels` interpolates."""
+
+    names: tuple[str, ...]
+    weights: np.ndarray
+    allow_negative: bool
+    whole: bool = False
+
+    @classmethod
+    def of(cls, forecaster: Forecaster, settings: ForecastSettings) -> Written:
+        """The columns of `forecast_table`, in its order."""
+        name = forecaster.name
+        columns = {name: 0.5}
+        for level in settings.level:
+            tail = (1 - level / 100) / 2
+            columns |= dict(zip(interval_names(name, level), (tail, 1 - tail), strict=True))
+        columns |= {quantile_name(name, q): q for q in settings.quantiles}
+        wanted = wanted_levels(settings.level, settings.quantiles)
+        places = np.searchsorted(wanted, np.round(list(columns.values()), 12))
+        weights = between(forecaster.levels, wanted)[:, places]
+        return cls(tuple(columns), weights, settings.allow_negative, forecaster.whole)
+
+    def columns(self, quantiles: np.ndarray, never_negative: bool) -> np.ndarray:
+        """Numbers to write (H, columns) of quantiles (H, Q)."""
+        if never_negative and not self.allow_negative:
+            quantiles = np.maximum(quantiles, 0.0)
+        made = np.asarray(quantiles @ self.weights)
+        made = np.maximum(made, 0.0) if (quantiles >= 0).all() else made
+        return np.rint(made) if self.whole else made
+
+
+def between(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Weights (Q, W) of the quantiles at `known` levels in those at `wanted` ones: linear in the
+    standard normal's quantile, as `predict.at_levels`."""
+    at = np.array([NormalDist().inv_cdf(q) for q in known])
+    asked = np.array([NormalDist().inv_cdf(q) for q in wanted])
+    right = np.clip(np.searchsorted(at, asked), 1, len(at) - 1)
+    part = (asked - at[right - 1]) / (at[right] - at[right - 1])
+    weights = np.zeros((len(at), len(asked)))
+    weights[right - 1, np.arange(len(asked))] = 1 - part
+    weights[right, np.arange(len(asked))] += part
+    return weights
+
+
+class Answers:
+    """Answers each row with a forecast; a series begins to grow with the first row that it gets."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        forecaster: Forecaster,
+        horizon: int,
+        exact: bool,
+        written: Written,
+        reader: RowReader,
+        sink: IO[str],
+        as_json: bool,
+    ) -> None:
+        self.panel, self.reader, self.written, self.sink = panel, reader, written, sink
+        self.horizon, self.as_json, self.name = horizon, as_json, forecaster.name
+        self._begin = partial(GrowingSeries, forecaster, horizon=horizon, exact=exact)
+        self._series: dict[int, GrowingSeries] = {}
+
+    def __call__(self, row: Row) -> None:
+        growing = self._series.get(row.series)
+        if growing is None:
+            growing = self._begin(self.panel.series(row.series))
+            self._series[row.series] = growing
+        for _ in range(row.missing):
+            growing.append(np.nan)
+        growing.append(row.value)
+        quantiles, own = growing.quantiles(self.horizon)
+        numbers = self.written.columns(quantiles, growing.never_negative)
+        self._write(row.series, numbers.tolist(), self.name if own else NAIVE)
+
+    def _write(self, series: int, numbers: list[list[float]], source: str) -> None:
+        name, first = self.reader.ids[series], self.reader.next[series]
+        clock = self.reader.clock
+        cutoff = clock.text(first - 1)
+        times = [clock.text(first + step) for step in range(len(numbers))]
+        if self.as_json:
+            columns = dict(zip(self.written.names, _rounded(numbers), strict=True))
+            record = {ID: name, "cutoff": cutoff, TIME: times, **columns, "source": source}
+            self.sink.write(json.dumps(record) + "\n")
+        else:
+            start = f"{_quoted(name)},{_quoted(cutoff)},"
+            lines = [
+                f"{start}{_quoted(time)},{','.join(map(_digits, values))},{source}\n"
+                for time, values in zip(times, numbers, strict=True)
+            ]
+            self.sink.write("".join(lines))
+        self.sink.flush()
+
+
+def _rounded(rows: list[list[float]]) -> list[list[float]]:
+    """The columns of `rows`, as they are written."""
+    return [[float(_digits(x)) for x in column] for column in zip(*rows, strict=True)]
+
+
+def _digits(x: float) -> str:
+    """Nine significant digits, what float32 weights can know."""
+    return f"{x:.9g}"
+
+
+def _quoted(text: str) -> str:
+    if any(sign in text for sign in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

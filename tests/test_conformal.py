@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+
+from forecast.inference.conformal import calibrate, stretch
+
+LEVELS = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
+NORMAL = np.array([-1.96, -1.2816, 0.0, 1.2816, 1.96])
+
+
+def sample(true_spread, count=4000):
+    actual = true_spread * np.random.default_rng(0).standard_normal((count, 1))
+    return np.broadcast_to(NORMAL, (count, 1, 5)), actual
+
+
+def test_intervals_half_as_wide_as_the_errors_are_doubled():
+    quantiles, actual = sample(2.0)
+    factors = calibrate(quantiles, LEVELS, actual)
+    assert factors[2] == 1
+    np.testing.assert_allclose(factors[[0, 1, 3, 4]], 2, rtol=0.08)
+    fixed = stretch(quantiles, factors)
+    inside = (actual >= fixed[..., 1]) & (actual <= fixed[..., 3])
+    assert abs(inside.mean() - 0.8) < 0.02
+
+
+def test_few_actuals_move_the_width_only_a_little():
+    quantiles, actual = sample(4.0, 2)
+    factors = calibrate(quantiles, LEVELS, actual)
+    assert (np.abs(np.log(factors)) < 0.15).all()
+
+
+def test_intervals_are_narrowed_only_on_much_evidence():
+    few, many = (calibrate(*(sample(0.5, n)[0], LEVELS, sample(0.5, n)[1])) for n in (40, 4000))
+    assert few[0] > 0.9
+    assert many[0] < 0.6
+
+
+def test_missing_actuals_and_constant_forecasts_calibrate_nothing():
+    quantiles, actual = sample(1.0, 5)
+    assert (calibrate(quantiles, LEVELS, actual * np.nan) == 1).all()
+    assert np.isfinite(calibrate(np.ones((5, 1, 5)), LEVELS, np.ones((5, 1)))).all()
+
+
+def test_stretched_quantiles_stay_in_order():
+    random = np.random.default_rng(1)
+    quantiles = np.sort(random.standard_normal((7, 3, 5)), -1)
+    out = stretch(quantiles, np.array([0.5, 4, 1, 4, 0.5]))
+    assert (np.diff(out, axis=-1) >= 0).all()

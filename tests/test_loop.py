@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count, pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from forecast.common.errors import TrainingError
+from forecast.training.config import Recipe
+from forecast.training.loop import fit, resolve_device
+from forecast.training.losses import pinball
+from forecast.training.optimizer import Schedule
+from forecast.training.sampler import Sampler, to_device
+from forecast.transforms.augment import IN_THREE_WAYS
+from forecast.transforms.scaling import scale_panel
+from forecast.transforms.windows import Flat, Gather, segment_layout, step_layout
+from tests.builders import make_panel, recipe_numbers
+
+LAYOUT = step_layout(12)
+
+
+def recipe(**changes):
+    return Recipe(**recipe_numbers(**changes), seed=5)
+
+
+def same(one, other):
+    return all(np.array_equal(one[k], other[k]) for k in one)
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    panel = make_panel()
+    one, other = (fit(panel.values, panel.offsets, LAYOUT, recipe()) for _ in range(2))
+    assert same(one.weights, other.weights)
+    third = fit(panel.values, panel.offsets, LAYOUT, replace(recipe(), seed=6))
+    assert not same(one.weights, third.weights)
+
+
+def test_training_on_several_views_gives_the_same_bytes_and_other_weights():
+    panel = make_panel()
+    several = replace(recipe(), views=IN_THREE_WAYS)
+    one, other = (fit(panel.values, panel.offsets, LAYOUT, several) for _ in range(2))
+    assert same(one.weights, other.weights)
+    assert not same(one.weights, fit(panel.values, panel.offsets, LAYOUT, recipe()).weights)
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, segment_layout(24)])
+def test_values_after_the_origin_change_no_weight(layout):
+    width = layout.width
+    panel = make_panel((60 * width, 40 * width), layout.season)
+    keep = panel.lengths - 10 * width
+    changed = panel.values.copy()
+    for s in range(panel.size):
+        changed[panel.offsets[s] + keep[s] : panel.offsets[s + 1]] = -1e9
+    other = replace(panel, values=changed)
+    numbers = recipe(horizon=width + 2)
+    one, two = (fit(*cut(p, keep), layout, numbers) for p in (panel, other))
+    assert same(one.weights, two.weights)
+
+
+def cut(panel, keep):
+    past = panel.truncate(keep)
+    return past.values, past.offsets
+
+
+def test_no_window_of_training_reaches_into_the_validation_block():
+    panel = make_panel((80, 50))
+    lags = [lag for lag in LAYOUT.lags if lag]
+    scaled = scale_panel(panel.values, panel.offsets, lags=lags, level_window=12)
+    ends = torch.as_tensor(panel.lengths - 9)
+    sampler = Sampler(
+        [to_device(Flat.of(scaled), ends.device)], LAYOUT, recipe(batch_size=64), ends
+    )
+    for _ in range(20):
+        series, end, _ = sampler.draw()
+        assert (end < ends[series]).all() and (end > 0).all()
+        step = torch.arange(30)
+        position = end[None, :, None] + step
+        _, known = Gather(sampler.flats[0], series).values(position)
+        assert (known[0].bool() <= (position[0] < ends[series][:, None])).all()
+
+
+def test_the_best_weights_are_kept_not_the_last():
+    panel = make_panel((60,), seed=3)
+    seen = []
+    origins = (panel.lengths - 6)[None]
+    wild = recipe(steps=40, learning_rate=0.5, average=0.0, warmup=0, clip=1e6)
+    result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=origins, report=seen.append)
+    losses = [progress.validation_loss for progress in seen]
+    assert result.best_loss <= min(losses)
+    assert losses[-1] > result.best_loss
+
+
+def test_training_stops_when_patience_runs_out():
+    panel = make_panel((60,), seed=3)
+    wild = recipe(steps=200, learning_rate=0.5, average=0.0, warmup=0, clip=1e6, patience=2)
+    result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=(panel.lengths - 6)[None])
+    assert result.ended == "patience"
+
+
+def test_a_small_network_learns_what_no_skip_can_say():
+    # Two alternating slopes: the next step depends on the last two values, not on a season.
+    rng = np.random.default_rng(0)
+    y = [1.0, 0.5]
+    for _ in range(400):
+        y.append(1.6 * y[-1] - 0.95 * y[-2] + 0.05 * rng.standard_normal())
+    values = np.array(y)
+    seen = []
+    numbers = recipe(steps=150, horizon=3, batch_size=32, hidden_size=16, context=16, forks=8)
+    fit(
+        values,
+        np.array([0, len(values)]),
+        step_layout(1),
+        numbers,
+        validation=np.array([[len(values) - 60], [len(values) - 30]]),
+        report=seen.append,
+    )
+    assert seen[-1].best < 0.7 * seen[0].validation_loss
+
+
+def test_an_interruption_keeps_the_best_so_far():
+    panel = make_panel()
+    asked = iter([False] * 4 + [True] * 100)
+    result = fit(
+        panel.values, panel.offsets, LAYOUT, recipe(steps=50), interrupted=lambda: next(asked)
+    )
+    assert result.ended == "interrupted"
+    assert result.best_step == 5
+
+
+def test_a_deadline_ends_training_with_the_schedule_run_out(monkeypatch):
+    ticks = count(0, 0.01)
+    monkeypatch.setattr("forecast.training.distributed.Alone.clock", lambda self: next(ticks))
+    panel = make_panel()
+    seen = []
+    numbers = recipe(steps=100_000, seconds=0.5)
+    result = fit(panel.values, panel.offsets, LAYOUT, numbers, report=seen.append)
+    assert result.ended == "deadline"
+    assert seen[-1].learning_rate < 0.1 * numbers.learning_rate
+
+
+def test_the_rate_warms_up_and_falls_along_a_cosine():
+    schedule = Schedule(recipe(steps=100, warmup=10, learning_rate=1.0))
+    rates = [schedule.rate(step, 0.0) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(0.1, rel=0.01)
+    assert max(rates) > 0.95
+    assert rates[-1] < 0.001
+    assert all(a > b for a, b in pairwise(rates[10:]))
+
+
+def test_the_rate_halves_on_a_plateau():
+    schedule = Schedule(recipe(schedule="plateau", warmup=0, learning_rate=1.0))
+    for loss in (1.0, 1.0, 1.0):
+        schedule.seen(loss)
+    assert schedule.rate(50, 0.0) == 0.5
+
+
+def test_a_series_without_two_values_teaches_nothing():
+    with pytest.raises(TrainingError, match="two values"):
+        fit(np.array([1.0]), np.array([0, 1]), LAYOUT, recipe())
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step():
+    panel = make_panel()
+    numbers = recipe(learning_rate=1e30, clip=1e30, warmup=0, average=0.0)
+    with pytest.raises(TrainingError, match="step"):
+        fit(panel.values, panel.offsets, LAYOUT, numbers)
+
+
+def test_an_absent_device_is_an_error():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        resolve_device("cuda")
+
+
+def test_the_pinball_loss_is_the_hand_worked_one():
+    predicted = torch.tensor([[1.0, 2.0, 4.0]]).reshape(1, 1, 1, 1, 3)
+    actual, known = torch.full((1, 1, 1, 1), 3.0), torch.ones(1, 1, 1, 1)
+    levels = torch.tensor([0.1, 0.5, 0.9])
+    loss = pinball(predicted, actual, known, torch.full((1, 1), 2.0), levels)
+    assert loss.item() == pytest.approx((0.1 * 2 + 0.5 * 1 + 0.1 * 1) / 3)
+    masked = torch.cat([known, 0 * known], -1), torch.cat([actual, actual * 50], -1)
+    twice = predicted.expand(1, 1, 1, 2, 3)
+    again = pinball(twice, masked[1], masked[0], torch.full((1, 1), 2.0), levels)
+    assert again.item() == pytest.approx(loss.item())

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+
+from forecast.common.errors import UsageError
+from forecast.scheduling.config import span
+from forecast.scheduling.config_file import chosen_jobs, load_config
+
+
+def write(folder, text):
+    path = folder / "batch.yaml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder, text):
+    with pytest.raises(UsageError) as caught:
+        load_config(write(folder, text), environ={})
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7d", 604800), ("26h", 93600), ("1d12h", 129600), ("2w", 1209600), ("90", 90)],
+)
+def test_a_span_is_written_in_weeks_days_hours_minutes(text, seconds):
+    assert span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "7x", "1h1d", "-3d"])
+def test_what_is_no_span_is_refused(text):
+    with pytest.raises(ValueError, match="must be a time such as"):
+        span(text)
+
+
+def test_paths_are_relative_to_the_config_not_to_where_cron_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    path = write(tmp_path, "jobs:\n  sales:\n    data: in/*.csv\n    folder: ../out\n")
+    job = load_config(path, environ={}).jobs["sales"]
+    assert job.source == str(tmp_path / "in" / "*.csv")
+    assert job.folder == tmp_path.parent / "out"
+    without = write(tmp_path, "jobs:\n  sales:\n    data: a.csv\n")
+    assert load_config(without, environ={}).jobs["sales"].folder == tmp_path / "sales"
+
+
+def test_a_database_address_is_no_path(tmp_path):
+    path = write(tmp_path, "jobs:\n  a:\n    data: env:SALES\n")
+    assert load_config(path, environ={}).jobs["a"].source == "env:SALES"
+
+
+def test_settings_come_from_the_environment_then_the_job_then_the_preset(tmp_path):
+    path = write(
+        tmp_path,
+        "jobs:\n  a:\n    data: a.csv\n    preset: fast\n    settings:\n"
+        "      forecast: {horizon: 7}\n      training: {max_steps: 9}\n",
+    )
+    plain = load_config(path, environ={}).jobs["a"].settings
+    assert (plain.forecast.horizon, plain.training.max_steps, plain.training.members) == (7, 9, 1)
+    here = load_config(path, environ={"LSTMCAST_HORIZON": "5"}).jobs["a"].settings
+    assert here.forecast.horizon == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("jobs:\n  a:\n    dat: x\n", 3, "Did you mean data?"),
+        ("jobs:\n  a:\n    data: x\n    retrain:\n      evry: 7d\n", 5, "Did you mean every?"),
+        ("jobs:\n  a:\n    data: x\n    deadline: soon\n", 4, "must be a time such as"),
+        ("jobs:\n  a:\n    data: x\n    max_failed: 7\n", 4, "less than or equal to 1"),
+        ("jobs:\n  a:\n    data: x\n    data: y\n", 4, "is given twice"),
+        (
+            "jobs:\n  a:\n    data: x\n    settings:\n      forecast:\n        horizn: 3\n",
+            6,
+            "Did you mean forecast.horizon?",
+        ),
+        (
+            "jobs:\n  a:\n    data: x\n    settings:\n      training: {deadline: 5m}\n",
+            5,
+            "is not a job's to set",
+        ),
+        ("jobs:\n  a b:\n    data: x\n", 2, "letters, digits"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path, text, line, words):
+    error = refusal(tmp_path, text)
+    assert error.exit_code == 2
+    assert str(error.where).endswith(f"batch.yaml, line {line}")
+    assert words in str(error)
+
+
+def test_a_file_without_jobs_or_that_is_no_yaml_is_refused(tmp_path):
+    assert refusal(tmp_path, "jobs: {}\n").code == "config/no-jobs"
+    assert refusal(tmp_path, "jobs: [\n").code == "config/not-yaml"
+    assert refusal(tmp_path, "jobs: &a\n  x: *a\n").code == "config/not-yaml"
+    with pytest.raises(UsageError, match="No such file"):
+        load_config(tmp_path / "none.yaml", environ={})
+
+
+def test_two_jobs_may_not_share_a_folder(tmp_path):
+    text = "jobs:\n  a: {data: x, folder: f}\n  b: {data: y, folder: ./f}\n"
+    assert refusal(tmp_path, text).code == "config/shared-folder"
+
+
+def test_one_job_is_chosen_by_name(tmp_path):
+    config = load_config(write(tmp_path, "jobs:\n  a: {data: x}\n  bee: {data: y}\n"), environ={})
+    assert [job.name for job in chosen_jobs(config, None)] == ["a", "bee"]
+    assert [job.name for job in chosen_jobs(config, "bee")] == ["bee"]
+    with pytest.raises(UsageError, match="Did you mean bee"):
+        chosen_jobs(config, "be")
+
+
+def test_the_digest_follows_what_changes_the_numbers_and_nothing_else(tmp_path):
+    def digest(more):
+        text = "jobs:\n  a:\n    data: x\n" + more
+        return load_config(write(tmp_path, text), environ={}).jobs["a"].digest
+
+    plain = digest("")
+    assert digest("    retention: {keep_last: 3}\n    lock_wait: 5s\n") == plain
+    assert digest("    outputs: {database: 'sqlite:////x'}\n") == plain
+    assert digest("    outputs: {files: [parquet]}\n") != plain
+    assert digest("    settings: {forecast: {horizon: 3}}\n") != plain
+    assert digest("    recalibrate: false\n") != plain
+
+
+def test_secrets_are_known_to_be_kept_out_of_logs(tmp_path, monkeypatch):
+    monkeypatch.setenv("BASE", "postgresql://me:hidden9@host/db")
+    text = "jobs:\n  a: {data: x, outputs: {database: 'env:BASE'}}\n"
+    job = load_config(write(tmp_path, text), environ={}).jobs["a"]
+    assert job.database() == "postgresql://me:hidden9@host/db"
+    assert "hidden9" in job.secrets()

@@ -1,0 +1,540 @@
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecast.common.errors import InputError, LockedError, OutputError, StaleInputError, UsageError
+from forecast.common.progress import Silent
+from forecast.models.store import load_model
+from forecast.scheduling import ledger, retraining
+from forecast.scheduling.as_of import choose_slot
+from forecast.scheduling.config_file import load_config
+from forecast.scheduling.decisions import CHALLENGER, Decision
+from forecast.scheduling.job_facts import job_facts, job_metrics
+from forecast.scheduling.live_scores import step_scores
+from forecast.scheduling.lock import locked
+from forecast.scheduling.recovery import read_state
+from forecast.scheduling.retention_step import prune_job
+from forecast.scheduling.rollback import roll_back
+from forecast.scheduling.run import run_job
+from forecast.scheduling.score import score_job
+from forecast.training.ensemble import Member
+from forecast.training.selection import Learnt
+from tests.builders import make_panel
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+DAYS = pd.date_range("2023-11-01", periods=120, freq="D")  # to 28 February
+VALUES = make_panel((120, 120, 120), 7).values.reshape(3, 120).round(3)
+
+
+def data(folder, until=120, values=VALUES, names=("a", "b", "c")):
+    frame = pd.DataFrame(
+        {
+            "unique_id": np.repeat(list(names), until),
+            "ds": np.tile(DAYS[:until].strftime("%Y-%m-%d"), len(names)),
+            "y": values[:, :until].reshape(-1),
+        }
+    )
+    frame.to_csv(folder / "data.csv", index=False)
+
+
+def job(folder, more="", model="pretrained"):
+    path = folder / "batch.yaml"
+    path.write_text(
+        f"jobs:\n  sales:\n    data: data.csv\n    folder: out\n    model: {model}\n    settings:\n"
+        "      forecast: {horizon: 7}\n"
+        "      training: {max_steps: 10, members: 1, try_scratch: false}\n"
+        f"      evaluation: {{windows: 1}}\n{more}"
+    )
+    return load_config(path, environ={}).jobs["sales"]
+
+
+def rows(folder, run="current"):
+    place = folder / "out" / run if run == "current" else folder / "out" / "runs" / run
+    with open(place / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def cutoffs(folder):
+    with ledger.opened(folder / "out" / ledger.NAME) as connection:
+        return list(ledger.recorded_runs(connection))
+
+
+def choices(outcome):
+    return {decision.what: decision.choice for decision in outcome.decisions}
+
+
+def test_a_run_publishes_whole_and_a_second_one_finds_it_done(tmp_path):
+    data(tmp_path)
+    outcome = run_job(job(tmp_path), now=NOW)
+    assert (outcome.outcome, outcome.exit_code, outcome.as_of) == ("published", 0, "2024-02-28")
+    published = rows(tmp_path)
+    assert [r["ds"] for r in published[:7]] == [f"2024-{d}" for d in (
+        "02-29", "03-01", "03-02", "03-03", "03-04", "03-05", "03-06")]  # fmt: skip
+    assert len(published) == 21
+    assert {r["source"] for r in published} == {"pretrained LSTM"}
+    before = sorted((tmp_path / "out" / "runs").iterdir())
+    again = run_job(job(tmp_path), now=NOW)
+    assert (again.outcome, again.exit_code, again.run) == ("already done", 0, outcome.run)
+    assert sorted((tmp_path / "out" / "runs").iterdir()) == before
+    assert len(cutoffs(tmp_path)) == 1
+
+
+def test_the_manifest_and_the_log_say_what_was_decided_and_why(tmp_path):
+    data(tmp_path)
+    outcome = run_job(job(tmp_path), now=NOW)
+    place = tmp_path / "out" / "current"
+    manifest = json.loads((place / "manifest.json").read_text())
+    assert manifest["as_of_moment"].startswith("2024-02-28")
+    assert manifest["series"] == {
+        "forecast": 3, "fallbacks": 0, "failed": 0, "by_source": {"pretrained LSTM": 3},
+        "left_out": [],
+    }  # fmt: skip
+    assert manifest["decisions"] == [d.to_dict() for d in outcome.decisions]
+    log = [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
+    assert [line["text"] for line in log if line["kind"] == "decision"] == [
+        f"{d.what}: {d.choice}" for d in outcome.decisions
+    ]
+    last = json.loads((tmp_path / "out" / "last.json").read_text())
+    assert (last["state"], last["outcome"], last["run"]) == ("finished", "published", outcome.run)
+
+
+def test_restated_data_replace_the_forecast_of_the_same_as_of(tmp_path):
+    data(tmp_path)
+    first = run_job(job(tmp_path), now=NOW)
+    values = VALUES.copy()
+    values[1, 50] += 3
+    data(tmp_path, values=values)
+    second = run_job(job(tmp_path), now=NOW)
+    assert second.manifest["replaces"] == first.run
+    assert [w["code"] for w in second.warnings] == ["input/history-restated"]
+    assert len(cutoffs(tmp_path)) == 1
+    assert {r.run for r in read_state(tmp_path / "out").standing} == {first.run, second.run}
+    data(tmp_path, until=118, values=values)
+    shrunk = run_job(job(tmp_path), now=NOW)
+    assert [w["code"] for w in shrunk.warnings] == ["input/history-shrunk"]
+    assert (tmp_path / "out" / "current").resolve().name == shrunk.run
+
+
+def test_touching_or_reordering_the_file_is_not_new_data(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    frame = pd.read_csv(tmp_path / "data.csv").sample(frac=1, random_state=1)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    assert run_job(job(tmp_path), now=NOW).outcome == "already done"
+
+
+def test_changed_settings_or_damaged_files_are_a_reason_to_run_again(tmp_path):
+    data(tmp_path)
+    first = run_job(job(tmp_path), now=NOW)
+    other = run_job(job(tmp_path, "    outputs: {files: [parquet, csv]}\n"), now=NOW)
+    assert other.outcome == "published"
+    assert (tmp_path / "out" / "current" / "predictions.parquet").exists()
+    (tmp_path / "out" / "current" / "predictions.csv").write_text("mangled")
+    healed = run_job(job(tmp_path, "    outputs: {files: [parquet, csv]}\n"), now=NOW)
+    assert healed.outcome == "published"
+    assert "missing or were changed" in healed.decisions[1].reason
+    assert len({first.run, other.run, healed.run}) == 3
+
+
+def test_an_earlier_as_of_is_published_but_does_not_become_current(tmp_path):
+    data(tmp_path)
+    newest = run_job(job(tmp_path), now=NOW)
+    earlier = run_job(job(tmp_path), as_of="2024-01-31", now=NOW)
+    assert (earlier.outcome, earlier.as_of) == ("published", "2024-01-31")
+    assert rows(tmp_path, earlier.run)[0]["ds"] == "2024-02-01"
+    assert (tmp_path / "out" / "current").resolve().name == newest.run
+    assert run_job(job(tmp_path), as_of="2024-01", now=NOW).outcome == "already done"
+    assert len(cutoffs(tmp_path)) == 2
+    values = VALUES.copy()
+    values[:, 95:] = 0  # after that as-of
+    data(tmp_path, values=values)
+    assert run_job(job(tmp_path), as_of="2024-01-31", now=NOW).outcome == "already done"
+
+
+def test_a_forecast_for_an_earlier_as_of_is_scored_by_what_was_known_already(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    for as_of in ("2024-01-30", "2024-01-31"):
+        run_job(job(tmp_path), as_of=as_of, now=NOW)
+        facts = score_job(job(tmp_path), Silent(), now=NOW)
+        by_rebuilding = score_job(job(tmp_path), Silent(), rebuild=True, now=NOW)
+        assert facts.ages
+        assert facts.ages == by_rebuilding.ages
+
+
+def test_stale_data_publish_nothing_and_old_data_warn(tmp_path):
+    data(tmp_path)
+    strict = job(tmp_path, "    freshness: {warn_after: 2d, error_after: 3d}\n")
+    outcome = run_job(strict, now=NOW)
+    assert [w["code"] for w in outcome.warnings] == ["input/old"]
+    with pytest.raises(StaleInputError) as caught:
+        run_job(strict, now=NOW.replace(day=9))
+    assert caught.value.exit_code == 5
+    assert (tmp_path / "out" / "current").resolve().name == outcome.run
+    facts = job_facts(strict)
+    assert (facts.last["outcome"], facts.last["failures_in_a_row"]) == ("stale", 1)
+    assert facts.last["last_success"]["run"] == outcome.run
+
+
+def test_what_came_true_is_scored_and_compared_with_the_promise(tmp_path):
+    for until in (110, 111, 114, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path), now=NOW)
+    facts = job_facts(job(tmp_path))
+    counts = {step: scores.count for step, scores in facts.steps.items()}
+    assert counts == {1: 9, 2: 9, 3: 9, 4: 9, 5: 9, 6: 9, 7: 6}
+    assert facts.recent.count == 60
+    assert facts.expected > 0
+    metrics = job_metrics(facts)
+    assert metrics.live_mase == facts.recent.mase
+    assert metrics.origin == pytest.approx(datetime(2024, 2, 28).astimezone().timestamp())
+    with ledger.opened(tmp_path / "out" / ledger.NAME) as connection:
+        score = next(s for s in step_scores(connection) if s.step == 1)
+    made = [float(r["LSTM"]) for r in rows(tmp_path, score.run) if r["ds"] == "2024-02-19"]
+    assert score.absolute == pytest.approx(np.abs(VALUES[:, 110] - made).sum(), rel=1e-6)
+
+
+def test_a_rehearsed_past_does_not_know_its_future(tmp_path):
+    data(tmp_path)
+    for as_of in ("2024-01-20", "2024-01-21"):
+        run_job(job(tmp_path), as_of=as_of, now=NOW)
+    score_job(job(tmp_path), Silent(), now=NOW)
+    informed = run_job(job(tmp_path), as_of="2024-01-22", now=NOW)
+    other = tmp_path / "other"
+    other.mkdir()
+    data(other)
+    for as_of in ("2024-01-20", "2024-01-21"):
+        run_job(job(other), as_of=as_of, now=NOW)
+    plain = run_job(job(other), as_of="2024-01-22", now=NOW)
+    assert rows(tmp_path, informed.run) == rows(other, plain.run)
+
+
+def test_too_many_failed_series_publish_nothing(tmp_path, monkeypatch):
+    from forecast.scheduling import forecast as forecasting
+
+    data(tmp_path)
+    good = run_job(job(tmp_path), now=NOW)
+    data(tmp_path, 119)
+    monkeypatch.setattr(forecasting, "FAR", -10.0)  # nothing is plausible
+    monkeypatch.setattr(forecasting, "forecast_baselines", lambda *a, **k: {}["arima"])
+    with pytest.raises(InputError, match="3 of 3 series failed") as caught:
+        run_job(job(tmp_path), now=NOW)
+    assert caught.value.code in ("run/too-many-failed",)
+    assert (tmp_path / "out" / "current").resolve().name == good.run
+    tolerant = run_job(job(tmp_path, "    max_failed: 100%\n    fallback_seconds: 1\n"), now=NOW)
+    assert tolerant.exit_code == 3
+
+
+def test_a_series_that_ends_is_left_out_and_told_once(tmp_path):
+    values = VALUES.copy()
+    values[2, 100:] = np.nan
+    data(tmp_path, 105, values)
+    assert run_job(job(tmp_path), now=NOW).exit_code == 0  # five days late: forecast all the same
+    data(tmp_path, 110, values)
+    outcome = run_job(job(tmp_path), now=NOW)
+    assert (outcome.exit_code, outcome.series) == (3, 2)
+    assert outcome.manifest["series"]["left_out"][0]["series"] == "c"
+    data(tmp_path, 111, values)
+    assert run_job(job(tmp_path), now=NOW).exit_code == 0
+
+
+def test_a_locked_job_is_left_alone(tmp_path):
+    data(tmp_path)
+    with locked(tmp_path / "out"), pytest.raises(LockedError) as caught:
+        run_job(job(tmp_path), now=NOW)
+    assert caught.value.exit_code == 11
+    assert not (tmp_path / "out" / "last.json").exists()
+
+
+def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(tmp_path):
+    data(tmp_path)
+    outcome = run_job(job(tmp_path, model="trained"), now=NOW, dry_run=True)
+    assert outcome.outcome == "dry run"
+    assert choices(outcome) == {"freshness": "fresh", "this as-of": "run", "model": "train"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_rollback_goes_back_and_the_next_run_goes_on(tmp_path):
+    made = []
+    for until in (116, 117, 118):
+        data(tmp_path, until)
+        made.append(run_job(job(tmp_path), now=NOW).run)
+    done = roll_back(job(tmp_path), Silent())
+    assert (done.before, done.to, done.withdrawn) == (made[2], made[1], (made[2],))
+    assert (tmp_path / "out" / "current").resolve().name == made[1]
+    assert len(cutoffs(tmp_path)) == 2
+    assert roll_back(job(tmp_path), Silent()).to == made[0]
+    with pytest.raises(UsageError) as caught:
+        roll_back(job(tmp_path), Silent())
+    assert caught.value.code == "rollback/nothing"
+    assert roll_back(job(tmp_path), Silent(), to=made[2]).to == made[2]
+    assert (tmp_path / "out" / "current").resolve().name == made[2]
+    data(tmp_path, 119)
+    run_job(job(tmp_path), now=NOW)
+    assert len(cutoffs(tmp_path)) == 3  # made[1] stays withdrawn
+
+
+def test_a_rollback_holds_until_the_data_change_or_somebody_asks(tmp_path):
+    for until in (117, 118):
+        data(tmp_path, until)
+        made = run_job(job(tmp_path), now=NOW)
+    back = roll_back(job(tmp_path), Silent()).to
+    held = run_job(job(tmp_path), now=NOW)
+    assert (held.outcome, held.exit_code, held.run) == ("rolled back", 0, back)
+    assert (tmp_path / "out" / "current").resolve().name == back
+    prune_job(job(tmp_path, "    retention: {keep_last: 1}\n"), Silent())
+    assert run_job(job(tmp_path), now=NOW).outcome == "rolled back"
+    asked = run_job(job(tmp_path), as_of="2024-02-26", now=NOW)
+    assert (asked.outcome, asked.as_of) == ("published", made.as_of)
+    assert run_job(job(tmp_path), now=NOW).outcome == "already done"
+    assert roll_back(job(tmp_path), Silent()).to == back
+    values = VALUES.copy()
+    values[0, 100] += 1
+    data(tmp_path, 118, values)
+    assert run_job(job(tmp_path), now=NOW).outcome == "published"
+
+
+def test_the_ledger_is_made_anew_from_the_run_folders(tmp_path):
+    for until in (112, 116, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path), now=NOW)
+    path = tmp_path / "out" / ledger.NAME
+
+    def content():
+        with ledger.opened(path) as connection:
+            scores = step_scores(connection)
+            runs = connection.execute("SELECT run, id FROM runs ORDER BY run").fetchall()
+            names = dict(connection.execute("SELECT id, unique_id FROM series").fetchall())
+            forecasts = [
+                (run, names[number], part.point[s].tolist(), part.quantiles[s].tolist())
+                for run, id_ in runs
+                for part in ledger.recorded(connection, id_)
+                for s, number in enumerate(part.series.tolist())
+            ]
+        return scores, forecasts
+
+    before = content()
+    score_job(job(tmp_path), Silent(), rebuild=True, now=NOW)
+    after = content()
+    assert len(before[0]) == 11
+    assert len(before[1]) == 9
+    assert after == before
+    path.write_bytes(b"\0" * 5000)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    assert run_job(job(tmp_path), now=NOW).outcome == "already done"
+    assert content()[1] == before[1]
+
+
+def test_pruning_says_first_and_then_removes(tmp_path):
+    rules = "    retention: {keep_last: 2, keep_daily: 0, keep_weekly: 0}\n"
+    for until in (114, 116, 118, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path), now=NOW)
+    said = prune_job(job(tmp_path, rules), Silent(), dry_run=True)
+    assert len(said["runs"]) == 2
+    assert len(read_state(tmp_path / "out").editions) == 4
+    assert prune_job(job(tmp_path, rules), Silent())["runs"] == said["runs"]
+    assert set(read_state(tmp_path / "out").editions) == set(said["kept"])
+    assert len(cutoffs(tmp_path)) == 4  # the ledger remembers longer than the folders
+
+
+def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
+    from forecast.scheduling import publication_step as steps
+
+    data(tmp_path, 119)
+    good = run_job(job(tmp_path), now=NOW)
+    data(tmp_path)
+
+    def full(*words):
+        raise OutputError("cannot write: no space", code="output/disk-full", where="x")
+
+    monkeypatch.setattr(steps, "write_edition", full)
+    with pytest.raises(OutputError):
+        run_job(job(tmp_path), now=NOW)
+    assert (tmp_path / "out" / "current").resolve().name == good.run
+    monkeypatch.undo()
+    assert run_job(job(tmp_path), now=NOW).as_of == "2024-02-28"
+
+
+def table(path):
+    with sqlite3.connect(path) as base:
+        return base.execute(
+            "SELECT as_of, count(*), count(DISTINCT unique_id || ds) FROM lstmcast_forecasts"
+            " GROUP BY as_of ORDER BY as_of"
+        ).fetchall()
+
+
+def test_the_database_gets_each_as_of_once_and_follows_a_rollback(tmp_path):
+    pytest.importorskip("sqlalchemy")
+    base = tmp_path / "base.sqlite"
+    more = f"    outputs: {{database: 'sqlite:///{base}'}}\n"
+    for until in (118, 119, 119, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path, more), now=NOW)
+    days = ["2024-02-26", "2024-02-27", "2024-02-28"]
+    assert table(base) == [(day, 21, 21) for day in days]
+    values = VALUES + 1
+    data(tmp_path, values=values)
+    run_job(job(tmp_path, more), now=NOW)
+    assert table(base) == [(day, 21, 21) for day in days]
+    with sqlite3.connect(base) as connection:
+        found = connection.execute(
+            "SELECT \"LSTM\" FROM lstmcast_forecasts WHERE as_of = ? AND unique_id = 'a'"
+            " ORDER BY ds", (days[-1],)
+        ).fetchall()  # fmt: skip
+    assert [x for (x,) in found] == [float(r["LSTM"]) for r in rows(tmp_path)[:7]]
+    roll_back(job(tmp_path, more), Silent())
+    roll_back(job(tmp_path, more), Silent())
+    assert table(base) == [(day, 21, 21) for day in days[:2]]
+
+
+def test_a_database_that_is_away_is_made_up_for_and_its_password_is_not_told(tmp_path):
+    pytest.importorskip("sqlalchemy")
+    secret = tmp_path / "address"
+    base = tmp_path / "away" / "base.sqlite"
+    secret.write_text(f"sqlite:///{base}?password=hush-hush\n")
+    more = f"    outputs: {{database: 'file:{secret}'}}\n"
+    data(tmp_path)
+    with pytest.raises(OutputError, match="the database refuses") as caught:
+        run_job(job(tmp_path, more), now=NOW)
+    assert "hush" not in str(caught.value)
+    assert len(rows(tmp_path)) == 21  # the files are published
+    base.parent.mkdir()
+    assert run_job(job(tmp_path, more), now=NOW).outcome == "already done"
+    assert table(base) == [("2024-02-28", 21, 21)]
+    written = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert not [p for p in written if b"hush-hush" in p.read_bytes()]
+
+
+def challenger_wins(trial_):
+    return Decision("service", CHALLENGER, "for this test")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A job whose trained model serves; ten steps are too few to win by merit."""
+    folder = tmp_path_factory.mktemp("trained")
+    data(folder, 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retraining, "decide_service", challenger_wins)
+        return folder, run_job(job(folder, model="trained"), now=NOW)
+
+
+def test_the_first_run_trains_and_judges_and_the_next_reuses(trained):
+    folder, outcome = trained
+    assert choices(outcome)["model"] == "train"
+    mase = outcome.manifest["trial"]["mase"]
+    assert set(mase) == {"challenger", "champion", "pretrained", "naive"}
+    assert mase["champion"] is None
+    model = outcome.manifest["model"]
+    assert (model["kind"], model["promise"]["mase"]) == ("trained", mase["challenger"])
+    assert len(model["promise"]["by_step"]["mase"]) == 7
+    assert {r["source"] for r in rows(folder)} == {"LSTM"}
+    assert not (folder / "out" / "training").exists()
+    data(folder, 103)
+    later = run_job(job(folder, model="trained"), now=NOW)
+    assert choices(later)["model"] == "reuse"
+    assert later.manifest["model"]["id"] == outcome.manifest["model"]["id"]
+    assert later.manifest["trial"]["position"] == outcome.manifest["trial"]["position"]
+
+
+def test_a_changed_setting_asks_for_a_new_model(trained):
+    folder, _ = trained
+    path = folder / "batch.yaml"
+    path.write_text(path.read_text().replace("max_steps: 10", "max_steps: 11"))
+    changed = load_config(path, environ={}).jobs["sales"]
+    outcome = run_job(changed, now=NOW, dry_run=True)
+    assert choices(outcome)["model"] == "retrain"
+    reason = next(d.reason for d in outcome.decisions if d.what == "model")
+    assert reason == "settings changed: training.max_steps"
+
+
+def test_a_damaged_model_is_replaced_and_an_earlier_as_of_does_not_use_it(trained):
+    folder, outcome = trained
+    chosen = job(folder, model="trained")
+    before = run_job(chosen, as_of="2024-01-15", now=NOW, dry_run=True)
+    assert choices(before)["model"] == "retrain"
+    assert before.decisions[-1].reason == "no model has seen the data up to the as-of alone"
+    place = folder / "out" / "models" / outcome.manifest["model"]["id"]
+    weights = place / "model" / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1])
+    data(folder, 104)
+    damaged = run_job(chosen, now=NOW, dry_run=True)
+    weights.write_bytes(content)
+    assert choices(damaged)["model"] == "retrain"
+    assert "cannot be used" in damaged.decisions[-1].reason
+
+
+def test_training_goes_on_from_a_model_only_if_it_saw_nothing_that_judges(tmp_path):
+    data(tmp_path)
+    chosen = job(tmp_path, model="trained")
+    panel = make_panel((120,), 7, alias="D")
+    # Held out: the last 7 steps; watched: the 2 x 7 before them (0.15 x 113 / 7).
+    assert retraining.is_free(chosen, panel, (7,), 98)
+    assert not retraining.is_free(chosen, panel, (7,), 99)
+    assert not retraining.is_free(chosen, panel, (7,), None)
+
+
+def test_a_model_that_was_rolled_back_is_not_put_into_service_again(trained, monkeypatch):
+    folder, outcome = trained
+    sha = outcome.manifest["model"]["sha256"]
+    state = read_state(folder / "out")
+    judged = []
+    monkeypatch.setattr(retraining, "weights_digest", lambda forecaster: sha)
+    monkeypatch.setattr(
+        retraining, "decide_service", lambda t: judged.append(t) or challenger_wins(t)
+    )
+    monkeypatch.setattr(retraining, "save_trained", lambda *words: None)
+    monkeypatch.setattr(retraining, "learn", lambda *words: _as_learnt(folder, outcome))
+    slot = choose_slot(make_panel((110,), 7, alias="D"), job(folder), 7, None, NOW)
+    retrain = Decision("model", "retrain", "")
+    for refused in ((), (sha,)):
+        retraining.run_trial(job(folder), slot, (7,), retrain, None, refused, None, "x", Silent())
+    assert [t.refused for t in judged] == [False, True]
+    assert state.refused == frozenset()
+
+
+def _as_learnt(folder, outcome):
+    """What `learn` returns: the members of the model that serves."""
+    final = load_model(folder / "out" / "models" / outcome.manifest["model"]["id"] / "model")[0]
+    members = [Member(dict(w), dict(w), 1, 0.0, "steps", "cpu") for w in final.members]
+    return Learnt(members, [], False, ())
+
+
+def test_without_time_to_train_there_is_a_forecast_all_the_same(tmp_path):
+    data(tmp_path)
+    outcome = run_job(job(tmp_path, "    deadline: 3s\n", model="trained"), now=NOW)
+    assert outcome.outcome == "published"
+    assert outcome.manifest["model"]["kind"] == "pretrained"
+    assert choices(outcome)["model"] == "pretrained"
+
+
+def test_a_training_that_is_too_slow_is_stopped_and_the_forecast_made(tmp_path, monkeypatch):
+    def slow(*words):
+        time.sleep(60)
+
+    data(tmp_path)
+    monkeypatch.setattr(retraining, "learn", slow)
+    outcome = run_job(job(tmp_path, "    deadline: 9s\n", model="trained"), now=NOW)
+    assert [w["code"] for w in outcome.warnings] == ["run/out-of-time"]
+    assert outcome.manifest["model"]["kind"] == "pretrained"
+    assert outcome.seconds < 40
+
+
+def test_folders_never_hold_a_series_name(tmp_path):
+    data(tmp_path, names=("../../x", "a/b", "c\nd"))
+    run_job(job(tmp_path), now=NOW)
+    names = {p.name for p in Path(tmp_path).rglob("*")}
+    assert not [n for n in names if "a/b" in n or n == "x" or "\n" in n]
+    assert {r["unique_id"] for r in rows(tmp_path)} == {"../../x", "a/b", "c\nd"}
