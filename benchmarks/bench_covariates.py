@@ -24,8 +24,7 @@ import numpy as np
 from forecast.common.progress import Silent
 from forecast.common.resources import available_cores
 from forecast.config.schema import DataSettings, Settings
-from forecast.data.load import load_panel
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import score_forecasts
 from forecast.models.store import versions

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from forecast.common.memory import family_memory
+from forecast.common.resources import family_memory
 
 POINTS = 100  # values of a series
 MB = 1e6

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from _fleet import Cost, Watched, write_folder
 from pyarrow import parquet
 
-from forecast.common.memory import _children
+from forecast.common.resources import _children
 from forecast.workflows.partitions.merge import merge_run
 
 JOBS = 2

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from forecast.data.covariates import Covariate, Covariates
 from forecast.data.forecast import LEVELS
+from forecast.data.panel import Covariate, Covariates
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.networks import numpy_forward

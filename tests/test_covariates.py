@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from forecast.common.errors import InputError, UsageError
-from forecast.data.covariates import Covariate, Covariates
 from forecast.data.frequency import Frequency
+from forecast.data.panel import Covariate, Covariates
 from forecast.transforms.calendar import calendar_features, public_holidays, wall_clock
 from forecast.transforms.covariates import CATEGORIES, encode, fit_design, read_design, widths
 from tests.builders import make_panel

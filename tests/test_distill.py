@@ -13,7 +13,7 @@ from builders import make_panel, random_forecaster, recipe_numbers
 
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
-from forecast.common.timing import least_seconds
+from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.panel import panel_to_arrow

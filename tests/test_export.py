@@ -15,8 +15,8 @@ from builders import make_panel, random_forecaster
 
 from forecast.cli.app import run
 from forecast.common.errors import ForecastError, UsageError
-from forecast.common.optional_dependencies import needed
 from forecast.common.progress import Silent
+from forecast.common.resources import needed
 from forecast.config.schema import Settings
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.onnx.agreement import largest_difference

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.frequency import Frequency
-from forecast.data.frequency_inference import infer_frequency, parse_frequency
+from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.timestamps import parse_times

@@ -36,8 +36,7 @@ from forecast.cli.app import run
 from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
-from forecast.data.load import load_panel
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 
 Check = Callable[[Panel, LoadReport], bool]

@@ -16,7 +16,7 @@ from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
 from forecast.data.io.column_builders import Numbers, Texts
-from forecast.data.io.column_types import describe
+from forecast.data.io.columns import describe
 from forecast.data.io.csv import read_delimited
 from forecast.data.io.csv_dialect import detect_dialect
 from forecast.data.io.files import Source

@@ -12,8 +12,7 @@ from test_input_catalogue import CASES, Case
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data import load_large
-from forecast.data.load import load_panel
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecast.common.memory import PeakMemory
+from forecast.common.resources import PeakMemory
 
 MB = 2**20
 linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc to look at")

@@ -6,8 +6,8 @@ import pytest
 
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
-from forecast.data.covariates import check_ahead
 from forecast.data.load import load_panel, panel_from_frame
+from forecast.data.panel import check_ahead
 
 DAYS = pd.date_range("2024-01-01", periods=40, freq="D")
 

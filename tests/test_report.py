@@ -21,7 +21,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import Note
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import score_forecasts
 from forecast.reporting.charts.fan import FanChart

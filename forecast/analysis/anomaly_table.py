@@ -11,10 +11,9 @@ import numpy as np
 
 from forecast.analysis.anomalies import Anomalies
 from forecast.analysis.anomaly_stream import Anomaly
-from forecast.data.column_names import ID, TARGET, TIME
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TARGET, TIME, Panel
 
 if TYPE_CHECKING:
     import pyarrow as pa

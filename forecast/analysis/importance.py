@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecast.data.covariates import FUTURE, PAST, STATIC
-from forecast.data.panel import Panel
+from forecast.data.panel import FUTURE, PAST, STATIC, Panel
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import quantiles_from
 from forecast.models.forecaster import Forecaster

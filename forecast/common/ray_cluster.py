@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from forecast.common.errors import UsageError
-from forecast.common.optional_dependencies import needed
+from forecast.common.resources import needed
 
 STORE = 100_000_000  # bytes of shared memory: no data pass through it
 AHEAD = 2  # tasks handed out for each core: one to do, one to go on with

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
+import time
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType, TracebackType
+
+from forecast.common.errors import UsageError
 
 # glibc's mallopt: one heap for all threads, of which nothing is handed back to the kernel.
 _ARENAS, _FROM_KERNEL, _TRIM = (-8, 1), (-3, 32 << 20), (-1, (1 << 31) - 1)
@@ -35,3 +42,115 @@ def keep_memory() -> None:
     if adjust is not None:
         for name, value in (_ARENAS, _FROM_KERNEL, _TRIM):
             adjust(name, value)
+
+
+# --- How much memory a piece of work takes, the processes it starts included ---------------------
+
+
+INTERVAL = 0.05  # seconds between two looks
+
+
+class PeakMemory:
+    """Watches this process and all of its descendants while the block runs.
+
+    `peak`: bytes of resident memory of all of them together at the worst moment seen (pages that
+    they share count once for each); NaN where the system has no /proc to look at. What the process
+    held before the block began is part of it: so much must be there for the work to be done.
+    """
+
+    def __init__(self) -> None:
+        self.peak = float("nan")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look()
+
+    def _watch(self) -> None:
+        while not self._over.wait(INTERVAL):
+            self._look()
+
+    def _look(self) -> None:
+        now = family_memory(os.getpid())
+        if now and not self.peak >= now:
+            self.peak = float(now)
+
+
+def family_memory(pid: int) -> int:
+    """Resident bytes of the process `pid` and of all processes below it; 0 where unknown."""
+    total, waiting, seen = 0, [pid], set()
+    while waiting:
+        each = waiting.pop()
+        if each not in seen:
+            seen.add(each)
+            total += _resident(each)
+            waiting += _children(each)
+    return total
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):  # ended just now, or no /proc
+        return 0
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that any thread of `pid` started."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        pass
+    return found
+
+
+# --- How long a call takes, whatever else the machine does meanwhile -----------------------------
+
+
+TIMED, MOST_SECONDS = 50, 1.0  # calls of which the quickest counts; what they may take together
+
+
+def least_seconds(call: Callable[[], object]) -> float:
+    """Wall time of `call` at its quickest, once it has run before."""
+    call()
+    taken: list[float] = []
+    while len(taken) < TIMED and sum(taken) < MOST_SECONDS:
+        started = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+# --- Libraries that only some commands need and that pip installs with an extra of the package ---
+
+
+def needed(module: str, extra: str, purpose: str) -> ModuleType:
+    """The module of an extra. Raises UsageError, which names the extra, where it is not installed.
+
+    purpose: what needs it, such as "tune".
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{purpose} needs a library that is not installed",
+            code="usage/extra-missing",
+            value=error.name or module,
+            remedy=f"pip install 'lstmcast[{extra}]'",
+        ) from None

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.data.build_panel import Built, checked, most_steps, trailing_note
-from forecast.data.frequency import Frequency
-from forecast.data.frequency_inference import infer_frequency
+from forecast.data.frequency import Frequency, infer_frequency
 from forecast.data.io.arrow import as_numpy
 from forecast.data.io.numbers import parse_numbers
 from forecast.data.io.table import Table

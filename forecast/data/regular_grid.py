@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.frequency import Frequency
-from forecast.data.frequency_inference import infer_frequency, parse_frequency
+from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
 from forecast.data.io.notes import PLACES, listed, refuse
 from forecast.data.rows import LongRows
 from forecast.data.sort_rows import place, written

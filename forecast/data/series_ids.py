@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.data.io.arrow import as_arrow, as_numpy, word
-from forecast.data.io.column_types import key_of
-from forecast.data.io.columns import GROUP_NAMES, Mapping
+from forecast.data.io.columns import GROUP_NAMES, Mapping, key_of
 from forecast.data.io.notes import PLACES, refuse
 from forecast.data.io.table import Table
 

@@ -13,10 +13,9 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.progress import Listener, Silent
-from forecast.data.column_names import CUTOFF, ID, TARGET, TIME, interval_names
 from forecast.data.forecast import Forecast
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import Panel
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
 from forecast.evaluation.score_table import ScoreTable
 from forecast.evaluation.scores import score_forecasts
 from forecast.evaluation.window_scores import own_rows

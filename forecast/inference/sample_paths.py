@@ -19,11 +19,10 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.files import whole_file
-from forecast.data.column_names import ID, SAMPLE, TIME
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, SAMPLE, TIME, Panel
 from forecast.inference.conformal import normal_quantiles
 from forecast.inference.predict import forecast_panel, never_negative
 from forecast.inference.tables import numbers

@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from forecast.data.column_names import ID, TARGET, TIME
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TARGET, TIME, Panel
 from forecast.inference.stream_times import Clock
 
 LONGEST_LINE = 65_536  # bytes; a longer one is no row

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.column_names import ID, TIME, interval_names, quantile_name
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.files import STAGING
-from forecast.data.column_names import CUTOFF, ID, TIME
+from forecast.data.panel import CUTOFF, ID, TIME
 
 if TYPE_CHECKING:
     import pyarrow as pa

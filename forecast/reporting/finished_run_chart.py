@@ -14,10 +14,9 @@ import numpy as np
 
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
-from forecast.data.column_names import ID, TIME
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import load_panel
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TIME, Panel
 from forecast.models.store import describe, model_path
 from forecast.reporting.charts.fan import Band, FanChart, wall_clock
 

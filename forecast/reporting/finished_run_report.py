@@ -18,8 +18,7 @@ from forecast.common.errors import ForecastError, InputError, UsageError
 from forecast.common.progress import Listener, Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
-from forecast.data.load import load_panel
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 from forecast.evaluation.score_table import ScoreTable
 from forecast.evaluation.scores import score_forecasts

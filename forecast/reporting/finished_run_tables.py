@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.column_names import CUTOFF, ID, TARGET, TIME, interval_names
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import Panel
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
 from forecast.evaluation.score_table import Score, ScoreTable
 
 if TYPE_CHECKING:

@@ -19,12 +19,11 @@ import numpy as np
 
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
-from forecast.data.column_names import CUTOFF, TARGET
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport
+from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.score_table import ScoreTable
 from forecast.evaluation.significance import verdict
 from forecast.inference.tables import csv_bytes, forecast_table

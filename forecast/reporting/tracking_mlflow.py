@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from forecast.common.errors import OutputError
-from forecast.common.optional_dependencies import needed
+from forecast.common.resources import needed
 from forecast.reporting.tracking import TrackedRun, history_of
 
 EXTRA = "mlflow"

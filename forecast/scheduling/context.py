@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.scheduling import clock
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.config import Job, span

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener
-from forecast.data.column_names import ID, TIME
+from forecast.data.panel import ID, TIME
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.publication import RUNS, Edition

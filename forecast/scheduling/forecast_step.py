@@ -8,8 +8,8 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import last_known
-from forecast.data.covariates import FUTURE, check_ahead
 from forecast.data.forecast import LEVELS
+from forecast.data.panel import FUTURE, check_ahead
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.context import Attempt, Known
 from forecast.scheduling.decisions import decide_publication

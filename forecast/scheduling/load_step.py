@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from forecast.common.errors import StaleInputError
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.scheduling.as_of import Slot, choose_slot
 from forecast.scheduling.context import Attempt
 from forecast.scheduling.decisions import ROLLED_BACK, Past, decide_freshness, decide_whether_to_run

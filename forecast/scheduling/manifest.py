@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from forecast.data.forecast import LEVELS
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.forecast import Made
 from forecast.scheduling.models import Service

@@ -9,7 +9,7 @@ import numpy as np
 
 from forecast.config.schema import Settings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.training.plan import (
     Reason,

@@ -14,8 +14,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions
-from forecast.data.covariates import FUTURE, PAST, STATIC, Covariate
-from forecast.data.panel import Panel
+from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Panel
 from forecast.transforms.calendar import calendar_features
 from forecast.transforms.covariate_tensors import Known
 

@@ -15,7 +15,7 @@ from forecast.common.files import whole_folder
 from forecast.common.progress import Listener
 from forecast.config.schema import BACKTEST_BASELINES, Settings
 from forecast.data.forecast import Forecast
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation.pairwise import about_arima, compared, fair_verdict
 from forecast.evaluation.rolling import backtest

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from forecast.common.memory import PeakMemory
 from forecast.common.progress import Listener
-from forecast.common.resources import available_cores
+from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import BACKTEST_BASELINES, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel

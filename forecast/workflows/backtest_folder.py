@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.config.schema import Settings
-from forecast.data.column_names import ID
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
+from forecast.data.panel import ID
 from forecast.evaluation.pairwise import pair_document
 from forecast.evaluation.rolling import Backtest, backtest_table, held_out
 from forecast.evaluation.score_table import ScoreTable

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.memory import PeakMemory
 from forecast.common.progress import Listener
+from forecast.common.resources import PeakMemory
 from forecast.config.schema import Settings, Variant
-from forecast.data.column_names import LSTM
 from forecast.data.forecast import Forecast
-from forecast.data.panel import Panel
+from forecast.data.panel import LSTM, Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.training.held_out import calibrated, lstm_windows

@@ -14,9 +14,8 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.config.schema import Settings
-from forecast.data.column_names import CUTOFF, ID, TARGET, TIME
 from forecast.data.forecast import Forecast
-from forecast.data.panel import Panel
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel
 from forecast.evaluation.rolling import held_out
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import frequency_of, load_model, model_path, read_manifest

@@ -25,11 +25,10 @@ from forecast.config.schema import (
     Variant,
     seconds,
 )
-from forecast.data.column_names import LSTM
 from forecast.data.forecast import Forecast
 from forecast.data.io.notes import quantity
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport
+from forecast.data.panel import LSTM, Panel
 from forecast.evaluation.pairwise import ARIMA, lead
 from forecast.evaluation.rolling import Backtest, backtest, backtest_table
 from forecast.evaluation.score_table import ScoreTable

@@ -16,7 +16,7 @@ from forecast.analysis.anomaly_table import COLUMNS, anomaly_table, csv_row, rec
 from forecast.analysis.masking import untrained
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.inference.stream_loop import Complaint, Followed, follow
 from forecast.inference.stream_rows import Row, RowReader

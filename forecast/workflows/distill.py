@@ -16,9 +16,9 @@ import numpy as np
 from forecast.common.errors import UsageError
 from forecast.common.files import whole_folder
 from forecast.common.progress import Listener
-from forecast.common.timing import least_seconds
+from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation.score_table import ScoreTable
 from forecast.inference.predict import at_levels, forecast_panel

@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
-from forecast.common.timing import least_seconds
+from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.evaluation.score_table import ScoreTable

@@ -10,11 +10,9 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.options import show
 from forecast.config.schema import DataSettings, Settings
-from forecast.data.covariates import FUTURE
 from forecast.data.io.database import is_database
-from forecast.data.load import load_panel, panel_from_frame
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport, load_panel, panel_from_frame
+from forecast.data.panel import FUTURE, Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import frequency_of
 from forecast.training.plan import Reason

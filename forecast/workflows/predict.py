@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from forecast.common.errors import UsageError
 from forecast.common.files import write_bytes
 from forecast.config.schema import Settings
-from forecast.data.covariates import FUTURE, check_ahead
 from forecast.data.forecast import Forecast
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport
+from forecast.data.panel import FUTURE, Panel, check_ahead
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.sample_paths import path_beside, write_samples
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels

@@ -13,8 +13,7 @@ import numpy as np
 
 from forecast.common.progress import Listener
 from forecast.config.schema import ForecastSettings, Settings
-from forecast.data.column_names import ID, TIME, interval_names, quantile_name
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 from forecast.inference.predict import NAIVE
 from forecast.inference.stream_loop import Complaint, Followed, follow
 from forecast.inference.stream_rows import Row, RowReader

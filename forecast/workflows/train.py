@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.files import whole_folder
-from forecast.common.memory import PeakMemory
 from forecast.common.progress import Listener
-from forecast.common.resources import available_cores
+from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import TRAIN_BASELINES, Settings, seconds
-from forecast.data.covariates import check_ahead
 from forecast.data.forecast import Forecast
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport
+from forecast.data.panel import Panel, check_ahead
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.score_table import ScoreTable
 from forecast.evaluation.scores import score_forecasts

@@ -18,10 +18,9 @@ from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores
 from forecast.config.schema import Settings, seconds
-from forecast.data.covariates import check_ahead
 from forecast.data.io.database import lasting
-from forecast.data.load_report import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.load import LoadReport
+from forecast.data.panel import Panel, check_ahead
 from forecast.evaluation.score_table import ScoreTable
 from forecast.models.store import versions
 from forecast.reporting.run_folder import rows_csv, run_path

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 from forecast.common.errors import ForecastError, InputError
 from forecast.data.io.column_builders import Numbers, Texts
 from forecast.data.io.csv_dialect import Dialect
-from forecast.data.io.encoding import TextStream, text_lines
-from forecast.data.io.files import Source, check_unchanged
-from forecast.data.io.notes import PLACES, listed, quantity, refuse
-from forecast.data.io.rejects import Rejects
+from forecast.data.io.files import Source, TextStream, check_unchanged, text_lines
+from forecast.data.io.notes import PLACES, Rejects, listed, quantity, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa

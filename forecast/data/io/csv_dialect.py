@@ -8,8 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from forecast.data.io.encoding import TextStream, detect_encoding
-from forecast.data.io.files import HEAD, Source
+from forecast.data.io.files import HEAD, Source, TextStream, detect_encoding
 from forecast.data.io.notes import Note, listed, quantity, refuse
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import numpy as np
 from forecast.common.errors import InputError
 from forecast.data.io.arrow import as_floats, as_numpy, as_strings, word
 from forecast.data.io.csv import MISSING
-from forecast.data.io.notes import PLACES, refuse
-from forecast.data.io.rejects import Rejects
+from forecast.data.io.notes import PLACES, Rejects, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa

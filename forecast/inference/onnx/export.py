@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import UsageError
-from forecast.common.optional_dependencies import needed
+from forecast.common.resources import needed
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.optional_dependencies import needed
+from forecast.common.resources import needed
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.inference.onnx.export import EXTRA, INPUT

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from forecast.common.errors import OutputError, UsageError
-from forecast.common.memory import PeakMemory
 from forecast.common.progress import Listener, Silent
+from forecast.common.resources import PeakMemory
 from forecast.common.segments import sum_by_series
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecast.common.memory import PeakMemory
 from forecast.common.progress import Listener
 from forecast.common.ray_pool import RayPool
+from forecast.common.resources import PeakMemory
 from forecast.common.worker_pool import Pool
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel

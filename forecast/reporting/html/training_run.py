@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation.score_table import ScoreTable
 from forecast.evaluation.significance import verdict

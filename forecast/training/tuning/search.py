@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import TrainingError, UsageError
-from forecast.common.optional_dependencies import needed
+from forecast.common.resources import needed
 from forecast.training.tuning.space import Choice, Space
 from forecast.training.tuning.trial import DONE, PARTS, Judge, Outcome
 

@@ -21,8 +21,7 @@ from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings, ForecastSettings, Settings
 from forecast.data.frequency import Frequency
-from forecast.data.load import load_several
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 from forecast.common.errors import InputError
 from forecast.common.resources import keep_memory, limit_cores
 from forecast.config.schema import ForecastSettings, Settings
-from forecast.data.column_names import ID, TIME, interval_names
 from forecast.data.load import panel_from_frame
-from forecast.data.panel import Panel
+from forecast.data.panel import ID, TIME, Panel, interval_names
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path
 from forecast.workflows.load import check_grid, data_settings

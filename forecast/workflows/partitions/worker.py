@@ -21,8 +21,7 @@ import numpy as np
 from forecast.common.errors import ForecastError, InputError, ModelDamagedError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.resources import keep_memory, limit_cores
-from forecast.data.load import load_several
-from forecast.data.load_report import LoadReport
+from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.load import check_grid
