@@ -16,7 +16,7 @@ from forecast.config.schema import DataSettings
 from forecast.data.load import load_panel
 from forecast.data.panel import Panel
 from forecast.evaluation.metrics import coverage, mase, owa, seasonal_errors, smape, wql
-from forecast.models.baselines.naive2 import naive2
+from forecast.models.baselines.naive import naive2
 
 LEVELS = (80.0, 95.0)
 QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -38,7 +38,7 @@ from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.networks.shapes import size_of
+from forecast.models.networks.registry import size_of
 from forecast.models.pretrained import load_backbone
 from forecast.training.ensemble import Lesson, train_members
 from forecast.transforms.augment import View

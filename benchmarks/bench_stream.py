@@ -15,9 +15,7 @@ import numpy as np
 from forecast.config.schema import ForecastSettings
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
-from forecast.inference.stream_loop import follow
-from forecast.inference.stream_rows import RowReader
-from forecast.inference.stream_times import Clock
+from forecast.inference.stream_rows import Clock, RowReader, follow
 from forecast.models.pretrained import load_backbone
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.stream import Answers, Written

@@ -23,7 +23,7 @@ from forecast.config.options import (
 )
 from forecast.config.schema import Settings
 from forecast.config.sources import resolve
-from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
 from forecast.workflows.backtest import BacktestResult, backtest_run
 from forecast.workflows.predict import PredictResult

@@ -76,7 +76,7 @@ def random_forecaster(
     network: str = "lstm",
 ) -> Forecaster:
     """A forecaster with random weights: nothing it says is near a skip."""
-    from forecast.models.networks.shapes import state_shapes
+    from forecast.models.networks.registry import state_shapes
 
     layout = layout or step_layout(12)
     random = np.random.default_rng(seed)

@@ -11,11 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from forecast.analysis import anomaly_rules as rules
-from forecast.analysis.anomalies import find_anomalies, judge
-from forecast.analysis.anomaly_scores import MOST, expected, surprise
-from forecast.analysis.anomaly_stream import WatchedSeries
-from forecast.analysis.anomaly_table import anomaly_table
+from forecast.analysis import anomalies
+from forecast.analysis.anomalies import MOST, expected, find_anomalies, judge, surprise
+from forecast.analysis.anomaly_stream import WatchedSeries, anomaly_table
 from forecast.analysis.masking import without_anomalies
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
@@ -165,7 +163,7 @@ def test_values_that_come_one_by_one_are_judged_as_in_a_batch(start):
 
 def test_rules_do_not_look_across_series():
     score = np.array([9.0] * 4 + [0.0] + [9.0] * 5)
-    kinds = rules.kinds(score, 4.0, np.array([0, 2, 10]))
+    kinds = anomalies.kinds(score, 4.0, np.array([0, 2, 10]))
     assert kinds.tolist() == [
         "point",
         "run",
@@ -181,7 +179,7 @@ def test_rules_do_not_look_across_series():
 def test_where_surprises_crowd_the_history_takes_them():
     out = np.zeros(60, bool)
     out[10], out[30:60] = True, True
-    left_out = rules.held(out, np.array([0, 60]))
+    left_out = anomalies.held(out, np.array([0, 60]))
     assert np.flatnonzero(left_out).tolist() == [10, 11, 12, 13, 14, *range(30, 35)]
 
 

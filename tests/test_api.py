@@ -6,7 +6,7 @@ import pytest
 
 import forecast
 from forecast.common.errors import UsageError
-from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import ScoreTable
 from tests.test_backtest import inline, table  # noqa: F401 - a fixture
 
 QUICK = dict(horizon=6, windows=2, max_steps=10, hidden=8, members=1, baselines="seasonal-naive")

@@ -13,11 +13,15 @@ import pandas as pd
 import pytest
 
 from forecast import train
-from forecast.analysis.attribution import explain
-from forecast.analysis.attribution_tables import csv_text, lag_rows, past_rows
+from forecast.analysis.attribution import (
+    csv_text,
+    explain,
+    lag_rows,
+    look_inside,
+    past_rows,
+    past_steps,
+)
 from forecast.analysis.importance import columns_of, medians, shuffled, without
-from forecast.analysis.integrated_gradients import past_steps
-from forecast.analysis.network_internals import look_inside
 from forecast.cli.app import run
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
@@ -31,7 +35,7 @@ from forecast.models.networks.numpy_forward import parts_read
 from forecast.models.networks.numpy_ops import norm
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import load_model, model_path, save_model
-from forecast.reporting.charts.explanation import explanation_image
+from forecast.reporting.charts.image import explanation_image
 from forecast.transforms.covariates import Design, Entry, encode
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.explain import chart_of, explain_run

@@ -15,9 +15,8 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
-from forecast.evaluation.pairwise import about_arima, fair_verdict, lead
 from forecast.evaluation.scores import score_forecasts
-from forecast.evaluation.significance import Comparison
+from forecast.evaluation.significance import Comparison, about_arima, fair_verdict, lead
 from forecast.training import selection
 from forecast.workflows import backtest_networks
 from forecast.workflows.backtest import backtest_run

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forecast.common import worker_pool
+from forecast.common import workers as worker_pool
 from forecast.common.errors import UsageError
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache, history, statistical
-from forecast.models.baselines import fit as fits
 from forecast.models.baselines import forecast as baselines
+from forecast.models.baselines import statistical as fits
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -553,7 +553,7 @@ def test_an_exception_of_the_function_itself_is_raised():
 def test_workers_do_not_outlive_a_parent_that_was_killed():
     code = (
         "import os, time\n"
-        "from forecast.common.worker_pool import Pool\n"
+        "from forecast.common.workers import Pool\n"
         "with Pool(1, int) as workers:\n"
         "    until = time.monotonic() + 60\n"
         "    ask = ['__import__(\"os\").getpid()']\n"

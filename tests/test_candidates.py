@@ -7,8 +7,9 @@ from forecast import train
 from forecast.config.schema import Settings
 from forecast.inference.predict import forecast_panel
 from forecast.models.store import load_model
-from forecast.training import candidates
-from forecast.training.candidates import (
+from forecast.training import selection
+from forecast.training.plan import PRETRAINED, make_plan
+from forecast.training.selection import (
     SCRATCH,
     TUNED,
     USUAL,
@@ -18,7 +19,6 @@ from forecast.training.candidates import (
     choose,
     with_kind,
 )
-from forecast.training.plan import PRETRAINED, make_plan
 from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, random_forecaster
 from tests.test_train import table
@@ -59,7 +59,7 @@ def test_without_the_usual_blend_the_best_is_kept():
 @pytest.mark.parametrize("season", [1, 12])
 def test_the_unit_is_the_error_of_seasonal_naive_inside_the_past(season):
     panel = make_panel((60, 8, 1), missing=0.1)
-    unit = candidates._naive_error(panel, season)
+    unit = selection._naive_error(panel, season)
     for s in range(2):
         y = panel.values[panel.offsets[s] : panel.offsets[s + 1]]
         lag = season if len(y) > season else 1
@@ -74,11 +74,11 @@ def plan_of(panel):
 
 def test_the_reason_names_a_better_blend_that_was_not_kept():
     losses = {(TUNED,): NOISE, USUAL: NOISE * 0.99, (SCRATCH,): NOISE * 0.985}
-    why = candidates._why(losses, USUAL)
+    why = selection._why(losses, USUAL)
     assert f"fine-tuned {NOISE.mean():.3g}" in why
     assert f"blended {NOISE.mean() * 0.99:.3g}" in why
     assert why.endswith(f"from scratch, {NOISE.mean() * 0.985:.3g}, is not surely better")
-    assert "surely" not in candidates._why(losses, (SCRATCH,))
+    assert "surely" not in selection._why(losses, (SCRATCH,))
 
 
 def test_of_one_kind_there_is_nothing_to_choose():
@@ -112,7 +112,7 @@ def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
 
 
 def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "choose", lambda losses, usual: max(losses, key=len))
+    monkeypatch.setattr(selection, "choose", lambda losses, usual: max(losses, key=len))
     run = train(
         table((72, 60)), out=str(tmp_path / "run"), max_steps=3, members=1, baselines="none"
     )

@@ -18,7 +18,7 @@ from forecast.cli.console import make_console
 from forecast.cli.render import show_scores
 from forecast.common.errors import ModelNotFoundError
 from forecast.common.progress import Terminated
-from forecast.evaluation.score_table import Score, ScoreTable
+from forecast.evaluation.scores import Score, ScoreTable
 
 REPORT = {
     "source": "a.csv",
@@ -388,10 +388,10 @@ def loader(monkeypatch):
     fake = ModuleType("forecast.data.load")
     fake.load_panel = lambda source, settings: (None, Report())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forecast.data.load", fake)
-    plans = ModuleType("forecast.training.plan_preview")
+    plans = ModuleType("forecast.training.plan")
     rows = (("horizon", 12, "usual"), ("held-out windows", 2, "the last 24"))
     plans.outlook = lambda panel, report, settings: rows  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "forecast.training.plan_preview", plans)
+    monkeypatch.setitem(sys.modules, "forecast.training.plan", plans)
 
 
 def test_check_is_a_page_of_facts_then_repairs_and_warnings(lstmcast, loader):
@@ -435,9 +435,7 @@ def test_seasons_are_told_apart_and_counts_have_their_commas(lstmcast, loader, m
     monkeypatch.setitem(REPORT, "seasons", [24])
     monkeypatch.setitem(REPORT, "candidate_seasons", [24, 168])
     rows = (("learnt from", 3540, "steps up to 1990-09-10"),)
-    monkeypatch.setattr(
-        sys.modules["forecast.training.plan_preview"], "outlook", lambda *given: rows
-    )
+    monkeypatch.setattr(sys.modules["forecast.training.plan"], "outlook", lambda *given: rows)
     out = lstmcast("check", "a.csv")[1]
     assert "season     24 steps (usual for this frequency: 24 and 168)" in out
     assert "learnt from 3,540 (steps up to 1990-09-10)" in out

@@ -84,10 +84,10 @@ def test_a_job_that_fails_does_not_keep_the_others_from_running(tmp_path, capsys
 def test_whatever_fails_in_one_job_the_others_run(
     tmp_path, capsys, monkeypatch, problem, code, shown
 ):
-    from forecast.scheduling import monitored_run
+    from forecast.scheduling import run as scheduled
 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(monitored_run, "run_job", failing("one", problem, monitored_run.run_job))
+    monkeypatch.setattr(scheduled, "run_job", failing("one", problem, scheduled.run_job))
     assert command("run", write(tmp_path, ("one", "two"))) == code
     error = " ".join(capsys.readouterr().err.split())
     assert shown in error
@@ -96,10 +96,10 @@ def test_whatever_fails_in_one_job_the_others_run(
 
 
 def test_an_interruption_of_one_job_ends_the_command(tmp_path, monkeypatch):
-    from forecast.scheduling import monitored_run
+    from forecast.scheduling import run as scheduled
 
     monkeypatch.setattr(
-        monitored_run, "run_job", failing("one", KeyboardInterrupt(), monitored_run.run_job)
+        scheduled, "run_job", failing("one", KeyboardInterrupt(), scheduled.run_job)
     )
     assert command("run", write(tmp_path, ("one", "two"))) == 130
     assert not (tmp_path / "two").exists()
@@ -131,7 +131,7 @@ def test_wrong_options_are_refused(tmp_path, capsys, words, code, name):
 
 
 def test_flags_win_over_the_config(tmp_path, capsys, monkeypatch):
-    from forecast.scheduling import monitored_run
+    from forecast.scheduling import run as monitored_run
 
     jobs = []
 

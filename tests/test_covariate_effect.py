@@ -20,8 +20,8 @@ from forecast.models.networks.covariate_effect import (
     less,
     without_effect,
 )
+from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.models.networks.shapes import state_shapes
 from forecast.training.config import Recipe
 from forecast.training.loop import fit
 from forecast.training.sampler import tensors, to_device

@@ -14,7 +14,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.sources import resolve
 from forecast.models.store import describe, load_model, model_path
-from forecast.training import covariate_selection
+from forecast.training import selection
 from forecast.transforms.covariates import Design, Entry
 from forecast.workflows.train import forecast_run, predict_run
 
@@ -160,9 +160,9 @@ def test_covariates_must_gain_more_than_a_hundredth_and_more_than_chance(
     monkeypatch, plain, full, word
 ):
     losses = iter([np.array(plain), np.array(full)])
-    monkeypatch.setattr(covariate_selection, "losses_of", lambda *given: next(losses))
+    monkeypatch.setattr(selection, "losses_of", lambda *given: next(losses))
     plan = SimpleNamespace(design=Design((Entry("x", "future"),)))
-    chosen, ((_, found, why),) = covariate_selection.better(None, plan, ["plain"], ["full"])
+    chosen, ((_, found, why),) = selection.better(None, plan, ["plain"], ["full"])
     assert found == word
     assert chosen == (["full"] if word == "used" else ["plain"])
     better = np.nanmean(np.subtract(plain, full)) > 0 if np.isfinite(plain).all() else False

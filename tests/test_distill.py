@@ -24,7 +24,7 @@ from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.ensemble import Lesson, _digest, train_members
 from forecast.training.loop import fit
-from forecast.training.validation import on_validation_origins
+from forecast.training.selection import on_validation_origins
 from forecast.transforms.windows import ahead, context, step_layout
 from forecast.workflows.distill import _check, student_settings
 

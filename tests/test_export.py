@@ -19,10 +19,17 @@ from forecast.common.progress import Silent
 from forecast.common.resources import needed
 from forecast.config.schema import Settings
 from forecast.data.panel import panel_to_arrow
-from forecast.inference.onnx.agreement import largest_difference
-from forecast.inference.onnx.export import layers_of, metadata_of, quantised, to_onnx
+from forecast.inference.onnx.export import (
+    forecast_with,
+    largest_difference,
+    layers_of,
+    metadata_of,
+    quantised,
+    rectangle,
+    session_of,
+    to_onnx,
+)
 from forecast.inference.onnx.graph import WholeForecaster, networks_of
-from forecast.inference.onnx.session import forecast_with, rectangle, session_of
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.networks.registry import IDEAS

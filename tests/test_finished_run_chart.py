@@ -12,7 +12,7 @@ import pytest
 from forecast.cli.app import run as command_line
 from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
-from forecast.reporting.finished_run_chart import run_chart
+from forecast.reporting.finished_run import run_chart
 
 HEADER = "unique_id,ds,LSTM,LSTM-lo-80,LSTM-hi-80,LSTM-q0.1,AutoARIMA,source\n"
 

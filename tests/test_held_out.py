@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecast.inference.predict import forecast_panel
-from forecast.training import held_out
+from forecast.training import selection
 from tests.builders import make_panel, random_forecaster
 
 
@@ -19,11 +19,11 @@ def test_of_very_many_series_some_evenly_spread_calibrate(monkeypatch: pytest.Mo
         sizes.append([str(name) for name in panel.ids])
         return forecast_panel(forecaster, panel, horizon)
 
-    monkeypatch.setattr(held_out, "forecast_panel", counted)
+    monkeypatch.setattr(selection, "forecast_panel", counted)
     forecaster = random_forecaster()
-    every = held_out.calibrated(forecaster, panel, origins, 6)
-    monkeypatch.setattr(held_out, "MOST_CALIBRATED", 10)
-    some = held_out.calibrated(forecaster, panel, origins, 6)
+    every = selection.calibrated(forecaster, panel, origins, 6)
+    monkeypatch.setattr(selection, "MOST_CALIBRATED", 10)
+    some = selection.calibrated(forecaster, panel, origins, 6)
     assert [len(each) for each in sizes] == [30, 10]
     assert sizes[1][0] == panel.ids[0]
     assert sizes[1][-1] == panel.ids[-1]

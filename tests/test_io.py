@@ -15,14 +15,12 @@ from inputs.builders import days, table, wave, write
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
-from forecast.data.io.column_builders import Numbers, Texts
 from forecast.data.io.columns import describe
-from forecast.data.io.csv import read_delimited
-from forecast.data.io.csv_dialect import detect_dialect
+from forecast.data.io.csv import Numbers, Texts, detect_dialect, read_delimited
 from forecast.data.io.files import Source
-from forecast.data.io.numbers import parse_numbers
 from forecast.data.io.table import read_table
 from forecast.data.io.timestamps import parse_times
+from forecast.data.io.values import parse_numbers
 from forecast.data.load import load_panel
 
 

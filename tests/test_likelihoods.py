@@ -30,8 +30,8 @@ from forecast.models.likelihoods import (
 )
 from forecast.models.networks.head import assemble, with_new_spread
 from forecast.models.networks.numpy_forward import forward, last_state
+from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.models.networks.shapes import state_shapes
 from forecast.models.store import MANIFEST, load_model, save_model
 from forecast.training.config import Recipe
 from forecast.training.loop import fit

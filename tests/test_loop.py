@@ -9,9 +9,8 @@ import torch
 
 from forecast.common.errors import TrainingError
 from forecast.training.config import Recipe
-from forecast.training.loop import fit, resolve_device
+from forecast.training.loop import Schedule, fit, resolve_device
 from forecast.training.losses import pinball
-from forecast.training.optimizer import Schedule
 from forecast.training.sampler import Sampler, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.scaling import scale_panel

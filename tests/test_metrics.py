@@ -18,10 +18,11 @@ from scipy import stats
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
-from forecast.evaluation import crps as crps_module
-from forecast.evaluation import metrics, score_table, significance
+from forecast.evaluation import metrics, significance
+from forecast.evaluation import metrics as crps_module
+from forecast.evaluation import scores as score_table
 from forecast.evaluation.scores import score_forecasts
-from forecast.models.baselines import naive2
+from forecast.models.baselines import naive
 
 LEVELS = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
 values = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 3))
@@ -170,7 +171,7 @@ def test_naive2_equals_the_competition_code_series_by_series(m):
             (100 + t) * (1 + swing * np.sin(2 * np.pi * t / m)) * rng.lognormal(0, 0.1, len(t))
         )
     panel = make_panel(series)
-    got = naive2.naive2(panel.values, panel.offsets, 2 * m + 1, m)
+    got = naive.naive2(panel.values, panel.offsets, 2 * m + 1, m)
     expected = np.stack([naive2_of_one(each, 2 * m + 1, m) for each in series])
     assert got == pytest.approx(expected, rel=1e-9)
     assert any(len(set(row)) > 1 for row in expected.tolist())  # some were seasonal
@@ -182,7 +183,7 @@ def test_naive2_steps_over_missing_values_and_gives_nan_without_any():
     y[-1] = np.nan
     y[5] = np.nan
     panel = make_panel([y, np.array([np.nan, np.nan])])
-    got = naive2.naive2(panel.values, panel.offsets, 4, 4)
+    got = naive.naive2(panel.values, panel.offsets, 4, 4)
     assert got[0] == pytest.approx([10, 20, 30, 40], rel=0.05)
     assert np.isnan(got[1]).all()
 
@@ -200,7 +201,7 @@ def test_naive2_gives_the_published_numbers_of_m4(name, horizon, m, published):
     ids = train["unique_id"].to_numpy(zero_copy_only=False).astype(str)
     offsets = np.append(np.unique(ids, return_index=True)[1], len(ids))
     values, actual = train["y"].to_numpy(), test["y"].to_numpy().reshape(-1, horizon)
-    forecast = naive2.naive2(values, offsets, horizon, m)
+    forecast = naive.naive2(values, offsets, horizon, m)
     mase = metrics.mase(actual, forecast, metrics.seasonal_errors(values, offsets, m))
     got = metrics.smape(actual, forecast).mean(), mase.mean()
     assert got == pytest.approx(published, abs=5e-4)

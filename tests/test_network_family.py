@@ -18,9 +18,8 @@ from forecast.data.frequency import Frequency
 from forecast.inference.predict import forecast_panel
 from forecast.models.networks.base import Size
 from forecast.models.networks.numpy_forward import attention_maps, forward, last_state, states
-from forecast.models.networks.registry import IDEAS, idea_of
+from forecast.models.networks.registry import IDEAS, idea_of, size_of, state_shapes
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.models.networks.shapes import size_of, state_shapes
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
 from forecast.training.config import Recipe

@@ -7,8 +7,8 @@ import torch
 from forecast.models.networks.head import _outwards, assemble, head_width
 from forecast.models.networks.lstm import lstm_step
 from forecast.models.networks.numpy_forward import forward, last_state
+from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import Dropout, ResidualNetwork
-from forecast.models.networks.shapes import state_shapes
 from forecast.models.networks.torch_layers import Linear
 from forecast.training.sampler import to_device
 from forecast.transforms.scaling import scale_panel

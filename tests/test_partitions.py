@@ -29,12 +29,17 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import save_model
 from forecast.transforms.windows import step_layout
+from forecast.workflows.partitions.job import partitions_of, share, spread
 from forecast.workflows.partitions.merge import AT_ONCE, MANIFEST, merge_run
-from forecast.workflows.partitions.on_processes import on_this_machine
 from forecast.workflows.partitions.on_spark import forecasts_of, schema
 from forecast.workflows.partitions.run import engine_run, tried
-from forecast.workflows.partitions.split import partitions_of, share, spread
-from forecast.workflows.partitions.worker import Record, attempt, hashes, read_record
+from forecast.workflows.partitions.worker import (
+    Record,
+    attempt,
+    hashes,
+    on_this_machine,
+    read_record,
+)
 from forecast.workflows.train import pretrained
 
 POINTS, HORIZON = 40, 5

@@ -9,8 +9,7 @@ from inputs.builders import days, table, wave, write
 
 from forecast.config.schema import Settings
 from forecast.data.load import load_panel
-from forecast.training.plan import make_plan
-from forecast.training.plan_preview import outlook
+from forecast.training.plan import make_plan, outlook
 
 
 @pytest.mark.parametrize("lengths", [(300,), (200, 120, 90), (60, 6)])

@@ -36,12 +36,15 @@ from forecast.reporting.html.contents import (
     Setting,
     Tile,
 )
-from forecast.reporting.html.diagnostics import chosen_series, reliability, residual_autocorrelation
-from forecast.reporting.html.gather import report_data
-from forecast.reporting.html.packing import MISSING, packed_series
-from forecast.reporting.html.page import render_report, told, write_report
+from forecast.reporting.html.gather import (
+    chosen_series,
+    reliability,
+    report_data,
+    residual_autocorrelation,
+    run_report,
+)
+from forecast.reporting.html.page import MISSING, packed_series, render_report, told, write_report
 from forecast.reporting.html.score_table import duration, figure, meaning, score_table
-from forecast.reporting.html.training_run import run_report
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000

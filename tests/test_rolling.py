@@ -13,7 +13,7 @@ from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.evaluation.rolling import backtest, backtest_table, held_out, rolling_origins
 from forecast.models.baselines.forecast import forecast_baselines_windows
-from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.models.baselines.naive import seasonal_naive
 
 LEVELS = np.array([0.025, 0.1, 0.5, 0.9, 0.975])
 

@@ -138,7 +138,7 @@ def test_sums_over_the_horizon_are_covered_only_where_steps_are_drawn_together()
     plain = random_forecaster(hidden=8)
     zero = {name: np.zeros_like(w) for name, w in plain.members[0].items()}
     forecaster = replace(plain, members=(zero,))
-    from forecast.training.held_out import calibrated
+    from forecast.training.selection import calibrated
 
     ready = calibrated(forecaster, panel, np.full((1, 300), 38), 12)
     assert ready.dependence > 0.7

@@ -12,10 +12,15 @@ import pytest
 
 from forecast.cli.app import run
 from forecast.cli.error_handler import guarded
-from forecast.scheduling import doctor_checks as checks_module
-from forecast.scheduling.doctor import examine, verdict
-from forecast.scheduling.doctor_checks import Check, all_checks
-from forecast.scheduling.file_system import nearest_folder, try_folder
+from forecast.scheduling import doctor
+from forecast.scheduling.doctor import (
+    Check,
+    all_checks,
+    examine,
+    nearest_folder,
+    try_folder,
+    verdict,
+)
 
 ROWS = "".join(f"{2000 + n // 12}-{n % 12 + 1:02d},{n}\n" for n in range(60))
 
@@ -140,7 +145,7 @@ def test_too_little_space_is_a_problem_and_little_a_warning(config, monkeypatch)
     for free, state in ((10**8, "problem"), (300 * 2**20, "ok"), (10**9, "ok")):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
         assert made(config)["space"].state == state
-    monkeypatch.setattr(checks_module, "_largest_run", lambda _: 50_000_000)
+    monkeypatch.setattr(doctor, "_largest_run", lambda _: 50_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=500_000_000))
     found = made(config)["space"]
     assert (found.state, found.found.split(", ")[1]) == ("warning", "room for 10 runs")
@@ -166,7 +171,7 @@ def test_a_package_that_is_missing_or_old_is_named(monkeypatch):
 
     asked = ["numpy>=99", "no-such-package>=1", "nothing; extra == 'x'", "pyyaml>=6"]
     monkeypatch.setattr(metadata, "requires", lambda _: asked)
-    found = checks_module._packages()
+    found = doctor._packages()
     assert found.state == "problem"
     assert "no-such-package is missing" in found.found
     assert "numpy is" in found.found

@@ -7,21 +7,23 @@ import numpy as np
 import pytest
 
 from forecast.common.errors import OutputError
-from forecast.scheduling import ledger, ledger_schema
-from forecast.scheduling.actuals import notice_changes, remember, take_in
+from forecast.scheduling import ledger
+from forecast.scheduling.forecast import HIGHEST, LOWEST, adapted, stretches
 from forecast.scheduling.live_scores import (
     StepScore,
     by_age,
     by_step,
     live,
+    notice_changes,
     of_model,
     promised,
+    remember,
     score_rows,
     score_runs,
     step_scores,
+    take_in,
     touched_runs,
 )
-from forecast.scheduling.recalibration import HIGHEST, LOWEST, adapted, stretches
 from tests.builders import make_panel
 
 LEVELS = (0.1, 0.5, 0.9)
@@ -219,7 +221,7 @@ def test_a_forecast_is_recorded_to_the_bit_in_parts(open_ledger, monkeypatch):
     made = published(panel, 9)
     made.quantiles[1, 0, 2] = made.quantiles[1, 1, 1] = np.nan
     made.point[1, 1:] = 1e-300, 1e300
-    monkeypatch.setattr(ledger_schema, "PART", 120)  # bytes: two series of 3 x (3 + 2) numbers
+    monkeypatch.setattr(ledger, "PART", 120)  # bytes: two series of 3 x (3 + 2) numbers
     ledger.record(open_ledger, made)
     whole = list(ledger.recorded(open_ledger, 1))
     assert [len(part.series) for part in whole] == [2, 1]

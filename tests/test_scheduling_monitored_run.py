@@ -6,9 +6,9 @@ import pytest
 
 from forecast.common.errors import LockedError, OutputError
 from forecast.common.progress import Silent
-from forecast.scheduling import monitored_run
+from forecast.scheduling import run
 from forecast.scheduling.config_file import load_config
-from forecast.scheduling.monitored_run import run_attended
+from forecast.scheduling.run import run_attended
 
 ADDRESS = "postgresql://robot:open-sesame@db.example/sales"
 MONITOR = "https://monitor.example/5f0c1e7a"
@@ -29,7 +29,7 @@ def told(monkeypatch):
     """(address, event, text) of each ping; none leaves the process."""
     monkeypatch.setenv("SALES_DB", ADDRESS)
     found = []
-    monkeypatch.setattr(monitored_run, "ping", lambda *words: found.append(words))
+    monkeypatch.setattr(run, "ping", lambda *words: found.append(words))
     return found
 
 
@@ -38,7 +38,7 @@ def failing(problem, monkeypatch):
         begun()
         raise problem
 
-    monkeypatch.setattr(monitored_run, "run_job", run_job)
+    monkeypatch.setattr(run, "run_job", run_job)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_run_that_finds_another_at_work_tells_nobody(tmp_path, monkeypatch, to
     def run_job(job, **more):
         raise LockedError("another run is at work", code="run/locked")
 
-    monkeypatch.setattr(monitored_run, "run_job", run_job)
+    monkeypatch.setattr(run, "run_job", run_job)
     with pytest.raises(LockedError):
         run_attended(job(tmp_path, f"url: {MONITOR}"), Silent())
     assert told == []

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.ping import event_address, hidden, ping
+from forecast.scheduling.monitoring import event_address, hidden, ping
 
 SECRET = "5f0c1e7a-secret"
 

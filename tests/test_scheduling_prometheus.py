@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from forecast.scheduling.prometheus import JobMetrics, exposition, write_metrics
+from forecast.scheduling.monitoring import JobMetrics, exposition, write_metrics
 
 LINE = re.compile(
     r'[a-z_]+\{[a-z_]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z_]+="(?:[^"\\\n]|\\["\\n])*")*\} '

@@ -18,14 +18,14 @@ from forecast.scheduling import ledger, retraining
 from forecast.scheduling.as_of import choose_slot
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.decisions import CHALLENGER, Decision
-from forecast.scheduling.job_facts import job_facts, job_metrics
 from forecast.scheduling.live_scores import step_scores
 from forecast.scheduling.lock import locked
-from forecast.scheduling.recovery import read_state
-from forecast.scheduling.retention_step import prune_job
+from forecast.scheduling.publication import read_state
+from forecast.scheduling.retention import prune_job
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job
+from forecast.scheduling.status import job_facts, job_metrics
 from forecast.training.ensemble import Member
 from forecast.training.selection import Learnt
 from tests.builders import make_panel
@@ -349,7 +349,7 @@ def test_pruning_says_first_and_then_removes(tmp_path):
 
 
 def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
-    from forecast.scheduling import publication_step as steps
+    from forecast.scheduling import run as steps
 
     data(tmp_path, 119)
     good = run_job(job(tmp_path), now=NOW)

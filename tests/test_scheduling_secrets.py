@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.secrets import redacted, reveal, variable_of
+from forecast.scheduling.config import redacted, reveal, variable_of
 
 
 def test_a_secret_comes_from_the_environment_a_file_or_stands_there(tmp_path):

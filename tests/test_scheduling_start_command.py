@@ -15,10 +15,15 @@ from pathlib import Path
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.crontab import crontab_lines
-from forecast.scheduling.start_command import Start, carried, own_program
-from forecast.scheduling.systemd import unit_stem, units
-from forecast.scheduling.timers import When
+from forecast.scheduling.timers import (
+    Start,
+    When,
+    carried,
+    crontab_lines,
+    own_program,
+    unit_stem,
+    units,
+)
 
 NOW = datetime(2026, 1, 15, tzinfo=UTC)
 WITNESS = """#!/bin/sh

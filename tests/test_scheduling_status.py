@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from forecast.scheduling.job_facts import JobFacts
 from forecast.scheduling.live_scores import Live
 from forecast.scheduling.publication import Edition
-from forecast.scheduling.status import age, describe, exit_code, sentence
+from forecast.scheduling.status import JobFacts, age, describe, exit_code, sentence
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -8,7 +8,7 @@ import pytest
 
 from forecast.cli.error_handler import terminated_by_signal
 from forecast.common.progress import Terminated
-from forecast.scheduling.termination import noticed_termination
+from forecast.scheduling.lock import noticed_termination
 
 
 def test_a_termination_is_noticed_even_if_whoever_saves_its_work_swallows_it():

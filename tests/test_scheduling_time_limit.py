@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from forecast.scheduling.time_limit import OutOfTime, time_limit
+from forecast.scheduling.lock import OutOfTime, time_limit
 
 
 def test_a_block_that_takes_too_long_is_stopped_once():

@@ -22,11 +22,9 @@ from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.inference.stream_loop import follow
-from forecast.inference.stream_rows import RowError, RowReader
-from forecast.inference.stream_times import Clock
+from forecast.inference.stream_rows import Clock, RowError, RowReader, follow
 from forecast.inference.streaming import GrowingSeries
-from forecast.models.networks.shapes import state_shapes
+from forecast.models.networks.registry import state_shapes
 from forecast.models.store import save_model
 from forecast.transforms.augment import IN_THREE_WAYS, IN_TWO_WAYS
 from forecast.transforms.covariates import Design, Entry

@@ -12,32 +12,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.common.errors import UsageError
+from forecast.training.pretraining.base import WIDEST, Frame, heavy, link, log_uniform, shocks
 from forecast.training.pretraining.calendar_effects import _weekdays, easter
-from forecast.training.pretraining.counts import overdispersed
-from forecast.training.pretraining.families import families
-from forecast.training.pretraining.frame import Frame
-from forecast.training.pretraining.gaussian_process import rbf
-from forecast.training.pretraining.hourly_profiles import HOURS, make_week
-from forecast.training.pretraining.link import WIDEST, link
-from forecast.training.pretraining.noise import (
+from forecast.training.pretraining.components import (
+    HOURS,
     ar1,
     autoregression,
     garch,
+    lay_out,
+    make_week,
     moving_average,
+    profiles,
     seasonal_recursion,
     smooth_path,
 )
-from forecast.training.pretraining.observation import (
+from forecast.training.pretraining.counts import overdispersed
+from forecast.training.pretraining.families import families
+from forecast.training.pretraining.gaussian_process import rbf
+from forecast.training.pretraining.generate import (
     never_constant,
     observed,
     rescaled,
     with_outliers,
+    with_years,
 )
-from forecast.training.pretraining.random_draws import heavy, log_uniform, shocks
 from forecast.training.pretraining.recipe import Recipe, load_recipe
-from forecast.training.pretraining.sarima import random_poles
-from forecast.training.pretraining.seasonal import lay_out, profiles
-from forecast.training.pretraining.yearly_season import with_years
+from forecast.training.pretraining.structural import random_poles
 
 ROOT = Path(__file__).resolve().parent.parent
 

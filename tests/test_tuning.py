@@ -23,11 +23,25 @@ from forecast.data.panel import panel_to_arrow
 from forecast.evaluation.significance import Comparison
 from forecast.inference.tables import csv_bytes
 from forecast.training.plan import PRETRAINED, make_plan
-from forecast.training.tuning.search import ROUND, Search
+from forecast.training.tuning.search import (
+    PARTS,
+    PRUNED,
+    ROUND,
+    Outcome,
+    Search,
+    lesson_of,
+    run_trial,
+)
 from forecast.training.tuning.space import SCRATCH, Choice, space_of
-from forecast.training.tuning.trial import PARTS, PRUNED, Outcome, lesson_of, run_trial
-from forecast.workflows.tune import Clock, _check_validation, config_text
-from forecast.workflows.tune_evaluation import DEFAULTS, TUNED, Judgement, judged
+from forecast.workflows.tune import (
+    DEFAULTS,
+    TUNED,
+    Clock,
+    Judgement,
+    _check_validation,
+    config_text,
+    judged,
+)
 
 pytest.importorskip("optuna")
 

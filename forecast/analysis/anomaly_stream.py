@@ -5,18 +5,38 @@ A value costs the same however long the series is.
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.analysis import anomaly_rules as rules
-from forecast.analysis.anomalies import Judged, reason, warm_up
-from forecast.analysis.anomaly_scores import counted, expected, surprise, typical, usual
+from forecast.analysis import anomalies
+from forecast.analysis.anomalies import (
+    Anomalies,
+    Judged,
+    counted,
+    expected,
+    reason,
+    surprise,
+    typical,
+    usual,
+    warm_up,
+)
+from forecast.data.io.arrow import as_arrow, as_strings
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.panel import ID, TARGET, TIME, Panel
 from forecast.inference.streaming import GrowingSeries
 from forecast.models.forecaster import Forecaster
 from forecast.transforms.scaling import calls_for_log
 
-WHOLE = np.array([0, rules.CROWD])  # the last values that the rules look at, as one series
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+WHOLE = np.array([0, anomalies.CROWD])  # the last values that the rules look at, as one series
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ class WatchedSeries:
         self.forecaster, self.threshold = forecaster, threshold
         self._negative = bool((values < 0).any())
         self._gap = int(
-            rules.consecutive(~np.isfinite(values), np.array([0, len(values)]))[-1:].sum()
+            anomalies.consecutive(~np.isfinite(values), np.array([0, len(values)]))[-1:].sum()
         )
         self._total = float(counted(judged.first).sum())
         self._count = int(np.isfinite(judged.first).sum())
@@ -68,8 +88,8 @@ class WatchedSeries:
         if value != value:
             self._gap += 1
         elif self._gap:
-            text = reason(rules.GAP, np.nan, self._gap)
-            found.append(Anomaly(self._gap, np.nan, np.nan, np.nan, np.nan, rules.GAP, text))
+            text = reason(anomalies.GAP, np.nan, self._gap)
+            found.append(Anomaly(self._gap, np.nan, np.nan, np.nan, np.nan, anomalies.GAP, text))
             self._gap = 0
         score, low, high = self._judge(value)
         kind, steps = self._kind(value)
@@ -93,13 +113,13 @@ class WatchedSeries:
         self._push(score, bool(np.abs(first[0]) > self.threshold * width))
         self._negative |= value < 0
         seen.append(value)
-        calm.append(np.nan if rules.held(self._surprised, WHOLE)[-1] else value)
+        calm.append(np.nan if anomalies.held(self._surprised, WHOLE)[-1] else value)
         return score, float(low[0]), float(high[0])
 
     def _kind(self, value: float) -> tuple[str, int]:
         still = self._still.take(value)
-        kind = str(rules.kinds(self._scores, self.threshold, WHOLE)[-1])
-        return (rules.STILL if not kind and still else kind), still
+        kind = str(anomalies.kinds(self._scores, self.threshold, WHOLE)[-1])
+        return (anomalies.STILL if not kind and still else kind), still
 
     def _push(self, score: float, surprised: bool) -> None:
         self._scores[:-1], self._surprised[:-1] = self._scores[1:], self._surprised[1:]
@@ -161,7 +181,7 @@ class _Standstill:
             self.length = 0
         self.length += 1
         odd = (
-            self.length >= rules.LEAST_STILL
+            self.length >= anomalies.LEAST_STILL
             and self.length > 2 * self.longest > 0
             and self.repeats - self.length < 0.5 * self.known
         )
@@ -173,5 +193,60 @@ class _Standstill:
 
 def _last(x: np.ndarray) -> np.ndarray:
     """The last CROWD of `x` (N,), filled in front with NaN or False."""
-    filler = np.full(rules.CROWD, np.nan if x.dtype.kind == "f" else False)
-    return np.asarray(np.concatenate([filler.astype(x.dtype), x])[-rules.CROWD :])
+    filler = np.full(anomalies.CROWD, np.nan if x.dtype.kind == "f" else False)
+    return np.asarray(np.concatenate([filler.astype(x.dtype), x])[-anomalies.CROWD :])
+
+
+# --- Anomalies as a table ------------------------------------------------------------------------
+
+
+COLUMNS = (ID, TIME, TARGET, "score", "lo", "hi", "kind", "reason")
+
+
+def anomaly_table(panel: Panel, found: Anomalies) -> pa.Table:
+    """Columns unique_id, ds, y, score, lo, hi, kind, reason; null where there is no number.
+
+    Rows by series, then time; times in the form in which the panel's were written.
+    """
+    import pyarrow as pa
+
+    stamps = panel.frequency.stamps(panel.first[found.series] + found.position)
+    return pa.table(
+        {
+            ID: as_strings(panel.ids.tolist()).take(as_arrow(found.series)),
+            TIME: format_stamps(stamps, panel.time_format, panel.tz),
+            TARGET: _numbers(found.value),
+            "score": _numbers(np.round(found.score, 2)),
+            "lo": _numbers(found.low),
+            "hi": _numbers(found.high),
+            "kind": as_strings(found.kind.tolist()),
+            "reason": as_strings(found.reason.tolist()),
+        }
+    )
+
+
+def record(name: str, time: str, found: Anomaly) -> dict[str, Any]:
+    """One anomaly as the table has it: column to value, None where there is none."""
+    numbers = (found.value, round(found.score, 2), found.low, found.high)
+    written = [_digits(x) if math.isfinite(x) else None for x in numbers]
+    return dict(zip(COLUMNS, (name, time, *written, found.kind, found.reason), strict=True))
+
+
+def csv_row(fields: dict[str, Any]) -> str:
+    """The line of a record, without its end; quotes only where needed."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(fields.values())
+    return out.getvalue()
+
+
+def _numbers(values: np.ndarray) -> pa.Array:
+    """float64 with seven significant digits, null where not finite."""
+    import pyarrow as pa
+
+    finite = np.isfinite(values)
+    texts = [_digits(x) for x in np.where(finite, values, 0.0)]
+    return pa.array(texts, pa.float64(), mask=~finite)
+
+
+def _digits(x: float) -> float:
+    return float(f"{x:.7g}")

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.console import Look
+from forecast.cli.console import Look, duration
 from forecast.common.errors import UsageError
 from forecast.common.progress import Listener
 from forecast.config.files import presets
@@ -27,6 +28,11 @@ from forecast.config.sources import DEFAULT, Resolved, resolve
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from forecast.scheduling.config import Job
+    from forecast.workflows.partitions.merge import Merged
+    from forecast.workflows.partitions.run import EngineResult
+
 
 SCREEN = "Settings and screen"
 NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is none
@@ -220,3 +226,272 @@ def _show_given(run: Run) -> None:
         for row in run.resolved.rows():
             if row["source"] != DEFAULT:
                 listener.note(f"{row['name']} = {show(row['value'])} ({row['source']})")
+
+
+# --- What several commands have and is no setting: DATA and options, each declared once ----------
+
+
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="DATA",
+        show_default=False,
+        help="Table of observations: CSV (also .gz), Parquet, Feather, a folder or pattern of such "
+        "files, a database with --query; - reads standard input.",
+    ),
+]
+
+Trained = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        show_default=False,
+        help="Run folder or its model folder (the newest below --root).",
+    ),
+]
+
+
+def wanted(data: str | None, command: str, db: str | None = None) -> str:
+    """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""
+    if data is not None and db is not None:
+        raise UsageError(
+            "DATA and --db are two sources of the same thing",
+            code="usage/two-sources",
+            value=data,
+            remedy="Leave one of them out",
+        )
+    if db is not None:
+        return db
+    if data is None:
+        raise UsageError(
+            "DATA is missing: the file to read",
+            code="usage/missing-data",
+            remedy=f"For example: lstmcast {command} sample_data/airline_passengers.csv",
+        )
+    return data
+
+
+def output(words: str) -> Any:
+    """--output FILE; `words` say what goes there and, in brackets, where it goes without it."""
+    return typer.Option("--output", "-o", metavar="FILE", show_default=False, help=words)
+
+
+def observations(words: str) -> Any:
+    """--data FILE: where a finished run's observations are, if not where they were."""
+    return typer.Option("--data", metavar="FILE", show_default=False, help=words)
+
+
+def series(words: str) -> Any:
+    """--series ID."""
+    return typer.Option("--series", metavar="ID", show_default=False, help=words)
+
+
+def run_folder(words: str) -> Any:
+    """RUN, an argument that may be left out."""
+    return typer.Argument(metavar="[RUN]", show_default=False, help=words)
+
+
+def model(words: str, panel: str | None = None) -> Any:
+    """--model DIR, under the heading `panel` of the help (default: the general one)."""
+    return typer.Option(
+        "--model", "-m", metavar="DIR", show_default=False, help=words, rich_help_panel=panel
+    )
+
+
+def refuse_two_outputs(run: Run, output: str | None, what: str = "forecast") -> None:
+    """Raises UsageError when both the document and `what` was made go to standard output."""
+    if run.look.json and output == "-":
+        raise UsageError(
+            "--json and --output - both want standard output",
+            code="usage/one-stdout",
+            remedy=f"Write the {what} to a file, or leave --json out",
+        )
+
+
+def follow(words: str) -> Any:
+    """--follow; `words` say what is done with each row."""
+    return typer.Option("--follow", metavar=" ", show_default=False, help=words)
+
+
+def refuse_to_follow(source: str | None, output: str | None) -> None:
+    """Raises UsageError when --follow is to read its history from standard input as well, or is to
+    write to a file."""
+    if source == "-":
+        raise UsageError(
+            "--follow reads rows from standard input, so the history must be elsewhere",
+            code="usage/one-stdin",
+            value="-",
+            remedy="Name the file of the history",
+        )
+    if output not in (None, "-"):
+        raise UsageError(
+            "--follow answers each row on standard output",
+            code="usage/follow-to-file",
+            where="--output",
+            value=output,
+            remedy="Leave --output out and redirect: > FILE",
+        )
+
+
+def refuse_samples(run: Run, *, follow: bool = False) -> None:
+    """Raises UsageError for --samples where the forecast is not of one table in one process, and
+    for --seed without it: nothing else in a forecast is drawn."""
+    number = run.settings.sampling.number
+    if number is None:
+        if run.resolved.sources["training.seed"].startswith("--"):
+            raise UsageError(
+                "--seed is about the draws of --samples; a forecast itself has none",
+                code="usage/seed-without-samples",
+                remedy="Add --samples N, or leave --seed out",
+            )
+        return
+
+    if follow or in_parts(run):
+        raise UsageError(
+            "--samples is for a forecast of one table in one process",
+            code="usage/samples-elsewhere",
+            where="--samples",
+            value=number,
+            remedy="Leave --follow, --engine, --jobs and --shard out",
+        )
+
+
+def refuse_idle_address(run: Run) -> None:
+    """Raises UsageError for --ray-address without --engine ray."""
+    engine = run.settings.engine
+    if engine.ray_address is not None and engine.name != "ray":
+        raise UsageError(
+            "--ray-address is about --engine ray",
+            code="usage/ray-address-without-ray",
+            value=engine.ray_address,
+            remedy="Add --engine ray, or leave --ray-address out",
+        )
+
+
+# --- What the commands of scheduled runs share: their arguments, and many jobs from one file -----
+
+
+PARTLY = 3
+
+Config = Annotated[
+    str, typer.Argument(metavar="CONFIG", help="File of jobs: lstmcast init --batch writes one.")
+]
+JobName = Annotated[
+    str | None,
+    typer.Option("--job", metavar="NAME", show_default=False, help="One job of the file (all)."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", metavar=NO_WORD, help="Say what would be done and why; change nothing."
+    ),
+]
+
+
+def jobs_of(file: str, name: str | None) -> list[Job]:
+    """The jobs that a command is for. Raises UsageError."""
+    from forecast.scheduling.config_file import chosen_jobs, load_config
+
+    return chosen_jobs(load_config(file), name)
+
+
+def for_each(jobs: list[Job], run: Run, work: Callable[[Job], int]) -> int:
+    """Does `work` for each job and returns the exit code of all.
+
+    A job that fails does not keep the others from running: its error is shown, and its code is
+    returned at the end (the first one's, if several fail). With a single job the error is raised.
+    """
+    if len(jobs) == 1:
+        return work(jobs[0])
+    failed, partly = 0, 0
+    for job in jobs:
+        try:
+            partly = max(partly, work(job))
+        except Exception as problem:
+            from forecast.cli.console import print_error
+            from forecast.cli.error_handler import as_forecast_error
+
+            error = as_forecast_error(problem)
+            error.where = f"job {job.name}: {error.where}" if error.where else f"job {job.name}"
+            print_error(run.err(), error)
+            failed = failed or error.exit_code
+    return failed or partly
+
+
+# --- What `predict` and `forecast` do with --engine, --jobs, --shard: a forecast file by file ----
+
+
+def in_parts(run: Run) -> bool:
+    """Whether the options ask for it. Raises UsageError for a contradiction.
+
+    --jobs and --attempts do where they are on the command line: a settings file or an environment
+    may name them for training.
+    """
+    refuse_idle_address(run)
+    engine, sources = run.settings.engine, run.resolved.sources
+    typed = [sources[path].startswith("--") for path in ("engine.attempts", "training.jobs")]
+    return any(typed) or {engine.name, engine.shard, engine.partitions} != {None}
+
+
+def forecast_in_parts(
+    run: Run, command: str, source: str, output: str | None, model: str | None = None
+) -> int:
+    """Runs the engine and says what it made: the exit code."""
+    from forecast.cli import render
+    from forecast.workflows.partitions.run import engine_run
+
+    with run.watching() as listener:
+        result = engine_run(
+            source,
+            run.settings,
+            listener,
+            output=output,
+            model=model,
+            pretrained_network=command == "forecast",
+        )
+    if run.look.json:
+        document = {**vars(result), "failed": failures(result.failed)}
+        render.show_document(command, {**document, "exit_code": result.exit_code})
+    elif not run.look.quiet:
+        render.show_facts(run.out(), _facts(result))
+        if run.settings.engine.shard is not None:
+            folder = quote(str(result.folder))
+            render.show_hint(run.out(), f"once every shard is done: lstmcast merge {folder}")
+    return result.exit_code
+
+
+def amounts(result: EngineResult | Merged) -> list[tuple[str, Any]]:
+    """What was forecast, for a person."""
+    facts: list[tuple[str, Any]] = [
+        (
+            "forecast",
+            f"{result.series:,} series, {result.horizon} steps, {result.rows:,} rows",
+        )
+    ]
+    if result.fallbacks:
+        facts.append(("fallbacks", f"{result.fallbacks:,} series"))
+    if result.skipped:
+        facts.append(("skipped", f"{result.skipped:,} series without any value"))
+    if result.failed:
+        facts.append(("failed", "\n".join(record.name for record in result.failed)))
+    return facts
+
+
+def failures(failed: Any) -> list[dict[str, Any]]:
+    """Partitions that were given up, for a program."""
+    return [{"partition": record.name, **record.error} for record in failed]
+
+
+def _facts(result: EngineResult) -> list[tuple[str, Any]]:
+    parts = f"{result.parts - len(result.failed):,} of {result.of:,}"
+    if result.kept:
+        parts += f", {result.kept:,} of them from before"
+    pace = result.series / result.seconds if result.seconds else 0
+    took = f"{duration(result.seconds)}, {pace:,.0f} series a second"
+    where = str(result.folder)
+    return [
+        *amounts(result),
+        ("parts", parts),
+        ("time", took if not result.kept else duration(result.seconds)),
+        ("written to", where),
+    ]

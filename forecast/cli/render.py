@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+
 # Columns of the score table: key in the rows, heading, how a figure is written, and whether the
 # lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
 _Column = tuple[str, str, str, bool]
@@ -296,3 +297,225 @@ def plain_table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
+
+
+# --- The page of `lstmcast check`: what the loader understood of a file, for a person to read ----
+
+
+Report = Mapping[str, Any]
+Reason = tuple[str, Any, str]
+
+_WORDS = {
+    "YS": "year starts",
+    "YE": "year ends",
+    "QS": "quarter starts",
+    "QE": "quarter ends",
+    "MS": "month starts",
+    "ME": "month ends",
+    "W": "weekly",
+    "D": "daily",
+    "B": "business days",
+    "h": "hourly",
+    "min": "every minute",
+    "s": "every second",
+}
+_LEVELS = " ▁▂▃▄▅▆▇█"
+_ASCII_LEVELS = " .:-=+*#@"
+
+
+def show_report(
+    console: Console, report: Report, verbose: bool = False, would: Sequence[Reason] = ()
+) -> None:
+    """`report` is LoadReport.to_dict(). verbose: digest and dialect as well.
+
+    would: what `train` would do, each a name, a value and why.
+    """
+    drawable = console.encoding.startswith("utf")
+    rows = data_facts(report, verbose, ascii_only=not drawable)
+    if would:
+        words = [f"{name} {_amount(value)} ({why})" for name, value, why in would]
+        rows.append(("training", "\n".join(words)))
+    show_facts(console, rows)
+    for kind, style in (("repair", "cyan"), ("warning", "yellow")):
+        for note in report[kind + "s"]:
+            _show_note(console, kind, style, note)
+    if not report["repairs"] and not report["warnings"]:
+        console.print("nothing was repaired, nothing deserves a warning", style="green")
+
+
+def data_facts(
+    report: Report, verbose: bool = False, ascii_only: bool = False
+) -> list[tuple[str, str]]:
+    """The facts of a report as (name, sentence), the most important first."""
+    rows = [
+        ("file", f"{report['source']}: {report['rows']:,} rows"),
+        *_column_rows(report["columns"]),
+        ("series", _series(report)),
+        ("frequency", _frequency(report["frequency"])),
+        ("season", _season(report)),
+        ("span", f"{report['span']['first']} to {report['span']['last']}"),
+        ("values", _values(report)),
+        ("coverage", sparkline(report["coverage"], ascii_only)),
+    ]
+    if verbose:
+        rows += [("read as", _pairs(report["dialect"])), ("sha256", report["digest"])]
+    return [(name, text) for name, text in rows if text]
+
+
+def sparkline(shares: Sequence[float], ascii_only: bool = False) -> str:
+    """`shares`, between 0 and 1, as one character each; any share above zero leaves a mark."""
+    levels = _ASCII_LEVELS if ascii_only else _LEVELS
+    top = len(levels) - 1
+    return "".join(levels[max(int(share > 0), min(top, int(share * top)))] for share in shares)
+
+
+def _amount(value: object) -> str:
+    """A count as the other lines have theirs: 3,540."""
+    return f"{value:,}" if isinstance(value, int) else show(value)
+
+
+def _column_rows(columns: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for role in ("time", "target", "id"):
+        if columns.get(role):
+            why = columns.get("reasons", {}).get(role)
+            yield role, show(columns[role]) + (f" ({why})" if why else "")
+
+
+def _series(report: Report) -> str:
+    shortest, middle, longest = (report["lengths"][key] for key in ("min", "median", "max"))
+    if shortest == longest:
+        steps = f"{shortest:,} steps" + (" each" if report["series"] > 1 else "")
+    else:
+        steps = f"{shortest:,} to {longest:,} steps, median {middle:,}"
+    parts = [f"{report['series']:,}: {steps}"]
+    for key, words in (
+        ("ended_early", "ended before the others"),
+        ("constant", "constant"),
+    ):
+        if report[key]:
+            parts.append(f"{report[key]:,} {words}")
+    if report["skipped"]:
+        parts.append(f"{len(report['skipped']):,} without any value, left out")
+    return "; ".join(parts)
+
+
+def _frequency(alias: str) -> str:
+    word = _WORDS.get(alias.split("-")[0])
+    return f"{alias} ({word})" if word else alias
+
+
+def _season(report: Report) -> str:
+    found, usual = report["seasons"], report["candidate_seasons"]
+    text = f"{_lengths(found)} steps" if found else "none found"
+    if usual and tuple(usual) != tuple(found):
+        text += f" (usual for this frequency: {_lengths(usual)})"
+    return text
+
+
+def _lengths(seasons: Sequence[int]) -> str:
+    """`24 and 168`: a comma alone would make one number of two."""
+    return " and ".join(f"{season:,}" for season in seasons)
+
+
+def _values(report: Report) -> str:
+    steps = report["observed"] + report["missing"]
+    if not report["missing"]:
+        return f"{report['observed']:,}, none missing"
+    share = report["missing"] / steps
+    text = f"{report['observed']:,} of {steps:,}; {report['missing']:,} missing ({share:.1%})"
+    return text + (f", {report['gaps']:,} of them without a row" if report["gaps"] else "")
+
+
+def _pairs(document: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {show(value)}" for key, value in document.items() if value is not None)
+
+
+def _show_note(console: Console, kind: str, style: str, note: Mapping[str, Any]) -> None:
+    from rich.text import Text
+
+    line = Text.assemble((f"{kind}: ", style), clean(note["text"]))
+    console.print(line.append(f"  [{clean(note['code'])}]", "dim"), soft_wrap=True)
+    for place in note.get("places", ()):
+        console.print(Text(f"  {clean(place)}", "dim"), soft_wrap=True)
+
+
+# --- The page of `lstmcast inspect`: what a model folder holds, for a person to read -------------
+
+
+Manifest = Mapping[str, Any]
+
+_LONG = 12  # entries of a list that are printed
+
+
+def show_model(console: Console, manifest: Manifest, verbose: bool = False) -> None:
+    """The manifest in a few lines with its choices and scores. verbose: every entry instead."""
+    if verbose:
+        show_facts(console, flat(manifest))
+        return
+    show_facts(console, [(name, text) for name, text in model_facts(manifest) if text])
+    show_choices(console, [(c["name"], c["value"], c["why"]) for c in manifest.get("chosen", ())])
+    if manifest.get("scores"):
+        show_scores(console, manifest["scores"], "on data held out of training")
+
+
+def model_facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    """(name, sentence) of what one wants to know of a model first; "" where nothing is known."""
+    network, data = manifest.get("network", {}), manifest.get("data", {})
+    versions, span = manifest.get("versions", {}), data.get("span", {})
+    yield (
+        "network",
+        _joined(
+            _title(network.get("name", "lstm")),
+            _sizes(network),
+            _counted(network.get("members"), "member"),
+            _counted(network.get("parameters"), "weight"),
+        ),
+    )
+    yield "context", _joined(_counted(network.get("context"), "step"))
+    yield "horizon", _joined(_counted(network.get("horizon"), "step"))
+    yield (
+        "data",
+        _joined(data.get("source"), f"{data.get('series', 0):,} series", data.get("frequency")),
+    )
+    yield "span", f"{span['first']} to {span['last']}" if span else ""
+    yield "sha256", str(data.get("digest") or "")
+    yield (
+        "trained",
+        _joined(manifest.get("created"), *(f"{k} {v}" for k, v in versions.items())),
+    )
+    yield "settings", _joined(*(f"{k} {v}" for k, v in flat(manifest.get("settings", {}))))
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """A nested document as (section.key, value); long lists are cut, empty entries left out."""
+    for key, value in document.items():
+        name = prefix + str(key)
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(entry, Mapping | list) for entry in value):
+            yield from flat({str(i): entry for i, entry in enumerate(value)}, f"{name}.")
+        elif isinstance(value, list) and len(value) > _LONG:
+            yield name, f"{show(value[:_LONG])},… ({len(value)} values)"
+        elif value not in (None, [], ""):
+            yield name, clean(show(value))
+
+
+def _sizes(network: Manifest) -> str:
+    """Layers and units of the members, each size once."""
+    one = [network.get("hidden_size"), network.get("layers")]
+    sizes = dict.fromkeys(tuple(size) for size in network.get("shapes", [one]))
+    return " and ".join(f"{show(layers)} x {show(hidden)} units" for hidden, layers in sizes)
+
+
+def _title(network: str) -> str:
+    from forecast.models.networks.registry import IDEAS
+
+    return IDEAS[network].title if network in IDEAS else clean(network)
+
+
+def _counted(count: int | None, noun: str) -> str:
+    return "" if count is None else f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _joined(*parts: object) -> str:
+    return ", ".join(str(part) for part in parts if part)

@@ -10,7 +10,7 @@ from forecast.cli.error_handler import INTERRUPTED
 from forecast.cli.parameters import Run
 
 if TYPE_CHECKING:
-    from forecast.inference.stream_loop import Followed
+    from forecast.inference.stream_rows import Followed
 
 
 def follow(run: Run, stream: Callable[..., Followed], source: str | None, **how: Any) -> int:
@@ -18,7 +18,7 @@ def follow(run: Run, stream: Callable[..., Followed], source: str | None, **how:
 
     source: the history; how: what else the stream takes. Returns the exit code.
     """
-    from forecast.inference.stream_loop import complaints
+    from forecast.inference.stream_rows import complaints
 
     as_json = run.look.json
     with run.watching() as listener:

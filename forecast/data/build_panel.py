@@ -11,18 +11,20 @@ import numpy as np
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
 from forecast.data.panel import Panel
-from forecast.data.regular_grid import (
+from forecast.data.regularise import (
     check_same_frequency,
     find_frequency,
     grid_positions,
+    in_order,
+    resampled,
     series_starts,
+    without_duplicates,
 )
-from forecast.data.resample import resampled
 from forecast.data.rows import LongRows
-from forecast.data.sort_rows import in_order, without_duplicates
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings
+
 
 MAX_STEPS = 2_000_000_000  # more grid steps than this is a wrong frequency, not a data set
 FREE_STEPS, MOST_SPREAD = 50_000_000, 1_000  # so is this many with more than so many steps a row

@@ -17,12 +17,10 @@ from forecast.data.io.table import Table, read_frame, read_table
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
-from forecast.data.multiple_files import files_of, joined_digest, joined_notes, joined_rows
 from forecast.data.panel import Panel
-from forecast.data.rows_from_table import long_rows
+from forecast.data.regularise import zoned
+from forecast.data.rows import files_of, ids_of, joined_digest, joined_notes, joined_rows, long_rows
 from forecast.data.seasonality import confirm_seasons
-from forecast.data.series_ids import ids_of
-from forecast.data.time_zones import zoned
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.io.cells import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.columns import ID_NAMES, NO_TARGET, TARGET_NAMES, Mapping, key_of
 from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
-from forecast.data.multiple_files import files_of, named_by_file
+from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel
-from forecast.data.resample import period_positions
-from forecast.data.rows import LongRows
-from forecast.data.rows_from_table import long_rows
-from forecast.data.sort_rows import place
-from forecast.data.time_zones import on_wall_clock, zoned
+from forecast.data.regularise import on_wall_clock, period_positions, place, zoned
+from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings

@@ -16,12 +16,12 @@ import numpy as np
 from forecast.data.build_panel import Built, checked, most_steps, trailing_note
 from forecast.data.frequency import Frequency, infer_frequency
 from forecast.data.io.arrow import as_numpy
-from forecast.data.io.numbers import parse_numbers
 from forecast.data.io.table import Table
 from forecast.data.io.timestamps import Times, parse_times
+from forecast.data.io.values import parse_numbers
 from forecast.data.panel import Panel
-from forecast.data.regular_grid import series_starts
-from forecast.data.series_ids import distinct_ids
+from forecast.data.regularise import series_starts
+from forecast.data.rows import distinct_ids
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings

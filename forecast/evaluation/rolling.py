@@ -16,9 +16,7 @@ from forecast.common.progress import Listener, Silent
 from forecast.data.forecast import Forecast
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
-from forecast.evaluation.window_scores import own_rows
+from forecast.evaluation.scores import ScoreTable, own_rows, score_forecasts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from forecast.data.panel import Panel
-from forecast.evaluation.crps import crps_of_samples
+from forecast.evaluation.metrics import crps_of_samples
 from forecast.inference.sample_paths import sample_blocks
 from forecast.models.forecaster import Forecaster
 

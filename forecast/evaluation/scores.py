@@ -5,24 +5,362 @@ Axes: S series, H horizon (steps), Q quantiles, W windows (held-out origins).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
+from forecast.evaluation import metrics
 from forecast.evaluation import metrics as accuracy
-from forecast.evaluation.score_table import Score, ScoreTable
-from forecast.evaluation.window_scores import (
-    Window,
-    has_forecast,
-    own_rows,
-    series_metrics,
-    step_metrics,
-    window_of,
-    wql_parts,
+from forecast.evaluation.metrics import crps
+from forecast.models.baselines.naive import naive2
+
+# --- The metrics of one forecaster at one held-out origin: by series, and by step ahead ----------
+# Axes: S series, H horizon (steps scored), Q quantiles.
+
+
+@dataclass(frozen=True)
+class Window:
+    """What every forecaster is measured against at one held-out origin.
+
+    origins (S,); gap: forecast steps after them that are not scored; actual (S, H), NaN where
+    masked; scale and squared_scale (S,) of the training part; naive2_smape and naive2_mase (S,):
+    the scores of Naive2 at this origin.
+    """
+
+    origins: np.ndarray
+    gap: int
+    actual: np.ndarray
+    scale: np.ndarray
+    squared_scale: np.ndarray
+    naive2_smape: np.ndarray
+    naive2_mase: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """Series with an actual to be compared with. (S,) bool."""
+        return ~np.isnan(self.actual).all(axis=1)
+
+
+def window_of(panel: Panel, origins: np.ndarray, steps: int, season: int, gap: int) -> Window:
+    """The actuals after `origins` (S,), and the scales of the values before them alone."""
+    training = panel.truncate(origins)
+    actual = panel.window(origins + gap, steps)
+    scale = metrics.seasonal_errors(training.values, training.offsets, season)
+    reference = naive2(training.values, training.offsets, steps + gap, season)[:, gap:]
+    return Window(
+        origins=origins,
+        gap=gap,
+        actual=actual,
+        scale=scale,
+        squared_scale=metrics.seasonal_errors(training.values, training.offsets, season, power=2),
+        naive2_smape=metrics.smape(actual, reference),
+        naive2_mase=metrics.mase(actual, reference, scale),
+    )
+
+
+def has_forecast(forecast: Forecast) -> np.ndarray:
+    """Series with a whole forecast: available, and no step of it missing. (S,) bool."""
+    return np.asarray(forecast.available & ~np.isnan(forecast.point).any(axis=1), dtype=bool)
+
+
+def own_rows(forecast: Forecast) -> np.ndarray:
+    """Series that the forecaster forecast itself, without falling back on another. (S,) bool."""
+    return has_forecast(forecast) & np.asarray(forecast.source == forecast.name, dtype=bool)
+
+
+def _scored(forecast: Forecast, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Actuals, NaN where the forecaster is not scored, and its point forecasts: (S, H) each."""
+    actual = np.where(own_rows(forecast)[:, None], window.actual, np.nan)
+    return actual, forecast.point[:, window.gap :]
+
+
+def _interval(
+    forecast: Forecast, window: Window, level: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Bounds of the `level` per cent interval, (S, H) each; None when it was not forecast."""
+    try:
+        low, high = forecast.interval(level)
+    except KeyError:
+        return None
+    return low[:, window.gap :], high[:, window.gap :]
+
+
+def series_metrics(
+    forecast: Forecast, window: Window, levels: Sequence[float], quantiles: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every metric of each series at one origin, (S,), NaN where it is not scored.
+
+    levels: intervals, per cent, for coverage and MSIS; quantiles: levels for the CRPS.
+    """
+    actual, point = _scored(forecast, window)
+    result = {
+        "mase": metrics.mase(actual, point, window.scale),
+        "smape": metrics.smape(actual, point),
+        "rmse": metrics.rmse(actual, point),
+        "rmsse": metrics.rmsse(actual, point, window.squared_scale),
+        "mae": metrics.mae(actual, point),
+        "mape": metrics.mape(actual, point),
+    }
+    if len(forecast.levels) and len(quantiles):
+        chosen = _quantiles(forecast, quantiles, window.gap)
+        result["scaled_crps"] = metrics.scaled_crps(actual, chosen, quantiles)
+    if has_distribution(forecast, quantiles):
+        result["crps"] = metrics.mean_where(crps(actual, chosen, quantiles), ~np.isnan(actual))
+    for level in levels:
+        bounds = _interval(forecast, window, level)
+        if bounds is not None:
+            result[f"coverage-{level:g}"] = metrics.coverage(actual, *bounds)
+            result[f"msis-{level:g}"] = metrics.msis(actual, *bounds, window.scale, level)
+    return result
+
+
+def has_distribution(forecast: Forecast, quantiles: np.ndarray) -> bool:
+    """Whether a forecast has the quantiles that a CRPS takes: two at the least."""
+    return len(forecast.levels) > 0 and len(quantiles) > 1
+
+
+def _quantiles(forecast: Forecast, levels: np.ndarray, gap: int) -> np.ndarray:
+    """The forecast's quantiles at `levels`, without the gap's steps: (S, H, Q)."""
+    columns = [int(np.argmin(np.abs(forecast.levels - level))) for level in levels]
+    return forecast.quantiles[:, gap:, columns]
+
+
+def wql_parts(forecast: Forecast, window: Window, quantiles: np.ndarray) -> tuple[float, float]:
+    """Sums that the WQL is the ratio of: 2 * mean over q of rho_q, and |y|. NaN if none."""
+    if len(forecast.levels) == 0 or len(quantiles) == 0:
+        return float("nan"), float("nan")
+    rows = own_rows(forecast)
+    actual = window.actual[rows]
+    chosen = _quantiles(forecast, quantiles, window.gap)[rows]
+    loss = metrics.pinball_sums(actual, chosen, quantiles).sum()
+    return float(2 * loss / len(quantiles)), float(np.nansum(np.abs(actual)))
+
+
+def step_metrics(
+    each: Sequence[Forecast],
+    windows: Sequence[Window],
+    levels: Sequence[float],
+    quantiles: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Metrics at each step ahead, (H,): means over all series and origins with an actual there."""
+    sums: dict[str, np.ndarray] = {}
+    counts: dict[str, np.ndarray] = {}
+    for forecast, window in zip(each, windows, strict=True):
+        for name, term in _step_terms(forecast, window, levels, quantiles).items():
+            defined = ~np.isnan(term)
+            sums[name] = sums.get(name, 0) + np.where(defined, term, 0.0).sum(axis=0)
+            counts[name] = counts.get(name, 0) + defined.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        result = {name: sums[name] / counts[name] for name in sums}
+    result["rmse"] = np.sqrt(result["rmse"])
+    return result
+
+
+def _step_terms(
+    forecast: Forecast, window: Window, levels: Sequence[float], quantiles: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What each metric averages, (S, H), NaN where not scored; for "rmse" the squared error."""
+    actual, point = _scored(forecast, window)
+    error = np.abs(actual - point)
+    size = np.abs(actual) + np.abs(point)
+    ratio = np.divide(200 * error, size, out=np.zeros(size.shape), where=size != 0)
+    terms = {
+        "mase": error / window.scale[:, None],
+        "smape": np.where(np.isnan(error), np.nan, ratio),
+        "mae": error,
+        "rmse": error**2,
+    }
+    if has_distribution(forecast, quantiles):
+        terms["crps"] = crps(actual, _quantiles(forecast, quantiles, window.gap), quantiles)
+    for level in levels:
+        bounds = _interval(forecast, window, level)
+        if bounds is not None:
+            inside = ((bounds[0] <= actual) & (actual <= bounds[1])).astype(float)
+            terms[f"coverage-{level:g}"] = np.where(np.isnan(error), np.nan, inside)
+    return terms
+
+
+# --- `ScoreTable`: how good each forecaster was, on what, and how the figures were pooled --------
+
+
+POOLING = (
+    "mean over the steps of each series and origin, then over the series' origins, then over "
+    "series; wql pools all series, steps and origins; owa is against Naive2 on the same series"
 )
+ORDER = ("mase", "smape", "owa", "wql", "rmsse", "mae", "crps", "rmse", "mape", "scaled_crps")
+NAMED = 100  # series named at most in the JSON document; the counts are always complete
+
+
+@dataclass(frozen=True)
+class Score:
+    """One forecaster's figures.
+
+    values       metric name -> value over all scored series; NaN where undefined
+    series       series scored
+    pairs        (series, origin) pairs scored
+    best         series on which this forecaster has the lowest MASE; ties are split
+    unavailable  series without a forecast
+    fallen_back  series that another forecaster stood in for: left out of the figures
+    seconds      wall time spent on the forecasts
+    memory       bytes that all processes held at most meanwhile; NaN where unknown
+    """
+
+    model: str
+    values: dict[str, float]
+    series: int
+    pairs: int
+    best: float
+    unavailable: tuple[str, ...]
+    fallen_back: tuple[str, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    memory: float = float("nan")
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """The figures of all forecasters on the same held-out origins.
+
+    season      m, the lag that scales MASE, RMSSE and MSIS
+    horizon     H, steps scored after each origin
+    windows     W, held-out origins of each series; step: steps between them (0 for one window)
+    quantiles   the levels that the WQL is over
+    per_series  model -> metric -> (S,) means over the origins
+    per_step    model -> metric -> (H,) means over all series and origins
+    losses      model -> MASE of each pair (W, S), NaN where not scored; errors: the same for MAE
+    without_actuals, undefined_scale, short_for_season, zero_actuals
+                series with nothing to compare with; series whose training part is constant, so
+                that MASE is undefined; series no longer than m, scaled with lag 1; steps whose
+                actual is zero, left out of MAPE
+    """
+
+    season: int
+    horizon: int
+    windows: int
+    step: int
+    quantiles: tuple[float, ...]
+    ids: np.ndarray
+    scores: tuple[Score, ...]
+    per_series: dict[str, dict[str, np.ndarray]]
+    per_step: dict[str, dict[str, np.ndarray]]
+    losses: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    without_actuals: int = 0
+    undefined_scale: int = 0
+    short_for_season: int = 0
+    zero_actuals: int = 0
+
+    def score(self, model: str) -> Score:
+        """The figures of `model`. Raises KeyError when it was not scored."""
+        for score in self.scores:
+            if score.model == model:
+                return score
+        raise KeyError(model)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of all metrics, the most usual first."""
+        names = dict.fromkeys(name for score in self.scores for name in score.values)
+        first = [name for name in ORDER if name in names]
+        return first + sorted(name for name in names if name not in first)
+
+    def caption(self) -> str:
+        """One line that says on what, and with which scale, the figures were computed."""
+        origins = "1 origin" if self.windows == 1 else f"{self.windows} origins"
+        parts = [
+            f"{len(self.ids) - self.without_actuals} series, {origins}, {self.horizon} steps",
+            f"MASE scale: seasonal naive with m = {self.season}",
+        ]
+        if self.short_for_season:
+            parts.append(f"{self.short_for_season} series shorter than m+1 use m = 1")
+        if self.undefined_scale:
+            parts.append(f"{self.undefined_scale} series with a constant past have no MASE")
+        if self.zero_actuals:
+            steps = "1 step" if self.zero_actuals == 1 else f"{self.zero_actuals:,} steps"
+            parts.append(f"MAPE leaves out {steps} whose actual is zero")
+        most = max(score.pairs for score in self.scores)
+        parts += [
+            f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
+            "only, so its figures are not comparable with the others'"
+            if score.pairs
+            else f"{score.model} made none of its {most} forecasts, so it has no figures"
+            for score in self.scores
+            if score.pairs < most
+        ]
+        return "; ".join(parts)
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One row per forecaster, for a table: undefined figures are None."""
+        return [
+            {
+                "model": score.model,
+                **{name: _number(score.values.get(name)) for name in self.metrics},
+                "best": score.best,
+                "series": score.series,
+                "unavailable": len(score.unavailable),
+                "fallen_back": len(score.fallen_back),
+                "seconds": score.seconds,
+                "memory_mb": _number(score.memory / 2**20),
+            }
+            for score in self.scores
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as a JSON document: no NaN; at most NAMED series named for each list."""
+        rows = self.to_rows()
+        for row, score in zip(rows, self.scores, strict=True):
+            row["unavailable_series"] = list(score.unavailable[:NAMED])
+            row["fallen_back_series"] = list(score.fallen_back[:NAMED])
+            row["pairs"] = score.pairs
+            row["notes"] = list(score.notes)
+        return {
+            "season": self.season,
+            "horizon": self.horizon,
+            "windows": self.windows,
+            "step_size": self.step,
+            "series": len(self.ids),
+            "quantiles": list(self.quantiles),
+            "pooling": POOLING,
+            "caption": self.caption(),
+            "without_actuals": self.without_actuals,
+            "undefined_scale": self.undefined_scale,
+            "short_for_season": self.short_for_season,
+            "zero_actuals": self.zero_actuals,
+            "models": rows,
+            "steps": self.step_rows(),
+        }
+
+    def step_rows(self) -> list[dict[str, Any]]:
+        """One row per forecaster and step ahead (1 is the first step scored)."""
+        return [
+            {
+                "model": model,
+                "step": step + 1,
+                **{name: _number(values[step]) for name, values in metrics.items()},
+            }
+            for model, metrics in self.per_step.items()
+            for step in range(self.horizon)
+        ]
+
+    def series_columns(self, metric: str = "mase") -> dict[str, np.ndarray]:
+        """Columns of the table by series: ids, then `metric` of each forecaster, (S,) each."""
+        columns = {model: each[metric] for model, each in self.per_series.items() if metric in each}
+        return {"unique_id": self.ids, **columns}
+
+
+def _number(value: float | None) -> float | None:
+    """A plain float, None for what is undefined: JSON has no NaN."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+# -------------------------------------------------------------------------------------------------
+
 
 Pairs = dict[str, np.ndarray]  # metric -> (W, S)
 

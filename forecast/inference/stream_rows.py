@@ -3,12 +3,98 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import IO
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from forecast.data.frequency import Frequency
+from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import ID, TARGET, TIME, Panel
-from forecast.inference.stream_times import Clock
+
+# --- Times of rows that come one by one: text to position on the grid, and back ------------------
+
+
+BLOCK = 512  # positions whose texts are made together
+
+
+class Clock:
+    """Reads and writes times as the history wrote them; other spellings are read too, more slowly.
+
+    Texts are made in blocks and kept, so that a time costs two look-ups in a table.
+    """
+
+    def __init__(self, frequency: Frequency, time_format: str, tz: str | None) -> None:
+        self.frequency, self.time_format, self.tz = frequency, time_format, tz
+        self._texts: dict[int, str] = {}
+        self._positions: dict[str, int] = {}
+
+    def text(self, position: int) -> str:
+        """The time at `position` of the grid. Raises OverflowError outside the years 1678-2261."""
+        found = self._texts.get(position)
+        if found is None:
+            self._make(position // BLOCK * BLOCK)
+            found = self._texts[position]
+        return found
+
+    def position(self, text: str, near: int) -> int:
+        """The position that `text` names; near: where it is expected, which makes it quick.
+
+        Raises ValueError where it is no time, or none of the grid.
+        """
+        found = self._positions.get(text)
+        if found is None:
+            self.text(near)
+            found = self._positions.get(text)
+        return self._parsed(text) if found is None else found
+
+    def _make(self, first: int) -> None:
+        positions = np.arange(first, first + BLOCK)
+        stamps = self.frequency.stamps(positions)
+        made = [str(t) for t in format_stamps(stamps, self.time_format, self.tz).to_pylist()]
+        if len(self._texts) > 200 * BLOCK:
+            self._texts.clear()
+            self._positions.clear()
+        self._texts.update(zip(positions.tolist(), made, strict=True))
+        # An hour that the clock shows twice is the first of the two, as in a file without offsets.
+        for at, text in zip(positions.tolist(), made, strict=True):
+            self._positions.setdefault(text, at)
+
+    def _parsed(self, text: str) -> int:
+        import pyarrow as pa
+
+        from forecast.data.io.timestamps import parse_times
+
+        kind = self.time_format
+        unit = (
+            "step" if kind == "integer" else kind.partition(":")[2] if kind[:5] == "epoch" else None
+        )
+        times = parse_times(
+            pa.array([text]),
+            name="ds",
+            unit=unit,
+            dayfirst=re.search("%-?d.*%-?m", kind) is not None,
+        )
+        if times.bad[0] or times.integer != self.frequency.integer:
+            raise ValueError(f"{text!r} is not a time such as {self.text(0)!r}")
+        if self.tz not in (None, times.tz) and "/" in self.tz:
+            raise ValueError(f"{text!r} is not written as the history's times are")
+        stamps = times.stamps if times.integer else times.stamps.view("M8[ns]")
+        positions, fits = self.frequency.locate(stamps)
+        if not fits[0]:
+            raise ValueError(
+                f"{text!r} lies between two steps of the grid ({self.frequency.alias})"
+            )
+        return int(positions[0])
+
+
+# -------------------------------------------------------------------------------------------------
+
 
 LONGEST_LINE = 65_536  # bytes; a longer one is no row
 MOST_MISSING = 10_000  # steps that a row may lie ahead of its series' end
@@ -133,3 +219,92 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise RowError("row/value", f"{text!r} is not a number")
     return value
+
+
+# --- The loop over rows that come one by one: each is answered at once, bad ones are named -------
+
+
+Complaint = Callable[[int, str, str], None]  # number of the line, code, text
+
+
+@dataclass
+class Followed:
+    """What came: rows that were used, rows that were refused, gaps that were filled as missing."""
+
+    rows: int = 0
+    refused: int = 0
+    gaps: int = 0
+    interrupted: bool = False
+
+
+def follow(
+    source: IO[bytes], reader: RowReader, answer: Callable[[Row], None], complain: Complaint
+) -> Followed:
+    """Reads lines until they end or the user interrupts; `answer` is called with each row.
+
+    A row that cannot be used is told to `complain` and changes nothing; so is a gap before a row,
+    which is used all the same.
+    """
+    done = Followed()
+    try:
+        # The products of one row are small: more threads would only wait for each other.
+        with threadpool_limits(1, "blas"):
+            for number, line in _lines(source):
+                _one(number, line, reader, answer, complain, done)
+    except KeyboardInterrupt:
+        done.interrupted = True
+    return done
+
+
+def _one(
+    number: int,
+    line: str | None,
+    reader: RowReader,
+    answer: Callable[[Row], None],
+    complain: Complaint,
+    done: Followed,
+) -> None:
+    try:
+        if line is None:
+            raise RowError("row/unreadable", f"is longer than {LONGEST_LINE:,} bytes")
+        if number == 1 and reader.header(line):
+            return
+        row = reader.read(line)
+    except RowError as error:
+        done.refused += 1
+        complain(number, error.code, str(error))
+        return
+    if row.missing:
+        done.gaps += 1
+        steps = "1 step" if row.missing == 1 else f"{row.missing:,} steps"
+        complain(number, "row/gap", f"comes after a gap of {steps}, which count as missing")
+    done.rows += 1
+    answer(row)
+
+
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, str | None]]:
+    """Number and text of each line that is not blank; None for one that is too long."""
+    number = 0
+    while line := source.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = source.readline(LONGEST_LINE)
+            yield number, None
+            continue
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8", "replace").rstrip("\r\n")
+        if text.strip():
+            yield number, text
+
+
+def complaints(sink: IO[str], as_json: bool) -> Complaint:
+    """Writes each complaint as a line, for a person or as JSON."""
+
+    def complain(number: int, code: str, text: str) -> None:
+        if as_json:
+            sink.write(json.dumps({"line": number, "code": code, "text": text}) + "\n")
+        else:
+            sink.write(f"line {number}: {text} ({code})\n")
+        sink.flush()
+
+    return complain

@@ -21,7 +21,7 @@ from forecast.common.files import STAGING
 from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
-from forecast.models.networks.shapes import size_of, state_shapes
+from forecast.models.networks.registry import size_of, state_shapes
 from forecast.transforms.augment import View
 from forecast.transforms.covariates import read_design, widths
 from forecast.transforms.windows import Layout

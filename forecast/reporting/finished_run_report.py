@@ -20,19 +20,17 @@ from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
+from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import with_more
 from forecast.models.networks.registry import idea_of
-from forecast.reporting.finished_run import FinishedRun, damaged, read_run
-from forecast.reporting.finished_run_explanation import read_explained
+from forecast.reporting.finished_run import FinishedRun, damaged, read_explained, read_run
 from forecast.reporting.finished_run_tables import (
     held_out_forecasts,
     upcoming_forecasts,
     with_written_figures,
 )
 from forecast.reporting.html.contents import ReportData
-from forecast.reporting.html.training_run import run_report
+from forecast.reporting.html.gather import run_report
 
 SEARCHED = 10_000  # ids among which a mistyped one is looked for
 

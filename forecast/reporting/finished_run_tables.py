@@ -18,7 +18,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
-from forecast.evaluation.score_table import Score, ScoreTable
+from forecast.evaluation.scores import Score, ScoreTable
 
 if TYPE_CHECKING:
     import pyarrow as pa

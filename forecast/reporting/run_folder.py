@@ -24,7 +24,7 @@ from forecast.data.io.database import lasting
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, TARGET, Panel
-from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
 from forecast.inference.tables import csv_bytes, forecast_table
 from forecast.models.forecaster import Forecaster
@@ -116,8 +116,8 @@ def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[File
 
 def report_page(record: RunRecord) -> bytes:
     """The HTML report of the run."""
+    from forecast.reporting.html.gather import run_report
     from forecast.reporting.html.page import render_report
-    from forecast.reporting.html.training_run import run_report
 
     data = run_report(
         record.panel,

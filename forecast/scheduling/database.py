@@ -14,10 +14,8 @@ from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener
 from forecast.data.panel import ID, TIME
 from forecast.scheduling import ledger
-from forecast.scheduling.config import Job
-from forecast.scheduling.publication import RUNS, Edition
-from forecast.scheduling.recovery import State
-from forecast.scheduling.secrets import redacted
+from forecast.scheduling.config import Job, redacted
+from forecast.scheduling.publication import RUNS, Edition, State
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -2,16 +2,356 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-from forecast.common.errors import ForecastError
-from forecast.scheduling.config_file import load_config
-from forecast.scheduling.doctor_checks import Check
-from forecast.scheduling.start_command import carried, secret_variables
+from forecast.common.errors import ForecastError, OutputError, UsageError
+from forecast.common.files import STAGING
+from forecast.scheduling.config import BatchConfig, Job, reveal
+from forecast.scheduling.config_file import chosen_jobs, load_config
+from forecast.scheduling.lock import holder
+from forecast.scheduling.monitoring import hidden
+from forecast.scheduling.timers import carried, secret_variables, skipped_days, when_of
+
+# --- Whether a folder's file system can do what scheduled runs ask of it -------------------------
+
+
+def nearest_folder(path: Path) -> Path:
+    """`path` if it is a folder, else the closest one above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def try_folder(folder: Path, *, links: bool = True) -> tuple[str, str] | None:
+    """Does in a temporary folder below `folder` what a run does; (what fails, remedy) or None.
+
+    links: also what only a job's own folder needs: links, locks, SQLite's write-ahead log, which
+    network file systems often lack.
+    """
+    try:
+        place = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
+    except OSError as error:
+        return f"{folder} cannot be written to: {error.strerror}", "Change its permissions"
+    try:
+        _write_and_rename(place)
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        return f"{folder} does not keep files: {error.strerror}", "Choose a folder on another disk"
+    try:
+        if links:
+            _link_and_lock(place)
+            _write_ahead(place)
+    except (OSError, sqlite3.Error) as error:
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{folder} has no links, locks or shared memory: {what}", "Choose a local disk"
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return None
+
+
+def _write_and_rename(place: Path) -> None:
+    with (place / "one").open("wb") as file:
+        file.write(b"x" * 4096)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(place / "one", place / "two")
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link_and_lock(place: Path) -> None:
+    for name in ("a", "b"):
+        os.symlink("two", place / name)
+    os.replace(place / "a", place / "b")
+    with (place / "lock").open("w") as file, (place / "lock").open("w") as other:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        raise OSError(0, "a lock keeps nobody out")
+
+
+def _write_ahead(place: Path) -> None:
+    connection = sqlite3.connect(place / "ledger.sqlite", isolation_level=None)
+    try:
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise sqlite3.OperationalError(f"journal mode {mode} instead of a write-ahead log")
+        connection.execute("create table t (x)")
+    finally:
+        connection.close()
+
+
+# --- What a scheduled run needs of its surroundings, one check each; nothing is changed by them
+# `python -m forecast.scheduling.doctor CONFIG` makes all of them in the environment that it is
+# started in and prints a JSON list; `doctor.py` starts it as cron would.
+
+
+State = Literal["ok", "warning", "problem"]
+
+_LEAST_FREE = 200 * 2**20  # bytes; below this a run may fail
+_FREE_RUNS = 20  # room for so many more runs as large as the largest is comfortable
+_LEAST_FILES = 1000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, how it stands, and what to do. `exit_code` counts for a problem."""
+
+    name: str
+    state: State
+    found: str
+    remedy: str | None = None
+    job: str | None = None
+    exit_code: int = 2
+
+
+def all_checks(path: str, job: str | None) -> Iterator[Check]:
+    """Every check of a config's jobs, or of one job, in the order in which a run needs them."""
+    yield _python()
+    yield _packages()
+    try:
+        config = load_config(path)
+        jobs = chosen_jobs(config, job)
+    except ForecastError as error:
+        yield _failed("config", None, error)
+        return
+    yield _readable(config)
+    for each in jobs:
+        for name, check in _OF_A_JOB.items():
+            yield _checked(name, each, check)
+
+
+def _checked(name: str, job: Job, check: Callable[[Job], Check]) -> Check:
+    try:
+        return check(job)
+    except ForecastError as error:
+        return _failed(name, job.name, error)
+    except OSError as error:
+        problem = OutputError(error.strerror or str(error), code="system", where=error.filename)
+        return _failed(name, job.name, problem)
+
+
+def _failed(name: str, job: str | None, error: ForecastError) -> Check:
+    place = f"{error.where}: " if error.where else ""
+    value = f" ({error.value})" if error.value is not None else ""
+    found = f"{place}{error.message}{value}"
+    return Check(name, "problem", found, error.remedy, job, error.exit_code)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("python", "ok", f"{sys.executable}, {version}")
+
+
+def _packages() -> Check:
+    """Whether everything that the installed package asks for is there, in a version it takes."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    try:
+        asked = [Requirement(text) for text in metadata.requires("lstmcast") or ()]
+    except metadata.PackageNotFoundError:
+        return Check("packages", "problem", "lstmcast is not installed", "pip install lstmcast")
+    wrong = []
+    for need in asked:
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{need.name} is missing")
+            continue
+        if not need.specifier.contains(version, prereleases=True):
+            wrong.append(f"{need.name} is {version}, {need.specifier} is needed")
+    if wrong:
+        return Check("packages", "problem", "; ".join(wrong), "pip install --upgrade lstmcast")
+    return Check("packages", "ok", f"lstmcast {metadata.version('lstmcast')} and what it needs")
+
+
+def _readable(config: BatchConfig) -> Check:
+    mode = config.path.stat().st_mode
+    names = ", ".join(config.jobs)
+    if mode & 0o002:
+        found = f"{config.path} can be changed by everybody"
+        return Check("config", "warning", found, "chmod o-w it: it says what is read and run")
+    return Check("config", "ok", f"{config.path}: {names}")
+
+
+def _schedule(job: Job) -> Check:
+    when = when_of(job)
+    skipped = skipped_days(when, datetime.now(UTC))
+    if skipped:
+        found = f"{when.words()}: clocks skip that time on {', '.join(skipped)}"
+        return Check("schedule", "warning", found, "Choose another time of day", job.name)
+    return Check("schedule", "ok", when.words(), job=job.name)
+
+
+def _data(job: Job) -> Check:
+    from forecast.data.io.timestamp_writing import format_stamps
+    from forecast.data.load import load_panel
+
+    panel, report = load_panel(job.source, job.settings.data)
+    last = (panel.first + panel.lengths).max()[None] - 1
+    stamp = panel.frequency.stamps(last)
+    written = format_stamps(stamp, panel.time_format, panel.tz)[0]
+    found = f"{report.source}: {panel.size:,} series up to {written}"
+    return Check("data", "ok", found, job=job.name)
+
+
+def _folder(job: Job) -> Check:
+    place = nearest_folder(job.folder)
+    trouble = try_folder(place)
+    if trouble is not None:
+        found, remedy = trouble
+        return Check("folder", "problem", found, remedy, job.name, OutputError.exit_code)
+    made = "" if job.folder.is_dir() else ", made at the first run"
+    return Check("folder", "ok", f"{job.folder}{made}", job=job.name)
+
+
+def _space(job: Job) -> Check:
+    place = nearest_folder(job.folder)
+    free, system = shutil.disk_usage(place).free, os.statvfs(place)
+    words = f"{free / 2**20:,.0f} MB free at {place}"
+    largest = _largest_run(job.folder / "runs")
+    if system.f_files and system.f_favail < _LEAST_FILES:
+        words = f"room for {system.f_favail:,} more files at {place}"
+        return Check("space", "problem", words, "Remove files", job.name, OutputError.exit_code)
+    if free < max(_LEAST_FREE, 3 * largest):
+        remedy = "Free some space, or keep fewer runs (retention)"
+        return Check("space", "problem", words, remedy, job.name, OutputError.exit_code)
+    if free < _FREE_RUNS * largest:
+        runs = int(free / largest)
+        return Check(
+            "space", "warning", f"{words}, room for {runs} runs", "Free some space", job.name
+        )
+    return Check("space", "ok", words, job=job.name)
+
+
+def _largest_run(runs: Path) -> int:
+    """Bytes of the largest run folder; 0 without any."""
+    try:
+        folders = [entry.path for entry in os.scandir(runs) if entry.is_dir()]
+    except FileNotFoundError:
+        return 0
+    return max((sum(e.stat().st_size for e in os.scandir(f) if e.is_file()) for f in folders),
+               default=0)  # fmt: skip
+
+
+def _lock(job: Job) -> Check:
+    held = holder(job.folder)
+    if held is None:
+        return Check("lock", "ok", "nobody is at work", job=job.name)
+    words = f"process {held.get('pid')} is at work since {held.get('since')}"
+    return Check("lock", "ok", words, job=job.name)
+
+
+def _model(job: Job) -> Check:
+    from forecast.models.store import load_model
+
+    if job.section.model == "trained":
+        import torch
+
+        training = f"; torch {torch.__version__}"
+    else:
+        training = ""
+    try:
+        manifest = json.loads((job.folder / "current/manifest.json").read_text(encoding="utf-8"))
+        model = manifest["model"]
+    except FileNotFoundError:
+        return Check("model", "ok", f"none in service yet{training}", job=job.name)
+    if model["kind"] != "trained":
+        return Check("model", "ok", f"{model['kind']}{training}", job=job.name)
+    load_model(job.folder / "models" / model["id"] / "model")
+    return Check("model", "ok", f"{model['id']} loads{training}", job=job.name)
+
+
+def _metrics_file(job: Job) -> Check:
+    file = job.section.metrics_file
+    if file is None:
+        return Check("metrics file", "ok", "none", job=job.name)
+    path = job.config.parent / Path(file).expanduser()
+    trouble = try_folder(nearest_folder(path.parent), links=False)
+    if trouble is not None:
+        found, remedy = trouble
+        return Check("metrics file", "warning", found, remedy, job.name)
+    if path.suffix != ".prom":
+        remedy = "Let its name end in .prom"
+        found = f"{path} is none that Prometheus' collector reads"
+        return Check("metrics file", "warning", found, remedy, job.name)
+    return Check("metrics file", "ok", str(path), job=job.name)
+
+
+def _ping(job: Job) -> Check:
+    ping = job.section.ping
+    setting = f"file:{ping.url_file}" if ping.url_file else ping.url
+    if setting is None:
+        return Check("ping", "ok", "none", job=job.name)
+    address = hidden(reveal(setting, os.environ, job.config.parent, "ping"))
+    return Check("ping", "ok", f"{address}, not called now", job=job.name)
+
+
+def _database(job: Job) -> Check:
+    setting = job.section.outputs.database
+    if setting is None:
+        return Check("database", "ok", "none is written to", job=job.name)
+    address = reveal(setting, os.environ, job.config.parent, "outputs.database")
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        url = make_url(address)
+        with create_engine(url).connect() as connection:
+            connection.execute(text("select 1"))
+    except (SQLAlchemyError, ImportError) as error:
+        cause = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        raise UsageError(
+            f"the database that is written to cannot be reached: {cause}",
+            code="config/database",
+            remedy="Check outputs.database, the network and the password",
+        ) from None
+    where = url.render_as_string(hide_password=True)
+    return Check("database", "ok", f"{where} answers", job=job.name)
+
+
+_OF_A_JOB: dict[str, Callable[[Job], Check]] = {
+    "schedule": _schedule,
+    "data": _data,
+    "folder": _folder,
+    "space": _space,
+    "lock": _lock,
+    "model": _model,
+    "database": _database,
+    "metrics file": _metrics_file,
+    "ping": _ping,
+}
+
+
+def main(words: list[str]) -> int:
+    """Prints all checks of the config `words[0]`, of its job `words[1]` if given, as JSON."""
+    job = words[1] if len(words) > 1 else None
+    print(json.dumps([asdict(check) for check in all_checks(words[0], job)]))
+    return 0
+
+
+# -------------------------------------------------------------------------------------------------
+
 
 CRON_PATH = "/usr/bin:/bin"
 _LIMIT = 1800.0  # seconds; large data take their time to read
@@ -28,7 +368,7 @@ def examine(
     config: absolute. environ: the present one.
     """
     secrets = _secrets_of(config)
-    words = [sys.executable, "-P", "-m", "forecast.scheduling.doctor_checks", str(config)]
+    words = [sys.executable, "-P", "-m", "forecast.scheduling.doctor", str(config)]
     words += [job] if job is not None else []
     file = config.with_suffix(".env")
     if secrets and file.is_file():
@@ -72,3 +412,7 @@ def _secrets_of(config: Path) -> tuple[str, ...]:
     except ForecastError:
         return ()
     return tuple(name for each in jobs for name in secret_variables(each))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

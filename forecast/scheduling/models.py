@@ -21,7 +21,6 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, save_model
 from forecast.scheduling.config import Job
-from forecast.training.held_out import calibrated
 from forecast.training.plan import (
     choose_context,
     choose_horizon,
@@ -29,6 +28,7 @@ from forecast.training.plan import (
     choose_season,
     choose_validation,
 )
+from forecast.training.selection import calibrated
 
 FOLDER = "models"
 ABOUT = "about.json"

@@ -17,9 +17,8 @@ from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.panel import Panel
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
-from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.evaluation.scores import ScoreTable, score_forecasts
+from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.config import Job, span
@@ -42,7 +41,6 @@ from forecast.scheduling.models import (
     weights_digest,
 )
 from forecast.scheduling.models import TRAINED as TRAINED_KIND
-from forecast.training.held_out import calibrated, lstm_windows
 from forecast.training.plan import (
     Plan,
     choose_horizon,
@@ -50,7 +48,7 @@ from forecast.training.plan import (
     choose_validation,
     make_plan,
 )
-from forecast.training.selection import forecasters, learn
+from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
 
 UNFINISHED = "training"
 NAMES = ("challenger", "champion", "pretrained", "naive")

@@ -15,8 +15,15 @@ from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import Edition, is_intact
-from forecast.scheduling.recovery import State, bring_ledger, bring_link, recover, write_rollbacks
+from forecast.scheduling.publication import (
+    Edition,
+    State,
+    bring_ledger,
+    bring_link,
+    is_intact,
+    recover,
+    write_rollbacks,
+)
 
 KEPT = 100  # rollbacks that are remembered
 

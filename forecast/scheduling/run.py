@@ -6,24 +6,332 @@ lock -> recover -> read -> as-of -> fresh? -> what came true -> done already? ->
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
-from forecast.common.errors import ForecastError, OutputError
+import numpy as np
+
+from forecast.common.errors import (
+    ForecastError,
+    InputError,
+    LockedError,
+    OutputError,
+    StaleInputError,
+)
 from forecast.common.progress import Listener, Silent, Terminated
-from forecast.scheduling import clock
-from forecast.scheduling.config import Job, span
-from forecast.scheduling.context import Attempt, Known, RunOutcome, Watch
+from forecast.common.segments import last_known
+from forecast.data.forecast import LEVELS
+from forecast.data.load import LoadReport
+from forecast.data.panel import FUTURE, check_ahead
+from forecast.evaluation.metrics import seasonal_errors
+from forecast.models.store import versions
+from forecast.scheduling import clock, ledger
+from forecast.scheduling.as_of import Slot, choose_slot
+from forecast.scheduling.config import Job, redacted, reveal, span
+from forecast.scheduling.context import Attempt, Diary, Known, RunOutcome, Watch
 from forecast.scheduling.database import deliver
-from forecast.scheduling.evaluation_step import what_came_true, what_would_come_true
-from forecast.scheduling.forecast_step import make_forecast
-from forecast.scheduling.load_step import look, nothing_to_do
-from forecast.scheduling.lock import locked
-from forecast.scheduling.publication_step import publish, settle
-from forecast.scheduling.recovery import read_state, recover
-from forecast.scheduling.run_log import Diary
+from forecast.scheduling.decisions import (
+    ROLLED_BACK,
+    Past,
+    decide_freshness,
+    decide_publication,
+    decide_whether_to_run,
+    exit_code,
+)
+from forecast.scheduling.forecast import METHOD, Made, forecast_all, stretches
+from forecast.scheduling.history import NOTHING, Changes
+from forecast.scheduling.live_scores import (
+    StepScore,
+    notice_changes,
+    remember,
+    score_runs,
+    step_scores,
+    take_in,
+    touched_runs,
+)
+from forecast.scheduling.lock import locked, noticed_termination
+from forecast.scheduling.models import Service
+from forecast.scheduling.monitoring import Event, ping, write_metrics
+from forecast.scheduling.publication import (
+    Edition,
+    State,
+    about_the_data,
+    about_the_forecast,
+    is_intact,
+    newly_left_out,
+    output_files,
+    point_at,
+    prediction_table,
+    published,
+    read_state,
+    recover,
+    run_name,
+    whole_table,
+    write_edition,
+)
+from forecast.scheduling.retention import tidy
+from forecast.scheduling.retraining import unfinished
 from forecast.scheduling.serving import choose_model, decide_model
-from forecast.scheduling.termination import noticed_termination
+from forecast.scheduling.status import job_facts, job_metrics
+from forecast.training.plan import choose_horizon
+from forecast.workflows.load import read, refuse_covariates
+
+# --- The first steps of a run: read the data, settle the as-of; is there anything to do? ---------
+
+
+NAMED = 5  # series that a line names
+
+
+def look(run: Attempt) -> tuple[LoadReport, Slot]:
+    """Reads the data and settles the as-of. Raises StaleInputError when they are too old."""
+    job = run.job
+    if job.section.model == "pretrained":
+        refuse_covariates(job.settings)
+    run.diary.stage(f"{job.name}: reading the data")
+    panel, report = read(job.source, job.settings.data, run.diary)
+    horizon, _ = choose_horizon(panel, job.settings, report.seasons, int(np.median(panel.lengths)))
+    slot = choose_slot(panel, job, horizon, run.as_of, run.moment)
+    run.diary.facts["as_of"] = slot.time
+    _report_as_of(run, slot)
+    fresh = run.diary.decide(decide_freshness(slot.age, job.section.freshness))
+    if fresh.choice == "stale":
+        raise StaleInputError(
+            fresh.reason,
+            code="input/stale",
+            where=job.source,
+            value=slot.time,
+            remedy="See why no newer data came; what is published stays as it is",
+        )
+    if fresh.choice == "old":
+        run.diary.warn("input/old", fresh.reason)
+    return report, slot
+
+
+def _report_as_of(run: Attempt, slot: Slot) -> None:
+    run.diary.note(f"as of {slot.time}: {slot.panel.size} series")
+    if slot.dropped and run.as_of is None:
+        run.diary.note(f"up to {slot.dropped} steps that are not over yet were left out")
+    for name, reason in slot.left_out[:NAMED]:
+        run.diary.note(f"left out: {name} {reason}")
+    if slot.late:
+        names = ", ".join(slot.late[:NAMED])
+        run.diary.warn("input/late-series", f"{len(slot.late)} series are late: {names}")
+
+
+def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition] | None:
+    """("already done", the run that stands for the as-of) or ("rolled back", the current run)
+    where a run would publish what there is, or what was withdrawn; None where there is work."""
+    edition, current = state.of_position(slot.position), state.current
+    past = _past(run, edition) if edition is not None else None
+    serving = current.manifest["model"]["id"] if current is not None else None
+    withheld = [
+        Past(e["run"], e["seen"], e["config"], e["model"], True)
+        for e in state.withheld
+        if e["position"] == slot.position and e["model"] == serving and run.as_of is None
+    ]
+    judged = serving if edition is current else None
+    decision = decide_whether_to_run(slot.digest, run.job.digest, judged, past, withheld)
+    run.diary.decide(decision)
+    if decision.choice == "already done" and edition is not None:
+        return decision.choice, edition
+    if decision.choice == ROLLED_BACK and current is not None:
+        return decision.choice, current
+    return None
+
+
+def _past(run: Attempt, edition: Edition) -> Past:
+    manifest = edition.manifest
+    return Past(
+        edition.run,
+        manifest["input"]["seen_sha256"],
+        manifest["config_sha256"],
+        manifest["model"]["id"],
+        is_intact(run.job.folder, edition),
+    )
+
+
+# --- The step of a run that forecasts: every series, within its time, or a refusal ---------------
+
+
+ARIMA_SHARE = 0.5  # of what the deadline leaves when the networks are done
+
+
+def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, dict[str, Any]]:
+    """Forecasts every series; also how the intervals were adjusted.
+
+    Raises InputError when more series fail than the job allows.
+    """
+    job, slot = run.job, known.slot
+    run.diary.stage("Forecasting")
+    unknown = _unknown_ahead(slot, service)
+    factors, updates = np.ones(len(LEVELS)), 0
+    if job.section.recalibrate:
+        factors, updates = stretches(known.scores, LEVELS)
+    left = run.watch.left(ARIMA_SHARE)
+    budget = job.section.fallback_seconds
+    seconds = budget if left is None else max(0.1, min(budget, left))
+    made = forecast_all(
+        job, slot, service, known.report.seasons, factors, seconds, run.diary, unknown
+    )
+    decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
+    run.diary.decide(decision)
+    if decision.choice == "refuse":
+        raise InputError(
+            decision.reason,
+            code="run/too-many-failed",
+            where=job.source,
+            remedy="See the log for the reasons; what is published stays. max_failed allows more",
+        )
+    adjusted = {
+        f"{100 * (LEVELS[-1 - n] - LEVELS[n]):g}": round(float(factors[n]), 6)
+        for n in range(len(LEVELS) // 2)
+    }
+    return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
+
+
+def _unknown_ahead(slot: Slot, service: Service) -> np.ndarray:
+    """object (S,): why the model in service lacks covariates of the steps to come, "" if it does
+    not. Raises InputError when every series lacks some: then it is the file that is wrong."""
+    found = np.full(slot.panel.size, "", object)
+    covariates, design = slot.panel.covariates, None
+    if service.forecaster is not None:
+        design = service.forecaster.design
+    if design is None or covariates is None:
+        return found
+    names = [entry.name for entry in design.of(FUTURE)]
+    for column in covariates.of(FUTURE):
+        if column.name in names:
+            reached = last_known(column.values, covariates.offsets)
+            short = reached < slot.panel.lengths + slot.lags + service.horizon - 1
+            found[short & (found == "")] = f"covariate {column.name} does not cover the horizon"
+    if (found != "").all():
+        check_ahead(slot.panel, service.horizon, names)
+    return found
+
+
+# --- The last steps of a run: its folder and the link, then ledger, database and tidiness --------
+
+
+def publish(
+    run: Attempt,
+    known: Known,
+    service: Service,
+    made: Made,
+    trial: dict[str, Any],
+    intervals: dict[str, Any],
+) -> Edition:
+    """Writes the run folder, the manifest last, and moves the link unless the as-of is an old
+    one. Raises OutputError."""
+    job, slot, state = run.job, known.slot, known.state
+    run.diary.stage("Publishing")
+    current, before = state.current, state.of_position(slot.position)
+    sequence = state.next_sequence()
+    leads = run.as_of is None or current is None or slot.position >= current.position
+    name = run_name(slot, slot.digest, job.digest, service.id, str(sequence))
+    lost = newly_left_out(current, slot) if leads else 0
+    manifest = {
+        "job": job.name,
+        "sequence": sequence,
+        "leads": leads,
+        "created": run.stamp,
+        "replaces": before.run if before is not None else None,
+        "config_sha256": job.digest,
+        **about_the_data(known.report, slot),
+        **about_the_forecast(service, slot, made),
+        "trial": trial,
+        "decisions": [d.to_dict() for d in run.diary.decisions],
+        "intervals": intervals,
+        "warnings": run.diary.warnings,
+        "exit_code": exit_code(made.fallbacks, lost),
+        "seconds": round(run.watch.elapsed(), 3),
+        "versions": versions(),
+    }
+    edition = write_edition(job.folder, name, _files(run, slot, service, made), manifest)
+    if leads:
+        point_at(job.folder, name)
+    return edition
+
+
+def _files(run: Attempt, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
+    """What the run folder holds beside its manifest."""
+    scale = seasonal_errors(slot.panel.values, slot.panel.offsets, service.season)
+    table = prediction_table(slot, made, run.job.settings.forecast)
+    kinds = run.job.section.outputs.files
+    return output_files(table, whole_table(slot, made, scale), kinds, run.diary.log())
+
+
+def settle(run: Attempt, known: Known, edition: Edition) -> None:
+    """Ledger and database take the published run in; what is no longer needed goes."""
+    job, slot = run.job, known.slot
+    with ledger.opened(job.folder / ledger.NAME) as connection:
+        ledger.record(connection, published(job.folder, edition))
+        newest = max(ledger.recorded_runs(connection))
+        if slot.position >= newest or run.as_of is None:
+            remember(connection, slot.seen)
+    state = State({**known.state.editions, edition.run: edition}, known.state.rollbacks)
+    deliver(job, state, run.diary, run.stamp)
+    shutil.rmtree(unfinished(job.folder), ignore_errors=True)
+    tidy(job, state, run.diary)
+
+
+# --- The step of a run that looks back: what came true, what was restated, how good it was -------
+
+
+def what_came_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
+    """Stores new actuals and restatements and scores the runs that they touch.
+
+    A run for an as-of before the newest one sees part of the data only: it stores nothing.
+    """
+    with ledger.opened(run.job.folder / ledger.NAME) as connection:
+        newest = max(ledger.recorded_runs(connection), default=None)
+        changes = NOTHING
+        if newest is None or slot.position >= newest or run.as_of is None:
+            changes = notice_changes(connection, slot.seen)
+            _report_changes(run, changes)
+            touched, restated = take_in(connection, slot.seen, changes, run.stamp)
+            score_runs(connection, touched_runs(connection, touched))
+            if restated:
+                run.diary.note(f"{restated} values that had been forecast were restated")
+        return changes, _by_then(slot, step_scores(connection))
+
+
+def what_would_come_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
+    """The same as far as it is known, for a rehearsal: nothing is stored."""
+    path = run.job.folder / ledger.NAME
+    if not path.exists():
+        return NOTHING, []
+    with ledger.opened(path) as connection:
+        return notice_changes(connection, slot.seen), _by_then(slot, step_scores(connection))
+
+
+def _by_then(slot: Slot, scores: Sequence[StepScore]) -> list[StepScore]:
+    """The scores of what had come true by the as-of: a rehearsed past does not know its future."""
+    return [s for s in scores if s.cutoff + s.step <= slot.position]
+
+
+def _report_changes(run: Attempt, changes: Changes) -> None:
+    """Says what is different in the past."""
+    if changes.shorter:
+        names = ", ".join(changes.shorter[:NAMED])
+        text = f"{len(changes.shorter)} series lost values at their end: {names}"
+        run.diary.warn("input/history-shrunk", text)
+    if len(changes.restated):
+        text = f"the past of {len(changes.restated)} series is not what it was at the last run"
+        run.diary.warn("input/history-restated", text)
+    if len(changes.moved):
+        run.diary.note(f"{len(changes.moved)} series begin later than at the last run")
+    for word, ids in (("new", changes.new), ("gone", changes.gone)):
+        if ids:
+            run.diary.note(f"{len(ids)} series are {word}: {', '.join(ids[:NAMED])}")
+
+
+# -------------------------------------------------------------------------------------------------
+
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -100,3 +408,81 @@ def _code(problem: BaseException, terminated: bool) -> int:
     if isinstance(problem, KeyboardInterrupt):
         return TERMINATED if terminated or isinstance(problem, Terminated) else INTERRUPTED
     return OutputError.exit_code if isinstance(problem, OSError) else ForecastError.exit_code
+
+
+# --- A run with its watchers: the monitor is pinged, the metrics file written, whatever happens
+
+
+def run_attended(
+    job: Job,
+    listener: Listener,
+    *,
+    as_of: str | None = None,
+    dry_run: bool = False,
+    lock_wait: float | None = None,
+) -> RunOutcome:
+    """`run_job`, told to the job's monitor and metrics file; neither can fail the run.
+
+    A rehearsal tells nobody. A run that finds another at work tells nobody either: that one will.
+    """
+    if dry_run:
+        return run_job(job, as_of=as_of, listener=listener, dry_run=True, lock_wait=lock_wait)
+    tell = _monitor(job, listener)
+    try:
+        outcome = run_job(
+            job,
+            as_of=as_of,
+            listener=listener,
+            lock_wait=lock_wait,
+            begun=lambda: tell("start", job.name),
+        )
+    except LockedError:
+        raise
+    except BaseException as problem:
+        _write_metrics(job, listener)
+        tell("fail", redacted(str(problem) or type(problem).__name__, job.secrets()))
+        raise
+    _write_metrics(job, listener)
+    tell("success", f"{outcome.outcome}: {outcome.run}, as of {outcome.as_of}")
+    return outcome
+
+
+def _monitor(job: Job, listener: Listener) -> Callable[[Event, str], None]:
+    """Sends to the monitor, if the job has one; trouble is a warning."""
+    address = _address(job, listener)
+
+    def tell(event: Event, text: str) -> None:
+        if address is None:
+            return
+        try:
+            trouble = ping(address, event, text)
+        except ForecastError as error:
+            trouble = error.message
+        if trouble is not None:
+            listener.warn("run/ping", trouble)
+
+    return tell
+
+
+def _address(job: Job, listener: Listener) -> str | None:
+    rules = job.section.ping
+    setting = rules.url if rules.url is not None else rules.url_file and f"file:{rules.url_file}"
+    if not setting:
+        return None
+    try:
+        return reveal(setting, os.environ, job.config.parent, "ping.url")
+    except ForecastError as error:
+        listener.warn("run/ping", str(error))
+        return None
+
+
+def _write_metrics(job: Job, listener: Listener) -> None:
+    name = job.section.metrics_file
+    if name is None:
+        return
+    path = job.config.parent / Path(name).expanduser()
+    try:
+        write_metrics(path, job_metrics(job_facts(job)))
+    except ForecastError as error:
+        with suppress(OSError):
+            listener.warn("run/metrics", str(error))

@@ -8,13 +8,12 @@ import numpy as np
 
 from forecast.common.progress import Listener
 from forecast.scheduling import clock, ledger
-from forecast.scheduling.actuals import notice_changes, take_in
 from forecast.scheduling.as_of import choose_slot
 from forecast.scheduling.config import Job, span
-from forecast.scheduling.job_facts import JobFacts, job_facts
-from forecast.scheduling.live_scores import score_runs, touched_runs
+from forecast.scheduling.live_scores import notice_changes, score_runs, take_in, touched_runs
 from forecast.scheduling.lock import locked
-from forecast.scheduling.recovery import recover
+from forecast.scheduling.publication import recover
+from forecast.scheduling.status import JobFacts, job_facts
 from forecast.workflows.load import read
 
 

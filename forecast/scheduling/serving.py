@@ -21,6 +21,7 @@ from forecast.scheduling.decisions import (
 )
 from forecast.scheduling.history import Changes
 from forecast.scheduling.live_scores import StepScore, live, of_model, promised
+from forecast.scheduling.lock import time_limit
 from forecast.scheduling.models import (
     FOLDER,
     NAIVE,
@@ -33,9 +34,8 @@ from forecast.scheduling.models import (
     pretrained_service,
     trained_on_grid,
 )
-from forecast.scheduling.recovery import State
+from forecast.scheduling.publication import State
 from forecast.scheduling.retraining import Judged, is_free, promise_of_pretrained, run_trial
-from forecast.scheduling.time_limit import time_limit
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
 HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are

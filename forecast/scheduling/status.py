@@ -2,12 +2,177 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from forecast.common.errors import ForecastError
+from forecast.scheduling import ledger
+from forecast.scheduling.config import Job
+from forecast.scheduling.context import read_last
 from forecast.scheduling.decisions import ROLLED_BACK
-from forecast.scheduling.job_facts import JobFacts
+from forecast.scheduling.live_scores import (
+    Live,
+    StepScore,
+    by_age,
+    by_step,
+    live,
+    of_model,
+    promised,
+)
+from forecast.scheduling.live_scores import step_scores as read_scores
+from forecast.scheduling.lock import holder
+from forecast.scheduling.monitoring import JobMetrics
+from forecast.scheduling.publication import Edition, read_state
+
+# --- What is known of a job, gathered for a person, a monitor and the score command --------------
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """A job as it stands; nothing is changed by looking.
+
+    last: `last.json` of the latest attempt; running: {pid, since} of a run at work, or None;
+    killed: the latest attempt never ended and nobody is at work; current: the published run;
+    runs: how many are kept; withdrawn: how many of them a rollback took out; recent: live scores
+    of the newest runs of the model in service; expected: the backtest's MASE at the same steps;
+    ages, steps: live scores by age of the forecast and by step ahead; trouble: why part of this
+    could not be read.
+    """
+
+    job: str
+    folder: Path
+    last: Mapping[str, Any] | None
+    running: Mapping[str, Any] | None
+    current: Edition | None
+    runs: int
+    withdrawn: int
+    recent: Live
+    expected: float
+    ages: Mapping[str, Live]
+    steps: Mapping[int, Live]
+    bytes_kept: int
+    trouble: str | None = None
+
+    @property
+    def killed(self) -> bool:
+        """Whether the latest attempt was cut off."""
+        return bool(self.last) and self.last.get("state") == "running" and not self.running  # type: ignore[union-attr]
+
+    @property
+    def promise(self) -> Mapping[str, Any]:
+        """What the backtest of the model in service promised."""
+        return self.current.manifest["model"]["promise"] if self.current is not None else {}
+
+    @property
+    def last_success(self) -> datetime | None:
+        """When a run last published, or found that it had already."""
+        found = (self.last or {}).get("last_success")
+        return datetime.fromisoformat(found["at"]) if found else None
+
+    def scores_document(self) -> dict[str, Any]:
+        """The live scores, JSON-able."""
+        return {
+            "model": self.current.manifest["model"]["id"] if self.current is not None else None,
+            "recent": self.recent.to_dict(),
+            "expected_mase": None if math.isnan(self.expected) else self.expected,
+            "promise": dict(self.promise),
+            "by_age": {name: scores.to_dict() for name, scores in self.ages.items()},
+            "by_step": {str(step): scores.to_dict() for step, scores in self.steps.items()},
+        }
+
+
+def job_facts(job: Job) -> JobFacts:
+    """Gathers the facts of a job. What cannot be read is said in `trouble`, and left out."""
+    trouble, state = None, None
+    scores: Sequence[StepScore] = []
+    try:
+        state = read_state(job.folder)
+        scores = ledger_scores(job.folder)
+    except ForecastError as error:
+        trouble = str(error)
+    current = state.current if state is not None else None
+    nothing: dict[str, Any] = {"id": "", "promise": {}}
+    model = current.manifest["model"] if current is not None else nothing
+    mine = of_model(scores, model["id"])
+    return JobFacts(
+        job=job.name,
+        folder=job.folder,
+        last=read_last(job.folder),
+        running=holder(job.folder),
+        current=current,
+        runs=len(state.editions) if state is not None else 0,
+        withdrawn=len(state.withdrawn & set(state.editions)) if state is not None else 0,
+        recent=live(mine),
+        expected=promised(mine, model["promise"]),
+        ages=by_age(scores),
+        steps=by_step(scores),
+        bytes_kept=folder_size(job.folder),
+        trouble=trouble,
+    )
+
+
+def ledger_scores(folder: Path) -> Sequence[StepScore]:
+    """All live scores; none where there is no ledger yet. Raises OutputError."""
+    path = folder / ledger.NAME
+    if not path.exists():
+        return []
+    with ledger.opened(path) as connection:
+        return read_scores(connection)
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below `folder`; links are not followed."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and not path.is_symlink():
+                total += path.stat().st_size
+        except OSError:  # removed meanwhile
+            continue
+    return total
+
+
+def job_metrics(facts: JobFacts) -> JobMetrics:
+    """The facts as Prometheus is told them."""
+    last = facts.last or {}
+    manifest: Mapping[str, Any] = facts.current.manifest if facts.current is not None else {}
+    series = manifest.get("series", {})
+    model = manifest.get("model", {})
+    success = facts.last_success
+    return JobMetrics(
+        job=facts.job,
+        last_run=_moment(last.get("finished") or last.get("started")) or math.nan,
+        exit_code=int(last.get("exit_code") or 0),
+        seconds=float(last.get("seconds") or 0.0),
+        last_success=success.timestamp() if success is not None else None,
+        published=_moment(manifest.get("created")),
+        origin=_moment(manifest.get("as_of_moment")),
+        trained=_moment(model.get("created")),
+        series=series.get("forecast"),
+        fallbacks=series.get("fallbacks"),
+        rows=series["forecast"] * manifest["horizon"] if series else None,
+        bytes_kept=facts.bytes_kept,
+        live_mase=None if math.isnan(facts.recent.mase) else facts.recent.mase,
+        promised_mase=None if math.isnan(facts.expected) else facts.expected,
+        coverage=facts.recent.coverage,
+        promised_coverage={
+            float(level): share
+            for level, share in (facts.promise.get("coverage") or {}).items()
+            if share is not None
+        },
+    )
+
+
+def _moment(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+# -------------------------------------------------------------------------------------------------
+
 
 # States of a job, the gravest first.
 NEVER, UNKNOWN, RUNNING, KILLED, FAILED, OLD, FINE = (

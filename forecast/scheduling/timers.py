@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 from zoneinfo import ZoneInfo
+
+from forecast.common.errors import UsageError
+from forecast.config.options import all_options
+from forecast.scheduling.config import Job, span, variable_of
 
 Every = Literal["hour", "day", "week", "month"]
 
@@ -167,3 +175,262 @@ def is_zone(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+# --- How a job is started by something that knows no shell profile: program, folder,
+# environment
+
+
+# What a run needs of the environment of the person who schedules it, beside our own settings.
+_CARRIED = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SSL_CERT_FILE", "TZ")
+_SECRET = ("data.db",)  # an address may hold a password; a job names its own
+# A run keeps to its deadline by itself; one that hangs is stopped well after it.
+_STRETCH, _GRACE = 1.5, 600.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """One job to be started.
+
+    config: absolute path; the job runs in its folder. program: the words before `run`.
+    environment: what is set for the run. secrets: variables that the configuration reads and
+    whose values are written nowhere. limit: seconds after which the run is stopped, None: never.
+    """
+
+    job: str
+    config: Path
+    when: When
+    program: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    limit: float | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command."""
+        return (*self.program, "run", str(self.config), "--job", self.job, "--quiet")
+
+    @property
+    def secrets_file(self) -> Path:
+        """Where the secrets are read from, if there are any: NAME=value lines."""
+        return self.config.with_suffix(".env")
+
+
+def start_of(job: Job, environ: Mapping[str, str]) -> Start:
+    """How `job` is started by this installation. Raises UsageError for an unknown time zone.
+
+    environ: of the person who schedules it; what a run needs of it is set for the run.
+    """
+    section = job.section
+    hidden = secret_variables(job)
+    return Start(
+        job.name,
+        job.config,
+        when_of(job),
+        own_program(),
+        carried(environ, hidden),
+        hidden,
+        _GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
+    )
+
+
+def when_of(job: Job) -> When:
+    """The times that the job's schedule names. Raises UsageError for an unknown time zone."""
+    schedule = job.section.schedule
+    if schedule.time_zone is not None and not is_zone(schedule.time_zone):
+        raise UsageError(
+            "there is no such time zone",
+            code="config/unknown-zone",
+            where=f"{job.config}, jobs.{job.name}.schedule.time_zone",
+            value=schedule.time_zone,
+            remedy="Write it as in the time zone database, e.g. Europe/Berlin",
+        )
+    hour, minute = map(int, schedule.at.split(":"))
+    zone = schedule.time_zone
+    return When(schedule.every, hour, minute, schedule.weekday, schedule.day, zone)
+
+
+def secret_variables(job: Job) -> tuple[str, ...]:
+    """The environment variables that the job's addresses are read from."""
+    section = job.section
+    password = job.settings.data.db_password
+    settings = (job.source, password, section.outputs.database, section.ping.url)
+    return tuple(dict.fromkeys(name for name in map(variable_of, settings) if name))
+
+
+def own_program() -> tuple[str, ...]:
+    """How this very installation is started, with absolute paths."""
+    script = Path(sys.executable).with_name("lstmcast")
+    if script.is_file():
+        return (str(script),)
+    # -P: a file of the working folder must not pass for a module.
+    return (sys.executable, "-P", "-m", "forecast")
+
+
+def carried(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> dict[str, str]:
+    """The part of `environ` that a scheduled run needs too, and a character set.
+
+    That is settings and a few names; whatever else is there may be a secret.
+    """
+    settings = (option.variable for option in all_options() if option.path not in _SECRET)
+    wanted = {*_CARRIED, *settings} - {*secrets}
+    found = {name: value for name, value in sorted(environ.items()) if name in wanted}
+    return {"LC_ALL": "C.UTF-8", **found}
+
+
+def refuse_line_ends(*texts: str) -> None:
+    """Raises UsageError for a text that no line of a unit or a crontab can hold."""
+    for text in texts:
+        if not text.isprintable():
+            raise UsageError(
+                "a path or variable with control characters cannot be scheduled",
+                code="schedule/control-character",
+                value=text,
+                remedy="Rename it",
+            )
+
+
+# --- A job as systemd units: a service that runs once, and the timer that starts it --------------
+
+
+_SERVICE = """\
+# {file}
+[Unit]
+Description=lstmcast: forecast of job {job}
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+WorkingDirectory={folder}
+{environment}ExecStart={command}
+# 3: done in part. The forecast is published; some series come from a simpler forecaster.
+SuccessExitStatus=3
+# Time to keep the training's state after a stop; the next run goes on from there.
+TimeoutStopSec=2min
+TimeoutStartSec={limit}
+Nice=10
+UMask=0022
+NoNewPrivileges=yes
+"""
+
+_TIMER = """\
+# {file}
+[Unit]
+Description=lstmcast: {words}, job {job}
+
+[Timer]
+OnCalendar={calendar}
+# A start that was missed, for the machine was off, is made up for at once.
+Persistent=true
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def units(start: Start) -> dict[str, str]:
+    """File name -> text of the two units of a job. Raises UsageError for a control character."""
+    refuse_line_ends(*start.words, *start.environment.values(), str(start.config))
+    stem = unit_stem(start.job)
+    service, timer = f"{stem}.service", f"{stem}.timer"
+    lines = [f"Environment={quoted(f'{k}={v}')}\n" for k, v in start.environment.items()]
+    if start.secrets:
+        lines.append(f"# {', '.join(start.secrets)}: NAME=value lines, readable by you alone.\n")
+        lines.append(f"EnvironmentFile=-{_raw(str(start.secrets_file))}\n")
+    return {
+        service: _SERVICE.format(
+            file=service,
+            job=_raw(start.job),
+            folder=_raw(str(start.config.parent)),
+            environment="".join(lines),
+            command=_systemd_command(start.words),
+            limit="infinity" if start.limit is None else f"{start.limit:.0f}s",
+        ),
+        timer: _TIMER.format(
+            file=timer,
+            words=_raw(start.when.words()),
+            job=_raw(start.job),
+            calendar=start.when.calendar(),
+        ),
+    }
+
+
+def _systemd_command(words: Sequence[str]) -> str:
+    """The words as systemd takes them; a program with signs that it refuses is started by env."""
+    if re.search(r"[\"'\\$]", words[0]):
+        words = ["/usr/bin/env", *words]
+    return " ".join(quoted(word).replace("$", "$$") for word in words)
+
+
+def unit_stem(job: str) -> str:
+    """The units' name without its ending: the job's, and a digest where that had to be changed."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", job).strip("-.")[:60]
+    if safe and safe == job:
+        return f"lstmcast-{safe}"
+    return f"lstmcast-{safe or 'job'}-{hashlib.sha256(job.encode()).hexdigest()[:8]}"
+
+
+def quoted(word: str) -> str:
+    """`word` as one word of a unit's value: quoted where needed, percent signs doubled."""
+    word = _raw(word)
+    if re.fullmatch(r"[A-Za-z0-9_./:=,@%+-]+", word):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _raw(text: str) -> str:
+    """`text` where a unit takes the rest of a line as it is, but for percent signs."""
+    return text.replace("%", "%%")
+
+
+# --- A job as lines of a crontab, for whichever cron there is: Vixie's, cronie, BusyBox ----------
+
+
+_LONGEST = 998  # signs of a line; Vixie's cron refuses longer commands
+
+
+def crontab_lines(start: Start, here: str, now: datetime) -> str:
+    """The lines of a job: comments, its times, and once after each start of the machine.
+
+    Nothing is set for other lines of the crontab: environment and folder stand in the command.
+    The line at the start of the machine makes up for a start that was missed while it was off:
+    a run that finds nothing new ends at once.
+    here: the time zone that cron runs in. Raises UsageError for a control character and a line
+    that cron would refuse.
+    """
+    refuse_line_ends(*start.words, *start.environment.values(), str(start.config))
+    times = cron_times(start.when, here, now)
+    command = _cron_command(start)
+    guard = ""
+    if times.guard is not None and start.when.zone is not None:
+        form, wanted = times.guard
+        guard = f'test "$(TZ={quote(start.when.zone)} date +{form})" = {quote(wanted)} && '
+    lines = [f"# lstmcast: job {start.job} of {start.config}, {start.when.words()}"]
+    if start.secrets:
+        lines.append(f"# {', '.join(start.secrets)}: from {start.secrets_file}, NAME=value lines")
+    lines.append(_line(times.fields, guard + command))
+    lines.append(_line("@reboot", f"sleep 120 && {command}"))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cron_command(start: Start) -> str:
+    variables = [f"{name}={quote(value)}" for name, value in start.environment.items()]
+    command = " ".join([*variables, *map(quote, start.words)])
+    if start.secrets:
+        file = quote(str(start.secrets_file))
+        command = f"set -a && . {file} && set +a && {command}"
+    return f"cd {quote(str(start.config.parent))} && {command}"
+
+
+def _line(fields: str, command: str) -> str:
+    """One line; cron takes a bare percent sign for a line end, whatever quotes are around it."""
+    line = f"{fields} {command.replace('%', chr(92) + '%')}"
+    if len(line.encode()) > _LONGEST:
+        raise UsageError(
+            f"the crontab line has {len(line.encode())} bytes, and cron takes {_LONGEST}",
+            code="schedule/line-too-long",
+            remedy="Use shorter paths, unset LSTMCAST_* variables, or use --systemd",
+        )
+    return line

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.models.networks.shapes import size_of
+from forecast.models.networks.registry import size_of
 from forecast.transforms.windows import Ahead, Layout
 
 if TYPE_CHECKING:

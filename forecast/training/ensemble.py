@@ -31,13 +31,14 @@ from forecast.common.files import failed_to_write, write_bytes
 from forecast.training.checkpoint import Checkpoint, once
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, Alone
+from forecast.training.distributed import ALONE, Alone, Team
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
 
 if TYPE_CHECKING:
     from forecast.training.loop import Fitted
+
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
@@ -500,6 +501,47 @@ def _tell(error: ForecastError) -> int:
     plain["value"] = None if error.value is None else str(error.value)
     _say({FAILED: plain})
     return error.exit_code
+
+
+# --- Members of the ensemble taught one after the other by all ranks of a team -------------------
+
+
+def train_together(
+    lesson: Lesson,
+    seeds: list[int],
+    folder: Path,
+    team: Team,
+    report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
+) -> tuple[list[Member], bool]:
+    """As `train_members`, in the folder that `ready` looked at: the same members on every rank.
+
+    The folder must be one and the same for all ranks. Raises TrainingError.
+    """
+    members: list[Member] = []
+    for number, seed in enumerate(seeds):
+        if team.same((folder / f"member-{number}.json").exists()):
+            members.append(read_member(folder, number))
+            continue
+
+        def emit(event: dict[str, Any], number: int = number) -> None:
+            if team.first:
+                report(number, event)
+
+        place = folder / f"member-{number}"
+        scored, final, device = teach(lesson, seed, team.stopping, emit, place, team)
+        if final is None:
+            return members, True
+        if team.first:
+            keep_member(folder, number, scored, final, device)
+        members.append(
+            Member(scored.weights, final, scored.best_step, scored.best_loss, scored.ended, device)
+        )
+    return members, False
+
+
+def ready(lesson: Lesson, seeds: list[int], folder: Path, team: Team) -> str:
+    """As `ensemble.resumes`, done by rank 0 while the others wait."""
+    return team.same(resumes(lesson, seeds, folder) if team.first else "")
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ from forecast.common.errors import UsageError
 from forecast.common.resources import available_cores
 from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import LEVELS
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.data.seasonality import confirm_seasons
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
 from forecast.models.networks.head import with_new_spread
 from forecast.models.networks.numpy_ops import Weights
-from forecast.models.networks.registry import idea_of
-from forecast.models.networks.shapes import size_of
+from forecast.models.networks.registry import idea_of, size_of
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import load_model, model_path
 from forecast.training.distillation import Teacher
@@ -481,3 +482,43 @@ def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:
     if deadline is None:
         return None
     return seconds(deadline) * (0.4 if refit else 0.55)
+
+
+# --- What `train` would do with a panel, in a few words, without deciding or computing
+# anything else
+# Only lengths and the frequency are looked at, so that it costs nothing on the largest panel.
+
+
+def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reason, ...]:
+    """(name, value, why) of the horizon, the held-out windows and what there is to learn from.
+
+    The seasons are those that all data show; `train` seeks them before its held-out windows.
+    """
+    typical = int(np.median(panel.lengths))
+    horizon, why_horizon = choose_horizon(panel, settings, report.seasons, typical)
+    season, _ = choose_season(panel, settings, report.seasons, typical)
+    _, (reading, why_reading) = choose_layout(panel, settings, season, typical)
+    origins, why_windows = choose_origins(panel, settings, horizon, typical)
+    keep = origins.min(0) if len(origins) else panel.lengths
+    return (
+        ("horizon", horizon, why_horizon),
+        ("held-out windows", len(origins), why_windows),
+        ("learnt from", int(keep.sum()), _until(panel, keep)),
+        ("one LSTM step", reading, why_reading),
+        *_unscored(panel, keep, len(origins)),
+    )
+
+
+def _until(panel: Panel, keep: np.ndarray) -> str:
+    """The last time before the held-out windows: "steps up to 1958-12"."""
+    last = panel.frequency.stamps(np.array([(panel.first + keep - 1).max()]))
+    text = format_stamps(last, panel.time_format, panel.tz)[0].as_py()
+    return f"steps up to {text}; once the network is chosen, all {len(panel.values):,}"
+
+
+def _unscored(panel: Panel, keep: np.ndarray, windows: int) -> tuple[Reason, ...]:
+    """Series too short to hold a window out, where others are not."""
+    count = int((keep == panel.lengths).sum())
+    if not windows or not count:
+        return ()
+    return (("not scored", count, "series too short to hold a window out"),)

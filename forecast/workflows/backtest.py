@@ -5,46 +5,212 @@ Data's way: table -> Panel -> plan -> forecasts of everyone from every origin ->
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from forecast.common.errors import UsageError
+import numpy as np
+
+from forecast.common.errors import InputError, UsageError
 from forecast.common.files import whole_folder
 from forecast.common.progress import Listener
+from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import BACKTEST_BASELINES, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
-from forecast.data.panel import Panel
-from forecast.evaluation.pairwise import about_arima, compared, fair_verdict
-from forecast.evaluation.rolling import backtest
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.significance import Comparison
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel
+from forecast.evaluation.rolling import backtest, held_out
+from forecast.evaluation.scores import ScoreTable
+from forecast.evaluation.significance import Comparison, about_arima, compared, fair_verdict
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import wanted_levels
-from forecast.models.baselines.forecast import COLUMNS
+from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
+from forecast.models.baselines.naive import naive2
+from forecast.models.forecaster import Forecaster
 from forecast.models.networks.registry import IDEAS
-from forecast.models.store import MANIFEST
+from forecast.models.store import MANIFEST, frequency_of, load_model, model_path, read_manifest
 from forecast.reporting.run_folder import run_path
 from forecast.training.plan import Reason
-from forecast.workflows.backtest_baselines import NAIVE2, baseline_forecasts
 from forecast.workflows.backtest_folder import BacktestRecord, write_backtest
 from forecast.workflows.backtest_networks import COLUMNS as STATES
-from forecast.workflows.backtest_networks import Learnt, trained, variants
+from forecast.workflows.backtest_networks import Learnt, named, trained, variants, windows
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
-from forecast.workflows.backtest_saved_models import (
-    SavedModel,
-    saved_forecasts,
-    saved_models,
-    start_has_seen,
-)
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+
+# --- What the LSTM is compared with in a backtest: the baselines, within one budget, and Naive2
+# Axes: S series, W windows (origins of each series), H horizon (steps), Q quantiles.
+
+
+NAIVE2 = "Naive2"
+CACHE = ".baselines"  # below the root of all runs
+
+
+def baseline_forecasts(
+    panel: Panel,
+    plan: BacktestPlan,
+    settings: Settings,
+    levels: np.ndarray,
+    budget: float,
+    listener: Listener,
+) -> dict[str, list[Forecast]]:
+    """Every baseline from every origin, by column name; and Naive2 wherever there is one.
+
+    levels (Q,); budget: seconds that the statistical ones share. Their forecasts are kept below
+    the root of all runs, by the content of the data, and found again there.
+    """
+    names = settings.baselines.chosen(BACKTEST_BASELINES)
+    if not names:
+        return {}
+    listener.stage("Fitting the baselines")
+    made = forecast_baselines_windows(
+        panel,
+        plan.origins,
+        plan.steps,
+        names,
+        levels,
+        plan.training.season,
+        budget,
+        settings.training.jobs or available_cores(),
+        wanted=held_out(panel, plan.origins),
+        listener=listener,
+        cache_folder=Path(settings.output.root) / CACHE,
+        allow_negative=settings.forecast.allow_negative,
+        ray=settings.engine.name == "ray",
+        ray_address=settings.engine.ray_address,
+    )
+    return {**made, NAIVE2: naive2_forecasts(panel, plan.origins, plan.steps, plan.training.season)}
+
+
+def naive2_forecasts(
+    panel: Panel, origins: Sequence[np.ndarray] | np.ndarray, steps: int, season: int
+) -> list[Forecast]:
+    """Naive2, M4's benchmark, from each row of `origins` (W, S): points without quantiles."""
+    with PeakMemory() as memory:
+        made = [_naive2(panel.truncate(row), row, steps, season) for row in origins]
+    return [replace(each, memory=memory.peak) for each in made]
+
+
+def _naive2(past: Panel, origins: np.ndarray, steps: int, season: int) -> Forecast:
+    started = time.monotonic()
+    point = naive2(past.values, past.offsets, steps, season)
+    available = np.isfinite(point).all(axis=1)
+    return Forecast(
+        NAIVE2,
+        origins,
+        np.where(available[:, None], point, np.nan),
+        np.empty(0),
+        np.empty((past.size, steps, 0)),
+        np.where(available, NAIVE2, "").astype(object),
+        available,
+        time.monotonic() - started,
+    )
+
+
+# --- Models that were trained before, from every origin of a backtest ----------------------------
+# Axes: S series, W windows (origins of each series).
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model folder to be backtested; seen: why it may know held-out values, or ""."""
+
+    name: str
+    folder: Path
+    forecaster: Forecaster
+    seen: str
+
+
+def saved_models(
+    folders: Sequence[str], panel: Panel, plan: BacktestPlan, taken: Collection[str]
+) -> list[SavedModel]:
+    """The models in run folders or model folders, each with a column name of its own.
+
+    taken: names that are not free. Raises ModelNotFoundError, ModelDamagedError, or InputError
+    when the data are of another frequency than a model's.
+    """
+    used = {*taken, ID, TIME, CUTOFF, TARGET, "source"}
+    found = []
+    for each in folders:
+        folder = model_path(Path(each))
+        forecaster, manifest = load_model(folder)
+        _check_frequency(panel, manifest, each)
+        name = _free_name(folder, used)
+        used.add(name)
+        found.append(SavedModel(name, folder, forecaster, _seen(manifest, panel, plan.origins)))
+    return found
+
+
+def start_has_seen(settings: Settings, panel: Panel, plan: BacktestPlan) -> str:
+    """Why the model that training starts from may know held-out values; "" when it cannot."""
+    if settings.training.init is None:
+        return ""
+    manifest = read_manifest(model_path(Path(settings.training.init)))
+    seen = _seen(manifest, panel, plan.origins)
+    return f"the model of --init was {seen}" if seen else ""
+
+
+def saved_forecasts(
+    model: SavedModel, panel: Panel, plan: BacktestPlan, allow_negative: bool
+) -> list[Forecast]:
+    """A saved model from every origin; that it has seen what it is tested on is in the notes."""
+    made = windows(model.forecaster, panel, plan.origins, plan.steps, allow_negative)
+    notes = (model.seen,) if model.seen else ()
+    return [replace(named(each, model.name), notes=notes) for each in made]
+
+
+def _free_name(folder: Path, used: Collection[str]) -> str:
+    whole = folder.resolve()
+    base = whole.parent.name if whole.name == "model" else whole.name
+    base = base or "saved model"
+    name, number = base, 2
+    while name in used:
+        name, number = f"{base} ({number})", number + 1
+    return name
+
+
+def _check_frequency(panel: Panel, manifest: dict[str, Any], where: str) -> None:
+    then = frequency_of(manifest)
+    if (then.alias, then.integer) != (panel.frequency.alias, panel.frequency.integer):
+        raise InputError(
+            f"the data are of another frequency than the model's, {then.alias}",
+            code="input/other-frequency",
+            where=where,
+            value=panel.frequency.alias,
+            remedy="Leave this --model out, or say with --freq what a step is",
+        )
+
+
+def _seen(manifest: dict[str, Any], panel: Panel, origins: np.ndarray) -> str:
+    """Why the model may know some of the values that it is tested on; "" when it cannot."""
+    last = manifest.get("data", {}).get("span", {}).get("last")
+    if last is None:  # never trained on data of its own
+        return ""
+    scored = held_out(panel, origins)
+    starts = (panel.first[None, :] + origins)[scored]
+    first = panel.frequency.stamps(np.array([starts.min()]))[0]
+    until = _moment(str(last), isinstance(first, np.datetime64))
+    if until is not None and until < first:
+        return ""
+    return f"trained on data up to {last}, which may include held-out values"
+
+
+def _moment(text: str, is_time: bool) -> Any:
+    """A time of a manifest, or None where it is not written as ISO 8601 or a number."""
+    try:
+        return np.datetime64(text[:19]) if is_time else int(text)
+    except ValueError:
+        return None
+
+
+# -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

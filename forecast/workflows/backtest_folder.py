@@ -19,11 +19,9 @@ from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
 from forecast.data.panel import ID
-from forecast.evaluation.pairwise import pair_document
 from forecast.evaluation.rolling import Backtest, backtest_table, held_out
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
-from forecast.evaluation.significance import Comparison, with_more
+from forecast.evaluation.scores import ScoreTable, score_forecasts
+from forecast.evaluation.significance import Comparison, pair_document, with_more
 from forecast.inference.tables import csv_bytes
 from forecast.models.store import MANIFEST, versions
 from forecast.reporting.run_folder import HISTORY, rows_csv
@@ -175,8 +173,8 @@ def series_table(scores: ScoreTable) -> pa.Table:
 
 def page(record: BacktestRecord) -> bytes:
     """The HTML report of the backtest."""
+    from forecast.reporting.html.gather import run_report
     from forecast.reporting.html.page import render_report
-    from forecast.reporting.html.training_run import run_report
 
     data = run_report(
         record.result.panel,

@@ -18,9 +18,8 @@ from forecast.data.forecast import Forecast
 from forecast.data.panel import LSTM, Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
-from forecast.training.held_out import calibrated, lstm_windows
 from forecast.training.plan import choose_recipe, choose_start, in_part_of_the_time
-from forecast.training.selection import forecasters, learn
+from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
 from forecast.workflows.backtest_plan import BacktestPlan, without_later
 
 COLUMNS: dict[Variant, str] = {

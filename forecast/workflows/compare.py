@@ -29,17 +29,15 @@ from forecast.data.forecast import Forecast
 from forecast.data.io.notes import quantity
 from forecast.data.load import LoadReport
 from forecast.data.panel import LSTM, Panel
-from forecast.evaluation.pairwise import ARIMA, lead
 from forecast.evaluation.rolling import Backtest, backtest, backtest_table
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
-from forecast.evaluation.significance import compare
+from forecast.evaluation.scores import ScoreTable, score_forecasts
+from forecast.evaluation.significance import ARIMA, compare, lead
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, wanted_levels
 from forecast.models.store import versions
 from forecast.reporting.run_folder import HISTORY, rows_csv, run_path
 from forecast.training.plan import Reason, in_part_of_the_time
-from forecast.workflows.backtest_baselines import NAIVE2, baseline_forecasts
+from forecast.workflows.backtest import NAIVE2, baseline_forecasts
 from forecast.workflows.backtest_networks import COLUMNS, Learnt, trained, variants
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
 from forecast.workflows.load import read

@@ -11,16 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.analysis.anomalies import find_anomalies, judge
-from forecast.analysis.anomaly_stream import WatchedSeries
-from forecast.analysis.anomaly_table import COLUMNS, anomaly_table, csv_row, record
+from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
 from forecast.analysis.masking import untrained
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
-from forecast.inference.stream_loop import Complaint, Followed, follow
-from forecast.inference.stream_rows import Row, RowReader
-from forecast.inference.stream_times import Clock
+from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import refuse_what_rows_lack
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path

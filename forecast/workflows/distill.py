@@ -20,7 +20,7 @@ from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
-from forecast.evaluation.score_table import ScoreTable
+from forecast.evaluation.scores import ScoreTable
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
@@ -29,8 +29,7 @@ from forecast.models.store import load_model, model_path
 from forecast.reporting.run_folder import RunRecord, run_path, write_run
 from forecast.training.distillation import Teacher
 from forecast.training.plan import Plan, Reason, make_plan
-from forecast.training.selection import Learnt, forecasters, learn
-from forecast.training.validation import on_validation_origins
+from forecast.training.selection import Learnt, forecasters, learn, on_validation_origins
 from forecast.workflows.load import data_settings, read_for_model
 from forecast.workflows.train import Clock
 

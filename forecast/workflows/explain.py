@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.analysis.attribution import Explanation, explain
-from forecast.analysis.attribution_tables import covariate_rows, csv_text, to_document
+from forecast.analysis.attribution import (
+    Explanation,
+    covariate_rows,
+    csv_text,
+    explain,
+    to_document,
+)
 from forecast.common.errors import InputError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
@@ -19,8 +24,8 @@ from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.inference.predict import LEAST_VALUES
 from forecast.models.store import load_model, model_path, newest_model
-from forecast.reporting.charts.explanation import ExplanationChart, explanation_image
-from forecast.reporting.finished_run_explanation import DOCUMENT, PICTURE
+from forecast.reporting.charts.image import ExplanationChart, explanation_image
+from forecast.reporting.finished_run import DOCUMENT, PICTURE
 from forecast.workflows.load import read_for_model
 
 if TYPE_CHECKING:

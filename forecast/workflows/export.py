@@ -17,15 +17,21 @@ from forecast.common.progress import Listener
 from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
-from forecast.evaluation.score_table import ScoreTable
-from forecast.inference.onnx.agreement import largest_difference, trial_panel
-from forecast.inference.onnx.export import metadata_of, quantised, to_onnx
-from forecast.inference.onnx.session import forecast_with, session_of
+from forecast.evaluation.scores import ScoreTable
+from forecast.inference.onnx.export import (
+    forecast_with,
+    largest_difference,
+    metadata_of,
+    quantised,
+    session_of,
+    to_onnx,
+    trial_panel,
+)
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path, newest_model
 from forecast.training.plan import choose_origins, choose_validation
-from forecast.training.validation import on_validation_origins
+from forecast.training.selection import on_validation_origins
 from forecast.workflows.load import read_for_model
 
 MOST_LOSS = 0.01  # growth of the validation error at which int8 is not kept

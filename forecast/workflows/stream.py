@@ -15,9 +15,7 @@ from forecast.common.progress import Listener
 from forecast.config.schema import ForecastSettings, Settings
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 from forecast.inference.predict import NAIVE
-from forecast.inference.stream_loop import Complaint, Followed, follow
-from forecast.inference.stream_rows import Row, RowReader
-from forecast.inference.stream_times import Clock
+from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster

@@ -24,8 +24,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel, check_ahead
 from forecast.evaluation.sample_paths import scores_of_paths
-from forecast.evaluation.score_table import ScoreTable
-from forecast.evaluation.scores import score_forecasts
+from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.inference.predict import at_levels
 from forecast.inference.sample_paths import refuse_too_many
 from forecast.inference.tables import wanted_levels
@@ -36,7 +35,6 @@ from forecast.models.pretrained import kind_of, load_backbone
 from forecast.models.store import load_model, model_path, newest_model
 from forecast.reporting.run_folder import RunRecord, run_path, write_run
 from forecast.training.distributed import Team
-from forecast.training.held_out import calibrated, lstm_windows
 from forecast.training.plan import (
     Plan,
     Reason,
@@ -47,7 +45,7 @@ from forecast.training.plan import (
     choose_validation,
     make_plan,
 )
-from forecast.training.selection import forecasters, learn
+from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
 from forecast.workflows.load import read, read_for_model, refuse_covariates, to_learn_from
 from forecast.workflows.predict import PredictResult, deliver, draw_samples, refuse_other_tables
 

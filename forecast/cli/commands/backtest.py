@@ -5,9 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
-from forecast.cli import shared_options as own
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli import parameters
+from forecast.cli.parameters import Data, Run, takes, wanted
 from forecast.config.options import TRAIN_ONLY, options_of
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ PARTS = (*(o.path for o in options_of(*SECTIONS) if o.path not in TRAIN_ONLY), *
 
 Model = Annotated[
     list[str] | None,
-    own.model(
+    parameters.model(
         "Run or model folder of a trained model to compare as well; repeatable.",
         "What the LSTM is compared with",
     ),
@@ -32,7 +31,7 @@ Model = Annotated[
 def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     """Score the LSTM, ARIMA and others on DATA from rolling origins, with every metric."""
     source = wanted(data, "backtest", run.settings.data.db)
-    own.refuse_idle_address(run)
+    parameters.refuse_idle_address(run)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render
     from forecast.cli.error_handler import INTERRUPTED
@@ -59,7 +58,7 @@ def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
 def document(result: BacktestResult) -> dict[str, Any]:
     """The JSON form of what was done; the forecasts themselves are in their file."""
     from forecast.cli import render
-    from forecast.evaluation.pairwise import pair_document
+    from forecast.evaluation.significance import pair_document
 
     return render.outcome(
         result,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli.parameters import Data, Run, takes, wanted
 
 
 @takes("data")
@@ -11,9 +10,9 @@ def check(data: Data = None, *, run: Run) -> int:
     """Say what DATA holds: series, span, gaps, repairs, warnings, what train would do with it."""
     source = wanted(data, "check", run.settings.data.db)
     from forecast.cli import render
-    from forecast.cli.render_data_report import show_report
+    from forecast.cli.render import show_report
     from forecast.data.load import load_panel
-    from forecast.training.plan_preview import outlook
+    from forecast.training.plan import outlook
 
     panel, report = load_panel(source, run.settings.data)
     document = render.plain(report)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli.parameters import Data, Run, takes, wanted
 from forecast.config.options import TRAIN_ONLY, options_of
 
 if TYPE_CHECKING:

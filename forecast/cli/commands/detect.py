@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from forecast.cli import shared_options as own
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli import parameters
+from forecast.cli.parameters import Data, Run, takes, wanted
 
 if TYPE_CHECKING:
     from forecast.workflows.detect import DetectResult
 
 Model = Annotated[
-    str | None, own.model("Run folder or its model folder (none: the pretrained network).")
+    str | None, parameters.model("Run folder or its model folder (none: the pretrained network).")
 ]
 Output = Annotated[
-    str | None, own.output("Where the anomalies go, .csv or .parquet (standard output).")
+    str | None, parameters.output("Where the anomalies go, .csv or .parquet (standard output).")
 ]
 Follow = Annotated[
-    bool, own.follow("DATA is the history; judge the rows that come on standard input, at once.")
+    bool,
+    parameters.follow("DATA is the history; judge the rows that come on standard input, at once."),
 ]
 
 
@@ -33,7 +33,7 @@ def detect(
 ) -> int:
     """Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains nothing."""
     source = wanted(data, "detect", run.settings.data.db)
-    own.refuse_two_outputs(run, output, "anomalies")
+    parameters.refuse_two_outputs(run, output, "anomalies")
     if follow:
         return _follow(source, model, output, run)
     from forecast.cli import render
@@ -52,7 +52,7 @@ def detect(
 
 
 def _follow(source: str, model: str | None, output: str | None, run: Run) -> int:
-    own.refuse_to_follow(source, output)
+    parameters.refuse_to_follow(source, output)
     from forecast.cli.stream import follow
     from forecast.workflows.detect import detect_stream
 

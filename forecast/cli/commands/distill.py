@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import wanted
+from forecast.cli.parameters import Run, takes, wanted
 
 if TYPE_CHECKING:
     from forecast.workflows.distill import DistillResult

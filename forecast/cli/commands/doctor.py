@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import Config, JobName
+from forecast.cli.parameters import Config, JobName, Run, takes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from forecast.scheduling.doctor_checks import Check
+    from forecast.scheduling.doctor import Check
 
 _SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("problem", "red")}
 

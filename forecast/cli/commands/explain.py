@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forecast.cli import shared_options as own
+from forecast.cli import parameters
 from forecast.cli.parameters import Run, takes
 
 if TYPE_CHECKING:
     from forecast.workflows.explain import ExplainResult
 
 Model = Annotated[
-    str | None, own.run_folder("Run folder or its model folder (the newest below --root).")
+    str | None, parameters.run_folder("Run folder or its model folder (the newest below --root).")
 ]
 Data = Annotated[
     str | None,
@@ -23,7 +23,9 @@ Data = Annotated[
         help="Table of observations (the file the model was trained on).",
     ),
 ]
-Series = Annotated[str | None, own.series("The series whose forecast is explained (the first).")]
+Series = Annotated[
+    str | None, parameters.series("The series whose forecast is explained (the first).")
+]
 Step = Annotated[
     int | None,
     typer.Option(
@@ -32,7 +34,9 @@ Step = Annotated[
 ]
 Output = Annotated[
     str | None,
-    own.output("Table .csv, document .json or picture .png, .svg (all but PNG in the run folder)."),
+    parameters.output(
+        "Table .csv, document .json or picture .png, .svg (all but PNG in the run folder)."
+    ),
 ]
 
 
@@ -47,7 +51,7 @@ def explain(
     run: Run,
 ) -> int:
     """Say what moved the forecast of one series: which past steps, which covariates."""
-    from forecast.analysis.attribution_tables import to_document
+    from forecast.analysis.attribution import to_document
     from forecast.cli import render
     from forecast.workflows.explain import explain_run
 
@@ -66,7 +70,7 @@ def explain(
 
 
 def _show(run: Run, result: ExplainResult) -> None:
-    from forecast.analysis.attribution_tables import covariate_rows, lag_rows
+    from forecast.analysis.attribution import covariate_rows, lag_rows
     from forecast.cli import render
 
     found, console = result.found, run.out()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli import shared_options as own
+from forecast.cli import parameters
 from forecast.cli.parameters import NO_WORD, Run, takes
 from forecast.common.errors import UsageError
 from forecast.config.schema import without_password
@@ -34,12 +34,12 @@ Data = Annotated[
         help="Table that int8 is judged on (the file the model was trained on).",
     ),
 ]
-Output = Annotated[str | None, own.output("Where the file goes (model.onnx of the run).")]
+Output = Annotated[str | None, parameters.output("Where the file goes (model.onnx of the run).")]
 
 
 @takes("data", "output.root")
 def export(
-    model: own.Trained = None,
+    model: parameters.Trained = None,
     onnx: Onnx = False,
     int8: Int8 = False,
     data: Data = None,
@@ -55,7 +55,7 @@ def export(
             remedy="Name it: lstmcast export MODEL --onnx",
         )
     db = run.settings.data.db
-    source = own.wanted(data, "export", db) if data or db else None
+    source = parameters.wanted(data, "export", db) if data or db else None
     if source is not None and not int8:
         raise UsageError(
             "data are what --int8 is judged on; without that nothing is read",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from forecast.cli import shared_options as own
+from forecast.cli import parameters
 from forecast.cli.commands.predict import show_result
-from forecast.cli.parameters import Run, takes
-from forecast.cli.partitioned import forecast_in_parts, in_parts
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli.parameters import Data, Run, forecast_in_parts, in_parts, takes, wanted
 
 Output = Annotated[
-    str | None, own.output("Where the forecast goes, .csv or .parquet (standard output).")
+    str | None, parameters.output("Where the forecast goes, .csv or .parquet (standard output).")
 ]
 
 
@@ -19,8 +17,8 @@ Output = Annotated[
 def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     """Forecast DATA at once with the pretrained network. Trains nothing."""
     source = wanted(data, "forecast", run.settings.data.db)
-    own.refuse_two_outputs(run, output)
-    own.refuse_samples(run)
+    parameters.refuse_two_outputs(run, output)
+    parameters.refuse_samples(run)
     if in_parts(run):
         return forecast_in_parts(run, "forecast", source, output)
     from forecast.workflows.train import forecast_run

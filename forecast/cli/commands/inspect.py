@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Trained
+from forecast.cli.parameters import Run, Trained, takes
 
 
 @takes("output.root")
 def inspect(model: Trained = None, *, run: Run) -> int:
     """Say what a trained MODEL holds: data, settings, scores, versions."""
     from forecast.cli import render
-    from forecast.cli.render_model import show_model
+    from forecast.cli.render import show_model
     from forecast.models.store import describe, newest_model
 
     folder = Path(model) if model else newest_model(Path(run.settings.output.root))

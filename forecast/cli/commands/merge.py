@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from forecast.cli import shared_options as own
-from forecast.cli.parameters import Run, takes
-from forecast.cli.partitioned import amounts, failures
+from forecast.cli import parameters
+from forecast.cli.parameters import Run, amounts, failures, takes
 from forecast.common.errors import UsageError
 
 Folder = Annotated[
@@ -22,7 +21,9 @@ Folder = Annotated[
 ]
 Output = Annotated[
     str | None,
-    own.output("One table of all parts, .csv or .parquet (the parts stay files of their own)."),
+    parameters.output(
+        "One table of all parts, .csv or .parquet (the parts stay files of their own)."
+    ),
 ]
 
 

@@ -6,20 +6,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from forecast.cli import shared_options as own
+from forecast.cli import parameters
 from forecast.cli.parameters import Run, takes
 
 if TYPE_CHECKING:
     from forecast.reporting.charts.fan import FanChart
 
 RunFolder = Annotated[
-    str | None, own.run_folder("Run folder or its model folder (the newest below --root).")
+    str | None, parameters.run_folder("Run folder or its model folder (the newest below --root).")
 ]
-Series = Annotated[str | None, own.series("The series to draw (the first).")]
+Series = Annotated[str | None, parameters.series("The series to draw (the first).")]
 Data = Annotated[
-    str | None, own.observations("The history (the file that the model was trained on).")
+    str | None, parameters.observations("The history (the file that the model was trained on).")
 ]
-Output = Annotated[str | None, own.output("Image to write, .png or .svg (the terminal).")]
+Output = Annotated[str | None, parameters.output("Image to write, .png or .svg (the terminal).")]
 
 
 @takes("output.root")
@@ -36,7 +36,7 @@ def plot(
     from forecast.models.store import newest_model
     from forecast.reporting.charts.image import forecast_png
     from forecast.reporting.charts.terminal import terminal_chart
-    from forecast.reporting.finished_run_chart import run_chart
+    from forecast.reporting.finished_run import run_chart
 
     where = Path(folder) if folder else newest_model(Path(run.settings.output.root))
     chart = run_chart(where, series, data)

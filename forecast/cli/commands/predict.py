@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forecast.cli import shared_options as own
-from forecast.cli.parameters import Run, takes
-from forecast.cli.partitioned import forecast_in_parts, in_parts
+from forecast.cli import parameters
+from forecast.cli.parameters import Run, forecast_in_parts, in_parts, takes
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,14 +28,16 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, own.model("Run folder or its model folder (the newest below --root).")
+    str | None, parameters.model("Run folder or its model folder (the newest below --root).")
 ]
 Output = Annotated[
     str | None,
-    own.output("Where the forecast goes; - is standard output (predictions.csv of the run)."),
+    parameters.output(
+        "Where the forecast goes; - is standard output (predictions.csv of the run)."
+    ),
 ]
 Follow = Annotated[
-    bool, own.follow("DATA is the history; forecast anew from each row on standard input.")
+    bool, parameters.follow("DATA is the history; forecast anew from each row on standard input.")
 ]
 Exact = Annotated[
     bool,
@@ -60,11 +61,11 @@ def predict(
     run: Run,
 ) -> int:
     """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
-    own.refuse_two_outputs(run, output)
+    parameters.refuse_two_outputs(run, output)
     db = run.settings.data.db
-    own.refuse_samples(run, follow=follow)
+    parameters.refuse_samples(run, follow=follow)
     if follow:
-        source = own.wanted(data, "predict", db) if data or db else None
+        source = parameters.wanted(data, "predict", db) if data or db else None
         return _follow(source, output, model, exact, run)
     if exact:
         raise UsageError(
@@ -73,10 +74,12 @@ def predict(
             remedy="Add --follow, or leave --exact out",
         )
     if in_parts(run):
-        return forecast_in_parts(run, "predict", own.wanted(data, "predict", db), output, model)
+        return forecast_in_parts(
+            run, "predict", parameters.wanted(data, "predict", db), output, model
+        )
     from forecast.workflows.train import predict_run
 
-    source = own.wanted(data, "predict", db) if data or db else None
+    source = parameters.wanted(data, "predict", db) if data or db else None
     with run.watching() as listener:
         result = predict_run(source, run.settings, listener, model=model, output=output)
     show_result(run, "predict", result)
@@ -86,7 +89,7 @@ def predict(
 def _follow(
     source: str | None, output: str | None, model: str | None, exact: bool, run: Run
 ) -> int:
-    own.refuse_to_follow(source, output)
+    parameters.refuse_to_follow(source, output)
     if in_parts(run):
         raise UsageError(
             "--follow forecasts in one process",

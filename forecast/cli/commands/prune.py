@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import Config, DryRun, JobName, for_each, jobs_of
+from forecast.cli.parameters import Config, DryRun, JobName, Run, for_each, jobs_of, takes
 
 if TYPE_CHECKING:
     from forecast.scheduling.config import Job
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 def prune(file: Config, job: JobName = None, dry_run: DryRun = False, *, run: Run) -> int:
     """Let go of the runs and models that the retention of CONFIG's jobs does not keep."""
     jobs = jobs_of(file, job)
-    from forecast.scheduling.retention_step import prune_job
+    from forecast.scheduling.retention import prune_job
 
     documents: list[dict[str, Any]] = []
 

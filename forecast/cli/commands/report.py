@@ -6,19 +6,22 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from forecast.cli import shared_options as own
+from forecast.cli import parameters
 from forecast.cli.parameters import Run, takes
 
 RunFolder = Annotated[
-    str | None, own.run_folder("Folder of a train or backtest run (the newest below --root).")
+    str | None,
+    parameters.run_folder("Folder of a train or backtest run (the newest below --root)."),
 ]
 Series = Annotated[
     list[str] | None,
-    own.series("A series to draw; repeatable (the worst, the best, and evenly between)."),
+    parameters.series("A series to draw; repeatable (the worst, the best, and evenly between)."),
 ]
-Data = Annotated[str | None, own.observations("The observations (the file that the run read).")]
+Data = Annotated[
+    str | None, parameters.observations("The observations (the file that the run read).")
+]
 Output = Annotated[
-    str | None, own.output("Page to write; - is standard output (report.html of the run).")
+    str | None, parameters.output("Page to write; - is standard output (report.html of the run).")
 ]
 
 
@@ -32,7 +35,7 @@ def report(
     run: Run,
 ) -> int:
     """Make the page of a RUN again, with the series that are named."""
-    own.refuse_two_outputs(run, output, "page")
+    parameters.refuse_two_outputs(run, output, "page")
     from forecast.cli import render
     from forecast.reporting.finished_run import newest_run
     from forecast.reporting.finished_run_report import rebuilt_report

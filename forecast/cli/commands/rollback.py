@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import Config, JobName, for_each, jobs_of
+from forecast.cli.parameters import Config, JobName, Run, for_each, jobs_of, takes
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:

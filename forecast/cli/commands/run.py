@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import Config, DryRun, JobName, for_each, jobs_of
+from forecast.cli.parameters import Config, DryRun, JobName, Run, for_each, jobs_of, takes
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def run(
     """Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, tidy."""
     given = {"deadline": deadline, "max_failed": max_failed, "lock_wait": lock_wait}
     jobs = [_with_flags(each, given) for each in jobs_of(file, job)]
-    from forecast.scheduling.monitored_run import run_attended
+    from forecast.scheduling.run import run_attended
 
     documents: list[dict[str, Any]] = []
 

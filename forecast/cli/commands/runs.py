@@ -54,7 +54,7 @@ def runs(sort: Sort = "created", mlflow: Mlflow = None, *, run: Run) -> int:
     found = in_order(found, sort)
     handed = None
     if mlflow is not None:
-        from forecast.reporting.tracking_mlflow import hand_over
+        from forecast.reporting.tracking import hand_over
 
         handed = hand_over(found, mlflow)
     with run.watching() as listener:

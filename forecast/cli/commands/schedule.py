@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import NO_WORD, Config, JobName, jobs_of
+from forecast.cli.parameters import NO_WORD, Config, JobName, Run, jobs_of, takes
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from forecast.scheduling.start_command import Start
+    from forecast.scheduling.timers import Start
 
 Systemd = Annotated[
     bool,
@@ -47,7 +46,7 @@ def schedule(
 ) -> int:
     """Print what starts the jobs of CONFIG: systemd units or crontab lines."""
     _refuse_contradictions(systemd, cron, output)
-    from forecast.scheduling.start_command import start_of
+    from forecast.scheduling.timers import start_of
 
     starts = [start_of(each, os.environ) for each in jobs_of(file, job)]
     texts = _crontab(starts) if cron else _units(starts)
@@ -82,14 +81,13 @@ def _refuse_contradictions(systemd: bool, cron: bool, output: str | None) -> Non
 
 
 def _units(starts: Iterable[Start]) -> dict[str, str]:
-    from forecast.scheduling.systemd import units
+    from forecast.scheduling.timers import units
 
     return {name: text for start in starts for name, text in units(start).items()}
 
 
 def _crontab(starts: Iterable[Start]) -> dict[str, str]:
-    from forecast.scheduling.crontab import crontab_lines
-    from forecast.scheduling.timers import zone_of_machine
+    from forecast.scheduling.timers import crontab_lines, zone_of_machine
 
     here, now = zone_of_machine(os.environ), datetime.now(UTC)
     return {"crontab": "".join(crontab_lines(start, here, now) for start in starts)}

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import NO_WORD, Config, JobName, for_each, jobs_of
+from forecast.cli.parameters import NO_WORD, Config, JobName, Run, for_each, jobs_of, takes
 
 if TYPE_CHECKING:
     from forecast.scheduling.config import Job
-    from forecast.scheduling.job_facts import JobFacts
     from forecast.scheduling.live_scores import Live
+    from forecast.scheduling.status import JobFacts
 
 Rebuild = Annotated[
     bool,

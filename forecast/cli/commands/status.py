@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.scheduling_options import Config, JobName, jobs_of
+from forecast.cli.parameters import Config, JobName, Run, jobs_of, takes
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def status(file: Config, job: JobName = None, max_age: MaxAge = None, *, run: Ru
     """Say what the jobs of CONFIG did last, what is published, how old it is and how good."""
     from forecast.cli import render
     from forecast.scheduling import clock
-    from forecast.scheduling.job_facts import job_facts
-    from forecast.scheduling.status import describe, exit_code
+    from forecast.scheduling.status import describe, exit_code, job_facts
 
     most, now = _seconds(max_age), clock.now()
     documents = [describe(job_facts(each), now, most) for each in jobs_of(file, job)]

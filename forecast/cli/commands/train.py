@@ -5,14 +5,13 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli.parameters import Data, Run, takes, wanted
 from forecast.common.errors import UsageError
 from forecast.common.progress import Silent
 from forecast.config.options import BACKTEST_ONLY, options_of
 
 if TYPE_CHECKING:
-    from forecast.evaluation.score_table import ScoreTable
+    from forecast.evaluation.scores import ScoreTable
     from forecast.workflows.train import TrainResult
 
 SECTIONS = (

@@ -6,8 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from forecast.cli.commands.train import SECTIONS as OF_TRAIN
-from forecast.cli.parameters import Run, takes
-from forecast.cli.shared_options import Data, wanted
+from forecast.cli.parameters import Data, Run, takes, wanted
 from forecast.config.options import options_of
 
 if TYPE_CHECKING:

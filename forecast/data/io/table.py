@@ -11,8 +11,7 @@ import numpy as np
 
 from forecast.data.io.arrow import word
 from forecast.data.io.columns import Column, Mapping, describe, map_columns
-from forecast.data.io.csv import ragged, read_delimited
-from forecast.data.io.csv_dialect import SAMPLE_ROWS, detect_dialect
+from forecast.data.io.csv import SAMPLE_ROWS, detect_dialect, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
 from forecast.data.io.notes import Note, Rejects, refuse

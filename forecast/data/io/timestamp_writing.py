@@ -13,6 +13,7 @@ from forecast.data.io.arrow import as_arrow, as_numpy, as_strings, word
 if TYPE_CHECKING:
     import pyarrow as pa
 
+
 MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
     "October", "November", "December",

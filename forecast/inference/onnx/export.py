@@ -6,14 +6,21 @@ import io
 import json
 import logging
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from forecast.common.errors import UsageError
+import numpy as np
+
+from forecast.common.errors import ForecastError, UsageError
 from forecast.common.resources import needed
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
 
@@ -140,3 +147,106 @@ def _traced(forecaster: Forecaster) -> bytes:
             dynamic_axes={INPUT: {0: "batch", 1: "length"}, OUTPUT: {0: "batch"}},
         )
     return bytes(file.getvalue())
+
+
+# --- A panel forecast by an ONNX file in ONNX Runtime, on one thread -----------------------------
+# Axes: S series, B series of one batch, N observations of the longest, H horizon, Q quantiles.
+
+
+NUMBERS_AT_ONCE = 1_000_000  # observations of one batch, the empty ones included
+
+
+def session_of(blob: bytes) -> Any:
+    """An inference session of one thread on the CPU."""
+    runtime = needed("onnxruntime", EXTRA, "export")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return runtime.InferenceSession(blob, options, providers=["CPUExecutionProvider"])
+
+
+def rectangle(panel: Panel) -> np.ndarray:
+    """The series of a panel as rows float64 (S, N) that end together, NaN before their first."""
+    lengths = panel.lengths
+    longest = max(1, int(lengths.max(initial=0)))
+    rows = np.repeat(np.arange(panel.size), lengths)
+    column = np.arange(len(panel.values)) - np.repeat(panel.offsets[1:] - longest, lengths)
+    made = np.full((panel.size, longest), np.nan)
+    made[rows, column] = panel.values
+    return made
+
+
+def forecast_with(session: Any, panel: Panel, name: str) -> Forecast:
+    """What the file forecasts for every series of the panel, from its end."""
+    levels = np.array(json.loads(session.get_modelmeta().custom_metadata_map["levels"]))
+    started = time.monotonic()
+    size = max(1, NUMBERS_AT_ONCE // max(1, int(panel.lengths.max(initial=1))))
+    parts = [
+        session.run(None, {INPUT: rectangle(panel.select(rows))})[0]
+        for rows in np.array_split(np.arange(panel.size), -(-panel.size // size))
+    ]
+    quantiles = np.concatenate(parts)
+    available = np.isfinite(quantiles).all((1, 2))
+    return Forecast(
+        name,
+        panel.lengths,
+        quantiles[:, :, len(levels) // 2].copy(),
+        levels,
+        quantiles,
+        np.full(panel.size, name, object),
+        available,
+        time.monotonic() - started,
+    )
+
+
+# --- Does an exported file forecast what the model does? Tried on series made for it -------------
+# Batches of one, a few and many series; short, usual and long ones; gaps, one that never moves.
+
+
+TOLERANCE = 1e-5  # of a series' own size
+BATCHES = (1, 4, 16)
+LENGTHS = (0.3, 1.0, 3.0)  # of what the network reads
+
+
+def largest_difference(forecaster: Forecaster, session: Any) -> float:
+    """Of the file's and the model's quantiles, as a share of each series' own size, over all batch
+    sizes and lengths. Raises ForecastError when it is more than TOLERANCE."""
+    usual = forecaster.context * forecaster.layout.width
+    worst = 0.0
+    for number, (batch, share) in enumerate((b, s) for b in BATCHES for s in LENGTHS):
+        panel = trial_panel(batch, max(4, int(share * usual)), forecaster.layout.season, number)
+        wanted = forecast_panel(forecaster, panel, forecaster.horizon).quantiles
+        made = forecast_with(session, panel, forecaster.name).quantiles
+        size = np.abs(wanted).max((1, 2), keepdims=True)
+        apart = np.abs(made - wanted) / np.where(size > 0, size, 1.0)
+        worst = max(worst, float(np.where(np.isfinite(apart), apart, np.inf).max()))
+    if worst > TOLERANCE:
+        raise ForecastError(
+            "the exported file does not forecast what the model does; nothing was written",
+            code="export/disagrees",
+            value=worst,
+            remedy=f"At most {TOLERANCE:g} of a series' size is allowed: this is a bug",
+        )
+    return worst
+
+
+def trial_panel(size: int, length: int, season: int, seed: int) -> Panel:
+    """`size` series of up to `length` values: waves, noise, trends, gaps; one never moves."""
+    random = np.random.default_rng(seed)
+    lengths = length - random.integers(0, max(1, length // 3), size)
+    parts = []
+    for s, n in enumerate(lengths):
+        t = np.arange(n)
+        wave = np.sin(2 * np.pi * (t / max(2, season) + random.random()))
+        y = 10.0 ** random.integers(-2, 5) * (
+            3 * random.random() + wave + t / n + 0.2 * random.standard_normal(n)
+        )
+        y[1:-1][random.random(n - 2) < 0.05] = np.nan
+        parts.append(np.full(n, 5.0) if s == 3 else y)
+    return Panel(
+        np.array([f"{s:03d}" for s in range(size)], object),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate(parts),
+        np.zeros(size, np.int64),
+        Frequency("1", integer=True),
+    )

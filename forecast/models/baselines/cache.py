@@ -22,7 +22,7 @@ import numpy as np
 from forecast.common.files import STAGING, write_bytes
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.models.baselines.seasonal_naive import NAME as NAIVE
+from forecast.models.baselines.naive import NAME as NAIVE
 
 MOST_BYTES = 500 * 2**20  # of all kept forecasts together
 FORMAT = 2  # raised when a change of ours makes old results wrong

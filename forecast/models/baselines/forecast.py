@@ -19,8 +19,8 @@ from forecast.common.segments import sum_by_series
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache
-from forecast.models.baselines.seasonal_naive import NAME as SEASONAL_NAIVE
-from forecast.models.baselines.seasonal_naive import seasonal_naive
+from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
+from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
 from forecast.models.baselines.statistical import statistical_forecasts
 

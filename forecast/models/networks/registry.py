@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forecast.models.likelihoods import QUANTILES, head_width
 from forecast.models.networks import (
     attention,
     bilstm,
@@ -15,7 +16,11 @@ from forecast.models.networks import (
     rnn,
     transformer,
 )
-from forecast.models.networks.base import Idea
+from forecast.models.networks.base import Idea, Shapes, Size
+from forecast.models.networks.covariate_effect import EFFECT_UNITS
+from forecast.models.networks.head import META
+from forecast.models.networks.numpy_ops import Weights
+from forecast.transforms.windows import POINTS, SKIPS
 
 IDEAS: dict[str, Idea] = {
     each.IDEA.name: each.IDEA
@@ -40,3 +45,56 @@ def idea_of(name: str) -> Idea:
     if name not in IDEAS:
         raise ValueError(f"no network is called {name!r}; there are {', '.join(IDEAS)}")
     return IDEAS[name]
+
+
+# --- Names and shapes of a network's tensors, known without torch --------------------------------
+
+
+def state_shapes(
+    features: int,
+    hidden: int,
+    layers: int,
+    quantiles: int,
+    known_ahead: int = 0,
+    beside: int = 0,
+    *,
+    network: str = "lstm",
+    context: int = 0,
+    likelihood: str = QUANTILES,
+) -> Shapes:
+    """Tensor name -> shape of a `ResidualNetwork` (a test holds the two together).
+
+    Without covariates (known_ahead, beside: 0) there are no tensors for them. Raises ValueError
+    when no network has that name or that size, or there is no such likelihood.
+    """
+    idea, size = idea_of(network), Size(features, hidden, context)
+    if hidden % idea.multiple(features):
+        raise ValueError(f"{hidden} units are no multiple of {idea.multiple(features)}")
+    shapes: Shapes = {}
+
+    def linear(name: str, inputs: int, outputs: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (outputs, inputs), (outputs,)
+
+    def inside(prefix: str, tensors: Shapes) -> None:
+        shapes.update({f"{prefix}.{name}": shape for name, shape in tensors.items()})
+
+    inside("embed", idea.embedding.shapes(size))
+    for number, part in enumerate(idea.parts(layers)):
+        shapes[f"norms.{number}.weight"] = shapes[f"norms.{number}.bias"] = (hidden,)
+        inside(f"{idea.prefix}.{number}", part.shapes(size))
+    shapes["norm.weight"] = shapes["norm.bias"] = (hidden,)
+    linear("from_state", hidden, hidden)
+    linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
+    linear("mix", hidden, hidden)
+    linear("out", hidden, head_width(quantiles, likelihood))
+    if known_ahead:
+        linear("effect_in", known_ahead, EFFECT_UNITS)
+        shapes["effect_out.weight"] = (1, EFFECT_UNITS)
+    if beside:
+        shapes["embed_covariates.weight"] = (hidden, beside)
+    return shapes
+
+
+def size_of(weights: Weights, network: str = "lstm") -> tuple[int, int]:
+    """Hidden size and number of layers of a network, read off its tensors."""
+    return len(weights["norm.bias"]), idea_of(network).layers(weights)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from forecast.training.pretraining.frame import Frame
-from forecast.training.pretraining.link import link
-from forecast.training.pretraining.noise import ar1, random_walk
-from forecast.training.pretraining.random_draws import chance, log_uniform, sometimes
-from forecast.training.pretraining.registry import register
-from forecast.training.pretraining.seasonal import moving_season
-from forecast.training.pretraining.trends import broken_line
+from forecast.training.pretraining.base import Frame, chance, link, log_uniform, register, sometimes
+from forecast.training.pretraining.components import ar1, broken_line, moving_season, random_walk
 
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 DAYS_IN_YEAR = 365.2425

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ive
 
-from forecast.training.pretraining.frame import Frame
-from forecast.training.pretraining.link import add_noise, link, spread
-from forecast.training.pretraining.noise import ar1
-from forecast.training.pretraining.random_draws import chance, log_uniform, pick
-from forecast.training.pretraining.registry import register
+from forecast.training.pretraining.base import (
+    Frame,
+    add_noise,
+    chance,
+    link,
+    log_uniform,
+    pick,
+    register,
+    spread,
+)
+from forecast.training.pretraining.components import ar1
 
 SOURCE = (
     "KernelSynth (Ansari et al. 2024); spectral draws after Rahimi and Recht (2007); the product "

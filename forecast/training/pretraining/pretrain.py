@@ -28,8 +28,7 @@ from forecast.data.forecast import LEVELS
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.pretrained import save_backbone
 from forecast.training.config import Recipe
-from forecast.training.loop import resolve_device
-from forecast.training.optimizer import average_into
+from forecast.training.loop import average_into, resolve_device
 from forecast.training.pretraining.generate import VERSION, SyntheticBatch, generate
 from forecast.training.pretraining.recipe import Recipe as SeriesRecipe
 from forecast.training.pretraining.recipe import StepRecipe

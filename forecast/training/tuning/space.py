@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forecast.config.schema import Settings
-from forecast.models.networks.registry import idea_of
-from forecast.models.networks.shapes import size_of
+from forecast.models.networks.registry import idea_of, size_of
 from forecast.models.pretrained import load_backbone
 from forecast.training.plan import PRETRAINED, PRETRAINED_RATE, RANDOM_RATE, Plan
 

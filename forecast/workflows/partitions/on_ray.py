@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from forecast.common.ray_cluster import cluster, tasks_at_once
-from forecast.workflows.partitions.on_processes import Outcome
-from forecast.workflows.partitions.worker import attempt
+from forecast.common.workers import cluster, tasks_at_once
+from forecast.workflows.partitions.worker import Outcome, attempt
 
 
 def on_ray(

@@ -11,16 +11,14 @@ from pathlib import Path
 
 from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.common.progress import Listener
-from forecast.common.ray_cluster import cluster
 from forecast.common.resources import available_cores
+from forecast.common.workers import cluster
 from forecast.config.schema import EngineSettings, Settings
 from forecast.data.io.notes import quantity
-from forecast.workflows.partitions.job import Job, make_job
+from forecast.workflows.partitions.job import Job, Partition, make_job, partitions_of, share
 from forecast.workflows.partitions.merge import MANIFEST, merge_run
-from forecast.workflows.partitions.on_processes import Outcome, on_this_machine
 from forecast.workflows.partitions.on_ray import on_ray
-from forecast.workflows.partitions.split import Partition, partitions_of, share
-from forecast.workflows.partitions.worker import Record, done
+from forecast.workflows.partitions.worker import Outcome, Record, done, on_this_machine
 
 DIED = {
     "code": "engine/worker-died",

@@ -12,8 +12,9 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,12 @@ import numpy as np
 from forecast.common.errors import ForecastError, InputError, ModelDamagedError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.resources import keep_memory, limit_cores
+from forecast.common.workers import Pool
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.load import check_grid
-from forecast.workflows.partitions.job import JOB, Job, read_job
-from forecast.workflows.partitions.split import Partition
+from forecast.workflows.partitions.job import JOB, Job, Partition, read_job
 from forecast.workflows.predict import forecast_of
 
 FINAL = (InputError, UsageError, ModelDamagedError)  # trying again cannot help
@@ -217,3 +218,21 @@ def hashes(ids: np.ndarray) -> np.ndarray:
     place = np.arange(len(data)) - np.repeat(starts, lengths)
     odd = np.random.default_rng(20_140_101).integers(0, 1 << 64, int(lengths.max()), np.uint64)
     return np.add.reduceat(data * (odd | np.uint64(1))[place], starts)
+
+
+# --- Partitions on this machine: processes with one thread each, replaced when one dies ----------
+
+
+FOREVER = 1e8  # seconds
+
+Outcome = tuple[int, tuple[dict[str, object], bool] | None]
+
+
+def on_this_machine(folder: str, partitions: Sequence[int], jobs: int) -> Iterator[Outcome]:
+    """(partition, what `attempt` returned) as each gets done; None for one whose process died.
+
+    Where processes keep dying, what is left is not tried.
+    """
+    with Pool(max(1, min(jobs, len(partitions))), one_thread) as pool:
+        end = time.monotonic() + FOREVER
+        yield from pool.results_until(end, partial(attempt, folder), partitions)

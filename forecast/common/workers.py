@@ -1,8 +1,4 @@
-"""Worker processes that a deadline can end, whatever they are doing.
-
-loky (joblib's process pool) starts fresh interpreters: nothing is forked after torch has started
-its threads, and the user's script needs no `__main__` guard.
-"""
+"""Tasks in worker processes, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
+
+from forecast.common.errors import UsageError
+from forecast.common.resources import needed
+
+# --- Worker processes that a deadline can end, whatever they are doing ---------------------------
+# loky (joblib's process pool) starts fresh interpreters: nothing is forked after torch has started
+# its threads, and the user's script needs no `__main__` guard.
+
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -135,3 +140,113 @@ def _sort_out(
         else:
             survived.append((task, future.result()))
     return survived, lost
+
+
+# --- A Ray cluster: this machine's own, on loopback alone, or one that is there already ----------
+
+
+STORE = 100_000_000  # bytes of shared memory: no data pass through it
+RAY_AHEAD = 2  # tasks handed out for each core: one to do, one to go on with
+# Without these the package's own cluster would report its use, and listen on all interfaces: where
+# Ray may be one of several machines, it takes 127.0.0.1 for a mistake.
+_OWN = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+@contextmanager
+def cluster(address: str | None, cores: int) -> Iterator[Any]:
+    """The `ray` module, connected to `address`, or to a cluster of this machine's own.
+
+    The latter has `cores` cores and ends with the block. Raises UsageError: Ray is not installed,
+    or no cluster answers.
+    """
+    if address is None:
+        for name, value in _OWN.items():
+            os.environ.setdefault(name, value)
+    ray: Any = needed("ray", "ray", "--engine ray")
+    if ray.is_initialized():  # somebody else's, who will end it
+        yield ray
+        return
+    _connect(ray, address, cores)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def tasks_at_once(ray: Any) -> int:
+    """How many tasks keep all cores of the cluster busy."""
+    return RAY_AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _connect(ray: Any, address: str | None, cores: int) -> None:
+    if address is None:
+        # "local" starts a cluster even where RAY_ADDRESS names another.
+        ray.init("local", num_cpus=cores, include_dashboard=False, object_store_memory=STORE,
+                 log_to_driver=False, logging_level="error")  # fmt: skip
+        return
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"no Ray cluster can be reached: {str(error).splitlines()[0]}",
+            code="usage/no-ray-cluster",
+            where="--ray-address",
+            value=address,
+            remedy="Start one with `ray start --head`, or leave --ray-address out",
+        ) from None
+
+
+# --- Worker processes of a Ray cluster, with the deadline and the manners of `Pool` --------------
+# StatsForecast's own backend for Ray has neither a deadline nor a stand-in for a series that cannot
+# be fitted, and its Fugue does not take the datasets of today's Ray; its models run here as they do
+# in local processes, so that the figures are the same.
+
+
+RayTaskT = TypeVar("TaskT")
+RayResultT = TypeVar("ResultT")
+
+
+class RayPool:
+    """A Ray cluster as a pool; use as a context manager. `jobs`: cores where it is this machine's
+    own, `address` None."""
+
+    def __init__(self, jobs: int, address: str | None) -> None:
+        self._jobs, self._address = jobs, address
+        self._stack = ExitStack()
+        self._ray: Any = None
+
+    def __enter__(self) -> RayPool:
+        self._ray = self._stack.enter_context(cluster(self._address, self._jobs))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def results_until(
+        self, deadline: float, function: Callable[[RayTaskT], RayResultT], tasks: Iterable[RayTaskT]
+    ) -> Iterator[tuple[RayTaskT, RayResultT | None]]:
+        """(task, function(task)) as each gets done, until `deadline` (time.monotonic seconds).
+
+        The result is None for a task whose worker died more often than Ray tries again. Tasks that
+        are not done at the deadline are not yielded; a worker still busy with one is ended.
+        """
+        remote = self._ray.remote(num_cpus=1, max_retries=1)(function)
+        most = tasks_at_once(self._ray)
+        remaining, pending = iter(tasks), dict[Any, RayTaskT]()
+        while True:
+            while len(pending) < most and (task := next(remaining, None)) is not None:
+                pending[remote.remote(task)] = task
+            left = deadline - time.monotonic()
+            if not pending or left <= 0:
+                break
+            ready, _ = self._ray.wait(list(pending), num_returns=1, timeout=left)
+            for each in ready:
+                yield pending.pop(each), self._result(each)
+        for each in pending:
+            self._ray.cancel(each, force=True)
+
+    def _result(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayError:
+            return None

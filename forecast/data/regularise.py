@@ -1,0 +1,469 @@
+"""Rows put in order and brought to one regular step: duplicates, time zones, resampling."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.common.errors import InputError
+from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
+from forecast.data.io.arrow import as_arrow, as_numpy
+from forecast.data.io.notes import PLACES, Note, listed, quantity, refuse
+from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.rows import LongRows
+
+if TYPE_CHECKING:
+    from forecast.config.schema import DataSettings
+
+
+# --- Rows put in order of series and time, and several rows for one time made one or refused -----
+
+
+def written(rows: LongRows, stamp: int) -> str:
+    """One time as the file writes it."""
+    return str(format_stamps(np.array([stamp]), rows.format, rows.tz)[0].as_py())
+
+
+def place(rows: LongRows, row: int) -> str:
+    """`line 7, series 'A' at 2020-01-31`."""
+    line = rows.locate([row])[0]
+    time = written(rows, int(rows.stamps[row]))
+    if rows.id_name is None:
+        return f"{line}, at {time}"
+    return f"{line}, series {str(rows.ids[rows.codes[row]])!r} at {time}"
+
+
+def in_order(rows: LongRows) -> tuple[np.ndarray | None, list[Note]]:
+    """The order that sorts rows by series and time (None: they are), and a note on repairs."""
+    codes, stamps = rows.codes, rows.stamps
+    if len(codes) < 2:
+        return None, []
+    same = codes[1:] == codes[:-1]
+    if (codes[1:] >= codes[:-1]).all() and (stamps[1:] >= stamps[:-1])[same].all():
+        return None, []
+    order = np.lexsort((stamps, codes))
+    series_changes = np.flatnonzero(codes[order][1:] == codes[order][:-1])
+    backwards = order[series_changes + 1] < order[series_changes]
+    count = int(backwards.sum())
+    if count == 0:
+        return order, []
+    first = order[series_changes[backwards]][:PLACES]
+    text = f"{quantity(count, 'row')} stood out of time order and were sorted"
+    return order, [Note("repair/unsorted", text, count, tuple(place(rows, int(r)) for r in first))]
+
+
+def without_duplicates(
+    rows: LongRows, order: np.ndarray | None, how: str
+) -> tuple[LongRows, list[Note]]:
+    """Rows sorted by series and time, each time once, and notes.
+
+    Rows that repeat another exactly are dropped; different values for one time are joined as
+    `how` says ("first", "last", "mean", "sum"), or refused ("error").
+    """
+    if order is not None:
+        rows = rows.taken(order)
+    repeat = (rows.codes[1:] == rows.codes[:-1]) & (rows.stamps[1:] == rows.stamps[:-1])
+    if not repeat.any():
+        return rows, []
+    previous, current = rows.values[:-1], rows.values[1:]
+    equal = (previous == current) | (np.isnan(previous) & np.isnan(current))
+    clash = repeat & ~equal
+    if clash.any():
+        if how == "error":
+            raise _clash_error(rows, np.flatnonzero(clash))
+        rows, note = _joined(rows, repeat, how)
+        return rows, [note]
+    dropped = np.flatnonzero(repeat) + 1
+    text = f"{quantity(len(dropped), 'row')} repeated another exactly and were dropped"
+    places = tuple(place(rows, int(r)) for r in dropped[:PLACES])
+    kept = rows.taken(np.flatnonzero(np.concatenate([[True], ~repeat])))
+    return kept, [Note("repair/duplicate-rows", text, len(dropped), places)]
+
+
+def _clash_error(rows: LongRows, at: np.ndarray) -> Exception:
+    first = int(at[0])
+    values = [float(rows.values[first]), float(rows.values[first + 1])]
+    remedy = "Choose with --duplicates first, last, mean or sum"
+    if rows.id_hint:
+        remedy += f"; or name the column that tells the series apart: {rows.id_hint}"
+    elif _autumn_hour(rows, first):
+        remedy += "; or name the time zone with --tz (an hour repeats when summer time ends)"
+    elif rows.id_name is None:
+        remedy += "; or name the column that tells the series apart with --id-col"
+    return refuse(
+        "input/duplicate-time", "two rows give different values for one time", where=rows.where,
+        value=f"{values[0]:g} and {values[1]:g}", count=len(at),
+        places=[place(rows, int(r) + 1) for r in at[:PLACES]], remedy=remedy,
+    )  # fmt: skip
+
+
+def _autumn_hour(rows: LongRows, at: int) -> bool:
+    """Whether the repeated time is a small hour of an autumn (or southern autumn) Sunday."""
+    if rows.integer or rows.tz:
+        return False
+    stamp = np.datetime64(int(rows.stamps[at]), "ns")
+    hour = int(rows.stamps[at] // (3600 * 10**9)) % 24
+    weekday = int(stamp.astype("M8[D]").astype(np.int64) + 3) % 7
+    month = int(stamp.astype("M8[M]").astype(np.int64)) % 12 + 1
+    return weekday == 6 and hour <= 3 and month in (3, 4, 10, 11)
+
+
+def _joined(rows: LongRows, repeat: np.ndarray, how: str) -> tuple[LongRows, Note]:
+    starts = np.flatnonzero(np.concatenate([[True], ~repeat]))
+    values = aggregate(rows.values, starts, how)
+    count = len(rows.values) - len(starts)
+    places = tuple(place(rows, int(r) + 1) for r in np.flatnonzero(repeat)[:PLACES])
+    text = f"{quantity(count, 'row')} shared a time with another; taken: the {how}"
+    note = Note("repair/duplicate-times", text, count, places)
+    return replace(rows.taken(starts), values=values), note
+
+
+def aggregate(values: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
+    """One value for each group values[starts[i]:starts[i+1]], missing ones left out.
+
+    how: "sum", "mean", "first", "last", "min" or "max". A group of missing values is NaN.
+    """
+    known = np.isfinite(values)
+    counts = np.add.reduceat(known.astype(np.int64), starts)
+    if how in ("sum", "mean"):
+        result = np.add.reduceat(np.where(known, values, 0.0), starts)
+        if how == "mean":
+            result = result / np.maximum(counts, 1)
+    elif how == "min":
+        result = np.minimum.reduceat(np.where(known, values, np.inf), starts)
+    elif how == "max":
+        result = np.maximum.reduceat(np.where(known, values, -np.inf), starts)
+    else:
+        at = np.arange(len(values))
+        if how == "first":
+            picked = np.minimum.reduceat(np.where(known, at, len(values)), starts)
+        else:
+            picked = np.maximum.reduceat(np.where(known, at, -1), starts)
+        result = values[np.clip(picked, 0, len(values) - 1)]
+    return np.where(counts > 0, result, np.nan)
+
+
+# --- The one regular step of sorted rows, their positions on it, and refusals where there is
+# none
+
+
+LOOKED = 1_000  # series whose own frequency a message names
+
+
+def named_frequency(text: str, rows: LongRows, flag: str) -> Frequency:
+    try:
+        return parse_frequency(text, rows.stamps, rows.integer)
+    except ValueError:
+        raise refuse(
+            "input/frequency-name", f"{flag} does not name a frequency", where=rows.where,
+            value=text, remedy="Use an alias such as h, 30min, D, B, W, MS, QS or YS",
+        ) from None  # fmt: skip
+
+
+def find_frequency(rows: LongRows, settings: DataSettings) -> Frequency:
+    """The one frequency of sorted rows: --resample, --freq, or what their steps show."""
+    starts = series_starts(rows.codes)
+    if settings.resample:
+        named = named_frequency(settings.resample, rows, "--resample")
+        return replace(named, phase=0)
+    if settings.freq and not (rows.integer and settings.freq.isdigit()):
+        frequency = named_frequency(settings.freq, rows, "--freq")
+        if rows.integer:
+            shown = infer_frequency(rows.stamps, starts, True)
+            if shown is None:
+                raise _irregular(rows)
+            frequency = replace(frequency, stride=int(shown.alias), phase=shown.phase)
+        return frequency
+    if settings.freq:
+        return named_frequency(settings.freq, rows, "--freq")
+    if len(starts) == len(rows.codes):
+        raise refuse(
+            "input/too-few-rows", "no series has two times, so the frequency cannot be seen",
+            where=rows.where,
+            remedy="Name it with --freq, or check which column names the series (--id-col)",
+        )  # fmt: skip
+    found = infer_frequency(rows.stamps, starts, rows.integer)
+    if found is None:
+        raise _irregular(rows)
+    return found
+
+
+def series_starts(codes: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
+
+
+def _irregular(rows: LongRows) -> InputError:
+    steps = np.diff(rows.stamps)[rows.codes[1:] == rows.codes[:-1]]
+    usual = float(np.median(steps))
+    if rows.integer:
+        near, unit = str(int(usual)), "integers"
+    else:
+        near, unit = _nearest_alias(usual), "times"
+    places = []
+    odd = np.flatnonzero((rows.codes[1:] == rows.codes[:-1]) & (np.diff(rows.stamps) != usual))
+    places = [place(rows, int(r) + 1) for r in odd[:PLACES]]
+    return refuse(
+        "input/irregular-times", f"the {unit} in column '{rows.time_name}' follow no regular step",
+        where=rows.where, places=places, count=len(odd),
+        remedy=f"Bring them to one, e.g. --resample {near} --agg mean",
+    )  # fmt: skip
+
+
+def _nearest_alias(nanoseconds: float) -> str:
+    aliases = {
+        "s": 1, "min": 60, "5min": 300, "10min": 600, "15min": 900, "30min": 1800, "h": 3600,
+        "D": 86_400, "W": 604_800, "MS": 2_629_746, "QS": 7_889_238, "YS": 31_556_952,
+    }  # fmt: skip
+    return min(aliases, key=lambda a: abs(np.log(max(nanoseconds, 1) / 1e9 / aliases[a])))
+
+
+def grid_positions(rows: LongRows, frequency: Frequency) -> np.ndarray:
+    """Grid positions of all rows. Raises InputError naming the rows that are off the grid."""
+    stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
+    positions, fits = frequency.locate(stamps)
+    if fits.all():
+        return positions
+    stray = np.flatnonzero(~fits)
+    series = np.unique(rows.codes[stray])
+    if len(rows.ids) > 1 and len(series) < len(rows.ids) and not _mixed_within(rows, fits):
+        raise _differs(rows, series, frequency, "lie off its grid")
+    raise refuse(
+        "input/irregular-times",
+        f"times in column '{rows.time_name}' are not on the {frequency.alias} grid",
+        where=rows.where, value=written(rows, int(rows.stamps[stray[0]])), count=len(stray),
+        places=[place(rows, int(r)) for r in stray[:PLACES]],
+        remedy=f"Correct them, or bring them to the grid with --resample {frequency.alias}",
+    )  # fmt: skip
+
+
+def _mixed_within(rows: LongRows, fits: np.ndarray) -> bool:
+    """Whether some series has times both on and off the grid."""
+    on = np.bincount(rows.codes[fits], minlength=len(rows.ids))
+    off = np.bincount(rows.codes[~fits], minlength=len(rows.ids))
+    return bool(((on > 1) & (off > 0)).any())
+
+
+def _differs(rows: LongRows, series: np.ndarray, frequency: Frequency, how: str) -> InputError:
+    return refuse(
+        "input/mixed-frequency",
+        f"most series have the frequency {frequency.alias}, but {len(series):,} of "
+        f"{len(rows.ids):,} {how}: {_by_frequency(rows, series)}",
+        where=rows.where,
+        remedy="Forecast them from files of their own, or bring all to one with --resample",
+    )  # fmt: skip
+
+
+def _by_frequency(rows: LongRows, series: np.ndarray) -> str:
+    """`2 W-MON (c, d), 1 MS (e)`: the frequencies of some series, by the first LOOKED of them."""
+    edges = np.append(series_starts(rows.codes), len(rows.codes))
+    at = np.searchsorted(rows.codes[edges[:-1]], series[:LOOKED])
+    groups: dict[str, list[str]] = {}
+    for s, start, end in zip(series, edges[at], edges[at + 1], strict=False):
+        found = infer_frequency(rows.stamps[start:end], np.zeros(1, np.int64), rows.integer)
+        alias = found.alias if found else "without a regular step"
+        groups.setdefault(alias, []).append(str(rows.ids[s]))
+    largest = sorted(groups.items(), key=lambda g: -len(g[1]))
+    words = [f"{len(ids)} {alias} ({listed(ids, PLACES)})" for alias, ids in largest[:PLACES]]
+    more = [f"{len(largest) - PLACES} other frequencies"] if len(largest) > PLACES else []
+    left = [f"{len(series) - LOOKED:,} not looked at"] if len(series) > LOOKED else []
+    return ", ".join(words + more + left)
+
+
+def check_same_frequency(
+    rows: LongRows, positions: np.ndarray, frequency: Frequency, settings: DataSettings
+) -> None:
+    """Refuse series that use only every k-th step of the grid: they have another frequency."""
+    if settings.freq or settings.resample or len(rows.ids) < 2:
+        return
+    starts = series_starts(rows.codes)
+    counts = np.diff(np.concatenate([starts, [len(positions)]]))
+    spans = positions[starts + counts - 1] - positions[starts]
+    gappy = np.flatnonzero((spans + 1 > counts) & (counts >= 4))
+    coarse = []
+    for s in gappy[spans[gappy] >= 2 * (counts[gappy] - 1)]:
+        steps = np.diff(positions[starts[s] : starts[s] + counts[s]])
+        if np.gcd.reduce(steps) > 1:
+            coarse.append(s)
+    if coarse:
+        raise _differs(rows, rows.codes[starts[coarse]], frequency, "have longer steps")
+
+
+# --- Time zones: local times that name none, and instants that mean local days -------------------
+
+
+DAY = 86_400 * 10**9
+OFFSET = re.compile(r"UTC|[+-]\d\d:?\d\d")
+
+
+def is_region(tz: str | None) -> bool:
+    """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
+    return tz is not None and OFFSET.fullmatch(tz) is None
+
+
+def zoned(rows: LongRows, tz: str | None) -> tuple[LongRows, list[Note]]:
+    """Rows whose times are placed in the zone `tz` (--tz) where they name none.
+
+    Clock times become instants; days stay days. Raises InputError: no such zone, a time that does
+    not exist (spring) or cannot be told from its twin (autumn).
+    """
+    if is_region(rows.tz) and _daily(_wall(rows.stamps, rows.tz or "")):
+        text = f"the times are days of {rows.tz} and are kept as such"
+        return on_wall_clock(rows), [Note("repair/local-days", text, len(rows.codes))]
+    if tz is None or rows.integer or rows.tz is not None:
+        return rows, []
+    if rows.format.startswith("epoch"):
+        return rows, []
+    _check_zone(tz, rows.where)
+    if OFFSET.fullmatch(tz):
+        return replace(rows, tz=tz), []
+    if _daily(rows.stamps):
+        return rows, []
+    return _localized(rows, tz)
+
+
+def on_wall_clock(rows: LongRows) -> LongRows:
+    """Rows of instants as wall-clock times of their zone, written without the zone."""
+    if not is_region(rows.tz):
+        return rows
+    form = re.sub(r" ?%:?z$|Z$", "", rows.format)
+    return replace(rows, stamps=_wall(rows.stamps, rows.tz or ""), tz=None, format=form)
+
+
+def _daily(stamps: np.ndarray) -> bool:
+    """Whether all times are the same time of day: days or longer, not hours."""
+    return len(stamps) > 0 and bool((stamps % DAY == stamps[0] % DAY).all())
+
+
+def _wall(stamps: np.ndarray, tz: str) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    local = pc.local_timestamp(as_arrow(stamps).cast(pa.timestamp("ns", tz)))
+    return as_numpy(local.cast(pa.int64()))
+
+
+def _check_zone(tz: str, where: str) -> None:
+    import zoneinfo
+
+    if OFFSET.fullmatch(tz):
+        return
+    try:
+        zoneinfo.ZoneInfo(tz)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise refuse(
+            "input/time-zone", "there is no such time zone", where=where, value=tz,
+            remedy="Name one as --tz Europe/Paris, UTC or +02:00",
+        ) from None  # fmt: skip
+
+
+def _instants(stamps: np.ndarray, tz: str, side: str) -> np.ndarray:
+    """Instants of wall-clock times; of two possible ones the "earliest" or the "latest"."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    wall = as_arrow(stamps).cast(pa.timestamp("ns"))
+    found = pc.assume_timezone(wall, tz, ambiguous=side, nonexistent=side)
+    return as_numpy(found.cast(pa.int64()))
+
+
+def _localized(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+    distinct, inverse = np.unique(rows.stamps, return_inverse=True)
+    early, late = _instants(distinct, tz, "earliest"), _instants(distinct, tz, "latest")
+    skipped = (_wall(early, tz) != distinct)[inverse]
+    if skipped.any():
+        _refuse_skipped(rows, np.flatnonzero(skipped), tz)
+    twofold = (early != late)[inverse]
+    stamps = early[inverse]
+    notes = []
+    if twofold.any():
+        at = np.flatnonzero(twofold)
+        stamps[at] = np.where(_second_time(rows, at, tz), late[inverse[at]], early[inverse[at]])
+        text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
+        places = tuple(place(rows, int(r)) for r in at[:PLACES])
+        notes.append(Note("repair/repeated-hour", text, len(at), places))
+    return replace(rows, stamps=stamps, tz=tz), notes
+
+
+def _refuse_skipped(rows: LongRows, at: np.ndarray, tz: str) -> None:
+    raise refuse(
+        "input/nonexistent-time", f"a time does not exist in {tz}: summer time skips it",
+        where=rows.where, count=len(at), places=[place(rows, int(r)) for r in at[:PLACES]],
+        remedy="Correct it, or leave --tz out if the times are not of this zone",
+    )  # fmt: skip
+
+
+def _second_time(rows: LongRows, at: np.ndarray, tz: str) -> np.ndarray:
+    """bool: rows `at` are the second of their wall-clock time; each must come exactly twice."""
+    order = np.lexsort((at, rows.stamps[at], rows.codes[at]))
+    codes, stamps = rows.codes[at][order], rows.stamps[at][order]
+    first = np.concatenate([[True], (codes[1:] != codes[:-1]) | (stamps[1:] != stamps[:-1])])
+    group = np.cumsum(first) - 1
+    counts = np.bincount(group)
+    if (counts != 2).any():
+        single = at[order[np.flatnonzero(counts[group] != 2)]]
+        raise refuse(
+            "input/ambiguous-hour",
+            f"a time occurs twice in {tz} when summer time ends, and the rows do not say which",
+            where=rows.where, count=len(single),
+            places=[place(rows, int(r)) for r in single[:PLACES]],
+            remedy="Write times with their offset, or in UTC",
+        )  # fmt: skip
+    second = np.empty(len(at), bool)
+    newest_first = len(rows.stamps) > 1 and rows.stamps[0] > rows.stamps[-1]
+    second[order] = first if newest_first else ~first
+    return second
+
+
+# --- Irregular times brought to a regular grid, the values of each period joined -----------------
+
+
+def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[Note]]:
+    """Sorted rows brought to the grid that --resample names, joined by --agg.
+
+    A period without rows stays a gap. Days and longer periods are those of the wall clock.
+    """
+    grid = replace(named_frequency(settings.resample or "", rows, "--resample"), phase=0)
+    if not rows.integer and grid.steps_per_day is None:
+        rows = on_wall_clock(rows)
+    positions = period_positions(grid, rows)
+    change = (rows.codes[1:] != rows.codes[:-1]) | (positions[1:] != positions[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], change]))
+    joined = replace(
+        rows.taken(starts),
+        stamps=grid.stamps(positions[starts]).astype(np.int64),
+        values=aggregate(rows.values, starts, settings.agg),
+        format=_form_for(rows.format, grid),
+    )
+    text = (
+        f"{quantity(len(rows.codes), 'row')} became {len(starts):,} on the {grid.alias} grid "
+        f"by their {settings.agg}"
+    )
+    return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts))]
+
+
+def period_positions(grid: Frequency, rows: LongRows) -> np.ndarray:
+    """Position (N,) of the period of `grid` that holds each row."""
+    if grid.parts[1] in ("ME", "QE", "YE"):
+        return _period_ends(grid, rows.stamps)
+    return grid.locate(rows.stamps if rows.integer else rows.stamps.view("M8[ns]"))[0]
+
+
+def _period_ends(grid: Frequency, stamps: np.ndarray) -> np.ndarray:
+    """Positions of the periods that hold `stamps`, for grids that name a period by its end."""
+    positions, _ = grid.locate(stamps.astype("M8[ns]"))
+    ends = grid.stamps(positions).astype("M8[D]")
+    return np.where(stamps.astype("M8[ns]").astype("M8[D]") > ends, positions + 1, positions)
+
+
+def _form_for(form: str, grid: Frequency) -> str:
+    """`form`, or a finer one where it cannot tell the grid's steps apart."""
+    if not form.startswith("%") or re.search(r"%-?H|%-?I", form):
+        return form
+    if grid.steps_per_day is not None:
+        return "%Y-%m-%d %H:%M:%S"
+    if grid.parts[1] in ("D", "B", "W") and not re.search(r"%-?d|%u", form):
+        return "%Y-%m-%d"
+    return form
