@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from forecast.common.errors import UsageError
 from forecast.common.progress import Listener, Silent
@@ -32,7 +32,7 @@ from forecast.workflows.train import TrainResult, predict_run, train_run
 if TYPE_CHECKING:
     import pandas as pd
 
-    Data = str | Path | pd.DataFrame
+    Data: TypeAlias = str | Path | pd.DataFrame
 
 
 @dataclass(frozen=True)

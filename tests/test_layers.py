@@ -51,6 +51,80 @@ def test_a_package_imports_only_itself_and_packages_above_it():
     assert wrong == []
 
 
+# Inside the three largest packages a module imports only modules of earlier lines. A new module gets
+# its place here.
+INSIDE = {
+    "scheduling": (
+        "job_folder clock config history monitoring",
+        "as_of config_file decisions init ledger lock models timers",
+        "doctor live_scores retraining",
+        "forecast",
+        "publication",
+        "database retention",
+        "context rollback",
+        "serving status",
+        "run score",
+    ),
+    "training": (
+        "checkpoint config losses distillation",
+        "distributed sampler",
+        "plan loop",
+        "ensemble",
+        "selection",
+        "tuning/space",
+        "tuning/search",
+        "pretraining/base",
+        "pretraining/recipe",
+        "pretraining/components",
+        "pretraining/calendar_effects pretraining/gaussian_process pretraining/counts",
+        "pretraining/structural",
+        "pretraining/hourly",
+        "pretraining/families",
+        "pretraining/generate",
+        "pretraining/pretrain",
+    ),
+    "models/networks": (
+        "numpy_ops covariate_effect",
+        "base",
+        "torch_layers",
+        "head lstm peephole transformer convlstm",
+        "gru rnn attention bilstm cnn_lstm lstm_transformer mlp",
+        "registry",
+        "numpy_forward residual",
+    ),
+}
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Modules of `forecast`, as paths below it, that a file imports at its top level."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("forecast."):
+            place = "/".join(node.module.split(".")[1:])
+            found |= {place} | {f"{place}/{alias.name}" for alias in node.names}
+    return found
+
+
+def test_inside_a_large_package_imports_go_one_way_too():
+    wrong = []
+    for room, lines in INSIDE.items():
+        place = {f"{room}/{m}": n for n, line in enumerate(lines) for m in line.split()}
+        there = {
+            str(path.relative_to(PACKAGE).with_suffix("")): path
+            for path in (PACKAGE / room).rglob("*.py")
+            if path.name != "__init__.py"
+        }
+        wrong += [f"{name} has no place in INSIDE" for name in sorted(set(there) - set(place))]
+        wrong += [f"{name} is no module" for name in sorted(set(place) - set(there))]
+        wrong += [
+            f"{name} imports {other}"
+            for name, path in sorted(there.items())
+            for other in sorted(modules_imported(path) & set(place) - {name})
+            if place[other] >= place.get(name, 0)
+        ]
+    assert wrong == []
+
+
 def test_nothing_that_can_run_code_is_loaded():
     forbidden = {"pickle", "cPickle", "dill", "marshal", "shelve"}
     calls = {("torch", "load"), ("yaml", "load"), ("yaml", "full_load"), ("joblib", "load")}

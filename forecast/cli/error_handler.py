@@ -60,7 +60,7 @@ def terminated_by_signal() -> Iterator[list[int]]:
     """
     signals: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         signals.append(number)
         raise Terminated
 

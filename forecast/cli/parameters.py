@@ -371,8 +371,6 @@ def refuse_idle_address(run: Run) -> None:
 # --- What the commands of scheduled runs share: their arguments, and many jobs from one file -----
 
 
-PARTLY = 3
-
 Config = Annotated[
     str, typer.Argument(metavar="CONFIG", help="File of jobs: lstmcast init --batch writes one.")
 ]

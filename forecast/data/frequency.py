@@ -258,7 +258,7 @@ def infer_frequency(stamps: np.ndarray, starts: np.ndarray, integer: bool) -> Fr
     if step is None:
         return None
     if step % DAY == 0:
-        return _daily(step // DAY, times, distinct, counts)
+        return _daily(step // DAY, times, distinct)
     unit = next(u for u, length in UNITS.items() if step % length == 0)
     multiple = step // UNITS[unit]
     return Frequency(f"{multiple if multiple > 1 else ''}{unit}", phase=int(stamps[0]) % step)
@@ -318,9 +318,7 @@ def _monthly(months: int, times: np.ndarray, end: bool) -> Frequency:
     return Frequency(alias, phase=phase, start=start)
 
 
-def _daily(
-    days: int, times: np.ndarray, distinct: np.ndarray, counts: np.ndarray
-) -> Frequency | None:
+def _daily(days: int, times: np.ndarray, distinct: np.ndarray) -> Frequency | None:
     phase = int(times[0]) % DAY
     if days == 1:
         weekdays = (times // DAY + 3) % 7  # 1970-01-01 is a Thursday: Monday is 0

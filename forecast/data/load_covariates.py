@@ -82,7 +82,7 @@ def with_covariates(
     for source in sources:
         np.maximum.at(lengths, source.series, source.step + 1)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    columns = [_column(panel, n, roles[n], sources, offsets, settings) for n in names]
+    columns = [_column(panel, n, roles[n], sources, offsets) for n in names]
     columns += _of_series(panel, settings)
     _check_names([c.name for c in columns])
     return replace(panel, covariates=Covariates(offsets, tuple(columns)))
@@ -180,7 +180,6 @@ def _column(
     role: str,
     sources: Sequence[Source],
     offsets: np.ndarray,
-    settings: DataSettings,
 ) -> Covariate:
     """One column of all sources on the grid; where they overlap, the last one's word counts."""
     with_it = [s for s in sources if name in s.cells]

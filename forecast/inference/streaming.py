@@ -225,12 +225,12 @@ class ReadAgain:
         ]
         self._x = np.zeros((context, views * layout.width, layout.features), np.float32)
 
-    def advance(self, place: np.ndarray, step: np.ndarray, x: np.ndarray) -> None:
+    def advance(self, place: np.ndarray, step: np.ndarray, x: np.ndarray) -> None:  # noqa: ARG002
         """As `CarriedStates.advance`."""
         self._x[:-1, place] = self._x[1:, place]
         self._x[-1, place] = x
 
-    def state(self, place: np.ndarray, step: int) -> list[np.ndarray]:
+    def state(self, place: np.ndarray, step: int) -> list[np.ndarray]:  # noqa: ARG002
         """As `CarriedStates.state`."""
         x = np.ascontiguousarray(self._x[:, place])
         return [

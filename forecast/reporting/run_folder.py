@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
@@ -76,7 +75,7 @@ def run_path(settings: Settings, source: str) -> Path:
     return path
 
 
-def write_run(folder: Path, record: RunRecord, listener: Listener) -> tuple[Files, str, pa.Table]:
+def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
     """Writes all files below the existing `folder`.
 
     Returns them, a chart for the terminal and the forecast table.

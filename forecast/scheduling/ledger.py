@@ -113,9 +113,9 @@ Part = tuple[int, bytes, bytes, bytes, bytes, bytes]
 
 
 def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables, or brings them to this version; within a transaction.
+    """Makes the tables where there are none; within a transaction.
 
-    Raises OutputError for a ledger of a later version.
+    Raises OutputError for a ledger of another version.
     """
     tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'")
     if not tables.fetchone()[0]:
@@ -124,11 +124,9 @@ def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
         return
     version = version_of(connection)
-    if version == "1":
-        _from_version_1(connection)
-    elif version != str(SCHEMA_VERSION):
+    if version != str(SCHEMA_VERSION):
         raise OutputError(
-            "the ledger was written by a later version of lstmcast",
+            "the ledger was written by another version of lstmcast",
             code="ledger/incompatible",
             where=str(path),
             value=version,
@@ -171,47 +169,6 @@ def parts(
             pack_point(point[here], quantiles[here]),
             pack_quantiles(quantiles[here]),
         )
-
-
-def _from_version_1(connection: sqlite3.Connection) -> None:
-    for name in ("forecasts", "actuals", "restated"):
-        connection.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
-    for statement in PACKED.split(";"):
-        connection.execute(statement)
-    for run, horizon in connection.execute("SELECT id, horizon FROM runs").fetchall():
-        connection.executemany(
-            "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            ((run, n, *part) for n, part in enumerate(_old_parts(connection, run, horizon))),
-        )
-    connection.execute(
-        "INSERT INTO moments (at) SELECT seen FROM old_actuals UNION SELECT seen FROM old_restated"
-    )
-    for name in ("actuals", "restated"):
-        connection.execute(
-            f"INSERT INTO {name} (position, series, revision, value, seen) SELECT position, series,"
-            f" revision, value, moments.id FROM old_{name} JOIN moments ON at = seen"
-        )
-    for name in ("old_forecasts", "run_series", "old_actuals", "old_restated"):
-        connection.execute(f"DROP TABLE {name}")
-    connection.execute("UPDATE meta SET value = ?", (str(SCHEMA_VERSION),))
-
-
-def _old_parts(connection: sqlite3.Connection, run: int, horizon: int) -> Iterator[Part]:
-    about = connection.execute(
-        "SELECT series, source, scale FROM run_series WHERE run = ? ORDER BY series", (run,)
-    ).fetchall()
-    rows = connection.execute(
-        "SELECT point, quantiles FROM old_forecasts WHERE run = ? ORDER BY series, step", (run,)
-    ).fetchall()
-    if not rows:  # let go by retention
-        return
-    series, source, scale = zip(*about, strict=True)
-    point, packed = zip(*rows, strict=True)
-    quantiles = np.frombuffer(b"".join(packed), "<f4").reshape(len(series), horizon, -1)
-    yield from parts(
-        np.array(series, np.int64), list(source), np.array(scale, float),
-        np.array(point).reshape(-1, horizon), quantiles,
-    )  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ def time_limit(seconds: float | None, insist: float = INSIST) -> Iterator[Limit]
 def _alarm(seconds: float, insist: float, limit: Limit) -> Iterator[None]:
     active = [True]
 
-    def ring(number: int, frame: FrameType | None) -> None:
+    def ring(_number: int, _frame: FrameType | None) -> None:
         if limit.reached:
             signal.setitimer(signal.ITIMER_REAL, 0)
         limit.reached = limit.reached or bool(active)

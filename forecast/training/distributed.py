@@ -65,8 +65,8 @@ class Alone:
         """Whether the flag is up on any rank."""
         return flag
 
-    def checkpoint(self, path: Any, every: float, seed: int) -> Checkpoint:
-        """The file of one fit."""
+    def checkpoint(self, path: Any, every: float, seed: int) -> Checkpoint:  # noqa: ARG002
+        """The file of one fit; seed: of its random streams, which a team draws anew."""
         return Checkpoint(path, every)
 
 

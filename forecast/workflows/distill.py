@@ -96,7 +96,7 @@ def distill_run(
     record = _record(panel, report, plan, asked, student, learnt, clock, about)
     path = run_path(asked, report.source)
     with whole_folder(path) as staging:
-        files, _, _ = write_run(staging, record, listener)
+        files, _, _ = write_run(staging, record)
     return DistillResult(
         path,
         folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from forecast.analysis.masking import without_anomalies
 from forecast.common.errors import InputError, UsageError
@@ -21,7 +21,7 @@ from forecast.transforms.covariates import Design
 if TYPE_CHECKING:
     import pandas as pd
 
-    Source = str | pd.DataFrame
+    Source: TypeAlias = str | pd.DataFrame
 
 # Settings that say which covariates a model reads, and those that say where they are found.
 CHOOSES_COVARIATES = (

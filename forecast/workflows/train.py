@@ -120,16 +120,16 @@ def train_run(
         clock.elapsed(),
         sampled=sampled,
     )
-    return written(record, shown, clock, listener)
+    return written(record, shown, clock)
 
 
-def written(record: RunRecord, shown: Panel, clock: Clock, listener: Listener) -> TrainResult:
+def written(record: RunRecord, shown: Panel, clock: Clock) -> TrainResult:
     """Writes the run folder. shown: the panel as it was learnt from, which sample paths go on
     from. Raises OutputError."""
     report, settings, horizon = record.report, record.settings, record.plan.horizon
     folder = run_path(settings, report.source)
     with whole_folder(folder) as staging:
-        files, chart, table = write_run(staging, record, listener)
+        files, chart, table = write_run(staging, record)
         if record.sampled is not None:
             draw_samples(staging / "samples.csv", record.forecaster, shown, horizon, settings)
             files.append((staging / "samples.csv", "whole futures of each series, step by step"))

@@ -152,7 +152,7 @@ def map_columns(
     columns = [c for c in columns if c.name not in extra]
     names = [c.name for c in columns]
     reasons: dict[str, str] = {}
-    time = _choose_time(columns, rows, settings, where, reasons)
+    time = _choose_time(columns, settings, where, reasons)
     ids, options = _choose_id(columns, rows, time, settings, where, reasons)
     if settings.wide:
         targets = tuple(n for n in names if n not in time and n not in ids)
@@ -220,7 +220,6 @@ def _named(given: str, names: Sequence[str], flag: str, where: str) -> tuple[str
 
 def _choose_time(
     columns: Sequence[Column],
-    rows: Sequence[Sequence[str]],
     settings: DataSettings,
     where: str,
     reasons: dict[str, str],
@@ -233,7 +232,7 @@ def _choose_time(
     free = [c for c in columns if c.name not in taken]
     dates = [c for c in free if c.kind == "time"]
     if len(dates) > 1:
-        dates = _finest(dates, names, rows)
+        dates = _finest(dates)
     if len(dates) == 1:
         named = key_of(dates[0].name) in TIME_NAMES
         reasons["time"] = "its name" if named else "the only column of dates"
@@ -260,7 +259,7 @@ def _choose_time(
     )  # fmt: skip
 
 
-def _finest(dates: list[Column], names: list[str], rows: Sequence[Sequence[str]]) -> list[Column]:
+def _finest(dates: list[Column]) -> list[Column]:
     """Among several time columns, the ones with the most distinct values; then the best name."""
     most = max(c.distinct for c in dates)
     finest = [c for c in dates if c.distinct == most]

@@ -86,10 +86,10 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
     _check_shape(rows, source.name, separator)
     raw_names = tuple(rows[0])
     sample = tuple(tuple(r) for r in rows[1 : SAMPLE_ROWS + 1])
-    names, notes = _clean_names(raw_names, sample, source.name)
-    _check_header(names, sample, source.name)
+    names, notes = _clean_names(raw_names, source.name)
+    _check_header(names, source.name)
     decimal, decimal_notes = _find_decimal(settings.decimal, separator, sample)
-    notes += decimal_notes + _encoding_notes(encoding, bom, settings.encoding)
+    notes += decimal_notes + _encoding_notes(encoding, settings.encoding)
     if separator != "," and not settings.delimiter:
         notes.append(
             Note("repair/separator", f"fields are separated by {SEPARATOR_NAMES[separator]}")
@@ -111,7 +111,7 @@ def _first_text(source: Source, encoding: str, bom: int) -> tuple[str, bool]:
 def _rows(text: str, separator: str, whole: bool, limit: int = SAMPLE_ROWS + 1) -> list[list[str]]:
     """Up to `limit` rows of `text`; the last one only when it is certainly complete."""
     rows: list[list[str]] = []
-    lines = text.splitlines(keepends=True) if False else _split_lines(text)
+    lines = _split_lines(text)
     try:
         for row in csv.reader(lines, delimiter=separator):
             if row:
@@ -170,9 +170,7 @@ def _check_shape(rows: list[list[str]], name: str, separator: str) -> None:
         )  # fmt: skip
 
 
-def _clean_names(
-    raw: tuple[str, ...], sample: tuple[tuple[str, ...], ...], where: str
-) -> tuple[tuple[str, ...], list[Note]]:
+def _clean_names(raw: tuple[str, ...], where: str) -> tuple[tuple[str, ...], list[Note]]:
     """Header cells without padding; blank ones numbered. Raises InputError on duplicates."""
     notes = []
     names = [n.strip() for n in raw]
@@ -195,7 +193,7 @@ def _clean_names(
     return tuple(names), notes
 
 
-def _check_header(names: tuple[str, ...], sample: tuple[tuple[str, ...], ...], where: str) -> None:
+def _check_header(names: tuple[str, ...], where: str) -> None:
     """Refuse a first line that is data: a number or date among its cells, and no name."""
     numbers = [n for n in names if NUMBER.fullmatch(n)]
     dates = [n for n in names if DATE.fullmatch(n) and n not in numbers]
@@ -225,7 +223,7 @@ def _find_decimal(
     return ".", []
 
 
-def _encoding_notes(encoding: str, bom: int, wanted: str | None) -> list[Note]:
+def _encoding_notes(encoding: str, wanted: str | None) -> list[Note]:
     if encoding == "utf-8" or wanted:
         return []
     return [Note("repair/encoding", f"the text is {encoding.upper()}")]
@@ -446,7 +444,7 @@ def _batches(
     types: dict[str, pa.DataType] = {raw[n]: pa.dictionary(pa.int32(), pa.string()) for n in texts}
     types |= {raw[n]: pa.float64() for n in numbers}
 
-    def collect(row: pacsv.InvalidRow) -> str:
+    def collect(_row: pacsv.InvalidRow) -> str:
         bad.append("skipped")
         return "skip"
 

@@ -64,7 +64,7 @@ def parts_read(
     of `last_state`."""
     found: list[tuple[Weights, np.ndarray]] = []
 
-    def look(part: Part, tensors: Weights, x: np.ndarray) -> None:
+    def look(_part: Part, tensors: Weights, x: np.ndarray) -> None:
         found.append((tensors, x))
 
     _stack(weights, _embedded(weights, context, beside, network), network, look)

@@ -101,7 +101,7 @@ def run_trial(
     """
     outcome, started = Outcome(), time.monotonic()
 
-    def heard(member: int, event: dict[str, Any]) -> None:
+    def heard(_member: int, event: dict[str, Any]) -> None:
         if event["evaluated"] and math.isfinite(event["best"]):
             outcome.loss = event["best"]
             outcome.running[round(PARTS * event["step"] / event["steps"])] = outcome.loss

@@ -95,8 +95,8 @@ def attempt(folder: str, partition: int) -> tuple[dict[str, object], bool]:
 
 
 @lru_cache(maxsize=1)
-def _job(folder: str, changed: int) -> tuple[Job, Forecaster]:
-    """The job and its forecaster, read once a process."""
+def _job(folder: str, _changed: int) -> tuple[Job, Forecaster]:
+    """The job and its forecaster, read once a process and once a change of the job's file."""
     job = read_job(Path(folder))
     return job, job.forecaster()
 
