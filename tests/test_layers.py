@@ -51,8 +51,8 @@ def test_a_package_imports_only_itself_and_packages_above_it():
     assert wrong == []
 
 
-# Inside the three largest packages a module imports only modules of earlier lines. A new module gets
-# its place here.
+# Inside the three largest packages a module imports only modules of earlier lines. A new module
+# gets its place here.
 INSIDE = {
     "scheduling": (
         "job_folder clock config history monitoring",
