@@ -9,12 +9,18 @@ BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench bench-speed bench-peers proof proof-full proof-scale pretrain configs clean
+.PHONY: help install demo test lint format dist bench bench-speed bench-peers proof proof-full proof-scale pretrain configs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## make .venv and install the package with its development tools
+
+# pip is silent while it unpacks: a line every eight seconds says how far it has come.
+define with_signs_of_life
+( while sleep 8 >/dev/null; do echo "  ... $$(du -sm $(VENV) | cut -f1) MB so far"; done ) & life=$$!; \
+trap 'kill $$life 2>/dev/null' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; $(1)
+endef
 
 # Once: again only when pyproject.toml changes.
 $(STAMP): pyproject.toml
@@ -23,7 +29,8 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is `$(PYTHON) --version`" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "Installing into $(VENV): some minutes, once; 2 GB, or 5 GB where torch comes with CUDA"
+	@$(call with_signs_of_life,$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]')
 	@touch $@
 
 demo: $(STAMP) ## train on the airline passengers, compare with ARIMA, forecast
@@ -41,6 +48,9 @@ lint: $(STAMP) ## check style and types
 format: $(STAMP) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+dist: $(STAMP) ## build what is handed out; PROJECT_URL=https://... makes the README's links absolute
+	$(BIN)/python -m build --outdir dist .
 
 bench: $(STAMP) ## measure accuracy and speed: every script of benchmarks/
 	set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
