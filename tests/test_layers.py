@@ -60,7 +60,7 @@ INSIDE = {
         "doctor live_scores retraining",
         "forecast",
         "publication",
-        "database retention",
+        "database published_forecasts retention",
         "context rollback",
         "serving status",
         "run score",

@@ -40,6 +40,7 @@ COMMANDS = {
     "prune": "Let go of the runs and models that the retention of CONFIG's jobs does not keep.",
     "status": "Say what the jobs of CONFIG did last, what is published, how old it is and how "
     "good.",
+    "serve": "Serve the published forecasts of CONFIG's jobs over HTTP, read only.",
     "schedule": "Print what starts the jobs of CONFIG: systemd units or crontab lines.",
     "doctor": "Say whether the jobs of CONFIG would run from cron, and what is missing.",
     "init": "Write a commented configuration and sample data to start from.",

@@ -6,6 +6,8 @@ through `clean` first, so that no name can move the cursor or recolour the scree
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import time
@@ -28,6 +30,8 @@ _UNSAFE = re.compile(
 _PLAIN_WIDTH = 120  # columns of a table that is not written to a terminal
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of progress
 _VERBOSE_EVERY = 1.0
+_JSON_EVERY = 0.1
+PROGRESS_VARIABLE = "LSTMCAST_PROGRESS"
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,13 @@ def _shortened(value: object, limit: int = 200) -> str:
 
 @contextmanager
 def watching(console: Console, look: Look) -> Iterator[Listener]:
-    """The listener that suits the terminal and the user's wishes, closed at the end."""
-    if look.quiet:
+    """The listener that suits the terminal and the user's wishes, closed at the end.
+
+    A program that watches sets LSTMCAST_PROGRESS=json, and gets a JSON object a line.
+    """
+    if os.environ.get(PROGRESS_VARIABLE) == "json":
+        yield JsonListener(console.file)
+    elif look.quiet:
         yield WarningsOnly(console)
     elif console.is_terminal and not console.is_dumb_terminal:
         bar = LiveListener(console, look.verbose)
@@ -148,6 +157,45 @@ class WarningsOnly:
     def warn(self, code: str, text: str) -> None:
         """One line."""
         print_warning(self._console, code, text)
+
+
+class JsonListener:
+    """A JSON object a line for each event: stage, progress, note or warning.
+
+    Each has the seconds since the start; progress also done, total and figures; a warning its code.
+    At most ten reports of progress a second, the last of a stage always.
+    """
+
+    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._start = clock()
+        self._last = float("-inf")
+
+    def stage(self, text: str) -> None:
+        """{"event": "stage", "text"}."""
+        self._write("stage", text=text)
+
+    def progress(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """{"event": "progress", "done", "total", "figures"}."""
+        if done < total and self._clock() - self._last < _JSON_EVERY:
+            return
+        self._last = self._clock()
+        known = {k: value if math.isfinite(value) else None for k, value in figures.items()}
+        self._write("progress", done=done, total=total, figures=known)
+
+    def note(self, text: str) -> None:
+        """{"event": "note", "text"}."""
+        self._write("note", text=text)
+
+    def warn(self, code: str, text: str) -> None:
+        """{"event": "warning", "code", "text"}."""
+        self._write("warning", code=code, text=text)
+
+    def _write(self, event: str, **fields: object) -> None:
+        line = {"event": event, "seconds": round(self._clock() - self._start, 3), **fields}
+        self._stream.write(json.dumps(line) + "\n")
+        self._stream.flush()
 
 
 class LineListener(WarningsOnly):

@@ -393,6 +393,20 @@ def jobs_of(file: str, name: str | None) -> list[Job]:
     return chosen_jobs(load_config(file), name)
 
 
+def seconds_of(text: str | None, flag: str) -> float | None:
+    """Seconds in the duration that `flag` was given, such as 26h or 2d. Raises UsageError."""
+    from forecast.scheduling.config import span
+
+    if text is None:
+        return None
+    try:
+        return span(text)
+    except ValueError as problem:
+        raise UsageError(
+            f"{flag} {problem}", code="config/bad-value", value=text, remedy="For example: 26h"
+        ) from problem
+
+
 def for_each(jobs: list[Job], run: Run, work: Callable[[Job], int]) -> int:
     """Does `work` for each job and returns the exit code of all.
 

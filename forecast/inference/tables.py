@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,6 +71,19 @@ def csv_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     csv.write_csv(table, sink, csv.WriteOptions(quoting_style="needed"))
     return bytes(sink.getvalue())
+
+
+def records(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows as JSON has them: None where a number is missing or not finite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for number, column in enumerate(table.schema):
+        if pa.types.is_floating(column.type):
+            values = table.column(number)
+            finite = pc.if_else(pc.is_finite(values), values, pa.nulls(len(values), column.type))
+            table = table.set_column(number, column, finite)
+    return table.to_pylist()
 
 
 def numbers(values: np.ndarray) -> pa.Array:

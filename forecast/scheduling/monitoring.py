@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -172,6 +172,20 @@ def write_metrics(path: Path, metrics: JobMetrics) -> None:
 def exposition(metrics: JobMetrics) -> str:
     """The metrics in the text format, all of them gauges labelled with the job's name."""
     return "".join(f"{line}\n" for line in _lines(metrics))
+
+
+def together(expositions: Iterable[str]) -> str:
+    """Several expositions as one: the format wants all lines of a metric in one place."""
+    headings: dict[str, dict[str, None]] = {}
+    samples: dict[str, list[str]] = {}
+    for line in (line for text in expositions for line in text.splitlines() if line):
+        words = line.split(maxsplit=3)
+        name = words[2] if line.startswith("#") else line.partition("{")[0].partition(" ")[0]
+        if line.startswith("#"):
+            headings.setdefault(name, {})[line] = None
+        else:
+            samples.setdefault(name, []).append(line)
+    return "".join(f"{x}\n" for name in samples for x in (*headings.get(name, ()), *samples[name]))
 
 
 def _lines(metrics: JobMetrics) -> Iterator[str]:

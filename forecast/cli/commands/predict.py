@@ -105,10 +105,13 @@ def _follow(
 def show_result(run: Run, command: str, result: PredictResult) -> None:
     """What was forecast and where it is, as a document or for a person."""
     from forecast.cli import render
+    from forecast.inference.tables import records
 
     if run.look.json:
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         kept = {name: value for name, value in fields.items() if name not in _NOT_IN_JSON}
+        if result.path == "":  # no file has it
+            kept["forecast"] = records(result.predictions)
         render.show_document(command, kept)
     elif not run.look.quiet:
         # The forecast itself may be on stdout: then the rest must not be.

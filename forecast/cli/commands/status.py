@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Config, JobName, Run, jobs_of, takes
-from forecast.common.errors import UsageError
+from forecast.cli.parameters import Config, JobName, Run, jobs_of, seconds_of, takes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,7 +31,7 @@ def status(file: Config, job: JobName = None, max_age: MaxAge = None, *, run: Ru
     from forecast.scheduling import clock
     from forecast.scheduling.status import describe, exit_code, job_facts
 
-    most, now = _seconds(max_age), clock.now()
+    most, now = seconds_of(max_age, "--max-age"), clock.now()
     documents = [describe(job_facts(each), now, most) for each in jobs_of(file, job)]
     code = exit_code(documents)
     if run.look.json:
@@ -134,16 +133,3 @@ def _shares(scores: Mapping[str, Any], levels: Iterable[str]) -> list[str]:
 
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _seconds(text: str | None) -> float | None:
-    from forecast.scheduling.config import span
-
-    if text is None:
-        return None
-    try:
-        return span(text)
-    except ValueError as problem:
-        raise UsageError(
-            f"--max-age {problem}", code="config/bad-value", value=text, remedy="For example: 26h"
-        ) from problem
