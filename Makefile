@@ -9,7 +9,7 @@ BENCHMARK_DATA ?= ../shared/data
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format dist bench bench-speed bench-peers proof proof-full proof-scale pretrain configs clean
+.PHONY: help install demo test lint format dist bench bench-speed bench-peers proof proof-full proof-scale pretrain configs glossary clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes wher
 
 configs: $(STAMP) ## write configs/default.yaml anew from forecast/config/schema.py
 	$(BIN)/python -c 'from forecast.config.files import commented_defaults as text; print(text(), end="")' > configs/default.yaml
+
+glossary: $(STAMP) ## write docs/glossary.md anew from forecast/reporting/glossary.py
+	$(BIN)/python -c 'from forecast.reporting.glossary import glossary_page as text; print(text(), end="")' > docs/glossary.md
 
 clean: ## remove what was made here, runs and .venv included
 	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

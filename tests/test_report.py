@@ -306,7 +306,7 @@ def test_a_long_chart_is_thinned_and_says_so():
 
 def test_the_best_figure_of_each_column_is_marked():
     table = score_table(make_data())
-    assert [head.name for head in table.heads] == ["MASE", "80 % holds", "MAPE"]
+    assert [head.name for head in table.heads] == ["MASE", "coverage 80 %", "MAPE"]
     assert [head.extra for head in table.heads] == [False, False, True]
     lstm, arima = table.lines
     assert [cell.best for cell in lstm.cells] == [True, True, False]  # 0.79 is nearest to 80 %
@@ -348,8 +348,8 @@ def test_figures_and_names_of_metrics():
         "123",
         "–",
     ]
-    assert meaning("msis-95")[0] == "MSIS 95"
-    assert meaning("coverage-80")[0] == "80 % holds"
+    assert meaning("msis-95")[0] == "MSIS 95 %"
+    assert meaning("coverage-80")[0] == "coverage 80 %"
     assert meaning("mystery") == ("mystery", "")
 
 

@@ -256,7 +256,7 @@ def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[T
         if name.startswith("coverage-") and np.isfinite(held):
             level = float(name.removeprefix("coverage-"))
             good = abs(100 * held - level) <= max(5.0, (100 - level) / 2)
-            label = f"{meaning(name)[0].removesuffix(' holds')} interval holds"
+            label = f"Coverage of the {level:g} % interval"
             tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values", good))
     others = ", ".join(f"{score.model} {duration(score.seconds)}" for score in rivals)
     tiles.append(Tile(f"Time of {main}", duration(own.seconds), others))

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from forecast.reporting.html.contents import ReportData, ScoreRow
 
 MEANINGS = {
-    "mase": ("MASE", "absolute error relative to seasonal naive on the past; below 1 is better"),
-    "smape": ("sMAPE", "symmetric percentage error, 0 to 200"),
-    "owa": ("OWA", "sMAPE and MASE relative to Naive2; below 1 is better than Naive2"),
-    "wql": ("WQL", "weighted quantile loss: the whole forecast distribution"),
-    "rmsse": ("RMSSE", "root mean squared error relative to seasonal naive on the past"),
-    "mae": ("MAE", "mean absolute error, in the data's unit"),
-    "crps": ("CRPS", "continuous ranked probability score: MAE of the whole distribution"),
-    "rmse": ("RMSE", "root mean squared error, in the data's unit"),
-    "mape": ("MAPE", "percentage error; undefined where the actual is zero"),
-    "scaled_crps": ("sCRPS", "scaled continuous ranked probability score"),
+    "mase": ("MASE", "mean error as a multiple of seasonal naive's on the past; below 1 is better"),
+    "smape": ("sMAPE", "error in per cent of the size of forecast and value, from 0 to 200"),
+    "owa": ("OWA", "mean of sMAPE and MASE as multiples of Naive2's; below 1 is better than it"),
+    "wql": ("WQL", "error of the whole distribution, as a share of the values' size"),
+    "rmsse": ("RMSSE", "like MASE, with large errors counting more"),
+    "mae": ("MAE", "mean error, in the unit of the data"),
+    "crps": ("CRPS", "mean error of the whole distribution, in the unit of the data"),
+    "rmse": ("RMSE", "error in the unit of the data, large ones counting more"),
+    "mape": ("MAPE", "mean error in per cent of the value; undefined where that is zero"),
+    "scaled_crps": ("sCRPS", "CRPS as a share of the values' size, series by series"),
 }
 
 
@@ -96,9 +96,11 @@ def meaning(metric: str) -> tuple[str, str]:
         return known
     level = re.fullmatch(r"(coverage|msis)-([\d.]+)", metric)
     if level and level[1] == "coverage":
-        return f"{level[2]} % holds", f"share of values inside the {level[2]} % interval"
+        what = f"how often the value lay inside the {level[2]} % interval; best when that often"
+        return f"coverage {level[2]} %", what
     if level:
-        return f"MSIS {level[2]}", f"mean scaled interval score of the {level[2]} % interval"
+        what = f"width of the {level[2]} % interval and a penalty for each value outside, scaled"
+        return f"MSIS {level[2]} %", what
     return metric, ""
 
 

@@ -1,0 +1,40 @@
+"""The glossary: one meaning a word, the document as the package has it, every score explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forecast.evaluation.scores import ORDER
+from forecast.reporting.glossary import glossary_page, sections
+from forecast.reporting.html.score_table import meaning
+
+PAGE = Path(__file__).parent.parent / "docs" / "glossary.md"
+ASKED_FOR = (
+    "origin", "test window", "season", "MASE", "WQL", "CRPS", "OWA", "coverage", "member",
+    "horizon", "baseline", "interval", "validation origin", "zero-shot", "as-of",
+)  # fmt: skip
+
+
+def test_the_document_is_the_one_that_the_package_writes():
+    assert PAGE.read_text(encoding="utf-8") == glossary_page(), "run `make glossary`"
+
+
+def test_every_word_has_one_meaning_of_one_sentence():
+    words = [word for _, part in sections() for word in part]
+    assert len(words) == len(set(words))
+    for _, part in sections():
+        for word, sentence in part.items():
+            assert 15 < len(sentence) < 160 and not sentence.endswith("."), word
+
+
+@pytest.mark.parametrize("word", ASKED_FOR)
+def test_the_words_that_stop_a_reader_are_there(word):
+    assert any(word in part for _, part in sections())
+
+
+def test_every_score_has_a_name_and_a_meaning():
+    for metric in (*ORDER, "coverage-95", "msis-80"):
+        name, what = meaning(metric)
+        assert name != metric and 15 < len(what) < 100, metric
