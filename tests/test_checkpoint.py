@@ -13,7 +13,7 @@ import pytest
 from forecast.common.errors import ModelDamagedError
 from forecast.training.checkpoint import Checkpoint
 from forecast.training.config import Recipe
-from forecast.training.ensemble import Lesson, _digest, resumes, teach
+from forecast.training.ensemble import Lesson, _digest, keep_member, resumes, teach
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, recipe_numbers
@@ -108,7 +108,7 @@ def test_saving_on_the_way_changes_nothing(tmp_path, uninterrupted):
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path):
     folder = tmp_path / "training"
     assert resumes(lesson(), [1], folder) == "new"
-    (folder / "member-0-fit.checkpoint").write_bytes(b"x")
+    teach(lesson(), 1, after(5), lambda event: None, folder / "member-0")
     assert resumes(lesson(5.0, seconds=9.0), [1], folder) == "resumed"
     assert (folder / "member-0-fit.checkpoint").exists()
     values = PANEL.values.copy()
@@ -130,6 +130,33 @@ def test_a_damaged_checkpoint_is_an_error_that_says_what_to_do(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelDamagedError, match="Remove its folder"):
         teach(lesson(), 1, lambda: False, lambda event: None, place)
+
+
+def test_what_is_damaged_of_an_unfinished_training_starts_anew(tmp_path, uninterrupted):
+    folder = tmp_path / "kept"
+    place = folder / "member-0"
+    resumes(lesson(), [1], folder)
+    teach(lesson(), 1, after(5), lambda event: None, place)
+    path = folder / "member-0-fit.checkpoint"
+    whole = path.read_bytes()
+    draw = random.Random(3)
+    for _ in range(40):  # a flipped weight is as wrong as a flipped header
+        blob = bytearray(whole)
+        blob[draw.randrange(len(blob))] ^= 1 << draw.randrange(8)
+        path.write_bytes(blob)
+        assert resumes(lesson(), [1], folder) == "damaged"
+        assert not path.exists()
+    scored, final, device = teach(lesson(), 1, lambda: False, lambda event: None, place)
+    assert same(scored.weights, uninterrupted[0].weights)
+    keep_member(folder, 0, scored, final, device)
+    assert resumes(lesson(), [1], folder) == "resumed"
+    for name in ("member-0-scored.safetensors", "member-0.json", "member-0-fit.safetensors"):
+        keep_member(folder, 0, scored, final, device)
+        blob = bytearray((folder / name).read_bytes())
+        blob[len(blob) // 2] ^= 1
+        (folder / name).write_bytes(blob)
+        assert resumes(lesson(), [1], folder) == "damaged"
+    assert not (folder / "member-0-fit.safetensors").exists()
 
 
 WORKER = """

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 
+from forecast.common.documents import sealed
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.data.frequency import Frequency
 from forecast.inference.predict import forecast_panel
@@ -33,7 +34,7 @@ def folder(tmp_path):
 
 def edit(folder, **changes):
     path = folder / MANIFEST
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(json.dumps(sealed({**json.loads(path.read_text()), **changes})))
 
 
 def test_a_saved_model_forecasts_bit_for_bit_the_same(folder):
@@ -103,7 +104,7 @@ def test_a_manifest_that_does_not_fit_is_damaged(folder, change):
 def test_a_horizon_that_is_no_number_is_a_damaged_manifest(folder):
     network = json.loads((folder / MANIFEST).read_text())["network"]
     edit(folder, network={**network, "horizon": "far"})
-    with pytest.raises(ModelDamagedError, match="not a model's manifest"):
+    with pytest.raises(ModelDamagedError, match="network.horizon"):
         load_model(folder)
 
 

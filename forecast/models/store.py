@@ -1,13 +1,15 @@
 """A trained forecaster on disk: `manifest.json` and `weights.safetensors`, nothing that runs code.
 
-Names, types and shapes of all tensors are checked against the manifest before any is read, and
-the file against its checksum. Loading needs no torch.
+The manifest is checked against its own sum and its schema (manifest.py); names, types and shapes of
+all tensors against the manifest, and the size and the sum of their file, before any is read.
+Loading needs no torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,21 +18,31 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    parse_document,
+    read_bounded,
+    read_document,
+    sealed,
+)
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.files import STAGING
 from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
+from forecast.models.networks.base import Shapes
 from forecast.models.networks.registry import size_of, state_shapes
 from forecast.transforms.augment import View
 from forecast.transforms.covariates import read_design, widths
 from forecast.transforms.windows import Layout
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no sum of the manifest itself
+READ = (1, SCHEMA_VERSION)
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-LARGEST_MANIFEST = 16 * 2**20
-LARGEST_HEADER = 4 * 2**20
-MOST_MEMBERS, LARGEST_PART = 256, 16384  # of an ensemble; units or layers of a network
+LARGEST_HEADER, LARGEST_WEIGHTS = 4 * 2**20, 2 * 2**30  # bytes
+FORMAT = "lstmcast-model"
 
 
 def save_model(
@@ -50,7 +62,7 @@ def save_model(
     (folder / WEIGHTS).write_bytes(blob)
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "format": "lstmcast-model",
+        "format": FORMAT,
         "versions": versions(),
         "weights_sha256": hashlib.sha256(blob).hexdigest(),
         "frequency": asdict(frequency),
@@ -72,9 +84,8 @@ def save_model(
         },
         **about,
     }
-    (folder / MANIFEST).write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-    )
+    text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False, allow_nan=False)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
@@ -84,17 +95,14 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     """
     manifest = read_manifest(folder)
     path = folder / WEIGHTS
-    blob = _read_weights(path, manifest)
+    forecaster, sizes = _described(manifest["network"])
     try:
-        forecaster, sizes = _described(manifest["network"])
         shapes = [_shapes(forecaster, *size) for size in sizes]
-        frequency_of(manifest)
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder / MANIFEST, f"is not a model's manifest ({error})") from error
+    except ValueError as error:
+        raise _damaged(folder / MANIFEST, f"is wrong at network: {error}") from error
+    blob = _read_weights(path, manifest, shapes)
     _check_header(path, blob, shapes)
-    from safetensors.numpy import load
-
-    tensors = load(blob)
+    tensors = _tensors(path, blob)
     weights = tuple(
         {name: tensors[f"{m}.{name}"] for name in shape} for m, shape in enumerate(shapes)
     )
@@ -103,52 +111,54 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     return replace(forecaster, members=weights), manifest
 
 
-def _read_weights(path: Path, manifest: dict[str, Any]) -> bytes:
-    """The file of weights, whole. Raises ModelDamagedError unless its checksum is right."""
+def _read_weights(path: Path, manifest: dict[str, Any], shapes: list[Shapes]) -> bytes:
+    """The file of weights, whole. Raises ModelDamagedError unless it is as large as its tensors
+    are, and its checksum is right."""
+    bytes_of_numbers = 4 * sum(math.prod(shape) for each in shapes for shape in each.values())
     try:
-        blob = path.read_bytes()
+        blob = read_bounded(path, min(bytes_of_numbers + LARGEST_HEADER + 8, LARGEST_WEIGHTS))
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror}") from error
-    if hashlib.sha256(blob).hexdigest() != manifest.get("weights_sha256"):
+    except BadDocument as error:
+        raise _damaged(path, str(error)) from error
+    if hashlib.sha256(blob).hexdigest() != manifest["weights_sha256"]:
         raise _damaged(path, "does not match its checksum in the manifest")
     return blob
 
 
+def _tensors(path: Path, blob: bytes) -> dict[str, np.ndarray]:
+    """The tensors of a file whose header was checked. Raises ModelDamagedError."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(blob))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"is not a safetensors file ({error})") from error
+
+
 def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int]]]:
     """The forecaster that a manifest tells of, yet without members, and the units and layers of
-    each member. Raises KeyError, TypeError or ValueError for what no model has."""
+    each member; `network` as its schema has it."""
     forecaster = Forecaster(
         Layout(**network["layout"]),
         (),
         np.array(network["levels"], float),
-        int(network["context"]),
-        int(network["horizon"]),
+        network["context"],
+        network["horizon"],
         np.array(network["interval_factors"], float),
         network=network.get("name", "lstm"),
-        design=read_design(network["covariates"]) if "covariates" in network else None,
+        design=read_design(network["covariates"]) if network.get("covariates") else None,
         views=tuple(View(**view) for view in network.get("views", [{}])),
         likelihood=network.get("likelihood", QUANTILES),
         dependence=float(network.get("dependence", USUAL_DEPENDENCE)),
     )
-    if not -1 < forecaster.dependence < 1:
-        raise ValueError(f"a dependence of {forecaster.dependence}")
-    return forecaster, _sizes(network)
-
-
-def _sizes(network: dict[str, Any]) -> list[tuple[int, int]]:
-    """Units and layers of each member. Raises as `_described`."""
     one = (network["hidden_size"], network["layers"])
-    sizes = network.get("shapes", [one] * min(int(network["members"]), MOST_MEMBERS))
-    if not sizes or len(sizes) != int(network["members"]) or tuple(sizes[0]) != one:
-        raise ValueError("members and their shapes do not agree")
-    if len(sizes) > MOST_MEMBERS:
-        raise ValueError("an ensemble of impossible size")
-    if any(not 0 < int(part) <= LARGEST_PART for size in sizes for part in size):
-        raise ValueError("a network of impossible size")
-    return [(int(hidden), int(layers)) for hidden, layers in sizes]
+    sizes = network.get("shapes") or [one] * network["members"]
+    return forecaster, [(hidden, layers) for hidden, layers in sizes]
 
 
-def _shapes(forecaster: Forecaster, hidden: int, layers: int) -> dict[str, tuple[int, ...]]:
+def _shapes(forecaster: Forecaster, hidden: int, layers: int) -> Shapes:
     """Shapes of the tensors of one member."""
     layout = forecaster.layout
     return state_shapes(
@@ -183,22 +193,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=str(folder),
             remedy="Name a run folder or its model folder, or train one with `lstmcast train`",
         )
-    if path.stat().st_size > LARGEST_MANIFEST:
-        raise _damaged(path, "is larger than any manifest")
+    from forecast.models.manifest import ModelManifest
+
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, "is not a model's manifest") from error
-    if version != SCHEMA_VERSION:
-        raise ModelDamagedError(
-            "the model was written by another version of lstmcast",
-            code="model/incompatible",
-            where=str(path),
-            value=version,
-            remedy=f"This one reads version {SCHEMA_VERSION}; train again",
-        )
-    return dict(manifest)
+        manifest = read_document(path)
+        version = manifest.get("schema_version")
+        if manifest.get("format") == FORMAT and type(version) is int and version not in READ:
+            raise _of_another_version(path, version)
+        open_seal(manifest, required=version != 1)
+        check_schema(ModelManifest, manifest)
+    except BadDocument as error:
+        raise _damaged(path, str(error)) from error
+    except OSError as error:
+        raise _damaged(path, f"cannot be read: {error.strerror}") from error
+    return manifest
 
 
 def model_path(where: Path) -> Path:
@@ -237,19 +245,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _check_header(path: Path, blob: bytes, shapes: list[dict[str, tuple[int, ...]]]) -> None:
+def _check_header(path: Path, blob: bytes, shapes: list[Shapes]) -> None:
     """The header of a safetensors file lists exactly the tensors of these shapes, in float32."""
     size = int.from_bytes(blob[:8], "little") if len(blob) >= 8 else -1
     if not 0 < size <= min(LARGEST_HEADER, len(blob) - 8):
         raise _damaged(path, "is not a safetensors file")
     try:
-        header = json.loads(blob[8 : 8 + size])
+        header = parse_document(blob[8 : 8 + size])
         found = {
             name: (entry["dtype"], tuple(entry["shape"]))
             for name, entry in header.items()
             if name != "__metadata__"
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, "has a damaged header") from error
     wanted = {
         f"{m}.{name}": ("F32", shape)
@@ -257,8 +265,18 @@ def _check_header(path: Path, blob: bytes, shapes: list[dict[str, tuple[int, ...
         for name, shape in member.items()
     }
     if found != wanted:
-        odd = sorted(set(found.items()) ^ set(wanted.items()))[0][0]
+        odd = min(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
         raise _damaged(path, f"does not hold the tensors of its manifest: {odd}")
+
+
+def _of_another_version(path: Path, version: int) -> ModelDamagedError:
+    return ModelDamagedError(
+        "the model was written by another version of lstmcast",
+        code="model/incompatible",
+        where=str(path),
+        value=version,
+        remedy=f"This one reads versions {READ[0]} to {READ[-1]}; train again",
+    )
 
 
 def _damaged(path: Path, what: str) -> ModelDamagedError:

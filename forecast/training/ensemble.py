@@ -26,9 +26,20 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from forecast.common.errors import ForecastError, OutputError, TrainingError
+from forecast.common.errors import (
+    ForecastError,
+    ModelDamagedError,
+    OutputError,
+    TrainingError,
+)
 from forecast.common.files import failed_to_write, write_bytes
-from forecast.training.checkpoint import Checkpoint, once
+from forecast.training.checkpoint import (
+    Checkpoint,
+    forget_damaged,
+    once,
+    read_finished,
+    write_member,
+)
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher
 from forecast.training.distributed import ALONE, Alone, Team
@@ -203,7 +214,8 @@ def _finish(
     if code == 0:
         return
     if failed is not None:
-        raise (OutputError if code == OutputError.exit_code else TrainingError)(**failed)
+        known = {kind.exit_code: kind for kind in (OutputError, ModelDamagedError)}
+        raise known.get(code, TrainingError)(**failed)
     tail = (folder / f"member-{member}.log").read_text(errors="replace")[-2000:]
     raise TrainingError(
         f"a training process ended with code {code}",
@@ -214,17 +226,17 @@ def _finish(
 
 
 def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
-    """Makes `folder` ready for a checkpointed lesson: "new", "resumed", or "refused".
+    """Makes `folder` ready for a checkpointed lesson: "new", "resumed", "damaged" or "refused".
 
     What another lesson left there (other data, other numbers; only the time limit may differ) is
-    refused, that is removed.
+    refused, that is removed; of this lesson's, what is damaged.
     """
-    path, digest = folder / "lesson.sha256", _digest(lesson, seeds)
-    found = path.read_text() if path.is_file() else None
+    path, digest = folder / "lesson.sha256", _digest(lesson, seeds).encode()
+    found = path.read_bytes() if path.is_file() else None
     if found == digest:
-        return "resumed"
+        return "damaged" if forget_damaged(folder) else "resumed"
     shutil.rmtree(folder, ignore_errors=True)
-    write_bytes(path, digest.encode())
+    write_bytes(path, digest)
     return "new" if found is None else "refused"
 
 
@@ -309,12 +321,16 @@ def _read_lesson(folder: Path) -> Lesson:
 def read_member(folder: Path, member: int) -> Member:
     from safetensors.numpy import load_file
 
-    plain = json.loads((folder / f"member-{member}.json").read_text())
-    return Member(
-        load_file(folder / f"member-{member}-scored.safetensors"),
-        load_file(folder / f"member-{member}-final.safetensors"),
-        **plain,
-    )
+    path, files = _files_of(folder, member)
+    about = read_finished(path, **files)
+    return Member(load_file(files["scored"]), load_file(files["final"]), **about)
+
+
+def _files_of(folder: Path, member: int) -> tuple[Path, dict[str, Path]]:
+    """The file that says that a member is finished, and those of its weights."""
+    names = ("scored", "final")
+    weights = {name: folder / f"member-{member}-{name}.safetensors" for name in names}
+    return folder / f"member-{member}.json", weights
 
 
 def work(folder: Path, member: int, seed: int) -> None:
@@ -337,15 +353,16 @@ def keep_member(
     folder: Path, member: int, scored: Fitted, final: dict[str, np.ndarray], device: str
 ) -> None:
     """Writes a finished member: what `teach` returned. The last file says that it is whole."""
-    _save(scored.weights, folder / f"member-{member}-scored.safetensors")
-    _save(final, folder / f"member-{member}-final.safetensors")
+    path, files = _files_of(folder, member)
+    _save(scored.weights, files["scored"])
+    _save(final, files["final"])
     plain = {
         "best_step": scored.best_step,
         "best_loss": scored.best_loss,
         "ended": scored.ended,
         "device": device,
     }
-    write_bytes(folder / f"member-{member}.json", json.dumps(plain).encode())
+    write_member(path, plain, **files)
 
 
 def teach(

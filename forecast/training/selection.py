@@ -315,6 +315,7 @@ REFIT_SHARE, REFIT_RATE = 0.3, 0.3  # of the chosen steps; of the learning rate
 RESUMING = {
     "new": "training starts; where it stands is saved on the way",
     "resumed": "an unfinished training of the same data and settings was found and goes on",
+    "damaged": "an unfinished training goes on; what of it is damaged starts anew",
     "refused": "an unfinished training of other data or settings was found and left; a new starts",
 }
 SCRATCH_SEEDS = 500  # added to the seeds of members that start from random weights
