@@ -30,21 +30,6 @@ MOST_COVARIATES, MOST_CATEGORIES = 5_000, 1_000
 STRETCH = 1e3  # times that an interval may be stretched or narrowed
 
 
-def _is_size(units_and_layers: list[int]) -> list[int]:
-    if units_and_layers[1] > MOST_LAYERS:
-        raise ValueError(f"more than {MOST_LAYERS} layers")
-    return units_and_layers
-
-
-Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
-Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
-Size = Annotated[list[Units], Field(min_length=2, max_length=2), AfterValidator(_is_size)]
-Horizon = Annotated[int, Field(ge=1, le=LONGEST_HORIZON)]
-Season = Annotated[int, Field(ge=1, le=LONGEST_SEASON)]
-Level = Annotated[float, Field(gt=0, lt=1)]
-Stretch = Annotated[float, Field(ge=1 / STRETCH, le=STRETCH)]
-
-
 def _is_alias(text: str) -> str:
     multiple, unit, anchor = Frequency(text).parts
     if not 1 <= multiple <= 10**9:
@@ -72,6 +57,22 @@ def _is_zone(text: str) -> str:
         return text if text[:1] in ("+", "-") else ZoneInfo(text).key
     except (ValueError, OSError, LookupError):
         raise ValueError("is no time zone") from None
+
+
+def _is_size(units_and_layers: list[int]) -> list[int]:
+    if units_and_layers[1] > MOST_LAYERS:
+        raise ValueError(f"more than {MOST_LAYERS} layers")
+    return units_and_layers
+
+
+Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
+Layers = Annotated[int, Field(ge=1, le=MOST_LAYERS)]
+Size = Annotated[list[Units], Field(min_length=2, max_length=2), AfterValidator(_is_size)]
+Horizon = Annotated[int, Field(ge=1, le=LONGEST_HORIZON)]
+Season = Annotated[int, Field(ge=1, le=LONGEST_SEASON)]
+Network = Annotated[str, AfterValidator(_is_network)]
+Level = Annotated[float, Field(gt=0, lt=1)]
+Stretch = Annotated[float, Field(ge=1 / STRETCH, le=STRETCH)]
 
 
 class Grid(Document):
@@ -148,7 +149,7 @@ class DesignFields(Document):
 class NetworkFields(Document):
     """A trained ensemble without its weights."""
 
-    name: Annotated[str, AfterValidator(_is_network)] = "lstm"
+    name: Network = "lstm"
     likelihood: Annotated[str, AfterValidator(_is_likelihood)] = QUANTILES
     members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)]
     hidden_size: Units

@@ -186,7 +186,7 @@ class Rollback(Document):
 class Rollbacks(Document):
     """rollbacks.json."""
 
-    schema_version: int
+    schema_version: int = 1
     rollbacks: Annotated[list[Rollback], Field(max_length=10_000)]
 
 
