@@ -55,7 +55,7 @@ def test_a_package_imports_only_itself_and_packages_above_it():
 # gets its place here.
 INSIDE = {
     "scheduling": (
-        "job_folder clock config history monitoring",
+        "job_folder clock config documents history ledger_checks monitoring",
         "as_of config_file decisions init ledger lock models timers",
         "doctor live_scores retraining",
         "forecast",

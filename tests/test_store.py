@@ -104,7 +104,7 @@ def test_a_manifest_that_does_not_fit_is_damaged(folder, change):
 def test_a_horizon_that_is_no_number_is_a_damaged_manifest(folder):
     network = json.loads((folder / MANIFEST).read_text())["network"]
     edit(folder, network={**network, "horizon": "far"})
-    with pytest.raises(ModelDamagedError, match="network.horizon"):
+    with pytest.raises(ModelDamagedError, match=r"network\.horizon"):
         load_model(folder)
 
 
