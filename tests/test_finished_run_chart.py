@@ -12,7 +12,10 @@ import pytest
 from forecast.cli.app import run as command_line
 from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
+from forecast.data.frequency import Frequency
+from forecast.models.store import save_model
 from forecast.reporting.finished_run import run_chart
+from tests.builders import random_forecaster
 
 HEADER = "unique_id,ds,LSTM,LSTM-lo-80,LSTM-hi-80,LSTM-q0.1,AutoARIMA,source\n"
 
@@ -28,9 +31,8 @@ def run_folder(tmp_path) -> Path:
     rows = [f"{s},{month(n)},{n + k}" for k, s in ((0, "007"), (100, "b")) for n in range(60)]
     data.write_text("id,month,value\n" + "\n".join(rows) + "\n")
     folder = tmp_path / "run"
-    (folder / "model").mkdir(parents=True)
-    manifest = {"schema_version": 1, "data": {"path": str(data)}, "settings": {}}
-    (folder / "model" / "manifest.json").write_text(json.dumps(manifest))
+    about = {"data": {"path": str(data)}, "settings": {}}
+    save_model(folder / "model", random_forecaster(), Frequency("MS"), about)
     made = [
         f"{s},{month(48 + n)},{n},{n - 1},{n + 1},{n - 2},{n * 2},LSTM"
         for s in ("007", "b")

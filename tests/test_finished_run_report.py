@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from forecast import train
+from forecast.common.documents import sealed
 from forecast.common.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import Settings
@@ -167,7 +168,7 @@ def test_data_that_are_gone_are_an_error_that_names_the_flag(copied):
     path = copied / "tested" / "manifest.json"
     document = json.loads(path.read_text())
     document["data"]["path"] = str(copied / "gone.csv")
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(sealed(document)))
     with pytest.raises(InputError, match="--data"):
         rebuilt_report(copied / "tested")
 

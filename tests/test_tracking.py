@@ -10,6 +10,7 @@ import pytest
 from builders import make_panel, random_forecaster
 
 from forecast.cli.app import run
+from forecast.common.documents import sealed
 from forecast.common.errors import OutputError, UsageError
 from forecast.models.store import save_model
 from forecast.reporting.tracking import history_of, in_order, runs_below
@@ -77,7 +78,8 @@ def test_a_run_is_told_of_by_its_own_folder(root):
 
 def test_a_student_is_told_from_what_was_trained(root):
     path = root / "second" / "model" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "distilled": {"share": 0.5}}))
+    manifest = {**json.loads(path.read_text()), "distilled": {"share": 0.5}}
+    path.write_text(json.dumps(sealed(manifest)))
     kinds = {each.name: each.kind for each in runs_below(root)[0]}
     assert (kinds["first"], kinds["second"]) == ("train", "distill")
 

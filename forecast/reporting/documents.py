@@ -57,6 +57,12 @@ class ScoredStep(Document):
     step: Annotated[int, Field(ge=1, le=10_000)]
 
 
+class Timed(Document):
+    """What metrics.json says of the time that a run took."""
+
+    seconds: Seconds | None = None
+
+
 class Metrics(Document):
     """metrics.json: the score table of a run."""
 

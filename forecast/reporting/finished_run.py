@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
-import json
+import io
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,14 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    Document,
+    check_schema,
+    open_seal,
+    read_bounded,
+    read_document,
+)
 from forecast.common.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
 from forecast.common.files import STAGING
 from forecast.config.schema import DataSettings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import load_panel
 from forecast.data.panel import CUTOFF, ID, TIME, Panel
+from forecast.models.manifest import ModelManifest
 from forecast.models.store import describe, model_path
 from forecast.reporting.charts.fan import Band, FanChart, wall_clock
+from forecast.reporting.documents import BacktestManifest, Explanation, Metrics
 from forecast.reporting.html.contents import Explained
 
 if TYPE_CHECKING:
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 
 
 MANIFEST = "manifest.json"
+LARGEST = 64 * 2**20  # bytes of a document that is read
 
 
 @dataclass(frozen=True)
@@ -54,10 +65,11 @@ def read_run(where: Path) -> FinishedRun:
     """
     folder, manifest = _manifest(where)
     metrics, history = folder / "metrics.json", folder / "history.csv"
+    kind = BacktestManifest if manifest.parent == folder else ModelManifest
     return FinishedRun(
         folder,
-        _document(manifest),
-        _document(metrics) if metrics.is_file() else None,
+        _document(manifest, kind, sealed_since=2),
+        _document(metrics, Metrics) if metrics.is_file() else None,
         _table(folder / "backtest.csv"),
         _table(folder / "predictions.csv"),
         _history(history) if history.is_file() else [],
@@ -98,14 +110,19 @@ def _manifest(where: Path) -> tuple[Path, Path]:
     )
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path, schema: type[Document], sealed_since: int = 0) -> dict[str, Any]:
+    """A document of the run as its schema has it; sealed_since: the version from which it has a
+    sum of its own (0: none). Raises ModelDamagedError, which names the field."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise damaged(path, "is not a JSON document") from error
-    if not isinstance(document, dict):
-        raise damaged(path, "is not a run's document")
-    return document
+        found = read_document(path, LARGEST)
+        version = found.get("schema_version")
+        open_seal(found, bool(sealed_since) and type(version) is int and version >= sealed_since)
+        check_schema(schema, found)
+    except BadDocument as error:
+        raise damaged(path, str(error)) from error
+    except OSError as error:
+        raise damaged(path, f"cannot be read: {error.strerror}") from error
+    return found
 
 
 def _table(path: Path) -> pa.Table | None:
@@ -119,7 +136,7 @@ def _table(path: Path) -> pa.Table | None:
         table = arrow_csv.read_csv(
             path, convert_options=arrow_csv.ConvertOptions(column_types=texts)
         )
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise damaged(path, "is not the table that the run wrote") from error
     if not {ID, TIME} <= set(table.column_names):
         raise damaged(path, f"has no columns {ID} and {TIME}")
@@ -128,10 +145,10 @@ def _table(path: Path) -> pa.Table | None:
 
 def _history(path: Path) -> list[dict[str, Any]]:
     """The rows as they were written: numbers as numbers, None where nothing was measured."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     words = {"member", "phase"}
     try:
+        text = read_bounded(path, LARGEST).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         return [
             {
                 key: text if key in words else float(text) if text else None
@@ -139,7 +156,7 @@ def _history(path: Path) -> list[dict[str, Any]]:
             }
             for r in rows
         ]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, csv.Error, OSError) as error:
         raise damaged(path, "is not the table that the run wrote") from error
 
 
@@ -166,8 +183,9 @@ def read_explained(folder: Path) -> Explained | None:
     if not (document.is_file() and picture.is_file()):
         return None
     try:
-        told = json.loads(document.read_text(encoding="utf-8"))
-        image = base64.b64encode(picture.read_bytes()).decode()
+        told = read_document(document, LARGEST)
+        check_schema(Explanation, told)
+        image = base64.b64encode(read_bounded(picture, LARGEST)).decode()
         return Explained(
             str(told["series"]),
             f"data:image/svg+xml;base64,{image}",
@@ -176,8 +194,10 @@ def read_explained(folder: Path) -> Explained | None:
             ),
             tuple(_covariate(row) for row in told["covariates"][:SHOWN]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(document, "is not an explanation") from error
+    except BadDocument as error:
+        raise damaged(document, str(error)) from error
+    except OSError as error:
+        raise damaged(document, f"cannot be read: {error.strerror}") from error
 
 
 def _steps(lag: int) -> str:
@@ -238,7 +258,13 @@ def _predictions(path: Path) -> pa.Table:
             remedy="Make one with: lstmcast predict --model RUN",
         )
     texts = csv.ConvertOptions(column_types={ID: pa.string(), TIME: pa.string()})
-    return csv.read_csv(path, convert_options=texts)
+    try:
+        table = csv.read_csv(path, convert_options=texts)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, "is not the table that the run wrote") from error
+    if not {ID, TIME} <= set(table.column_names):
+        raise damaged(path, f"has no columns {ID} and {TIME}")
+    return table
 
 
 def _known_series(table: pa.Table, series: str | None) -> str:

@@ -23,6 +23,7 @@ from forecast.evaluation.scores import Score, ScoreTable
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST = 200_000_000  # steps of all series and windows that a page is made of
 STOOD_IN = "SeasonalNaive"
 
 
@@ -88,6 +89,8 @@ def held_out_forecasts(
     """
     gap, windows = int(document.get("gap", 0)), int(document["windows"])
     steps = gap + int(document["horizon"])
+    if max(windows, steps - gap) > table.num_rows or windows * steps * panel.size > MOST:
+        raise other_data(f"they have no {windows} windows of {steps} steps")
     row, cutoff = places(panel, table, TIME), places(panel, table, CUTOFF)
     _check_actuals(panel, table, row)
     origin = cutoff.position + 1

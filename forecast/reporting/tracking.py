@@ -8,7 +8,7 @@ gone from the list.
 from __future__ import annotations
 
 import csv
-import json
+import io
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.documents import BadDocument, check_schema, read_bounded, read_document
 from forecast.common.errors import ModelDamagedError, OutputError
 from forecast.common.resources import needed
 from forecast.models.networks.registry import IDEAS
 from forecast.models.store import MANIFEST, read_manifest
+from forecast.reporting.documents import Timed, Tuning
 
 TUNING = "tuning.json"
 LARGEST = 64 * 2**20  # bytes of a document that is read
@@ -77,8 +79,10 @@ def runs_below(root: Path) -> tuple[list[TrackedRun], list[tuple[Path, str]]]:
                 found.append(_trained(folder))
             elif (folder / TUNING).is_file():
                 found.append(_tuned(folder))
-        except (ModelDamagedError, ValueError, KeyError, TypeError, AttributeError, OSError) as why:
+        except (ModelDamagedError, OSError) as why:
             damaged.append((folder, str(why)))
+        except BadDocument as why:
+            damaged.append((folder, f"a document of it {why}"))
     return found, damaged
 
 
@@ -94,21 +98,29 @@ def history_of(run: TrackedRun) -> Iterator[tuple[str, int, float]]:
     path = run.folder / "history.csv"
     if not path.is_file():
         return
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    try:
+        text = read_bounded(path, LARGEST).decode("utf-8")
+        for row in csv.DictReader(io.StringIO(text, newline="")):
             for name in ("train_loss", "validation_loss"):
                 if row.get(name):
                     where = f"{name}.member-{row['member']}"
                     refit = ".refit" if row["phase"] == "refit" else ""
                     yield where + refit, int(row["step"]), float(row[name])
+    except (ValueError, KeyError, TypeError, csv.Error, OSError) as error:
+        raise ModelDamagedError(
+            "the file is not the table that the run wrote",
+            code="report/damaged-run",
+            where=str(path),
+            remedy="Train again, or restore the folder from a copy",
+        ) from error
 
 
 def _trained(folder: Path) -> TrackedRun:
     manifest = read_manifest(folder / "model")
     network, data = manifest["network"], manifest.get("data", {})
-    title = IDEAS[network["name"]].title if network["name"] in IDEAS else network["name"]
+    name = network.get("name", "lstm")
+    title = IDEAS[name].title
     scores, arima = _scores(manifest.get("scores", []), title)
-    metrics = _document(folder / "metrics.json")
     seeds = manifest.get("training", {}).get("seeds", [])
     settings = manifest.get("settings", {})
     members = network["members"]
@@ -120,10 +132,10 @@ def _trained(folder: Path) -> TrackedRun:
         str(data.get("source") or ""),
         str(data.get("digest") or ""),
         network.get("horizon"),
-        network["name"],
+        name,
         f"{network['layers']} x {network['hidden_size']}, {members} member{'s' * (members > 1)}",
         settings.get("training", {}).get("seed", seeds[0] // 1000 if seeds else None),
-        _number(metrics.get("seconds")),
+        _seconds(folder / "metrics.json"),
         title,
         scores,
         arima,
@@ -134,7 +146,8 @@ def _trained(folder: Path) -> TrackedRun:
 
 
 def _tuned(folder: Path) -> TrackedRun:
-    document = _document(folder / TUNING)
+    document = read_document(folder / TUNING, LARGEST)
+    check_schema(Tuning, document)
     best, data = document["best"], document.get("data", {})
     scores, _ = _scores(document.get("scores", []), "tuned")
     return TrackedRun(
@@ -169,15 +182,11 @@ def _scores(rows: list[Mapping[str, Any]], model: str) -> tuple[dict[str, float]
     return figures, _number(by_model.get(BASELINE, {}).get("mase"))
 
 
-def _document(path: Path) -> dict[str, Any]:
-    """A JSON document; empty where there is none."""
+def _seconds(path: Path) -> float:
+    """What metrics.json says of the time that a run took; NaN where there is none."""
     if not path.is_file():
-        return {}
-    with path.open("rb") as file:
-        text = file.read(LARGEST + 1)
-    if len(text) > LARGEST:
-        raise ValueError(f"{path.name} is larger than any that is written")
-    return dict(json.loads(text))
+        return math.nan
+    return _number(check_schema(Timed, read_document(path, LARGEST)).seconds)
 
 
 def _number(value: Any) -> float:

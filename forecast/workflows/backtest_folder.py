@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.documents import sealed
 from forecast.config.schema import Settings
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 Files = list[tuple[Path, str]]
 SCHEMA_VERSION = 1
+MANIFEST_VERSION = 2  # version 1 had no sum of its own
 FORMAT = "lstmcast-backtest"
 
 
@@ -64,7 +66,7 @@ def write_backtest(folder: Path, record: BacktestRecord) -> tuple[Files, pa.Tabl
     levels, scores = record.settings.forecast.level, record.result.scores
     table = backtest_table(record.result, levels, as_written=True)
     contents = (
-        (MANIFEST, _json(about(record)), "data, settings and choices of this backtest"),
+        (MANIFEST, _json(sealed(about(record))), "data, settings and choices of this backtest"),
         (
             "backtest.csv",
             csv_bytes(table),
@@ -90,7 +92,7 @@ def about(record: BacktestRecord) -> dict[str, Any]:
     report = record.report
     path = Path(report.source)
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": MANIFEST_VERSION,
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
