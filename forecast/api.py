@@ -26,8 +26,8 @@ from forecast.config.sources import resolve
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
 from forecast.workflows.backtest import BacktestResult, backtest_run
-from forecast.workflows.predict import PredictResult
-from forecast.workflows.train import TrainResult, predict_run, train_run
+from forecast.workflows.predict import PredictResult, predict_run
+from forecast.workflows.train import TrainResult, train_run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -111,7 +111,8 @@ def table() -> ScoreTable:
 
 
 class Pipeline(ModuleType):
-    """Stands for workflows.train: remembers what it was asked, returns or raises `outcome`."""
+    """Stands for workflows.train and .predict: remembers what it was asked, returns or raises
+    `outcome`."""
 
     def __init__(self) -> None:
         super().__init__("forecast.workflows.train")
@@ -142,6 +143,7 @@ class Pipeline(ModuleType):
 def pipeline(monkeypatch):
     fake = Pipeline()
     monkeypatch.setitem(sys.modules, "forecast.workflows.train", fake)
+    monkeypatch.setitem(sys.modules, "forecast.workflows.predict", fake)
     return fake
 
 

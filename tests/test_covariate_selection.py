@@ -16,7 +16,7 @@ from forecast.config.sources import resolve
 from forecast.models.store import describe, load_model, model_path
 from forecast.training import selection
 from forecast.transforms.covariates import Design, Entry
-from forecast.workflows.train import forecast_run, predict_run
+from forecast.workflows.predict import forecast_run, predict_run
 
 STEPS = 6
 QUICK = dict(

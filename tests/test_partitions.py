@@ -40,7 +40,7 @@ from forecast.workflows.partitions.worker import (
     on_this_machine,
     read_record,
 )
-from forecast.workflows.train import pretrained
+from forecast.workflows.predict import pretrained
 
 POINTS, HORIZON = 40, 5
 

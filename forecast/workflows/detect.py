@@ -25,10 +25,9 @@ from forecast.workflows.load import read, read_for_model, refuse_covariates
 from forecast.workflows.predict import refuse_other_tables, write_predictions
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
-    Source = str | pd.DataFrame
+    from forecast.workflows.load import Source
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,7 @@ from forecast.reporting.finished_run import DOCUMENT, PICTURE
 from forecast.workflows.load import read_for_model
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    Source = str | pd.DataFrame
+    from forecast.workflows.load import Source
 
 TABLE = "explanation.csv"
 SCHEMA_VERSION = 1  # of the document

@@ -1,15 +1,18 @@
-"""Forecasts as tables and files: what `predict` and `forecast` hand over."""
+"""`predict` and `forecast` from a table to a table of forecasts, read top to bottom."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.common.errors import UsageError
 from forecast.common.files import write_bytes
+from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
@@ -19,9 +22,23 @@ from forecast.inference.sample_paths import path_beside, write_samples
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
+from forecast.models.pretrained import FOLDER as BACKBONES
+from forecast.models.pretrained import kind_of, load_backbone
+from forecast.models.store import load_model, model_path, newest_model
+from forecast.training.plan import (
+    choose_context,
+    choose_horizon,
+    choose_layout,
+    choose_season,
+    choose_validation,
+)
+from forecast.training.selection import calibrated
+from forecast.workflows.load import read, read_for_model, refuse_covariates
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from forecast.workflows.load import Source
 
 # What a table is often called that is neither of the two kinds that are written.
 OTHER_TABLES = {
@@ -45,6 +62,73 @@ class PredictResult:
     chart: str
     predictions: pa.Table
     samples: str = ""
+
+
+def predict_run(
+    source: Source | None,
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    output: str | None = None,
+) -> PredictResult:
+    """Forecasts from the end of `source` (default: the file the model was trained on, read again).
+
+    model: run folder or its model folder (default: the newest below the root). output: a path
+    (.csv or .parquet), "-" for standard output, "" for none, default predictions.csv of the
+    model's run.
+    """
+    refuse_other_tables(output)
+    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+    forecaster, manifest = load_model(folder)
+    listener.stage("Reading the data")
+    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+    horizon = settings.forecast.horizon or forecaster.horizon
+    if horizon > forecaster.horizon:
+        listener.note(
+            f"the model was trained for {forecaster.horizon} steps; the intervals of the steps "
+            f"after those are as wide as the last ones"
+        )
+    listener.stage("Forecasting")
+    usual = folder.parent / "predictions.csv"
+    return deliver(panel, report, forecaster, horizon, settings, folder, output, usual)
+
+
+def forecast_run(
+    source: Source, settings: Settings, listener: Listener, *, output: str | None = None
+) -> PredictResult:
+    """Forecasts from the end of `source` with the pretrained network as it is: nothing is trained.
+
+    Intervals are stretched to fit the last origins of the data. output: a path (.csv or .parquet),
+    "" for none, default and "-" standard output. Raises ForecastError.
+    """
+    refuse_other_tables(output)
+    refuse_covariates(settings)
+    listener.stage("Reading the data")
+    panel, report = read(source, settings.data, listener)
+    listener.stage("Forecasting")
+    forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
+    model = BACKBONES / kind_of(forecaster.layout)
+    return deliver(
+        panel, report, forecaster, horizon, settings, model, "-" if output is None else output, None
+    )
+
+
+def pretrained(
+    panel: Panel, seasons: tuple[int, ...], settings: Settings, listener: Listener
+) -> tuple[Forecaster, int]:
+    """The pretrained network with intervals stretched to fit the panel, and the horizon (steps).
+
+    seasons: those that the data confirm, the main one first.
+    """
+    typical = int(np.median(panel.lengths))
+    horizon, why = choose_horizon(panel, settings, seasons, typical)
+    season, _ = choose_season(panel, settings, seasons, typical)
+    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
+    listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
+    origins = choose_validation(panel.size, panel.lengths, horizon)
+    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
+    return calibrated(backbone, panel, origins, horizon), horizon
 
 
 def deliver(

@@ -23,9 +23,7 @@ from forecast.models.store import load_model, model_path, newest_model
 from forecast.workflows.load import read_for_model
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    Source = str | pd.DataFrame
+    from forecast.workflows.load import Source
 
 
 def predict_stream(

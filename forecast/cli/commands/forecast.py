@@ -21,7 +21,7 @@ def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     parameters.refuse_samples(run)
     if in_parts(run):
         return forecast_in_parts(run, "forecast", source, output)
-    from forecast.workflows.train import forecast_run
+    from forecast.workflows.predict import forecast_run
 
     if run.look.json and output is None:
         output = ""

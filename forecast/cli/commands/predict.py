@@ -77,7 +77,7 @@ def predict(
         return forecast_in_parts(
             run, "predict", parameters.wanted(data, "predict", db), output, model
         )
-    from forecast.workflows.train import predict_run
+    from forecast.workflows.predict import predict_run
 
     source = parameters.wanted(data, "predict", db) if data or db else None
     with run.watching() as listener:

@@ -36,7 +36,7 @@ from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, model_path, newest_model, versions
 from forecast.transforms.windows import Layout
 from forecast.workflows.load import data_settings, refuse_covariates
-from forecast.workflows.train import pretrained
+from forecast.workflows.predict import pretrained
 
 # --- What the input is cut into: the files of a folder, or the parts of a database query ---------
 # No series may be in two partitions; `merge` holds the outcome to it.
