@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from forecast.common.errors import UsageError
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache, history, statistical
+from forecast.models.baselines import fit as fits
 from forecast.models.baselines import forecast as baselines
-from forecast.models.baselines import statistical as fits
 
 LEVELS = np.array([0.1, 0.5, 0.9])
 
@@ -501,6 +502,88 @@ def test_the_notes_say_what_was_done_to_the_histories(in_process):
     )
     short = run(panel, [1200], names=["theta"], season=12)["DynamicOptimizedTheta"]
     assert "1 series are fitted to their last 400 observations" in short.notes[0]
+
+
+# --- one choice of the order for all origins ----------------------------------------------------
+
+
+class OnlyForward(InlinePool):
+    """A pool whose time is over once every series has its model."""
+
+    def results_until(self, deadline, function, tasks):
+        done = list(super().results_until(deadline, function, tasks))
+        yield from done if function is statistical.fit_forward else ()
+
+
+def arima_windows(panel, origins, folder=None, budget=60.0):
+    return baselines.forecast_baselines_windows(
+        panel, np.asarray(origins), 4, ["arima"], LEVELS, 1, budget, 1, cache_folder=folder
+    )["AutoARIMA"]
+
+
+def test_arima_carried_forward_is_statsforecasts_forward_and_sees_nothing_later():
+    from statsforecast.models import AutoARIMA
+
+    y = seasonal_series(80, 4, 3, noise=4.0)
+    one = fits.Task(0, 0, "AutoARIMA", y[:50], 4, None, 4, LEVELS, ((1, y[:62]), (2, y)))
+    first, second, third = fits.fit_forward(one)
+    assert np.array_equal(first.quantiles, fits.fit(one).quantiles) and not first.carried
+    scale = history.scale_of(y[:50])
+    model = AutoARIMA(season_length=4, approximation=None).fit(y[:50] / scale)
+    theirs = model.forward(y[:62] / scale, 4, level=[80])
+    assert second.carried and second.point == pytest.approx(theirs["mean"] * scale)
+    assert second.quantiles[:, 2] == pytest.approx(theirs["hi-80"] * scale)
+    changed = y.copy()
+    changed[62:] = 0
+    other = fits.fit_forward(replace(one, later=((1, changed[:62]), (2, changed))))
+    assert np.array_equal(other[1].quantiles, second.quantiles)
+    assert not np.array_equal(other[2].quantiles, third.quantiles)
+
+
+def test_with_time_for_one_search_a_series_every_origin_is_forecast_and_it_is_said(
+    monkeypatch, tmp_path
+):
+    panel = make_panel([seasonal_series(40 + i, 4, i) for i in range(3)], "QS-JAN")
+    origins = np.stack([panel.lengths - 12, panel.lengths - 6, panel.lengths])
+    monkeypatch.setattr(statistical, "Pool", OnlyForward)
+    quick = arima_windows(panel, origins, tmp_path)
+    assert all(each.available.all() and (each.source == "AutoARIMA").all() for each in quick)
+    assert (
+        "AutoARIMA: for 6 of 9 forecasts the model of the series' first origin was carried forward;"
+        " for the others it was chosen anew" in quick[0].notes
+    )
+    monkeypatch.setattr(statistical, "Pool", InlinePool)
+    full = arima_windows(panel, origins, tmp_path, budget=90.0)  # more time: not the kept ones
+    alone = run(panel, origins[2], season=1)["AutoARIMA"]
+    assert np.array_equal(full[2].quantiles, alone.quantiles)
+    assert np.array_equal(full[0].quantiles, quick[0].quantiles)
+    assert not any("carried forward" in note for note in full[0].notes)
+
+
+def test_short_series_come_first_and_the_most_grown_histories_are_searched_again_first(
+    monkeypatch, in_process
+):
+    seen = []
+    monkeypatch.setattr(
+        statistical, "fit_forward", lambda t: seen.append((t.series, "all")) or fits.fit_forward(t)
+    )
+    monkeypatch.setattr(
+        statistical, "fit", lambda t: seen.append((t.series, t.window)) or fits.fit(t)
+    )
+    panel = make_panel([seasonal_series(n, 4, n) for n in (60, 40, 48)], "QS-JAN")
+    origins = np.stack([panel.lengths - 20, panel.lengths - 10, panel.lengths])
+    arima_windows(panel, origins)
+    assert seen[:3] == [(1, "all"), (2, "all"), (0, "all")]
+    assert seen[3:] == [(1, 2), (2, 2), (1, 1), (0, 2), (2, 1), (0, 1)]  # by n / n then
+
+
+def test_a_series_without_a_fit_at_its_first_origin_is_fitted_at_the_others(in_process):
+    panel = make_panel([seasonal_series(40, 4, 0), seasonal_series(60, 4, 1)], "QS-JAN")
+    made = arima_windows(panel, [[3, 50], [40, 60]])
+    assert [each.source.tolist() for each in made] == [
+        ["SeasonalNaive", "AutoARIMA"],
+        ["AutoARIMA", "AutoARIMA"],
+    ]
 
 
 # --- the pool ----------------------------------------------------------------------------------

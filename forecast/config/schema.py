@@ -476,7 +476,8 @@ class BaselineSettings(Section):
     budget: float = Field(
         default=45.0,
         gt=0,
-        description="Seconds that all statistical baselines share.",
+        description="Seconds that all statistical baselines share; ARIMA chooses its order once a "
+        "series and uses what is left to choose it anew at later origins.",
         json_schema_extra=_cli(metavar="SECONDS"),
     )
 

@@ -22,7 +22,7 @@ from forecast.models.baselines import cache
 from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
-from forecast.models.baselines.statistical import statistical_forecasts
+from forecast.models.baselines.statistical import Statistical, statistical_forecasts
 
 COLUMNS = {
     "arima": STATISTICAL["arima"],
@@ -176,7 +176,7 @@ def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
     )  # fmt: skip
     if job.cache_folder is not None:
         _keep(job.cache_folder, key, fitted, job)
-    return {**kept, **fitted}
+    return {**kept, **fitted.forecasts}
 
 
 def _never_negative(past: Panel) -> np.ndarray:
@@ -194,11 +194,10 @@ def _raised(forecast: Forecast, rows: np.ndarray) -> Forecast:
     )
 
 
-def _keep(folder: Path, key: str, fitted: dict[str, list[Forecast]], job: Job) -> None:
+def _keep(folder: Path, key: str, fitted: Statistical, job: Job) -> None:
     """Stores the forecasts; that it could not be done is worth a warning, not the run."""
-    possible = job.wanted & np.stack([each.available for each in job.naive])
-    for forecasts in fitted.values():
-        complete = bool(np.stack([each.available for each in forecasts])[possible].all())
+    for column, forecasts in fitted.forecasts.items():
+        complete = column not in fitted.unfinished
         try:
             cache.store(folder, key, forecasts, job.budget, complete)
         except OutputError as error:

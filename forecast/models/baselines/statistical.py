@@ -6,11 +6,9 @@ Axes: W windows (origins of each series), S series, H horizon (steps), Q quantil
 from __future__ import annotations
 
 import time
-import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -19,153 +17,9 @@ from forecast.common.resources import PeakMemory
 from forecast.common.workers import Pool, RayPool
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.models.baselines.history import (
-    CUT,
-    CUT_LONG,
-    SMALL_SEASON,
-    filled,
-    longer_season,
-    scale_of,
-    usable,
-)
+from forecast.models.baselines.fit import Fit, Task, fit, fit_forward, prepare_worker
+from forecast.models.baselines.history import longer_season, usable
 from forecast.models.baselines.naive import NAME as NAIVE
-
-# --- One statistical model fitted to one series: runs inside a worker process --------------------
-# Axes: n observations, H horizon (steps), Q quantiles.
-
-
-STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
-SHORTEST = 4  # known observations below which no model is fitted
-
-
-@dataclass(frozen=True)
-class Task:
-    """One series to forecast from one origin: `history` (n,) ends there and may hold NaN."""
-
-    window: int
-    series: int
-    model: str
-    history: np.ndarray
-    season: int
-    longer: int | None
-    horizon: int
-    levels: np.ndarray
-
-
-@dataclass(frozen=True)
-class Fit:
-    """point (H,) and quantiles (H, Q), or None and the reason why there is no fit.
-
-    taken: lengths of the seasons that were taken out before the model was fitted.
-    """
-
-    point: np.ndarray | None
-    quantiles: np.ndarray | None
-    reason: str = ""
-    taken: tuple[int, ...] = ()
-
-
-def prepare_worker() -> None:
-    """Pay for the import before the first task."""
-    import statsforecast.models  # noqa: F401
-
-
-def fit(task: Task) -> Fit:
-    """Fit and forecast; whatever goes wrong is the returned reason, never an exception."""
-    if int((~np.isnan(task.history)).sum()) < SHORTEST:
-        return Fit(None, None, f"fewer than {SHORTEST} known values")
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            point, quantiles, taken = _forecast(task)
-    except Exception as error:  # a library meeting one odd series must not end the batch
-        return Fit(None, None, _reason(error))
-    if not (np.isfinite(point).all() and np.isfinite(quantiles).all()):
-        return Fit(None, None, "the forecast is not finite")
-    return Fit(point, quantiles, taken=taken)
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:120]}" if text else type(error).__name__
-
-
-def _forecast(task: Task) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Point (H,) and quantiles (H, Q) in original units, and the seasons taken out."""
-    history = filled(task.history, task.season)
-    scale = scale_of(history)
-    rest = history / scale
-    components = taken_out(rest, task.season, task.longer)
-    carried = np.zeros(task.horizon)
-    for length, component in components.items():
-        rest = rest - component
-        carried += np.resize(component[-length:], task.horizon)
-    season = task.season if task.season <= SMALL_SEASON else 1
-    cut = CUT_LONG if season == 1 else max(CUT, 14 * season)
-    widths = [100 * abs(1 - 2 * float(level)) for level in task.levels]
-    wanted = sorted({width for width in widths if width > 0})
-    result = _model(task.model, season).forecast(rest[-cut:], task.horizon, level=wanted or None)
-    point = np.asarray(result["mean"], dtype=float)
-    quantiles = [_quantile(result, point, q, w) for q, w in zip(task.levels, widths, strict=True)]
-    stacked = np.stack(quantiles, axis=1) if quantiles else np.empty((task.horizon, 0))
-    stacked = (np.sort(stacked, axis=1) + carried[:, None]) * scale
-    return (point + carried) * scale, stacked, tuple(components)
-
-
-def _quantile(result: dict[str, Any], point: np.ndarray, level: float, width: float) -> np.ndarray:
-    """The forecast of one quantile: a bound of the central interval of `width` per cent."""
-    if width == 0:
-        return point
-    side = "lo" if level < 0.5 else "hi"
-    return np.asarray(result[f"{side}-{width}"], dtype=float)
-
-
-def taken_out(history: np.ndarray, season: int, longer: int | None) -> dict[int, np.ndarray]:
-    """Seasonal components (n,) by season length, to be taken out before a model is fitted.
-
-    Seasons above SMALL_SEASON cost a state-space model its life (their time grows with the square
-    of the season), so they are taken out by STL and their last cycle is repeated, as R's `stlf`
-    does. The longer season goes only when it is as strong as the seasonal test of auto.arima
-    asks for (Wang, Smith & Hyndman 2006: 1 - Var(remainder) / Var(component + remainder) above
-    0.64); taking out one that is not there does harm.
-    """
-    from statsforecast.mstl import mstl
-
-    if longer is not None and len(history) >= 2 * longer + 1:
-        parts = mstl(x=history, period=[season, longer])
-        component = parts[f"seasonal{longer}"].to_numpy()
-        remainder = parts["remainder"].to_numpy()
-        strength = 1 - np.var(remainder) / max(np.var(component + remainder), 1e-300)
-        if strength >= STRONG:
-            long_season = {season: parts[f"seasonal{season}"].to_numpy()}
-            return {longer: component, **(long_season if season > SMALL_SEASON else {})}
-    if season > SMALL_SEASON and len(history) >= 2 * season + 1:
-        return {season: mstl(x=history, period=season)["seasonal"].to_numpy()}
-    return {}
-
-
-def _model(name: str, season: int) -> Any:
-    """The StatsForecast model; the seasonal ARIMA search is held short where a fit is slow."""
-    from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta
-
-    if name == "AutoETS":
-        return AutoETS(season_length=season)
-    if name == "DynamicOptimizedTheta":
-        return DynamicOptimizedTheta(season_length=season)
-    if season > 12:
-        # Measured on M4 hourly: a third of the time of the full search, and a lower error.
-        return AutoARIMA(
-            season_length=season,
-            approximation=True,
-            max_p=3,
-            max_q=3,
-            max_P=1,
-            max_Q=1,
-            nmodels=30,
-        )
-    # approximation=None is R's own rule: exact search for short series, approximate for long ones
-    return AutoARIMA(season_length=season, approximation=None)
-
 
 # --- What is said about a baseline's forecasts: which series lack one, why, and how it was
 # fitted
@@ -211,6 +65,12 @@ def method_notes(
             f"{column}: the season of {length} steps is taken out of {count} series by STL "
             "and repeated"
         )
+    carried = sum(fit.carried for _, fit in done)
+    if carried:
+        notes.append(
+            f"{column}: for {carried} of {len(done)} forecasts the model of the series' first "
+            "origin was carried forward; for the others it was chosen anew"
+        )
     tasks = [task for task, _ in done]
     cut = [t for t in tasks if len(t.history) < origins[t.window][t.series]]
     if cut:
@@ -233,7 +93,17 @@ def _some(ids: np.ndarray) -> str:
 
 
 COLUMNS = {"theta": "DynamicOptimizedTheta", "ets": "AutoETS", "arima": "AutoARIMA"}
+CARRIED = ("AutoARIMA",)  # whose search takes so long that one has to do for all origins at first
 Done = list[tuple[Task, Fit]]
+
+
+@dataclass(frozen=True)
+class Statistical:
+    """Forecasts by column name, one for each window, and the columns that more time would better:
+    series were not reached, or models carried forward."""
+
+    forecasts: dict[str, list[Forecast]]
+    unfinished: frozenset[str]
 
 
 def statistical_forecasts(
@@ -247,12 +117,13 @@ def statistical_forecasts(
     listener: Listener,
     ray: bool = False,
     ray_address: str | None = None,
-) -> dict[str, list[Forecast]]:
-    """The forecasts of `names` ("theta", "ets", "arima"), by column name, in `budget` seconds.
+) -> Statistical:
+    """The forecasts of `names` (keys of COLUMNS), in `budget` seconds.
 
     The cheap models come first, each with an equal share of the budget; what one leaves over goes
-    to the next. All models take the series in the same shuffled order, each with all its origins,
-    so that a budget that ends early leaves a fair sample, and the same one for every model.
+    to the next. All models take the series in the same order, the short ones first and those of
+    one length shuffled. ARIMA's order is chosen at the first origin of each series and carried
+    forward to its others; the time that is left goes into choosing it anew at those.
     `naive` (one for each window) says origins, horizon and levels, and stands in for series that a
     model cannot be fitted to. wanted: bool (W, S), pairs to forecast. ray: on a Ray cluster, at
     `ray_address` or of this machine's own.
@@ -262,25 +133,49 @@ def statistical_forecasts(
     first = _first_alike(np.stack([each.origins for each in naive]), wanted)
     count = int((first == np.arange(len(naive))[:, None]).sum())
     start = time.monotonic()
-    result = {}
+    result, unfinished = {}, set()
     jobs = max(1, min(jobs, count))
     workers = RayPool(jobs, ray_address) if ray else Pool(jobs, prepare_worker)
     with workers as pool:
         for rank, name in enumerate(chosen):
-            column = COLUMNS[name]
-            listener.stage(f"Fitting {column}")
+            batch = _Batch(panel, naive, first, season, COLUMNS[name])
             deadline = start + budget * (rank + 1) / len(chosen)
             began = time.monotonic()
-            done: Done = []
-            tasks = _tasks(panel, naive, first, season, column)
             with PeakMemory() as memory:
-                for task, each in pool.results_until(deadline, fit, tasks):
-                    done.append((task, each or Fit(None, None, "its worker process died")))
-                    listener.progress(len(done), count, {})
+                done = _fitted(pool, deadline, batch, listener)
             seconds = time.monotonic() - began
-            made = _gather(column, panel, done, naive, first, seconds, budget)
-            result[column] = [replace(each, memory=memory.peak) for each in made]
-    return result
+            made = _gather(batch.column, panel, done, naive, first, seconds, budget)
+            result[batch.column] = [replace(each, memory=memory.peak) for each in made]
+            if len(done) < count or any(each.carried for _, each in done):
+                unfinished.add(batch.column)
+    return Statistical(result, frozenset(unfinished))
+
+
+def _fitted(pool: Pool | RayPool, deadline: float, batch: _Batch, listener: Listener) -> Done:
+    """What gets done until the deadline, by pairs of series and origin."""
+    done: dict[tuple[int, int], tuple[Task, Fit]] = {}
+    died = Fit(None, None, "its worker process died")
+    listener.stage(f"Fitting {batch.column}")
+    if batch.column in CARRIED and batch.chains:
+        for task, fits in pool.results_until(deadline, fit_forward, batch.forward()):
+            for (window, history), each in zip(
+                ((task.window, task.history), *task.later), fits or [died], strict=False
+            ):
+                if each.point is not None or window == task.window:
+                    one = replace(task, window=window, history=history, later=())
+                    done[window, task.series] = (one, each)
+            listener.progress(len(done), batch.count, {})
+        if time.monotonic() < deadline:
+            listener.stage(f"Fitting {batch.column} anew from the later origins")
+    tasks = batch.anew({pair: each for pair, (_, each) in done.items()})
+    results = pool.results_until(deadline, fit, batch.made(tasks))
+    for number, (task, each) in enumerate(results, 1):
+        pair = (task.window, task.series)
+        each = each or died
+        if each.point is not None or pair not in done:
+            done[pair] = (task, each)
+        listener.progress(number, len(tasks), {})
+    return list(done.values())
 
 
 def _first_alike(origins: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -299,21 +194,78 @@ def _first_alike(origins: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return first
 
 
-def _tasks(
-    panel: Panel, naive: Sequence[Forecast], first: np.ndarray, season: int, column: str
-) -> Iterator[Task]:
-    """One task per series and origin, made when a worker is about to take it, and with only the
-    part of the history that the model can use."""
-    candidates = panel.frequency.seasons
-    wanted = first == np.arange(len(naive))[:, None]
-    order = np.random.default_rng(0).permutation(np.flatnonzero(wanted.any(axis=0)))
-    horizon, levels = naive[0].point.shape[1], naive[0].levels
-    for series in order.tolist():
-        for window in np.flatnonzero(wanted[:, series]).tolist():
-            history = panel.series(series)[: naive[window].origins[series]]
-            longer = longer_season(season, candidates, len(history))
-            cut = history[-usable(season, longer) :]
-            yield Task(window, series, column, cut, season, longer, horizon, levels)
+@dataclass(frozen=True)
+class _Batch:
+    """The pairs of series and origin that one model is to forecast."""
+
+    panel: Panel
+    naive: Sequence[Forecast]
+    first: np.ndarray
+    season: int
+    column: str
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """bool (W, S): pairs that are fitted themselves."""
+        return np.asarray(self.first == np.arange(len(self.naive))[:, None])
+
+    @property
+    def count(self) -> int:
+        """Pairs in all."""
+        return int(self.wanted.sum())
+
+    @property
+    def chains(self) -> bool:
+        """Whether any series is forecast from several origins."""
+        return bool((self.wanted.sum(axis=0) > 1).any())
+
+    def order(self) -> list[tuple[int, list[int]]]:
+        """Series and their windows, earliest origin first: short series first, those of one length
+        shuffled, the same for every model."""
+        wanted = self.wanted
+        series = np.random.default_rng(0).permutation(np.flatnonzero(wanted.any(axis=0)))
+        origins = np.stack([each.origins for each in self.naive])
+        longest = np.where(wanted, origins, 0).max(axis=0)[series]
+        series = series[np.argsort(longest, kind="stable")]
+        return [
+            (s, sorted(np.flatnonzero(wanted[:, s]).tolist(), key=lambda w: origins[w, s]))
+            for s in series.tolist()
+        ]
+
+    def task(self, series: int, window: int) -> Task:
+        """One series from one origin, with only the part of the history that a model can use."""
+        history = self.panel.series(series)[: self.naive[window].origins[series]]
+        longer = longer_season(self.season, self.panel.frequency.seasons, len(history))
+        cut = history[-usable(self.season, longer) :]
+        horizon, levels = self.naive[0].point.shape[1], self.naive[0].levels
+        return Task(window, series, self.column, cut, self.season, longer, horizon, levels)
+
+    def forward(self) -> Iterator[Task]:
+        """One task a series: its earliest origin, and the later ones to carry the model to."""
+        for series, (window, *others) in self.order():
+            later = tuple((w, self.task(series, w).history) for w in others)
+            yield replace(self.task(series, window), later=later)
+
+    def anew(self, done: Mapping[tuple[int, int], Fit]) -> list[tuple[int, int]]:
+        """Pairs (series, window) without a fit of their own: those without any first, then those
+        whose history has grown most since the model was chosen."""
+        pairs = [(s, w) for s, windows in self.order() for w in windows]
+        left = [(s, w) for s, w in pairs if (w, s) not in done or done[w, s].carried]
+        if not done:
+            return left
+        start = {s: self.naive[windows[0]].origins[s] for s, windows in self.order()}
+
+        def growth(pair: tuple[int, int]) -> float:
+            series, window = pair
+            if (window, series) not in done:
+                return float("-inf")
+            return -float(self.naive[window].origins[series] / max(start[series], 1))
+
+        return sorted(left, key=growth)
+
+    def made(self, pairs: Sequence[tuple[int, int]]) -> Iterator[Task]:
+        """The tasks of these pairs, made when a worker is about to take them."""
+        return (self.task(series, window) for series, window in pairs)
 
 
 def _gather(

@@ -1,0 +1,209 @@
+"""One statistical model fitted to one series: runs inside a worker process.
+
+Axes: n observations, H horizon (steps), Q quantiles.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from forecast.models.baselines.history import CUT, CUT_LONG, SMALL_SEASON, filled, scale_of
+
+STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
+SHORTEST = 4  # known observations below which no model is fitted
+
+
+@dataclass(frozen=True)
+class Task:
+    """One series to forecast from one origin: `history` (n,) ends there and may hold NaN.
+
+    later: windows and histories of later origins, to which `fit_forward` carries the model.
+    """
+
+    window: int
+    series: int
+    model: str
+    history: np.ndarray
+    season: int
+    longer: int | None
+    horizon: int
+    levels: np.ndarray
+    later: tuple[tuple[int, np.ndarray], ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """point (H,) and quantiles (H, Q), or None and the reason why there is no fit.
+
+    taken: lengths of the seasons that were taken out before the model was fitted; carried: the
+    model was chosen at an earlier origin.
+    """
+
+    point: np.ndarray | None
+    quantiles: np.ndarray | None
+    reason: str = ""
+    taken: tuple[int, ...] = ()
+    carried: bool = False
+
+
+def prepare_worker() -> None:
+    """Pay for the import before the first task."""
+    import statsforecast.models  # noqa: F401
+
+
+def fit(task: Task) -> Fit:
+    """Fit and forecast; whatever goes wrong is the returned reason, never an exception."""
+    return _guarded(task, _forecast)[0]
+
+
+def fit_forward(task: Task) -> list[Fit]:
+    """Fit from the task's origin and carry the model on to each of `later`, in their order.
+
+    Order and coefficients stay, the values up to each later origin are new (StatsForecast's
+    `forward`): a thousandth of what a search costs. Where the first fit fails there is its reason
+    alone; a later one that fails is no more than its reason.
+    """
+    return _guarded(task, _forecast_forward)
+
+
+def _guarded(task: Task, forecast: Callable[[Task], list[Fit]]) -> list[Fit]:
+    """What `forecast` makes of the task, or the reason why that is nothing."""
+    if int((~np.isnan(task.history)).sum()) < SHORTEST:
+        return [Fit(None, None, f"fewer than {SHORTEST} known values")]
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return forecast(task)
+    except Exception as error:  # a library meeting one odd series must not end the batch
+        return [Fit(None, None, _reason(error))]
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:120]}" if text else type(error).__name__
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What a model sees of a history: rest (n,) in units of `scale`, and what was taken out of it,
+    repeated over the horizon, carried (H,)."""
+
+    rest: np.ndarray
+    scale: float
+    carried: np.ndarray
+    taken: tuple[int, ...]
+
+
+def _ready(task: Task, history: np.ndarray, scale: float | None = None) -> _Ready:
+    history = filled(history, task.season)
+    scale = scale_of(history) if scale is None else scale
+    rest = history / scale
+    components = taken_out(rest, task.season, task.longer)
+    carried = np.zeros(task.horizon)
+    for length, component in components.items():
+        rest = rest - component
+        carried += np.resize(component[-length:], task.horizon)
+    season = _own_season(task)
+    cut = CUT_LONG if season == 1 else max(CUT, 14 * season)
+    return _Ready(rest[-cut:], scale, carried, tuple(components))
+
+
+def _own_season(task: Task) -> int:
+    """The season that the model itself has to deal with."""
+    return task.season if task.season <= SMALL_SEASON else 1
+
+
+def _forecast(task: Task) -> list[Fit]:
+    ready = _ready(task, task.history)
+    model = _model(task.model, _own_season(task))
+    result = model.forecast(ready.rest, task.horizon, level=_widths(task) or None)
+    return [_restored(result, ready, task)]
+
+
+def _forecast_forward(task: Task) -> list[Fit]:
+    ready = _ready(task, task.history)
+    model = _model(task.model, _own_season(task)).fit(ready.rest)
+    wanted = _widths(task) or None
+    made = [_restored(model.predict(task.horizon, level=wanted), ready, task)]
+    for _, history in task.later:
+        later = _ready(task, history, ready.scale)
+        result = model.forward(later.rest, task.horizon, level=wanted)
+        made.append(replace(_restored(result, later, task), carried=True))
+    return made
+
+
+def _widths(task: Task) -> list[float]:
+    """Per cent of the central intervals whose bounds the quantile levels are."""
+    return sorted({w for w in (100 * abs(1 - 2 * float(q)) for q in task.levels) if w > 0})
+
+
+def _restored(result: dict[str, Any], ready: _Ready, task: Task) -> Fit:
+    """The fit in original units from a model's forecast of what it saw."""
+    point = np.asarray(result["mean"], dtype=float)
+    quantiles = [_quantile(result, point, float(q)) for q in task.levels]
+    stacked = np.stack(quantiles, axis=1) if quantiles else np.empty((task.horizon, 0))
+    stacked = (np.sort(stacked, axis=1) + ready.carried[:, None]) * ready.scale
+    point = (point + ready.carried) * ready.scale
+    if not (np.isfinite(point).all() and np.isfinite(stacked).all()):
+        return Fit(None, None, "the forecast is not finite")
+    return Fit(point, stacked, taken=ready.taken)
+
+
+def _quantile(result: dict[str, Any], point: np.ndarray, level: float) -> np.ndarray:
+    """The forecast of one quantile: a bound of a central interval."""
+    width = 100 * abs(1 - 2 * level)
+    if width == 0:
+        return point
+    return np.asarray(result[f"{'lo' if level < 0.5 else 'hi'}-{width}"], dtype=float)
+
+
+def taken_out(history: np.ndarray, season: int, longer: int | None) -> dict[int, np.ndarray]:
+    """Seasonal components (n,) by season length, to be taken out before a model is fitted.
+
+    Seasons above SMALL_SEASON cost a state-space model its life (their time grows with the square
+    of the season), so they are taken out by STL and their last cycle is repeated, as R's `stlf`
+    does. The longer season goes only when it is as strong as the seasonal test of auto.arima
+    asks for (Wang, Smith & Hyndman 2006: 1 - Var(remainder) / Var(component + remainder) above
+    0.64); taking out one that is not there does harm.
+    """
+    from statsforecast.mstl import mstl
+
+    if longer is not None and len(history) >= 2 * longer + 1:
+        parts = mstl(x=history, period=[season, longer])
+        component = parts[f"seasonal{longer}"].to_numpy()
+        remainder = parts["remainder"].to_numpy()
+        strength = 1 - np.var(remainder) / max(np.var(component + remainder), 1e-300)
+        if strength >= STRONG:
+            long_season = {season: parts[f"seasonal{season}"].to_numpy()}
+            return {longer: component, **(long_season if season > SMALL_SEASON else {})}
+    if season > SMALL_SEASON and len(history) >= 2 * season + 1:
+        return {season: mstl(x=history, period=season)["seasonal"].to_numpy()}
+    return {}
+
+
+def _model(name: str, season: int) -> Any:
+    """The StatsForecast model; the seasonal ARIMA search is held short where a fit is slow."""
+    from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta
+
+    if name == "AutoETS":
+        return AutoETS(season_length=season)
+    if name == "DynamicOptimizedTheta":
+        return DynamicOptimizedTheta(season_length=season)
+    if season > 12:
+        # Measured on M4 hourly: a third of the time of the full search, and a lower error.
+        return AutoARIMA(
+            season_length=season,
+            approximation=True,
+            max_p=3,
+            max_q=3,
+            max_P=1,
+            max_Q=1,
+            nmodels=30,
+        )
+    # approximation=None is R's own rule: exact search for short series, approximate for long ones
+    return AutoARIMA(season_length=season, approximation=None)
