@@ -20,6 +20,7 @@ import typer
 
 from forecast.cli.console import Look, duration
 from forecast.common.errors import UsageError
+from forecast.common.files import one_command
 from forecast.common.progress import Listener
 from forecast.config.files import presets
 from forecast.config.options import Option, options_of, show
@@ -93,6 +94,9 @@ _LOOK: dict[str, Any] = {
     "verbose": _flag("Say more on the way.", "--verbose", "-v"),
     "debug": _flag("Show the traceback when something fails.", "--debug"),
 }
+_FORCE: dict[str, Any] = {
+    "force": _flag("Replace a file that lstmcast did not write, if an option names it.", "--force")
+}
 _SHARED: dict[str, Any] = {
     "config": Annotated[
         str | None,
@@ -121,12 +125,14 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
             return Plan(partial(_run, function, options, given))
 
         own = inspect.signature(function, eval_str=True).parameters
+        writes = "output" in own or any(option.path == "data.rejects" for option in options)
         parsed.__doc__ = function.__doc__
         parsed.__name__ = function.__name__
         parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 *(p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name != "run"),
                 *(parameter for option in options for parameter in _parameters(option)),
+                *_plain(_FORCE if writes else {}),
                 *_plain(_SHARED if parts else {}),
                 *_plain(_LOOK),
             ]
@@ -196,14 +202,15 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
     look = Look(**{name: given.pop(name) for name in _LOOK})
     config, show_config = given.pop("config", None), given.pop("show_config", False)
     flags = {option.path: _flag_value(option, given) for option in options}
-    run = Run(resolve(flags, os.environ, config), look)
-    if show_config:
-        from forecast.cli.render import show_settings
+    with one_command(force=given.pop("force", False), apart=True):
+        run = Run(resolve(flags, os.environ, config), look)
+        if show_config:
+            from forecast.cli.render import show_settings
 
-        return show_settings(run.resolved, run.out(), look)
-    if look.verbose:
-        _show_given(run)
-    return function(**given, run=run)
+            return show_settings(run.resolved, run.out(), look)
+        if look.verbose:
+            _show_given(run)
+        return function(**given, run=run)
 
 
 def _flag_value(option: Option, given: dict[str, Any]) -> Any:

@@ -78,8 +78,10 @@ def _is_search(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()}
     alone = bool(names) and all(re.fullmatch(TUNING.files, name) for name in names)
     study = folder / "study.db"
-    begun = alone and study.is_file() and study.open("rb").read(15) == b"SQLite format 3"
-    return begun or says("tuning.json", format="lstmcast-tuning")(folder)
+    if alone and study.is_file():
+        with study.open("rb") as file:
+            return file.read(15) == b"SQLite format 3"
+    return says("tuning.json", format="lstmcast-tuning")(folder)
 
 
 TUNING = FolderKind(

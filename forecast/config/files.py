@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from forecast.common.errors import UsageError
+from forecast.common.files import reading
 from forecast.config.options import Option, all_options, show
 
 PRESETS = ("default", "fast", "accurate")
@@ -88,6 +89,7 @@ def read_settings_file(path: Path, label: str | None = None) -> dict[str, Given]
 
 
 def _text(path: Path, label: str) -> str:
+    reading(path)
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)

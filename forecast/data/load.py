@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.files import check_output, one_command
 from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
 from forecast.data.io.columns import Mapping
-from forecast.data.io.notes import Note, Rejects
+from forecast.data.io.notes import REJECTS, Note, Rejects
 from forecast.data.io.table import Table, read_frame, read_table
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
@@ -116,6 +117,7 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
     return load_several([(file, settings.query) for file in files_of(source)], source, settings)
 
 
+@one_command()
 def load_several(
     parts: Sequence[tuple[str | Path, str | None]],
     name: str | Path,
@@ -127,6 +129,7 @@ def load_several(
     parts: of each its place, as in `load_panel`, and its query where that is a database; most: so
     many series of each part are kept, evenly spread, before the next is read; None for all.
     """
+    _check_rejects(settings)
     future, settings = future_columns(settings)
 
     def read(place: str | Path, query: str | None) -> Table:
@@ -150,10 +153,12 @@ def _spread(table: Table, most: int) -> Table:
     return table.taken(np.flatnonzero(chosen[codes]))
 
 
+@one_command()
 def panel_from_frame(
     frame: pd.DataFrame | pa.Table, settings: DataSettings
 ) -> tuple[Panel, LoadReport]:
     """The panel of a pandas frame or an Arrow table, with the checks of `load_panel`."""
+    _check_rejects(settings)
     future, settings = future_columns(settings)
     table = read_frame(frame, settings)
     return _load([table], table.where, settings, future)
@@ -167,7 +172,19 @@ def _load(
         panel = with_covariates(panel, tables, mapping, future, settings)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
         report = replace(report, repairs=repairs)
+    if settings.rejects:  # last of all: where the table is refused, nothing is written
+        _rejected(tables).write(settings.rejects)
     return panel, report
+
+
+def _check_rejects(settings: DataSettings) -> None:
+    """Raises UsageError where the file of rejects would replace another one."""
+    if settings.rejects:
+        check_output(settings.rejects, REJECTS)
+
+
+def _rejected(tables: Sequence[Table]) -> Rejects:
+    return Rejects([entry for t in tables if t.rejects for entry in t.rejects.entries])
 
 
 def _values(
@@ -183,9 +200,7 @@ def _values(
     rows = joined_rows([part for part, _, _ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
     if settings.rejects:
-        rejects = Rejects([e for t in tables if t.rejects for e in t.rejects.entries])
-        rejects.write(settings.rejects)
-        notes += rejects.note(settings.rejects)
+        notes += _rejected(tables).note(settings.rejects)
     built = build_panel(rows, settings)
     mapping = typed[0][1]
     report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)

@@ -28,7 +28,7 @@ from forecast.common.documents import (
     sealed,
 )
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
-from forecast.common.files import STAGING
+from forecast.common.files import STAGING, reading
 from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
@@ -195,6 +195,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     from forecast.models.manifest import ModelManifest
 
+    reading(path)
+    reading(folder / WEIGHTS)
     try:
         manifest = read_document(path)
         version = manifest.get("schema_version")

@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.errors import UsageError
+from forecast.common.files import refuse_address
+from forecast.common.folders import check_folder
+from forecast.common.marks import FolderKind
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
@@ -59,6 +63,22 @@ class RunRecord:
     seconds: float
     more: dict[str, Any] = field(default_factory=dict)
     sampled: dict[str, float] | None = None
+
+
+def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) -> None:
+    """Raises UsageError where a run's folder of this kind may not be written; before any work."""
+    if settings.output.out:
+        check_folder(settings.output.out, kind, replaced=replaced)
+        return
+    refuse_address(settings.output.root)
+    if Path(settings.output.root).is_file():
+        raise UsageError(
+            "the folder of all runs is a file",
+            code="output/foreign-folder",
+            where="--root",
+            value=settings.output.root,
+            remedy="Name a folder, or leave --root out: runs",
+        )
 
 
 def run_path(settings: Settings, source: str) -> Path:

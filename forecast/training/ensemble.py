@@ -13,7 +13,6 @@ import json
 import os
 import re
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +32,8 @@ from forecast.common.errors import (
     TrainingError,
 )
 from forecast.common.files import failed_to_write, write_bytes
+from forecast.common.folders import made_folder, remove_folder
+from forecast.common.marks import TRAINING
 from forecast.training.checkpoint import (
     Checkpoint,
     forget_damaged,
@@ -235,7 +236,8 @@ def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
     found = path.read_bytes() if path.is_file() else None
     if found == digest:
         return "damaged" if forget_damaged(folder) else "resumed"
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder, TRAINING)
+    made_folder(folder, TRAINING)
     write_bytes(path, digest)
     return "new" if found is None else "refused"
 

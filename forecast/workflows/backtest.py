@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.common.errors import InputError, UsageError
-from forecast.common.files import whole_folder
+from forecast.common.errors import InputError
+from forecast.common.files import one_command
+from forecast.common.folders import whole_folder
+from forecast.common.marks import BACKTEST
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import BACKTEST_BASELINES, Settings
@@ -30,8 +32,8 @@ from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windo
 from forecast.models.baselines.naive import naive2
 from forecast.models.forecaster import Forecaster
 from forecast.models.networks.registry import IDEAS
-from forecast.models.store import MANIFEST, frequency_of, load_model, model_path, read_manifest
-from forecast.reporting.run_folder import run_path
+from forecast.models.store import frequency_of, load_model, model_path, read_manifest
+from forecast.reporting.run_folder import check_place, run_path
 from forecast.training.plan import Reason
 from forecast.workflows.backtest_folder import BacktestRecord, write_backtest
 from forecast.workflows.backtest_networks import COLUMNS as STATES
@@ -231,6 +233,7 @@ class BacktestResult:
     table: pa.Table
 
 
+@one_command()
 def backtest_run(
     source: str | pd.DataFrame,
     settings: Settings,
@@ -246,7 +249,7 @@ def backtest_run(
     Raises ForecastError.
     """
     clock = Clock(settings)
-    _check_folder(settings)
+    check_place(settings, BACKTEST)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     plan = plan_backtest(panel, report.seasons, settings)
@@ -291,7 +294,7 @@ def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
     listener.stage("Writing the results")
     report = record.report
     folder = _folder(record.settings, report.source)
-    with whole_folder(folder) as staging:
+    with whole_folder(folder, BACKTEST) as staging:
         files, table = write_backtest(staging, record)
     partly = report.skipped or _fell_back(record.result.forecasts[record.plan.training.title])
     return BacktestResult(
@@ -356,19 +359,6 @@ def _noted(learnt: Learnt, notes: tuple[str, ...]) -> Learnt:
 def _fell_back(forecasts: Sequence[Forecast]) -> bool:
     """Whether another forecaster stood in for the LSTM anywhere."""
     return any(bool((each.source != each.name)[each.available].any()) for each in forecasts)
-
-
-def _check_folder(settings: Settings) -> None:
-    """Raises UsageError when --out is a folder with a model, which would be replaced."""
-    out = settings.output.out
-    if out is not None and (Path(out) / "model" / MANIFEST).is_file():
-        raise UsageError(
-            "this folder holds a trained model, which a backtest would replace",
-            code="usage/out-holds-a-model",
-            where="--out",
-            value=out,
-            remedy="Choose another --out",
-        )
 
 
 def _folder(settings: Settings, source: str) -> Path:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.common.files import whole_folder
+from forecast.common.files import one_command
+from forecast.common.folders import whole_folder
+from forecast.common.marks import COMPARISON
 from forecast.common.progress import Listener
 from forecast.config.schema import (
     TRAIN_BASELINES,
@@ -35,7 +37,7 @@ from forecast.evaluation.significance import ARIMA, compare, lead
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, wanted_levels
 from forecast.models.store import versions
-from forecast.reporting.run_folder import HISTORY, rows_csv, run_path
+from forecast.reporting.run_folder import HISTORY, check_place, rows_csv, run_path
 from forecast.training.plan import Reason, in_part_of_the_time
 from forecast.workflows.backtest import NAIVE2, baseline_forecasts
 from forecast.workflows.backtest_networks import COLUMNS, Learnt, trained, variants
@@ -68,6 +70,7 @@ class ComparisonResult:
     seconds: float
 
 
+@one_command()
 def compare_run(
     source: str | pd.DataFrame, settings: Settings, listener: Listener
 ) -> ComparisonResult:
@@ -76,6 +79,7 @@ def compare_run(
     source: a path, "-" or a pandas frame. Raises ForecastError.
     """
     clock = Clock(settings)
+    check_place(settings, COMPARISON)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     plans = plans_of(panel, report.seasons, settings)
@@ -255,7 +259,7 @@ def _written(
         ("backtest.csv", table, "every forecast beside the actual, with its cutoff"),
         ("history.csv", rows_csv(history, HISTORY), "loss and learning rate in training"),
     )
-    with whole_folder(made.folder) as staging:
+    with whole_folder(made.folder, COMPARISON) as staging:
         for name, content, _ in contents:
             (staging / name).write_bytes(content)
     return replace(made, files=[(made.folder / name, what) for name, _, what in contents])

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import whole_folder
+from forecast.common.files import one_command
+from forecast.common.folders import whole_folder
+from forecast.common.marks import RUN
 from forecast.common.progress import Listener
 from forecast.common.resources import least_seconds
 from forecast.config.schema import Settings
@@ -26,7 +28,7 @@ from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
 from forecast.models.store import load_model, model_path
-from forecast.reporting.run_folder import RunRecord, run_path, write_run
+from forecast.reporting.run_folder import RunRecord, check_place, run_path, write_run
 from forecast.training.distillation import Teacher
 from forecast.training.plan import Plan, Reason, make_plan
 from forecast.training.selection import Learnt, forecasters, learn, on_validation_origins
@@ -65,6 +67,7 @@ class DistillResult:
     seconds: float
 
 
+@one_command()
 def distill_run(
     model: str, data: str | None, settings: Settings, listener: Listener
 ) -> DistillResult:
@@ -73,6 +76,7 @@ def distill_run(
     data: default, the file that the model was trained on. Raises ForecastError.
     """
     clock = Clock(settings)
+    check_place(settings, RUN)
     folder = model_path(Path(model))
     teacher, manifest = load_model(folder)
     _check(teacher)
@@ -95,7 +99,7 @@ def distill_run(
     }
     record = _record(panel, report, plan, asked, student, learnt, clock, about)
     path = run_path(asked, report.source)
-    with whole_folder(path) as staging:
+    with whole_folder(path, RUN) as staging:
         files, _, _ = write_run(staging, record)
     return DistillResult(
         path,

@@ -6,7 +6,6 @@ Data's way: table -> Panel -> plan -> members -> forecasts on held-out origins -
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.common.files import whole_folder
+from forecast.common.files import one_command
+from forecast.common.folders import remove_folder, whole_folder
+from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import TRAIN_BASELINES, Settings, seconds
@@ -30,7 +31,7 @@ from forecast.inference.sample_paths import refuse_too_many
 from forecast.inference.tables import wanted_levels
 from forecast.models.baselines.forecast import forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
-from forecast.reporting.run_folder import RunRecord, run_path, write_run
+from forecast.reporting.run_folder import RunRecord, check_place, run_path, write_run
 from forecast.training.distributed import Team
 from forecast.training.plan import (
     Plan,
@@ -65,6 +66,7 @@ class TrainResult:
     predictions: pa.Table
 
 
+@one_command()
 def train_run(
     source: Source, settings: Settings, listener: Listener, team: Team | None = None
 ) -> TrainResult | None:
@@ -74,6 +76,7 @@ def train_run(
     returned on all of them but the first. Raises ForecastError.
     """
     clock = Clock(settings)
+    check_place(settings, RUN)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     shown, masked = to_learn_from(panel, report, settings)
@@ -119,7 +122,7 @@ def written(record: RunRecord, shown: Panel, clock: Clock) -> TrainResult:
     from. Raises OutputError."""
     report, settings, horizon = record.report, record.settings, record.plan.horizon
     folder = run_path(settings, report.source)
-    with whole_folder(folder) as staging:
+    with whole_folder(folder, RUN) as staging:
         files, chart, table = write_run(staging, record)
         if record.sampled is not None:
             draw_samples(staging / "samples.csv", record.forecaster, shown, horizon, settings)
@@ -171,7 +174,7 @@ def learning_together(
     with team.together():
         yield folder, SAVE_EVERY
     if team.first:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder, TRAINING)
 
 
 def lstm_forecasts(

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import InputError
-from forecast.common.files import write_bytes
+from forecast.common.files import one_command, write_bytes
+from forecast.common.folders import made_folder
+from forecast.common.marks import TUNING
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores
 from forecast.config.schema import Settings, seconds
@@ -27,7 +29,7 @@ from forecast.evaluation.significance import Comparison, compare
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import wanted_levels
 from forecast.models.store import versions
-from forecast.reporting.run_folder import rows_csv, run_path
+from forecast.reporting.run_folder import check_place, rows_csv, run_path
 from forecast.training.plan import Plan, Reason, make_plan
 from forecast.training.selection import forecasters, learn, lstm_windows
 from forecast.training.tuning.search import Judge, Outcome, Search, lesson_of, run_trial
@@ -189,6 +191,7 @@ class Clock:
         return None if self.limit is None else 0.95 * self.limit - self.elapsed
 
 
+@one_command()
 def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener) -> TuneResult:
     """Searches settings on validation origins, judges the best on held-out ones, writes a folder.
 
@@ -197,13 +200,14 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
     """
     deadline = settings.training.deadline
     clock = Clock(seconds(deadline) if deadline else None)
+    check_place(settings, TUNING, replaced=False)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     plan = make_plan(panel, report.seasons, settings)
     check_ahead(panel, plan.horizon)
     _check_validation(plan)
     folder = _folder(settings, report.source)
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder, TUNING)
     search = Search(
         folder,
         space_of(settings, plan, int(panel.lengths.max())),

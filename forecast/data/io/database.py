@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import InputError
+from forecast.common.files import reading
 from forecast.config.schema import without_password
 from forecast.data.io.arrow import as_floats
 from forecast.data.io.notes import refuse
@@ -89,6 +90,8 @@ def _revealed(setting: str, what: str) -> str:
     if not re.fullmatch(SECRET, setting):
         return setting
     kind, _, name = setting.partition(":")
+    if kind == "file":
+        reading(name)
     try:
         text = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -135,6 +138,7 @@ def _check_file(url: URL, where: str) -> None:
     if not os.path.isfile(file):
         raise refuse("input/not-found", "there is no such database file", where=where,
                      remedy="Check the path (three slashes: relative, four: absolute)")  # fmt: skip
+    reading(file)
 
 
 def _connection(engine: Engine, url: URL, where: str) -> Connection:

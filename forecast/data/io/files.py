@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from forecast.common.errors import InputError
+from forecast.common.files import reading
 from forecast.data.io.notes import refuse
 
 HEAD = 1 << 18  # bytes that are looked at to decide what a file is
@@ -137,6 +138,7 @@ def open_source(source: str | Path, max_expansion: float) -> Source:
         raise refuse(
             "input/unreadable", f"the file cannot be opened: {error.strerror}", where=name
         ) from None
+    reading(path)
     opened = Source(name, path=path, max_expansion=max_expansion)
     opened.stamp  # noqa: B018  from here on a change of the file is noticed
     return opened

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from forecast.common.errors import InputError, OutputError
+from forecast.common.errors import InputError
+from forecast.common.files import table_kind, write_output
 
 PLACES = 3  # so many places of a problem are named; the rest is a count
 
@@ -81,6 +83,10 @@ def listed(names: Iterable[object], limit: int = 8) -> str:
 # --- Cells and rows that cannot be read, put aside in a file instead of stopping the run ---------
 
 
+REJECTED = ("file", "place", "column", "value", "code")
+REJECTS = table_kind("a file of rejects", lambda columns: tuple(columns) == REJECTED)
+
+
 @dataclass
 class Rejects:
     """What was put aside, in the order in which it was found.
@@ -107,14 +113,9 @@ class Rejects:
         return [Note("warning/rejected", text, count, places)]
 
     def write(self, target: str | Path) -> None:
-        """Write them as CSV. Raises OutputError."""
-        try:
-            with open(target, "w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(("file", "place", "column", "value", "code"))
-                writer.writerows(self.entries)
-        except OSError as error:
-            raise OutputError(
-                f"the rejected rows cannot be written: {error.strerror}",
-                code="output/rejects", where=str(target), remedy="Name another --rejects file",
-            ) from None  # fmt: skip
+        """Write them as CSV, whole or not at all. Raises OutputError."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(REJECTED)
+        writer.writerows(self.entries)
+        write_output(target, text.getvalue().encode("utf-8", "surrogateescape"), REJECTS)

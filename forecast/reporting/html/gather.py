@@ -30,7 +30,7 @@ from forecast.reporting.html.contents import (
     Setting,
     Tile,
 )
-from forecast.reporting.html.score_table import duration, figure, meaning
+from forecast.reporting.html.score_table import duration, figure
 
 # --- What the report shows of a forecaster's errors: reliability, autocorrelation, which series
 # Axes: S series, H horizon (steps), Q quantiles.
