@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from forecast.common.errors import OutputError
+from forecast.common.folders import whole_folder
+from forecast.common.marks import JOB_MODEL
 from forecast.common.progress import Silent
 from forecast.scheduling.config import Retention
 from forecast.scheduling.publication import (
@@ -79,17 +81,18 @@ def test_the_link_moves_in_one_step(tmp_path, monkeypatch):
 
 def test_what_was_half_written_is_removed_and_the_rest_untouched(tmp_path):
     edition(tmp_path, "r1", 1)
-    half = tmp_path / "runs" / "r2"
+    half = tmp_path / "runs" / "20240102T000000-0123456789"
     half.mkdir()
     (half / "predictions.csv").write_text("half")
-    (tmp_path / "runs" / "r1" / ".writing-abc").write_text("part")
+    (tmp_path / "runs" / "r1" / ".writing-abcd1234").write_text("part")
     (tmp_path / ".writing-current-1").symlink_to("runs/r2")
-    staging = tmp_path / "models" / ".writing-xyz"
+    staging = tmp_path / "models" / ".writing-wxyz6789"
     staging.mkdir(parents=True)
     clear_leftovers(tmp_path, Silent())
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*"))
     assert left == [
-        "models", "runs", "runs/r1", "runs/r1/manifest.json", "runs/r1/predictions.csv",
+        "models", "runs", "runs/r1", "runs/r1/.lstmcast.json", "runs/r1/manifest.json",
+        "runs/r1/predictions.csv",
     ]  # fmt: skip
 
 
@@ -198,7 +201,8 @@ def test_retention_never_keeps_more_than_its_rules_however_long_it_runs():
 def test_sweeping_removes_exactly_what_is_not_kept(tmp_path):
     for n in (1, 2, 3):
         edition(tmp_path, f"r{n}", n)
-        (tmp_path / "models" / f"m{n}" / "model").mkdir(parents=True)
+        with whole_folder(tmp_path / "models" / f"m{n}", JOB_MODEL) as staging:
+            (staging / "about.json").write_text("{}")
     assert sweep_runs(tmp_path, {"r3"}, ["r1", "r2", "r3"]) == ["r1", "r2"]
     assert sweep_models(tmp_path, {"m3"}) == ["m1", "m2"]
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["r3"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import UsageError
+from forecast.common.files import refuse_address
 from forecast.config.files import Given, find_settings_file, read_settings_file, unknown_key
 from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.config.schema import Settings
@@ -160,6 +161,7 @@ def _job(name: str, given: Any, path: Path, lines: Lines, environ: Mapping[str, 
         )
     section = _section(given, path, lines, place)
     base = path.parent
+    refuse_address(section.folder or name)
     settings, known = _settings(section, path, lines, (*place, "settings"), environ)
     return Job(
         name=name,
@@ -254,10 +256,7 @@ def _settings(
             if value is not None:
                 own[f"{name}.{field}"] = Given(value, f"{name}.{field}", where)
     _refuse_what_is_not_for_jobs(own)
-    for file in _PATHS:
-        if file in own and isinstance(own[file].value, str):
-            absolute = _absolute_file(path.parent, own[file].value)
-            own[file] = Given(absolute, own[file].name, own[file].where)
+    _make_absolute(own, path.parent)
     here = {name: value for name, value in given.items() if name not in _NOT_HERE}
     foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
     mine = {name: value for name, value in environ.items() if name not in foreign}
@@ -294,6 +293,17 @@ def _apart(jobs: Mapping[str, Job], path: Path) -> None:
                 remedy="Give each its own with folder:",
             )
         seen[job.folder] = job.name
+
+
+def _make_absolute(own: dict[str, Given], base: Path) -> None:
+    """Lets the paths among the settings be below `base`. Raises UsageError for an address that
+    would be written to."""
+    for file in _PATHS:
+        if file in own and isinstance(own[file].value, str):
+            if file == "data.rejects":
+                refuse_address(own[file].value)
+            absolute = _absolute_file(base, own[file].value)
+            own[file] = Given(absolute, own[file].name, own[file].where)
 
 
 def _absolute(base: Path, text: str) -> Path:

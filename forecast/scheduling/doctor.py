@@ -18,6 +18,8 @@ from typing import Literal
 
 from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.files import STAGING
+from forecast.common.folders import check_folder
+from forecast.common.marks import JOB
 from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
 from forecast.scheduling.lock import holder
@@ -215,6 +217,7 @@ def _data(job: Job) -> Check:
 
 
 def _folder(job: Job) -> Check:
+    check_folder(job.folder, JOB, replaced=False)
     place = nearest_folder(job.folder)
     trouble = try_folder(place)
     if trouble is not None:

@@ -23,6 +23,8 @@ from typing import Any
 
 from forecast.common.errors import LockedError
 from forecast.common.files import failed_to_write
+from forecast.common.folders import check_folder
+from forecast.common.marks import JOB
 from forecast.scheduling.clock import now, stamp
 
 NAME = ".lock"
@@ -33,12 +35,15 @@ _PAUSE = 0.1  # seconds between two tries
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Holds the lock of `folder` (made if missing), waiting up to `wait` seconds for it.
 
-    Raises LockedError when another process has it, OutputError when the file cannot be made.
+    Raises LockedError when another process has it, OutputError when the file cannot be made,
+    UsageError where the folder holds something else than a job.
     """
+    check_folder(folder, JOB, replaced=False)
     path = folder / NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(path, flags, 0o644)
     except OSError as error:
         raise failed_to_write(path, error) from error
     try:

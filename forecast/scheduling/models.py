@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
-from forecast.common.files import sync_folder, whole_folder
+from forecast.common.files import sync_folder
+from forecast.common.folders import whole_folder
+from forecast.common.marks import JOB_MODEL
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
@@ -82,7 +84,7 @@ def save_trained(folder: Path, made: Trained, panel: Panel, label: str) -> Servi
     digest = weights_digest(made.final)
     name = f"{label}-{digest[:10]}"
     about = {"schema_version": SCHEMA_VERSION, "id": name, "sha256": digest, **made.about}
-    with whole_folder(folder / FOLDER / name) as staging:
+    with whole_folder(folder / FOLDER / name, JOB_MODEL) as staging:
         save_model(staging / "model", made.final, panel.frequency, {"batch": about})
         save_model(staging / "scored", made.scored, panel.frequency, {})
         (staging / ABOUT).write_text(json.dumps(about, indent=2, allow_nan=False))

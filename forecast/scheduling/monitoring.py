@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from forecast.common.errors import UsageError
-from forecast.common.files import write_bytes
+from forecast.common.files import text_kind, write_output
 
 # --- Tell a monitor that a run began, ended well or failed; a monitor's trouble is never the
 # run's
@@ -164,9 +164,13 @@ _BY_LEVEL = (
 )
 
 
+METRICS = text_kind("a metrics file", rb"# HELP lstmcast_")
+
+
 def write_metrics(path: Path, metrics: JobMetrics) -> None:
-    """Replaces `path` by the metrics of one job. Raises OutputError."""
-    write_bytes(path, exposition(metrics).encode())
+    """Replaces `path` by the metrics of one job. Raises OutputError, UsageError for a file of
+    other content."""
+    write_output(path, exposition(metrics).encode(), METRICS)
 
 
 def exposition(metrics: JobMetrics) -> str:

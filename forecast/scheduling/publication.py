@@ -6,6 +6,7 @@ for nothing; with it, the run is published, and link and ledger follow.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,8 @@ import numpy as np
 
 from forecast.common.errors import OutputError
 from forecast.common.files import STAGING, failed_to_write, sync_folder, write_bytes
+from forecast.common.folders import made_folder, remove_folder, unfinished_in
+from forecast.common.marks import JOB, JOB_RUN, is_ours
 from forecast.common.progress import Listener
 from forecast.config.schema import ForecastSettings
 from forecast.data.forecast import LEVELS
@@ -132,6 +135,7 @@ def write_edition(
 ) -> Edition:
     """Writes the folder of a run; the manifest, with the sums of all files, is the commit."""
     place = folder / RUNS / run
+    made_folder(place, JOB_RUN)
     for name, content in files.items():
         write_bytes(place / name, content)
     try:
@@ -191,6 +195,8 @@ def point_at(folder: Path, run: str) -> None:
     """Moves the link `current` in one step. Raises OutputError; the old link stays then."""
     temporary = folder / f"{STAGING}{CURRENT}-{os.getpid()}"
     try:
+        if os.path.lexists(folder / CURRENT) and not (folder / CURRENT).is_symlink():
+            raise FileExistsError(errno.EEXIST, "something else stands there; move it away")
         if temporary.is_symlink():
             temporary.unlink()
         os.symlink(os.path.join(RUNS, run), temporary)
@@ -333,7 +339,7 @@ def read_state(folder: Path) -> State:
     found = {
         place.name: edition
         for place in places
-        if place.is_dir() and (edition := read_edition(place)) is not None
+        if is_ours(place, JOB_RUN) and (edition := read_edition(place)) is not None
     }
     return State(found, read_rollbacks(folder))
 
@@ -363,6 +369,7 @@ def write_rollbacks(folder: Path, rollbacks: Iterable[Mapping[str, Any]]) -> Non
 
 def recover(folder: Path, listener: Listener) -> State:
     """Removes what was half written, and brings link and ledger to the run folders."""
+    made_folder(folder, JOB)
     clear_leftovers(folder, listener)
     state = read_state(folder)
     bring_link(folder, state, listener)
@@ -371,23 +378,29 @@ def recover(folder: Path, listener: Listener) -> State:
 
 
 def clear_leftovers(folder: Path, listener: Listener) -> None:
-    """Removes unfinished folders and files; only the holder of the lock may."""
-    runs = folder / RUNS
-    unfinished = [p for p in runs.iterdir() if not (p / "manifest.json").is_file()] if (
-        runs.is_dir()
-    ) else []  # fmt: skip
-    inside = [p for place in (folder, folder / "models", *_folders(runs)) if place.is_dir()
-              for p in place.glob(f"{STAGING}*")]  # fmt: skip
-    for path in (*inside, *unfinished):
+    """Removes unfinished folders and files; only the holder of the lock may. What lstmcast did
+    not make stays."""
+    runs = _own_runs(folder)
+    for path in [p for place in (folder, folder / "models", *runs) for p in unfinished_in(place)]:
         listener.note(f"left from a run that was interrupted, removed: {path.name}")
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+    for run in runs:
+        if not os.path.lexists(run / MANIFEST):
+            listener.note(f"left from a run that was interrupted, removed: {run.name}")
+            _note_left(run, remove_folder(run, JOB_RUN), listener)
 
 
-def _folders(runs: Path) -> list[Path]:
-    return [p for p in runs.iterdir() if p.is_dir()] if runs.is_dir() else []
+def _own_runs(folder: Path) -> list[Path]:
+    runs = folder / RUNS
+    return [place for place in runs.iterdir() if is_ours(place, JOB_RUN)] if runs.is_dir() else []
+
+
+def _note_left(place: Path, left: list[str], listener: Listener) -> None:
+    if left:
+        listener.note(f"not of lstmcast's, left as it is in {place.name}: {', '.join(left)}")
 
 
 def bring_link(folder: Path, state: State, listener: Listener) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.folders import made_folder, remove_folder
+from forecast.common.marks import JOB_MODEL, JOB_RUN, is_ours
 from forecast.common.progress import Listener
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job, Retention, span
 from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.publication import RUNS, State, read_state, recover
+
+LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` names them
 
 
 @dataclass(frozen=True)
@@ -68,29 +72,37 @@ def choose_kept(
 def sweep_runs(folder: Path, kept: Collection[str], runs: Iterable[str]) -> list[str]:
     """Removes the run folders that are not kept; returns their names.
 
-    The manifest goes first: a folder without one counts for nothing, however far this gets.
+    The manifest goes first: a folder without one counts for nothing, however far this gets. What
+    somebody else put into a folder stays there.
     """
     gone = [run for run in runs if run not in kept]
     for run in gone:
         place = folder / RUNS / run
+        made_folder(place, JOB_RUN)
         (place / "manifest.json").unlink(missing_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
+        remove_folder(place, JOB_RUN)
     return gone
 
 
 def sweep_models(folder: Path, used: Collection[str]) -> list[str]:
     """Removes the models that no kept run names; returns their names."""
-    place = folder / MODELS
-    found = sorted(p.name for p in place.iterdir()) if place.is_dir() else []
-    gone = [name for name in found if name not in used]
+    gone = [name for name in own_models(folder) if name not in used]
     for name in gone:
-        shutil.rmtree(place / name, ignore_errors=True)
+        remove_folder(folder / MODELS / name, JOB_MODEL)
     return gone
+
+
+def own_models(folder: Path) -> list[str]:
+    """Names of the models that the job has made."""
+    place = folder / MODELS
+    found = sorted(place.iterdir()) if place.is_dir() else []
+    return [path.name for path in found if is_ours(path, JOB_MODEL)]
 
 
 def sweep_logs(folder: Path, keep: int) -> None:
     """Removes all but the newest logs; their names sort by time."""
-    for path in sorted(folder.glob("*.jsonl"))[:-keep]:
+    logs = [path for path in folder.glob("*.jsonl") if LOG_NAME.fullmatch(path.name)]
+    for path in sorted(logs)[:-keep]:
         path.unlink(missing_ok=True)
 
 
@@ -130,12 +142,10 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
         state = read_state(job.folder)
         kept = to_keep(job, state)
         used = models_in_use(state, kept)
-        place = job.folder / MODELS
-        names = sorted(p.name for p in place.iterdir()) if place.is_dir() else []
         return {
             "kept": kept,
             "runs": [run for run in state.editions if run not in kept],
-            "models": [name for name in names if name not in used],
+            "models": [name for name in own_models(job.folder) if name not in used],
         }
     wait = job.section.lock_wait
     with locked(job.folder, span(wait) if wait else 0.0):

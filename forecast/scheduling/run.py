@@ -7,7 +7,6 @@ lock -> recover -> read -> as-of -> fresh? -> what came true -> done already? ->
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -23,6 +22,9 @@ from forecast.common.errors import (
     OutputError,
     StaleInputError,
 )
+from forecast.common.files import one_command, refuse_address
+from forecast.common.folders import remove_folder
+from forecast.common.marks import TRAINING
 from forecast.common.progress import Listener, Silent, Terminated
 from forecast.common.segments import last_known
 from forecast.data.forecast import LEVELS
@@ -275,7 +277,7 @@ def settle(run: Attempt, known: Known, edition: Edition) -> None:
             remember(connection, slot.seen)
     state = State({**known.state.editions, edition.run: edition}, known.state.rollbacks)
     deliver(job, state, run.diary, run.stamp)
-    shutil.rmtree(unfinished(job.folder), ignore_errors=True)
+    remove_folder(unfinished(job.folder), TRAINING)
     tidy(job, state, run.diary)
 
 
@@ -336,6 +338,7 @@ def _report_changes(run: Attempt, changes: Changes) -> None:
 INTERRUPTED, TERMINATED = 130, 143
 
 
+@one_command(apart=True)
 def run_job(
     job: Job,
     *,
@@ -482,6 +485,7 @@ def _write_metrics(job: Job, listener: Listener) -> None:
         return
     path = job.config.parent / Path(name).expanduser()
     try:
+        refuse_address(name)
         write_metrics(path, job_metrics(job_facts(job)))
     except ForecastError as error:
         with suppress(OSError):
