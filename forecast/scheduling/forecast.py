@@ -18,7 +18,7 @@ from forecast.common.progress import Listener
 from forecast.common.resources import available_cores
 from forecast.common.segments import sum_by_series
 from forecast.data.forecast import LEVELS, Forecast
-from forecast.data.panel import Panel
+from forecast.data.panel import LSTM, Panel
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import LEAST_VALUES, forecast_panel
 from forecast.models.baselines.forecast import forecast_baselines
@@ -208,8 +208,9 @@ class _Whole:
         panel = self.slot.panel
         available = ~self.missing
         self.reason[np.asarray(self.source == service)] = ""
+        # The column that readers count on keeps its name, whatever serves: `source` says what did.
         forecast = Forecast(
-            "LSTM",
+            LSTM,
             self.slot.position + 1 - panel.first,
             self.point,
             np.array(LEVELS),
