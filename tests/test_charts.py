@@ -18,7 +18,12 @@ from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.reporting.charts.fan import Band, FanChart, clean_label, fan_chart, wall_clock
 from forecast.reporting.charts.image import forecast_image, forecast_png, short_number, value_limits
-from forecast.reporting.charts.terminal import prefers_plain, terminal_chart, time_labels
+from forecast.reporting.charts.terminal import (
+    prefers_plain,
+    round_times,
+    round_values,
+    terminal_chart,
+)
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = "$x_1^2$ \x1b[2J\x07\u202e</script>\n日本 \\frac{a}{0} 🚀" + "long " * 60
@@ -201,12 +206,44 @@ def test_a_rise_goes_from_the_bottom_left_to_the_top_right():
 
 
 @pytest.mark.parametrize(
-    ("step", "count", "first"),
-    [("M", 200, "2020"), ("D", 300, "2020-01"), ("h", 400, "01-01"), ("m", 200, "01-01 00:00")],
+    ("step", "count", "label"),
+    [("M", 200, "2020"), ("D", 300, "2020-01"), ("h", 400, "01-03"), ("m", 200, "01:00")],
 )
-def test_time_labels_are_as_exact_as_the_span(step, count, first):
+def test_ticks_stand_on_round_times_and_are_as_exact_as_the_span(step, count, label):
     times = (np.datetime64("2020-01-01", step) + np.arange(count)).astype("datetime64[ns]")
-    assert time_labels(times, np.array([0]))[0] == first
+    places, labels = round_times(times, 9)
+    assert 2 <= len(places) <= 9
+    assert label in labels
+    days = times[places].astype("datetime64[D]")
+    if step == "M":
+        assert (days == days.astype("datetime64[Y]")).all()
+    if step == "h":
+        assert (days == times[places]).all()
+
+
+@given(
+    st.floats(-1e12, 1e12),
+    st.floats(1e-6, 1e12),
+    st.integers(2, 8),
+)
+def test_round_values_are_few_even_and_inside(low, width, most):
+    high = low + width
+    if not high > low + 1e-9 * abs(low):
+        return
+    found = round_values(low, high, most)
+    assert 1 <= len(found) <= most
+    room = 1e-9 * max(abs(low), abs(high))
+    assert (found >= low - room).all()
+    assert (found <= high + room).all()
+    steps = np.diff(found)
+    assert np.allclose(steps, steps[:1], rtol=1e-6)
+
+
+def test_the_beginning_of_the_forecast_is_marked():
+    plain = terminal_chart(make_chart(), 80, plain=True).split("\n")
+    assert "| the forecast begins" in plain[1]
+    column = plain[4].rindex("|")
+    assert all(line[column] in "|*:" for line in plain[2:14])
 
 
 values = st.floats(allow_nan=True, allow_infinity=True, width=64)

@@ -37,13 +37,13 @@ def test_every_command_has_help_that_begins_with_its_line_in_the_list(lstmcast):
         code, out, err = lstmcast(name, "--help")
         assert (code, err) == (0, "")
         assert f"lstmcast {name}" in out
-        assert line in listing.replace("│ │ ", "")
+        assert line in listing
         assert line.split(",")[0].split(":")[0].rstrip(".") in " ".join(out.split())
 
 
 def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    flags = set(re.findall(r"--[a-z-]+", lstmcast("train", "--help")[1]))
+    flags = set(re.findall(r"--[a-z-]+", lstmcast("train", "--help-all")[1]))
     shown = {
         o.flag if o.default is not True else o.flag.replace("--", "--no-")
         for o in all_options()
@@ -56,7 +56,7 @@ def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
 
 def test_help_shows_the_defaults_in_force(lstmcast, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
-    out = lstmcast("train", "--help")[1]
+    out = " ".join(lstmcast("train", "--help")[1].split())
     assert "Levels of the prediction intervals, per cent. (default: 80,95)" in out
     assert "Forecasters to compare with" in out
     assert "(for train arima,seasonal-naive; for backtest all, and Naive2)" in out

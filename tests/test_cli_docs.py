@@ -35,7 +35,7 @@ def invocations(markdown: str) -> list[str]:
 def known_flags(capsys) -> dict[str, set[str]]:
     flags = {}
     for name in COMMANDS:
-        run([name, "--help"])
+        run([name, "--help-all"])
         flags[name] = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", capsys.readouterr().out))
     switches = {option.flag for option in all_options() if option.switch}
     return {name: known | switches | {"--help"} for name, known in flags.items()}

@@ -156,7 +156,9 @@ def test_the_bar_shows_loss_rate_best_and_time_left_and_leaves_one_line():
     stream.truncate(0)
     listener.close()
     last = re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).strip().splitlines()[-1]
-    assert re.fullmatch(r"\s*\d+\.\ds\s+5/10\s+loss 0\.5\s+lr 0\.001\s+best 0\.75", last)
+    assert re.fullmatch(
+        r"\s*\d+\.\ds\s+5/10\s+stopped early\s+loss 0\.5\s+lr 0\.001\s+best 0\.75", last
+    )
 
 
 def test_names_in_progress_and_notes_are_cleaned():

@@ -13,46 +13,62 @@ from typing import Annotated, Any
 
 import typer
 
-# Name -> its line in the list of commands. The command is the function of that name in
+from forecast.cli.help_page import ALL, FULL, Command, Group
+
+# Heading -> name -> its line in the list of commands. The command is the function of that name in
 # forecast/cli/commands/<name>.py.
-COMMANDS = {
-    "train": "Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast.",
-    "predict": "Forecast from the end of DATA with a trained model.",
-    "forecast": "Forecast DATA at once with the pretrained network. Trains nothing.",
-    "merge": "Make the parts of a forecast one: none missing, no series twice.",
-    "tune": "Seek settings for DATA on validation origins, and say what they gain.",
-    "backtest": "Score the LSTM, ARIMA and others on DATA from rolling origins.",
-    "compare": "Train networks on DATA under one budget, and score them beside ARIMA.",
-    "detect": "Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains "
-    "nothing.",
-    "explain": "Say what moved the forecast of one series: which past steps, which covariates.",
-    "check": "Say what DATA holds: series, frequency, span, gaps. Trains nothing.",
-    "plot": "Draw one series of a RUN: its history, the forecasts and their intervals.",
-    "report": "Make the page of a RUN again, with the series that are named.",
-    "inspect": "Say what a trained MODEL holds: data, settings, scores, versions.",
-    "runs": "List what was trained and tuned below --root: data, network, seed, scores, time.",
-    "distill": "Train a small student on the quantiles of MODEL, and say what is lost and won.",
-    "export": "Write a trained MODEL as one ONNX file: a series' values in, its quantiles out.",
-    "run": "Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, "
-    "tidy.",
-    "score": "Score the published forecasts of CONFIG's jobs against what has come true since.",
-    "rollback": "Take the newest run of a job back: the one before it serves again.",
-    "prune": "Let go of the runs and models that the retention of CONFIG's jobs does not keep.",
-    "status": "Say what the jobs of CONFIG did last, what is published, how old it is and how "
-    "good.",
-    "serve": "Serve the published forecasts of CONFIG's jobs over HTTP, read only.",
-    "schedule": "Print what starts the jobs of CONFIG: systemd units or crontab lines.",
-    "doctor": "Say whether the jobs of CONFIG would run from cron, and what is missing.",
-    "init": "Write a commented configuration and sample data to start from.",
+GROUPS: dict[str, dict[str, str]] = {
+    "Forecast": {
+        "check": "Show what DATA holds: series, frequency, span, gaps.",
+        "train": "Train on DATA, compare with ARIMA on held-out data, and forecast.",
+        "predict": "Forecast from the end of DATA with a trained model.",
+        "forecast": "Forecast DATA at once with the pretrained network.",
+        "merge": "Make one table of a forecast in parts.",
+    },
+    "Understand": {
+        "backtest": "Score the LSTM, ARIMA and others from rolling origins.",
+        "compare": "Train networks under one budget and score them beside ARIMA.",
+        "tune": "Search for better settings, and say what they gain.",
+        "detect": "Find anomalies: points, runs, level shifts, standstills, gaps.",
+        "explain": "Show what moved a forecast: which past steps, which covariates.",
+        "plot": "Draw one series of a run, in the terminal or as a picture.",
+        "report": "Write the page of a run again, with the series that you name.",
+        "inspect": "Show what a trained model holds: data, settings, scores.",
+        "runs": "List what was trained and tuned, with scores.",
+    },
+    "Operate": {
+        "init": "Write a configuration and sample data to start from.",
+        "run": "Run scheduled jobs: read, decide, forecast, publish, score.",
+        "status": "Show what the jobs did last, what is published, how good it is.",
+        "score": "Score published forecasts against what came since.",
+        "serve": "Serve the published forecasts over HTTP, read only.",
+        "schedule": "Print systemd units or crontab lines that start the jobs.",
+        "doctor": "Check whether the jobs would run from cron.",
+        "rollback": "Withdraw a job's newest run: the one before it serves again.",
+        "prune": "Delete the runs and models that retention does not keep.",
+    },
+    "Hand over": {
+        "export": "Write a trained model as one ONNX file.",
+        "distill": "Train a small student of a model, and say what it loses.",
+    },
+    "Help": {
+        "help": "Explain the code of an error, or show the help of a command.",
+    },
 }
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
-ABOUT = """Forecast any CSV with an LSTM that shows honestly how it compares with ARIMA.
-
-Start with: lstmcast train DATA, then: lstmcast predict"""
+ABOUT = (
+    "Forecast any CSV with an LSTM that shows honestly how it compares with ARIMA. "
+    "Start with: lstmcast train DATA, then: lstmcast predict"
+)
 
 NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is none
 
 EPILOG = (
+    "lstmcast COMMAND --help shows examples and the usual options, --help-all every option; "
+    "lstmcast help CODE explains an error."
+)
+MORE = (
     "Every setting can also be given as LSTMCAST_<FLAG> in the environment or in a settings file "
     "(--config); flags win over the environment, the environment over the file.\n\n"
     "Exit codes: 0 done, 2 wrong usage, 3 done in part, 4 bad input, 5 stale, 10 no model, "
@@ -65,16 +81,22 @@ def build_app(words: Iterable[str]) -> typer.Typer:
     """The application, with the full parameters of those commands that occur in `words`."""
     app = typer.Typer(
         name="lstmcast",
+        cls=Group,
         help=ABOUT,
-        epilog=EPILOG,
+        epilog=f"{EPILOG}\n\n{MORE}" if ALL in words else EPILOG,
         add_completion=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+        context_settings={
+            "help_option_names": ["--help", "-h", ALL],
+            "obj": {FULL: ALL in words},
+        },
     )
     app.callback(invoke_without_command=True)(_main)
-    for name, line in COMMANDS.items():
-        app.command(name, short_help=line)(_command(name) if name in words else _unread)
+    for group, commands in GROUPS.items():
+        for name, line in commands.items():
+            add = app.command(name, cls=Command, short_help=line, rich_help_panel=group)
+            add(_command(name) if name in words else _unread)
     return app
 
 

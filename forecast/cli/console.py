@@ -14,20 +14,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any
 
 from forecast.common.errors import ForecastError
-from forecast.common.progress import Listener
+from forecast.common.progress import BEST, LIMIT, Listener
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
 # Control characters, and those that turn the direction of writing or split lines.
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_PLAIN_WIDTH = 120  # columns of a table that is not written to a terminal
+_PLAIN_WIDTH = 10_000  # columns where no terminal is: nothing is folded, a row is a line
+_TRAILING = re.compile(r"[ ]+$", re.M)  # blanks at the end of a line
+_waiting_on: IO[str] | None = None  # the terminal that shows "starting"
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of progress
 _VERBOSE_EVERY = 1.0
 _JSON_EVERY = 0.1
@@ -42,6 +45,7 @@ class Look:
     verbose: bool = False
     json: bool = False
     debug: bool = False
+    log_format: str = "text"
 
 
 def clean(text: object, *, lines: bool = False) -> str:
@@ -59,17 +63,53 @@ def clean(text: object, *, lines: bool = False) -> str:
 def make_console(stream: IO[str], environ: Mapping[str, str] | None = None) -> Console:
     """A rich console on `stream` that interprets nothing in what it prints.
 
-    Honours NO_COLOR, TERM=dumb and COLUMNS; wide enough for tables when it is no terminal.
+    Honours NO_COLOR, TERM=dumb and COLUMNS; where it is no terminal, no line is folded and none
+    ends in blanks. A reader that goes away is a BrokenPipeError.
     """
     from rich.console import Console
 
+    class Plainly(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            if self.is_terminal:
+                super().print(*objects, **how)
+                return
+            with self.capture() as captured:
+                super().print(*objects, **how)
+            self.file.write(_TRAILING.sub("", captured.get()))
+            self.file.flush()
+
+    end_waiting()
     environ = os.environ if environ is None else environ
     width = None
     if not stream.isatty() and not environ.get("COLUMNS", "").isdigit():
         width = _PLAIN_WIDTH
-    return Console(
+    return Plainly(
         file=stream, markup=False, highlight=False, emoji=False, width=width, _environ=environ
     )
+
+
+def begin_waiting(stream: IO[str], environ: Mapping[str, str]) -> None:
+    """A first sign of life, while libraries are imported: one line, which the first output erases.
+
+    Nothing unless `stream` is a terminal that can erase it.
+    """
+    global _waiting_on
+    if stream.isatty() and environ.get("TERM", "dumb") != "dumb":
+        stream.write("\r  starting …")
+        stream.flush()
+        _waiting_on = stream
+
+
+def end_waiting() -> None:
+    """Erases what `begin_waiting` wrote, if it is still there."""
+    global _waiting_on
+    stream, _waiting_on = _waiting_on, None
+    if stream is not None:
+        stream.write("\r\x1b[K")
+        stream.flush()
 
 
 def print_error(console: Console, error: ForecastError) -> None:
@@ -120,13 +160,17 @@ def _shortened(value: object, limit: int = 200) -> str:
 
 
 @contextmanager
-def watching(console: Console, look: Look) -> Iterator[Listener]:
+def watching(console: Console, look: Look, **fields: str) -> Iterator[Listener]:
     """The listener that suits the terminal and the user's wishes, closed at the end.
 
-    A program that watches sets LSTMCAST_PROGRESS=json, and gets a JSON object a line.
+    A program that watches sets LSTMCAST_PROGRESS=json, and gets a JSON object a line, as with
+    --log-format json. fields: what each such line says besides, for instance the job.
     """
     if os.environ.get(PROGRESS_VARIABLE) == "json":
-        yield JsonListener(console.file)
+        yield JsonListener(console.file, fields)
+    elif look.log_format == "json":
+        every = _VERBOSE_EVERY if look.verbose else _PLAIN_EVERY
+        yield JsonListener(console.file, fields, every, look.quiet)
     elif look.quiet:
         yield WarningsOnly(console)
     elif console.is_terminal and not console.is_dumb_terminal:
@@ -162,13 +206,21 @@ class WarningsOnly:
 class JsonListener:
     """A JSON object a line for each event: stage, progress, note or warning.
 
-    Each has the seconds since the start; progress also done, total and figures; a warning its code.
-    At most ten reports of progress a second, the last of a stage always.
+    Each has the time, its level and the seconds since the start; progress also done, total and
+    figures; a warning its code. Progress at most `every` so many seconds, the last of a stage
+    always. fields: what all lines have besides; quiet: warnings alone.
     """
 
-    def __init__(self, stream: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
+    def __init__(
+        self,
+        stream: IO[str],
+        fields: Mapping[str, str] | None = None,
+        every: float = _JSON_EVERY,
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream, self._fields = stream, fields or {}
+        self._every, self._quiet, self._clock = every, quiet, clock
         self._start = clock()
         self._last = float("-inf")
 
@@ -178,7 +230,7 @@ class JsonListener:
 
     def progress(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """{"event": "progress", "done", "total", "figures"}."""
-        if done < total and self._clock() - self._last < _JSON_EVERY:
+        if done < total and self._clock() - self._last < self._every:
             return
         self._last = self._clock()
         known = {k: value if math.isfinite(value) else None for k, value in figures.items()}
@@ -190,12 +242,21 @@ class JsonListener:
 
     def warn(self, code: str, text: str) -> None:
         """{"event": "warning", "code", "text"}."""
-        self._write("warning", code=code, text=text)
+        self._write("warning", "warning", code=code, text=text)
 
-    def _write(self, event: str, **fields: object) -> None:
-        line = {"event": event, "seconds": round(self._clock() - self._start, 3), **fields}
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+    def _write(self, event: str, level: str = "info", **more: object) -> None:
+        if self._quiet and level == "info":
+            return
+        seconds = round(self._clock() - self._start, 3)
+        write_log_line(self._stream, event, level, seconds=seconds, **self._fields, **more)
+
+
+def write_log_line(stream: IO[str], event: str, level: str, **more: object) -> None:
+    """One line of a JSON log: the event, the time in UTC, its level (info, warning, error)."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = {"event": event, "at": at, "level": level, **more}
+    stream.write(json.dumps(line, allow_nan=False) + "\n")
+    stream.flush()
 
 
 class LineListener(WarningsOnly):
@@ -229,7 +290,7 @@ class LineListener(WarningsOnly):
         self._last = now
         words = [f"{done}/{total}", *figure_words(figures)]
         if begun < done < total:
-            words.append(f"{duration((now - since) / (done - begun) * (total - done))} left")
+            words.append(time_left((now - since) / (done - begun) * (total - done), figures))
         self._line(f"{now - self._start:6.1f}s    {'  '.join(words)}")
 
     def note(self, text: str) -> None:
@@ -243,62 +304,102 @@ class LineListener(WarningsOnly):
 
 
 class LiveListener(LineListener):
-    """A progress bar that stays at the foot of the terminal, the stages scrolling above it."""
+    """A line at the foot of the terminal that moves, the stages scrolling above it.
+
+    It turns from the beginning of a stage on; once there is progress it is a bar.
+    """
 
     def __init__(self, console: Console, verbose: bool = False) -> None:
         super().__init__(console, verbose)
         self._verbose = verbose
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._begun: tuple[float, int] | None = None  # when progress was first told, and how much
+        self._figures: Mapping[str, float] = {}
 
     def stage(self, text: str) -> None:
-        """A line; the bar of the stage before goes."""
+        """A line, and below it a sign that something happens; what stood there goes."""
         self.close()
         super().stage(text)
+        self._bar = _waiting_bar(self._console)
+        self._bar.add_task("", total=None, figures="", left="")
+        self._bar.start()
 
     def progress(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """The bar with its figures and the time left; with `verbose`, lines above it as well."""
         if self._verbose:
             super().progress(done, total, figures)
-        if self._bar is None:
-            self._bar = _progress_bar(self._console)
-            self._task = self._bar.add_task("", total=total, figures="")
-            self._bar.start()
-        assert self._task is not None
+        now = self._clock()
+        if self._begun is None:
+            self._replace_bar(total)
+            self._begun = (now, done)
+        assert self._bar is not None
+        since, begun = self._begun
+        left = ""
+        if begun < done < total:
+            left = time_left((now - since) / (done - begun) * (total - done), figures)
+        self._figures = figures
         text = "  ".join(figure_words(figures))
-        self._bar.update(self._task, completed=done, total=total, figures=text)
+        task = self._bar.tasks[0].id
+        self._bar.update(task, completed=done, total=total, figures=text, left=left)
 
     def close(self) -> None:
         """Takes the bar off the screen, leaving its last figures as a line."""
         if self._bar is None:
             return
-        task = self._bar.tasks[0]
+        task, told = self._bar.tasks[0], self._begun is not None
         self._bar.stop()
-        self._bar = None
-        words = f"{int(task.completed)}/{int(task.total or 0)}  {task.fields['figures']}"
-        self._line(f"{self._clock() - self._start:6.1f}s    {words.rstrip()}")
+        self._bar = self._begun = None
+        if told:
+            done, total = int(task.completed), int(task.total or 0)
+            early = "  stopped early" if done < total and BEST in self._figures else ""
+            words = f"{done}/{total}{early}  {task.fields['figures']}"
+            self._line(f"{self._clock() - self._start:6.1f}s    {words.rstrip()}")
+
+    def _replace_bar(self, total: int) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = _progress_bar(self._console)
+        self._bar.add_task("", total=total, figures="", left="")
+        self._bar.start()
+
+
+def _waiting_bar(console: Console) -> Progress:
+    """Something that turns, and the seconds."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("        "), SpinnerColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, refresh_per_second=8)
 
 
 def _progress_bar(console: Console) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Left
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
     return Progress(
         TextColumn("        "),
-        BarColumn(bar_width=24),
+        SpinnerColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[figures]}", markup=False),
-        Left(compact=True),
-        TextColumn("left"),
+        TextColumn("{task.fields[left]}", markup=False),
         console=console,
         transient=True,
         refresh_per_second=8,
     )
 
 
+def time_left(seconds: float, figures: Mapping[str, float]) -> str:
+    """How long the rest takes at the pace so far: "1m 20s left".
+
+    "at most" where training may stop early, or a budget of time ends the stage before that.
+    """
+    limit = figures.get(LIMIT, math.inf)
+    at_most = "at most " if BEST in figures or limit < seconds else ""
+    return f"{at_most}{duration(max(0.0, min(seconds, limit)))} left"
+
+
 def figure_words(figures: Mapping[str, float]) -> list[str]:
     """["loss 0.1234", "lr 0.002"]: what is known of the run, in four digits."""
-    return [f"{clean(name)} {value:.4g}" for name, value in figures.items()]
+    return [f"{clean(name)} {value:.4g}" for name, value in figures.items() if name != LIMIT]
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from forecast.cli.console import end_waiting
 from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.progress import Terminated
 
@@ -29,11 +30,13 @@ TERMINATED = 143
 SCHEMA_VERSION = 1
 
 
-def guarded(work: Callable[[], int], *, as_json: bool = False, debug: bool = False) -> int:
+def guarded(
+    work: Callable[[], int], *, as_json: bool = False, debug: bool = False, log_json: bool = False
+) -> int:
     """The exit code of `work`; whatever it raises is reported, never shown as a traceback.
 
-    as_json: the error is a JSON document on stdout instead of text on stderr.
-    debug: the traceback is printed as well.
+    as_json: the error is a JSON document on stdout instead of text on stderr; log_json: a line of
+    JSON on stderr. debug: the traceback is printed as well.
     """
     with terminated_by_signal() as signals:
         try:
@@ -47,8 +50,9 @@ def guarded(work: Callable[[], int], *, as_json: bool = False, debug: bool = Fal
                 traceback.print_exc()
             if signals and isinstance(problem, KeyboardInterrupt):
                 problem = Terminated()  # whoever saved its work may have raised a plain one since
-            return _report(problem, as_json)
+            return _report(problem, as_json, log_json)
         finally:
+            end_waiting()
             _settle(sys.stdout)
 
 
@@ -93,8 +97,8 @@ def error_document(error: ForecastError) -> dict[str, object]:
     }
 
 
-def _report(problem: BaseException, as_json: bool) -> int:
-    from forecast.cli.console import make_console, print_error
+def _report(problem: BaseException, as_json: bool, log_json: bool) -> int:
+    from forecast.cli.console import make_console, print_error, write_log_line
 
     if isinstance(problem, SystemExit):
         raise problem
@@ -102,7 +106,10 @@ def _report(problem: BaseException, as_json: bool) -> int:
     with suppress(OSError):  # nobody is left to tell
         if as_json:
             print_json(error_document(error), sys.stdout)
-        else:
+        if log_json:
+            told = dict(error_document(error)["error"])  # type: ignore[call-overload]
+            write_log_line(sys.stderr, "error", "error", text=told.pop("message"), **told)
+        elif not as_json:
             print_error(make_console(sys.stderr), error)
     return error.exit_code
 

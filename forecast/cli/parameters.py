@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 SCREEN = "Settings and screen"
+LOG_FORMATS = ("text", "json")
 NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is none
 
 Command = Callable[..., int]
@@ -93,6 +94,17 @@ _LOOK: dict[str, Any] = {
     "quiet": _flag("Print nothing but warnings, errors and the data asked for.", "--quiet", "-q"),
     "verbose": _flag("Say more on the way.", "--verbose", "-v"),
     "debug": _flag("Show the traceback when something fails.", "--debug"),
+    "log_format": Annotated[
+        str,
+        typer.Option(
+            "--log-format",
+            metavar="WORD",
+            help="What is said on the way, and errors, as text or as a JSON document a line: text "
+            "or json.",
+            rich_help_panel=SCREEN,
+            autocompletion=lambda incomplete: _beginning(LOG_FORMATS, incomplete),
+        ),
+    ],
 }
 _FORCE: dict[str, Any] = {
     "force": _flag("Replace a file that lstmcast did not write, if an option names it.", "--force")
@@ -144,7 +156,7 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
 
 def _plain(kinds: Mapping[str, Any]) -> Iterable[inspect.Parameter]:
     for name, kind in kinds.items():
-        default = None if name == "config" else False
+        default = {"config": None, "log_format": LOG_FORMATS[0]}.get(name, False)
         yield inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
         )
@@ -189,6 +201,11 @@ def _help(option: Option) -> str:
     return f"{option.help} (default: {default})" if default else option.help
 
 
+def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
+    """Those of `words` that begin so."""
+    return [word for word in words if word.startswith(incomplete)]
+
+
 def _completion(option: Option) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         done, comma, last = incomplete.rpartition(",")
@@ -200,6 +217,14 @@ def _completion(option: Option) -> Callable[[str], list[str]]:
 def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) -> int:
     """Settles the settings, then runs the command, or prints the settings if that was asked."""
     look = Look(**{name: given.pop(name) for name in _LOOK})
+    if look.log_format not in LOG_FORMATS:
+        raise UsageError(
+            "a log is text or json",
+            code="usage/log-format",
+            where="--log-format",
+            value=look.log_format,
+            remedy=f"One of: {', '.join(LOG_FORMATS)}",
+        )
     config, show_config = given.pop("config", None), given.pop("show_config", False)
     flags = {option.path: _flag_value(option, given) for option in options}
     with one_command(force=given.pop("force", False), apart=True):

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+# Names among the figures of progress that mean more than their number: the lowest validation loss
+# (training may stop early), and the seconds after which a stage ends, done or not.
+BEST, LIMIT = "best", "seconds left"
+
 
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -24,8 +25,16 @@ ResultT = TypeVar("ResultT")
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"
 )
+# Python started with this leaves the current folder off its path of imports: what lies beside the
+# user's data may be called forecast.py or json.py, and is never run.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 AHEAD = 2  # tasks handed out for each worker: one to do, one to go on with
 RESTARTS = 5  # times that workers may die before the rest is given up
+
+
+def python_command(module: str, *arguments: str) -> list[str]:
+    """The words that run a module in a Python of its own, the current folder left out (-P)."""
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 class Pool:
@@ -106,10 +115,31 @@ class Pool:
 
 def _start(jobs: int, prepare: Callable[[], None]) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
+    from joblib.externals.loky.backend import resource_tracker
 
+    with _in_the_environment(SAFE_PATH):
+        resource_tracker.ensure_running()  # a Python as well, which takes no environment of its own
     return ProcessPoolExecutor(
-        jobs, initializer=_prepare_worker, initargs=(os.getpid(), prepare), env=ONE_THREAD
+        jobs,
+        initializer=_prepare_worker,
+        initargs=(os.getpid(), prepare),
+        env={**ONE_THREAD, **SAFE_PATH},
     )
+
+
+@contextmanager
+def _in_the_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started inside have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _prepare_worker(parent: int, prepare: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.files import STAGING
 from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
+from forecast.common.workers import python_command
 from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
 from forecast.scheduling.lock import holder
@@ -371,7 +372,7 @@ def examine(
     config: absolute. environ: the present one.
     """
     secrets = _secrets_of(config)
-    words = [sys.executable, "-P", "-m", "forecast.scheduling.doctor", str(config)]
+    words = python_command("forecast.scheduling.doctor", str(config))
     words += [job] if job is not None else []
     file = config.with_suffix(".env")
     if secrets and file.is_file():

@@ -34,6 +34,7 @@ from forecast.common.errors import (
 from forecast.common.files import failed_to_write, write_bytes
 from forecast.common.folders import made_folder, remove_folder
 from forecast.common.marks import TRAINING
+from forecast.common.workers import python_command
 from forecast.training.checkpoint import (
     Checkpoint,
     forget_damaged,
@@ -161,7 +162,7 @@ def _is_done(folder: Path, member: int) -> bool:
 def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
     """A worker in a session of its own, so that Ctrl-C reaches it only through the parent."""
     return subprocess.Popen(
-        [sys.executable, "-m", "forecast.training.ensemble", str(folder), str(member), str(seed)],
+        python_command("forecast.training.ensemble", str(folder), str(member), str(seed)),
         stdout=subprocess.PIPE,
         stderr=(folder / f"member-{member}.log").open("wb"),
         stdin=subprocess.DEVNULL,
@@ -217,12 +218,22 @@ def _finish(
     if failed is not None:
         known = {kind.exit_code: kind for kind in (OutputError, ModelDamagedError)}
         raise known.get(code, TrainingError)(**failed)
-    tail = (folder / f"member-{member}.log").read_text(errors="replace")[-2000:]
-    raise TrainingError(
-        f"a training process ended with code {code}",
+    printed = (folder / f"member-{member}.log").read_text(errors="replace").strip()
+    raise worker_died(code, printed)
+
+
+def worker_died(code: int, printed: str) -> TrainingError:
+    """The error of a worker that ended without a word of its own; printed: its standard error."""
+    last = printed.splitlines()[-1].strip() if printed else ""
+    remedy = "What it printed last is shown; report it if it is not plain what to do"
+    if code == -signal.SIGKILL or re.search("(?i)killed|memoryerror|out of memory|alloc", last):
+        remedy = "Out of memory is the usual cause: try --jobs 1 or a smaller --batch-size"
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    return TrainingError(
+        f"a training process {how}" + (f": {last[:300]}" if last else ""),
         code="train/worker-died",
-        value=tail.strip(),
-        remedy="Out of memory is the usual cause: try --jobs 1 or a smaller --batch-size",
+        value=printed[-2000:] or None,
+        remedy=remedy,
     )
 
 

@@ -29,7 +29,7 @@ Model = Annotated[
 
 @takes(*PARTS)
 def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
-    """Score the LSTM, ARIMA and others on DATA from rolling origins, with every metric."""
+    """Score the LSTM, ARIMA and others from rolling origins."""
     source = wanted(data, "backtest", run.settings.data.db)
     parameters.refuse_idle_address(run)
     # Late, so that a wrong command line is refused before anything heavy is imported.

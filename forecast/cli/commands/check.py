@@ -7,7 +7,10 @@ from forecast.cli.parameters import Data, Run, takes, wanted
 
 @takes("data")
 def check(data: Data = None, *, run: Run) -> int:
-    """Say what DATA holds: series, span, gaps, repairs, warnings, what train would do with it."""
+    """Show what DATA holds: series, frequency, span, gaps.
+
+    Columns, repairs, warnings, and what train would do with it. Trains nothing.
+    """
     source = wanted(data, "check", run.settings.data.db)
     from forecast.cli import render
     from forecast.cli.render import show_report

@@ -23,7 +23,10 @@ PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in DECIDED)
 
 @takes(*PARTS)
 def compare(data: Data = None, *, run: Run) -> int:
-    """Train networks on DATA under one budget, and score them beside ARIMA from rolling origins."""
+    """Train networks under one budget and score them beside ARIMA.
+
+    From rolling origins, on DATA.
+    """
     source = wanted(data, "compare", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render

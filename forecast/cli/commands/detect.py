@@ -31,7 +31,10 @@ def detect(
     *,
     run: Run,
 ) -> int:
-    """Find what is odd in DATA: points, runs, level shifts, standstills, gaps. Trains nothing."""
+    """Find anomalies: points, runs, level shifts, standstills, gaps.
+
+    Trains nothing. On a terminal a table, in a pipe CSV.
+    """
     source = wanted(data, "detect", run.settings.data.db)
     parameters.refuse_two_outputs(run, output, "anomalies")
     if follow:

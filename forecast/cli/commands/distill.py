@@ -47,7 +47,10 @@ Data = Annotated[
 
 @takes(*PARTS)
 def distill(model: Model, data: Data = None, *, run: Run) -> int:
-    """Train a small student on the quantiles of MODEL, and say what is lost and won."""
+    """Train a small student of a model, and say what it loses.
+
+    The student learns the quantiles of MODEL.
+    """
     from forecast.cli import render
     from forecast.cli.error_handler import INTERRUPTED
     from forecast.workflows.distill import distill_run

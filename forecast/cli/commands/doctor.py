@@ -20,7 +20,7 @@ _SIGNS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("
 
 @takes()
 def doctor(file: Config, job: JobName = None, *, run: Run) -> int:
-    """Say whether the jobs of CONFIG would run from cron, and what is missing."""
+    """Check whether the jobs would run from cron."""
     from forecast.cli import render
     from forecast.scheduling.doctor import examine, verdict
 

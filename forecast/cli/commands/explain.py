@@ -50,7 +50,7 @@ def explain(
     *,
     run: Run,
 ) -> int:
-    """Say what moved the forecast of one series: which past steps, which covariates."""
+    """Show what moved a forecast: which past steps, which covariates."""
     from forecast.analysis.attribution import to_document
     from forecast.cli import render
     from forecast.workflows.explain import explain_run

@@ -47,7 +47,10 @@ def export(
     *,
     run: Run,
 ) -> int:
-    """Write a trained MODEL as one ONNX file: a series' values in, its quantiles out."""
+    """Write a trained model as one ONNX file.
+
+    A series' values go in, its quantiles come out.
+    """
     if not onnx:
         raise UsageError(
             "the form to write is missing",

@@ -15,7 +15,10 @@ Output = Annotated[
 
 @takes("forecast", "data", "engine", "training.jobs", "sampling", "training.seed")
 def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
-    """Forecast DATA at once with the pretrained network. Trains nothing."""
+    """Forecast DATA at once with the pretrained network.
+
+    Trains nothing. On a terminal a chart and a table, in a pipe CSV.
+    """
     source = wanted(data, "forecast", run.settings.data.db)
     parameters.refuse_two_outputs(run, output)
     parameters.refuse_samples(run)

@@ -24,7 +24,10 @@ Batch = Annotated[
 
 @takes()
 def init(folder: Folder = ".", batch: Batch = False, *, run: Run) -> int:
-    """Write a commented configuration and sample data to start from. Overwrites nothing."""
+    """Write a configuration and sample data to start from.
+
+    Overwrites nothing.
+    """
     from forecast.cli import render
     from forecast.scheduling.init import BATCH, SETTINGS, starter_files, write_starter
 

@@ -9,7 +9,10 @@ from forecast.cli.parameters import Run, Trained, takes
 
 @takes("output.root")
 def inspect(model: Trained = None, *, run: Run) -> int:
-    """Say what a trained MODEL holds: data, settings, scores, versions."""
+    """Show what a trained model holds: data, settings, scores.
+
+    Versions too. Needs no torch.
+    """
     from forecast.cli import render
     from forecast.cli.render import show_model
     from forecast.models.store import describe, newest_model

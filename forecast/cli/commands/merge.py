@@ -29,7 +29,10 @@ Output = Annotated[
 
 @takes()
 def merge(folder: Folder = None, output: Output = None, *, run: Run) -> int:
-    """Make the parts of a forecast one: none missing, no series twice. Writes the manifest."""
+    """Make one table of a forecast in parts.
+
+    None may be missing, and no series may be in two.
+    """
     from forecast.cli import render
     from forecast.workflows.partitions.merge import merge_run
 

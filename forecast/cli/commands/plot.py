@@ -31,7 +31,10 @@ def plot(
     *,
     run: Run,
 ) -> int:
-    """Draw one series of a RUN: its history, the forecasts and their intervals."""
+    """Draw one series of a run, in the terminal or as a picture.
+
+    Its history, the forecasts and their intervals.
+    """
     from forecast.cli import render
     from forecast.models.store import newest_model
     from forecast.reporting.charts.image import forecast_png

@@ -60,7 +60,10 @@ def predict(
     *,
     run: Run,
 ) -> int:
-    """Forecast from the end of DATA with a trained model: the newest one, unless told otherwise."""
+    """Forecast from the end of DATA with a trained model.
+
+    Without --model, the newest model of this data is taken; nothing that is there is replaced.
+    """
     parameters.refuse_two_outputs(run, output)
     db = run.settings.data.db
     parameters.refuse_samples(run, follow=follow)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @takes()
 def prune(file: Config, job: JobName = None, dry_run: DryRun = False, *, run: Run) -> int:
-    """Let go of the runs and models that the retention of CONFIG's jobs does not keep."""
+    """Delete the runs and models that retention does not keep."""
     jobs = jobs_of(file, job)
     from forecast.scheduling.retention import prune_job
 

@@ -34,7 +34,7 @@ def report(
     *,
     run: Run,
 ) -> int:
-    """Make the page of a RUN again, with the series that are named."""
+    """Write the page of a run again, with the series that you name."""
     parameters.refuse_two_outputs(run, output, "page")
     from forecast.cli import render
     from forecast.reporting.finished_run import newest_run

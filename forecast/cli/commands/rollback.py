@@ -25,7 +25,10 @@ To = Annotated[
 
 @takes()
 def rollback(file: Config, job: JobName = None, to: To = None, *, run: Run) -> int:
-    """Take the newest run of a job back: the one before it, and its model, serve again."""
+    """Withdraw a job's newest run: the one before it serves again.
+
+    Its model serves again with it.
+    """
     jobs = jobs_of(file, job)
     if len(jobs) > 1 and to is not None:
         raise UsageError(

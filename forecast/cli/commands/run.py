@@ -64,7 +64,7 @@ def run(
     *,
     run: Run,
 ) -> int:
-    """Run the scheduled jobs of CONFIG: read, decide, forecast, publish, record, score, tidy."""
+    """Run scheduled jobs: read, decide, forecast, publish, score."""
     given = {"deadline": deadline, "max_failed": max_failed, "lock_wait": lock_wait}
     jobs = [_with_flags(each, given) for each in jobs_of(file, job)]
     from forecast.scheduling.run import run_attended

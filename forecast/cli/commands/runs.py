@@ -37,7 +37,10 @@ Mlflow = Annotated[
 
 @takes("output.root")
 def runs(sort: Sort = "created", mlflow: Mlflow = None, *, run: Run) -> int:
-    """List what was trained and tuned below --root: data, network, seed, scores, time."""
+    """List what was trained and tuned, with scores.
+
+    Those below --root: data, network, seed, scores, time.
+    """
     from forecast.cli import render
     from forecast.reporting.tracking import SORTED_BY, in_order, runs_below
 

@@ -44,7 +44,7 @@ def schedule(
     *,
     run: Run,
 ) -> int:
-    """Print what starts the jobs of CONFIG: systemd units or crontab lines."""
+    """Print systemd units or crontab lines that start the jobs."""
     _refuse_contradictions(systemd, cron, output)
     from forecast.scheduling.timers import start_of
 

@@ -24,7 +24,7 @@ Rebuild = Annotated[
 
 @takes()
 def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: Run) -> int:
-    """Score the published forecasts of CONFIG's jobs against what has come true since."""
+    """Score published forecasts against what came since."""
     jobs = jobs_of(file, job)
     from forecast.scheduling.score import score_job
 

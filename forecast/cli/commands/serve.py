@@ -47,7 +47,10 @@ def serve(
     *,
     run: Run,
 ) -> int:
-    """Serve the published forecasts of CONFIG's jobs over HTTP, read only, until Ctrl-C."""
+    """Serve the published forecasts over HTTP, read only.
+
+    The jobs of CONFIG; until Ctrl-C.
+    """
     needed("uvicorn", "serve", "serve")
     needed("starlette", "serve", "serve")
     from forecast.cli.doors import web

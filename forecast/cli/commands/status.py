@@ -26,7 +26,7 @@ _STYLES = {"in order": "green", "running": "green", "never run": "yellow"}
 
 @takes()
 def status(file: Config, job: JobName = None, max_age: MaxAge = None, *, run: Run) -> int:
-    """Say what the jobs of CONFIG did last, what is published, how old it is and how good."""
+    """Show what the jobs did last, what is published, how good it is."""
     from forecast.cli import render
     from forecast.scheduling import clock
     from forecast.scheduling.status import describe, exit_code, job_facts

@@ -29,7 +29,7 @@ SECTIONS = (
 
 @takes(*SECTIONS)
 def train(data: Data = None, *, run: Run) -> int:
-    """Train the LSTM on DATA, score it against ARIMA on held-out data, and forecast."""
+    """Train on DATA, compare with ARIMA on held-out data, and forecast."""
     source = wanted(data, "train", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render

@@ -28,7 +28,11 @@ PARTS = (
 
 @takes(*PARTS)
 def tune(data: Data = None, *, run: Run) -> int:
-    """Seek settings for DATA on validation origins, and say what they gain on held-out ones."""
+    """Search for better settings, and say what they gain.
+
+    Trials are compared on validation origins of DATA; the best one is then measured on held-out
+    origins.
+    """
     source = wanted(data, "tune", run.settings.data.db)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import ForecastError
+from forecast.common.workers import python_command
 
 DOCUMENT, EVENTS, LOCK = "document.json", "events.jsonl", "lock"
 POLL = 0.05  # seconds between two looks at what a process has written
@@ -254,7 +255,7 @@ def _without_document(folder: Path, exit_code: int | None) -> Outcome:
 def _start(environ: Mapping[str, str]) -> subprocess.Popen:
     given = environ.get("PYTHONPATH")
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "forecast.cli.doors.process"],
+        python_command("forecast.cli.doors.process"),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

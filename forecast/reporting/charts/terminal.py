@@ -22,7 +22,7 @@ NARROWEST, WIDEST = 40, 120
 HISTORY, BAND = 245, 67  # of the 256 terminal colours: grey, dull blue
 ACTUAL = -1  # the terminal's own text colour
 MODELS = (39, 208, 35, 170, 178, 105)  # blue, orange, green, ...: readable on black and on white
-LINE, BAND_CELL, POINT = "braille", "░", "●"
+LINE, BAND_CELL, POINT, BEGIN = "braille", "░", "●", "┊"
 PLAIN_MARKS = ("*", "+", "x", "%", "&", "=")
 RESET = "\x1b[0m"
 _TAIL = re.compile(r"(?: |\x1b\[0m)+$")  # blanks and resets at the end of a line
@@ -86,6 +86,9 @@ def _draw(plotext: Any, chart: FanChart, plain: bool, cells: tuple[int, int]) ->
     for x, y in _band_cells(chart, low, high, cells):
         line(x, y, ":" if plain else BAND_CELL, BAND, False)
     line(np.arange(steps, dtype=float), chart.history, "." if plain else LINE, HISTORY, True)
+    if steps:  # where the forecast begins
+        x, y = np.full(cells[1], steps - 1.0), np.linspace(low, high, cells[1])
+        line(x, y, "|" if plain else BEGIN, ACTUAL, False)
     last = chart.history[-1:]
     for place, curve in reversed(list(enumerate(chart.medians.values()))):
         x, whole = (
@@ -122,27 +125,68 @@ def _band_cells(
 def _rule(figure: Any, chart: FanChart, width: int) -> None:
     """Limits and labels of both axes."""
     low, high = value_limits(chart)
-    shares = np.linspace(0, 1, 4)
-    labels = [short_number(float(f"{low + share * (high - low):.3g}")) for share in shares]
+    values = round_values(low, high, 5)
     figure.ruler("y").lim(0, 1)
-    figure.ruler("y").ticks(shares.tolist(), labels)
-    places = np.unique(np.linspace(0, len(chart.times) - 1, max(2, width // 18)).astype(int))
+    figure.ruler("y").ticks(
+        _share(values, low, high).tolist(), [short_number(float(f"{v:.12g}")) for v in values]
+    )
+    places, labels = round_times(chart.times, max(2, width // 14))
     figure.ruler("x").lim(0, max(1, len(chart.times) - 1))
-    figure.ruler("x").ticks(places.tolist(), time_labels(chart.times, places))
+    figure.ruler("x").ticks(places.tolist(), labels)
 
 
-# Span in days above which characters first:last of 2024-04-30T12:00:00 are enough.
-_CUTS = ((2000, (0, 4)), (150, (0, 7)), (7, (5, 10)), (0.08, (5, 16)), (-1, (11, 19)))
+def round_values(low: float, high: float, most: int) -> np.ndarray:
+    """At most `most` multiples of 1, 2 or 5 times a power of ten between `low` and `high`."""
+    span = high / 2 - low / 2  # halved, lest it overflow
+    if not span > 0:
+        return np.array([low])
+    power = 10.0 ** np.floor(np.log10(span / most))
+    for factor in (1, 2, 5, 10, 20, 50, 100):
+        step = power * factor
+        first, last = np.ceil(low / step), np.floor(high / step)
+        if last - first < most:
+            return np.asarray(np.arange(first, last + 1) * step)
+    return np.array([low, high])
 
 
-def time_labels(times: np.ndarray, places: np.ndarray) -> list[str]:
-    """Labels of `times[places]`: as exact as the span of all times asks for."""
+# What ticks may stand on, from fine to coarse: a unit of time and how many of it; and the
+# characters first:last of 2024-04-30T12:00:00 that say it.
+_STEPS = (
+    *(("s", n, (11, 19)) for n in (1, 5, 15, 30)),
+    *(("m", n, (11, 16)) for n in (1, 5, 15, 30)),
+    *(("h", n, (5, 16)) for n in (1, 3, 6, 12)),
+    *(("D", n, (5, 10)) for n in (1, 2)),
+    ("W", 1, (5, 10)),
+    ("W", 2, (5, 10)),
+    *(("M", n, (0, 7)) for n in (1, 2, 3, 6)),
+    *(("Y", n, (0, 4)) for n in (1, 2, 5, 10, 20, 25, 50, 100)),
+)
+
+
+def round_times(times: np.ndarray, most: int) -> tuple[np.ndarray, list[str]]:
+    """Where ticks stand, at most `most`, and their labels: the first step of a year, a month, a
+    day, whichever is the finest that leaves so few; integers at round ones."""
     if not np.issubdtype(times.dtype, np.datetime64):
-        return [str(int(time)) for time in times[places]]
+        wanted = round_values(float(times[0]), float(times[-1]), most)
+        places = np.unique(np.searchsorted(times, wanted))
+        return places, [str(int(time)) for time in times[places]]
     stamps = times.astype("datetime64[s]")
-    days = (stamps[-1] - stamps[0]) / np.timedelta64(1, "D")
-    first, last = next(cut for limit, cut in _CUTS if days > limit)
-    return [text[first:last].replace("T", " ") for text in np.datetime_as_string(stamps[places])]
+    for step in _STEPS:
+        unit, number = step[:2]
+        count = stamps.astype(f"datetime64[{unit}]").astype(np.int64)
+        if unit == "Y":
+            count = count + 1970  # years are round as they are written
+        begun = np.append(True, np.diff(count // number) > 0)
+        begun[0] = count[0] % number == 0 and bool(
+            stamps[0] == stamps[0].astype(f"datetime64[{unit}]")
+        )
+        places = np.flatnonzero(begun)
+        if len(places) <= most:
+            break
+    if not len(places):
+        return np.array([0]), [str(stamps[0])[:10]]
+    texts = np.datetime_as_string(stamps[places])
+    return places, [str(text)[slice(*step[2])].replace("T", " ") for text in texts]
 
 
 def _keys(chart: FanChart, plain: bool, width: int) -> str:
@@ -155,8 +199,9 @@ def _keys(chart: FanChart, plain: bool, width: int) -> str:
         parts.append((mark, clean_label(name, 20), MODELS[place % len(MODELS)]))
     levels = chart.bands.get(chart.main or "", {})
     if levels:
-        label = f"{min(levels):g}% {clean_label(chart.main, 20)}"
-        parts.append((":" if plain else BAND_CELL, label, BAND))
+        parts.append((":" if plain else BAND_CELL, f"{min(levels):g}% interval", BAND))
+    if len(chart.history):
+        parts.append(("|" if plain else BEGIN, "the forecast begins", ACTUAL))
     line, used = "", 0
     for mark, label, colour in parts:
         used += len(mark) + len(label) + 3
