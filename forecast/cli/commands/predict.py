@@ -116,7 +116,7 @@ def show_result(run: Run, command: str, result: PredictResult) -> None:
         if result.path == "":  # no file has it
             kept["forecast"] = records(result.predictions)
         render.show_document(command, kept)
-    elif not run.look.quiet:
+    elif not run.look.quiet and not (result.path == "-" and run.look.log_format == "json"):
         # The forecast itself may be on stdout: then the rest must not be.
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)
