@@ -371,7 +371,7 @@ def test_too_much_too_many_and_too_slow(asked, monkeypatch, config):
     client = TestClient(build_app(busy, hosts=None, key=None))
     answer = client.post("/forecast", content=b"ds,y\n", headers=headers)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-    killed = Outcome(-9, {"error": {"code": "process/killed", "exit_code": 70}})
+    killed = Outcome(-9, {"error": {"code": "process/stopped", "exit_code": 70}})
     monkeypatch.setattr(Service, "forecast", lambda *words: killed)
     assert asked.post("/forecast", content=b"ds,y\n", headers=headers).status_code == 504
 

@@ -86,7 +86,13 @@ def sentence(scores: ScoreTable | None) -> str:
 
 
 def document(result: TrainResult) -> dict[str, Any]:
-    """The JSON form of what was done; the forecast itself is in its file."""
+    """The JSON form of what was done, the forecast with it."""
     from forecast.cli import render
+    from forecast.inference.tables import records
 
-    return render.outcome(result, scores=result.scores, verdict=sentence(result.scores))
+    return render.outcome(
+        result,
+        scores=result.scores,
+        verdict=sentence(result.scores),
+        forecast=records(result.predictions),
+    )

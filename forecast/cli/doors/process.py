@@ -31,6 +31,7 @@ from forecast.common.workers import python_command
 
 DOCUMENT, EVENTS, LOCK = "document.json", "events.jsonl", "lock"
 POLL = 0.05  # seconds between two looks at what a process has written
+STOPPED = (130, 143)  # exit codes of a command that was interrupted or terminated
 GRACE = 10.0  # seconds that an interrupted command has before it is killed
 LARGEST = 256 << 20  # bytes of a document that is read
 SECRETS = ("LSTMCAST_API_KEY", "LSTMCAST_MCP_TOKEN")  # of the servers, not of their commands
@@ -77,31 +78,48 @@ class CommandProcess:
         found, self.read = events_after(self.folder, self.read)
         return found
 
-    def wait(
-        self,
-        seconds: float,
-        listen: Callable[[Event], None] = lambda event: None,
-        cancelled: threading.Event | None = None,
-    ) -> Outcome:
-        """Waits for the end, at most `seconds`, telling `listen` each event.
-
-        At the deadline, or when `cancelled` is set, the command is interrupted, and killed where it
-        does not end soon.
-        """
-        until, asked = time.monotonic() + seconds, False
-        while self.process.poll() is None:
-            for event in self.new_events():
+    def wait(self, seconds: float, listen: Callable[[Event], None] = lambda event: None) -> Outcome:
+        """Waits for the end, at most `seconds`, telling `listen` each event."""
+        watch = Watch(self, seconds)
+        while watch.outcome is None:
+            for event in watch.look():
                 listen(event)
-            late = time.monotonic() > until
-            if not asked and (late or (cancelled is not None and cancelled.is_set())):
-                asked, until = True, time.monotonic() + GRACE
-                self.interrupt()
-            elif asked and late:
-                self.kill()
             time.sleep(POLL)
-        for event in self.new_events():
-            listen(event)
-        return read_outcome(self.folder, self.process.returncode)
+        return watch.outcome
+
+
+class Watch:
+    """Watches a command up to its end or a deadline; whoever watches says when to look again.
+
+    At the deadline, or once `stop` was called, the command is interrupted, and killed where it has
+    not ended `grace` seconds later. outcome: None until it has ended.
+    """
+
+    def __init__(self, command: CommandProcess, seconds: float, grace: float = GRACE) -> None:
+        self._command = command
+        self._grace = grace
+        self._until = time.monotonic() + seconds
+        self._asked = False
+        self.outcome: Outcome | None = None
+
+    def stop(self) -> None:
+        """Asks the command to end with what it has."""
+        if not self._asked:
+            self._asked, self._until = True, time.monotonic() + self._grace
+            self._command.interrupt()
+
+    def look(self) -> list[Event]:
+        """What has happened since the last look."""
+        ended = self._command.process.poll() is not None
+        events = self._command.new_events()
+        if ended:
+            code = self._command.process.returncode
+            self.outcome = read_outcome(self._command.folder, code, stopped=self._asked)
+        elif time.monotonic() > self._until:
+            if self._asked:
+                self._command.kill()
+            self.stop()
+        return events
 
 
 class Spare:
@@ -169,20 +187,20 @@ def run_command(
     *,
     working: Path | None = None,
     listen: Callable[[Event], None] = lambda event: None,
-    cancelled: threading.Event | None = None,
 ) -> Outcome:
     """Runs a command to its end and returns what it said; nothing of it stays on disk."""
     with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
         command = spare.run(words, Path(folder), working)
         try:
-            return command.wait(seconds, listen, cancelled)
+            return command.wait(seconds, listen)
         finally:
             if command.process.poll() is None:
                 command.kill()
 
 
-def read_outcome(folder: Path, exit_code: int | None) -> Outcome:
-    """How the command that wrote into `folder` ended; exit_code: None where nobody knows it."""
+def read_outcome(folder: Path, exit_code: int | None, *, stopped: bool = False) -> Outcome:
+    """How the command that wrote into `folder` ended; exit_code: None where nobody knows it;
+    stopped: whether it was asked to end."""
     path = folder / DOCUMENT
     try:
         with path.open("rb") as file:
@@ -193,7 +211,7 @@ def read_outcome(folder: Path, exit_code: int | None) -> Outcome:
         if not isinstance(document, dict):
             raise ValueError("no object")
     except (OSError, ValueError):
-        return _without_document(folder, exit_code)
+        return _without_document(folder, exit_code, stopped)
     told = document.get("exit_code", (document.get("error") or {}).get("exit_code", 0))
     return Outcome(int(told) if exit_code is None else exit_code, document)
 
@@ -233,20 +251,20 @@ def events_after(folder: Path, start: int) -> tuple[list[Event], int]:
     return found, start + len(whole)
 
 
-def _without_document(folder: Path, exit_code: int | None) -> Outcome:
+def _without_document(folder: Path, exit_code: int | None, stopped: bool) -> Outcome:
     """The outcome of a command that ended without saying anything."""
     events, _ = events_after(folder, 0)
     said = [str(event.get("text")) for event in events if event.get("event") == "text"][-5:]
-    killed = exit_code is not None and exit_code < 0
-    how = f"signal {-exit_code}" if killed and exit_code is not None else f"exit code {exit_code}"
+    stopped = stopped or exit_code is None or exit_code < 0 or exit_code in STOPPED
+    how = None if exit_code is None else f"exit code {exit_code}"
     from forecast.cli.error_handler import error_document
 
     error = ForecastError(
         "the command was stopped before it could say anything"
-        if killed or exit_code is None
+        if stopped
         else "the command ended without a result",
-        code="process/killed" if killed or exit_code is None else "process/no-result",
-        value="; ".join(said) or (how if exit_code is not None else None),
+        code="process/stopped" if stopped else "process/no-result",
+        value="; ".join(said) or how,
         remedy="Give it more time or memory; run it in a terminal with --debug to see more",
     )
     return Outcome(70 if exit_code is None else exit_code, error_document(error))

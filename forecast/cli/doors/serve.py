@@ -439,7 +439,7 @@ def _told(outcome: Outcome) -> tuple[Mapping[str, Any], int]:
     if error is None:
         kept = {k: v for k, v in outcome.document.items() if k not in ("path", "model", "samples")}
         return kept, 200
-    if error["code"] in ("process/killed", "run/interrupted"):
+    if error["code"] in ("process/stopped", "run/interrupted"):
         return _as_document(
             ForecastError(
                 f"the forecast took longer than {LIMITS.seconds:g} seconds",

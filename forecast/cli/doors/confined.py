@@ -1,0 +1,93 @@
+"""Paths that a program may name: those inside the folders that were named at the start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from forecast.common.errors import UsageError
+from forecast.config.options import Option
+from forecast.data.io.database import is_database
+from forecast.scheduling.config import Job
+
+PATTERN = "*?["
+ADDRESSES = ("URL", "PLACE", "SQL", "ADDRESS")  # metavars of settings that lead out of any folder
+PATHS = ("FILE", "DIR", "MODEL", "PATH", "FOLDER")  # of those that are paths
+MOST_ENTRIES = 100_000  # of a folder that is looked through for links
+
+
+class Folders:
+    """The folders that may be read and written, the first of which relative paths start from."""
+
+    def __init__(self, folders: Sequence[str | Path]) -> None:
+        """Raises UsageError for one that is none."""
+        self.roots = [Path(folder).expanduser().resolve() for folder in folders]
+        for root in self.roots:
+            if not root.is_dir():
+                raise UsageError(
+                    "there is no such folder",
+                    code="usage/no-such-folder",
+                    value=str(root),
+                    remedy="Name folders that exist; everything is read and written inside them",
+                )
+
+    def path(self, text: str, where: str) -> str:
+        """`text` as an absolute path inside the folders, links followed.
+
+        Raises UsageError for one that leads out, a pattern, an address, standard input.
+        """
+        if is_database(text) or "://" in text or text == "-" or "\0" in text:
+            raise self._refused(text, where, "only files and folders can be named here")
+        found = Path(os.path.expanduser(text))
+        found = found if found.is_absolute() else self.roots[0] / found
+        real = Path(os.path.realpath(found))
+        if any(sign in text for sign in PATTERN) and not real.exists():
+            raise self._refused(text, where, "patterns of file names cannot be used here")
+        self._inside(real, text, where)
+        if real.is_dir():
+            self._nothing_leads_out(real, text, where)
+        return str(real)
+
+    def job(self, job: Job) -> None:
+        """Raises UsageError for a scheduled job that reads or writes outside of the folders."""
+        data = job.settings.data
+        paths = [job.source, str(job.folder), data.future_covariates, data.static, data.rejects]
+        for path in paths:
+            if path is not None:
+                self.path(path, f"job {job.name}")
+
+    def _inside(self, real: Path, text: str, where: str) -> None:
+        if not any(real == root or root in real.parents for root in self.roots):
+            raise self._refused(text, where, "this lies outside of the folders that may be used")
+
+    def _nothing_leads_out(self, folder: Path, text: str, where: str) -> None:
+        """Raises UsageError where a link inside of `folder` leads out."""
+        seen = 0
+        for place, folders, files in os.walk(folder):
+            for name in (*folders, *files):
+                entry = Path(place, name)
+                if entry.is_symlink():
+                    self._inside(Path(os.path.realpath(entry)), f"{text}: {entry.name}", where)
+            seen += len(folders) + len(files)
+            if seen > MOST_ENTRIES:
+                raise self._refused(text, where, "the folder holds too many files to be looked at")
+
+    def _refused(self, text: str, where: str, message: str) -> UsageError:
+        return UsageError(
+            message,
+            code="usage/path-refused",
+            where=where,
+            value=text,
+            remedy=f"Name a path inside: {', '.join(map(str, self.roots))}",
+        )
+
+
+def leads_out(option: Option) -> bool:
+    """Whether a setting is an address, which no folder confines."""
+    return option.metavar in ADDRESSES
+
+
+def is_path(option: Option) -> bool:
+    """Whether a setting is a path, which must lie inside the folders."""
+    return option.metavar in PATHS
