@@ -25,13 +25,15 @@ QUANTILES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 @dataclass(frozen=True)
 class Set:
     """A benchmark set: horizon in steps, m of the scores, the frequency a user would have to say
-    (None: found in the times), and whether OWA is defined by the competition it comes from."""
+    (None: found in the times), whether OWA is defined by the competition it comes from, what its
+    steps are."""
 
     name: str
     horizon: int
     m: int
     freq: str | None = None
     owa: bool = True
+    kind: str = ""
 
     @property
     def flags(self) -> list[str]:
@@ -40,13 +42,17 @@ class Set:
 
 
 SETS = (
-    Set("m4_hourly", 48, 24, "h"),
-    Set("m4_weekly", 13, 1, "W"),
-    Set("m3_monthly", 18, 12, "MS"),
-    Set("m1_quarterly", 8, 4, "QS"),
-    Set("m1_yearly", 6, 1, "YS"),
-    Set("hospital", 12, 12, "MS", owa=False),
-    Set("nn5", 56, 7, owa=False),
+    Set("m4_hourly", 48, 24, "h", kind="hourly"),
+    Set("m4_weekly", 13, 1, "W", kind="weekly"),
+    Set("m3_monthly", 18, 12, "MS", kind="monthly"),
+    Set("m1_quarterly", 8, 4, "QS", kind="quarterly"),
+    Set("m1_yearly", 6, 1, "YS", kind="yearly"),
+    Set("hospital", 12, 12, "MS", owa=False, kind="monthly"),
+    Set("nn5", 56, 7, owa=False, kind="daily"),
+    Set("tourism_regions", 8, 4, owa=False, kind="quarterly"),
+    Set("daily_mix", 28, 7, owa=False, kind="daily"),
+    Set("hourly_mix", 48, 24, owa=False, kind="hourly"),
+    Set("m5_sample", 28, 7, owa=False, kind="counts"),
 )
 
 

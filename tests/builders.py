@@ -74,19 +74,24 @@ def random_forecaster(
     seed: int = 0,
     members: int = 1,
     network: str = "lstm",
+    mixer: int = 3,
 ) -> Forecaster:
     """A forecaster with random weights: nothing it says is near a skip."""
     from forecast.models.networks.registry import state_shapes
 
     layout = layout or step_layout(12)
     random = np.random.default_rng(seed)
-    shapes = state_shapes(layout.features, hidden, 2, len(LEVELS), network=network, context=24)
+    shapes = state_shapes(
+        layout.features, hidden, 2, len(LEVELS), network=network, context=24, mixer=mixer
+    )
+
+    def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        # The mixer's three layers, one after the other, would multiply rounding errors.
+        size = 0.1 if name.startswith("mixer") else 0.3
+        return (size * random.standard_normal(shape)).astype(np.float32)
+
     weights = tuple(
-        {
-            name: (0.3 * random.standard_normal(shape)).astype(np.float32)
-            for name, shape in shapes.items()
-        }
-        for _ in range(members)
+        {name: drawn(name, shape) for name, shape in shapes.items()} for _ in range(members)
     )
     levels = np.array(LEVELS)
     return Forecaster(layout, weights, levels, 24, horizon, np.ones(len(LEVELS)), network=network)

@@ -81,6 +81,7 @@ INSIDE = {
         "pretraining/hourly",
         "pretraining/families",
         "pretraining/generate",
+        "pretraining/pool",
         "pretraining/pretrain",
     ),
     "models/networks": (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from forecast.models.networks.head import _outwards, assemble, head_width
+from forecast.models.networks.head import _outwards, assemble, head_inputs, head_width
 from forecast.models.networks.lstm import lstm_step
 from forecast.models.networks.numpy_forward import forward, last_state
 from forecast.models.networks.registry import state_shapes
@@ -12,15 +12,25 @@ from forecast.models.networks.residual import Dropout, ResidualNetwork
 from forecast.models.networks.torch_layers import Linear
 from forecast.training.sampler import to_device
 from forecast.transforms.scaling import scale_panel
-from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout
+from forecast.transforms.windows import (
+    POINTS,
+    SKIPS,
+    Flat,
+    ahead,
+    context,
+    segment_layout,
+    step_layout,
+)
 from tests.builders import make_panel
 
 LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layout(48)]
 
 
-def network(layout, hidden=16, quantiles=5, zero=False):
+def network(layout, hidden=16, quantiles=5, zero=False, mixer=0):
     torch.manual_seed(3)
-    made = ResidualNetwork(layout.features, hidden, 2, quantiles).eval()
+    made = ResidualNetwork(layout.features, hidden, 2, quantiles, mixer=mixer).eval()
+    if mixer:
+        torch.nn.init.normal_(made.mixer.out, std=0.3)
     if not zero:
         torch.nn.init.normal_(made.out.weight, std=0.1)
         torch.nn.init.normal_(made.out.bias, std=0.1)
@@ -49,9 +59,10 @@ def torch_look(layout, flat, panel):
     )
 
 
+@pytest.mark.parametrize("mixer", [0, 4])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_numpy_forward_pass_agrees_with_torch(layout):
-    made = network(layout)
+def test_the_numpy_forward_pass_agrees_with_torch(layout, mixer):
+    made = network(layout, mixer=mixer)
     panel, flat, x, look = inputs(layout)
     weights = {k: v.numpy() for k, v in made.state_dict().items()}
     with torch.no_grad():
@@ -62,6 +73,28 @@ def test_the_numpy_forward_pass_agrees_with_torch(layout):
     np.testing.assert_allclose(
         forward(weights, layout, mine, look, 5), wanted, atol=2e-5, rtol=1e-5
     )
+
+
+def test_the_mixer_over_the_horizon_starts_at_zero_and_sees_neighbours_alone():
+    layout = step_layout(12)
+    panel, flat, _, _ = inputs(layout)
+    plain, mixed = network(layout), network(layout, mixer=4)
+    mixed.load_state_dict({**mixed.state_dict(), **plain.state_dict()})
+    torch.nn.init.zeros_(mixed.mixer.out)
+    seen, state = torch_look(layout, flat, panel), torch.zeros(1, 2, 16)
+    with torch.no_grad():
+        assert torch.equal(plain(layout, state, seen), mixed(layout, state, seen))
+        torch.nn.init.normal_(mixed.mixer.out)
+        tokens = head_inputs(layout, seen)
+        z = torch.zeros(1, 2, 2, 16)
+        width = head_width(5)
+        one = mixed.mixer(tokens, z, width)
+        changed = tokens.clone()
+        changed[..., 10] += 1.0  # the level at the eleventh step of each block
+        two = mixed.mixer(changed, z, width)
+    moved = (one != two).any(0).any(0).any(0)[2 * SKIPS :].reshape(POINTS, 5).any(-1)
+    assert moved.nonzero().ravel().tolist() == [8, 9, 10, 11, 12]
+    assert (one[..., : 2 * SKIPS] == 0).all()
 
 
 def test_one_lstm_step_agrees_with_torchs_cell():

@@ -8,19 +8,21 @@ from forecast.common.errors import UsageError
 from forecast.data.forecast import LEVELS
 from forecast.models.pretrained import kind_of
 from forecast.models.store import load_model
+from forecast.training.pretraining import pool
 from forecast.training.pretraining import pretrain as pretraining
-from forecast.training.pretraining.pretrain import Pool, Pretraining, export, pretrain
+from forecast.training.pretraining.pretrain import Pretraining, export, pretrain
 from forecast.transforms.windows import step_layout
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(pretraining, "POOL_SERIES", {"step": 80, "day": 20})
-    monkeypatch.setattr(pretraining, "POOL_STEPS", 4)
 
 
 def small_run(kind, **changes):
-    return Pretraining(kind, 10, hidden_size=8, batch_size=4, levels=LEVELS, dropout=0.1, **changes)
+    return Pretraining(
+        kind, 10, hidden_size=8, batch_size=4, levels=LEVELS, dropout=0.1, pool_steps=4, **changes
+    )
 
 
 @pytest.mark.parametrize("kind", ["step", "day"])
@@ -52,14 +54,32 @@ def test_the_exported_backbone_is_a_model_folder_of_the_averaged_weights(tmp_pat
 
 
 def test_the_beginning_of_half_of_the_series_is_cut_off_and_no_choice_sees_a_whole_series():
-    pool = Pool(small_run("step"), 0, torch.device("cpu"))
     rng = np.random.default_rng(0)
     lengths = np.full(400, 100)
-    kept = pool._kept(lengths, step_layout(1))
+    kept = pool._kept(rng, lengths, step_layout(1), pool.CUT["step"])
     assert 150 < (kept < 100).sum() < 250
-    assert kept.min() >= pretraining.LEAST_STEPS
+    assert kept.min() >= pool.LEAST_STEPS
     # Growth by a factor of 1000: whole series would never be logged, most first parts are.
     growing = np.exp(np.linspace(0, np.log(1000), 100))[None].repeat(400, 0)
     growing = growing * np.exp(rng.normal(0, 0.01, growing.shape))
-    logged = pool._logged(growing.ravel(), np.arange(401) * 100, step_layout(1))
+    logged = pool._logged(rng, growing.ravel(), np.arange(401) * 100, step_layout(1))
     assert 0.2 < logged.mean() < 0.9
+
+
+def test_worker_processes_make_the_very_series_that_would_be_made_here(tmp_path):
+    run = small_run("step", mixer=3)
+    here = pretrain(run, tmp_path / "here")
+    ahead = pretrain(run, tmp_path / "ahead", workers=1)
+    one, two = (state.averaged.state_dict() for state in (here, ahead))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    export(run, tmp_path / "here", tmp_path / "backbone", {})
+    assert load_model(tmp_path / "backbone")[0].members[0]["mixer.points"].shape == (3, 18)
+
+
+def test_a_run_out_of_time_stops_at_a_checkpoint_and_goes_on(tmp_path):
+    run = small_run("day")
+    parts = pretrain(run, tmp_path / "x", every=3, seconds=0.0)
+    assert parts.step == 0
+    parts = pretrain(run, tmp_path / "x", every=3, seconds=1e-9, until=3)
+    whole = pretrain(run, tmp_path / "x", every=3)
+    assert whole.step == 10

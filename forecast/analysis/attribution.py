@@ -227,7 +227,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
     """A member in torch."""
     import torch
 
-    from forecast.models.networks.registry import size_of
+    from forecast.models.networks.registry import mixer_of, size_of
     from forecast.models.networks.residual import ResidualNetwork
 
     hidden, layers = size_of(weights, forecaster.network)
@@ -241,6 +241,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
         network=forecaster.network,
         context=forecaster.context,
         likelihood=forecaster.likelihood,
+        mixer=mixer_of(weights),
     )
     network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return network.eval().requires_grad_(False)

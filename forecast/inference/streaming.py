@@ -21,7 +21,7 @@ from forecast.inference.predict import LEAST_VALUES
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import quantiles_at
 from forecast.models.networks.covariate_effect import reach
-from forecast.models.networks.head import assemble, head_inputs
+from forecast.models.networks.head import assemble, head_inputs, mix_horizon
 from forecast.models.networks.numpy_forward import last_state
 from forecast.models.networks.numpy_ops import Weights, gelu
 from forecast.transforms.augment import View, distinct, restored
@@ -509,12 +509,18 @@ class GrowingSeries:
         inputs = head_inputs(layout, look, -(-f.horizon // layout.chunk))[0]
         chunks = inputs.shape[1]
         flat = inputs.reshape(count * chunks, -1)
+        blocks = inputs[None]
         parts = []
         for weights, state in zip(self._heads, states, strict=True):
             read = np.repeat(linear(weights, "from_state", state), chunks, 1)
             z = gelu(read + linear(weights, "from_skips", flat))
             z = z + gelu(linear(weights, "mix", z))
             raw = linear(weights, "out", z).reshape(len(z), count, chunks, -1)
+            if "mixer.out" in weights:
+                said_of = linear(weights, "mixer.state", z).reshape(len(z), count, chunks, -1)
+                for m in range(len(z)):
+                    own = {name: weights[f"mixer.{name}"][m] for name in ("points", "near", "out")}
+                    raw[m] += mix_horizon(blocks, said_of[m : m + 1], own, raw.shape[-1])[0]
             parts.append(assemble(layout, look, raw, levels, f.likelihood))
         said = np.concatenate(parts).mean(0, keepdims=True)
         mean = quantiles_at(said, f.levels, look, f.likelihood).reshape(count, -1, levels)

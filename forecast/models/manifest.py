@@ -155,6 +155,7 @@ class NetworkFields(Document):
     hidden_size: Units
     layers: Layers
     shapes: Annotated[list[Size], Field(min_length=1, max_length=MOST_MEMBERS)] | None = None
+    mixers: list[Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None = None
     parameters: Count | None = None
     levels: Annotated[list[Level], Field(min_length=3, max_length=199)]
     context: Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)]
@@ -172,6 +173,8 @@ class NetworkFields(Document):
         sizes = self.shapes if self.shapes is not None else self._alike
         if len(sizes) != self.members or sizes[0] != [self.hidden_size, self.layers]:
             raise ValueError("members, hidden_size, layers and shapes do not agree")
+        if self.mixers is not None and len(self.mixers) != self.members:
+            raise ValueError("there are not as many mixers as members")
         if len(self.interval_factors) != len(self.levels):
             raise ValueError("there are not as many interval_factors as levels")
         pairs = zip(self.levels, reversed(self.levels), strict=True)

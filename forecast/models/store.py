@@ -33,7 +33,7 @@ from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
 from forecast.models.networks.base import Shapes
-from forecast.models.networks.registry import size_of, state_shapes
+from forecast.models.networks.registry import mixer_of, size_of, state_shapes
 from forecast.transforms.augment import View
 from forecast.transforms.covariates import read_design, widths
 from forecast.transforms.windows import Layout
@@ -59,6 +59,7 @@ def save_model(
     }
     blob = save(tensors)
     sizes = [size_of(weights, forecaster.network) for weights in forecaster.members]
+    mixers = [mixer_of(weights) for weights in forecaster.members]
     (folder / WEIGHTS).write_bytes(blob)
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -72,6 +73,7 @@ def save_model(
             "members": len(forecaster.members),
             **dict(zip(("hidden_size", "layers"), sizes[0], strict=True)),
             "shapes": [list(size) for size in sizes],
+            **({"mixers": mixers} if any(mixers) else {}),
             "parameters": forecaster.parameters,
             "levels": forecaster.levels.tolist(),
             "context": forecaster.context,
@@ -137,9 +139,9 @@ def _tensors(path: Path, blob: bytes) -> dict[str, np.ndarray]:
         raise _damaged(path, f"is not a safetensors file ({error})") from error
 
 
-def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int]]]:
-    """The forecaster that a manifest tells of, yet without members, and the units and layers of
-    each member; `network` as its schema has it."""
+def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int, int]]]:
+    """The forecaster that a manifest tells of, yet without members, and units, layers and mixer's
+    channels of each member; `network` as its schema has it."""
     forecaster = Forecaster(
         Layout(**network["layout"]),
         (),
@@ -155,10 +157,12 @@ def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int
     )
     one = (network["hidden_size"], network["layers"])
     sizes = network.get("shapes") or [one] * network["members"]
-    return forecaster, [(hidden, layers) for hidden, layers in sizes]
+    mixers = network.get("mixers") or [0] * len(sizes)
+    pairs = zip(sizes, mixers, strict=True)
+    return forecaster, [(hidden, layers, mixer) for (hidden, layers), mixer in pairs]
 
 
-def _shapes(forecaster: Forecaster, hidden: int, layers: int) -> Shapes:
+def _shapes(forecaster: Forecaster, hidden: int, layers: int, mixer: int) -> Shapes:
     """Shapes of the tensors of one member."""
     layout = forecaster.layout
     return state_shapes(
@@ -170,6 +174,7 @@ def _shapes(forecaster: Forecaster, hidden: int, layers: int) -> Shapes:
         network=forecaster.network,
         context=forecaster.context,
         likelihood=forecaster.likelihood,
+        mixer=mixer,
     )
 
 

@@ -17,7 +17,8 @@ class Recipe:
     averaged weights; patience: evaluations without improvement; network: name of the idea
     (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
     step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
-    by the views' weights.
+    by the views' weights; mixer: channels of the head's mixer over the horizon, where training
+    starts from random weights (0: none).
     """
 
     steps: int
@@ -43,3 +44,4 @@ class Recipe:
     seconds: float | None = None
     views: tuple[View, ...] = AS_IT_IS
     likelihood: str = QUANTILES
+    mixer: int = 0

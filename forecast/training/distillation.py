@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.models.networks.registry import size_of
+from forecast.models.networks.registry import mixer_of, size_of
 from forecast.transforms.windows import Ahead, Layout
 
 if TYPE_CHECKING:
@@ -67,7 +67,12 @@ def drawn_to(
     for weights in teacher.members():
         size = size_of(weights, teacher.network)
         network = ResidualNetwork(
-            layout.features, *size, quantiles, network=teacher.network, context=context
+            layout.features,
+            *size,
+            quantiles,
+            network=teacher.network,
+            context=context,
+            mixer=mixer_of(weights),
         )
         network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in weights.items()})
         networks.append(network.to(device).eval())

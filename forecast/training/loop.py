@@ -21,6 +21,7 @@ from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.common.errors import TrainingError
 from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
+from forecast.models.networks.registry import mixer_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.training.checkpoint import Checkpoint, Standing
 from forecast.training.config import Recipe
@@ -202,6 +203,7 @@ def fit(
         network=recipe.network,
         context=recipe.context,
         likelihood=recipe.likelihood,
+        mixer=recipe.mixer if initial is None else mixer_of(initial),
     ).to(device)
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})

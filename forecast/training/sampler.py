@@ -88,9 +88,9 @@ class Sampler:
         self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
         self.flats = [replace(flat, lengths=ends) for flat in flats]
         self.lengths = ends
-        self.weights = torch.tensor(weights)
         self.layout, self.recipe = layout, recipe
         self.device = ends.device
+        self.weights = torch.tensor(weights, device=self.device)  # where the generator is
         self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
         self.levels = torch.tensor(recipe.levels, device=self.device)
         # The last origin still has one target; the first has a whole context behind it, or, in a

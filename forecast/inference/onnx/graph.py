@@ -271,7 +271,7 @@ def _fallen_back(values: Tensor, quantiles: Tensor) -> Tensor:
 
 def networks_of(forecaster: Forecaster) -> list[nn.Module]:
     """The torch networks of a forecaster without covariates, with its weights."""
-    from forecast.models.networks.registry import size_of
+    from forecast.models.networks.registry import mixer_of, size_of
     from forecast.models.networks.residual import ResidualNetwork
 
     networks: list[nn.Module] = []
@@ -282,6 +282,7 @@ def networks_of(forecaster: Forecaster) -> list[nn.Module]:
             len(forecaster.levels),
             network=forecaster.network,
             context=forecaster.context,
+            mixer=mixer_of(weights),
         )
         network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in weights.items()})
         networks.append(network.eval())

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from forecast.models.likelihoods import QUANTILES, STUDENT_T, head_width
-from forecast.models.networks.numpy_ops import Weights
+from forecast.models.networks.numpy_ops import Weights, gelu, times
 from forecast.transforms.windows import (
     CLIP,
     POINTS,
@@ -33,6 +33,7 @@ Array = Any
 META = 3  # numbers in the head's input beside the state and the skips
 # Where the mixture starts, in logits, for level, unit lag, one, two, three seasons, long season.
 PRIOR = np.array([-1.0, 0.0, 1.0, 0.0, -1.0, -1.0], dtype=np.float32)
+REACH = 5  # steps that the mixer over the horizon sees at once
 LEAST_SCALE = 0.01  # of a Student t, in units of errors: repeated values must not make it a point
 LEAST_FREEDOM, FREEDOM = 2.01, 2.0  # at least; raw to start with: 2.01 + softplus(2) = 4.1
 BEND = 0.25  # units of errors within which the mean of counts bends away from zero
@@ -81,6 +82,30 @@ def assemble(
     scale = look.scale[:, :, None, None, None]
     median = base[..., None] + _steps(layout, numbers[..., middle : middle + 1]) * scale
     return median + _steps(layout, spread) * scale
+
+
+def mix_horizon(inputs: Array, state: Array, weights: Any, width: int) -> Array:
+    """What the steps' neighbours add to the head's raw numbers, (O, B, D, width).
+
+    inputs: of `head_inputs`; state (O, B, D, c): what the block says to each of its steps; weights:
+    points (c, 3J), near (c, REACH * c), out (R, c), with R numbers of the likelihood for each step.
+    The skips at each step pass, beside that state, through a convolution over the block's steps.
+    TinyCast has such a mixer over the horizon; its last layer starts at zero.
+    """
+    xp = namespace(inputs)
+    blocks, channels = tuple(inputs.shape[:3]), state.shape[-1]
+    tokens = xp.reshape(inputs[..., : 3 * SKIPS * POINTS], (*blocks, 3 * SKIPS, POINTS))
+    x = _product(xp.swapaxes(tokens, -1, -2), weights["points"]) + state[..., None, :]
+    x = _gelu(xp, x)  # (O, B, D, P, c)
+    edge = x[..., : REACH // 2, :] * 0
+    wide = xp.concatenate([edge, x, edge], -2)
+    near = xp.concatenate([wide[..., k : k + POINTS, :] for k in range(REACH)], -1)
+    x = x + _gelu(xp, _product(near, weights["near"]))
+    assert x.shape[-1] == channels
+    steps = _product(x, weights["out"])
+    steps = xp.reshape(steps, (*blocks, POINTS * steps.shape[-1]))
+    others = steps[..., : width - steps.shape[-1]] * 0  # the skips' weights and gates
+    return xp.concatenate([others, steps], -1)
 
 
 @lru_cache(maxsize=16)
@@ -142,6 +167,9 @@ def with_new_spread(weights: Weights, quantiles: int, likelihood: str) -> dict[s
         new[:first] = old[:first]
         new[first + (likelihood == STUDENT_T) :: 2] = old[first + middle :: quantiles]
         made[name] = new
+    if "mixer.out" in weights:
+        made["mixer.out"] = np.zeros((2, weights["mixer.out"].shape[1]), np.float32)
+        made["mixer.out"][0] = weights["mixer.out"][middle]
     return made
 
 
@@ -185,9 +213,20 @@ def _outwards(xp: Any, gaps: Array) -> Array:
     matrix = _sums(gaps.shape[-1])
     if xp is np:
         return gaps @ matrix.T
+    return _product(gaps, as_like(matrix, gaps))
+
+
+def _product(x: Array, weight: Array) -> Array:
+    """x (..., i) times the transpose of weight (o, i)."""
+    if isinstance(x, np.ndarray):
+        return times(x, weight)
     from forecast.models.networks.torch_layers import product
 
-    return product(gaps, as_like(matrix, gaps))
+    return product(x, weight)
+
+
+def _gelu(xp: Any, x: Array) -> Array:
+    return gelu(x) if xp is np else xp.nn.functional.gelu(x, approximate="tanh")
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.models.likelihoods import QUANTILES
 from forecast.models.networks.base import Part
-from forecast.models.networks.head import assemble, head_inputs
+from forecast.models.networks.head import assemble, head_inputs, mix_horizon
 from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, norm, times
 from forecast.models.networks.registry import idea_of
 from forecast.transforms.windows import Ahead, Layout
@@ -111,10 +111,21 @@ def forward(
 
     trained: blocks that the network was trained for; later ones take the last one's index.
     """
+    inputs = head_inputs(layout, look, trained)
     z = linear(weights, "from_state", state)[:, :, None, :]
-    z = gelu(z + linear(weights, "from_skips", head_inputs(layout, look, trained)))
+    z = gelu(z + linear(weights, "from_skips", inputs))
     z = z + gelu(linear(weights, "mix", z))
-    return assemble(layout, look, linear(weights, "out", z), quantiles, likelihood)
+    return assemble(layout, look, raw_numbers(weights, inputs, z), quantiles, likelihood)
+
+
+def raw_numbers(weights: Weights, inputs: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """The head's numbers of each block, (O, B, D, head_width), from its last hidden layer z
+    (O, B, D, hidden) and from what it sees, inputs of `head_inputs`."""
+    raw = linear(weights, "out", z)
+    if "mixer.out" not in weights:
+        return raw
+    state = linear(weights, "mixer.state", z)
+    return raw + mix_horizon(inputs, state, inside(weights, "mixer."), raw.shape[-1])
 
 
 def effect(weights: Weights, features: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from forecast.models.networks import (
 )
 from forecast.models.networks.base import Idea, Shapes, Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
-from forecast.models.networks.head import META
+from forecast.models.networks.head import META, REACH
 from forecast.models.networks.numpy_ops import Weights
 from forecast.transforms.windows import POINTS, SKIPS
 
@@ -61,6 +61,7 @@ def state_shapes(
     network: str = "lstm",
     context: int = 0,
     likelihood: str = QUANTILES,
+    mixer: int = 0,
 ) -> Shapes:
     """Tensor name -> shape of a `ResidualNetwork` (a test holds the two together).
 
@@ -87,6 +88,11 @@ def state_shapes(
     linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
     linear("mix", hidden, hidden)
     linear("out", hidden, head_width(quantiles, likelihood))
+    if mixer:
+        shapes["mixer.points"] = (mixer, 3 * SKIPS)
+        shapes["mixer.near"] = (mixer, REACH * mixer)
+        shapes["mixer.out"] = (quantiles if likelihood == QUANTILES else 2, mixer)
+        linear("mixer.state", hidden, mixer)
     if known_ahead:
         linear("effect_in", known_ahead, EFFECT_UNITS)
         shapes["effect_out.weight"] = (1, EFFECT_UNITS)
@@ -98,3 +104,8 @@ def state_shapes(
 def size_of(weights: Weights, network: str = "lstm") -> tuple[int, int]:
     """Hidden size and number of layers of a network, read off its tensors."""
     return len(weights["norm.bias"]), idea_of(network).layers(weights)
+
+
+def mixer_of(weights: Weights) -> int:
+    """Channels of a network's mixer over the horizon; 0 without one."""
+    return len(weights["mixer.points"]) if "mixer.points" in weights else 0

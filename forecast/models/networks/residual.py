@@ -7,6 +7,7 @@ Axes: T steps, B batch, F features, O origins, D chunks ahead, Q quantiles.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch  # noqa: TID253 - this file is the torch network, imported only for training
@@ -15,7 +16,7 @@ from torch import nn  # noqa: TID253 - likewise
 from forecast.models.likelihoods import QUANTILES, head_width
 from forecast.models.networks.base import Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
-from forecast.models.networks.head import META, assemble, head_inputs
+from forecast.models.networks.head import META, REACH, assemble, head_inputs, mix_horizon
 from forecast.models.networks.registry import idea_of
 from forecast.models.networks.torch_layers import Linear
 from forecast.transforms.windows import POINTS, SKIPS, Ahead, Layout
@@ -53,7 +54,8 @@ class ResidualNetwork(nn.Module):
     features: F of the layout; hidden_size, layers: of the stack; quantiles: Q, odd; known_ahead,
     beside: features of covariates (networks/covariate_effect.py), 0 without them; network: name of
     the idea; context: steps that a forecast reads, where the idea's tensors depend on it;
-    likelihood: what is said of each step (forecast/models/likelihoods.py).
+    likelihood: what is said of each step (forecast/models/likelihoods.py); mixer: channels of the
+    head's mixer over the horizon, 0 without one.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ResidualNetwork(nn.Module):
         network: str = "lstm",
         context: int = 0,
         likelihood: str = QUANTILES,
+        mixer: int = 0,
     ) -> None:
         super().__init__()
         idea, size = idea_of(network), Size(features, hidden_size, context)
@@ -87,6 +90,8 @@ class ResidualNetwork(nn.Module):
         self.out = Linear(hidden_size, head_width(quantiles, likelihood))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        numbers = quantiles if likelihood == QUANTILES else 2
+        self.mixer = HorizonMixer(hidden_size, mixer, numbers) if mixer else None
         if known_ahead:
             self.effect_in = nn.Linear(known_ahead, EFFECT_UNITS)
             self.effect_out = nn.Linear(EFFECT_UNITS, 1, bias=False)
@@ -138,7 +143,28 @@ class ResidualNetwork(nn.Module):
     def forward(self, layout: Layout, state: Tensor, look: Ahead) -> Tensor:
         """What is said of each step (`head.assemble`), (O, B, D, C, Q or P), from state
         (O, B, hidden)."""
-        z = self.from_state(state)[:, :, None, :] + self.from_skips(head_inputs(layout, look))
+        inputs = head_inputs(layout, look)
+        z = self.from_state(state)[:, :, None, :] + self.from_skips(inputs)
         z = nn.functional.gelu(z, approximate="tanh")
         z = z + nn.functional.gelu(self.mix(self.dropout(z)), approximate="tanh")
-        return assemble(layout, look, self.out(z), self.quantiles, self.likelihood)
+        raw = self.out(z)
+        if self.mixer is not None:
+            raw = raw + self.mixer(inputs, z, raw.shape[-1])
+        return assemble(layout, look, raw, self.quantiles, self.likelihood)
+
+
+class HorizonMixer(nn.Module):
+    """Corrections of each step from its neighbours (`head.mix_horizon`), zero to start with."""
+
+    def __init__(self, hidden: int, channels: int, numbers: int) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.randn(channels, 3 * SKIPS) / math.sqrt(3 * SKIPS))
+        self.state = Linear(hidden, channels)
+        near = REACH * channels
+        self.near = nn.Parameter(torch.randn(channels, near) / math.sqrt(near))
+        self.out = nn.Parameter(torch.zeros(numbers, channels))
+
+    def forward(self, inputs: Tensor, z: Tensor, width: int) -> Tensor:
+        """What is added to the head's raw numbers, (O, B, D, width)."""
+        weights = {"points": self.points, "near": self.near, "out": self.out}
+        return mix_horizon(inputs, self.state(z), weights, width)

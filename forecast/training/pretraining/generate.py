@@ -22,6 +22,37 @@ from forecast.training.pretraining.recipe import (
 # --- From a process to a record of it: outliers, scale, rounding, missing values -----------------
 
 
+def spliced(
+    rng: np.random.Generator, frame: Frame, values: np.ndarray, counts: np.ndarray, share: float
+) -> np.ndarray:
+    """Values (T, S) of which a `share` of series go on as another of the same season, from a random
+    step: half of them where the first stood, half wherever the other stands.
+
+    What follows a break is learnt from what came after it alone. Counts only follow counts.
+    """
+    if not share:
+        return values
+    changed = values.copy()
+    for season in np.unique(frame.season):
+        for kind in (False, True):
+            rows = np.flatnonzero((frame.season == season) & (counts == kind))
+            other = rng.permutation(rows)
+            hit = chance(rng, share, len(rows))
+            least = np.minimum(frame.lengths[rows], frame.lengths[other])
+            back = 1 + (rng.random(len(rows)) * (least - 1)).astype(np.int64)
+            aligned = chance(rng, 0.5, len(rows)) & (not kind)
+            for row, source, steps, keep in zip(
+                rows[hit], other[hit], back[hit], aligned[hit], strict=True
+            ):
+                tail = values[-steps:, source]
+                if keep and steps < frame.lengths[row]:
+                    before, first = values[-steps - 1, row], tail[0]
+                    positive = before > 0 and (tail > 0).all()
+                    tail = tail * (before / first) if positive else tail + (before - first)
+                changed[-steps:, row] = tail
+    return changed
+
+
 def with_outliers(
     rng: np.random.Generator, frame: Frame, values: np.ndarray, share: float
 ) -> np.ndarray:
@@ -127,7 +158,7 @@ def with_years(rng: np.random.Generator, frame: Frame, values: np.ndarray) -> np
 # -------------------------------------------------------------------------------------------------
 
 
-VERSION = 3  # changes whenever the same seed would give other series
+VERSION = 4  # changes whenever the same seed would give other series
 
 
 @dataclass(frozen=True)
@@ -188,6 +219,7 @@ def _recorded(
     spoiling = settings.spoiling
     counts = np.array([known[name].count for name in family.tolist()], dtype=bool)
     values = with_years(rng, frame, draw(rng, frame, family, known))
+    values = spliced(rng, frame, values, counts, spoiling.spliced)
     others = np.flatnonzero(~counts)
     values[:, others] = with_outliers(
         rng, frame.subset(others), values[:, others], spoiling.outliers

@@ -29,28 +29,18 @@ from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.pretrained import save_backbone
 from forecast.training.config import Recipe
 from forecast.training.loop import average_into, resolve_device
-from forecast.training.pretraining.generate import VERSION, SyntheticBatch, generate
-from forecast.training.pretraining.recipe import Recipe as SeriesRecipe
-from forecast.training.pretraining.recipe import StepRecipe
+from forecast.training.pretraining.generate import VERSION
+from forecast.training.pretraining.pool import Drawing, Group, supply
+from forecast.training.pretraining.recipe import load_recipe
 from forecast.training.sampler import Sampler, to_device
-from forecast.transforms.scaling import calls_for_log, scale_panel
-from forecast.transforms.windows import POINTS, Flat, Layout, segment_layout, step_layout
+from forecast.transforms.windows import POINTS, segment_layout, step_layout
 
-POOL_STEPS = 500  # steps that draw from one pool of series
 POOL_SERIES = {"step": 6000, "day": 1500}
-LENGTH = {"step": 320, "day": 42 * 24}
 # (context, horizon) pairs that steps cycle through, so that neither is a constant to rely on.
 SHAPES = {
     "step": ((24, 24), (48, 24), (72, 24), (112, 48), (72, 24), (36, 24), (112, 72), (56, 48)),
     "day": ((28, 48), (21, 48), (28, 168), (14, 48), (28, 48), (7, 48)),
 }
-# Daily series of two to four years, for the skip that looks back a year.
-YEAR, LONG_SERIES, LONG_LENGTH = 364, 400, 4 * 364
-YEARS = SeriesRecipe(
-    step=StepRecipe(seasons={7: 1.0}, lengths={7: (2 * YEAR + 2, LONG_LENGTH)}),
-)
-LEAST_STEPS = 12  # LSTM steps that a series keeps when its beginning is cut off
-CUT = {"step": 0.5, "day": 0.25}  # share of series whose beginning is cut off
 FORKS = {"step": 12, "day": 8}
 
 
@@ -71,73 +61,30 @@ class Pretraining:
     seed: int = 7
     levels: tuple[float, ...] = ()
     device: str = "cpu"
+    pool_steps: int = 500  # that draw from one pool of series
+    pool_series: int = 0  # of a pool; 0: as many as are usual for the kind
+    recipe: str = ""  # JSON of what differs from the usual series
+    mixer: int = 0  # channels of the mixer over the horizon; 0: none
+
+    @property
+    def drawing(self) -> Drawing:
+        """What its pools are drawn with."""
+        series = self.pool_series or POOL_SERIES[self.kind]
+        return Drawing(self.kind, self.seed, series, self.recipe)
 
 
 class Pool:
     """Synthetic series grouped by season, each group ready to sample windows from."""
 
-    def __init__(self, run: Pretraining, number: int, device: torch.device) -> None:
-        seed = run.seed * 1_000_003 + number
-        batch = generate(POOL_SERIES[run.kind], LENGTH[run.kind], run.kind, seed=seed)
-        self.run, self.device = run, device
-        self.rng = np.random.default_rng((run.seed, number, 1))
-        self.groups: list[tuple[Flat, Layout, torch.Tensor]] = []
-        sizes = []
-        for season in np.unique(batch.season):
-            rows = np.flatnonzero(batch.season == season)
-            layout = segment_layout(24) if run.kind == "day" else step_layout(int(season))
-            self.groups.append(self._group(batch, rows, layout))
-            sizes.append(len(rows))
-        if run.kind == "step":
-            years = generate(LONG_SERIES, LONG_LENGTH, "step", seed=seed, recipe=YEARS)
-            self.groups.append(self._group(years, np.arange(LONG_SERIES), step_layout(7, YEAR)))
-            sizes.append(LONG_SERIES)
+    def __init__(self, run: Pretraining, groups: list[Group], device: torch.device) -> None:
+        self.run = run
+        self.groups = [
+            (to_device(g.flat, device), g.layout, torch.as_tensor(g.lengths, device=device))
+            for g in groups
+        ]
+        sizes = [len(g.lengths) for g in groups]
         self.share = np.cumsum(sizes) / np.sum(sizes)
         self.samplers: dict[tuple[int, int], Sampler] = {}
-
-    def _group(
-        self, batch: SyntheticBatch, rows: np.ndarray, layout: Layout
-    ) -> tuple[Flat, Layout, torch.Tensor]:
-        """Flat arrays of the series `rows`, which stand right-aligned in the batch."""
-        recorded = np.where(batch.mask[rows], batch.values[rows], np.nan)
-        lengths = self._kept(batch.lengths[rows], layout)
-        place = np.arange(recorded.shape[1])[None, :] - (recorded.shape[1] - lengths[:, None])
-        values = recorded[place >= 0].astype(np.float64)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        scaled = scale_panel(
-            values,
-            offsets,
-            lags=[g for g in layout.lags if g],
-            level_window=layout.level_window,
-            logged=self._logged(values, offsets, layout),
-        )
-        flat = to_device(Flat.of(scaled), self.device)
-        return flat, layout, torch.as_tensor(lengths.astype(np.int64), device=self.device)
-
-    def _kept(self, lengths: np.ndarray, layout: Layout) -> np.ndarray:
-        """Lengths (S,) with the beginning of some of the series cut off, log-uniformly.
-
-        The first value of real data is seldom the beginning of what made them.
-        """
-        least = np.minimum(LEAST_STEPS * layout.width + layout.long, lengths)
-        share = self.rng.random(len(lengths))
-        cut = least * (lengths / least) ** share
-        cut = lengths - (lengths - cut).astype(np.int64) // layout.width * layout.width
-        return np.where(self.rng.random(len(lengths)) < CUT[self.run.kind], cut, lengths)
-
-    def _logged(self, values: np.ndarray, offsets: np.ndarray, layout: Layout) -> np.ndarray:
-        """Series (S,) to take logarithms of, judged by a first part of each of random length.
-
-        In use, the choice can know nothing of what comes; judged by whole series it would tell
-        the network how far they are going to grow.
-        """
-        lengths = np.diff(offsets)
-        least = np.minimum(LEAST_STEPS // 2 * layout.width, lengths)
-        seen = least + (self.rng.random(len(lengths)) * (lengths - least + 1)).astype(np.int64)
-        place = np.arange(len(values)) - np.repeat(offsets[:-1], lengths)
-        early = np.where(place < np.repeat(seen, lengths), values, np.nan)
-        positive = np.minimum.reduceat(np.where(np.isnan(values), np.inf, values), offsets[:-1]) > 0
-        return calls_for_log(early, offsets) & positive
 
     def sampler(self, step: int, recipe: Recipe) -> Sampler:
         """The sampler of step `step`, its generator freshly seeded."""
@@ -175,14 +122,18 @@ def pretrain(
     every: int = 500,
     report: Callable[[int, float, float], None] = lambda step, loss, rate: None,
     until: int | None = None,
+    seconds: float = math.inf,
+    workers: int = 0,
 ) -> State:
     """Trains from `checkpoint` if it exists, else from the start, to the end or step `until`.
 
     report(step, mean loss since the last report, steps a second) is called every `every` steps,
-    right after the checkpoint was written. Raises UsageError when the checkpoint belongs to
-    another run, TrainingError when the loss is not finite.
+    right after the checkpoint was written. seconds: after which it stops at the next such step.
+    workers: processes that make series ahead of use; they are the same without. Raises UsageError
+    when the checkpoint belongs to another run, TrainingError when the loss is not finite.
     """
     device = resolve_device(run.device)
+    torch.backends.cuda.matmul.allow_tf32 = True  # cuDNN's LSTM takes it anyway
     state = _start(run, device)
     if checkpoint.exists():
         _restore(state, run, checkpoint)
@@ -190,27 +141,32 @@ def pretrain(
     pool, pool_number = None, -1
     total, count = torch.zeros((), device=device), 0
     clock, last = time.monotonic(), until or run.steps
-    while state.step < last:
-        step = state.step
-        if step // POOL_STEPS != pool_number:
-            pool_number = step // POOL_STEPS
-            pool = Pool(run, pool_number, device)
-        assert pool is not None
-        torch.manual_seed(run.seed * 1_000_003 + step)
-        total, count = total + _one_step(state, run, pool, recipe), count + 1
-        if state.step % every == 0 or state.step == last:
-            mean = total.item() / count
-            if not math.isfinite(mean):
-                raise TrainingError(
-                    "the pretraining loss is not finite",
-                    code="pretrain/not-finite",
-                    where=f"step {step}",
-                )
-            save_checkpoint(state, run, checkpoint)
-            report(state.step, mean, count / (time.monotonic() - clock))
-            total, count = torch.zeros_like(total), 0
-            clock = time.monotonic()
+    ends = clock + seconds
+    with supply(run.drawing, workers) as pools:
+        while state.step < last and clock < ends:
+            step = state.step
+            if step // run.pool_steps != pool_number:
+                pool_number = step // run.pool_steps
+                pool = Pool(run, pools(pool_number, (last - 1) // run.pool_steps), device)
+            assert pool is not None
+            torch.manual_seed(run.seed * 1_000_003 + step)
+            total, count = total + _one_step(state, run, pool, recipe), count + 1
+            if state.step % every == 0 or state.step == last:
+                mean = _finite(total.item() / count, step)
+                save_checkpoint(state, run, checkpoint)
+                report(state.step, mean, count / (time.monotonic() - clock))
+                total, count = torch.zeros_like(total), 0
+                clock = time.monotonic()
     return state
+
+
+def _finite(loss: float, step: int) -> float:
+    """The loss; raises TrainingError when it is not a number."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            "the pretraining loss is not finite", code="pretrain/not-finite", where=f"step {step}"
+        )
+    return loss
 
 
 def _one_step(state: State, run: Pretraining, pool: Pool, recipe: Recipe) -> torch.Tensor:
@@ -256,10 +212,15 @@ def _recipe(run: Pretraining) -> Recipe:
 def _start(run: Pretraining, device: torch.device) -> State:
     torch.manual_seed(run.seed)
     features = (segment_layout(24) if run.kind == "day" else step_layout(1)).features
-    network = ResidualNetwork(features, run.hidden_size, run.layers, len(run.levels), run.dropout)
+    network = ResidualNetwork(
+        features, run.hidden_size, run.layers, len(run.levels), run.dropout, mixer=run.mixer
+    )
     network.to(device).train()
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=run.learning_rate, weight_decay=run.weight_decay
+        network.parameters(),
+        lr=run.learning_rate,
+        weight_decay=run.weight_decay,
+        fused=device.type == "cuda",
     )
     return State(network, copy.deepcopy(network), optimiser)
 
@@ -293,9 +254,11 @@ def _restore(state: State, run: Pretraining, path: Path) -> None:
         for name, model in (("network", state.network), ("averaged", state.averaged)):
             model.load_state_dict({k: file.get_tensor(f"{name}.{k}") for k in model.state_dict()})
         state.step = int(about["step"])
+        fused = state.optimiser.defaults["fused"]
         for number, parameter in enumerate(state.network.parameters()):
+            place = parameter.device if fused else "cpu"
             state.optimiser.state[parameter] = {
-                "step": torch.tensor(float(state.step)),
+                "step": torch.tensor(float(state.step), device=place),
                 "exp_avg": file.get_tensor(f"mean.{number}").to(parameter.device),
                 "exp_avg_sq": file.get_tensor(f"square.{number}").to(parameter.device),
             }
@@ -326,11 +289,38 @@ def main() -> None:
     words.add_argument("--hidden", type=int, default=128)
     words.add_argument("--seed", type=int, default=7)
     words.add_argument("--device", default="auto")
+    words.add_argument("--layers", type=int, default=2)
+    words.add_argument("--batch-size", type=int, default=96)
+    words.add_argument("--learning-rate", type=float, default=1.5e-3)
+    words.add_argument("--average", type=float, default=0.999)
+    words.add_argument("--pool-steps", type=int, default=500)
+    words.add_argument("--pool-series", type=int, default=0)
+    words.add_argument("--mixer", type=int, default=0, help="channels of the horizon's mixer")
+    words.add_argument("--recipe", type=Path, default=None, help="YAML as configs/synthetic.yaml")
+    words.add_argument("--workers", type=int, default=0, help="processes that make series ahead")
+    words.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
+    words.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     words.add_argument("--checkpoint", type=Path, default=None, help="default: FOLDER.checkpoint")
     given = words.parse_args()
     device = str(resolve_device(given.device))
+    recipe = (
+        load_recipe(given.recipe).model_dump_json(exclude_defaults=True) if given.recipe else ""
+    )
     run = Pretraining(
-        given.kind, given.steps, given.hidden, seed=given.seed, levels=LEVELS, device=device
+        given.kind,
+        given.steps,
+        given.hidden,
+        given.layers,
+        given.batch_size,
+        given.learning_rate,
+        average=given.average,
+        seed=given.seed,
+        levels=LEVELS,
+        device=device,
+        pool_steps=given.pool_steps,
+        pool_series=given.pool_series,
+        recipe=recipe,
+        mixer=given.mixer,
     )
     checkpoint = given.checkpoint or given.folder.with_suffix(".checkpoint")
     told: list[dict[str, float]] = []
@@ -340,7 +330,17 @@ def main() -> None:
         told.append({"step": step, "loss": loss})
         print(f"step {step}/{run.steps}  loss {loss:.4f}  {rate:.1f} steps/s", flush=True)
 
-    pretrain(run, checkpoint, report=report)
+    state = pretrain(
+        run,
+        checkpoint,
+        every=given.every,
+        report=report,
+        seconds=given.seconds,
+        workers=given.workers,
+    )
+    if state.step < run.steps:
+        print(f"stopped after step {state.step}; the same command goes on from {checkpoint}")
+        return
     about = {
         "command": " ".join(["python -m forecast.training.pretraining.pretrain", *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started),

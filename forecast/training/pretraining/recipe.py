@@ -22,6 +22,9 @@ Share = float
 class Spoiling(Section):
     """What happens to a series between the process and the record."""
 
+    spliced: Share = Field(
+        default=0.15, ge=0, le=1, description="share of series that go on as another one"
+    )
     outliers: Share = Field(
         default=0.12, ge=0, le=1, description="share of series with wild single steps"
     )
@@ -155,7 +158,9 @@ class DayRecipe(Section):
     full: Share = Field(
         default=0.5, ge=0, le=1, description="share of series of the longest length"
     )
-    spoiling: Spoiling = Spoiling(outliers=0.1, rounded=0.5, points=0.06, stretches=0.05)
+    spoiling: Spoiling = Spoiling(
+        spliced=0.0, outliers=0.1, rounded=0.5, points=0.06, stretches=0.05
+    )
 
 
 class Recipe(Section):
