@@ -11,6 +11,7 @@ out at 375 px. Exits with 1 and the list of what failed.
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 import tempfile
@@ -211,7 +212,7 @@ def picker_works(proof: Proof, page: Any) -> None:
     proof.check("the list is bounded", page.locator("#list li").count() == 150)
     proof.check("the sample is said to be one", "of 10,000 series" in page.inner_text("#more"))
     page.select_option("#sort", label="LSTM: largest MASE")
-    first = page.locator("#list li bdi").first.inner_text()
+    first = page.locator("#list li bdi").nth(1).inner_text()  # after the sum of all
     page.fill("#search", first)
     page.press("#search", "Enter")
     proof.check("search and Enter open a series", title_of(page) == first, f"({first})")
@@ -236,18 +237,42 @@ def curves_and_views_work(proof: Proof, page: Any) -> None:
     proof.check("a curve can be hidden", page.locator("#fan .line").count() < shown)
     page.locator("#keys button", has_text="AutoARIMA").click()
     proof.check("and shown again", page.locator("#fan .line").count() == shown)
-    held = picture_of(page)
+    actual = page.locator("#keys button", has_text="actual")
+    proof.check("the forecast ahead comes first, without actual values", actual.count() == 0)
+    rows = page.locator("#rows tbody tr").count()
+    proof.check("its numbers stand below it, a row a step", rows == HORIZON, f"({rows})")
+    proof.check("next, highest and sum stand above it", page.locator("#sums .tile").count() == 3)
+    ahead = picture_of(page)
     page.locator("#views button").nth(1).click()
-    proof.check("the forecast ahead is another picture", picture_of(page) != held)
-    proof.check(
-        "it has no actual values", page.locator("#keys button", has_text="actual").count() == 0
-    )
+    proof.check("the test window is another picture", picture_of(page) != ahead)
+    proof.check("it has actual values", actual.count() == 1)
+    page.locator("#views button").nth(0).click()
     box = page.locator("#fan").bounding_box()
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.5 * box["height"])
     told = page.inner_text("#tip")
     proof.check(
         "the pointer tells time and values", "LSTM" in told and " to " in told and "2024" in told
     )
+
+
+def files_hold_the_numbers(proof: Proof, page: Any, folder: Path, report: ReportData) -> None:
+    """What the page saves: of one series and of all, the forecast as it was given."""
+    for button, name in (("#save", "one.csv"), ("#save-all", "all.csv")):
+        with page.expect_download() as saved:
+            page.click(button)
+        saved.value.save_as(folder / name)
+    with (folder / "all.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    series = report.series
+    proof.check("the file has every series", len(rows) == HORIZON * len(series), len(rows))
+    first = series[0].future
+    own = [float(row["LSTM"]) for row in rows[:HORIZON]]
+    proof.check("and its numbers", np.allclose(own, first.medians["LSTM"], rtol=1e-5, atol=1e-5))
+    proof.check("and intervals", {"LSTM-lo-80", "LSTM-hi-95", "AutoARIMA"} <= rows[0].keys())
+    run = [row["unique_id"] for row in rows if row["unique_id"][:1] in "=+-@"]
+    proof.check("no cell is a formula", not run, run[:1])
+    one = (folder / "one.csv").read_text("utf-8-sig").splitlines()
+    proof.check("the file of one series is its part", len(one) == HORIZON + 1)
 
 
 def hostile_names_are_harmless(proof: Proof, page: Any, path: Path) -> None:
@@ -324,6 +349,7 @@ def main(folder: Path) -> int:
         page.screenshot(path=folder / "large.png")
     with browser() as page:
         hostile_names_are_harmless(proof, page, small)
+        files_hold_the_numbers(proof, page, folder, make_report(40))
     with browser() as page:
         page.goto(partial.as_uri())
         hint = page.inner_text("#versus-hint")

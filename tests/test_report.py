@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,6 +27,7 @@ from forecast.data.panel import Panel
 from forecast.evaluation.scores import score_forecasts
 from forecast.reporting.charts.fan import FanChart
 from forecast.reporting.html import page as page_module
+from forecast.reporting.html.ahead import heading, total_of
 from forecast.reporting.html.contents import (
     LearningCurve,
     Reliability,
@@ -37,13 +39,16 @@ from forecast.reporting.html.contents import (
     Tile,
 )
 from forecast.reporting.html.gather import (
+    _holds,
     chosen_series,
+    learning_curves,
+    member_names,
     reliability,
     report_data,
     residual_autocorrelation,
     run_report,
 )
-from forecast.reporting.html.page import MISSING, packed_series, render_report, told, write_report
+from forecast.reporting.html.page import missing, packed_series, render_report, told, write_report
 from forecast.reporting.html.score_table import duration, figure, meaning, score_table
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
@@ -229,10 +234,11 @@ def test_the_worst_of_everything_at_once_stays_below_three_megabytes():
 
 def unpacked(packed: dict, number: int, view: int = 0) -> tuple[np.ndarray, dict, np.ndarray]:
     """What the page's script makes of a packed chart: history, curves, times."""
-    place, layout, low, high, _, text = packed["items"][number][2][view]
+    _, place, layout, low, high, _, width, text = packed["items"][number][2][view]
     past, ahead, keys = packed["layouts"][layout]
-    whole = np.frombuffer(base64.b64decode(text), dtype="<u2").astype(float)
-    values = np.where(whole == MISSING, np.nan, low + whole / (MISSING - 1) * (high - low))
+    each = np.frombuffer(base64.b64decode(text), dtype=np.uint8).reshape(-1, width).astype(float)
+    whole, none = each @ 256.0 ** np.arange(width), missing(width)
+    values = np.where(whole == none, np.nan, low + whole / (none - 1) * (high - low))
     axis = packed["axis"]["first"] + np.cumsum(
         [0] + [step for step, count in packed["axis"]["runs"] for _ in range(count)]
     )
@@ -297,7 +303,7 @@ def test_a_long_chart_is_thinned_and_says_so():
     chart = make_chart(t=4000, h=500)
     packed = packed_series([SeriesEntry(chart)], [])
     history, curves, times = unpacked(packed, 0)
-    step = packed["items"][0][2][0][4]
+    step = packed["items"][0][2][0][5]
     assert step == 3
     assert history[-1] == pytest.approx(chart.history[-1], abs=1e-2)
     np.testing.assert_allclose(curves["LSTM", None, None], chart.medians["LSTM"][2::3], atol=1e-2)
@@ -445,7 +451,7 @@ def test_a_run_becomes_a_report_with_its_own_figures():
     assert data.repairs == ("r",)
     assert data.scores[0].values["mase"] == table.score("LSTM").values["mase"]
     assert data.total_series == 5
-    assert "monthly" in data.facts and "2 held-out origins" in data.facts
+    assert "monthly" in data.facts and "judged on 2 test windows" in data.facts
     np.testing.assert_allclose(data.step_errors["LSTM"], table.per_step["LSTM"]["mase"])
     first = data.series[0]
     assert first.chart.actual is not None and first.future is not None
@@ -504,8 +510,8 @@ def test_a_run_without_held_out_values_shows_the_forecast_ahead():
         panel, {"LSTM": [], "AutoARIMA": []}, None, future=ahead, title="t", created="", verdict=""
     )
     assert data.won is None and not data.tiles and not data.scores and not data.reliability
-    assert data.series[0].chart.actual is None and data.series[0].future is None
-    assert list(data.series[0].chart.medians) == ["LSTM", "AutoARIMA"]
+    assert data.series[0].chart is None and data.series[0].future.actual is None
+    assert list(data.series[0].future.medians) == ["LSTM", "AutoARIMA"]
     assert len(Page(render_report(data)).payload["packed"]["items"]) == 5
 
 
@@ -531,7 +537,7 @@ def test_who_stood_in_for_whom_is_said():
     data = report_data(
         panel, held, score_forecasts(panel, held, season=12), title="t", created="", verdict=""
     )
-    notes = {entry.chart.title: entry.note for entry in data.series}
+    notes = {entry.title: entry.note for entry in data.series}
     assert notes.pop("s2") == "For AutoARIMA, SeasonalNaive stood in."
     assert set(notes.values()) == {""}
 
@@ -571,7 +577,7 @@ def test_a_training_run_becomes_a_page():
     np.testing.assert_array_equal(data.learning[0].validation, [0.2, 0.1, np.nan, np.nan])
     assert data.repairs == ("rows were sorted", "1e30 looks odd")
     assert ("Missing values", "3 (1.0 %)") in data.description
-    assert data.settings[0] == Setting("season", "12", "confirmed by the data")
+    assert data.decisions == (Setting("season", "12", "confirmed by the data"),)
     assert Setting("forecast.horizon", "6", "given") in data.settings
     assert Setting("forecast.level", "80.0, 95.0", "default") in data.settings
     assert ("numpy", np.__version__) in data.versions
@@ -586,7 +592,109 @@ def test_a_run_that_scored_nothing_says_so():
         panel, make_load(columns=columns), {"LSTM": []}, ahead, None, Settings(), title="x"
     )
     assert "too short" in data.verdict and data.title == "x"
-    assert data.series[0].chart.unit == ""
+    assert data.series[0].future.unit == ""
+
+
+def test_the_forecast_comes_first_then_how_good_it_was():
+    panel, held = make_run()
+    ahead = {name: Forecast(**{**each[-1].__dict__, "origins": np.full(5, 60)})
+             for name, each in held.items()}  # fmt: skip
+    data = report_data(
+        panel, held, score_forecasts(panel, held, season=12), future=ahead, title="t", created="",
+        verdict="v",
+    )  # fmt: skip
+    assert data.ahead == "The next 6 months"
+    source = render_report(data)
+    assert (
+        source.index('id="forecast"') < source.index('id="verdict"') < source.index('id="scores"')
+    )
+    packed = Page(source).payload["packed"]
+    assert [view for view, *_ in packed["items"][0][2]] == ["ahead", "test"]
+    values = unpacked(packed, 0)[1]["LSTM", None, None]
+    s = int(packed["items"][0][0][1])
+    np.testing.assert_allclose(values, ahead["LSTM"].point[s], rtol=1e-6)  # three bytes a number
+    backtest = render_report(make_data())
+    assert backtest.index('id="verdict"') < backtest.index('id="forecast"')
+
+
+def test_the_sum_of_all_series_has_no_interval():
+    panel, held = make_run(origins=1)
+    ahead = {name: Forecast(**{**each[0].__dict__, "origins": np.full(5, 60)})
+             for name, each in held.items()}  # fmt: skip
+    data = report_data(panel, {}, None, future=ahead, title="t", created="", verdict="")
+    chart = data.total.future
+    np.testing.assert_allclose(chart.medians["LSTM"], ahead["LSTM"].point.sum(axis=0))
+    assert chart.history[-1] == panel.values.reshape(5, -1)[:, -1].sum()
+    assert not chart.bands and "do not add up" in data.total.note
+    packed = Page(render_report(data)).payload["packed"]
+    assert packed["sum"][0] == "All 5 series together" and len(packed["items"]) == 5
+    missing_one = Forecast(**{**ahead["LSTM"].__dict__, "available": np.arange(5) > 0})
+    for forecasts in ([missing_one], []):
+        assert total_of(panel, forecasts, 36) is None
+    assert total_of(panel.select(np.array([0])), [ahead["LSTM"]], 36) is None
+
+
+@pytest.mark.parametrize(
+    ("alias", "horizon", "text"),
+    [
+        ("MS", 12, "The next 12 months"),
+        ("h", 1, "The next hour"),
+        ("30min", 48, "The next 48 steps of 30min"),
+        ("W-FRI", 5, "The next 5 weeks"),
+    ],
+)
+def test_the_forecast_has_a_heading_in_words(alias, horizon, text):
+    panel, _ = make_run()
+    assert heading(replace(panel, frequency=Frequency(alias)), horizon) == text
+
+
+@pytest.mark.parametrize(
+    ("tz", "zone"),
+    [(None, ""), ("UTC", "UTC"), ("+01:00", "UTC+01:00"), ("Asia/Tokyo", "Asia/Tokyo")],
+)
+def test_the_page_says_whose_clock_it_shows(tz, zone):
+    panel, held = make_run()
+    data = report_data(
+        replace(panel, tz=tz), held, score_forecasts(panel, held, season=12), title="", created="",
+        verdict="",
+    )  # fmt: skip
+    assert data.zone == zone
+    assert Page(render_report(data)).payload["zone"] == zone
+
+
+def test_zeros_that_no_quantile_can_be_below_are_counted():
+    actual = np.array([[0.0, 0.0, 1.0, np.nan]])
+    quantiles = np.array([[[0.0, 1.0], [0.0, 2.0], [0.0, 2.0], [0.0, 1.0]]])
+    assert reliability(actual, quantiles, np.array([0.1, 0.9])).ties == pytest.approx(2 / 3)
+
+
+def test_networks_are_called_what_they_are():
+    began = [("start", "pretrained", "")]
+    assert member_names(began, 2) == {
+        1: "fine-tuned 1", 2: "fine-tuned 2", 3: "from scratch 1", 4: "from scratch 2",
+    }  # fmt: skip
+    assert member_names(began, 1) == {1: "fine-tuned", 2: "from scratch"}
+    assert member_names([], 0) == {}
+    rows = [
+        {"member": "1", "phase": "fit", "step": 1, "train_loss": 1.0},
+        {"member": "2", "step": 1},
+    ]
+    assert [c.name for c in learning_curves(rows, {1: "fine-tuned"})] == ["fine-tuned", "member 2"]
+
+
+def test_an_interval_is_praised_only_near_its_level_and_blamed_only_beyond_chance():
+    panel, held = make_run()
+    table = score_forecasts(panel, held, season=12)  # 60 values: two errors are 10 points
+    assert [_holds(80, held, table) for held in (79, 70.2, 60)] == [True, None, False]
+    assert [_holds(95, held, table) for held in (93, 99.9, 80)] == [True, None, False]
+
+
+def test_every_score_that_is_shown_is_explained_beside_it():
+    source = render_report(make_data())
+    shown = re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", source.split('id="meanings"')[1])
+    assert [name for name, _ in shown[:3]] == ["MASE", "coverage 80 %", "MAPE"]
+    assert all(len(what) > 15 for _, what in shown[:3])
+    assert "Words on this page" in source and "test window" in source
 
 
 def test_the_page_is_written_whole(tmp_path):

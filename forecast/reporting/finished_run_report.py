@@ -85,6 +85,7 @@ def _rebuilt(
         created=datetime.fromisoformat(run.manifest["created"]),
         rivals=run.manifest.get("rivals"),
         shown=tuple(dict.fromkeys(series)) or None,
+        members=len(run.manifest.get("training", {}).get("seeds", [])),
     )
     told, about = ((run.metrics or {}).get(key) or "" for key in ("verdict", "against_arima"))
     written = tuple((str(k), str(v)) for k, v in run.manifest.get("versions", {}).items())

@@ -147,6 +147,7 @@ def report_page(record: RunRecord) -> bytes:
         record.settings,
         history=record.history,
         chosen=record.plan.reasons,
+        members=len(record.plan.seeds),
     )
     return render_report(data).encode()
 

@@ -52,7 +52,7 @@ def report(
     inside = where.parent if where.name == "model" else where
     path = write_report(output or inside / "report.html", page)
     if run.look.json:
-        drawn = [entry.chart.title for entry in page.series]
+        drawn = [entry.title for entry in page.series]
         render.show_document(
             "report", {"run": inside, "path": path, "verdict": page.verdict, "series": drawn}
         )

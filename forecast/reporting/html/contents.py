@@ -41,24 +41,39 @@ class Tile:
 
 @dataclass(frozen=True)
 class SeriesEntry:
-    """One series to look at: its held-out window, and, where there is one, the forecast ahead.
+    """One series to look at: its last test window (`chart`) and its forecast ahead (`future`).
 
-    scores: its own figure by forecaster, in the headline metric. A run without held-out values
-    has the forecast ahead as its `chart` and no `future`.
+    At least one of them is there. scores: its own figure by forecaster, in the headline metric.
     """
 
-    chart: FanChart
+    chart: FanChart | None
     scores: Mapping[str, float] = field(default_factory=dict)
     future: FanChart | None = None
     note: str = ""
 
+    @property
+    def views(self) -> dict[str, FanChart]:
+        """What there is to see, the forecast ahead first."""
+        found = {"ahead": self.future, "test": self.chart}
+        return {name: chart for name, chart in found.items() if chart is not None}
+
+    @property
+    def title(self) -> str:
+        """The series' id."""
+        return next(iter(self.views.values())).title
+
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often the actual value lay below each quantile: promised and observed shares, (Q,)."""
+    """How often the actual value lay below each quantile: promised and observed shares, (Q,).
+
+    ties: share of actual values that are equal to the lowest quantile, as zeros of counts are;
+    an observed share cannot be below it.
+    """
 
     promised: np.ndarray
     observed: np.ndarray
+    ties: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,8 +126,12 @@ class ReportData:
     headline      the metric of `SeriesEntry.scores` and of the series list
     scores        best first or in the order given; scores_note says scale and pooling
     series        a sample, bounded by the caller or by the page; total_series is how many there are
+    ahead         heading of the forecast: "The next 12 months"; "" where there is none
+    total         the sum of all series ahead; None where there is one, or their times differ
+    zone          whose clock the times show: "UTC", "Europe/Berlin"; "" where the data do not say
     step_errors   model -> error at each step ahead, (H,); step_metric names the error
     description   what the data are: (name, value) pairs; repairs: what was mended or ignored
+    decisions     what was decided for the user: name, value, and the reason as its source
     """
 
     title: str
@@ -127,6 +146,9 @@ class ReportData:
     scores_note: str = ""
     series: tuple[SeriesEntry, ...] = ()
     total_series: int = 0
+    ahead: str = ""
+    total: SeriesEntry | None = None
+    zone: str = ""
     step_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
     step_metric: str = "mase"
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
@@ -134,6 +156,7 @@ class ReportData:
     learning: tuple[LearningCurve, ...] = ()
     description: tuple[tuple[str, str], ...] = ()
     repairs: tuple[str, ...] = ()
+    decisions: tuple[Setting, ...] = ()
     settings: tuple[Setting, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     explained: Explained | None = None

@@ -67,6 +67,14 @@ function timeText(seconds, exact) {
   return exact === "second" ? `${day}, ${clock}:${two(date.getUTCSeconds())}` : date.toISOString().slice(0, 23).replace("T", " ");
 }
 
+// A time as files have it: 2024-01-31T23:00, 2024-01-31, 2024-01, 2024.
+function isoText(seconds, exact) {
+  if (exact === "step") return String(seconds);
+  const length = { year: 4, month: 10, day: 10, minute: 16, second: 19 }[exact] || 23;
+  const text = new Date(Math.round(seconds * 1000)).toISOString().slice(0, length);
+  return exact === "year" || exact === "day" || exact === "month" ? text : text.replace("T", " ");
+}
+
 const MINUTE = 60, HOUR = 3600, DAY = 86400;
 const FIXED = [1, 5, 15, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
   DAY, 2 * DAY, 7 * DAY, 14 * DAY];

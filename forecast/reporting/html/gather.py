@@ -20,6 +20,7 @@ from forecast.data.panel import Panel
 from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
 from forecast.reporting.charts.fan import fan_chart
+from forecast.reporting.html.ahead import counted, heading, total_of, zone_of
 from forecast.reporting.html.contents import (
     LearningCurve,
     Reliability,
@@ -44,9 +45,11 @@ def reliability(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -
     """
     known = np.isfinite(actual)[:, :, None] & np.isfinite(quantiles)
     below = (actual[:, :, None] <= quantiles) & known
+    tied = (actual == quantiles[:, :, 0]) & known[:, :, 0]
     with np.errstate(invalid="ignore"):
         observed = below.sum(axis=(0, 1)) / known.sum(axis=(0, 1))
-    return Reliability(promised=np.asarray(levels, dtype=float), observed=observed)
+        ties = float(tied.sum() / known[:, :, 0].sum())
+    return Reliability(np.asarray(levels, dtype=float), observed, 0.0 if np.isnan(ties) else ties)
 
 
 def residual_autocorrelation(errors: np.ndarray, lags: int) -> Residuals:
@@ -158,6 +161,9 @@ def report_data(
         facts=_facts(panel, last + ahead, table),
         series=tuple(entries),
         total_series=panel.size,
+        ahead=heading(panel, ahead[0].point.shape[1]) if ahead else "",
+        total=total_of(panel, ahead, SHORTEST_TAIL, unit),
+        zone=zone_of(panel),
         **(parts | words),
     )
 
@@ -236,11 +242,11 @@ def _facts(
         "numbered steps"
         if panel.frequency.integer
         else _RHYTHMS.get(alias.split("-")[0], f"frequency {alias}"),
-        f"horizon {forecasts[0].point.shape[1]}",
+        f"horizon {counted(forecasts[0].point.shape[1], 'step')}",
     ]
     if table:
-        origins = "1 held-out origin" if table.windows == 1 else f"{table.windows} held-out origins"
-        facts += [f"season {table.season}", origins]
+        season = counted(table.season, "step") if table.season > 1 else "none found"
+        facts += [f"season {season}", f"judged on {counted(table.windows, 'test window')}"]
     return tuple(facts)
 
 
@@ -255,12 +261,23 @@ def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[T
     for name, held in own.values.items():
         if name.startswith("coverage-") and np.isfinite(held):
             level = float(name.removeprefix("coverage-"))
-            good = abs(100 * held - level) <= max(5.0, (100 - level) / 2)
+            good = _holds(level, 100 * held, table)
             label = f"Coverage of the {level:g} % interval"
-            tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values", good))
-    others = ", ".join(f"{score.model} {duration(score.seconds)}" for score in rivals)
-    tiles.append(Tile(f"Time of {main}", duration(own.seconds), others))
+            tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values inside", good))
+    slowest = sorted(rivals, key=lambda score: score.seconds)[-1:]
+    other = "".join(f"{score.model} {duration(score.seconds)}" for score in slowest)
+    tiles.append(Tile(f"Time of {main}", duration(own.seconds), other))
     return tuple(tiles[:4])
+
+
+def _holds(level: float, held: float, table: ScoreTable) -> bool | None:
+    """Whether an interval of `level` per cent holds, `held` per cent of the time; None: too few
+    values to tell a miss from chance (two standard errors of a share)."""
+    off = abs(held - level)
+    if off <= (5.0 if level <= 90 else 3.0):
+        return True
+    count = max(table.score(table.scores[0].model).pairs * table.horizon, 1)
+    return False if off > 200 * np.sqrt(level / 100 * (1 - level / 100) / count) else None
 
 
 def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Tile:
@@ -314,11 +331,12 @@ def _entry(
     A series too short to hold anything out has only its forecast ahead.
     """
     tried = [each for each in last if each.origins[s] < panel.lengths[s]]
-    charts = [
+    test, future = (
         fan_chart(panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit)
-        for each in (tried, ahead)
         if each
-    ]
+        else None
+        for each in (tried, ahead)
+    )
     stood_in = {
         f"For {each.name}, {each.source[s]} stood in."
         for each in (*tried, *ahead)
@@ -326,9 +344,9 @@ def _entry(
     }
     names = [each.name for each in last if each.name in by_series]
     return SeriesEntry(
-        chart=charts[0],
+        chart=test,
         scores={name: float(by_series[name][s]) for name in names},
-        future=charts[1] if len(charts) > 1 else None,
+        future=future,
         note=" ".join(sorted(stood_in)),
     )
 
@@ -390,6 +408,7 @@ def run_report(
     created: datetime | None = None,
     rivals: Collection[str] | None = None,
     shown: Collection[str] | None = None,
+    members: int = 0,
 ) -> ReportData:
     """What the page of one run holds.
 
@@ -401,7 +420,9 @@ def run_report(
     title     default: the name of the data; created: default now
     rivals    forecasters that the first one is judged against (default: all others)
     shown     ids of the series that get a chart (default: a choice of at most 2,000)
+    members   of each kind, in `history` (0: unknown)
     """
+    chosen = tuple(chosen)
     moment = created or datetime.now(UTC)
     return report_data(
         panel,
@@ -415,10 +436,11 @@ def run_report(
         title=title or data_name(load.source),
         created=f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         verdict=verdict(scores) if scores is not None else UNSCORED,
-        learning=learning_curves(history),
+        learning=learning_curves(history, member_names(chosen, members)),
         description=described(load),
         repairs=tuple(note.text for note in (*load.repairs, *load.warnings)),
-        settings=setting_rows(settings, chosen),
+        decisions=tuple(Setting(name, _text(value), why) for name, value, why in chosen),
+        settings=setting_rows(settings),
         versions=versions(),
     )
 
@@ -435,7 +457,19 @@ def _unit(load: LoadReport) -> str:
     return str(names[0]) if len(names) == 1 and names[0] else ""
 
 
-def learning_curves(history: Iterable[Mapping[str, Any]]) -> tuple[LearningCurve, ...]:
+def member_names(chosen: Iterable[tuple[str, Any, str]], members: int) -> dict[int, str]:
+    """What the networks that were trained are called, by their number: those that began with the
+    pretrained weights come first, `members` of them, then as many from scratch."""
+    started = {name: value for name, value, _ in chosen}.get("start")
+    first = "fine-tuned" if started == "pretrained" else "from scratch"
+    kinds = [first] * members + ["from scratch"] * members
+    place = {n + 1: (kind, n % members + 1) for n, kind in enumerate(kinds)}
+    return {n: kind if members == 1 else f"{kind} {k}" for n, (kind, k) in place.items()}
+
+
+def learning_curves(
+    history: Iterable[Mapping[str, Any]], names: Mapping[int, str] | None = None
+) -> tuple[LearningCurve, ...]:
     """One curve a member; the steps of a later phase go on where the one before it ended."""
     rows: dict[Any, list[tuple[float, ...]]] = {}
     ended: dict[Any, float] = {}
@@ -449,9 +483,15 @@ def learning_curves(history: Iterable[Mapping[str, Any]]) -> tuple[LearningCurve
         losses = (_number(row.get(name)) for name in ("train_loss", "validation_loss"))
         rows.setdefault(member, []).append((step, *losses, _number(row.get("learning_rate"))))
     return tuple(
-        LearningCurve(f"member {member}", *np.array(sorted(points)).T)
+        LearningCurve(_member(member, names or {}), *np.array(sorted(points)).T)
         for member, points in rows.items()
     )
+
+
+def _member(member: Any, names: Mapping[int, str]) -> str:
+    """A member's name; its number where nothing more is known of it."""
+    text = str(member)
+    return names.get(int(text), f"member {text}") if text.isdigit() else f"member {text}"
 
 
 def described(load: LoadReport) -> tuple[tuple[str, str], ...]:
@@ -481,10 +521,9 @@ def described(load: LoadReport) -> tuple[tuple[str, str], ...]:
     return tuple(lines.items())
 
 
-def setting_rows(settings: Settings, chosen: Iterable[tuple[str, Any, str]]) -> tuple[Setting, ...]:
-    """What was decided for the user, with the reason; then every setting, given or default."""
-    decided = [Setting(name, _text(value), why) for name, value, why in chosen]
-    rows = [
+def setting_rows(settings: Settings) -> tuple[Setting, ...]:
+    """Every setting, given or default."""
+    return tuple(
         Setting(
             f"{section}.{name}",
             _text(value),
@@ -492,8 +531,7 @@ def setting_rows(settings: Settings, chosen: Iterable[tuple[str, Any, str]]) -> 
         )
         for section, fields in settings.model_dump(mode="json").items()
         for name, value in fields.items()
-    ]
-    return (*decided, *rows)
+    )
 
 
 def versions() -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,12 @@ function reveal(name) {
   return document.getElementById(name);
 }
 
+// Ticks of steps ahead: the first one is always named.
+function fromOne(low, high, count) {
+  const ticks = stepTicks(low, high, count).filter(({ at }) => at === low || at - low > (high - low) / (3 * count));
+  return ticks.some(({ at }) => at === low) ? ticks : [{ at: low, text: String(low) }, ...ticks];
+}
+
 function stepChart() {
   const host = reveal("steps"), curves = data.steps;
   legend(host, curves.map(([model]) => ["c" + colourOf(model), nameOf(model)]));
@@ -19,7 +25,7 @@ function stepChart() {
     const steps = [...new Set(curves.flatMap(([, xs]) => xs))].sort((a, b) => a - b);
     const plot = frame(host, {
       title: "Error by step ahead",
-      x: { low: steps[0], high: Math.max(steps[steps.length - 1], steps[0] + 1), ticks: stepTicks, label: "steps ahead" },
+      x: { low: steps[0], high: Math.max(steps[steps.length - 1], steps[0] + 1), ticks: fromOne, label: "steps ahead" },
       y: { low, high: high * 1.06, ticks: linearTicks, label: data.stepMetric.toUpperCase() },
     });
     [...curves].reverse().forEach(([model, xs, ys]) => {
@@ -34,7 +40,8 @@ function stepChart() {
 }
 
 function reliabilityChart() {
-  const host = reveal("reliability"), curves = data.reliability;
+  const host = reveal("reliability"), curves = data.reliability, ties = Math.max(...curves.map(([, , , tied]) => tied));
+  if (ties > 0.02) document.getElementById("ties").textContent = ` ${percent(ties)} of the values are equal to the lowest quantile (zeros, mostly): no curve can begin below that share.`;
   legend(host, curves.map(([model]) => ["c" + colourOf(model), nameOf(model)]));
   drawn(() => {
     const share = { low: 0, high: 1, ticks: () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((at) => ({ at, text: 100 * at + " %" })) };
@@ -69,11 +76,11 @@ function residualChart() {
   function draw() {
     [...keys.children].forEach((key, i) => key.setAttribute("aria-pressed", String(i === chosen)));
     const [model, values, limit] = data.residuals[chosen];
-    const [low, high] = extent([...values, limit, -(limit ?? 0), 0.25, -0.25]);
+    const [low, high] = extent([...values, limit, -(limit ?? 0), 0.25, -0.2]);
     const plot = frame(host, {
       title: `Autocorrelation of the errors of ${model}`,
       x: { low: 0.4, high: values.length + 0.6, ticks: (a, b, n) => stepTicks(1, b, n), label: "lag (steps)" },
-      y: { low: Math.max(-1, low * 1.1), high: Math.min(1, high * 1.1), ticks: linearTicks, label: "correlation" },
+      y: { low: Math.max(-1, low * 1.1), high: Math.min(1, high * 1.1), ticks: (a, b, n) => linearTicks(a, b, Math.max(n, 6)), label: "correlation" },
     });
     if (limit !== null) {
       const top = plot.Y(limit);
@@ -188,6 +195,7 @@ function scoreTable() {
   const show = (all) => {
     table.classList.toggle("short", !all);
     button.setAttribute("aria-pressed", String(all));
+    document.getElementById("meanings").classList.toggle("short", !all);
     button.textContent = all ? "Fewer metrics" : "All metrics";
   };
   button.hidden = false;

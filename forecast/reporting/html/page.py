@@ -21,40 +21,52 @@ import numpy as np
 
 from forecast.common.files import write_bytes
 from forecast.reporting.charts.fan import FanChart, clean_label
+from forecast.reporting.glossary import sections
 from forecast.reporting.html.contents import LearningCurve, ReportData, SeriesEntry
 from forecast.reporting.html.score_table import score_table
 
-# --- Series packed for the page: 16-bit numbers in base64, one time axis for all -----------------
-# A chart of 100 steps of history and a horizon of 24 with two models takes about 900 bytes, so that
-# 2.3 MB hold some 2,500 of them.
+# --- Series packed for the page: whole numbers in base64, one time axis for all -----------------
+# Two bytes a number are finer than a chart can show; the forecast ahead, which the page also writes
+# as numbers, has three. A chart of 100 steps of history and a horizon of 24 with two models takes
+# about 900 bytes, so that 2.3 MB hold some 2,500 of them.
 
 
 BUDGET = 2_300_000  # bytes of packed series; the whole page stays below 3 MB
 MOST_STEPS = 1500  # of one series; a longer one is thinned
-MISSING = 65535  # the 16-bit number that stands for NaN
+WIDTHS = {"test": 2, "ahead": 3}  # bytes of a number in each view
 Key = tuple[str | None, str | None, float | None]  # model, "lo" or "hi", level of the interval
 Layout = tuple[int, int, tuple[Key, ...]]  # T, H, keys of the curves after the history
-STEPS = MISSING - 1  # the largest number that stands for a value
+
+
+def missing(width: int) -> int:
+    """The whole number of `width` bytes that stands for NaN."""
+    return int(256**width - 1)
 
 
 def packed_series(
-    entries: Sequence[SeriesEntry], models: Sequence[str], budget: int = BUDGET
+    entries: Sequence[SeriesEntry],
+    models: Sequence[str],
+    budget: int = BUDGET,
+    total: SeriesEntry | None = None,
 ) -> dict[str, Any]:
     """As many of `entries`, from the first on, as fit in `budget` bytes, for the page's script.
 
     models: names whose scores are kept, in order. Returns a JSON document: `axis` (times),
-    `layouts` (which curves follow one another in a chart's numbers) and `items`, one list a
-    series: name, scores, one or two charts (held out, ahead), remark. A chart is a list: where on
-    the axis its times lie, layout, lowest and highest value, step of thinning, base64 of
-    little-endian uint16 (0 is the lowest value, 65534 the highest, 65535 none).
+    `layouts` (which curves follow one another in a chart's numbers), `items`, one list a series:
+    name, scores, one or two charts, remark, and `sum`, an item or None. A chart is a list: its
+    view ("ahead" or "test"), where on the axis its times lie, layout, lowest and highest value,
+    step of thinning, bytes of a number, base64 of little-endian whole numbers (0 is the lowest
+    value, the largest but one the highest, the largest none).
     """
     kept = list(_within(entries, budget))
+    if total is not None:
+        entries, kept = [*entries[: len(kept)], total], [*kept, *_within([total], 0)]
     axis, places = _axis([thin.chart for views in kept for thin in views])
     layouts: dict[Layout, int] = {}
     where = iter(places)
     items = [
         [
-            clean_label(entry.chart.title),
+            clean_label(entry.title),
             [json_number(entry.scores.get(model)) for model in models],
             [_packed(thin, next(where), layouts) for thin in views],
             clean_label(entry.note, 200),
@@ -65,17 +77,19 @@ def packed_series(
     return {
         "axis": axis,
         "layouts": list(layouts),
-        "items": items,
+        "items": items[: len(items) - 1] if total is not None else items,
+        "sum": items[-1] if total is not None else None,
         "unit": units.pop() if len(units) == 1 else "",
     }
 
 
 @dataclass(frozen=True)
 class _Thin:
-    """A chart of which only every `step`-th point is left."""
+    """A chart of which only every `step`-th point is left; its view."""
 
     chart: FanChart
     step: int
+    view: str
 
 
 def _packed(thin: _Thin, place: int | list[int], layouts: dict[Layout, int]) -> list[Any]:
@@ -83,8 +97,9 @@ def _packed(thin: _Thin, place: int | list[int], layouts: dict[Layout, int]) -> 
     chart, curves = thin.chart, _curves(thin.chart)
     layout = (len(chart.history), chart.horizon, tuple(key for key, _ in curves))
     number = layouts.setdefault(layout, len(layouts))
-    low, high, text = _quantised(np.concatenate([chart.history, *(c for _, c in curves)]))
-    return [place, number, low, high, thin.step, text]
+    values = np.concatenate([chart.history, *(c for _, c in curves)])
+    low, high, text = _quantised(values, WIDTHS[thin.view])
+    return [thin.view, place, number, low, high, thin.step, WIDTHS[thin.view], text]
 
 
 def json_number(value: float | None) -> float | None:
@@ -98,19 +113,22 @@ def _within(entries: Sequence[SeriesEntry], budget: int) -> Iterator[list[_Thin]
     """The charts of the first entries whose packed size stays within `budget`; at least one."""
     used = 0
     for number, entry in enumerate(entries):
-        views = [_thin(chart) for chart in (entry.chart, entry.future) if chart is not None]
-        numbers = [len(v.chart.history) + v.chart.horizon * len(_curves(v.chart)) for v in views]
-        used += sum(numbers) * 8 // 3 + 80 * len(views) + 80 + 6 * len(entry.chart.title[:80])
+        views = [_thin(chart, view) for view, chart in entry.views.items()]
+        numbers = [
+            (len(v.chart.history) + v.chart.horizon * len(_curves(v.chart))) * WIDTHS[v.view]
+            for v in views
+        ]
+        used += sum(numbers) * 4 // 3 + 90 * len(views) + 80 + 6 * len(entry.title[:80])
         if used > budget and number:
             return
         yield views
 
 
-def _thin(chart: FanChart) -> _Thin:
+def _thin(chart: FanChart, view: str) -> _Thin:
     """`chart` with every k-th step, counted from the origin, so that no more than 1,500 remain."""
     step = math.ceil(len(chart.times) / MOST_STEPS)
     if step == 1:
-        return _Thin(chart, 1)
+        return _Thin(chart, 1, view)
     past = np.arange(len(chart.history) - 1, -1, -step)[::-1]
     ahead = np.arange(step - 1 if chart.horizon >= step else 0, chart.horizon, step)
     thinned = FanChart(
@@ -125,7 +143,7 @@ def _thin(chart: FanChart) -> _Thin:
         actual=None if chart.actual is None else chart.actual[ahead],
         unit=chart.unit,
     )
-    return _Thin(thinned, step)
+    return _Thin(thinned, step, view)
 
 
 def _curves(chart: FanChart) -> list[tuple[Key, np.ndarray]]:
@@ -145,15 +163,17 @@ def _curves(chart: FanChart) -> list[tuple[Key, np.ndarray]]:
     return curves
 
 
-def _quantised(values: np.ndarray) -> tuple[float, float, str]:
-    """Lowest and highest finite value, and all values between them as 16-bit numbers in base64."""
+def _quantised(values: np.ndarray, width: int) -> tuple[float, float, str]:
+    """Lowest and highest finite value, and all values between them as numbers of `width` bytes, in
+    base64."""
     values = np.clip(np.asarray(values, dtype=float), -1e300, 1e300)
     finite = np.isfinite(values)
     low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
     span = (high - low) or 1.0
-    whole = np.rint((np.where(finite, values, low) - low) / span * STEPS)
-    numbers = np.where(finite, whole, MISSING).astype("<u2")
-    return float(low), float(high), base64.b64encode(numbers.tobytes()).decode("ascii")
+    whole = np.rint((np.where(finite, values, low) - low) / span * (missing(width) - 1))
+    numbers = np.where(finite, whole, missing(width)).astype("<u4")
+    kept = numbers.view(np.uint8).reshape(-1, 4)[:, :width]
+    return float(low), float(high), base64.b64encode(kept.tobytes()).decode("ascii")
 
 
 def _axis(charts: Sequence[FanChart]) -> tuple[dict[str, Any], list[Any]]:
@@ -229,14 +249,15 @@ def payload(data: ReportData) -> dict[str, Any]:
         "headline": clean_label(data.headline, 30),
         "rival": clean_label(data.rival, 30),
         "total": max(data.total_series, len(data.series)),
-        "packed": packed_series(data.series, models),
+        "packed": packed_series(data.series, models, total=data.total),
+        "zone": clean_label(data.zone, 40),
         "stepMetric": clean_label(data.step_metric, 30),
         "steps": [
             [clean_label(name, 30), *_thinned(np.arange(1, len(values) + 1), values)]
             for name, values in data.step_errors.items()
         ],
         "reliability": [
-            [clean_label(name, 30), _numbers(each.promised), _numbers(each.observed)]
+            [clean_label(name, 30), _numbers(each.promised), _numbers(each.observed), each.ties]
             for name, each in data.reliability.items()
         ],
         "residuals": [
@@ -256,10 +277,11 @@ def model_names(data: ReportData) -> list[str]:
 
     The main one of the first chart, those with scores in the order of the table, then the others.
     """
-    names = [entry.chart.main for entry in data.series[:1] if entry.chart.main]
+    charts = [chart for entry in data.series for chart in entry.views.values()]
+    names = [chart.main for chart in charts[:1] if chart.main]
     names += [row.model for row in data.scores]
-    for entry in data.series:
-        names += entry.chart.medians
+    for chart in charts:
+        names += chart.medians
     return list(dict.fromkeys([*names, *data.step_errors]))
 
 
@@ -322,6 +344,7 @@ def render_report(data: ReportData) -> str:
         table=score_table(data),
         models=model_names(data),
         shown=len(document["packed"]["items"]),
+        glossary=list(sections()),
         policy=_policy(style, script),
         style=style,
         script=script,

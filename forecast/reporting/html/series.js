@@ -1,29 +1,32 @@
-// The list of series, and the forecast of the chosen one.
+// The list of series, and the forecast of the chosen one: chart, numbers, files.
 
 const LISTED = 150; // series shown in the list at once
-const MISSING = 65535;
+const VIEWS = { ahead: "forecast", test: "test window" };
 
 function explorer(data) {
-  const { items, layouts, axis } = data.packed;
+  const { items, layouts, axis, sum } = data.packed;
+  const all = sum ? [...items, sum] : items; // the sum of all series comes last
   const $ = (id) => document.getElementById(id);
   const times = unrolled(axis);
   const wished = new Map(); // model -> shown or not, once somebody has said so
-  let order = items.map((_, i) => i), shown = [], chosen = 0, view = 0;
+  let order = items.map((_, i) => i), shown = [], chosen = 0, view = "ahead";
 
-  function unpack(index) {
-    const [name, scores, charts, remark] = items[index];
-    const [place, layout, low, high, thinning, text] = charts[Math.min(view, charts.length - 1)];
+  function unpack(index, wanted) {
+    const [name, scores, charts, remark] = all[index];
+    const chart = charts.find(([each]) => each === wanted) || charts[0];
+    const [own, place, layout, low, high, thinning, width, text] = chart;
     const [past, ahead, keys] = layouts[layout];
     const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-    const numbers = new DataView(bytes.buffer);
+    const missing = 256 ** width - 1;
     const value = (i) => {
-      const whole = numbers.getUint16(2 * i, true);
-      return whole === MISSING ? null : low + (whole / (MISSING - 1)) * (high - low);
+      let whole = 0;
+      for (let k = width - 1; k >= 0; k--) whole = 256 * whole + bytes[width * i + k];
+      return whole === missing ? null : low + (whole / (missing - 1)) * (high - low);
     };
     const part = (start, count) => Array.from({ length: count }, (_, i) => value(start + i));
     const at = Array.from({ length: past + ahead }, (_, i) => times[Array.isArray(place) ? place[i] : place + i]);
     const curves = keys.map(([model, side, level], k) => ({ model, side, level, values: part(past + k * ahead, ahead) }));
-    return { name, scores, remark, views: charts.length, thinning, at, past, ahead, history: part(0, past), curves };
+    return { name, scores, remark, view: own, views: charts.map(([each]) => each), thinning, at, past, ahead, history: part(0, past), curves };
   }
 
   function sortings() {
@@ -49,17 +52,18 @@ function explorer(data) {
   function list() {
     const wanted = $("search").value.trim().toLowerCase();
     const matches = order.filter((i) => items[i][0].toLowerCase().includes(wanted));
-    shown = matches.slice(0, LISTED);
+    const pinned = sum && !wanted ? [items.length] : [];
+    shown = [...pinned, ...matches.slice(0, LISTED - pinned.length)];
     $("list").replaceChildren(...shown.map((i) => {
-      const row = html("li"), name = html("bdi", items[i][0]);
-      const score = items[i][1][0];
+      const row = html("li"), name = html("bdi", all[i][0]);
+      const score = all[i][1][0];
       row.id = "series-" + i;
       row.setAttribute("role", "option");
       row.append(name, html("span", score === null || score === undefined ? "" : number(score, 3)));
       row.addEventListener("click", () => choose(i));
       return row;
     }));
-    const rest = matches.length - shown.length, out = data.total - items.length;
+    const rest = matches.length + pinned.length - shown.length, out = data.total - items.length;
     $("count").textContent = wanted ? `${matches.length} of ${items.length}` : number(items.length);
     $("more").textContent = [
       matches.length ? "" : "No series of this page has that in its name.",
@@ -89,9 +93,88 @@ function explorer(data) {
     draw();
   }
 
-  function switches(count) {
-    $("views").hidden = count < 2;
-    [...$("views").children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === view)));
+  function switches(entry) {
+    $("views").hidden = entry.views.length < 2;
+    $("views").replaceChildren(...entry.views.map((each) => {
+      const button = html("button", VIEWS[each]);
+      button.type = "button";
+      button.setAttribute("aria-pressed", String(each === entry.view));
+      button.addEventListener("click", () => { view = each; draw(); });
+      return button;
+    }));
+  }
+
+  // What most people want to know of a forecast: the next value, the highest, the sum.
+  function sums(entry) {
+    const main = entry.curves.find((curve) => !curve.side && curve.model !== null);
+    const known = main ? main.values.map((value, i) => [value, i]).filter(([value]) => value !== null) : [];
+    $("sums").hidden = entry.view !== "ahead" || !known.length;
+    if ($("sums").hidden) return;
+    const when = (i) => timeText(entry.at[entry.past + i], axis.exact);
+    const text = writer(entry), [best, place] = known.reduce((a, b) => (b[0] > a[0] ? b : a));
+    const level = Math.min(...levels(entry, main.model));
+    const bound = (side) => entry.curves.find((c) => c.model === main.model && c.side === side && c.level === level).values[known[0][1]];
+    const range = Number.isFinite(level) ? `, ${level} %: ${text(bound("lo"))} to ${text(bound("hi"))}` : "";
+    const total = known.reduce((a, [value]) => a + value, 0);
+    $("sums").replaceChildren(...[
+      ["Next", text(known[0][0]), when(known[0][1]) + range],
+      ["Highest", text(best), when(place)],
+      [known.length > 1 ? `Sum of ${known.length} steps` : "Sum", text(total), `${text(total / known.length)} a step`],
+    ].map(([what, figure, note]) => {
+      const tile = html("div", undefined, "tile");
+      tile.append(html("span", what, "what"), html("span", figure, "figure"), html("span", note, "note"));
+      return tile;
+    }));
+  }
+
+  // Numbers of one series as text: four digits that count, none after the point where the data have none.
+  function writer(entry) {
+    const known = [...entry.history, ...entry.curves.flatMap((c) => (c.side ? [] : c.values))].filter((v) => v !== null);
+    const most = Math.max(...known.map(Math.abs), 1e-12);
+    const whole = entry.history.every((v) => v === null || Math.abs(v - Math.round(v)) < 1e-3) && most >= 50;
+    const digits = whole ? 0 : Math.max(0, Math.min(8, 3 - Math.floor(Math.log10(most))));
+    return (value) => (value === null || value === undefined ? "–"
+      : Math.abs(value) >= 1e15 ? value.toExponential(3)
+        : value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−"));
+  }
+
+  // The table below the chart: what is drawn, step by step.
+  function numbers(entry, curves) {
+    const text = writer(entry), columns = [...curves].sort((a, b) => rank(a) - rank(b));
+    const head = html("tr");
+    head.append(html("th", axis.dates ? "Time" + (data.zone ? `, ${data.zone}` : "") : "Step"), ...columns.map((c) => html("th", heading(c))));
+    $("rows").tHead.replaceChildren(head);
+    $("rows").tBodies[0].replaceChildren(...Array.from({ length: entry.ahead }, (_, i) => {
+      const row = html("tr"), time = html("th", timeText(entry.at[entry.past + i], axis.exact));
+      time.scope = "row";
+      row.append(time, ...columns.map((c) => html("td", text(c.values[i]))));
+      return row;
+    }));
+  }
+
+  const rank = (c) => (c.model === null ? -1 : 1000 * data.models.indexOf(c.model) + (c.side ? c.level * 2 + (c.side === "hi") : 0));
+  const heading = (c) => (c.model === null ? "actual" : c.side ? `${c.model === data.models[0] ? "" : c.model + " "}${c.level} % ${c.side === "lo" ? "from" : "to"}` : c.model);
+  const column = (c) => (c.model === null ? "y" : c.side ? `${c.model}-${c.side}-${c.level}` : c.model);
+
+  // Rows as in predictions.csv; a cell that a spreadsheet would run as a formula is made text.
+  function rowsOf(entry, names) {
+    const curves = new Map(entry.curves.map((c) => [column(c), c.values]));
+    const cell = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" + text : text);
+    const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const plain = (value) => (value === null || value === undefined ? "" : String(Number(value.toPrecision(7))));
+    return Array.from({ length: entry.ahead }, (_, i) => [
+      quoted(cell(entry.name)), isoText(entry.at[entry.past + i], axis.exact), ...names.map((name) => plain(curves.get(name)?.[i])),
+    ].join(","));
+  }
+
+  function save(entries, name) {
+    const names = [...new Set(entries.flatMap((e) => [...e.curves].sort((a, b) => rank(a) - rank(b)).map(column)))];
+    const lines = [["unique_id", "ds", ...names].join(","), ...entries.flatMap((e) => rowsOf(e, names))];
+    const link = html("a");
+    link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
+    link.download = name.replace(/[^\p{L}\p{N}._-]+/gu, "-").slice(0, 80) + ".csv";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
   function keys(entry) {
@@ -117,20 +200,24 @@ function explorer(data) {
   const colour = (model) => Math.max(0, data.models.indexOf(model)) % COLOURS;
 
   function draw() {
-    const entry = unpack(chosen);
+    const entry = unpack(chosen, view);
     $("name").textContent = entry.name;
+    $("own").hidden = entry.view === "ahead";
     $("own").textContent = data.models
       .map((model, m) => (entry.scores[m] === null || entry.scores[m] === undefined ? "" : `${model} ${number(entry.scores[m], 3)}`))
       .filter(Boolean).map((text, i) => (i ? text : data.headline.toUpperCase() + ": " + text)).join(" · ");
-    switches(entry.views);
+    switches(entry);
+    sums(entry);
     keys(entry);
     const curves = entry.curves.filter((curve) => visible(entry, curve.model));
     fan($("fan"), entry, curves);
+    numbers(entry, curves);
     const widest = curves.find((curve) => curve.side);
     $("fan-note").textContent = [
       widest ? `Shaded: the ${levels(entry, widest.model).join(" and ")} % intervals of ${widest.model}.` : "",
       entry.remark,
-      entry.thinning > 1 ? `Every ${entry.thinning}th step is drawn.` : "",
+      data.zone && axis.dates ? `Times are in ${data.zone}.` : "",
+      entry.thinning > 1 ? `One step in ${entry.thinning} is drawn and listed.` : "",
     ].join(" ");
   }
 
@@ -144,7 +231,7 @@ function explorer(data) {
     const ticks = axis.dates ? timeTicks : stepTicks;
     const plot = frame(host, {
       title: `History and forecast of ${entry.name}`,
-      x: { low: entry.at[0], high: entry.at[entry.at.length - 1], ticks, label: axis.dates ? "" : "step" },
+      x: { low: entry.at[0], high: entry.at[entry.at.length - 1], ticks, label: axis.dates ? data.zone : "step" },
       y: { low, high, ticks: linearTicks, label: data.packed.unit },
     });
     const models = [...new Set(main.map((curve) => curve.model))].filter((model) => model !== null);
@@ -209,7 +296,10 @@ function explorer(data) {
     return { title: timeText(entry.at[i], axis.exact), rows };
   }
 
-  [...$("views").children].forEach((button, i) => button.addEventListener("click", () => { view = i; draw(); }));
+  $("list-metric").textContent = items.some(([, scores]) => scores[0] !== null && scores[0] !== undefined) ? data.headline.toUpperCase() : "";
+  $("save").addEventListener("click", () => save([unpack(chosen, view)], unpack(chosen, view).name));
+  $("save-all").addEventListener("click", () => save(items.map((_, i) => unpack(i, view)).filter((e) => e.view === view || e.views.length === 1), document.title.split(" · ")[0].replace(/\.[a-z]+$/, "") + (view === "ahead" ? "-forecast" : "-test-window")));
+  $("numbers").addEventListener("toggle", () => { if ($("numbers").open) draw(); });
   $("search").addEventListener("input", list);
   $("sort").addEventListener("change", () => { order = items.map((_, i) => i).sort(ways[$("sort").value][1]); list(); });
   $("list").addEventListener("keydown", (event) => {
