@@ -16,7 +16,7 @@ from forecast.common.errors import OutputError, UsageError
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
-from forecast.reporting.charts.fan import Band, FanChart, clean_label, fan_chart, wall_clock
+from forecast.reporting.charts.fan import Band, FanChart, clean_label, fan_chart
 from forecast.reporting.charts.image import forecast_image, forecast_png, short_number, value_limits
 from forecast.reporting.charts.terminal import (
     prefers_plain,
@@ -315,15 +315,6 @@ def test_a_chart_is_cut_out_of_panel_and_forecasts():
     assert list(chart.medians) == ["LSTM"]  # no AutoARIMA for this series
     assert chart.bands["LSTM"][80.0][1].tolist() == [0.9] * 6
     assert fan_chart(panel, 0, forecasts, levels=(50, 95)).bands["AutoARIMA"].keys() == {95}
-
-
-def test_a_named_time_zone_is_shown_as_its_clocks_show_it():
-    """Stamps of an IANA zone are instants; 2024-03-31 has no 02:00 in Berlin."""
-    instants = np.datetime64("2024-03-31T00:00", "ns") + np.arange(3) * np.timedelta64(1, "h")
-    clocks = np.array(["2024-03-31T01", "2024-03-31T03", "2024-03-31T04"], dtype="datetime64[ns]")
-    np.testing.assert_array_equal(wall_clock(instants, "Europe/Berlin"), clocks)
-    np.testing.assert_array_equal(wall_clock(instants, "+01:00"), instants)
-    np.testing.assert_array_equal(wall_clock(np.arange(3), "Europe/Berlin"), np.arange(3))
 
 
 def test_forecasts_of_different_origins_do_not_share_a_chart():

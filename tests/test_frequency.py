@@ -195,10 +195,17 @@ def test_iso_weeks_agree_with_the_calendar(day) -> None:
     assert format_stamps(times.stamps, times.format).to_pylist() == [text]
 
 
-def test_instants_are_written_on_the_wall_clock_of_their_zone() -> None:
-    stamps = np.array(["2021-03-28T00:30", "2021-03-28T01:30"], "M8[ns]")
+def test_clock_times_are_written_with_the_offset_of_their_zone() -> None:
+    stamps = np.array(["2021-03-28T01:30", "2021-03-28T03:30", "2021-10-31T02:30"], "M8[ns]")
     texts = format_stamps(stamps, "%Y-%m-%dT%H:%M:%S%:z", "Europe/Berlin").to_pylist()
-    assert texts == ["2021-03-28T01:30:00+01:00", "2021-03-28T03:30:00+02:00"]
+    assert texts == [
+        "2021-03-28T01:30:00+01:00", "2021-03-28T03:30:00+02:00", "2021-10-31T02:30:00+02:00",
+    ]  # fmt: skip
+    later = format_stamps(stamps[2:], "%H:%M%:z", "Europe/Berlin", np.ones(1, bool)).to_pylist()
+    assert later == ["02:30+01:00"]
+    in_utc = format_stamps(stamps, "%H:%MZ", "Europe/Berlin").to_pylist()
+    assert in_utc == ["00:30Z", "01:30Z", "00:30Z"]
+    assert format_stamps(stamps[:1], "epoch:s", "Europe/Berlin").to_pylist() == [1616891400]
 
 
 def test_years_with_a_fraction_are_months() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
 from forecast.data.io.columns import describe
-from forecast.data.io.csv import Numbers, Texts, detect_dialect, read_delimited
+from forecast.data.io.csv import Numbers, Texts, read_delimited
+from forecast.data.io.dialect import detect_dialect
 from forecast.data.io.files import Source
 from forecast.data.io.table import read_table
 from forecast.data.io.timestamps import parse_times
@@ -47,7 +49,9 @@ def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
     if np.isnan(value):
         assert text.strip() in ("", "nan", "NaN", "NA")
     else:
-        assert value == float(text)
+        minus = -1 if text.strip().endswith("-") else 1  # and a sign or unit that all cells have
+        plain = text.strip().removesuffix("%").removeprefix("$").removesuffix("-")
+        assert value == minus * float(re.sub(r"[ $]|(?<=\d),(?=\d\d\d)", "", plain))
 
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(",. '"))

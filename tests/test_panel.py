@@ -188,8 +188,11 @@ def test_several_columns_may_name_a_series_together(tmp_path: Path) -> None:
         ["date", "colour", "shape", "sales"], days(9) * 4, ["red"] * 18 + ["blue"] * 18,
         (["cube"] * 9 + ["ball"] * 9) * 2, wave(36),
     )  # fmt: skip
-    with pytest.raises(InputError, match="--id-col"):
-        load(tmp_path, other, target_col="sales")
+    assert load(tmp_path, other).ids.tolist() == ["blue/ball", "blue/cube", "red/ball", "red/cube"]
+    either = table(["date", "colour", "shape", "sales"], days(9) * 2, ["red"] * 9 + ["blue"] * 9,
+                   ["cube", "ball"] * 9, wave(18))  # fmt: skip
+    with pytest.raises(InputError, match="--id-col colour"):
+        load(tmp_path, either)
 
 
 def test_a_known_id_is_joined_by_the_group_it_needs(tmp_path: Path) -> None:
@@ -208,18 +211,19 @@ def test_two_numeric_columns_are_ambiguous_and_both_named(tmp_path: Path) -> Non
         assert word in str(caught.value)
 
 
-def test_a_time_over_several_columns_leads_to_its_flag(tmp_path: Path) -> None:
+def test_a_time_over_several_columns_is_joined(tmp_path: Path) -> None:
     parts = [t.replace(" ", "-").split(":")[0].split("-") for t in hours(48)]
     columns = [[int(p[n]) for p in parts] for n in range(4)]
     text = table(["No", "year", "month", "day", "hour", "pm2.5", "TEMP"], range(48), *columns,
                  [*wave(47), "NA"], wave(48))  # fmt: skip
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)
-    assert "--time-col year,month,day,hour" in str(caught.value)
-    assert "--target-col" in str(caught.value)
-    panel = load(tmp_path, text, time_col="year,month,day,hour", target_col="pm2.5")
+    assert "pm2.5" in str(caught.value) and "--target-col" in str(caught.value)
+    panel = load(tmp_path, text, target_col="pm2.5")
     assert panel.frequency.alias == "h"
     assert len(panel.values) == 47  # the trailing blank is not part of the series
+    named = load(tmp_path, text, time_col="year,month,day,hour", target_col="pm2.5")
+    assert named.values.tolist() == panel.values.tolist()
 
 
 def test_date_and_clock_columns_join(tmp_path: Path) -> None:

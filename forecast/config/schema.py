@@ -134,6 +134,17 @@ class DataSettings(Section):
         "(found by its name or its content).",
         json_schema_extra=_cli(metavar="COLUMN"),
     )
+    no_id: bool = Field(
+        default=False,
+        description="No column names series: the file is one series, whatever its other columns.",
+    )
+    no_time: bool = Field(
+        default=False, description="No column is the time: the rows of a series are its steps."
+    )
+    transpose: bool = Field(
+        default=False,
+        description="The times stand in the header and each row is a series: turn the table.",
+    )
     target_col: str | None = Field(
         default=None,
         description="Column to forecast (found by its name, or the only one with numbers).",
@@ -195,6 +206,16 @@ class DataSettings(Section):
         default=(),
         description="Values that mean missing, e.g. -9999.",
         json_schema_extra=_cli(metavar="VALUES"),
+    )
+    na_values: tuple[str, ...] = Field(
+        default=(),
+        description="Further texts that mean missing, e.g. closed or x.",
+        json_schema_extra=_cli(metavar="TEXTS"),
+    )
+    units: tuple[str, ...] = Field(
+        default=(),
+        description="Texts beside the numbers that are left out, e.g. kWh,kilowatt.",
+        json_schema_extra=_cli(metavar="TEXTS"),
     )
     resample: str | None = Field(
         default=None,

@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
+from forecast.data.open_steps import is_open, never_filled, slots, with_calendar
 from forecast.data.panel import Panel
 from forecast.data.regularise import (
     check_same_frequency,
@@ -74,6 +75,9 @@ def checked(
 
     gaps: (S,), steps that no row names. Raises InputError where a series has too many of them.
     """
+    panel, calendar = with_calendar(panel, shared=settings.missing != "mask")
+    notes += calendar
+    gaps = np.maximum(gaps - never_filled(panel), 0)
     if settings.missing == "mask":
         _check_gaps(panel.ids, panel.lengths, gaps, panel.frequency, settings, where)
         if total := int(gaps.sum()):
@@ -137,7 +141,8 @@ def _scatter(
     first = positions[starts]
     lengths = positions[starts + counts - 1] - first + 1
     gaps = lengths - counts
-    if settings.missing == "mask":  # before room is made for what may be refused
+    weekly = slots(frequency) and lengths.sum() < FREE_STEPS  # such gaps may be a calendar
+    if settings.missing == "mask" and not weekly:  # before room is made for what may be refused
         _check_gaps(rows.ids, lengths, gaps, frequency, settings, rows.where)
     steps = int(lengths.sum())
     if steps > most_steps(len(positions)):
@@ -199,12 +204,18 @@ def _gap_note(panel: Panel, gaps: np.ndarray, total: int) -> Note:
 def _filled(panel: Panel, how: str) -> tuple[Panel, list[Note]]:
     """Missing values as zero, or as the last value before them (--missing)."""
     missing = np.isnan(panel.values)
+    if panel.shut is not None or panel.tz is not None:
+        at = np.flatnonzero(missing)
+        series = np.searchsorted(panel.offsets, at, side="right") - 1
+        positions = panel.first[series] + at - panel.offsets[series]
+        missing[at] = is_open(panel, series, positions)
     if not missing.any():
         return panel, []
     if how == "zero":
         values = np.where(missing, 0.0, panel.values)
     else:  # every series begins with a value, so none is carried across series
-        values = panel.values[np.maximum.accumulate(np.where(missing, 0, np.arange(len(missing))))]
+        known = np.where(np.isnan(panel.values), 0, np.arange(len(missing)))
+        values = np.where(missing, panel.values[np.maximum.accumulate(known)], panel.values)
     count = int(missing.sum())
     what = "zero" if how == "zero" else "the last value before them"
     note = Note("repair/filled", f"{quantity(count, 'missing step')} set to {what}", count)

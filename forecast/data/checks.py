@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast.data.io.notes import PLACES, Note, quantity
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, 999.0, 9999.0, 99999.0)
@@ -35,6 +36,11 @@ def _names(panel: Panel, series: np.ndarray) -> tuple[str, ...]:
 def _ended_early(panel: Panel) -> tuple[np.ndarray, list[Note]]:
     last = panel.first + panel.lengths - 1
     ended = np.flatnonzero(last < last.max())
+    if panel.shut is not None and len(ended):  # an office that ends on Friday ends with Sunday
+        span = np.arange(1, panel.shut.shape[1] + 1)
+        at = np.minimum(last[ended, None] + span, last.max())
+        later = is_open(panel, np.broadcast_to(ended[:, None], at.shape), at)
+        ended = ended[(later & (at > last[ended, None])).any(1)]
     if len(ended) == 0 or panel.frequency.integer:
         return ended if not panel.frequency.integer else ended[:0], []
     text = f"{quantity(len(ended), 'series', 'series')} end before the latest one does"
@@ -140,6 +146,11 @@ def coverage(panel: Panel) -> np.ndarray:
     parts = min(PARTS, span)
     edges = -(-np.arange(parts + 1) * span // parts)
     reached = np.clip(edges + first - panel.first[:, None], 0, panel.lengths[:, None])
-    known = np.concatenate([[0], np.cumsum(np.isfinite(panel.values))])
+    there = np.isfinite(panel.values)
+    if panel.shut is not None:  # what never is cannot be missing
+        at = np.flatnonzero(~there)
+        series = np.searchsorted(panel.offsets, at, side="right") - 1
+        there[at] = ~is_open(panel, series, panel.first[series] + at - panel.offsets[series])
+    known = np.concatenate([[0], np.cumsum(there)])
     counts = np.diff(known[panel.offsets[:-1, None] + reached], axis=1).sum(axis=0)
     return np.asarray(counts / (np.diff(edges) * panel.size))

@@ -18,10 +18,12 @@ from forecast.data.io.table import Table, read_frame, read_table
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
+from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
 from forecast.data.regularise import zoned
-from forecast.data.rows import files_of, ids_of, joined_digest, joined_notes, joined_rows, long_rows
+from forecast.data.rows import files_of, joined_digest, joined_notes, joined_rows, long_rows
 from forecast.data.seasonality import confirm_seasons
+from forecast.data.series_ids import ids_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,8 +198,8 @@ def _values(
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
     typed = [long_rows(table, settings) for table in tables]
-    notes = joined_notes([note for _, _, part in typed for note in part])
-    rows = joined_rows([part for part, _, _ in typed], tables, source)
+    notes = joined_notes([note for _, _, part, _ in typed for note in part])
+    rows = joined_rows([part for part, *_ in typed], tables, source)
     rows, more = zoned(rows, settings.tz)
     if settings.rejects:
         notes += _rejected(tables).note(settings.rejects)
@@ -219,14 +221,14 @@ def _report(
     ends = np.array([panel.first.min(), (panel.first + panel.lengths - 1).max()])
     first, last = format_stamps(frequency.stamps(ends), panel.time_format, panel.tz).to_pylist()
     lengths = panel.lengths
-    missing = int(np.isnan(panel.values).sum())
+    missing = int(np.isnan(panel.values).sum() - never_filled(panel).sum())
     return LoadReport(
         source=source, digest=joined_digest(tables), rows=sum(t.rows for t in tables),
         columns=columns,
         dialect=tables[0].dialect, frequency=frequency.alias, candidates=frequency.seasons,
         seasons=seasons, span=(str(first), str(last)), series=panel.size,
         lengths=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
-        observed=len(panel.values) - missing, missing=missing, gaps=built.gaps,
+        observed=int(np.isfinite(panel.values).sum()), missing=missing, gaps=built.gaps,
         repairs=tuple(n for n in every if n.is_repair),
         warnings=tuple(n for n in every if not n.is_repair),
         ended_early=ended, constant=constant, skipped=built.skipped, coverage=coverage(panel),

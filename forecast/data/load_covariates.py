@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.io.columns import ID_NAMES, NO_TARGET, TARGET_NAMES, Mapping, key_of
+from forecast.data.io.columns import NO_TARGET, Mapping
 from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
+from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel
 from forecast.data.regularise import on_wall_clock, period_positions, place, zoned
 from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
@@ -112,7 +113,7 @@ def _source(
 ) -> Source:
     """The rows of `table` that belong to the panel's series and lie on its grid."""
     plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
-    rows, _, _ = long_rows(plain, settings)
+    rows, _, _, table = long_rows(plain, settings)
     rows, _ = zoned(rows, settings.tz)
     if by_file:
         rows = named_by_file(rows, table)

@@ -21,7 +21,7 @@ from forecast.data.io.timestamps import Times, parse_times
 from forecast.data.io.values import parse_numbers
 from forecast.data.panel import Panel
 from forecast.data.regularise import series_starts
-from forecast.data.rows import distinct_ids
+from forecast.data.series_ids import distinct_ids
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings

@@ -141,8 +141,9 @@ class Panel:
     frequency  the grid that all series lie on
     time_format  how to write a time: a strftime pattern, "integer", "epoch:s", ...; see
                frequency.format_stamps
-    tz         None, "UTC" or an offset ("+01:00"): the stamps are wall-clock times as written;
-               an IANA name: the stamps are instants (UTC), to be written as its wall-clock times
+    tz         the zone whose clock the stamps go by: an IANA name, "UTC", an offset, None unknown
+    shut       bool (1, K) or (S, K): slots of the week on which all, or each, series never have a
+               value (`data.open_steps`); None: there are none. They are NaN, and no gaps
     covariates what stands beside the values, some of it for steps to come; None without any
     """
 
@@ -154,6 +155,7 @@ class Panel:
     time_format: str = "%Y-%m-%d"
     tz: str | None = None
     covariates: Covariates | None = None
+    shut: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -200,6 +202,7 @@ class Panel:
             values=self.values[starts + within],
             first=self.first[chosen],
             covariates=self.covariates and self.covariates.select(chosen),
+            shut=self.shut if self.shut is None or len(self.shut) == 1 else self.shut[chosen],
         )
 
     def window(self, origins: np.ndarray, horizon: int) -> np.ndarray:

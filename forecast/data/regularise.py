@@ -10,9 +10,14 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
-from forecast.data.io.arrow import as_arrow, as_numpy
 from forecast.data.io.notes import PLACES, Note, listed, quantity, refuse
-from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.io.timestamp_writing import (
+    FIXED,
+    IN_UTC,
+    clock_of,
+    format_stamps,
+    instants,
+)
 from forecast.data.rows import LongRows
 
 if TYPE_CHECKING:
@@ -150,6 +155,7 @@ def aggregate(values: np.ndarray, starts: np.ndarray, how: str) -> np.ndarray:
 # none
 
 
+STRAY = 0.1  # of a step, by which times may miss the grid and still mean its nearest step
 LOOKED = 1_000  # series whose own frequency a message names
 
 
@@ -195,7 +201,22 @@ def series_starts(codes: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
 
 
+def _local_midnights(rows: LongRows) -> bool:
+    """Whether instants are two hours of the day, one apart: days of a zone with summer time."""
+    if rows.integer or not (rows.tz == "UTC" or rows.format.startswith("epoch")):
+        return False
+    clocks = np.unique(rows.stamps % DAY)
+    return len(clocks) == 2 and int(clocks[1] - clocks[0]) in (DAY // 24, 23 * DAY // 24)
+
+
 def _irregular(rows: LongRows) -> InputError:
+    if _local_midnights(rows):
+        return refuse(
+            "input/local-midnights",
+            f"the times in column '{rows.time_name}' are midnights of a zone with summer time, "
+            "written in UTC", where=rows.where,
+            remedy="Name the zone with --tz, e.g. --tz Europe/Berlin",
+        )  # fmt: skip
     steps = np.diff(rows.stamps)[rows.codes[1:] == rows.codes[:-1]]
     usual = float(np.median(steps))
     if rows.integer:
@@ -226,6 +247,8 @@ def grid_positions(rows: LongRows, frequency: Frequency) -> np.ndarray:
     positions, fits = frequency.locate(stamps)
     if fits.all():
         return positions
+    if _local_midnights(rows):
+        raise _irregular(rows)
     stray = np.flatnonzero(~fits)
     series = np.unique(rows.codes[stray])
     if len(rows.ids) > 1 and len(series) < len(rows.ids) and not _mixed_within(rows, fits):
@@ -291,45 +314,72 @@ def check_same_frequency(
         raise _differs(rows, rows.codes[starts[coarse]], frequency, "have longer steps")
 
 
-# --- Time zones: local times that name none, and instants that mean local days -------------------
+# --- Time zones: the clock of a place, on which seasons, days and weeks are counted --------------
+#
+# Rows of a zone with summer time are laid on its clock: an hour that is skipped has no row, and the
+# two rows of an hour that comes twice are one, their mean.
 
 
 DAY = 86_400 * 10**9
-OFFSET = re.compile(r"UTC|[+-]\d\d:?\d\d")
 
 
 def is_region(tz: str | None) -> bool:
     """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
-    return tz is not None and OFFSET.fullmatch(tz) is None
+    return tz is not None and FIXED.fullmatch(tz) is None
 
 
 def zoned(rows: LongRows, tz: str | None) -> tuple[LongRows, list[Note]]:
-    """Rows whose times are placed in the zone `tz` (--tz) where they name none.
+    """Rows on the clock of the zone `tz` (--tz), or of the one that their times name.
 
-    Clock times become instants; days stay days. Raises InputError: no such zone, a time that does
-    not exist (spring) or cannot be told from its twin (autumn).
+    Instants (with an offset, in UTC, since 1970) are brought to the zone's clock and written as
+    they came; local times are known to be of the zone. Days stay days. Raises InputError: no such
+    zone, a time that does not exist (spring) or cannot be told from its twin (autumn).
     """
-    if is_region(rows.tz) and _daily(_wall(rows.stamps, rows.tz or "")):
-        text = f"the times are days of {rows.tz} and are kept as such"
-        return on_wall_clock(rows), [Note("repair/local-days", text, len(rows.codes))]
-    if tz is None or rows.integer or rows.tz is not None:
+    if tz is not None:
+        _check_zone(tz, rows.where)
+    zone = rows.tz if is_region(rows.tz) else tz
+    if zone is None or rows.integer:
         return rows, []
-    if rows.format.startswith("epoch"):
-        return rows, []
-    _check_zone(tz, rows.where)
-    if OFFSET.fullmatch(tz):
-        return replace(rows, tz=tz), []
-    if _daily(rows.stamps):
-        return rows, []
-    return _localized(rows, tz)
+    known = rows.instant or rows.tz is not None or rows.format.startswith("epoch")
+    if known:
+        return _brought(rows, zone) if is_region(zone) else (rows, [])
+    if not is_region(zone):
+        return replace(rows, tz=zone), []
+    if rows.elapsed or not _daily(rows.stamps):
+        return _localized(rows, zone)
+    return rows, []
+
+
+def _brought(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+    """Rows of instants on the clock of the region `tz`."""
+    moments = rows.stamps
+    if not rows.instant and rows.tz not in (None, "UTC"):  # on the clock of a fixed offset
+        moments = moments - offset_of(rows.tz or "")
+    wall = clock_of(moments, tz)
+    # An offset that is written into every time would be wrong on half the days of the year.
+    form = re.sub(r"[+-]\d\d:\d\d$", "%:z", re.sub(r"[+-]\d{4}$", "%z", rows.format))
+    form = rows.format if IN_UTC.search(rows.format) else form
+    placed = replace(rows, stamps=wall, tz=tz, instant=False, format=form)
+    if _daily(wall):
+        text = f"the times are days of {tz}"
+        return placed, [Note("repair/local-days", text, len(rows.codes))]
+    return _one_of_twins(placed, instants(wall, tz) != moments)
+
+
+def offset_of(tz: str) -> int:
+    """Nanoseconds that a fixed offset is ahead of UTC."""
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
+    if found is None:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3])
+    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
 
 
 def on_wall_clock(rows: LongRows) -> LongRows:
-    """Rows of instants as wall-clock times of their zone, written without the zone."""
+    """Rows of a region's clock written without the zone, as days and longer steps are."""
     if not is_region(rows.tz):
         return rows
-    form = re.sub(r" ?%:?z$|Z$", "", rows.format)
-    return replace(rows, stamps=_wall(rows.stamps, rows.tz or ""), tz=None, format=form)
+    return replace(rows, tz=None, format=re.sub(r" ?%:?z$", "", rows.format))
 
 
 def _daily(stamps: np.ndarray) -> bool:
@@ -337,18 +387,10 @@ def _daily(stamps: np.ndarray) -> bool:
     return len(stamps) > 0 and bool((stamps % DAY == stamps[0] % DAY).all())
 
 
-def _wall(stamps: np.ndarray, tz: str) -> np.ndarray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    local = pc.local_timestamp(as_arrow(stamps).cast(pa.timestamp("ns", tz)))
-    return as_numpy(local.cast(pa.int64()))
-
-
 def _check_zone(tz: str, where: str) -> None:
     import zoneinfo
 
-    if OFFSET.fullmatch(tz):
+    if FIXED.fullmatch(tz):
         return
     try:
         zoneinfo.ZoneInfo(tz)
@@ -359,32 +401,62 @@ def _check_zone(tz: str, where: str) -> None:
         ) from None  # fmt: skip
 
 
-def _instants(stamps: np.ndarray, tz: str, side: str) -> np.ndarray:
-    """Instants of wall-clock times; of two possible ones the "earliest" or the "latest"."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    wall = as_arrow(stamps).cast(pa.timestamp("ns"))
-    found = pc.assume_timezone(wall, tz, ambiguous=side, nonexistent=side)
-    return as_numpy(found.cast(pa.int64()))
-
-
 def _localized(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+    """Rows of local times, those of a repeated hour told apart by their order and joined."""
+    if rows.elapsed:
+        return _from_elapsed(rows, tz)
     distinct, inverse = np.unique(rows.stamps, return_inverse=True)
-    early, late = _instants(distinct, tz, "earliest"), _instants(distinct, tz, "latest")
-    skipped = (_wall(early, tz) != distinct)[inverse]
+    early = instants(distinct, tz)
+    late = instants(distinct, tz, np.ones(len(distinct), bool))
+    skipped = (clock_of(early, tz) != distinct)[inverse]
     if skipped.any():
         _refuse_skipped(rows, np.flatnonzero(skipped), tz)
     twofold = (early != late)[inverse]
-    stamps = early[inverse]
-    notes = []
-    if twofold.any():
-        at = np.flatnonzero(twofold)
-        stamps[at] = np.where(_second_time(rows, at, tz), late[inverse[at]], early[inverse[at]])
-        text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
-        places = tuple(place(rows, int(r)) for r in at[:PLACES])
-        notes.append(Note("repair/repeated-hour", text, len(at), places))
-    return replace(rows, stamps=stamps, tz=tz), notes
+    rows = replace(rows, tz=tz)
+    if not twofold.any():
+        return rows, []
+    at = np.flatnonzero(twofold)
+    second = np.zeros(len(rows.stamps), bool)
+    second[at] = _second_time(rows, at, tz)
+    text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
+    places = tuple(place(rows, int(r)) for r in at[:PLACES])
+    joined, notes = _one_of_twins(rows, second)
+    return joined, [Note("repair/repeated-hour", text, len(at), places), *notes]
+
+
+def _from_elapsed(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+    """Rows whose periods are counted from midnight, on the clock: period 25 is in a long day."""
+    days = (rows.stamps - 1) // DAY * DAY if "%-K" in rows.format else rows.stamps // DAY * DAY
+    long = rows.stamps - days  # more than a day on the day of a change
+    whole = np.where(long > DAY, 1, 0)
+    midnight = days - whole * DAY
+    return _brought(
+        replace(rows, stamps=instants(midnight, tz) + rows.stamps - midnight, instant=True), tz
+    )
+
+
+def _one_of_twins(rows: LongRows, second: np.ndarray) -> tuple[LongRows, list[Note]]:
+    """The rows with each second time of a repeated hour joined to its first: their mean."""
+    at = np.flatnonzero(second)
+    if not len(at):
+        return rows, []
+    keys = np.unique(rows.stamps[at])
+    near = np.flatnonzero(np.isin(rows.stamps, keys))
+    order = near[np.lexsort((second[near], rows.stamps[near], rows.codes[near]))]
+    pair = (rows.codes[order[1:]] == rows.codes[order[:-1]]) & (
+        rows.stamps[order[1:]] == rows.stamps[order[:-1]]
+    ) & second[order[1:]] & ~second[order[:-1]]  # fmt: skip
+    first, later = order[:-1][pair], order[1:][pair]
+    values = rows.values.copy()
+    both = np.stack([values[first], values[later]])
+    known = np.isfinite(both)
+    total = np.where(known, both, 0.0).sum(0)
+    values[first] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+    kept = np.ones(len(values), bool)
+    kept[later] = False
+    text = "the two times of a repeated hour are one step of the clock: their mean"
+    note = Note("repair/clock-change", text, len(later))
+    return replace(rows, values=values).taken(np.flatnonzero(kept)), [note] if len(later) else []
 
 
 def _refuse_skipped(rows: LongRows, at: np.ndarray, tz: str) -> None:
@@ -429,6 +501,8 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     if not rows.integer and grid.steps_per_day is None:
         rows = on_wall_clock(rows)
     positions = period_positions(grid, rows)
+    nearest = _nearest(grid, rows, positions)
+    positions = positions if nearest is None else nearest
     change = (rows.codes[1:] != rows.codes[:-1]) | (positions[1:] != positions[:-1])
     starts = np.flatnonzero(np.concatenate([[True], change]))
     joined = replace(
@@ -439,9 +513,29 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     )
     text = (
         f"{quantity(len(rows.codes), 'row')} became {len(starts):,} on the {grid.alias} grid "
-        f"by their {settings.agg}"
+        f"by their {settings.agg}" + ("" if nearest is None else ", each at the nearest step")
     )
     return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts))]
+
+
+def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarray | None:
+    """The nearest positions where times only stray from the grid: seconds, or a zone's hours.
+
+    None where they lie anywhere within their periods: then each belongs to the one that holds it.
+    """
+    if rows.integer or len(positions) < 2:
+        return None
+    stamps = rows.stamps
+    here = grid.stamps(positions).astype(np.int64)
+    following = grid.stamps(positions + 1).astype(np.int64)
+    if grid.parts[1] in ("ME", "QE", "YE"):  # such a grid is named by the last day of a period
+        return None
+    before, after = stamps - here, following - stamps
+    if not (after < before).any() or (np.minimum(before, after) > STRAY * (following - here)).any():
+        return None
+    near = positions + (after < before)
+    same = (rows.codes[1:] == rows.codes[:-1]) & (near[1:] == near[:-1])
+    return near if same.mean() <= 0.02 else None
 
 
 def period_positions(grid: Frequency, rows: LongRows) -> np.ndarray:

@@ -29,7 +29,7 @@ from forecast.data.load import load_panel
 from forecast.data.panel import CUTOFF, ID, TIME, Panel
 from forecast.models.manifest import ModelManifest
 from forecast.models.store import describe, model_path
-from forecast.reporting.charts.fan import Band, FanChart, wall_clock
+from forecast.reporting.charts.fan import Band, FanChart
 from forecast.reporting.documents import BacktestManifest, Explanation, Metrics
 from forecast.reporting.html.contents import Explained
 
@@ -301,7 +301,7 @@ def _chart(panel: Panel, series: str, rows: pa.Table) -> FanChart:
     actual = np.append(known, np.full(horizon - len(known), np.nan))
     return FanChart(
         title=series,
-        times=wall_clock(panel.frequency.stamps(positions), panel.tz),
+        times=panel.frequency.stamps(positions),
         history=panel.series(s)[start:origin],
         medians=_medians(rows),
         bands=_bands(rows),

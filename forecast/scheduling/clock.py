@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,8 +25,7 @@ def stamp(moment: datetime) -> str:
 def on_the_data_s_clock(moment: datetime, tz: str | None) -> np.datetime64:
     """`moment` as the panel's stamps are to be read (see `Panel.tz`), datetime64[ns].
 
-    None: the machine's own wall-clock time; "UTC" or an offset: wall-clock time there; an IANA
-    name: the instant in UTC, which is what such stamps are.
+    None: the machine's own wall-clock time; else what the clocks of that zone show.
     """
     zone = _zone(tz)
     there = moment.astimezone(zone) if zone is not None else moment.astimezone()
@@ -73,18 +72,16 @@ def _moment(text: str, tz: str | None) -> np.datetime64:
         return np.datetime64(following.astype("M8[ns]")[0] - np.timedelta64(1, "ns"))
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
-        if tz is None or re.fullmatch(r"UTC|[+-]\d\d:?\d\d", tz):
-            return np.datetime64(parsed, "ns")
-        parsed = parsed.replace(tzinfo=ZoneInfo(tz))
+        return np.datetime64(parsed, "ns")
     return on_the_data_s_clock(parsed, tz)
 
 
-def _zone(tz: str | None) -> timezone | None:
-    """UTC for instants, the fixed offset for wall-clock times with one, None for the machine's."""
+def _zone(tz: str | None) -> tzinfo | None:
+    """The zone of that name, the fixed offset, None for the machine's."""
     if tz is None:
         return None
     offset = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
     if offset is None:
-        return UTC
+        return UTC if tz == "UTC" else ZoneInfo(tz)
     minutes = int(offset[2]) * 60 + int(offset[3])
     return timezone(timedelta(minutes=minutes if offset[1] == "+" else -minutes))

@@ -70,7 +70,7 @@ def _on_clock(stamps: np.ndarray, tz: str | None, zone: str | None) -> np.ndarra
     """Nanoseconds on the clock of `zone` of a panel's stamps with the time zone `tz`."""
     fixed = OFFSET.fullmatch(tz) if tz is not None else None
     if zone is None:
-        return stamps if tz is None or fixed else wall_clock(stamps, tz)
+        return stamps
     if tz is None:
         raise UsageError(
             "the times name no time zone, so they cannot be brought to another",
@@ -79,7 +79,9 @@ def _on_clock(stamps: np.ndarray, tz: str | None, zone: str | None) -> np.ndarra
             value=zone,
             remedy="Name theirs with --tz, or leave --calendar-tz out: their own clock counts",
         )
-    return wall_clock(stamps - _offset(tz) if fixed else stamps, zone)
+    from forecast.data.io.timestamp_writing import instants
+
+    return wall_clock(stamps - _offset(tz) if fixed else instants(stamps, tz), zone)
 
 
 def _offset(zone: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,219 +13,12 @@ import numpy as np
 
 from forecast.common.errors import ForecastError, InputError
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
-from forecast.data.io.files import (
-    HEAD,
-    Source,
-    TextStream,
-    check_unchanged,
-    detect_encoding,
-    text_lines,
-)
+from forecast.data.io.dialect import Dialect
+from forecast.data.io.files import Source, TextStream, check_unchanged, text_lines
 from forecast.data.io.notes import PLACES, Note, Rejects, listed, quantity, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from forecast.config.schema import DataSettings
-
-
-# --- How a text table is written: encoding, field separator, header, decimal mark ----------------
-
-
-SEPARATORS = (",", ";", "\t", "|")
-SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-MAX_COLUMNS = 10_000
-SAMPLE_ROWS = 2_000
-
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?")
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How one text table is written.
-
-    raw_names are the header's cells as they stand in the file, names the same cleaned; sample is
-    the first rows (lists of cells).
-    """
-
-    encoding: str
-    bom: int
-    separator: str
-    raw_names: tuple[str, ...]
-    names: tuple[str, ...]
-    sample: tuple[tuple[str, ...], ...]
-    decimal: str
-    notes: tuple[Note, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """What is worth telling a person."""
-        return {
-            "encoding": self.encoding,
-            "separator": SEPARATOR_NAMES.get(self.separator, self.separator),
-            "decimal": self.decimal,
-        }
-
-
-def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
-    """The dialect of `source`, from its first bytes.
-
-    Raises InputError: only a header, a duplicate or missing header, a preamble above it.
-    """
-    try:
-        encoding, bom = detect_encoding(source.head, settings.encoding)
-    except LookupError:
-        raise refuse(
-            "input/encoding", "there is no such text encoding", where=source.name,
-            value=settings.encoding, remedy="Name one that exists: --encoding utf-8 or cp1252",
-        ) from None  # fmt: skip
-    text, whole = _first_text(source, encoding, bom)
-    separator = settings.delimiter or _find_separator(text, whole)
-    rows = _rows(text, separator, whole)
-    _check_shape(rows, source.name, separator)
-    raw_names = tuple(rows[0])
-    sample = tuple(tuple(r) for r in rows[1 : SAMPLE_ROWS + 1])
-    names, notes = _clean_names(raw_names, source.name)
-    _check_header(names, source.name)
-    decimal, decimal_notes = _find_decimal(settings.decimal, separator, sample)
-    notes += decimal_notes + _encoding_notes(encoding, settings.encoding)
-    if separator != "," and not settings.delimiter:
-        notes.append(
-            Note("repair/separator", f"fields are separated by {SEPARATOR_NAMES[separator]}")
-        )
-    return Dialect(encoding, bom, separator, raw_names, names, sample, decimal, tuple(notes))
-
-
-def _first_text(source: Source, encoding: str, bom: int) -> tuple[str, bool]:
-    """The text of the file's start, and whether it is all of it."""
-    stream = TextStream(source, encoding, bom)
-    parts, size = [], 0
-    while size < HEAD and (part := stream.read(HEAD - size)):
-        parts.append(part)
-        size += len(part)
-    whole = not stream.read(1)
-    return b"".join(parts).decode("utf-8", errors="ignore"), whole
-
-
-def _rows(text: str, separator: str, whole: bool, limit: int = SAMPLE_ROWS + 1) -> list[list[str]]:
-    """Up to `limit` rows of `text`; the last one only when it is certainly complete."""
-    rows: list[list[str]] = []
-    lines = _split_lines(text)
-    try:
-        for row in csv.reader(lines, delimiter=separator):
-            if row:
-                rows.append(row)
-            if len(rows) > limit:
-                break
-    except csv.Error:
-        pass  # the full reading names what is wrong, with its line
-    if not whole and len(rows) <= limit and len(rows) > 1:
-        rows.pop()
-    return rows[:limit]
-
-
-def _split_lines(text: str) -> list[str]:
-    """Lines by \\n, \\r\\n or \\r only (str.splitlines also cuts at form feeds and the like)."""
-    return re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", text)
-
-
-def _find_separator(text: str, whole: bool) -> str:
-    """The separator that cuts most rows into the header's number of fields."""
-    scored = []
-    for rank, separator in enumerate(SEPARATORS):
-        widths = [len(r) for r in _rows(text, separator, whole, limit=200)]
-        if not widths or max(widths) < 2:
-            continue
-        common, count = Counter(widths).most_common(1)[0]
-        if common > 1:
-            scored.append((count / len(widths), widths[0] == common, common, -rank, separator))
-    return max(scored)[-1] if scored else ","
-
-
-def _check_shape(rows: list[list[str]], name: str, separator: str) -> None:
-    if not rows:
-        raise refuse("input/empty", "the file holds no rows", where=name,
-                     remedy="A table needs a header line and at least two rows")  # fmt: skip
-    width = len(rows[0])
-    if width > MAX_COLUMNS:
-        raise refuse(
-            "input/too-many-columns", f"the table has {width:,} columns", where=name,
-            remedy=f"At most {MAX_COLUMNS:,} are read: use one row per series and time",
-        )  # fmt: skip
-    if len(rows) == 1:
-        raise refuse("input/no-rows", "there is a header but no row below it", where=name,
-                     remedy="Check that the export finished")  # fmt: skip
-    common, count = Counter(len(r) for r in rows[1:]).most_common(1)[0]
-    first = next((i for i, r in enumerate(rows) if len(r) == common), 0)
-    if width < common and first >= 1 and count > (len(rows) - first) * 0.9 and count > 1:
-        if width == common - 1 and len(rows) > 2 and first == 1 and len(rows[0]) > 1:
-            return  # one field too many on every row: the full reading says so
-        raise refuse(
-            "input/preamble",
-            f"{quantity(first, 'line')} above the table: line 1 has {quantity(width, 'field')}, "
-            f"most have {common}",
-            where=f"{name}, line 1", value=separator.join(rows[0]),
-            remedy="Delete the lines above the header",
-        )  # fmt: skip
-
-
-def _clean_names(raw: tuple[str, ...], where: str) -> tuple[tuple[str, ...], list[Note]]:
-    """Header cells without padding; blank ones numbered. Raises InputError on duplicates."""
-    notes = []
-    names = [n.strip() for n in raw]
-    padded = [n for n, r in zip(names, raw, strict=True) if n != r and n]
-    blank = [i + 1 for i, n in enumerate(names) if not n]
-    names = [n or f"column {i + 1}" for i, n in enumerate(names)]
-    if padded:
-        text = f"spaces around column names were removed: {listed(padded)}"
-        notes.append(Note("repair/padded-header", text, len(padded)))
-    if blank:
-        text = f"columns without a name were numbered: {listed(names[i - 1] for i in blank)}"
-        notes.append(Note("repair/blank-header", text, len(blank)))
-    twins = [n for n, count in Counter(names).items() if count > 1]
-    if twins:
-        raise refuse(
-            "input/duplicate-column", "two columns have the same name",
-            where=f"{where}, line 1", value=twins[0], remedy="Give each column its own name",
-            count=len(twins),
-        )  # fmt: skip
-    return tuple(names), notes
-
-
-def _check_header(names: tuple[str, ...], where: str) -> None:
-    """Refuse a first line that is data: a number or date among its cells, and no name."""
-    numbers = [n for n in names if NUMBER.fullmatch(n)]
-    dates = [n for n in names if DATE.fullmatch(n) and n not in numbers]
-    if (len(dates) == 1 and len(numbers) >= 1) or len(numbers) == len(names):
-        raise refuse(
-            "input/no-header", "the first line looks like data, not like column names",
-            where=f"{where}, line 1", value=listed(names),
-            remedy="Add a header line, e.g. ds,y",
-        )  # fmt: skip
-
-
-def _find_decimal(
-    wanted: str | None, separator: str, sample: tuple[tuple[str, ...], ...]
-) -> tuple[str, list[Note]]:
-    """The decimal mark; a comma is taken without asking only where it cannot be anything else."""
-    if wanted:
-        return wanted, []
-    if separator == ",":
-        return ".", []
-    cells = [c.strip() for row in sample for c in row]
-    comma = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c)]
-    dot = any(re.fullmatch(r"[+-]?\d+\.\d+", c) for c in cells)
-    certain = any(not re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", c) for c in comma)
-    if comma and certain and not dot:
-        text = "a comma is the decimal mark"
-        return ",", [Note("repair/decimal-comma", text, len(comma), (comma[0],))]
-    return ".", []
-
-
-def _encoding_notes(encoding: str, wanted: str | None) -> list[Note]:
-    if encoding == "utf-8" or wanted:
-        return []
-    return [Note("repair/encoding", f"the text is {encoding.upper()}")]
 
 
 # --- Columns put together batch by batch: each value is written once, to the place where it
@@ -344,6 +136,13 @@ def _with_room(array: np.ndarray, rows: int) -> np.ndarray:
 
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>")
+# What people write for "missing" among numbers; text elsewhere.
+MISSING_SIGNS = frozenset((
+    ".", "..", "...", "?", "-", "--", "---", "–", "—", "*", "n/a", "n.a.", "na", "none", "nil",
+    "nd", "n.d.", "k.A.", "k. A.", "s/d", "missing", "unknown", "NONE", "Null", "Nan", "NAN",
+    "NaT", "Na", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "-nan", "1.#QNAN",
+    "1.#IND",
+))  # fmt: skip
 BLOCK = 1 << 22  # bytes a block: large enough for long rows, small enough to bound memory
 
 
@@ -359,6 +158,7 @@ class Rows:
     columns: dict[str, pa.Array]
     digest: str
     locate: Callable[[Sequence[int]], list[str]]
+    notes: tuple[Note, ...] = ()
 
 
 def read_delimited(
@@ -376,11 +176,16 @@ def read_delimited(
     """
     import pyarrow as pa
 
-    lenient = rejects is not None
+    lenient, notes = rejects is not None, ()
     try:
-        parts = _parse(source, dialect, texts, numbers, lenient)
-        if parts is None:
-            parts = _parse(source, dialect, [*texts, *numbers], [], lenient)
+        try:
+            parts = _parse_any(source, dialect, texts, numbers, lenient)
+        except InputError as error:
+            below = _below(source, dialect) if error.code in RAGGED else None
+            if below is None:
+                raise
+            notes = (below,)
+            parts = _parse_any(source, dialect, texts, numbers, True)
     except pa.ArrowInvalid as error:
         raise _structure_error(source, dialect, str(error)) from None
     assert parts is not None, "texts are always taken as they are"
@@ -388,7 +193,41 @@ def read_delimited(
     check_unchanged(source)
     if rejects is not None and ragged_rows:
         _put_aside(source, dialect, rejects)
-    return Rows(columns, digest, lambda rows: _lines(source, dialect, rows))
+    return Rows(columns, digest, lambda rows: _lines(source, dialect, rows), notes)
+
+
+RAGGED = ("input/ragged-row", "input/truncated", "input/short-row", "input/long-row")
+MOST_BELOW = 30  # lines of text below a table
+
+
+def _below(source: Source, dialect: Dialect) -> Note | None:
+    """A note on lines of text that stand below the last row, if nothing else has wrong fields."""
+    width, found, row_after = len(dialect.names), [], False
+    for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
+        if len(cells) == width:
+            row_after = row_after or bool(found)
+        else:
+            found.append((line, cells))
+        if row_after or len(found) > MOST_BELOW:
+            return None
+    for _, cells in found:
+        first = next((c.strip() for c in cells if c.strip()), "")
+        words = re.search(r"[^\W\d_]{3}", first) and not re.match(r"[\d.,+-]*\d", first)
+        if (first and not words) or len(cells) > width:
+            return None
+    told = [(n, dialect.separator.join(c).strip()) for n, c in found if any(x.strip() for x in c)]
+    text = f"{quantity(len(found), 'line')} below the table: left out"
+    return Note("repair/below", text, len(found), tuple(f"line {n}: {t[:60]}" for n, t in told[:3]))
+
+
+def _parse_any(
+    source: Source, dialect: Dialect, texts: Sequence[str], numbers: Sequence[str], lenient: bool
+) -> tuple[dict[str, pa.Array], str, int] | None:
+    """`_parse`, all columns as text where one of `numbers` holds more than plain numbers."""
+    parts = _parse(source, dialect, texts, numbers, lenient)
+    if parts is None:
+        parts = _parse(source, dialect, [*texts, *numbers], [], lenient)
+    return parts
 
 
 def _parse(
@@ -450,7 +289,7 @@ def _batches(
 
     yield from pacsv.open_csv(
         stream,
-        read_options=pacsv.ReadOptions(block_size=BLOCK),
+        read_options=pacsv.ReadOptions(block_size=BLOCK, skip_rows=dialect.skip),
         parse_options=pacsv.ParseOptions(
             delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=collect
         ),
@@ -472,14 +311,13 @@ def open_text(source: Source, dialect: Dialect) -> TextStream:
 
 def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:
     """(line where it starts, cells) of every row, the header included, by the csv module."""
-    reader = csv.reader(
-        text_lines(open_text(source, dialect)), delimiter=dialect.separator, strict=strict
-    )
-    start = 1
+    lines = islice(text_lines(open_text(source, dialect)), dialect.skip, None)
+    reader = csv.reader(lines, delimiter=dialect.separator, strict=strict)
+    start = dialect.skip + 1
     for cells in reader:
         if cells:
             yield start, cells
-        start = reader.line_num + 1
+        start = dialect.skip + reader.line_num + 1
 
 
 def _lines(source: Source, dialect: Dialect, rows: Sequence[int]) -> list[str]:
@@ -572,10 +410,9 @@ def ragged(source: Source, dialect: Dialect, stream: TextStream | None = None) -
     if len(cells) > width:
         return refuse(
             "input/long-row", f"the row has {has}", where=where, value=value, count=count,
-            places=["", *places][:0] or [],
             remedy="Quote fields that hold the separator, or name it with --delimiter",
         )  # fmt: skip
     return refuse(
         "input/short-row", f"the row has {has}", where=where, value=value, count=count,
-        remedy=f"Fill the row; lines {listed(places)} too" if places else "Fill the row",
+        remedy=f"Fill the row; {listed(places)} too" if places else "Fill the row",
     )  # fmt: skip

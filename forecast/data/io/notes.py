@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +43,11 @@ def shorten(value: object, width: int = 60) -> str:
     """`value` as text of at most `width` characters, control characters escaped."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value))
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def quoted(text: str) -> str:
+    """A name or text as it is typed behind a flag."""
+    return text if re.fullmatch(r"[\w.,/%-]+", text) else "'" + text.replace("'", "'\\''") + "'"
 
 
 def refuse(

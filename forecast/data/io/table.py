@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.data.io.arrow import word
-from forecast.data.io.columns import Column, Mapping, describe, map_columns
-from forecast.data.io.csv import SAMPLE_ROWS, detect_dialect, ragged, read_delimited
+from forecast.data.io.columns import Column, Mapping, describe
+from forecast.data.io.csv import MISSING, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
+from forecast.data.io.dialect import SAMPLE_ROWS, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
 from forecast.data.io.notes import Note, Rejects, refuse
+from forecast.data.io.roles import map_columns
+from forecast.data.io.vocabulary import TOTAL_WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,20 +136,44 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     sample = [row for row in dialect.sample if len(row) == width]
     if not sample:
         raise ragged(source, dialect)
+    sample = _with_blanks(sample, settings)
     cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
     mapping = map_columns(described, sample, settings, source.name)
-    texts = [*mapping.time, *mapping.id, *mapping.id_options]
-    texts += [n for n in mapping.extra if n not in texts]
+    texts = [n for n in mapping.used if n not in mapping.targets]
     targets = list(mapping.targets)
     rejects = Rejects() if settings.rejects else None
-    if settings.thousands is not None:  # 1,234 is a number to the strict parser only
-        texts, targets = [*texts, *targets], []
+    plain = dict(zip(dialect.names, (all(map(_plain, c)) for c in cells), strict=True))
+    if settings.thousands is not None or settings.na_values or not all(plain[t] for t in targets):
+        texts, targets = [*texts, *targets], []  # for the strict parser, which knows more
     read = read_delimited(source, dialect, texts, targets, rejects)
     return Table(
         source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
-        dialect.decimal, dialect.notes, rejects,
+        dialect.decimal, (*dialect.notes, *read.notes), rejects,
     )  # fmt: skip
+
+
+def _with_blanks(rows: Sequence[Sequence[str]], settings: DataSettings) -> list[tuple[str, ...]]:
+    """Rows that show what the columns are: with blanks for what --na-values says is missing, and
+    without rows that are none (blank, totals, units below the header)."""
+    missing = set(settings.na_values)
+    rows = [tuple("" if c.strip() in missing else c for c in r) for r in rows] if missing else rows
+    kept = [tuple(r) for n, r in enumerate(rows) if not _no_row(r, n == 0)]
+    return kept or [tuple(r) for r in rows]
+
+
+def _no_row(row: Sequence[str], first: bool) -> bool:
+    cells = [c.strip() for c in row if c.strip()]
+    if not cells or any(TOTAL_WORDS.fullmatch(c) and len(c) < 20 for c in cells):
+        return True
+    return first and not any(c.isdigit() for cell in cells for c in cell)
+
+
+def _plain(cell: str) -> bool:
+    """Whether the fast parser takes a cell for a number or a blank."""
+    return cell in MISSING or cell.strip()[:1].isdigit() or (cell.strip()[:1] in "+-." and (
+        cell.strip()[1:2].isdigit()
+    ))  # fmt: skip
 
 
 def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
@@ -194,8 +221,7 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
     mapping = map_columns(*_described(sample), settings, where)
-    used = {*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra}
-    return file.read(columns=[n for n in sample.column_names if n in used])
+    return file.read(columns=[n for n in sample.column_names if n in mapping.used])
 
 
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
@@ -245,8 +271,7 @@ def _from_arrow(
                      remedy="At least two times are needed")  # fmt: skip
     table = table.rename_columns([str(n) for n in table.column_names])
     mapping = map_columns(*_described(table), settings, where)
-    used = [*mapping.time, *mapping.id, *mapping.id_options, *mapping.targets, *mapping.extra]
-    columns = {name: _one_array(table.column(name)) for name in dict.fromkeys(used)}
+    columns = {name: _one_array(table.column(name)) for name in mapping.used}
     return Table(
         where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
         {"format": kind}, settings.decimal or ".", (), Rejects() if settings.rejects else None,

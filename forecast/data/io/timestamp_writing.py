@@ -19,38 +19,97 @@ MONTH_NAMES = (
     "October", "November", "December",
 )  # fmt: skip
 WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-CODE = re.compile(r"%(?:[1-9]f|:z|[-^#]?[A-Za-z])")
+CODE = re.compile(r"%(?:[1-9]f|\d{1,3}N|:z|<[^>]*>|[-^#]?[A-Za-z])")
 DAY_NS = 86_400 * 10**9
+FIXED = re.compile(r"UTC|[+-]\d\d:?\d\d")
+IN_UTC = re.compile(r"(Z|(?<![:%])z|UTC|GMT|[+-]00:?00)$")
 
 
-def format_stamps(stamps: np.ndarray, time_format: str, tz: str | None = None) -> pa.Array:
+def format_stamps(
+    stamps: np.ndarray, time_format: str, tz: str | None = None, second: np.ndarray | None = None
+) -> pa.Array:
     """`stamps` as the input wrote its times: strings, or int64 where the input had integers.
 
-    stamps       datetime64[ns] or int64 nanoseconds (integers for integer steps)
-    time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; "decimal-year:DIGITS"; or a pattern of
-                 strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q (quarter),
-                 %G-W%V (ISO week), %^b, %#b (capitals, small letters), %:z (offset with a colon)
-    tz           an IANA name says that `stamps` are instants (UTC), to be written as its
-                 wall-clock time; with None, "UTC" or an offset they are written as they are
+    stamps       datetime64[ns] or int64 nanoseconds on the clock (integers for integer steps)
+    time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; "decimal-year:DIGITS"; "months:MARK+WIDTH"
+                 (months of counted years); "interval:LENGTH:BEGIN NUL MARK NUL END"; or a pattern
+                 of strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q, %h
+                 (quarter, half), %G-W%V (ISO week), %^b, %#b (capitals, small letters), %<a|b|..>
+                 (months by these names), %:z (offset with a colon), %K (hour, midnight being 24 of
+                 the day before), %30N (number of the period of 30 minutes in its day)
+    tz           the zone that the clock goes by: an IANA name, "UTC", an offset, or None
+    second       bool: this time is the second of an hour that comes twice
     """
-
     values = np.asarray(stamps)
     if values.dtype.kind == "M":
         values = values.astype("M8[ns]")
     values = values.astype(np.int64)
     if time_format == "integer":
         return as_arrow(values)
+    region = tz is not None and FIXED.fullmatch(tz) is None
     if time_format.startswith("epoch:"):
         scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[time_format[6:]]
-        return as_arrow(values // scale)
-    distinct, inverse = np.unique(values, return_inverse=True)
-    if time_format == "excel":
-        texts = [f"{d:.10g}" for d in distinct / DAY_NS + 25_569]
-        return as_strings(texts).take(as_arrow(inverse))
-    if time_format.startswith("decimal-year:"):
-        texts = _decimal_years(distinct, int(time_format.partition(":")[2]))
-        return as_strings(texts).take(as_arrow(inverse))
-    return _write(distinct, time_format, tz).take(as_arrow(inverse))
+        return as_arrow((instants(values, tz or "", second) if region else values) // scale)
+    keys = values if second is None else values + second  # a nanosecond apart
+    _, index, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    distinct = values[index]
+    twice = None if second is None else second[index]
+    if region and IN_UTC.search(time_format):
+        distinct, tz = instants(distinct, tz or "", twice), None
+    return _texts(distinct, time_format, tz, twice).take(as_arrow(inverse))
+
+
+def _texts(
+    distinct: np.ndarray, time_format: str, tz: str | None, second: np.ndarray | None
+) -> pa.Array:
+    """Strings (D,) of distinct times."""
+    kind, _, rest = time_format.partition(":")
+    if kind == "excel":
+        return as_strings([f"{d:.10g}" for d in distinct / DAY_NS + 25_569])
+    if kind == "decimal-year":
+        return as_strings(_decimal_years(distinct, int(rest)))
+    if kind == "months":
+        pad = int(rest[1])
+        return as_strings([f"{m // 12}{rest[0]}{m % 12 + 1:0{pad}d}" for m in distinct.tolist()])
+    if kind == "interval":
+        import pyarrow.compute as pc
+
+        length, _, forms = rest.partition(":")
+        begin, mark, end = forms.split("\0")
+        texts = (
+            _write(distinct, begin, tz, second),
+            _write(distinct + int(length), end, tz, None),
+        )
+        return pc.binary_join_element_wise(*texts, word(mark))
+    return _write(distinct, time_format, tz, second)
+
+
+def instants(wall: np.ndarray, tz: str, second: np.ndarray | None = None) -> np.ndarray:
+    """Instants (int64 nanoseconds, UTC) of times on the clock of the region `tz`.
+
+    second: bool, the later of the two instants of a time that comes twice is meant.
+    """
+    first = _placed(wall, tz, "earliest")
+    return first if second is None else np.where(second, _placed(wall, tz, "latest"), first)
+
+
+def _placed(wall: np.ndarray, tz: str, side: str) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = as_arrow(wall).cast(pa.timestamp("ns"))
+    return as_numpy(
+        pc.assume_timezone(plain, tz, ambiguous=side, nonexistent=side).cast(pa.int64())
+    )
+
+
+def clock_of(moments: np.ndarray, tz: str) -> np.ndarray:
+    """Times on the clock of the region `tz` (int64 nanoseconds) of instants."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    local = pc.local_timestamp(as_arrow(moments).cast(pa.timestamp("ns", tz)))
+    return as_numpy(local.cast(pa.int64()))
 
 
 def _decimal_years(values: np.ndarray, digits: int) -> list[str]:
@@ -59,13 +118,20 @@ def _decimal_years(values: np.ndarray, digits: int) -> list[str]:
     return [t.rstrip("0").rstrip(".") for t in texts]
 
 
-def _write(values: np.ndarray, time_format: str, tz: str | None) -> pa.Array:
+def _write(
+    values: np.ndarray, time_format: str, tz: str | None, second: np.ndarray | None = None
+) -> pa.Array:
     """Strings (D,) of distinct times (int64 nanoseconds)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    wall, offsets = _wall_clock(values, tz)
-    clock = _Clock(wall, offsets)
+    offsets = np.zeros(len(values), np.int64)
+    if tz not in (None, "UTC") and (fixed := re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz or "")):
+        minutes = int(fixed[2]) * 60 + int(fixed[3])
+        offsets += (-60 if fixed[1] == "-" else 60) * minutes
+    if tz is not None and FIXED.fullmatch(tz) is None and "z" in time_format:
+        offsets = (values - instants(values, tz, second)) // 10**9
+    clock = _Clock(values, offsets, "%K" in time_format or "%-K" in time_format)
     pieces: list[pa.Array] = []
     at = 0
     for code in CODE.finditer(time_format):
@@ -78,24 +144,12 @@ def _write(values: np.ndarray, time_format: str, tz: str | None) -> pa.Array:
     return pc.binary_join_element_wise(*pieces, word(""))
 
 
-def _wall_clock(values: np.ndarray, tz: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Wall-clock times and offsets from UTC in seconds."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if tz is None or tz == "UTC" or re.fullmatch(r"[+-]\d\d:?\d\d", tz):
-        return values, np.zeros(len(values), np.int64)
-    instants = as_arrow(values).cast(pa.timestamp("ns", tz))
-    wall = as_numpy(pc.local_timestamp(instants).cast(pa.int64()))
-    return wall, (wall - values) // 10**9
-
-
 class _Clock:
     """The calendar fields of distinct times, written on demand."""
 
-    def __init__(self, wall: np.ndarray, offsets: np.ndarray) -> None:
-        self._ns = wall
-        self._days = wall // DAY_NS
+    def __init__(self, wall: np.ndarray, offsets: np.ndarray, ends: bool = False) -> None:
+        """ends: midnight is the hour 24 of the day before."""
+        self._days = (wall - ends) // DAY_NS
         self._offsets = offsets
         stamps = self._days.astype("M8[D]")
         months = stamps.astype("M8[M]")
@@ -103,14 +157,18 @@ class _Clock:
         self._month = months.astype(np.int64) % 12  # 0 is January
         self._day = (stamps - months.astype("M8[D]")).astype(np.int64) + 1
         self._weekday = (self._days + 3) % 7  # 0 is Monday
-        self._in_day = wall % DAY_NS
+        self._in_day = wall - self._days * DAY_NS
 
     def text(self, code: str) -> pa.Array:
         """The strings for one strftime code."""
         flag, letter = (code[1], code[2:]) if code[1] in "-^#" else ("", code[1:])
+        if letter[0].isdigit() and letter[-1] == "N":
+            return _digits(self._in_day // (int(letter[:-1]) * 60 * 10**9) + 1, 1)
         if letter[0].isdigit():
             digits = int(letter[0])
             return _digits(self._in_day % 10**9 // 10 ** (9 - digits), digits)
+        if letter[0] == "<":
+            return as_strings(letter[1:-1].split("|")).take(as_arrow(self._month))
         if letter in ("z", ":z"):
             return self._offset_texts(":" if letter == ":z" else "")
         if letter in ("b", "B", "a", "A", "p", "P"):
@@ -121,6 +179,9 @@ class _Clock:
             "m": (lambda: self._month + 1, 2),
             "d": (lambda: self._day, 2),
             "H": (lambda: self._hour(), 2),
+            "K": (lambda: self._hour(), 2),
+            "j": (lambda: self._year_day(), 3),
+            "h": (lambda: self._month // 6 + 1, 1),
             "I": (lambda: (self._hour() + 11) % 12 + 1, 2),
             "M": (lambda: self._in_day // (60 * 10**9) % 60, 2),
             "S": (lambda: self._in_day // 10**9 % 60, 2),
@@ -132,6 +193,10 @@ class _Clock:
         }
         values, width = fields[letter]
         return _digits(values(), 1 if flag == "-" else width)
+
+    def _year_day(self) -> np.ndarray:
+        begin = self._days.astype("M8[D]").astype("M8[Y]").astype("M8[D]").astype(np.int64)
+        return np.asarray(self._days - begin + 1)
 
     def _hour(self) -> np.ndarray:
         return np.asarray(self._in_day // (3600 * 10**9))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import as_floats, as_numpy, as_strings, word
+from forecast.data.io.arrow import as_arrow, as_floats, as_numpy, as_strings, word
 from forecast.data.io.csv import MISSING
-from forecast.data.io.notes import PLACES, Rejects, refuse
+from forecast.data.io.notations import understood
+from forecast.data.io.notes import PLACES, Note, Rejects, quoted, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+SAME = {" ": "\u00a0\u202f\u2009", "'": "’"}  # marks that --thousands stands for, too
 HINTS = (
     (r"^[+-]?[0-9.,]+ ?%$", "Remove the percent signs"),
     (r"^[$€£¥₹] ?[+-]?[0-9.,]+$|^[+-]?[0-9.,]+ ?[$€£¥₹]$", "Remove the currency signs"),
@@ -38,6 +40,8 @@ HINTS = (
      "Name the separators: --thousands and --decimal"),
     (r"^[+-]?[0-9]+,[0-9]+$", "If the comma is the decimal mark: --decimal ,"),
     (r"^(?i:true|false|yes|no)$", "Choose a column of numbers with --target-col"),
+    (r"^[+-]?[0-9][0-9.,]* ?[^0-9\\s.,]+$",
+     "Write all numbers in one unit; or --units {tail} where it says nothing"),
 )  # fmt: skip
 
 
@@ -50,10 +54,15 @@ def parse_numbers(
     decimal: str = ".",
     thousands: str | None = None,
     rejects: Rejects | None = None,
+    missing: Collection[str] = (),
+    units: Collection[str] = (),
+    notes: list[Note] | None = None,
 ) -> np.ndarray:
     """float64 (N,) of a column as it was read: blank and NA are NaN, all else must be finite.
 
-    column: float64, any integer or decimal type, or strings (dictionary-encoded or not).
+    column: float64, any integer or decimal type, or strings (dictionary-encoded or not). missing,
+    units: texts that mean missing, and that stand beside numbers. notes: what was understood of
+    unusual notations is appended.
     Raises InputError: infinite, beyond float64, text, Booleans; with `rejects`, cells are put aside
     there and become NaN.
     """
@@ -67,12 +76,54 @@ def parse_numbers(
         return np.full(len(column), np.nan)
     numbers, bad = number_strings(column.dictionary, decimal, thousands)
     codes = as_numpy(column.indices)
+    odd = bad
+    if bad.any() or missing:
+        numbers, bad, said = unusual_numbers(
+            column.dictionary, numbers, bad, decimal, missing, units
+        )  # fmt: skip
+        if notes is not None:
+            count = int(odd[codes].sum())
+            notes += [Note("repair/notation", f"in '{name}' {text}", count) for text in said]
     if bad.any():
         rows = np.flatnonzero(bad[codes])
         if rejects is None:
             raise _bad_cells(rows, column, name, where, locate)
         _put_aside(rows, column, name, where, locate, rejects)
     return numbers[codes]
+
+
+def unusual_numbers(
+    texts: pa.Array,
+    numbers: np.ndarray,
+    bad: np.ndarray,
+    decimal: str,
+    missing: Collection[str] = (),
+    units: Collection[str] = (),
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """`number_strings`' answer with the bad texts understood where the whole column agrees.
+
+    Also in words what was understood of them.
+    """
+    import pyarrow.compute as pc
+
+    odd_at = np.flatnonzero(bad)
+    every = texts.take(as_arrow(odd_at)).to_pylist()
+    odd = [str(t).strip() for t in every]
+    found = understood(odd, _usual(numbers), decimal, missing, units)
+    numbers, bad = numbers.copy(), bad.copy()
+    if missing:
+        numbers[as_numpy(pc.is_in(texts, value_set=as_strings(tuple(missing))))] = np.nan
+    for at, text in zip(odd_at.tolist(), odd, strict=True):
+        if text in found.plain:
+            plain = found.plain[text]
+            value = np.nan if plain is None else float(plain)
+            if not np.isinf(value):
+                numbers[at], bad[at] = value, False
+    return numbers, bad, found.said
+
+
+def _usual(numbers: np.ndarray) -> int:
+    return int(np.isfinite(numbers).sum())
 
 
 def _typed_numbers(
@@ -115,6 +166,10 @@ def number_strings(
 
     text = pc.utf8_trim_whitespace(texts)
     blank = pc.is_in(text, value_set=as_strings(MISSING))
+    if thousands in SAME:  # as wide or narrow as it comes
+        marks = "[" + "".join(SAME[thousands]) + "]"
+        text = pc.replace_substring_regex(text, rf"(\d){marks}(\d)", rf"\1{thousands}\2")
+        text = pc.replace_substring_regex(text, rf"(\d){marks}(\d)", rf"\1{thousands}\2")
     if thousands:
         grouped = pc.match_substring_regex(text, _grouped(thousands, decimal))
         text = pc.if_else(grouped, pc.replace_substring(text, thousands, ""), text)
@@ -143,9 +198,11 @@ def _bad_cells(
     first = [column[int(r)].as_py() for r in rows[:PLACES]]
     value = first[0].strip()
     code, message = _diagnose(value, name)
+    tail = re.sub(r"^[+-]?[0-9.,]+ ?", "", value)
     remedy = next(
-        (hint for pattern, hint in HINTS if re.search(pattern, value)),
-        "Leave the cell blank where the value is unknown",
+        (hint.replace("{tail}", quoted(tail)) for p, hint in HINTS if re.search(p, value)),
+        "Leave the cell blank where the value is unknown"
+        + (f", or say --na-values {quoted(value)}" if len(value) < 20 else ""),
     )
     return refuse(
         code, message, where=where, value=first[0], count=len(rows),
@@ -235,7 +292,7 @@ def _from_texts(
     distinct = [str(t).strip() for t in texts.dictionary.to_pylist()]
     blank = np.array([t in MISSING for t in distinct], bool)
     if not names:
-        numbers, bad = number_strings(as_strings(distinct), table.decimal, settings.thousands)
+        numbers, bad = _numbers(distinct, table, settings)
         words = np.array([WORDS.get(t.lower(), np.nan) for t in distinct])
         if not bad.any():
             return Cells(numbers[codes] if len(numbers) else np.full(len(codes), np.nan), None)
@@ -250,6 +307,19 @@ def _from_texts(
         )  # fmt: skip
     rank = {text: float(r) for r, text in enumerate(found)}
     return Cells(np.array([rank.get(t, np.nan) for t in distinct])[codes], tuple(found))
+
+
+def _numbers(
+    distinct: list[str], table: Table, settings: DataSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of distinct cells, and which are none, in the notations that a target may have."""
+    texts = as_strings(distinct)
+    numbers, bad = number_strings(texts, table.decimal, settings.thousands)
+    if bad.any() and not bad.all():
+        numbers, bad, _ = unusual_numbers(
+            texts, numbers, bad, table.decimal, settings.na_values, settings.units
+        )  # fmt: skip
+    return numbers, bad
 
 
 def _check_finite(values: np.ndarray, name: str, table: Table) -> None:

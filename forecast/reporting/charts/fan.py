@@ -98,29 +98,13 @@ def fan_chart(
     actual = np.append(known, np.full(horizon - len(known), np.nan))
     return FanChart(
         title=str(panel.ids[s]),
-        times=wall_clock(
-            panel.frequency.stamps(panel.first[s] + np.arange(start, origin + horizon)), panel.tz
-        ),
+        times=panel.frequency.stamps(panel.first[s] + np.arange(start, origin + horizon)),
         history=panel.series(s)[start:origin],
         medians={each.name: each.point[s] for each in usable},
         bands={each.name: _bands(each, s, levels) for each in usable},
         actual=actual if np.isfinite(actual).any() else None,
         unit=unit,
     )
-
-
-def wall_clock(stamps: np.ndarray, tz: str | None) -> np.ndarray:
-    """What clocks in `tz` show at `stamps`, as in the input: datetime64[ns], or integers as given.
-
-    Only an IANA zone changes anything: its stamps are instants. In autumn an hour comes twice.
-    """
-    if tz is None or "/" not in tz or not np.issubdtype(stamps.dtype, np.datetime64):
-        return stamps
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    instants = pa.array(stamps.astype("datetime64[ns]")).cast(pa.timestamp("ns", tz))
-    return pc.local_timestamp(instants).to_numpy(zero_copy_only=False)
 
 
 def _bands(forecast: Forecast, s: int, levels: Sequence[float]) -> dict[float, Band]:

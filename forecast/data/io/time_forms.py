@@ -1,0 +1,421 @@
+"""The forms in which times are written: their parts (year, month, hour, ...), what these come to,
+and the pattern that writes times as a column does."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.io.arrow import as_arrow, as_numpy, word
+from forecast.data.io.notes import Note
+from forecast.data.io.vocabulary import MONTH_NAMES, month_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+LETTER = "[A-Za-zÀ-ɏЀ-ӿ]"
+ZONE = r"(?P<z> ?(?:Z|z|(?:UTC|GMT)?[+-]\d{2}:?\d{2}|(?:UTC|GMT)?[+-]\d{1,2}|UTC|GMT))?"
+CLOCK = (
+    r"(?:(?P<T>[T :]+)(?P<H>\d{1,2})"
+    r"(?:[:.](?P<M>\d{2})(?:[:.](?P<S>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?"
+    r"(?P<p> ?[AaPp]\.?[Mm]\.?)?)?" + ZONE
+)
+TIGHT_CLOCK = (
+    r"(?:(?P<T>[T ]?)(?P<H>\d{2})(?::?(?P<M>\d{2})(?::?(?P<S>\d{2}))?)?)?"
+    r"(?P<z>Z|[+-]\d{2}:?\d{2})?"
+)
+NAME = rf"(?P<B>{LETTER}{{3,12}}\.?)"
+WEEKDAY = r"(?:(?P<w>(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*),? )?"
+
+FAMILIES: dict[str, str] = {
+    "iso": rf"^(?P<Y>\d{{4}})(?P<s>[-/.])(?P<m>\d{{1,2}})(?:(?P<s2>[-/.])(?P<d>\d{{1,2}})){CLOCK}$",
+    "year-month": r"^(?P<Y>\d{4})(?P<s>[-/.]|-?M)(?P<m>\d{1,2})$",
+    "compact": rf"^(?P<Y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}}){TIGHT_CLOCK}$",
+    "compact-month": r"^(?P<Y>\d{4})(?P<m>\d{2})$",
+    "compact-week": r"^(?P<Y>\d{4})(?P<W>\d{2})$",
+    "year-day": r"^(?P<Y>\d{4})(?P<j>\d{3})$",
+    "year": r"^(?P<Y>\d{4})$",
+    "fiscal": r"^(?P<F>(?i:fy) ?)(?P<Y>\d{4})$",
+    "half": r"^(?P<Y>\d{4})(?P<s>[- /]?)(?P<h>[HhSs][12])$",
+    "half-first": r"^(?P<h>[HhSs][12])(?P<s>[- /]?)(?P<Y>\d{4})$",
+    "quarter": r"^(?P<Y>\d{4})(?P<s>[- /]?)(?P<q>[Qq][1-4])$",
+    "quarter-first": r"^(?P<q>[Qq][1-4])(?P<s>[- /]?)(?P<Y>\d{4})$",
+    "week": r"^(?P<Y>\d{4})(?P<s>[- ]?)(?P<W>[Ww]\d{1,2})(?:(?P<s2>-?)(?P<u>[1-7]))?$",
+    "numeric": r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P<s2>[-/.])(?P<Y>\d{4}|\d{2})"
+    rf"{CLOCK}$",
+    "month-year": r"^(?P<m>\d{1,2})(?P<s>[-/.])(?P<Y>\d{4})$",
+    "number-quarter": r"^(?P<q>[1-4])(?P<s>[-/.])(?P<Y>\d{4})$",
+    "quarter-number": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<q>[1-4])$",
+    "named": rf"^{WEEKDAY}(?P<d>\d{{1,2}})(?P<s>[-/. ]*){NAME}(?P<s2>[-/., ]*)"
+    rf"(?P<Y>\d{{4}}|\d{{2}}){CLOCK}$",
+    "name-first": rf"^{WEEKDAY}{NAME}(?P<s>[-/. ]+)(?P<d>\d{{1,2}})(?P<s2>,? ?)(?P<Y>\d{{4}})"
+    rf"{CLOCK}$",
+    "name-year": rf"^{NAME}(?P<s>[-/., ']+)(?P<Y>\d{{4}}|\d{{2}})$",
+    "year-name": rf"^(?P<Y>\d{{4}})(?P<s>[-/. ]+){NAME}$",
+}
+_MONTHS = tuple(MONTH_NAMES)
+ENGLISH = frozenset((*_MONTHS, *(m[:3] for m in _MONTHS), "sept"))
+CHOSEN = ("compact-week", "number-quarter", "quarter-number")  # by all texts, never by one
+
+
+def filled(texts: pa.Array) -> np.ndarray:
+    """bool (D,): not the empty string."""
+    import pyarrow.compute as pc
+
+    return as_numpy(pc.binary_length(texts)) > 0
+
+
+def parts_of(family: str, text: pa.Array) -> Parts:
+    """The parts of all texts; by far the fastest where they differ in their digits only."""
+    matrix = _matrix(text)
+    match = re.match(FAMILIES[family], str(text[0].as_py())) if len(text) else None
+    if matrix is not None and match is not None and _one_shape(matrix):
+        return FixedParts(text, matrix, match)
+    return Parts(family, text)
+
+
+def _matrix(text: pa.Array) -> np.ndarray | None:
+    """uint8 (D, L) of the bytes of texts that all have L bytes, else None."""
+    import pyarrow.compute as pc
+
+    lengths = as_numpy(pc.binary_length(text))
+    if len(lengths) == 0 or lengths[0] == 0 or (lengths != lengths[0]).any():
+        return None
+    width, count = int(lengths[0]), len(lengths)
+    start = int(np.frombuffer(text.buffers()[1], np.int32, 1, text.offset * 4)[0])
+    flat = np.frombuffer(text.buffers()[2], np.uint8, width * count, start)
+    return flat.reshape(count, width)
+
+
+def _one_shape(matrix: np.ndarray) -> bool:
+    """Whether every row has a digit where the first has one, and equals it elsewhere."""
+    for column in matrix.T:
+        if 48 <= column[0] <= 57:
+            if ((column < 48) | (column > 57)).any():
+                return False
+        elif (column != column[0]).any():
+            return False
+    return True
+
+
+class Parts:
+    """The named groups of one family over all texts (D,), as strings or integers.
+
+    good   bool (D,): the text is of the family
+    names  groups that the family has; `first(name)` is "" where no text has the group
+    """
+
+    def __init__(self, family: str, text: pa.Array) -> None:
+        import pyarrow.compute as pc
+
+        self.text = text
+        self.good = as_numpy(pc.match_substring_regex(text, FAMILIES[family]))
+        found = pc.extract_regex(text, FAMILIES[family])
+        self.names = [found.type.field(i).name for i in range(found.type.num_fields)]
+        self._groups = {n: pc.fill_null(pc.struct_field(found, n), word("")) for n in self.names}
+
+    def strings(self, name: str) -> pa.Array:
+        """The texts (D,) of group `name`, "" where a text has none."""
+        return self._groups[name]
+
+    def has(self, name: str) -> bool:
+        """Whether any text has group `name`."""
+        return name in self.names and bool(filled(self.strings(name)).any())
+
+    def integers(self, name: str, default: int) -> np.ndarray:
+        """int64 (D,): the digits of group `name`, `default` where there are none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if name not in self.names:
+            return np.full(len(self.text), default, np.int64)
+        digits = pc.replace_substring_regex(self.strings(name), r"\D", "")
+        whole = pc.if_else(as_arrow(filled(digits)), digits, word(str(default)))
+        return as_numpy(pc.cast(whole, pa.int64()))
+
+    def first(self, name: str) -> str:
+        """The first non-empty text of group `name`."""
+        if name not in self.names:
+            return ""
+        found = self.strings(name)
+        some = found.filter(as_arrow(filled(found)))
+        return str(some[0].as_py()) if len(some) else ""
+
+    def padded(self, name: str) -> bool:
+        """Whether single digits are written with a leading zero (any: some are not)."""
+        import pyarrow.compute as pc
+
+        if name not in self.names:
+            return True
+        found = self.strings(name)
+        if as_numpy(pc.match_substring_regex(found, r"^0\d")).any():
+            return True
+        return not (as_numpy(pc.binary_length(found)) == 1).any()
+
+
+class FixedParts(Parts):
+    """The same for texts of one length that differ in their digits only: slices of a matrix."""
+
+    def __init__(self, text: pa.Array, matrix: np.ndarray, match: re.Match[str]) -> None:
+        self.text = text
+        self.good = np.ones(len(text), bool)
+        self.names = list(match.groupdict())
+        self._matrix = matrix
+        self._match = match
+
+    def strings(self, name: str) -> pa.Array:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not self._match[name]:
+            return pa.repeat(word(""), len(self.text))
+        return pc.utf8_slice_codeunits(self.text, *self._match.span(name))
+
+    def has(self, name: str) -> bool:
+        return name in self.names and bool(self._match[name])
+
+    def integers(self, name: str, default: int) -> np.ndarray:
+        if not self.has(name):
+            return np.full(len(self.text), default, np.int64)
+        total = np.zeros(len(self.text), np.int64)
+        for column in self._matrix.T[slice(*self._match.span(name))]:
+            if 48 <= column[0] <= 57:
+                total = total * 10 + (column - 48)
+        return total
+
+    def first(self, name: str) -> str:
+        return (self._match[name] or "") if name in self.names else ""
+
+    def padded(self, name: str) -> bool:
+        return len(self.first(name)) != 1
+
+
+# --- Parts of times put together: days since 1970 and nanoseconds since midnight -----------------
+
+
+EARLIEST, LATEST = 1678, 2261  # years that 64-bit nanoseconds hold whole
+
+
+def calendar_days(parts: Parts, order: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Days since 1970 (D,), whether the date exists, and whether its year can be held.
+
+    order: "dm" or "md" for numeric dates, else "".
+    """
+    year = years(parts)
+    in_range = (year >= EARLIEST) & (year <= LATEST)
+    if "W" in parts.names:
+        days, valid = iso_week_days(year, parts.integers("W", 1), parts.integers("u", 1))
+        return days, valid, in_range
+    if "j" in parts.names:
+        start, valid = days_of(year, np.ones_like(year), np.ones_like(year))
+        after = parts.integers("j", 1)
+        leap = days_of(year, np.full_like(year, 2), np.full_like(year, 29))[1]
+        return start + after - 1, valid & (after >= 1) & (after <= 365 + leap), in_range
+    day = parts.integers("d", 1)
+    if order:
+        month, day = parts.integers("ab"[order == "dm"], 1), parts.integers("ab"[order == "md"], 1)
+    elif "q" in parts.names:
+        month = parts.integers("q", 1) * 3 - 2
+    elif "h" in parts.names:
+        month = parts.integers("h", 1) * 6 - 5
+    elif "B" in parts.names:
+        month = named_months(parts)
+    else:
+        month = parts.integers("m", 1)
+    days, valid = days_of(year, month, day)
+    return days, valid, in_range
+
+
+def years(parts: Parts) -> np.ndarray:
+    """Four-digit years; of two digits 69 to 99 are 1969 to 1999, as in POSIX."""
+    year = parts.integers("Y", 1970)
+    if len(parts.first("Y")) == 2:
+        year = np.where(year < 69, year + 2000, np.where(year < 100, year + 1900, year))
+    return year
+
+
+def day_order(parts: Parts, dayfirst: bool | None) -> tuple[str, str]:
+    """("dm" or "md", "") for numeric dates; ("", reason) when nothing tells or all contradicts."""
+    a, b = (parts.integers(n, 1)[parts.good] for n in "ab")
+    first_is_day, second_is_day = bool((a > 12).any()), bool((b > 12).any())
+    if first_is_day and second_is_day:
+        return "", "mixed"
+    if first_is_day or second_is_day:
+        contradicted = dayfirst is not None and dayfirst != first_is_day
+        return ("", "dayfirst") if contradicted else ("dm" if first_is_day else "md", "")
+    if dayfirst is not None:
+        return ("dm" if dayfirst else "md"), ""
+    if parts.first("s") == ".":  # 03.04.2020: no country writes the month first with dots
+        return "dm", ""
+    return "", "ambiguous"
+
+
+def named_months(parts: Parts) -> np.ndarray:
+    """1 to 12 for the name of a month, 0 for another word."""
+    coded = parts.strings("B").dictionary_encode()
+    months = np.array([month_of(name) for name in coded.dictionary.to_pylist()], np.int64)
+    return months[as_numpy(coded.indices)]
+
+
+def days_of(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Days since 1970 and whether the date exists."""
+    valid = (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)
+    months = (year - 1970) * 12 + np.where(valid, month - 1, 0)
+    start = months.astype("M8[M]").astype("M8[D]")
+    date = start + (np.where(valid, day, 1) - 1)
+    valid &= date.astype("M8[M]").astype(np.int64) == months
+    return date.astype(np.int64), valid
+
+
+def iso_week_days(
+    year: np.ndarray, week: np.ndarray, weekday: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Days since 1970 of ISO week dates (ISO 8601: week 1 holds 4 January), and validity."""
+    fourth, _ = days_of(year, np.ones_like(year), np.full_like(year, 4))
+    monday = fourth - (fourth + 3) % 7  # 1970-01-01 is a Thursday
+    next_fourth, _ = days_of(year + 1, np.ones_like(year), np.full_like(year, 4))
+    next_monday = next_fourth - (next_fourth + 3) % 7
+    days = monday + (week - 1) * 7 + weekday - 1
+    return days, (week >= 1) & (days < next_monday)
+
+
+def clock(parts: Parts, notes: list[Note]) -> tuple[np.ndarray, np.ndarray]:
+    """Nanoseconds since midnight and whether the time of day exists."""
+    if "H" not in parts.names or not parts.has("H"):
+        zero = np.zeros(len(parts.text), np.int64)
+        return zero, np.ones(len(zero), bool)
+    hour, minute, second = (parts.integers(n, 0) for n in "HMS")
+    valid = (hour <= 23) & (minute <= 59) & (second <= 59)
+    midnight = (hour == 24) & (minute == 0) & (second == 0)
+    leap = (hour == 23) & (minute == 59) & (second == 60)
+    if leap.any():
+        text = "a leap second (23:59:60) became the next midnight"
+        notes.append(Note("repair/leap-second", text, int(leap.sum())))
+    if midnight.any():
+        notes.append(Note("repair/hour-24", "24:00 became the next midnight", int(midnight.sum())))
+    valid |= midnight | leap
+    if parts.has("p"):
+        hour, half_valid = _half_days(parts, hour)
+        valid &= half_valid
+    nanos = ((hour * 60 + minute) * 60 + second) * 10**9
+    if parts.has("f"):
+        nanos = nanos + _fractions(parts)
+    return nanos, valid
+
+
+def _half_days(parts: Parts, hour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import pyarrow.compute as pc
+
+    marks = pc.utf8_lower(pc.utf8_trim_whitespace(parts.strings("p")))
+    afternoon = as_numpy(pc.match_substring(marks, "p"))
+    marked = filled(marks)
+    valid = ~marked | ((hour >= 1) & (hour <= 12))
+    return np.where(marked, hour % 12 + 12 * afternoon, hour), valid
+
+
+def _fractions(parts: Parts) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    digits = pc.ascii_rpad(parts.strings("f"), 9, "0")
+    return np.asarray(as_numpy(pc.cast(digits, pa.int64())))
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def format_of(family: str, parts: Parts, order: str) -> str:
+    """The pattern of this column; see `timestamp_writing.format_stamps`."""
+    s, s2 = parts.first("s"), parts.first("s2")
+    year = "%y" if len(parts.first("Y")) == 2 else "%Y"
+    day = "%d" if parts.padded("d") else "%-d"
+    month = "%m" if parts.padded("m") else "%-m"
+    if "B" in parts.names:
+        month = _month_name_code(parts)
+    if order:
+        first, second = ("%d", "%m") if order == "dm" else ("%m", "%d")
+        first = first if parts.padded("a") else first.replace("%", "%-")
+        second = second if parts.padded("b") else second.replace("%", "%-")
+        return f"{first}{s}{second}{s2}{year}" + _clock_format(parts)
+    week = "%V" if len(parts.first("W")) > 2 else "%-V"
+    weekday = ""
+    if found := parts.first("w"):
+        weekday = (
+            ("%a" if len(found) == 3 else "%A") + ("," if f"{found}," in _head(parts) else "") + " "
+        )
+    patterns = {
+        "iso": f"{year}{s}{month}{s2}{day}",
+        "year-month": f"{year}{s}{month}",
+        "compact": "%Y%m%d",
+        "compact-month": "%Y%m",
+        "year": "%Y",
+        "compact-week": "%G%V",
+        "year-day": "%Y%j",
+        "fiscal": f"{parts.first('F')}%Y",
+        "half": f"%Y{s}{parts.first('h')[:1]}%h",
+        "half-first": f"{parts.first('h')[:1]}%h{s}%Y",
+        "number-quarter": f"%q{s}%Y",
+        "quarter-number": f"%Y{s}%q",
+        "quarter": f"%Y{s}{parts.first('q')[:1]}%q",
+        "quarter-first": f"{parts.first('q')[:1]}%q{s}%Y",
+        "week": f"%G{s}{parts.first('W')[:1]}{week}" + (f"{s2}%u" if parts.has("u") else ""),
+        "month-year": f"{month}{s}%Y",
+        "named": f"{weekday}{day}{s}{month}{s2}{year}",
+        "name-first": f"{weekday}{month}{s}{day}{s2}{year}",
+        "name-year": f"{month}{s}{year}",
+        "year-name": f"{year}{s}{month}",
+    }
+    return patterns[family] + _clock_format(parts)
+
+
+def _head(parts: Parts) -> str:
+    return str(parts.text[0].as_py())
+
+
+def _month_name_code(parts: Parts) -> str:
+    """The code that writes months as they are named; English ones, or all twelve as seen."""
+    names = {n.rstrip(".") for n in parts.strings("B").unique().to_pylist() if n}
+    dot = "." if parts.first("B").endswith(".") else ""
+    seen = {month_of(n): n for n in names}
+    if any(n.lower() not in ENGLISH for n in names):
+        if len(seen) == 12 and 0 not in seen:
+            return "%<" + "|".join(seen[m] for m in range(1, 13)) + ">" + dot
+        return "%m"
+    name = next((n for n in sorted(names) if len(n) > 3), parts.first("B").rstrip("."))
+    code = "%b" if len(name) == 3 else "%B"
+    if name.isupper():
+        code = code.replace("%", "%^")
+    elif name.islower():
+        code = code.replace("%", "%#")
+    return code + dot
+
+
+def _clock_format(parts: Parts) -> str:
+    if "H" not in parts.names or not parts.has("H"):
+        return ""
+    colon = _clock_mark(parts)
+    hour = "%I" if parts.has("p") else "%H"
+    if not parts.has("p") and int(parts.integers("H", 0).max()) == 24:
+        hour = "%K"  # midnight is the hour 24 of the day before
+    hour = hour if parts.padded("H") else hour.replace("%", "%-")
+    text = parts.first("T") + hour
+    if parts.has("M"):
+        text += f"{colon}%M"
+    if parts.has("S"):
+        text += f"{colon}%S"
+    if parts.has("f"):
+        text += f".%{len(parts.first('f'))}f"
+    if mark := parts.first("p"):
+        text += (" " if mark.startswith(" ") else "") + ("%p" if mark.strip().isupper() else "%P")
+    return text
+
+
+def _clock_mark(parts: Parts) -> str:
+    """What stands between hours and minutes."""
+    clock = _head(parts).partition(parts.first("T"))[2] if parts.first("T") else _head(parts)
+    found = re.match(r"\d{1,2}([:.])\d", clock)
+    if parts.first("T") == "" or found is None:
+        return ":" if ":" in _head(parts) or parts.has("p") else ""
+    return found[1]

@@ -1,0 +1,251 @@
+"""Steps of the grid that never are: days and hours on which a series never has a value, and the
+hour that summer time skips. They are no gaps, are not filled and not forecast.
+
+Axes: S series, K slots: the steps of one week (7 days, 5 business days, 168 hours, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.frequency import DAY, Frequency
+from forecast.data.io.notes import Note, listed, quantity
+from forecast.data.io.timestamp_writing import FIXED, clock_of, instants
+
+if TYPE_CHECKING:
+    from forecast.data.panel import Panel
+
+CHANCE = 1e-3  # chance that a slot is empty by accident, below which it is taken to be shut
+LEAST_SHARE = 0.02  # of steps that are taken to be missing by accident in any series
+WEEKS = 3  # in which a slot must have been empty, at least; two where it is at a weekend
+MOST_CELLS = 20_000_000  # S * K beyond which all series share one calendar
+PIECE = 2_000_000  # steps that are looked at together
+DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The steps after each origin that there are, and how they are written.
+
+    steps   int64 (S, H): steps after the origin, 0 the first; second bool (S, H): the later of the
+            two times of a step whose hour comes twice
+    """
+
+    steps: np.ndarray
+    second: np.ndarray
+
+    @property
+    def reach(self) -> int:
+        """Steps of the grid that a forecast must span."""
+        return int(self.steps.max(initial=0)) + 1
+
+
+def slots(frequency: Frequency) -> int:
+    """K, the steps of one week; 0 where weeks are no whole number of steps, or of one."""
+    if frequency.integer:
+        return 0
+    multiple, unit, _ = frequency.parts
+    if unit in ("D", "B") and multiple == 1:
+        return 7 if unit == "D" else 5
+    per_day = frequency.steps_per_day
+    return 7 * per_day if per_day and per_day <= 1440 else 0
+
+
+def shut_slots(panel: Panel, shared: bool) -> np.ndarray | None:
+    """bool (1, K) or (S, K): slots on which no series, or this series, ever has a value.
+
+    shared: only what all series have in common. None: there is no such slot, or no week.
+    """
+    count = slots(panel.frequency)
+    if not count or len(panel.values) < 2 * count or np.isfinite(panel.values).all():
+        return None
+    seen, possible = _tally_of_all(panel, count)
+    common = _shut(seen, possible, panel.frequency, count)
+    if shared or panel.size == 1 or panel.size * count > MOST_CELLS:
+        return common if common.any() else None
+    seen, possible = _tally(panel, count)
+    own = _shut(seen, possible, panel.frequency, count) | common
+    return own if own.any() else None
+
+
+def _tally_of_all(panel: Panel, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of all series together: a time counts once, whichever of them has a value."""
+    first = int(panel.first.min())
+    span = int((panel.first + panel.lengths).max()) - first
+    some = np.zeros(span, bool)
+    for _, positions, values in _pieces(panel):
+        some[positions[np.isfinite(values)] - first] = True
+    slot = (first + np.arange(span)) % count
+    seen, possible = np.bincount(slot[some], minlength=count), np.bincount(slot, minlength=count)
+    return seen[None, :], possible[None, :]
+
+
+def _tally(panel: Panel, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each slot (S, K) has a value, and how often it could have one."""
+    cells = panel.size * count
+    seen, possible = np.zeros((2, cells), np.int64)
+    for owner, positions, values in _pieces(panel):
+        cell = owner * count + positions % count
+        possible += np.bincount(cell, minlength=cells)
+        seen += np.bincount(cell[np.isfinite(values)], minlength=cells)
+    return seen.reshape(-1, count), possible.reshape(-1, count)
+
+
+def _pieces(panel: Panel) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Series, grid position and value of all steps, about PIECE of them at a time."""
+    edges = np.searchsorted(panel.offsets, np.arange(0, len(panel.values), PIECE))
+    edges = np.unique([0, *edges, panel.size])
+    for first, last in pairwise(edges.tolist()):
+        lengths = panel.lengths[first:last]
+        begin = panel.offsets[first]
+        within = np.arange(lengths.sum()) - np.repeat(panel.offsets[first:last] - begin, lengths)
+        owner = np.repeat(np.arange(first, last), lengths)
+        positions = np.repeat(panel.first[first:last], lengths) + within
+        yield owner, positions, panel.values[begin : panel.offsets[last]]
+
+
+def _shut(seen: np.ndarray, possible: np.ndarray, frequency: Frequency, count: int) -> np.ndarray:
+    """Slots (rows, K) without a value, more often than chance would have it."""
+    empty = seen == 0
+    used = np.where(empty, 0, possible).sum(1)
+    share = 1 - seen.sum(1) / np.maximum(used, 1)
+    share = np.maximum(share, LEAST_SHARE)[:, None]
+
+    days, _ = _slot_times(frequency, count)
+    least = np.where(days >= 5, WEEKS - 1, WEEKS)
+
+    def by_accident(times: np.ndarray) -> np.ndarray:
+        return (times < WEEKS) | (share**times > CHANCE)
+
+    shut = empty & (possible >= least) & (share**possible <= CHANCE)
+    per_day = frequency.steps_per_day
+    if per_day:  # hours of the day, and days of the week, that are empty throughout
+        parts = (len(seen), count // per_day, per_day)
+        for axis in (1, 2):
+            none = empty.reshape(parts).all(axis, keepdims=True)
+            times = possible.reshape(parts)
+            times = times.sum(1, keepdims=True) if axis == 1 else times.max(2, keepdims=True)
+            dull = none & ~by_accident(times.reshape(len(seen), -1)).reshape(times.shape)
+            shut |= np.broadcast_to(dull, parts).reshape(shut.shape)
+    return shut & (seen.sum(1) > 0)[:, None]
+
+
+def is_open(panel: Panel, series: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """bool: grid `positions` at which the `series` (same shape) may have values."""
+    there = ~skipped(panel.frequency, panel.tz, positions)
+    if panel.shut is not None:
+        row = series if len(panel.shut) > 1 else np.zeros_like(series)
+        there &= ~panel.shut[row, positions % panel.shut.shape[1]]
+    return there
+
+
+def skipped(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.ndarray:
+    """bool: steps that the clock of `tz` jumps over when summer time begins."""
+    if not _changes(frequency, tz):
+        return np.zeros(positions.shape, bool)
+    distinct, inverse = np.unique(positions, return_inverse=True)
+    wall = frequency.stamps(distinct).astype(np.int64)
+    return (clock_of(instants(wall, tz or ""), tz or "") != wall)[inverse].reshape(positions.shape)
+
+
+def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.ndarray:
+    """bool: steps that come twice on the clock of `tz` when summer time ends."""
+    if not _changes(frequency, tz):
+        return np.zeros(positions.shape, bool)
+    distinct, inverse = np.unique(positions, return_inverse=True)
+    wall = frequency.stamps(distinct).astype(np.int64)
+    twice = instants(wall, tz or "") != instants(wall, tz or "", np.ones(len(wall), bool))
+    twice &= ~(clock_of(instants(wall, tz or ""), tz or "") != wall)
+    return twice[inverse].reshape(positions.shape)
+
+
+def _changes(frequency: Frequency, tz: str | None) -> bool:
+    """Whether the grid goes by a clock that is put forward and back."""
+    hours = not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
+    return hours and tz is not None and FIXED.fullmatch(tz) is None
+
+
+def steps_ahead(panel: Panel, origins: np.ndarray, horizon: int) -> Ahead:
+    """The first `horizon` steps after each of `origins` (S,) that there are.
+
+    A step whose hour comes twice counts twice.
+    """
+    plain = np.broadcast_to(np.arange(horizon), (panel.size, horizon))
+    never = np.zeros(plain.shape, bool)
+    begin = panel.first + origins
+    if panel.shut is None and not _changes(panel.frequency, panel.tz):
+        return Ahead(plain, never)
+    steps, second = plain.copy(), never.copy()
+    most = _most_steps(panel, horizon)
+    for rows in np.array_split(np.arange(panel.size), max(1, panel.size * most // 5_000_000)):
+        span = np.arange(most)
+        at = begin[rows, None] + span
+        there = is_open(panel, np.broadcast_to(rows[:, None], at.shape), at)
+        times = there.astype(np.int64) + (there & repeated(panel.frequency, panel.tz, at))
+        for row, counts in zip(rows.tolist(), times, strict=True):
+            every = np.repeat(span, counts)[:horizon]
+            steps[row, : len(every)] = every
+            second[row, 1 : len(every)] = every[1:] == every[:-1]
+    return Ahead(steps, second)
+
+
+def _most_steps(panel: Panel, horizon: int) -> int:
+    """Steps of the grid in which `horizon` open ones are sure to lie."""
+    most = horizon
+    if panel.shut is not None:
+        count = panel.shut.shape[1]
+        open_ = max(1, int((~panel.shut).sum(1).min()))
+        most = (horizon // open_ + 2) * count
+    return most + 8 * (panel.frequency.steps_per_day or 0) // 24 + 8
+
+
+def never_filled(panel: Panel) -> np.ndarray:
+    """int64 (S,): steps inside each series that never are."""
+    if panel.shut is None and not _changes(panel.frequency, panel.tz):
+        return np.zeros(panel.size, np.int64)
+    never = np.zeros(panel.size, np.int64)
+    for owner, positions, values in _pieces(panel):
+        closed = ~np.isfinite(values)
+        closed[closed] = ~is_open(panel, owner[closed], positions[closed])
+        never += np.bincount(owner[closed], minlength=panel.size)
+    return never
+
+
+def with_calendar(panel: Panel, shared: bool) -> tuple[Panel, list[Note]]:
+    """The panel that knows the days and hours on which there never is a value, and a note."""
+    shut = shut_slots(panel, shared)
+    if shut is None:
+        return panel, []
+    some = shut.any(1)
+    who = "no value ever falls on" if len(shut) == 1 or (shut == shut[0]).all() else (
+        f"in {quantity(int(some.sum()), 'series', 'series')} no value ever falls on"
+    )  # fmt: skip
+    shown = np.flatnonzero(some)[:1]
+    words = describe_shut(shut[shown[0]], panel.frequency)
+    text = f"{who} {words}: such steps are no gaps and are not forecast"
+    names = tuple(str(i) for i in panel.ids[np.flatnonzero(some)[:3]]) if len(shut) > 1 else ()
+    return replace(panel, shut=shut), [Note("repair/calendar", text, int(some.sum()), names)]
+
+
+def describe_shut(shut: np.ndarray, frequency: Frequency) -> str:
+    """`Sundays`, or `Saturdays, Sundays and times but 08:00 to 17:00`, of slots (K,)."""
+    days, clocks = _slot_times(frequency, len(shut))
+    whole = [d for d in range(7) if (days == d).any() and shut[days == d].all()]
+    words = [listed([DAYS[d] for d in whole], 7)] if whole else []
+    rest = ~np.isin(days, whole)
+    if (shut & rest).any():
+        used = np.unique(clocks[rest & ~shut])
+        first, last = (f"{t // 3600:02d}:{t % 3600 // 60:02d}" for t in (used[0], used[-1]))
+        words.append(f"times but {first} to {last}" if len(used) > 1 else f"times but {first}")
+    return " and ".join(words)
+
+
+def _slot_times(frequency: Frequency, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weekday (0 is Monday) and second of the day of each slot (K,)."""
+    stamps = frequency.stamps(np.arange(count)).astype("M8[ns]").astype(np.int64)
+    return (stamps // DAY + 3) % 7, stamps % DAY // 10**9
