@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType, TracebackType
 
 from forecast.common.errors import UsageError
@@ -140,6 +142,10 @@ def least_seconds(call: Callable[[], object]) -> float:
 # --- Libraries that only some commands need and that pip installs with an extra of the package ---
 
 
+# What installs an extra where the program stands in an environment of its own, by part of its path.
+TOOLS = {"uv tool": "/uv/tools/", "pipx": "/pipx/"}
+
+
 def needed(module: str, extra: str, purpose: str) -> ModuleType:
     """The module of an extra. Raises UsageError, which names the extra, where it is not installed.
 
@@ -148,9 +154,20 @@ def needed(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"{purpose} needs a library that is not installed",
-            code="usage/extra-missing",
-            value=error.name or module,
-            remedy=f"pip install 'lstmcast[{extra}]'",
-        ) from None
+        raise _missing(error.name or module, extra, purpose) from None
+
+
+def check_installed(module: str, extra: str, purpose: str) -> None:
+    """As `needed`, without importing anything: to be called before any work."""
+    if find_spec(module) is None:
+        raise _missing(module, extra, purpose)
+
+
+def _missing(module: str, extra: str, purpose: str) -> UsageError:
+    tool = next((t for t, mark in TOOLS.items() if mark in sys.prefix.replace(os.sep, "/")), "pip")
+    return UsageError(
+        f"{purpose} needs a library that is not installed",
+        code="usage/extra-missing",
+        value=module,
+        remedy=f"{tool} install 'lstmcast[{extra}]'" + (" --force" if tool == "pipx" else ""),
+    )

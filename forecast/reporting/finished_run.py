@@ -223,14 +223,14 @@ _DERIVED = re.compile(r".+-((lo|hi)-[\d.]+|q[\d.]+)")
 
 
 def run_chart(run: Path, series: str | None = None, data: str | None = None) -> FanChart:
-    """The forecasts of `series` (default: the first) in a run's predictions.csv, after its history.
+    """The newest forecasts of `series` (default: the first) in a run, after its history.
 
     run: run folder, or its model folder. data: where the history is (default: the file that the
     model was trained on). Raises ModelNotFoundError, InputError or UsageError.
     """
     folder = model_path(run)
     manifest = describe(folder)
-    table = _predictions(folder.parent / PREDICTIONS)
+    table = _predictions(newest_predictions(folder.parent))
     name = _known_series(table, series)
     rows = table.filter(_is(table, name))
     recorded = manifest.get("data", {}).get("path")
@@ -244,6 +244,13 @@ def run_chart(run: Path, series: str | None = None, data: str | None = None) -> 
     settings = DataSettings(**manifest.get("settings", {}).get("data", {}))
     panel, _ = load_panel(data or recorded, settings)
     return _chart(panel, name, rows)
+
+
+def newest_predictions(run: Path) -> Path:
+    """The newest table of forecasts in a run's folder: of `train`, or of a `predict` since then."""
+    found = [run / PREDICTIONS, *run.glob("predictions-*.csv")]
+    tables = [p for p in found if p.is_file() and not p.stem.endswith("-samples")]
+    return max(tables, key=lambda path: path.stat().st_mtime_ns, default=run / PREDICTIONS)
 
 
 def _predictions(path: Path) -> pa.Table:

@@ -32,6 +32,7 @@ from forecast.evaluation.significance import verdict
 from forecast.inference.tables import csv_bytes, forecast_table
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import save_model
+from forecast.models.trained_data import remember
 from forecast.training.ensemble import Member
 from forecast.training.plan import Plan
 
@@ -158,7 +159,11 @@ def about(record: RunRecord) -> dict[str, Any]:
     given = record.settings.model_dump(mode="json", exclude_unset=True)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {**report.to_dict(), "path": lasting(report.source)},
+        "data": {
+            **report.to_dict(),
+            "path": lasting(report.source),
+            "past": remember(record.panel),
+        },
         "settings": given,
         "chosen": [{"name": n, "value": v, "why": why} for n, v, why in record.plan.reasons],
         "season": record.plan.season,

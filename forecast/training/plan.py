@@ -229,8 +229,19 @@ def beside_scratch(
 def choose_horizon(
     panel: Panel, settings: Settings, confirmed: tuple[int, ...], typical: int
 ) -> tuple[int, str]:
-    """Steps ahead, and why."""
+    """Steps ahead, and why. Raises UsageError for more steps than any series has behind it."""
     if settings.forecast.horizon is not None:
+        longest = int(panel.lengths.max(initial=0))
+        if settings.forecast.horizon > longest:
+            raise UsageError(
+                f"the longest series has {longest:,} steps, and nothing can be said of more steps "
+                "ahead than lie behind",
+                code="usage/horizon-too-long",
+                where="--horizon",
+                value=settings.forecast.horizon,
+                remedy=f"Ask for at most {max(1, longest // 3):,}, so that the forecast can be "
+                "tried on held-out data",
+            )
         return settings.forecast.horizon, "as asked"
     per_day = panel.frequency.steps_per_day
     unit = panel.frequency.alias.lstrip("0123456789").split("-")[0].rstrip("SE") or "1"

@@ -20,13 +20,13 @@ from forecast.analysis.attribution import (
 from forecast.common.errors import InputError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
+from forecast.common.resources import check_installed
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.inference.predict import LEAST_VALUES
-from forecast.models.store import load_model, model_path, newest_model
 from forecast.reporting.charts.image import ExplanationChart, explanation_image
 from forecast.reporting.finished_run import DOCUMENT, PICTURE
-from forecast.workflows.load import read_for_model
+from forecast.workflows.load import find_model
 
 if TYPE_CHECKING:
     from forecast.workflows.load import Source
@@ -62,10 +62,9 @@ def explain_run(
     .svg, "" for none; default: table, document and picture in the model's run folder, where
     `report` finds them. Raises ForecastError.
     """
-    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
-    forecaster, manifest = load_model(folder)
-    listener.stage("Reading the data")
-    panel, _ = read_for_model(source, settings, forecaster, manifest, listener)
+    check_installed("captum", "explain", "explain")
+    found_model = find_model(source, settings, listener, model)
+    folder, forecaster, panel = found_model.folder, found_model.forecaster, found_model.panel
     horizon = settings.forecast.horizon or forecaster.horizon
     number = _number(panel, series)
     if step is not None and not 1 <= step <= horizon:

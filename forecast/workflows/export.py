@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
-from forecast.common.resources import least_seconds
+from forecast.common.resources import check_installed, least_seconds
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable
@@ -29,7 +29,8 @@ from forecast.inference.onnx.export import (
 )
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.store import load_model, model_path, newest_model
+from forecast.models.store import load_model, model_path
+from forecast.models.trained_data import newest_trained
 from forecast.training.plan import choose_origins, choose_validation
 from forecast.training.selection import on_validation_origins
 from forecast.workflows.load import read_for_model
@@ -85,7 +86,9 @@ def export_run(
     (default: the file that the model was trained on). output: path of the file (default: model.onnx
     in the run folder; int8 beside it). Raises ForecastError.
     """
-    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+    check_installed("onnx", "onnx", "export")
+    check_installed("onnxruntime", "onnx", "export")
+    folder = model_path(Path(model)) if model else newest_trained(Path(settings.output.root))
     forecaster, manifest = load_model(folder)
     listener.stage("Writing the network as a graph")
     blobs = {FLOAT: to_onnx(forecaster, metadata_of(forecaster, manifest))}

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from forecast.analysis.masking import without_anomalies
-from forecast.common.errors import InputError, UsageError
+from forecast.common.errors import InputError, ModelDamagedError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.options import show
 from forecast.config.schema import DataSettings, Settings
-from forecast.data.io.database import is_database
+from forecast.data.io.database import is_database, lasting
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.store import frequency_of
+from forecast.models.store import frequency_of, load_model, model_path
+from forecast.models.trained_data import described, is_of, none_of_these, trained_models
 from forecast.training.plan import Reason
 from forecast.transforms.covariates import Design
 
@@ -44,17 +46,26 @@ def refuse_covariates(settings: Settings) -> None:
             )
 
 
-def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
-    """The panel and what the loader had to say, repairs and warnings passed on to the listener."""
+def load(source: Source, settings: DataSettings) -> tuple[Panel, LoadReport]:
+    """The panel of a file, a database or a frame, and what the loader had to say."""
     if isinstance(source, str):
-        panel, report = load_panel(source, settings)
-    else:
-        panel, report = panel_from_frame(source, settings)
+        return load_panel(source, settings)
+    return panel_from_frame(source, settings)
+
+
+def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
+    """As `load`, repairs and warnings passed on to the listener."""
+    panel, report = load(source, settings)
+    tell_of(report, listener)
+    return panel, report
+
+
+def tell_of(report: LoadReport, listener: Listener) -> None:
+    """Passes repairs and warnings on."""
     for note in report.repairs:
         listener.note(note.text)
     for note in report.warnings:
         listener.warn(note.code, note.text)
-    return panel, report
 
 
 def read_for_model(
@@ -72,6 +83,91 @@ def read_for_model(
     panel, report = read(_source(source, manifest), data, listener)
     check_grid(panel, manifest)
     return panel, report
+
+
+@dataclass(frozen=True)
+class Found:
+    """A trained model and the data that it is to be used on, read as it reads them."""
+
+    folder: Path
+    forecaster: Forecaster
+    manifest: dict[str, Any]
+    panel: Panel
+    report: LoadReport
+
+
+def find_model(
+    source: Source | None, settings: Settings, listener: Listener, model: str | None
+) -> Found:
+    """The model to use on `source`, and that read for it.
+
+    model: its run or model folder; None: the newest below the root that was trained on `source`, no
+    student and no trial; without `source` the newest of all. Raises ModelNotFoundError, and as
+    `read_for_model`.
+    """
+    listener.stage("Reading the data")
+    if model is not None:
+        folder = model_path(Path(model))
+        forecaster, manifest = load_model(folder)
+        read_now = read_for_model(source, settings, forecaster, manifest, listener)
+        return Found(folder, forecaster, manifest, *read_now)
+    root = Path(settings.output.root)
+    seen = list(trained_models(root))
+    if source is None:
+        if not seen:
+            raise none_of_these(root, seen)
+        folder = seen[0][0]
+        listener.note(f"model {described(*seen[0])}, the newest")
+        return find_model(None, settings, listener, str(folder))
+    trial = _Trial(source, settings)
+    for folder, manifest in seen:
+        if trial.fits(manifest, folder):
+            listener.note(f"model {described(folder, manifest)}, the newest of these data")
+            found = trial.found
+            assert found is not None
+            tell_of(found.report, listener)
+            return found
+    raise trial.trouble or none_of_these(root, seen)
+
+
+class _Trial:
+    """Reads `source` as one model after the other would; the same way at most once."""
+
+    def __init__(self, source: Source, settings: Settings) -> None:
+        self._source, self._settings = source, settings
+        self._read: dict[str, tuple[Panel, LoadReport] | None] = {}
+        self.found: Found | None = None
+        self.trouble: InputError | UsageError | None = None  # why it could not be read at all
+
+    def fits(self, manifest: dict[str, Any], folder: Path) -> bool:
+        """Whether the model was trained on the source; `found` holds it then."""
+        try:
+            forecaster, manifest = load_model(folder)
+            made = self._as_read_by(data_settings(self._settings, manifest, forecaster.design))
+        except ModelDamagedError:
+            return False
+        except (InputError, UsageError) as error:
+            if not any(self._read.values()):
+                self.trouble = self.trouble or error
+            return False
+        if made is None:
+            return False
+        self.trouble = None
+        named = isinstance(self._source, str) and not is_database(self._source)
+        path = lasting(self._source) if named else None
+        if not is_of(manifest, made[0], made[1].columns, path):
+            return False
+        self.found = Found(folder, forecaster, manifest, *made)
+        return True
+
+    def _as_read_by(self, data: DataSettings) -> tuple[Panel, LoadReport] | None:
+        key = data.model_dump_json()
+        if key not in self._read:
+            if self._source == "-" and self._read:
+                return None  # standard input is read once
+            self._read[key] = None
+            self._read[key] = load(self._source, data)
+        return self._read[key]
 
 
 def to_learn_from(

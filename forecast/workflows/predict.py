@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
 from forecast.models.pretrained import kind_of, load_backbone
-from forecast.models.store import load_model, model_path, newest_model
+from forecast.reporting.finished_run import PREDICTIONS
 from forecast.training.plan import (
     choose_context,
     choose_horizon,
@@ -33,7 +34,7 @@ from forecast.training.plan import (
     choose_validation,
 )
 from forecast.training.selection import calibrated
-from forecast.workflows.load import read, read_for_model, refuse_covariates
+from forecast.workflows.load import find_model, read, refuse_covariates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,24 +75,37 @@ def predict_run(
 ) -> PredictResult:
     """Forecasts from the end of `source` (default: the file the model was trained on, read again).
 
-    model: run folder or its model folder (default: the newest below the root). output: a path
-    (.csv or .parquet), "-" for standard output, "" for none, default predictions.csv of the
-    model's run.
+    model: run folder or its model folder (default: the newest below the root that was trained on
+    these data). output: a path (.csv or .parquet), "-" for standard output, "" for none, default a
+    new file in the model's run, by the time of day: what `train` wrote there stays.
     """
     refuse_other_tables(output)
-    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
-    forecaster, manifest = load_model(folder)
-    listener.stage("Reading the data")
-    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+    found = find_model(source, settings, listener, model)
+    folder, forecaster, panel, report = (
+        found.folder, found.forecaster, found.panel, found.report,
+    )  # fmt: skip
     horizon = settings.forecast.horizon or forecaster.horizon
     if horizon > forecaster.horizon:
         listener.note(
             f"the model was trained for {forecaster.horizon} steps; the intervals of the steps "
             f"after those are as wide as the last ones"
         )
+    if horizon > panel.lengths.max(initial=0):
+        text = f"{horizon:,} steps ahead are more than any series has behind it"
+        listener.warn("forecast/long-horizon", text)
     listener.stage("Forecasting")
-    usual = folder.parent / "predictions.csv"
+    usual = new_predictions(folder.parent)
     return deliver(panel, report, forecaster, horizon, settings, folder, output, usual)
+
+
+def new_predictions(run: Path) -> Path:
+    """A file in the run's folder that is not there yet: predictions.csv, else one with the time."""
+    path = run / PREDICTIONS
+    stamp, number = time.strftime("%Y%m%d-%H%M%S"), 1
+    while path.exists():
+        path = run / f"predictions-{stamp}{f'.{number}' if number > 1 else ''}.csv"
+        number += 1
+    return path
 
 
 def forecast_run(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import NormalDist
 from typing import IO, TYPE_CHECKING
 
@@ -19,8 +18,7 @@ from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowR
 from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
-from forecast.models.store import load_model, model_path, newest_model
-from forecast.workflows.load import read_for_model
+from forecast.workflows.load import find_model
 
 if TYPE_CHECKING:
     from forecast.workflows.load import Source
@@ -44,11 +42,9 @@ def predict_stream(
     exact: each forecast is the one that `predict` makes of the same rows; else its states have read
     up to twice as much. Raises ForecastError.
     """
-    folder = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
-    forecaster, manifest = load_model(folder)
-    refuse_what_rows_lack(forecaster, folder)
-    listener.stage("Reading the history")
-    panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+    found = find_model(source, settings, listener, model)
+    forecaster, panel, report = found.forecaster, found.panel, found.report
+    refuse_what_rows_lack(forecaster, found.folder)
     horizon = settings.forecast.horizon or forecaster.horizon
     reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
     listener.stage("Waiting for rows")

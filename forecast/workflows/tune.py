@@ -18,7 +18,7 @@ from forecast.common.files import one_command, write_bytes
 from forecast.common.folders import made_folder
 from forecast.common.marks import TUNING
 from forecast.common.progress import Listener
-from forecast.common.resources import available_cores
+from forecast.common.resources import available_cores, check_installed
 from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
@@ -198,6 +198,7 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
     An unfinished search in the folder (--out) goes on. Raises ForecastError, and KeyboardInterrupt
     when the user ended it: what had been tried stays in the folder.
     """
+    check_installed("optuna", "tune", "tune")
     deadline = settings.training.deadline
     clock = Clock(seconds(deadline) if deadline else None)
     check_place(settings, TUNING, replaced=False)

@@ -28,12 +28,12 @@ Data = Annotated[
     ),
 ]
 Model = Annotated[
-    str | None, parameters.model("Run folder or its model folder (the newest below --root).")
+    str | None, parameters.model("Run folder or its model folder (the newest of these data).")
 ]
 Output = Annotated[
     str | None,
     parameters.output(
-        "Where the forecast goes; - is standard output (predictions.csv of the run)."
+        "Where the forecast goes; - is standard output (a new file in the run's folder)."
     ),
 ]
 Follow = Annotated[

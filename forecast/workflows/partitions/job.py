@@ -33,7 +33,8 @@ from forecast.data.panel import Panel
 from forecast.data.rows import files_of
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
-from forecast.models.store import frequency_of, load_model, model_path, newest_model, versions
+from forecast.models.store import frequency_of, load_model, model_path, versions
+from forecast.models.trained_data import newest_trained
 from forecast.transforms.windows import Layout
 from forecast.workflows.load import data_settings, refuse_covariates
 from forecast.workflows.predict import pretrained
@@ -207,7 +208,7 @@ def make_job(
         found, data = None, settings.data
         asked = {}
     else:
-        found = model_path(Path(model)) if model else newest_model(Path(settings.output.root))
+        found = _model_folder(model, settings)
         forecaster, manifest = load_model(found)
         data = data_settings(settings, manifest, forecaster.design)
         asked = {"weights_sha256": manifest["weights_sha256"]}
@@ -230,6 +231,12 @@ def make_job(
     text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(job)}, indent=1)
     write_bytes(folder / JOB, text.encode())
     return job
+
+
+def _model_folder(model: str | None, settings: Settings) -> Path:
+    if model is not None:
+        return model_path(Path(model))
+    return newest_trained(Path(settings.output.root), of_one=True)
 
 
 def read_job(folder: Path) -> Job:

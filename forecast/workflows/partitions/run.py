@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.common.progress import Listener
-from forecast.common.resources import available_cores
+from forecast.common.resources import available_cores, check_installed
 from forecast.common.workers import cluster
 from forecast.config.schema import EngineSettings, Settings
 from forecast.data.io.notes import quantity
@@ -73,6 +73,8 @@ def engine_run(
     manifest at the end. Raises ForecastError; InputError when no partition could be forecast.
     """
     started = time.monotonic()
+    if settings.engine.name == "ray":
+        check_installed("ray", "ray", "--engine ray")
     folder = _folder(output)
     partitions = partitions_of(source, settings.data, settings.engine)
     _refuse_nothing(partitions, settings.engine)
