@@ -19,7 +19,7 @@ from forecast.cli.commands.help import explanations
 from forecast.cli.examples import EXAMPLES
 
 ROOT = Path(__file__).parent.parent
-CODE = re.compile(r"[a-z]+/[a-z][a-z0-9-]*")
+CODE = re.compile(r"[a-z]+/[a-z](?:[a-z0-9-]*[a-z0-9])?")
 NO_CODES = {"etc/localtime", "etc/timezone", "series/s"}  # paths and units of the same form
 
 
