@@ -50,7 +50,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Hand over": {
         "export": "Write a trained model as one ONNX file.",
         "distill": "Train a small student of a model, and say what it loses.",
-        "mcp": "Offer the commands to an agent as tools (MCP), inside some folders.",
+        "mcp": "Offer the commands to an agent as tools, inside some folders.",
     },
     "Help": {
         "help": "Explain the code of an error, or show the help of a command.",

@@ -42,7 +42,10 @@ def mcp(
     *,
     run: Run,
 ) -> int:
-    """Serve the commands as MCP tools to an agent, over standard input and output or HTTP."""
+    """Offer the commands to an agent as tools, inside some folders.
+
+    The Model Context Protocol (MCP), over standard input and output or HTTP.
+    """
     needed("mcp", "mcp", "mcp")
     from forecast.cli.doors.confined import Folders
     from forecast.cli.doors.mcp import build_server, serve_stdio
