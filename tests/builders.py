@@ -95,3 +95,42 @@ def random_forecaster(
     )
     levels = np.array(LEVELS)
     return Forecaster(layout, weights, levels, 24, horizon, np.ones(len(LEVELS)), network=network)
+
+
+def run_manifest(**changes: object) -> dict[str, object]:
+    """What a published run says of itself, all but its name and its files."""
+    model = {
+        "id": "m", "kind": "pretrained", "sha256": "a" * 64, "trained_until": None,
+        "created": None, "promise": {},
+    }  # fmt: skip
+    model |= changes.pop("model", {})  # type: ignore[operator]
+    return {
+        "job": "sales",
+        "sequence": 1,
+        "leads": True,
+        "created": "2024-03-01T12:00:00+00:00",
+        "replaces": None,
+        "config_sha256": "b" * 64,
+        "as_of": "2024-02-28",
+        "as_of_position": 1,
+        "as_of_moment": None,
+        "input": {
+            "path": "data.csv", "sha256": "", "seen_sha256": "c" * 64, "rows": 10, "series": 1,
+            "last": "2024-02-28", "dropped": 0, "age_seconds": None,
+        },
+        "model": model,
+        "trial": {},
+        "horizon": 7,
+        "season": 7,
+        "levels": [float(level) for level in LEVELS],
+        "series": {
+            "forecast": 1, "fallbacks": 0, "failed": 0, "by_source": {"LSTM": 1}, "left_out": [],
+        },
+        "warnings": [],
+        "decisions": [],
+        "intervals": {"adjusted": {}, "updates": 0, "method": "none"},
+        "exit_code": 0,
+        "seconds": 1.0,
+        "versions": {},
+        **changes,
+    }  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from forecast.scheduling.publication import (
     write_edition,
 )
 from forecast.scheduling.retention import Kept, choose_kept, sweep_models, sweep_runs
+from tests.builders import run_manifest
 
 
 def edition(folder, name, sequence, position=None, *, leads=True, model="m"):
@@ -31,12 +33,12 @@ def edition(folder, name, sequence, position=None, *, leads=True, model="m"):
         folder,
         name,
         {"predictions.csv": name.encode()},
-        {
-            "sequence": sequence,
-            "as_of_position": sequence if position is None else position,
-            "leads": leads,
-            "model": {"id": model, "sha256": model},
-        },
+        run_manifest(
+            sequence=sequence,
+            as_of_position=sequence if position is None else position,
+            leads=leads,
+            model={"id": model, "sha256": hashlib.sha256(model.encode()).hexdigest()},
+        ),
     )
 
 
@@ -57,7 +59,8 @@ def test_a_manifest_that_cannot_be_read_is_no_reason_to_forget_the_run(tmp_path)
     clear_leftovers(tmp_path, Silent())
     assert path.exists()
     with pytest.raises(OutputError, match="manifest of a published run"):
-        read_state(tmp_path)
+        read_edition(path.parent)
+    assert [d.path.name for d in read_state(tmp_path).damaged] == ["r1"]
 
 
 def test_the_link_moves_in_one_step(tmp_path, monkeypatch):

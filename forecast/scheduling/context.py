@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.documents import BadDocument, check_schema, read_document
 from forecast.common.errors import ForecastError
 from forecast.common.files import failed_to_write, write_bytes
 from forecast.common.progress import Listener
@@ -21,6 +22,7 @@ from forecast.scheduling.as_of import Slot
 from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, redacted, span
 from forecast.scheduling.decisions import Decision
+from forecast.scheduling.documents import LastAttempt
 from forecast.scheduling.history import Changes
 from forecast.scheduling.live_scores import StepScore
 from forecast.scheduling.publication import Edition, State
@@ -169,11 +171,13 @@ class Diary:
 
 
 def read_last(folder: Path) -> dict[str, Any] | None:
-    """The facts of the latest attempt; None where there was none or they cannot be read."""
+    """The facts of the latest attempt; None where there was none or they are not as written."""
     try:
-        return dict(json.loads((folder / LAST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = read_document(folder / LAST)
+        check_schema(LastAttempt, found)
+    except (OSError, BadDocument):
         return None
+    return found
 
 
 # -------------------------------------------------------------------------------------------------

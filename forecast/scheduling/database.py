@@ -39,7 +39,8 @@ def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
         done = _delivered(connection, target)
         wanted = {e.position: e for e in state.standing}
         owed = [e for e in wanted.values() if e.run not in done and _newer(e, done, state)]
-        withdrawn = [state.editions[run] for run in done if run in state.withdrawn]
+        gone = sorted(done & state.withdrawn & set(state.editions))
+        withdrawn = [state.editions[run] for run in gone]
         if not owed and not withdrawn:
             return
         restored = [wanted[e.position] for e in withdrawn if e.position in wanted and e not in owed]

@@ -9,6 +9,7 @@ Axes: S series, H horizon (steps), Q quantiles.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ import numpy as np
 
 from forecast.common.errors import OutputError
 from forecast.scheduling.history import Known
+from forecast.scheduling.ledger_checks import damaged
 
 # --- Arrays as small blobs, without loss: like bytes beside each other, then zlib ----------------
 # Forecasts of neighbouring quantiles differ in their low bytes alone; written as differences along
@@ -41,7 +43,12 @@ def pack(array: np.ndarray) -> bytes:
 def unpack(blob: bytes, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     """What `pack` was given: type (little-endian, as "<f8") and shape as they were."""
     size = np.dtype(dtype).itemsize
-    planes = np.frombuffer(zlib.decompress(blob), np.uint8).reshape(size, -1)
+    most = size * math.prod(shape)
+    reader = zlib.decompressobj()
+    plain = reader.decompress(blob, most + 1)
+    if len(plain) != most or not reader.eof:
+        raise ValueError(f"{len(plain)} bytes in place of {most}")
+    planes = np.frombuffer(plain, np.uint8).reshape(size, -1)
     return np.ascontiguousarray(planes.T).view(dtype).reshape(shape)
 
 
@@ -279,13 +286,17 @@ def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
         (run,),
     )
     for size, series, scale, point, packed in rows:
-        quantiles = unpack_quantiles(packed, (size, horizon, width))
-        yield Recorded(
-            unpack(series, "<i8", (size,)),
-            unpack(scale, "<f8", (size,)),
-            unpack_point(point, quantiles),
-            quantiles,
-        )
+        try:
+            quantiles = unpack_quantiles(packed, (size, horizon, width))
+            part = Recorded(
+                unpack(series, "<i8", (size,)),
+                unpack(scale, "<f8", (size,)),
+                unpack_point(point, quantiles),
+                quantiles,
+            )
+        except (zlib.error, ValueError, TypeError) as error:
+            raise damaged(Path(NAME), f"a part of a forecast cannot be read ({error})") from error
+        yield part
 
 
 def series_numbers(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
@@ -372,12 +383,22 @@ def is_damaged(error: BaseException) -> bool:
     return isinstance(error, OutputError) and error.code == "ledger/damaged"
 
 
+# What the machine, not the content, is to blame for.
+_OUTSIDE = ("CANTOPEN", "READONLY", "IOERR", "BUSY", "LOCKED", "PERM", "AUTH", "NOMEM", "NOLFS",
+            "PROTOCOL", "INTERRUPT")  # fmt: skip
+
+
 def _failure(path: Path, error: sqlite3.Error) -> OutputError:
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        code, remedy = "ledger/damaged", "The next run makes a new one from the run folders"
-    elif name.startswith("SQLITE_FULL"):
-        code, remedy = "output/disk-full", "Free some space; what is published is intact"
-    else:
-        code, remedy = "ledger/failed", "Check the disk and the folder's permissions"
-    return OutputError(f"the ledger: {error}", code=code, where=str(path), remedy=remedy)
+    name = (getattr(error, "sqlite_errorname", "") or "").removeprefix("SQLITE_")
+    if name.startswith("FULL"):
+        remedy = "Free some space; what is published is intact"
+        return OutputError(
+            f"the ledger: {error}", code="output/disk-full", where=str(path), remedy=remedy
+        )
+    no_file = path.is_dir() or (path.is_symlink() and not path.exists())
+    if name.startswith(_OUTSIDE) and not no_file:
+        remedy = "Check the disk and the folder's permissions"
+        return OutputError(
+            f"the ledger: {error}", code="ledger/failed", where=str(path), remedy=remedy
+        )
+    return damaged(path, str(error))

@@ -12,6 +12,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from forecast.data.panel import Panel
 from forecast.scheduling.history import Changes, Known, compare, fingerprints
 from forecast.scheduling.ledger import (
+    NAME,
     known_history,
     moment_number,
     oldest_forecast,
@@ -27,6 +29,7 @@ from forecast.scheduling.ledger import (
     series_numbers,
     transaction,
 )
+from forecast.scheduling.ledger_checks import check_shares, damaged
 
 RECENT = 28  # runs that the retrain policy looks at
 
@@ -165,8 +168,12 @@ def step_scores(connection: sqlite3.Connection) -> list[StepScore]:
         "SELECT r.run, r.cutoff, r.model, s.step, s.count, s.absolute, s.scaled, s.scaled_count,"
         " s.inside FROM scores s JOIN runs r ON r.id = s.run ORDER BY r.cutoff, s.step"
     ).fetchall()
-    inside = json.loads(f"[{','.join(row[-1] for row in rows)}]")  # at once: ten times as fast
-    return [StepScore(*(*row[:-1], each)) for row, each in zip(rows, inside, strict=True)]
+    try:
+        inside = json.loads(f"[{','.join(row[-1] for row in rows)}]")  # at once: ten times as fast
+        check_shares(inside, Path(NAME))
+        return [StepScore(*(*row[:-1], each)) for row, each in zip(rows, inside, strict=True)]
+    except (ValueError, TypeError) as error:
+        raise damaged(Path(NAME), f"scores.inside is not as it was written ({error})") from error
 
 
 def live(scores: Sequence[StepScore]) -> Live:

@@ -14,6 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    read_document,
+    sealed,
+)
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.files import sync_folder
 from forecast.common.folders import whole_folder
@@ -23,6 +30,7 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, save_model
 from forecast.scheduling.config import Job
+from forecast.scheduling.documents import AboutModel
 from forecast.training.plan import (
     choose_context,
     choose_horizon,
@@ -34,7 +42,7 @@ from forecast.training.selection import calibrated
 
 FOLDER = "models"
 ABOUT = "about.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no sum of its own
 TRAINED, PRETRAINED, NAIVE = "trained", "pretrained", "seasonal-naive"
 
 
@@ -87,7 +95,8 @@ def save_trained(folder: Path, made: Trained, panel: Panel, label: str) -> Servi
     with whole_folder(folder / FOLDER / name, JOB_MODEL) as staging:
         save_model(staging / "model", made.final, panel.frequency, {"batch": about})
         save_model(staging / "scored", made.scored, panel.frequency, {})
-        (staging / ABOUT).write_text(json.dumps(about, indent=2, allow_nan=False))
+        text = json.dumps(sealed(about), indent=2, allow_nan=False)
+        (staging / ABOUT).write_text(text, encoding="utf-8")
         for inner in (staging / "model", staging / "scored", staging):
             sync_folder(inner)
     return _service(about, made.final)
@@ -97,21 +106,24 @@ def load_trained(folder: Path, name: str) -> Service:
     """The model `name` below `folder`. Raises ModelNotFoundError or ModelDamagedError."""
     place = folder / FOLDER / name
     try:
-        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
-        if about["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"version {about['schema_version']}")
-        forecaster, _ = load_model(place / "model")
-        return _service(about, forecaster)
+        about = read_document(place / ABOUT)
+        open_seal(about, required=about.get("schema_version") != 1)
+        found = check_schema(AboutModel, about)
+        forecaster, manifest = load_model(place / "model")
+        if found.id != name or found.sha256 != weights_digest(forecaster):
+            raise BadDocument("is not that of the model beside it")
+        if found.horizon != manifest["network"]["horizon"]:
+            raise BadDocument(f"speaks of another horizon than the model, {found.horizon}")
     except FileNotFoundError as error:
         raise ModelNotFoundError(
             "the model is gone", code="model/not-found", where=str(place)
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, BadDocument) as error:
+        what = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
         raise ModelDamagedError(
-            f"the model's about.json is not as it was written ({error})",
-            code="model/damaged",
-            where=str(place),
+            f"the model's about.json {what}", code="model/damaged", where=str(place)
         ) from error
+    return _service(about, forecaster)
 
 
 def load_scored(folder: Path, name: str) -> Forecaster:

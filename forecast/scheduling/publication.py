@@ -12,13 +12,21 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    read_bounded,
+    read_document,
+    sealed,
+)
 from forecast.common.errors import OutputError
 from forecast.common.files import STAGING, failed_to_write, sync_folder, write_bytes
 from forecast.common.folders import made_folder, remove_folder, unfinished_in
@@ -32,16 +40,20 @@ from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
 from forecast.scheduling import ledger
 from forecast.scheduling.as_of import Slot
+from forecast.scheduling.documents import Rollbacks, RunManifest
 from forecast.scheduling.forecast import Made
+from forecast.scheduling.ledger_checks import check_ledger
 from forecast.scheduling.models import Service
 
 if TYPE_CHECKING:
+    import sqlite3
+
     import pyarrow as pa
 
     from forecast.data.forecast import Forecast
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no sum of the manifest itself
 RUNS, CURRENT, MANIFEST = "runs", "current", "manifest.json"
 WHOLE, LOG = "forecast.parquet", "log.jsonl"
 
@@ -102,20 +114,31 @@ def whole_table(slot: Slot, made: Made, scale: np.ndarray) -> pa.Table:
     return pa.table(columns)
 
 
-def read_whole(path: Path) -> pa.Table:
-    """The table that `whole_table` wrote. Raises OutputError when it cannot be read."""
+def read_whole(place: Path, edition: Edition) -> pa.Table:
+    """The table that `whole_table` wrote into the run's folder `place`. Raises OutputError where it
+    is not as it was written."""
     import pyarrow as pa
     from pyarrow import parquet
 
+    path, about = place / WHOLE, edition.manifest["outputs"].get(WHOLE)
     try:
-        return parquet.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise OutputError(
-            "a published run's forecast cannot be read",
-            code="run/damaged",
-            where=str(path),
-            remedy="`lstmcast rollback` goes back to the run before it",
-        ) from error
+        if about is None:
+            raise BadDocument("is none of the run's files")
+        content = read_bounded(path, about["bytes"])
+        if hashlib.sha256(content).hexdigest() != about["sha256"]:
+            raise BadDocument("does not match its sum in the manifest")
+        return parquet.read_table(pa.BufferReader(content))
+    except (BadDocument, OSError, pa.ArrowException) as error:
+        raise _bad_forecast(path, str(error)) from error
+
+
+def _bad_forecast(path: Path, what: str) -> OutputError:
+    return OutputError(
+        f"a published run's forecast cannot be read: it {what}",
+        code="run/damaged",
+        where=str(path),
+        remedy="`lstmcast rollback` goes back to the run before it",
+    )
 
 
 def output_files(
@@ -147,28 +170,50 @@ def write_edition(
         name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         for name, content in files.items()
     }
-    whole = {"schema_version": SCHEMA_VERSION, **manifest, "run": run, "outputs": sums}
+    whole = sealed({"schema_version": SCHEMA_VERSION, **manifest, "run": run, "outputs": sums})
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(place / MANIFEST, text.encode("utf-8", "surrogatepass"))
     return Edition(run, whole)
 
 
 def read_edition(place: Path) -> Edition | None:
-    """The published run in the folder `place`; None where it was never finished."""
+    """The published run in the folder `place`; None where it was never finished.
+
+    Raises OutputError: run/damaged for a manifest that is not as it was written, run/unreadable for
+    one that cannot be opened or that a later version wrote.
+    """
+    path = place / MANIFEST
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        edition = Edition(place.name, manifest)
-        _ = edition.sequence, edition.position
-    except FileNotFoundError:
+        manifest = read_document(path)
+        version = manifest.get("schema_version")
+        if type(version) is int and version > SCHEMA_VERSION:
+            raise _unreadable(path, f"was written by a later version of lstmcast ({version})")
+        open_seal(manifest, required=version != 1)
+        if check_schema(RunManifest, manifest).run != place.name:
+            raise BadDocument(f"is that of another run, {manifest['run']}")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except BadDocument as error:
         raise OutputError(
-            "the manifest of a published run cannot be read",
+            f"the manifest of a published run {error}",
             code="run/damaged",
-            where=str(place / MANIFEST),
-            remedy="Restore it, or remove its folder: the next run publishes anew",
+            where=str(path),
+            remedy="The next run sets its folder aside and goes on; `lstmcast repair` says what "
+            "else there is",
         ) from error
-    return edition
+    except OSError as error:
+        raise _unreadable(path, f"cannot be opened: {error.strerror}") from error
+    return Edition(place.name, manifest)
+
+
+def _unreadable(path: Path, what: str) -> OutputError:
+    remedy = "Check the disk and the folder's permissions; it is left where it is"
+    return OutputError(
+        f"the manifest of a published run {what}",
+        code="run/unreadable",
+        where=str(path),
+        remedy=remedy,
+    )
 
 
 def is_intact(folder: Path, edition: Edition) -> bool:
@@ -176,7 +221,8 @@ def is_intact(folder: Path, edition: Edition) -> bool:
     place = folder / RUNS / edition.run
     try:
         return all(
-            hashlib.sha256((place / name).read_bytes()).hexdigest() == entry["sha256"]
+            (place / name).stat().st_size == entry["bytes"]
+            and hashlib.sha256((place / name).read_bytes()).hexdigest() == entry["sha256"]
             for name, entry in edition.manifest["outputs"].items()
         )
     except OSError:
@@ -275,16 +321,28 @@ def newly_left_out(current: Edition | None, slot: Slot) -> int:
 # ledger holds, for each as-of, the newest that stands.
 
 
-ROLLBACKS = "rollbacks.json"
+ROLLBACKS, ASIDE = "rollbacks.json", "set-aside"
 ROLLBACKS_VERSION = 1
 
 
 @dataclass(frozen=True)
+class Damage:
+    """What cannot be read, and why; lasting: its content is wrong, so that it is set aside (not
+    where it could not be opened, or is of a later version)."""
+
+    path: Path
+    why: str
+    lasting: bool = True
+
+
+@dataclass(frozen=True)
 class State:
-    """What is published: editions by name, those withdrawn, and digests of models refused."""
+    """What is published: editions by name, those withdrawn, and digests of models refused; and
+    what of it cannot be read."""
 
     editions: Mapping[str, Edition]
     rollbacks: tuple[Mapping[str, Any], ...] = ()
+    damaged: tuple[Damage, ...] = ()
 
     @property
     def withdrawn(self) -> frozenset[str]:
@@ -315,7 +373,7 @@ class State:
     def standing(self) -> list[Edition]:
         """Editions that were not withdrawn, oldest publication first."""
         valid = [e for e in self.editions.values() if e.run not in self.withdrawn]
-        return sorted(valid, key=lambda e: e.sequence)
+        return sorted(valid, key=lambda e: (e.sequence, e.run))
 
     @property
     def current(self) -> Edition | None:
@@ -333,32 +391,98 @@ class State:
 
 
 def read_state(folder: Path) -> State:
-    """The state on disk; changes nothing. Raises OutputError when a manifest is damaged."""
+    """The state on disk; changes nothing. What cannot be read is in `State.damaged`."""
     runs = folder / RUNS
-    places = sorted(runs.iterdir()) if runs.is_dir() else []
-    found = {
-        place.name: edition
-        for place in places
-        if is_ours(place, JOB_RUN) and (edition := read_edition(place)) is not None
-    }
-    return State(found, read_rollbacks(folder))
+    found: dict[str, Edition] = {}
+    damaged = []
+    for place in sorted(runs.iterdir()) if runs.is_dir() else []:
+        if not is_ours(place, JOB_RUN):
+            continue
+        try:
+            if (edition := read_edition(place)) is not None:
+                found[place.name] = edition
+        except OutputError as error:
+            damaged.append(Damage(place, error.message, error.code == "run/damaged"))
+    try:
+        rollbacks = read_rollbacks(folder)
+    except OutputError as error:
+        damaged.append(Damage(folder / ROLLBACKS, error.message, error.code == "run/damaged"))
+        rollbacks = _rollbacks_as_they_show(folder, found)
+    return State(found, rollbacks, tuple(damaged))
 
 
 def read_rollbacks(folder: Path) -> tuple[dict[str, Any], ...]:
     """The rollbacks so far, oldest first. Raises OutputError when the file is damaged."""
     path = folder / ROLLBACKS
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = read_document(path)
+        check_schema(Rollbacks, document)
         return tuple(document["rollbacks"])
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (BadDocument, OSError) as error:
+        what = error.strerror if isinstance(error, OSError) else error
         raise OutputError(
-            "the list of rollbacks cannot be read",
-            code="run/damaged",
+            f"the list of rollbacks cannot be read: it {what}",
+            code="run/unreadable" if isinstance(error, OSError) else "run/damaged",
             where=str(path),
-            remedy="Restore it, or remove it: withdrawn runs then count again",
+            remedy="The next run makes it anew: what is not in service now stays withdrawn",
         ) from error
+
+
+def _rollbacks_as_they_show(folder: Path, found: Mapping[str, Edition]) -> tuple[dict, ...]:
+    """What rollbacks must have been, from the link and the ledger: whatever is newer than the
+    current run, or missing in the ledger, was withdrawn. So a forecast that somebody took back is
+    not served again because a list is lost."""
+    target = found.get(current_run(folder) or "")
+    if target is None:
+        return ()
+    recorded = _recorded(folder)
+    oldest = min(recorded, default=None)
+    gone = [e for e in found.values() if e is not target and e.manifest["leads"] and (
+        e.sequence > target.sequence
+        or (oldest is not None and e.position >= oldest and e.position not in recorded)
+    )]  # fmt: skip
+    return (rollback_to(target, found, gone, target.manifest["created"]),) if gone else ()
+
+
+def _recorded(folder: Path) -> dict[int, str]:
+    """The run that the ledger has for each cutoff; none where it cannot be read."""
+    path = folder / ledger.NAME
+    if not path.exists():
+        return {}
+    try:
+        with ledger.opened(path) as connection:
+            return ledger.recorded_runs(connection)
+    except OutputError:
+        return {}
+
+
+def rollback_to(
+    target: Edition, editions: Mapping[str, Edition], withdrawn: Sequence[Edition], at: str
+) -> dict[str, Any]:
+    """What `rollbacks.json` says of a rollback to `target` that withdraws these editions.
+
+    Models that serve only there are refused from then on.
+    """
+    names = {e.run for e in withdrawn}
+    kept = {e.manifest["model"]["sha256"] for e in editions.values() if e.run not in names}
+    return {
+        "at": at,
+        "to": target.run,
+        "withdrawn": sorted(names),
+        "refused": sorted({e.manifest["model"]["sha256"] for e in withdrawn} - kept),
+        "withheld": [
+            {
+                "run": e.run,
+                "position": e.position,
+                "seen": e.manifest["input"]["seen_sha256"],
+                "config": e.manifest["config_sha256"],
+                "model": e.manifest["model"]["id"],
+            }
+            for e in withdrawn
+        ],
+    }
 
 
 def write_rollbacks(folder: Path, rollbacks: Iterable[Mapping[str, Any]]) -> None:
@@ -372,9 +496,48 @@ def recover(folder: Path, listener: Listener) -> State:
     made_folder(folder, JOB)
     clear_leftovers(folder, listener)
     state = read_state(folder)
+    for damage in state.damaged:
+        listener.warn("run/set-aside", in_words(damage))
+        if damage.lasting:
+            set_aside(folder, damage.path)
+            if damage.path.name == ROLLBACKS:
+                write_rollbacks(folder, state.rollbacks)
     bring_link(folder, state, listener)
     bring_ledger(folder, state, listener)
     return state
+
+
+def in_words(damage: Damage) -> str:
+    """What is said of damage."""
+    if not damage.lasting:
+        return f"{damage.path.name} is left out: {damage.why}"
+    return f"{damage.path.name} is set aside, in {ASIDE}/: {damage.why}"
+
+
+def set_aside(folder: Path, path: Path) -> Path:
+    """Moves what cannot be used out of the way of all commands, for a person to look at; nothing is
+    lost. Returns where it is. Raises OutputError."""
+    place = folder / ASIDE / path.name
+    number = 2
+    while os.path.lexists(place):
+        place = place.with_name(f"{path.name}.{number}")
+        number += 1
+    try:
+        place.parent.mkdir(exist_ok=True)
+        os.rename(path, place)
+        sync_folder(place.parent)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise failed_to_write(place, error) from error
+    return place
+
+
+def what_is_aside(folder: Path) -> list[str]:
+    """Names of what was set aside and is still there."""
+    try:
+        return sorted(os.listdir(folder / ASIDE))
+    except OSError:
+        return []
 
 
 def clear_leftovers(folder: Path, listener: Listener) -> None:
@@ -406,9 +569,14 @@ def _note_left(place: Path, left: list[str], listener: Listener) -> None:
 def bring_link(folder: Path, state: State, listener: Listener) -> None:
     """Lets `current` name the edition that is to be current."""
     wanted, found = state.current, current_run(folder)
-    if wanted is not None and wanted.run != found:
-        listener.note(f"{CURRENT} now names {wanted.run}")
-        point_at(folder, wanted.run)
+    if wanted is None or wanted.run == found:
+        return
+    link = folder / CURRENT
+    if link.exists() and not link.is_symlink():
+        moved = set_aside(folder, link)
+        listener.warn("run/set-aside", f"{CURRENT} was no link: it is in {ASIDE}/{moved.name}")
+    listener.note(f"{CURRENT} now names {wanted.run}")
+    point_at(folder, wanted.run)
 
 
 def bring_ledger(folder: Path, state: State, listener: Listener) -> None:
@@ -416,8 +584,17 @@ def bring_ledger(folder: Path, state: State, listener: Listener) -> None:
 
     Runs whose folders are gone by retention stay as they are, unless they were withdrawn.
     """
+    with_sound_ledger(folder, state, listener, lambda: _bring_ledger(folder, state, listener))
+
+
+T = TypeVar("T")
+
+
+def with_sound_ledger(folder: Path, state: State, listener: Listener, work: Callable[[], T]) -> T:
+    """The result of `work`, which uses the ledger; where that turns out to be damaged, it is made
+    anew from the run folders, and `work` is done again. Raises OutputError."""
     try:
-        _bring_ledger(folder, state, listener)
+        return work()
     except OutputError as error:
         if not ledger.is_damaged(error):
             raise
@@ -427,6 +604,7 @@ def bring_ledger(folder: Path, state: State, listener: Listener) -> None:
             path.with_name(path.name + ending).unlink(missing_ok=True)
         path.replace(path.with_name("ledger.damaged"))
         _bring_ledger(folder, state, listener)
+        return work()
 
 
 def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
@@ -434,6 +612,7 @@ def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
     if not wanted and not (folder / ledger.NAME).exists():
         return
     with ledger.opened(folder / ledger.NAME) as connection:
+        check_ledger(connection, folder / ledger.NAME)
         recorded = ledger.recorded_runs(connection)
         for run in set(recorded.values()) & state.withdrawn:
             ledger.withdraw(connection, run)
@@ -441,13 +620,35 @@ def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
         oldest = min(recorded, default=min(wanted, default=0))
         for position, edition in sorted(wanted.items()):
             if position >= oldest and recorded.get(position) != edition.run:
-                listener.note(f"the ledger takes in {edition.run}")
-                ledger.record(connection, published(folder, edition))
+                _take_in(connection, folder, edition, listener)
+
+
+def _take_in(
+    connection: sqlite3.Connection, folder: Path, edition: Edition, listener: Listener
+) -> None:
+    """Records an edition; one whose forecast cannot be read is left out of the scores, and said."""
+    try:
+        made = published(folder, edition)
+    except OutputError as error:
+        listener.warn("run/not-scored", f"{edition.run} cannot be scored: {error.message}")
+        return
+    listener.note(f"the ledger takes in {edition.run}")
+    ledger.record(connection, made)
 
 
 def published(folder: Path, edition: Edition) -> ledger.Published:
     """An edition as the ledger takes it, read from its folder. Raises OutputError."""
-    table = read_whole(folder / RUNS / edition.run / WHOLE)
+    import pyarrow as pa
+
+    place = folder / RUNS / edition.run
+    table = read_whole(place, edition)
+    try:
+        return _as_published(edition, table)
+    except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        raise _bad_forecast(place / WHOLE, f"does not fit its manifest ({error})") from error
+
+
+def _as_published(edition: Edition, table: pa.Table) -> ledger.Published:
     manifest = edition.manifest
     horizon = int(manifest["horizon"])
     first = np.arange(0, table.num_rows, horizon)

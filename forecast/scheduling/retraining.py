@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
@@ -117,7 +118,7 @@ def run_trial(
     standing = pretrained_service(job, slot.panel, seasons)
     candidates = {
         "challenger": scored,
-        "champion": _as_judge(job, slot, plan, champion),
+        "champion": _as_judge(job, slot, plan, champion, listener),
         "pretrained": _uncalibrated(standing, slot.panel, plan.validation),
     }
     table = _table(slot.panel, plan, settings, candidates)
@@ -185,18 +186,24 @@ def _settings(
     return job.settings.model_copy(update={"training": training})
 
 
-def _as_judge(job: Job, slot: Slot, plan: Plan, champion: Service | None) -> Forecaster | None:
+def _as_judge(
+    job: Job, slot: Slot, plan: Plan, champion: Service | None, listener: Listener
+) -> Forecaster | None:
     """The model in service as it may be judged: without anything seen after the first origin.
 
     Its last weights have seen everything up to `trained_until`; where an origin lies before that,
-    those before its refit stand in for them.
+    those before its refit stand in for them; None where these cannot be read.
     """
     if champion is None or champion.kind != TRAINED_KIND or not len(plan.origins):
         return None
     first = (slot.panel.first + plan.origins.min(0)).min()
     if champion.trained_until is not None and first > champion.trained_until:
         return champion.forecaster
-    return load_scored(job.folder, champion.id)
+    try:
+        return load_scored(job.folder, champion.id)
+    except (ModelDamagedError, ModelNotFoundError) as error:
+        listener.warn("run/champion-unjudged", f"the model in service is not judged: {error}")
+        return None
 
 
 def _table(

@@ -22,6 +22,7 @@ from forecast.scheduling.publication import (
     bring_link,
     is_intact,
     recover,
+    rollback_to,
     write_rollbacks,
 )
 
@@ -107,28 +108,10 @@ def _entry(state: State, target: Edition, at: str) -> dict[str, Any]:
     later = [
         e for e in state.editions.values() if e.sequence > target.sequence and e.manifest["leads"]
     ]
-    kept = {
-        e.manifest["model"]["sha256"]
-        for e in state.editions.values()
-        if e.sequence <= target.sequence and e.run not in state.withdrawn
+    serving = {
+        run: e
+        for run, e in state.editions.items()
+        if e.sequence <= target.sequence and run not in state.withdrawn
     }
-    mine = target.manifest["model"]["sha256"]
-    refused = {e.manifest["model"]["sha256"] for e in later} - kept - {mine}
-    return {
-        "at": at,
-        "from": current.run,
-        "to": target.run,
-        "withdrawn": sorted(e.run for e in later),
-        "refused": sorted(refused),
-        "withheld": [
-            {
-                "run": e.run,
-                "position": e.position,
-                "seen": e.manifest["input"]["seen_sha256"],
-                "config": e.manifest["config_sha256"],
-                "model": e.manifest["model"]["id"],
-            }
-            for e in later
-        ],
-        "trial": current.manifest.get("trial"),
-    }
+    entry = rollback_to(target, {**serving, target.run: target}, later, at)
+    return {**entry, "from": current.run, "trial": current.manifest.get("trial")}

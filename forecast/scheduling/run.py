@@ -74,6 +74,7 @@ from forecast.scheduling.publication import (
     recover,
     run_name,
     whole_table,
+    with_sound_ledger,
     write_edition,
 )
 from forecast.scheduling.retention import tidy
@@ -268,17 +269,41 @@ def _files(run: Attempt, slot: Slot, service: Service, made: Made) -> dict[str, 
 
 
 def settle(run: Attempt, known: Known, edition: Edition) -> None:
-    """Ledger and database take the published run in; what is no longer needed goes."""
+    """Ledger and database take the published run in; what is no longer needed goes. Raises
+    OutputError or UsageError where the database could not be written: all else is done then."""
     job, slot = run.job, known.slot
-    with ledger.opened(job.folder / ledger.NAME) as connection:
-        ledger.record(connection, published(job.folder, edition))
-        newest = max(ledger.recorded_runs(connection))
-        if slot.position >= newest or run.as_of is None:
-            remember(connection, slot.seen)
     state = State({**known.state.editions, edition.run: edition}, known.state.rollbacks)
-    deliver(job, state, run.diary, run.stamp)
+    run.diary.facts["run"] = edition.run
+
+    def record() -> None:
+        with ledger.opened(job.folder / ledger.NAME) as connection:
+            ledger.record(connection, published(job.folder, edition))
+            newest = max(ledger.recorded_runs(connection))
+            if slot.position >= newest or run.as_of is None:
+                remember(connection, slot.seen)
+
+    with_sound_ledger(job.folder, state, run.diary, record)
+    trouble = hand_over(run, state)
     remove_folder(unfinished(job.folder), TRAINING)
     tidy(job, state, run.diary)
+    if trouble is not None:
+        raise trouble
+
+
+def hand_over(run: Attempt, state: State) -> ForecastError | None:
+    """Brings the user's database up to date; why that failed, or None. What is published as files
+    does not wait for it."""
+    try:
+        with_sound_ledger(
+            run.job.folder,
+            state,
+            run.diary,
+            lambda: deliver(run.job, state, run.diary, run.stamp),
+        )
+    except ForecastError as error:
+        run.diary.warn(error.code, str(error))
+        return error
+    return None
 
 
 # --- The step of a run that looks back: what came true, what was restated, how good it was -------
@@ -379,11 +404,14 @@ def run_job(
 
 def _work(run: Attempt) -> RunOutcome:
     """The whole way."""
-    state = recover(run.job.folder, run.diary)
-    deliver(run.job, state, run.diary, run.stamp)  # what an interrupted run still owes
+    folder = run.job.folder
+    state = recover(folder, run.diary)
+    trouble = hand_over(run, state)  # what an interrupted run still owes
     report, slot = look(run)
-    changes, scores = what_came_true(run, slot)
+    changes, scores = with_sound_ledger(folder, state, run.diary, lambda: what_came_true(run, slot))
     if done := nothing_to_do(run, state, slot):
+        if trouble is not None:
+            raise trouble
         return run.outcome(done[0], 0, done[1], slot)
     known = Known(state, report, slot, changes, scores)
     service, trial = choose_model(run, known)

@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.errors import ForecastError, ModelDamagedError, ModelNotFoundError
+from forecast.common.errors import (
+    ForecastError,
+    ModelDamagedError,
+    ModelNotFoundError,
+    TrainingError,
+)
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.config import Job
 from forecast.scheduling.context import Attempt, Known
@@ -78,16 +83,27 @@ def choose_model(run: Attempt, known: Known) -> tuple[Service, dict[str, Any]]:
         run.diary.decide(late)
         return due.fitting or _pretrained(run, known), trial
     judged = _tried(run, known, due, left)
-    if judged is None:
-        run.diary.warn("run/out-of-time", "training took longer than the deadline allows")
-        run.diary.decide(decide_time_to_learn(0.0, due.rival is not None) or due.decision)
+    if isinstance(judged, Untried):
+        run.diary.warn(judged.code, judged.why)
+        choice = "reuse" if due.rival is not None else "pretrained"
+        run.diary.decide(Decision("model", choice, judged.reason))
         return due.rival or _pretrained(run, known), trial
     run.diary.decide(judged.decision)
     return judged.service, _record(judged, run.job, known.slot)
 
 
-def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judged | None:
-    """The outcome of a trial; None when the deadline came before its end."""
+@dataclass(frozen=True)
+class Untried:
+    """Why there is no trial: a warning's code and text, and the reason in a few words."""
+
+    code: str
+    why: str
+    reason: str
+
+
+def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judged | Untried:
+    """The outcome of a trial; or that the deadline came before its end, or the training died: what
+    is there already can forecast."""
     with time_limit(run.watch.left(HARD_SHARE)) as limit:
         try:
             return run_trial(
@@ -97,7 +113,11 @@ def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judge
         except KeyboardInterrupt:
             if not limit.reached:
                 raise
-    return None
+        except (TrainingError, ModelDamagedError, ModelNotFoundError, MemoryError) as error:
+            why = f"training failed: {error or type(error).__name__}"
+            return Untried("run/training-failed", why, "training failed; the next run tries again")
+    why = "training took longer than the deadline allows"
+    return Untried("run/out-of-time", why, "the deadline leaves no time to train")
 
 
 def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.context import read_last
 from forecast.scheduling.decisions import ROLLED_BACK
+from forecast.scheduling.ledger_checks import check_ledger
 from forecast.scheduling.live_scores import (
     Live,
     StepScore,
@@ -26,7 +27,7 @@ from forecast.scheduling.live_scores import (
 from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
 from forecast.scheduling.monitoring import JobMetrics
-from forecast.scheduling.publication import Edition, read_state
+from forecast.scheduling.publication import Edition, in_words, read_state, what_is_aside
 
 # --- What is known of a job, gathered for a person, a monitor and the score command --------------
 
@@ -40,7 +41,7 @@ class JobFacts:
     runs: how many are kept; withdrawn: how many of them a rollback took out; recent: live scores
     of the newest runs of the model in service; expected: the backtest's MASE at the same steps;
     ages, steps: live scores by age of the forecast and by step ahead; trouble: why part of this
-    could not be read.
+    could not be read; aside: what was damaged and lies in set-aside/ (or will, at the next run).
     """
 
     job: str
@@ -56,6 +57,7 @@ class JobFacts:
     steps: Mapping[int, Live]
     bytes_kept: int
     trouble: str | None = None
+    aside: tuple[str, ...] = ()
 
     @property
     def killed(self) -> bool:
@@ -87,14 +89,15 @@ class JobFacts:
 
 def job_facts(job: Job) -> JobFacts:
     """Gathers the facts of a job. What cannot be read is said in `trouble`, and left out."""
-    trouble, state = None, None
     scores: Sequence[StepScore] = []
+    trouble = []
+    state = read_state(job.folder)
+    trouble += [in_words(each) for each in state.damaged]
     try:
-        state = read_state(job.folder)
         scores = ledger_scores(job.folder)
     except ForecastError as error:
-        trouble = str(error)
-    current = state.current if state is not None else None
+        trouble.append(str(error))
+    current = state.current
     nothing: dict[str, Any] = {"id": "", "promise": {}}
     model = current.manifest["model"] if current is not None else nothing
     mine = of_model(scores, model["id"])
@@ -104,14 +107,15 @@ def job_facts(job: Job) -> JobFacts:
         last=read_last(job.folder),
         running=holder(job.folder),
         current=current,
-        runs=len(state.editions) if state is not None else 0,
-        withdrawn=len(state.withdrawn & set(state.editions)) if state is not None else 0,
+        runs=len(state.editions),
+        withdrawn=len(state.withdrawn & set(state.editions)),
         recent=live(mine),
         expected=promised(mine, model["promise"]),
         ages=by_age(scores),
         steps=by_step(scores),
         bytes_kept=folder_size(job.folder),
-        trouble=trouble,
+        trouble="; ".join(trouble) or None,
+        aside=(*what_is_aside(job.folder), *(each.path.name for each in state.damaged)),
     )
 
 
@@ -121,6 +125,7 @@ def ledger_scores(folder: Path) -> Sequence[StepScore]:
     if not path.exists():
         return []
     with ledger.opened(path) as connection:
+        check_ledger(connection, path)
         return read_scores(connection)
 
 
@@ -197,6 +202,7 @@ def describe(facts: JobFacts, now: datetime, most: float | None) -> dict[str, An
         "last_success": success,
         "published": _published(facts, now),
         "scores": facts.scores_document(),
+        "set_aside": list(facts.aside),
         "kept": {"runs": facts.runs, "withdrawn": facts.withdrawn, "bytes": facts.bytes_kept},
         "trouble": facts.trouble,
     }
