@@ -62,7 +62,7 @@ INSIDE = {
         "publication",
         "database published_forecasts retention",
         "context rollback",
-        "serving status",
+        "serving status repair",
         "run score",
     ),
     "training": (

@@ -267,6 +267,7 @@ def _lock(job: Job) -> Check:
 
 def _model(job: Job) -> Check:
     from forecast.models.store import load_model
+    from forecast.scheduling.publication import read_state
 
     if job.section.model == "trained":
         import torch
@@ -274,15 +275,31 @@ def _model(job: Job) -> Check:
         training = f"; torch {torch.__version__}"
     else:
         training = ""
-    try:
-        manifest = json.loads((job.folder / "current/manifest.json").read_text(encoding="utf-8"))
-        model = manifest["model"]
-    except FileNotFoundError:
+    current = read_state(job.folder).current
+    if current is None:
         return Check("model", "ok", f"none in service yet{training}", job=job.name)
+    model = current.manifest["model"]
     if model["kind"] != "trained":
         return Check("model", "ok", f"{model['kind']}{training}", job=job.name)
     load_model(job.folder / "models" / model["id"] / "model")
     return Check("model", "ok", f"{model['id']} loads{training}", job=job.name)
+
+
+def _state(job: Job) -> Check:
+    """Whether what earlier runs left can be read."""
+    from forecast.common.progress import Silent
+    from forecast.scheduling.publication import ASIDE, what_is_aside
+    from forecast.scheduling.repair import repair_job
+
+    aside = what_is_aside(job.folder)
+    found = [f"{each.what}: {each.found}" for each in repair_job(job, Silent())]
+    if found:
+        remedy = f"lstmcast repair {job.config} says more; the next run goes on without it"
+        return Check("state", "warning", "; ".join(found), remedy, job.name)
+    if aside:
+        words = f"{', '.join(aside)} lies in {ASIDE}/: it was damaged"
+        return Check("state", "warning", words, "Look at it, then remove it", job.name)
+    return Check("state", "ok", "what earlier runs left can be read", job=job.name)
 
 
 def _metrics_file(job: Job) -> Check:
@@ -340,6 +357,7 @@ _OF_A_JOB: dict[str, Callable[[Job], Check]] = {
     "folder": _folder,
     "space": _space,
     "lock": _lock,
+    "state": _state,
     "model": _model,
     "database": _database,
     "metrics file": _metrics_file,

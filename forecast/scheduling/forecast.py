@@ -32,6 +32,8 @@ from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
 FAR = 3.0  # times a series' range beyond its lowest and highest value
 TOO_SHORT = f"fewer than {LEAST_VALUES} values"
 PRETRAINED_SOURCE = "pretrained LSTM"
+ARIMA_SOURCE, NAIVE_SOURCE = "AutoARIMA", "SeasonalNaive"
+IN_SERVICE = "in service: no model beats it"  # the reason of the rows of seasonal naive then
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Made:
     """The forecasts of a run, all series for the `H` steps after the as-of.
 
     forecast: origins are positions right after the as-of, which may lie beyond a series' end;
-    reason object (S,): "" where the model in service made the row; failed: how many series it
+    reason object (S,): "" where the network in service made the row; failed: how many series it
     could not forecast although they were long enough.
     """
 
@@ -50,7 +52,7 @@ class Made:
     @property
     def fallbacks(self) -> int:
         """Series that the model in service did not forecast."""
-        return int((self.reason != "").sum())
+        return int(((self.reason != "") & (self.reason != IN_SERVICE)).sum())
 
 
 def forecast_all(
@@ -84,9 +86,12 @@ def forecast_all(
         whole.explain(np.where(enough, "", TOO_SHORT))
         if service.kind != PRETRAINED:
             whole.fill(_pretrained(job, slot, seasons), PRETRAINED_SOURCE, enough, listener)
-        whole.fill(_arima(job, service, arima_seconds, listener), "AutoARIMA", enough, listener)
-    whole.fill(_naive(service), "SeasonalNaive", known > 0, listener)
-    return whole.made(name or "SeasonalNaive", failed)
+        whole.fill(_arima(job, service, arima_seconds, listener), ARIMA_SOURCE, enough, listener)
+    whole.fill(_naive(service), NAIVE_SOURCE, known > 0, listener)
+    made = whole.made(name or NAIVE_SOURCE, failed)
+    if name is None:
+        made.reason[made.forecast.available] = IN_SERVICE
+    return made
 
 
 Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -131,6 +132,8 @@ def prepare_tables(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
         return
     version = version_of(connection)
+    if not (version or "").isdigit():
+        raise damaged(path, f"its version is {version!r}")
     if version != str(SCHEMA_VERSION):
         raise OutputError(
             "the ledger was written by another version of lstmcast",
@@ -376,6 +379,16 @@ def oldest_forecast(connection: sqlite3.Connection, unscored: bool = False) -> i
         f"SELECT min(cutoff) FROM runs WHERE id IN (SELECT run FROM forecasts){wanted}"
     ).fetchone()[0]
     return None if found is None else int(found)
+
+
+def set_aside(path: Path) -> None:
+    """Moves a damaged ledger out of the way: ledger.damaged, in place of an earlier one."""
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    kept = path.with_name("ledger.damaged")
+    if kept.is_dir() and not kept.is_symlink():
+        kept = path.with_name(f"ledger.damaged-{time.time_ns()}")
+    path.replace(kept)
 
 
 def is_damaged(error: BaseException) -> bool:

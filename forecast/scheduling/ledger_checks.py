@@ -44,7 +44,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
         "typeof(sequence) = 'integer' AND sequence >= 1",
         f"typeof(cutoff) = 'integer' AND cutoff BETWEEN -{_FAR} AND {_FAR}",
         "typeof(cutoff_time) = 'text'",
-        "typeof(created) = 'text' AND datetime(created) IS NOT NULL",
+        "typeof(created) = 'text' AND created GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*'",
         "typeof(model) = 'text' AND " + _NAMED.format("model"),
         f"typeof(horizon) = 'integer' AND horizon BETWEEN 1 AND {LONGEST_HORIZON}",
         f"typeof(season) = 'integer' AND season BETWEEN 1 AND {LONGEST_SEASON}",

@@ -133,7 +133,10 @@ class JobMetrics:
     origin: float | None = None  # the last time that the data of that forecast reach to
     trained: float | None = None
     series: int | None = None
-    fallbacks: int | None = None  # series that the LSTM did not forecast
+    fallbacks: int | None = None  # series that no network forecast
+    baseline_serves: int | None = None  # 1 where seasonal naive is in service
+    warnings: int = 0  # of the last run
+    set_aside: int = 0  # damaged files and folders of the job
     rows: int | None = None
     bytes_kept: int | None = None  # of the job's folder
     live_mase: float | None = None
@@ -153,6 +156,13 @@ _SINGLE = (
     ("trained_timestamp_seconds", "When the model in service was trained.", "trained"),
     ("series", "Series in the published forecast.", "series"),
     ("fallback_series", "Series that something other than the LSTM forecast.", "fallbacks"),
+    ("baseline_in_service", "1 where seasonal naive serves: no model beats it.", "baseline_serves"),
+    ("last_run_warnings", "Warnings of the last run.", "warnings"),
+    (
+        "set_aside",
+        "Damaged files and folders of the job, in set-aside/ or on the way.",
+        "set_aside",
+    ),
     ("rows", "Rows of the published forecast.", "rows"),
     ("folder_bytes", "Size of the job's folder.", "bytes_kept"),
     ("live_mase", "MASE of the published forecasts that have come true.", "live_mase"),

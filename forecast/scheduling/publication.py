@@ -599,20 +599,18 @@ def with_sound_ledger(folder: Path, state: State, listener: Listener, work: Call
         if not ledger.is_damaged(error):
             raise
         listener.warn("ledger/damaged", f"{error.message}: it is made anew from the run folders")
-        path = folder / ledger.NAME
-        for ending in ("-wal", "-shm"):
-            path.with_name(path.name + ending).unlink(missing_ok=True)
-        path.replace(path.with_name("ledger.damaged"))
+        ledger.set_aside(folder / ledger.NAME)
         _bring_ledger(folder, state, listener)
         return work()
 
 
 def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
     wanted = {e.position: e for e in state.standing}  # the newest of each as-of
-    if not wanted and not (folder / ledger.NAME).exists():
+    path = folder / ledger.NAME
+    if not wanted and not path.exists() and not path.is_symlink():
         return
-    with ledger.opened(folder / ledger.NAME) as connection:
-        check_ledger(connection, folder / ledger.NAME)
+    with ledger.opened(path) as connection:
+        check_ledger(connection, path)
         recorded = ledger.recorded_runs(connection)
         for run in set(recorded.values()) & state.withdrawn:
             ledger.withdraw(connection, run)

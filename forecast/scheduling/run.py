@@ -57,7 +57,7 @@ from forecast.scheduling.live_scores import (
     touched_runs,
 )
 from forecast.scheduling.lock import locked, noticed_termination
-from forecast.scheduling.models import Service
+from forecast.scheduling.models import NAIVE, Service
 from forecast.scheduling.monitoring import Event, ping, write_metrics
 from forecast.scheduling.publication import (
     Edition,
@@ -228,13 +228,18 @@ def publish(
     trial: dict[str, Any],
     intervals: dict[str, Any],
 ) -> Edition:
-    """Writes the run folder, the manifest last, and moves the link unless the as-of is an old
-    one. Raises OutputError."""
+    """Writes the run folder, the manifest last, and moves the link unless a later as-of is
+    published: `current` never goes back. Raises OutputError."""
     job, slot, state = run.job, known.slot, known.state
     run.diary.stage("Publishing")
     current, before = state.current, state.of_position(slot.position)
     sequence = state.next_sequence()
-    leads = run.as_of is None or current is None or slot.position >= current.position
+    leads = current is None or slot.position >= current.position
+    if not leads and run.as_of is None:
+        text = f"the data end before what is published, {current.manifest['as_of']}, which stays"
+        run.diary.warn("run/not-leading", text)
+    if service.kind == NAIVE:
+        run.diary.warn("run/baseline-serves", "seasonal naive is in service: no model beats it")
     name = run_name(slot, slot.digest, job.digest, service.id, str(sequence))
     lost = newly_left_out(current, slot) if leads else 0
     manifest = {

@@ -14,6 +14,7 @@ from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.context import read_last
 from forecast.scheduling.decisions import ROLLED_BACK
+from forecast.scheduling.forecast import ARIMA_SOURCE, NAIVE_SOURCE
 from forecast.scheduling.ledger_checks import check_ledger
 from forecast.scheduling.live_scores import (
     Live,
@@ -26,6 +27,7 @@ from forecast.scheduling.live_scores import (
 )
 from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
+from forecast.scheduling.models import NAIVE
 from forecast.scheduling.monitoring import JobMetrics
 from forecast.scheduling.publication import Edition, in_words, read_state, what_is_aside
 
@@ -158,7 +160,10 @@ def job_metrics(facts: JobFacts) -> JobMetrics:
         origin=_moment(manifest.get("as_of_moment")),
         trained=_moment(model.get("created")),
         series=series.get("forecast"),
-        fallbacks=series.get("fallbacks"),
+        fallbacks=by_baselines(manifest) if series else None,
+        baseline_serves=int(model["kind"] == NAIVE) if model else None,
+        warnings=len(last.get("warnings") or ()),
+        set_aside=len(facts.aside),
         rows=series["forecast"] * manifest["horizon"] if series else None,
         bytes_kept=facts.bytes_kept,
         live_mase=None if math.isnan(facts.recent.mase) else facts.recent.mase,
@@ -170,6 +175,12 @@ def job_metrics(facts: JobFacts) -> JobMetrics:
             if share is not None
         },
     )
+
+
+def by_baselines(manifest: Mapping[str, Any]) -> int:
+    """Series of a run that no network forecast, whether one failed or none is in service."""
+    by_source = manifest["series"]["by_source"]
+    return sum(by_source.get(name, 0) for name in (ARIMA_SOURCE, NAIVE_SOURCE))
 
 
 def _moment(text: str | None) -> float | None:
@@ -185,13 +196,17 @@ NEVER, UNKNOWN, RUNNING, KILLED, FAILED, OLD, FINE = (
 )  # fmt: skip
 
 
+AHEAD = 300.0  # seconds that a clock may have been ahead; more says that it was wrong
+
+
 def describe(facts: JobFacts, now: datetime, most: float | None) -> dict[str, Any]:
     """The facts, JSON-able, with ages in seconds at `now` and the job's state in a word.
 
-    most: seconds that the last success may be old; None: any age will do.
+    most: seconds that the last success may be old; None: any age will do. A success of the future,
+    of a clock that was ahead, says nothing: it counts as too old.
     """
     success = _success(facts, now)
-    too_old = most is not None and (success is None or success["age_seconds"] > most)
+    too_old = most is not None and (success is None or not -AHEAD < success["age_seconds"] <= most)
     return {
         "job": facts.job,
         "state": _state(facts, too_old),
@@ -286,7 +301,7 @@ def _published(facts: JobFacts, now: datetime) -> dict[str, Any] | None:
         "created": manifest["created"],
         "age_seconds": _age_of(manifest["created"], now),
         "horizon": manifest["horizon"],
-        "series": dict(manifest["series"]),
+        "series": {**manifest["series"], "by_baselines": by_baselines(manifest)},
         "model": {name: manifest["model"].get(name) for name in ("id", "kind", "trained_until")},
         "files": sorted(n for n in manifest["outputs"] if n.startswith("predictions")),
         "intervals": dict(manifest["intervals"]),

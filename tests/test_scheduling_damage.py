@@ -1,0 +1,269 @@
+"""A job whose files are damaged: what is published stays, the next run goes on, and it is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from forecast.cli.app import run as command
+from forecast.common.documents import sealed
+from forecast.common.errors import OutputError, TrainingError
+from forecast.common.progress import Silent
+from forecast.scheduling import ledger, serving
+from forecast.scheduling.monitoring import exposition
+from forecast.scheduling.publication import current_run, read_state, recover
+from forecast.scheduling.repair import repair_job
+from forecast.scheduling.rollback import roll_back
+from forecast.scheduling.run import run_job
+from forecast.scheduling.status import job_facts, job_metrics
+from tests.hostile import flipped
+from tests.test_scheduling_run import NOW, choices, cutoffs, data, job
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.codes = []
+
+    def warn(self, code, text):
+        self.codes.append(code)
+
+
+@pytest.fixture(scope="module")
+def four_runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("four")
+    for until in (116, 117, 118, 119):
+        data(folder, until)
+        run_job(job(folder), now=NOW)
+    data(folder, 120)
+    return folder
+
+
+@pytest.fixture
+def folder(four_runs, tmp_path):
+    shutil.copytree(four_runs, tmp_path / "j", symlinks=True)
+    return tmp_path / "j"
+
+
+def names(folder):
+    return sorted(os.listdir(folder / "out" / "runs"))
+
+
+def goes_on(folder):
+    """The next run publishes the newest data; what it said."""
+    heard = Heard()
+    outcome = run_job(job(folder), now=NOW, listener=heard)
+    assert (outcome.outcome, outcome.as_of) == ("published", "2024-02-28")
+    assert current_run(folder / "out") == outcome.run
+    again = Heard()
+    assert run_job(job(folder), now=NOW, listener=again).outcome == "already done"
+    assert again.codes == []
+    return heard.codes
+
+
+def edits(manifest):
+    yield ""
+    yield "[]"
+    yield "null"
+    yield {k: v for k, v in manifest.items() if k != "leads"}
+    yield {k: v for k, v in manifest.items() if k != "model"}
+    yield {**manifest, "sequence": 10**30}
+    yield {**manifest, "as_of_position": 10**30}
+    yield {**manifest, "created": "x"}
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize("kind", range(8))
+def test_a_damaged_run_is_set_aside_and_the_next_one_publishes(folder, which, kind):
+    run = names(folder)[which]
+    path = folder / "out" / "runs" / run / "manifest.json"
+    wrong = list(edits(json.loads(path.read_text())))[kind]
+    path.write_text(wrong if isinstance(wrong, str) else json.dumps(sealed(wrong)))
+    facts = job_facts(job(folder))
+    assert facts.aside == (run,) and run in facts.trouble
+    assert 'lstmcast_set_aside{forecast_job="sales"} 1' in exposition(job_metrics(facts))
+    assert "run/set-aside" in goes_on(folder)
+    assert os.listdir(folder / "out" / "set-aside") == [run]
+    assert job_facts(job(folder)).aside == (run,)
+    assert len(cutoffs(folder)) == 5  # the ledger had taken it in before it was damaged
+
+
+def test_one_flipped_bit_of_a_manifest_is_never_taken(folder):
+    draw = random.Random(7)
+    path = folder / "out" / "runs" / names(folder)[1] / "manifest.json"
+    whole = path.read_bytes()
+    before = read_state(folder / "out").editions
+    for _ in range(60):
+        path.write_bytes(flipped(whole, draw))
+        state = read_state(folder / "out")
+        assert len(state.editions) == 3 or state.editions == before  # or the flip says nothing
+    path.write_bytes(whole)
+
+
+def test_a_rollback_goes_to_the_newest_run_that_is_whole(folder):
+    (folder / "out" / "runs" / names(folder)[-2] / "manifest.json").write_text("{")
+    done = roll_back(job(folder), Silent(), moment=NOW)
+    assert done.to == names(folder)[1]
+    assert current_run(folder / "out") == done.to
+
+
+@pytest.mark.parametrize("text", ['{"rollbacks":[{"x":1}]}', "", "[]", '{"rollbacks": 5}'])
+def test_a_lost_list_of_rollbacks_brings_nothing_back(folder, text):
+    before = names(folder)
+    roll_back(job(folder), Silent(), to=before[1], moment=NOW)
+    (folder / "out" / "rollbacks.json").write_text(text)
+    assert current_run(folder / "out") == before[1]
+    assert read_state(folder / "out").current.run == before[1]
+    heard = Heard()
+    recover(folder / "out", heard)
+    assert heard.codes == ["run/set-aside"]
+    assert current_run(folder / "out") == before[1]
+    assert read_state(folder / "out").withdrawn == {before[2], before[3]}
+    assert "rolled back" not in goes_on(folder)
+
+
+def test_current_that_became_a_folder_is_set_aside(folder):
+    (folder / "out" / "current").unlink()
+    (folder / "out" / "current").mkdir()
+    (folder / "out" / "current" / "note").write_text("mine")
+    assert "run/set-aside" in goes_on(folder)
+    assert (folder / "out" / "set-aside" / "current" / "note").read_text() == "mine"
+
+
+@pytest.mark.parametrize("statement", [
+    "DROP TABLE actuals",
+    "UPDATE forecasts SET point = x'00ff'",
+    "UPDATE runs SET levels = 'x'",
+    "UPDATE runs SET horizon = 1000000000000",
+    "UPDATE runs SET created = 7",
+    "UPDATE series SET length = -1",
+    "UPDATE series SET unique_id = x'ff' WHERE id = 1",
+    "UPDATE scores SET inside = '{\"x\": 1}'",
+    "DELETE FROM meta",
+    "UPDATE meta SET value = 'zwei'",
+    "DROP TABLE meta",
+])  # fmt: skip
+def test_a_ledger_that_is_wrong_in_meaning_is_made_anew(folder, statement):
+    path = folder / "out" / ledger.NAME
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    job_facts(job(folder))
+    assert "ledger/damaged" in goes_on(folder)
+    assert len(cutoffs(folder)) == 5
+
+
+def test_a_ledger_with_flipped_bits_never_stops_a_job(folder, tmp_path):
+    draw = random.Random(11)
+    path = folder / "out" / ledger.NAME
+    whole, made = path.read_bytes(), 0
+    for _ in range(12):
+        blob = whole
+        for _ in range(draw.choice((1, 5, 50))):
+            blob = flipped(blob, draw)
+        path.write_bytes(blob)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        job_facts(job(folder))
+        made += run_job(job(folder), now=NOW).outcome in ("published", "already done")
+        assert len(cutoffs(folder)) == 5
+    assert made == 12
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "empty"])
+def test_a_ledger_that_is_no_ledger_is_made_anew(folder, kind):
+    path = folder / "out" / ledger.NAME
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("nowhere/gone.sqlite")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.touch()
+    assert ("ledger/damaged" in goes_on(folder)) == (kind != "empty")
+    assert len(cutoffs(folder)) == 5
+
+
+def test_repair_says_what_it_would_do_and_does_it(folder, capsys):
+    first, *_, last = names(folder)
+    (folder / "out" / "runs" / first / "manifest.json").write_text("{}")
+    (folder / "out" / "runs" / last / "predictions.csv").write_text("other\n")
+    (folder / "out" / "last.json").write_text("[")
+    connection = sqlite3.connect(folder / "out" / ledger.NAME)
+    connection.execute("UPDATE runs SET season = 'x'")
+    connection.commit()
+    connection.close()
+    before = sorted(str(p) for p in folder.rglob("*") if "ledger" not in p.name)
+    assert command(["repair", str(folder / "batch.yaml"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)["jobs"][0]["repairs"]
+    assert {each["what"] for each in said} == {first, last, "current", "last.json", ledger.NAME}
+    assert sorted(str(p) for p in folder.rglob("*") if "ledger" not in p.name) == before
+    assert command(["repair", str(folder / "batch.yaml"), "--yes", "--quiet"]) == 0
+    assert repair_job(job(folder), Silent()) == []
+    assert sorted(os.listdir(folder / "out" / "set-aside")) == sorted([first, last, "last.json"])
+    assert current_run(folder / "out") == names(folder)[-1]
+    goes_on(folder)
+
+
+def test_a_database_that_is_down_stops_no_forecast(folder):
+    more = f"    outputs: {{database: 'sqlite:///{folder}/none/x.db'}}\n"
+    for until in (119, 120):
+        data(folder, until)
+        with pytest.raises(OutputError) as caught:
+            run_job(job(folder, more), now=NOW)
+        assert caught.value.code == "output/database"
+    edition = read_state(folder / "out").current
+    assert edition.manifest["as_of"] == "2024-02-28"
+    assert current_run(folder / "out") == edition.run
+    (folder / "none").mkdir()
+    assert run_job(job(folder, more), now=NOW).outcome == "already done"
+    with sqlite3.connect(folder / "none" / "x.db") as base:
+        assert base.execute("SELECT max(as_of) FROM lstmcast_forecasts").fetchone()[0] == (
+            "2024-02-28"
+        )
+
+
+def test_a_training_that_dies_falls_back_as_a_deadline_does(folder, monkeypatch):
+    def dies(*words):
+        raise TrainingError("a training process ended with code -9", code="train/worker-died")
+
+    monkeypatch.setattr(serving, "run_trial", dies)
+    heard = Heard()
+    asks = "    retrain: {new_points: 1}\n"
+    outcome = run_job(job(folder, asks, "trained"), now=NOW, listener=heard)
+    assert (outcome.outcome, outcome.as_of) == ("published", "2024-02-28")
+    assert choices(outcome)["model"] == "reuse"
+    assert "run/training-failed" in heard.codes
+
+
+def test_an_older_dump_never_takes_current_back(folder):
+    goes_on(folder)
+    before = current_run(folder / "out")
+    data(folder, 109)
+    heard = Heard()
+    outcome = run_job(job(folder), now=NOW, listener=heard)
+    assert outcome.outcome == "published" and outcome.as_of == "2024-02-17"
+    assert current_run(folder / "out") == before
+    assert "run/not-leading" in heard.codes
+
+
+def test_a_clock_that_was_set_back_never_takes_current_back(folder):
+    before = current_run(folder / "out")
+    run_job(job(folder), now=datetime(2024, 1, 20, 12, tzinfo=UTC))
+    assert current_run(folder / "out") == before
+    goes_on(folder)
+
+
+def test_a_success_in_the_future_is_no_success(folder):
+    from forecast.scheduling.status import describe, exit_code
+
+    run_job(job(folder), now=NOW + timedelta(days=30_000))
+    told = describe(job_facts(job(folder)), NOW, 26 * 3600.0)
+    assert told["too_old"] and exit_code([told]) == 5
