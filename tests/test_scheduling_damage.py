@@ -230,16 +230,16 @@ def test_a_database_that_is_down_stops_no_forecast(folder):
         )
 
 
-def test_a_training_that_dies_falls_back_as_a_deadline_does(folder, monkeypatch):
+def test_a_training_that_dies_falls_back_as_a_deadline_does(tmp_path, monkeypatch):
     def dies(*words):
         raise TrainingError("a training process ended with code -9", code="train/worker-died")
 
     monkeypatch.setattr(serving, "run_trial", dies)
+    data(tmp_path)
     heard = Heard()
-    asks = "    retrain: {new_points: 1}\n"
-    outcome = run_job(job(folder, asks, "trained"), now=NOW, listener=heard)
+    outcome = run_job(job(tmp_path, model="trained"), now=NOW, listener=heard)
     assert (outcome.outcome, outcome.as_of) == ("published", "2024-02-28")
-    assert choices(outcome)["model"] == "reuse"
+    assert choices(outcome)["model"] == "pretrained"
     assert "run/training-failed" in heard.codes
 
 

@@ -120,8 +120,8 @@ def test_restated_data_replace_the_forecast_of_the_same_as_of(tmp_path):
     assert {r.run for r in read_state(tmp_path / "out").standing} == {first.run, second.run}
     data(tmp_path, until=118, values=values)
     shrunk = run_job(job(tmp_path), now=NOW)
-    assert [w["code"] for w in shrunk.warnings] == ["input/history-shrunk"]
-    assert (tmp_path / "out" / "current").resolve().name == shrunk.run
+    assert [w["code"] for w in shrunk.warnings] == ["input/history-shrunk", "run/not-leading"]
+    assert (tmp_path / "out" / "current").resolve().name == second.run  # it never goes back
 
 
 def test_touching_or_reordering_the_file_is_not_new_data(tmp_path):
