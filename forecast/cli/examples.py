@@ -96,6 +96,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "rollback": (
         ("Back to the run before the newest", "rollback jobs/batch.yaml --job passengers"),
     ),
+    "repair": (
+        ("What is damaged, and what would be done?", "repair jobs/batch.yaml"),
+        ("Do it", "repair jobs/batch.yaml --yes"),
+    ),
     "prune": (
         ("What would be deleted?", "prune jobs/batch.yaml --dry-run"),
         ("Delete it", "prune jobs/batch.yaml"),
