@@ -18,6 +18,7 @@ from forecast.data.frequency import Frequency
 from forecast.inference.predict import forecast_panel
 from forecast.models.networks.base import Size
 from forecast.models.networks.numpy_forward import attention_maps, forward, last_state, states
+from forecast.models.networks.numpy_ops import linear, sigmoid
 from forecast.models.networks.registry import IDEAS, idea_of, size_of, state_shapes
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
@@ -28,6 +29,7 @@ from forecast.training.losses import pinball
 from forecast.training.sampler import to_device
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
+from tests import reference_networks
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 
 NAMES = tuple(IDEAS)
@@ -105,7 +107,7 @@ def test_the_formulas_are_the_literatures():
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
-def test_numpy_and_torch_agree(name, kind):
+def test_torch_and_what_predicts_are_held_to_the_equations(name, kind):
     layout, (panel, flat, x, look) = LAYOUTS[kind], windows(kind)
     made = network(name, layout)
     weights = arrays(made)
@@ -123,6 +125,8 @@ def test_numpy_and_torch_agree(name, kind):
     mine = last_state(weights, x, network=name)
     np.testing.assert_allclose(mine, last.numpy(), atol=1e-5)
     np.testing.assert_allclose(states(weights, x, network=name), all_states, atol=1e-5)
+    reference = reference_networks.states(weights, x, name)
+    np.testing.assert_allclose(all_states, reference, atol=1e-5)
     np.testing.assert_allclose(mine, all_states[-1:], atol=1e-5)
     made_here = forward(weights, layout, mine, look, QUANTILES)
     np.testing.assert_allclose(made_here, wanted, atol=2e-5, rtol=1e-5)
@@ -254,5 +258,9 @@ def test_the_template_of_the_page_on_networks_works(tmp_path):
     x = np.random.default_rng(0).standard_normal((10, 3, 7)).astype(np.float32)
     with torch.no_grad():
         wanted = made(torch.as_tensor(x)).numpy()
-    np.testing.assert_allclose(part.forward(arrays(made), x), wanted, atol=1e-6)
+    keep = sigmoid(linear(arrays(made), "gate", x))
+    h = np.zeros(x.shape[1:], np.float32)
+    for t in range(len(x)):
+        h = keep[t] * h + (1 - keep[t]) * x[t]
+        np.testing.assert_allclose(h, wanted[t], atol=1e-6)
     assert sum(p.numel() for p in made.parameters()) == part.parameters(size)

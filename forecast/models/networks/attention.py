@@ -18,7 +18,7 @@ import numpy as np
 
 from forecast.models.networks import lstm
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, inside, linear, softmax, times
+from forecast.models.networks.numpy_ops import Weights, inside, softmax, times
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -44,14 +44,6 @@ def parameters(size: Size) -> int:
     h = size.hidden
     own = h * h + h * (2 * h + 1)
     return lstm.parameters(size) + own
-
-
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """y (T, B, h) of x (T, B, h)."""
-    states = lstm.forward(inside(weights, "lstm."), x)
-    share = _shares(weights, states, states)  # (B, T, T)
-    seen = (share @ states.swapaxes(0, 1)).swapaxes(0, 1)
-    return np.tanh(linear(weights, "combine", np.concatenate([seen, states], -1)))
 
 
 def attention(weights: Weights, x: np.ndarray) -> np.ndarray:
@@ -88,5 +80,5 @@ def module(size: Size) -> nn.Module:
     return Tensors(own_shapes(size.hidden), torch_forward, lstm=LSTM(size.hidden, size.hidden))
 
 
-PART = Part(shapes, parameters, forward, module, attention)
+PART = Part(shapes, parameters, module, attention)
 IDEA = Idea("attention", "Attention-LSTM", (PART,), LINEAR)

@@ -33,22 +33,24 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """One residual part. Numpy and torch compute the same function, to 1e-5.
+    """One residual part.
 
     shapes      size -> name and shape of its tensors, as torch names them
     parameters  size -> numbers to be learnt, by the formula of its equations (torch's fused layers
                 keep a second bias vector that this does not count)
-    forward     tensors, x (T, B, h) -> (T, B, h); a part of a network with a pass for each origin
-                may return the last step alone, (1, B, h)
-    module      size -> the same in torch; imports torch when it is called
+    module      size -> torch module of x (T, B, h) -> (T, B, h); a part of a network with a pass
+                for each origin may return the last step alone, (1, B, h). Imports torch when it is
+                called
     attention   tensors, x (T, B, h) -> share of each step in what the last one reads, (heads, B, T)
+    forward     tensors, x -> the same as the module to 1e-5, in numpy: the LSTM's alone, so that
+                the usual forecast needs no torch
     """
 
     shapes: Callable[[Size], Shapes]
     parameters: Callable[[Size], int]
-    forward: Callable[[Weights, np.ndarray], np.ndarray]
     module: Callable[[Size], nn.Module]
     attention: Callable[[Weights, np.ndarray], np.ndarray] | None = None
+    forward: Callable[[Weights, np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Embedding:
     """From the inputs (T, B, F) to the state (T, B, h); fields as of `Part`."""
 
     shapes: Callable[[Size], Shapes]
-    forward: Callable[[Weights, np.ndarray], np.ndarray]
     module: Callable[[Size], nn.Module]
+    forward: Callable[[Weights, np.ndarray], np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,6 @@ def _linear_module(size: Size) -> nn.Module:
 
 LINEAR = Embedding(
     shapes=lambda size: {"weight": (size.hidden, size.features), "bias": (size.hidden,)},
-    forward=lambda weights, x: times(x, weights["weight"]) + weights["bias"],
     module=_linear_module,
+    forward=lambda weights, x: times(x, weights["weight"]) + weights["bias"],
 )

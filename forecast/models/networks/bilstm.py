@@ -13,11 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks import lstm
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, inside, linear
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,15 +36,6 @@ def parameters(size: Size) -> int:
     return 2 * lstm.parameters(size) + size.hidden * (2 * size.hidden + 1)
 
 
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """y (T, B, h) of x (T, B, h), the context of one origin."""
-    cells = inside(weights, "lstm.")
-    ahead = lstm.forward(cells, x)
-    back = lstm.forward(cells, x[::-1], "_reverse")[::-1]
-    back = np.concatenate([back[:-1], back[:1]])
-    return linear(weights, "project", np.concatenate([ahead, back], -1))
-
-
 def module(size: Size) -> nn.Module:
     """torch's fused layer of two directions."""
     from forecast.models.networks.torch_layers import BiLSTM
@@ -55,5 +43,5 @@ def module(size: Size) -> nn.Module:
     return BiLSTM(size.hidden)
 
 
-PART = Part(shapes, parameters, forward, module)
+PART = Part(shapes, parameters, module)
 IDEA = Idea("bilstm", "BiLSTM", (PART,), LINEAR, each_origin=True)

@@ -12,11 +12,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks import lstm
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, gelu, times
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,19 +33,8 @@ def parameters(size: Size) -> int:
     return size.hidden * (TAPS * size.hidden + 1)
 
 
-def forward(weights: Weights, x: np.ndarray, dilation: int) -> np.ndarray:
-    """y (T, B, h) of x (T, B, h)."""
-    weight = weights["convolution.weight"]
-    total = times(x, weight[:, :, TAPS - 1]) + weights["convolution.bias"]
-    for k in range(1, TAPS):
-        back = k * dilation
-        if back < len(x):
-            total[back:] += times(x[:-back], weight[:, :, TAPS - 1 - k])
-    return gelu(total)
-
-
 def torch_forward(weights: Mapping[str, Tensor], x: Tensor, dilation: int) -> Tensor:
-    """The same on tensors."""
+    """y (T, B, h) of x (T, B, h)."""
     from torch.nn import functional
 
     padded = functional.pad(x.permute(1, 2, 0), ((TAPS - 1) * dilation, 0))
@@ -70,7 +56,6 @@ def convolution(dilation: int) -> Part:
     return Part(
         shapes,
         parameters,
-        partial(forward, dilation=dilation),
         partial(module, dilation=dilation),
     )
 

@@ -23,10 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks.base import Embedding, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, sigmoid, times
 from forecast.transforms.windows import POINTS, SCALARS
 
 if TYPE_CHECKING:
@@ -69,45 +66,8 @@ def parameters(size: Size) -> int:
     return 4 * c * (2 * TAPS * c + 1) + 3 * size.hidden
 
 
-def ring(places: int) -> np.ndarray:
-    """The places around each place, int64 (r, TAPS)."""
-    around = np.arange(TAPS) - TAPS // 2
-    return (np.arange(places)[:, None] + around) % places
-
-
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """All states (T, B, h) of one layer that starts at zero; x (T, B, h), h = c r."""
-    steps, batch, hidden = x.shape
-    c = weights["input.weight"].shape[1]
-    around = ring(hidden // c)
-
-    def places(z: np.ndarray) -> np.ndarray:
-        """(..., h) -> (..., r, c)"""
-        return z.reshape(*z.shape[:-1], c, -1).swapaxes(-1, -2)
-
-    def convolved(z: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """(..., r, c) -> (..., r, 4c)"""
-        near = z[..., around, :]  # (..., r, TAPS, c)
-        flat = weight.swapaxes(1, 2).reshape(4 * c, TAPS * c)
-        return times(near.reshape(*near.shape[:-2], TAPS * c), flat)
-
-    inputs = convolved(places(x), weights["input.weight"]) + weights["input.bias"]
-    see_i, see_f, see_o = places(weights["peephole.weight"])
-    h = cell = np.zeros((batch, hidden // c, c), np.float32)
-    out = np.empty_like(x)
-    for t in range(steps):
-        gates = inputs[t] + convolved(h, weights["recurrent.weight"])
-        i = sigmoid(gates[..., :c] + see_i * cell)
-        f = sigmoid(gates[..., c : 2 * c] + see_f * cell)
-        cell = f * cell + i * np.tanh(gates[..., 2 * c : 3 * c])
-        o = sigmoid(gates[..., 3 * c :] + see_o * cell)
-        h = o * np.tanh(cell)
-        out[t] = h.swapaxes(-1, -2).reshape(batch, hidden)
-    return out
-
-
 def torch_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The same on tensors."""
+    """All states (T, B, h) of one layer that starts at zero; x (T, B, h), h = c r."""
     import torch
     from torch.nn import functional
 
@@ -144,17 +104,8 @@ def embed_shapes(size: Size) -> Shapes:
     return {"weight": (each, KINDS + SCALARS), "bias": (each,)}
 
 
-def embed(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """(T, B, F) -> (T, B, h): every point of a step by the same weights."""
-    points = points_of(x.shape[2])
-    own = x[..., : KINDS * points].reshape(*x.shape[:2], KINDS, points).swapaxes(-1, -2)
-    other = np.broadcast_to(x[..., None, KINDS * points :], (*own.shape[:3], SCALARS))
-    made = times(np.concatenate([own, other], -1), weights["weight"]) + weights["bias"]
-    return made.swapaxes(-1, -2).reshape(*x.shape[:2], -1)
-
-
 def torch_embed(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The same on tensors."""
+    """(T, B, F) -> (T, B, h): every point of a step by the same weights."""
     import torch
 
     points = points_of(x.shape[2])
@@ -174,7 +125,7 @@ def embed_module(size: Size) -> nn.Module:
 IDEA = Idea(
     "convlstm",
     "ConvLSTM",
-    (Part(shapes, parameters, forward, module),),
-    Embedding(embed_shapes, embed, embed_module),
+    (Part(shapes, parameters, module),),
+    Embedding(embed_shapes, embed_module),
     multiple=multiple,
 )

@@ -71,5 +71,5 @@ def module(size: Size) -> nn.Module:
     return LSTM(size.hidden, size.hidden)
 
 
-PART = Part(lambda size: recurrent_shapes(4, size.hidden), parameters, forward, module)
+PART = Part(lambda size: recurrent_shapes(4, size.hidden), parameters, module, forward=forward)
 IDEA = Idea("lstm", "LSTM", (PART,), LINEAR, prefix="lstms")

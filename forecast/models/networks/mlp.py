@@ -12,10 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, linear
 from forecast.models.networks.transformer import FEED
 
 if TYPE_CHECKING:
@@ -33,17 +30,8 @@ def parameters(size: Size) -> int:
     return size.hidden * (size.context * size.hidden + 1)
 
 
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """y (1, B, h) of the context x (T, B, h) of one origin."""
-    steps, batch, hidden = x.shape
-    reads = weights["window.weight"].shape[1] // hidden
-    window = np.zeros((reads, batch, hidden), np.float32)
-    window[max(0, reads - steps) :] = x[-reads:]
-    return linear(weights, "window", window.swapaxes(0, 1).reshape(1, batch, -1))
-
-
 def torch_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The same on tensors."""
+    """y (1, B, h) of the context x (T, B, h) of one origin."""
     from torch.nn import functional
 
     steps, batch, hidden = x.shape
@@ -60,5 +48,5 @@ def module(size: Size) -> nn.Module:
     return Tensors(shapes(size), torch_forward)
 
 
-WINDOW = Part(shapes, parameters, forward, module)
+WINDOW = Part(shapes, parameters, module)
 IDEA = Idea("mlp", "MLP", (FEED,), LINEAR, front=(WINDOW,), each_origin=True, window=True)

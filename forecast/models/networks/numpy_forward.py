@@ -1,6 +1,6 @@
-"""The trained network's forward pass in numpy: prediction without torch, and the tests' reference.
+"""The trained network's forward pass on numpy arrays: the LSTM without torch, others through it.
 
-`weights` is the network's state dict as float32 arrays. Agrees with torch to 1e-5.
+`weights` is the network's state dict as float32 arrays. Agrees with the torch network to 1e-5.
 Axes: T steps, B batch, F features, O origins, D chunks ahead, C steps of a chunk, Q quantiles.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from forecast.models.likelihoods import QUANTILES
-from forecast.models.networks.base import Part
+from forecast.models.networks.base import Embedding, Part, Size
 from forecast.models.networks.head import assemble, head_inputs, mix_horizon
 from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, norm, times
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import idea_of, size_of
 from forecast.transforms.windows import Ahead, Layout
 
 
@@ -25,8 +25,8 @@ def last_state(
 
     beside (T, B, E): features of covariates; network: name of the idea.
     """
-    state = _embedded(weights, context, beside, network)
-    return norm(weights, "norm", _stack(weights, state, network)[-1:])
+    size, state = _embedded(weights, context, beside, network)
+    return norm(weights, "norm", _stack(weights, state, network, size)[-1:])
 
 
 def states(
@@ -34,11 +34,11 @@ def states(
 ) -> np.ndarray:
     """The normed state after each step, (T, B, hidden), from that step and those before it; as
     `last_state`."""
-    state = _embedded(weights, context, beside, network)
+    size, state = _embedded(weights, context, beside, network)
     if not idea_of(network).each_origin:
-        return norm(weights, "norm", _stack(weights, state, network))
+        return norm(weights, "norm", _stack(weights, state, network, size))
     ends = range(1, len(context) + 1)
-    last = [_stack(weights, state[:end], network)[-1:] for end in ends]
+    last = [_stack(weights, state[:end], network, size)[-1:] for end in ends]
     return norm(weights, "norm", np.concatenate(last))
 
 
@@ -53,7 +53,8 @@ def attention_maps(
         if part.attention is not None:
             maps.append(part.attention(tensors, x))
 
-    _stack(weights, _embedded(weights, context, beside, network), network, look)
+    size, state = _embedded(weights, context, beside, network)
+    _stack(weights, state, network, size, look)
     return maps
 
 
@@ -67,22 +68,29 @@ def parts_read(
     def look(_part: Part, tensors: Weights, x: np.ndarray) -> None:
         found.append((tensors, x))
 
-    _stack(weights, _embedded(weights, context, beside, network), network, look)
+    size, state = _embedded(weights, context, beside, network)
+    _stack(weights, state, network, size, look)
     return found
 
 
 def _embedded(
     weights: Weights, context: np.ndarray, beside: np.ndarray | None, network: str
-) -> np.ndarray:
-    """(T, B, F) -> (T, B, hidden)."""
-    state = idea_of(network).embedding.forward(inside(weights, "embed."), context)
-    return state if beside is None else state + times(beside, weights["embed_covariates.weight"])
+) -> tuple[Size, np.ndarray]:
+    """The network's size, and (T, B, F) -> (T, B, hidden)."""
+    idea, hidden = idea_of(network), size_of(weights, network)[0]
+    window = weights.get(f"{idea.prefix}.0.window.weight")
+    size = Size(context.shape[2], hidden, 0 if window is None else window.shape[1] // hidden)
+    state = _computed(idea.embedding, size, inside(weights, "embed."), context)
+    if beside is not None:
+        state = state + times(beside, weights["embed_covariates.weight"])
+    return size, state
 
 
 def _stack(
     weights: Weights,
     state: np.ndarray,
     network: str,
+    size: Size,
     look: Callable[[Part, Weights, np.ndarray], None] = lambda part, tensors, x: None,
 ) -> np.ndarray:
     """The residual parts, not normed yet: (T, B, hidden) -> the same, or (1, B, hidden) where a
@@ -92,9 +100,18 @@ def _stack(
         tensors = inside(weights, f"{idea.prefix}.{number}.")
         x = norm(weights, f"norms.{number}", state)
         look(part, tensors, x)
-        change = part.forward(tensors, x)
+        change = _computed(part, size, tensors, x)
         state = state[-len(change) :] + change
     return state
+
+
+def _computed(part: Part | Embedding, size: Size, tensors: Weights, x: np.ndarray) -> np.ndarray:
+    """What a part, or the embedding, makes of x: in numpy where it can, else in torch."""
+    if part.forward is not None:
+        return part.forward(tensors, x)
+    from forecast.models.networks.torch_layers import computed
+
+    return computed(lambda: part.module(size), tensors, x)
 
 
 def forward(

@@ -14,10 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, linear, sigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,26 +37,9 @@ def parameters(size: Size) -> int:
     return 4 * h * (2 * h + 1) + 3 * h
 
 
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """All states (T, B, h) of one layer that starts at zero; x (T, B, h)."""
-    inputs = linear(weights, "input", x)
-    recurrent = np.ascontiguousarray(weights["recurrent.weight"].T)
-    see_i, see_f, see_o = weights["peephole.weight"]
-    size = x.shape[2]
-    h = c = np.zeros(x.shape[1:], np.float32)
-    out = np.empty_like(x)
-    for t in range(len(x)):
-        gates = inputs[t] + h @ recurrent
-        i = sigmoid(gates[:, :size] + see_i * c)
-        f = sigmoid(gates[:, size : 2 * size] + see_f * c)
-        c = f * c + i * np.tanh(gates[:, 2 * size : 3 * size])
-        o = sigmoid(gates[:, 3 * size :] + see_o * c)
-        h = out[t] = o * np.tanh(c)
-    return out
-
-
 def torch_forward(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The same on tensors, in few operations: each costs more to start than to compute."""
+    """All states (T, B, h) of one layer that starts at zero; x (T, B, h). In few operations: each
+    costs more to start than to compute."""
     import torch
 
     inputs = torch.nn.functional.linear(x, weights["input.weight"], weights["input.bias"])
@@ -83,4 +63,4 @@ def module(size: Size) -> nn.Module:
     return Tensors(shapes(size), torch_forward)
 
 
-IDEA = Idea("peephole", "Peephole-LSTM", (Part(shapes, parameters, forward, module),), LINEAR)
+IDEA = Idea("peephole", "Peephole-LSTM", (Part(shapes, parameters, module),), LINEAR)

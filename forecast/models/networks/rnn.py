@@ -11,11 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from forecast.models.networks.base import LINEAR, Idea, Part, Size
 from forecast.models.networks.lstm import recurrent_shapes
-from forecast.models.networks.numpy_ops import Weights, times
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,16 +23,6 @@ def parameters(size: Size) -> int:
     return size.hidden * (2 * size.hidden + 1)
 
 
-def forward(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """All states (T, B, h) of one layer that starts at zero; x (T, B, h)."""
-    out = times(x, weights["weight_ih_l0"]) + (weights["bias_ih_l0"] + weights["bias_hh_l0"])
-    recurrent = np.ascontiguousarray(weights["weight_hh_l0"].T)
-    h = np.zeros(out.shape[1:], np.float32)
-    for t in range(len(x)):
-        h = out[t] = np.tanh(out[t] + h @ recurrent)
-    return out
-
-
 def module(size: Size) -> nn.Module:
     """torch's fused layer."""
     from forecast.models.networks.torch_layers import RNN
@@ -43,5 +30,5 @@ def module(size: Size) -> nn.Module:
     return RNN(size.hidden, size.hidden)
 
 
-PART = Part(lambda size: recurrent_shapes(1, size.hidden), parameters, forward, module)
+PART = Part(lambda size: recurrent_shapes(1, size.hidden), parameters, module)
 IDEA = Idea("rnn", "RNN", (PART,), LINEAR)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch  # noqa: TID253 - imported only for training
 from torch import nn  # noqa: TID253 - likewise
 
@@ -141,3 +142,18 @@ class Tensors(nn.Module):
         """x (T, B, .) -> (T, B, h)."""
         tensors = {name: self.get_parameter(name) for name in self.names}
         return self.compute(tensors, x if self.lstm is None else self.lstm(x))
+
+
+def computed(
+    module: Callable[[], nn.Module], tensors: Mapping[str, np.ndarray], x: np.ndarray
+) -> np.ndarray:
+    """What the module that `module` makes computes of x with these tensors, without a gradient.
+
+    It is made without memory or random numbers of its own.
+    """
+    with torch.device("meta"):
+        made = module().eval()
+    made.load_state_dict({n: torch.as_tensor(t) for n, t in tensors.items()}, assign=True)
+    with torch.inference_mode():
+        answer: np.ndarray = made(torch.as_tensor(np.ascontiguousarray(x))).numpy()
+    return answer

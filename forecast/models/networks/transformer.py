@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, gelu, linear, softmax
+from forecast.models.networks.numpy_ops import Weights, linear, softmax
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,13 +50,6 @@ def attend_parameters(size: Size) -> int:
     return 4 * size.hidden * (size.hidden + 1)
 
 
-def attend(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """Self-attention (T, B, h) of x (T, B, h)."""
-    q, k, v = _heads(weights, x)
-    seen = _shares(q, k) @ v  # (B, heads, T, n)
-    return linear(weights, "join", seen.transpose(2, 0, 1, 3).reshape(x.shape))
-
-
 def attention(weights: Weights, x: np.ndarray) -> np.ndarray:
     """What the last step looks at: (heads, B, T), each row's sum 1."""
     q, k, _ = _heads(weights, x)
@@ -86,7 +79,7 @@ def _shares(q: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 
 def torch_attend(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """`attend` on tensors."""
+    """Self-attention (T, B, h) of x (T, B, h)."""
     import torch
     from torch.nn import functional
 
@@ -130,13 +123,8 @@ def feed_parameters(size: Size) -> int:
     return size.hidden * (2 * WIDER * size.hidden + WIDER + 1)
 
 
-def feed(weights: Weights, x: np.ndarray) -> np.ndarray:
-    """The feed-forward part (T, B, h), each step for itself."""
-    return linear(weights, "narrow", gelu(linear(weights, "wide", x)))
-
-
 def torch_feed(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """`feed` on tensors."""
+    """The feed-forward part (T, B, h), each step for itself."""
     from torch.nn import functional
 
     wide = functional.linear(x, weights["wide.weight"], weights["wide.bias"])
@@ -151,8 +139,8 @@ def feed_module(size: Size) -> nn.Module:
     return Tensors(feed_shapes(size), torch_feed)
 
 
-ATTEND = Part(attend_shapes, attend_parameters, attend, attend_module, attention)
-FEED = Part(feed_shapes, feed_parameters, feed, feed_module)
+ATTEND = Part(attend_shapes, attend_parameters, attend_module, attention)
+FEED = Part(feed_shapes, feed_parameters, feed_module)
 IDEA = Idea(
     "transformer", "Transformer", (ATTEND, FEED), LINEAR, multiple=lambda features: 2 * HEADS
 )
