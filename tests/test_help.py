@@ -104,7 +104,7 @@ def test_usage_has_one_notation(lstmcast):
         usage = next(x for x in lstmcast(name, "--help")[1].splitlines() if x.startswith("Usage"))
         words = usage.removeprefix(f"Usage: lstmcast {name} ").split()
         assert words[-1] == "[OPTIONS]"
-        assert all(re.fullmatch(r"[A-Z]+|\[[A-Z]+\]", word) for word in words), usage
+        assert all(re.fullmatch(r"[A-Z]+|\[[A-Z]+\](\.\.\.)?", word) for word in words), usage
 
 
 QUICK = {
