@@ -11,7 +11,7 @@ import numpy as np
 
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.reporting.charts.fan import FanChart, wall_clock
+from forecast.reporting.charts.fan import FanChart
 from forecast.reporting.html.contents import SeriesEntry
 
 _STEPS = {
@@ -55,7 +55,7 @@ def total_of(
     stamps = panel.frequency.stamps(ends[0] + np.arange(-steps, horizon))
     chart = FanChart(
         title=f"All {panel.size:,} series together",
-        times=wall_clock(stamps, panel.tz),
+        times=stamps,
         history=panel.values[rows].sum(axis=0),
         medians={each.name: each.point.sum(axis=0) for each in whole},
         unit=unit,
