@@ -47,7 +47,9 @@ def test_a_flag_is_the_fields_name_unless_the_field_says_otherwise():
 def test_choices_are_in_the_help_and_kept_for_completion():
     assert by_path("data.missing").choices == ("mask", "zero", "ffill")
     assert by_path("data.missing").help.endswith("One of: mask, zero, ffill.")
-    assert by_path("baselines.names").help.endswith("Any of: arima, ets, theta, seasonal-naive.")
+    assert by_path("baselines.names").help.endswith(
+        "Any of: arima, ets, theta, seasonal-naive, croston, croston-sba, tsb, adida, imapa."
+    )
     assert by_path("data.decimal").help.endswith('One of: ".", ",".')
 
 
@@ -64,6 +66,7 @@ def test_options_are_picked_by_section_or_by_name():
         "--step-size",
         "--gap",
         "--refit",
+        "--cost",
         "--variants",
         "--device",
     ]

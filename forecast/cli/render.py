@@ -30,13 +30,18 @@ _SCORES: tuple[_Column, ...] = (
     ("smape", "sMAPE", "{:.2f}", True),
     ("rmse", "RMSE", "{:.4g}", True),
     ("wql", "WQL", "{:.4f}", True),
+    ("wape", "WAPE", "{:.3f}", True),
+    ("bias_pct", "bias", "{:+.1f}%", False),
+    ("service_level", "served", "{:.0%}", False),
+    ("stock_cost", "cost", "{:.4g}", True),
     (_COVERAGE, "in {}%", "{:.0%}", False),
     ("best", "best on", "{:.4g}", False),
     ("seconds", "time", _TIME, False),
     (_MEMORY, "MB", "{:.0f}", False),
     ("parameters", "weights", "{:,.0f}", False),
 )
-_FIRST_TO_GO = (_MEMORY, "wql", "rmse", "best", "smape", "seconds")  # where the terminal is narrow
+# Where the terminal is narrow.
+_FIRST_TO_GO = (_MEMORY, "wql", "wape", "rmse", "best", "smape", "seconds", "bias_pct")
 
 
 def show_document(command: str, payload: Mapping[str, Any]) -> None:

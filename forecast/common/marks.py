@@ -53,7 +53,7 @@ _MODEL = r"manifest\.json|weights\.safetensors"
 RUN = FolderKind(
     "run",
     "a run of train",
-    rf"{_ADDED}|model(\.int8)?\.onnx|model/({_MODEL})|metrics\.(csv|json)|backtest\.csv"
+    rf"{_ADDED}|model(\.int8)?\.onnx|model/({_MODEL})|metrics\.(csv|json)|(backtest|levels)\.csv"
     r"|history\.csv|forecast\.png",
     lambda folder: (
         says("model/manifest.json", format="lstmcast-model")(folder)

@@ -67,6 +67,25 @@ def _shard(text: str) -> str:
     return text.strip()
 
 
+def _point(text: str) -> str:
+    found = text.strip().lower()
+    if found in ("median", "mean"):
+        return found
+    try:
+        inside = 0 < float(found) < 1
+    except ValueError:
+        inside = False
+    if not inside:
+        raise ValueError("must be median, mean or a quantile between 0 and 1 such as 0.95")
+    return "median" if float(found) == 0.5 else f"{float(found):g}"
+
+
+def _costs(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if values is not None and (len(values) != 2 or min(values) <= 0):
+        raise ValueError("must be two costs above zero: of a piece too few, of a piece too many")
+    return values
+
+
 def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     if values is not None and len(set(values)) < len(values):
         raise ValueError("must not repeat a value")
@@ -275,6 +294,27 @@ class DataSettings(Section):
         description="Table with one row a series, by its id: covariates that never change.",
         json_schema_extra=_cli(metavar="FILE"),
     )
+    hierarchy: str | None = Field(
+        default=None,
+        description="Columns that say what is summed into what: state/region (nested), "
+        "purpose,state/region (crossed). Every level is forecast, and they add up.",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    by: str | None = Field(
+        default=None,
+        description="Forecast the sums over these columns in place of the series: region.",
+        json_schema_extra=_cli(metavar="COLUMNS"),
+    )
+    ignore_parents: bool = Field(
+        default=False,
+        description="Go by the series below where a given sum disagrees with them.",
+    )
+    censored_col: str | None = Field(
+        default=None,
+        description="Column that says where demand was cut off by an empty shelf: a flag (1: cut "
+        "off) or the stock itself (0: empty). Such steps are masked.",
+        json_schema_extra=_cli(metavar="COLUMN"),
+    )
     calendar: bool = Field(
         default=False,
         description="Hour, weekday and time of year of the times stand beside the values.",
@@ -326,6 +366,17 @@ class ForecastSettings(Section):
         default=(),
         description="Extra quantile columns, e.g. 0.1,0.5,0.9.",
         json_schema_extra=_cli(metavar="SHARES"),
+    )
+    point: Annotated[str, AfterValidator(_point)] | None = Field(
+        default=None,
+        description="Which number stands for each step: median, mean (means add up) or a quantile "
+        "such as 0.95, for stock levels (median; mean for sums and intermittent demand).",
+        json_schema_extra=_cli(metavar="WHICH"),
+    )
+    reconcile: Literal["mint", "ols", "bottom-up", "top-down", "none"] | None = Field(
+        default=None,
+        description="How the levels of a hierarchy are made to add up (what is best on validation "
+        "origins).",
     )
     allow_negative: bool = Field(
         default=False,
@@ -480,9 +531,12 @@ class TrainingSettings(Section):
     )
 
 
-Baseline = Literal["arima", "ets", "theta", "seasonal-naive"]
+Baseline = Literal[
+    "arima", "ets", "theta", "seasonal-naive", "croston", "croston-sba", "tsb", "adida", "imapa"
+]
 TRAIN_BASELINES: tuple[Baseline, ...] = ("arima", "seasonal-naive")  # where none are named
-BACKTEST_BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+BACKTEST_BASELINES: tuple[Baseline, ...] = ("arima", "ets", "theta", "seasonal-naive")
+INTERMITTENT_BASELINES: tuple[Baseline, ...] = ("croston", "croston-sba", "tsb", "adida", "imapa")
 
 
 class BaselineSettings(Section):
@@ -491,7 +545,8 @@ class BaselineSettings(Section):
     names: tuple[Baseline, ...] | None = Field(
         default=None,
         description="Forecasters to compare with; none: no comparison "
-        "(for train arima,seasonal-naive; for backtest all, and Naive2).",
+        "(for train arima,seasonal-naive; for backtest ets and theta as well, and Naive2; "
+        "croston,croston-sba,tsb,adida,imapa where demand is intermittent).",
         json_schema_extra=_cli(flag="--baselines", metavar="NAMES"),
     )
     budget: float = Field(
@@ -535,6 +590,12 @@ class EvaluationSettings(Section):
         default=False,
         description="Train anew before every origin of a backtest, not once before the first.",
         json_schema_extra=_cli(variable="BACKTEST_REFIT"),
+    )
+    cost: Annotated[tuple[float, ...], AfterValidator(_costs)] | None = Field(
+        default=None,
+        description="Cost of a piece too few and of a piece too many, such as 9,1: scores the "
+        "stock at the quantile under / (under + over) by service level and cost.",
+        json_schema_extra=_cli(metavar="UNDER,OVER"),
     )
     variants: tuple[Variant, ...] = Field(
         default=("pretrained",),

@@ -139,6 +139,71 @@ def msis(
     return _ratio(mean_where(high - low + penalty * outside, ~np.isnan(actual)), scale)
 
 
+def wape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Sum of |y - f| over sum of |y| of each series (Kolassa & Schuetz 2007, "MAD/Mean ratio").
+
+    (S, H) -> (S,). NaN where the actuals are all zero. Also called WMAPE.
+    """
+    error, _, size, _ = pooled_sums(actual, point)
+    return _ratio(error, size)
+
+
+def bias(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Mean error f - y of each series, in the data's units: above zero where forecasts are too
+    high. (S, H) -> (S,). Source: the mean error of Hyndman & Koehler 2006, with the sign that
+    planners use."""
+    return mean_where(point - actual, ~np.isnan(actual))
+
+
+def bias_percent(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """100 times the sum of f - y over the sum of y of each series. (S, H) -> (S,). NaN where that
+    sum is not above zero."""
+    _, error, _, total = pooled_sums(actual, point)
+    return _ratio(100 * error, total)
+
+
+def pooled_sums(
+    actual: np.ndarray, point: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Sums over known steps of |f - y|, f - y, |y| and y, each (S,); NaN where a forecast lacks."""
+    known = ~np.isnan(actual)
+    parts = (np.abs(point - actual), point - actual, np.abs(actual), actual)
+    sums = [np.where(known, part, 0.0).sum(axis=-1) for part in parts]
+    return sums[0], sums[1], sums[2], sums[3]
+
+
+def periods_in_stock(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Periods in stock (Wallstroem & Segerstedt 2010, IJPE 128: 625-636). (S, H) -> (S,).
+
+    The sum over steps of the forecasts so far less the demand so far: pieces that would have lain
+    in stock, times the steps that they lay there, had as many been brought in as were forecast;
+    below zero where they would have lacked. A masked step counts as forecast rightly.
+    """
+    ahead = np.cumsum(np.where(np.isnan(actual), 0.0, point - actual), axis=-1)
+    made: np.ndarray = ahead.sum(axis=-1)
+    return np.where((~np.isnan(actual)).any(axis=-1), made, np.nan)
+
+
+def service_level(actual: np.ndarray, stock: np.ndarray) -> np.ndarray:
+    """Share of the steps whose demand `stock` would have met, between 0 and 1. (S, H) -> (S,).
+
+    The cycle (type 1) service level of Silver, Pyke & Thomas 2017, Inventory and Production
+    Management in Supply Chains, ch. 6.
+    """
+    met = np.where(np.isnan(stock), np.nan, (actual <= stock).astype(float))
+    return mean_where(met, ~np.isnan(actual))
+
+
+def stock_cost(actual: np.ndarray, stock: np.ndarray, cost: tuple[float, float]) -> np.ndarray:
+    """Mean newsvendor cost of a step: cost[0] for each piece too few, cost[1] for each too many.
+
+    (S, H) -> (S,). The stock that makes it lowest is the quantile cost[0] / (cost[0] + cost[1])
+    (Arrow, Harris & Marschak 1951).
+    """
+    short, left = np.maximum(actual - stock, 0.0), np.maximum(stock - actual, 0.0)
+    return mean_where(cost[0] * short + cost[1] * left, ~np.isnan(actual))
+
+
 def owa(smape_: float, mase_: float, naive2_smape: float, naive2_mase: float) -> float:
     """Overall weighted average of M4 from averages over all series: 1 is as good as Naive2.
 

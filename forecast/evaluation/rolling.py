@@ -90,13 +90,16 @@ def backtest(
     gap: int = 0,
     ready: Mapping[str, Sequence[Forecast]] | None = None,
     listener: Listener | None = None,
+    *,
+    point: str = "median",
+    cost: Sequence[float] | None = None,
 ) -> Backtest:
     """Forecasts from every origin, and the scores.
 
     origins      (W, S) of `rolling_origins`
     forecasters  by column name: called with the panel and the (S,) origins of one window; only
                  values before each origin may enter its forecast of gap + H steps
-    season, levels  of the scores, see `score_forecasts`
+    season, levels, point, cost  of the scores, see `score_forecasts`
     ready        forecasts made already (of the baselines), W for each column name
     """
     listener = listener or Silent()
@@ -108,7 +111,7 @@ def backtest(
             made[name].append(forecaster(panel, each))
             listener.progress(window + 1, len(origins), {})
     made |= {name: list(each) for name, each in (ready or {}).items()}
-    scores = score_forecasts(panel, made, season, levels, gap)
+    scores = score_forecasts(panel, made, season, levels, gap, point=point, cost=cost)
     return Backtest(panel, np.asarray(origins), gap, made, scores)
 
 

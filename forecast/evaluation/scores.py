@@ -19,6 +19,7 @@ from forecast.evaluation import metrics
 from forecast.evaluation import metrics as accuracy
 from forecast.evaluation.metrics import crps
 from forecast.models.baselines.naive import naive2
+from forecast.transforms.demand import is_intermittent
 
 # --- The metrics of one forecaster at one held-out origin: by series, and by step ahead ----------
 # Axes: S series, H horizon (steps scored), Q quantiles.
@@ -106,6 +107,10 @@ def series_metrics(
         "rmsse": metrics.rmsse(actual, point, window.squared_scale),
         "mae": metrics.mae(actual, point),
         "mape": metrics.mape(actual, point),
+        "wape": metrics.wape(actual, point),
+        "bias": metrics.bias(actual, point),
+        "bias_pct": metrics.bias_percent(actual, point),
+        "pis": metrics.periods_in_stock(actual, point),
     }
     if len(forecast.levels) and len(quantiles):
         chosen = _quantiles(forecast, quantiles, window.gap)
@@ -118,6 +123,30 @@ def series_metrics(
             result[f"coverage-{level:g}"] = metrics.coverage(actual, *bounds)
             result[f"msis-{level:g}"] = metrics.msis(actual, *bounds, window.scale, level)
     return result
+
+
+def _stock(
+    forecast: Forecast, window: Window, cost: Sequence[float] | None
+) -> dict[str, np.ndarray]:
+    """Service level and cost of the best stock by the forecast, (S,) each; {} without costs, and
+    for a forecaster without that quantile."""
+    if cost is None:
+        return {}
+    under, over = cost
+    try:
+        stock = forecast.quantile(stock_quantile(cost))[:, window.gap :]
+    except KeyError:
+        return {}
+    actual = _scored(forecast, window)[0]
+    return {
+        "service_level": metrics.service_level(actual, stock),
+        "stock_cost": metrics.stock_cost(actual, stock, (under, over)),
+    }
+
+
+def stock_quantile(cost: Sequence[float]) -> float:
+    """The quantile of demand at which stock costs least: under / (under + over)."""
+    return round(cost[0] / (cost[0] + cost[1]), 9)
 
 
 def has_distribution(forecast: Forecast, quantiles: np.ndarray) -> bool:
@@ -191,9 +220,13 @@ def _step_terms(
 
 POOLING = (
     "mean over the steps of each series and origin, then over the series' origins, then over "
-    "series; wql pools all series, steps and origins; owa is against Naive2 on the same series"
+    "series; wql, wape and bias_pct pool all series, steps and origins; owa is against Naive2 on "
+    "the same series"
 )
-ORDER = ("mase", "smape", "owa", "wql", "rmsse", "mae", "crps", "rmse", "mape", "scaled_crps")
+ORDER = (
+    "mase", "smape", "owa", "wql", "rmsse", "mae", "crps", "rmse", "mape", "scaled_crps", "wape",
+    "bias_pct", "bias", "pis", "service_level", "stock_cost",
+)  # fmt: skip
 NAMED = 100  # series named at most in the JSON document; the counts are always complete
 
 
@@ -233,7 +266,11 @@ class ScoreTable:
     quantiles   the levels that the WQL is over
     per_series  model -> metric -> (S,) means over the origins
     per_step    model -> metric -> (H,) means over all series and origins
-    losses      model -> MASE of each pair (W, S), NaN where not scored; errors: the same for MAE
+    losses      model -> MASE of each pair (W, S), NaN where not scored, of intermittent demand the
+                RMSSE; errors: the same for MAE
+    intermittent  whether demand comes in lumps, so that forecasts are compared by what a mean is
+                good at: MASE is then lowest for a forecast near zero
+    point       what the network's points are: "median", "mean" or a quantile
     without_actuals, undefined_scale, short_for_season, zero_actuals
                 series with nothing to compare with; series whose training part is constant, so
                 that MASE is undefined; series no longer than m, scaled with lag 1; steps whose
@@ -255,6 +292,8 @@ class ScoreTable:
     undefined_scale: int = 0
     short_for_season: int = 0
     zero_actuals: int = 0
+    intermittent: bool = False
+    point: str = "median"
 
     def score(self, model: str) -> Score:
         """The figures of `model`. Raises KeyError when it was not scored."""
@@ -284,6 +323,11 @@ class ScoreTable:
         if self.zero_actuals:
             steps = "1 step" if self.zero_actuals == 1 else f"{self.zero_actuals:,} steps"
             parts.append(f"MAPE leaves out {steps} whose actual is zero")
+        if self.point != "median":
+            which = self.point if self.point == "mean" else f"{self.point} quantile"
+            parts.append(f"the network's points are the {which} of each distribution")
+        if self.intermittent:
+            parts.append("demand is intermittent: who is best goes by RMSSE")
         most = max(score.pairs for score in self.scores)
         parts += [
             f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
@@ -332,6 +376,8 @@ class ScoreTable:
             "undefined_scale": self.undefined_scale,
             "short_for_season": self.short_for_season,
             "zero_actuals": self.zero_actuals,
+            "intermittent": self.intermittent,
+            "point": self.point,
             "models": rows,
             "steps": self.step_rows(),
         }
@@ -371,6 +417,9 @@ def score_forecasts(
     season: int,
     levels: Sequence[float] = (80.0, 95.0),
     gap: int = 0,
+    *,
+    point: str = "median",
+    cost: Sequence[float] | None = None,
 ) -> ScoreTable:
     """Score every forecaster of `forecasts` against the panel's own values after each origin.
 
@@ -379,6 +428,9 @@ def score_forecasts(
     season     m, the lag that scales MASE, RMSSE and MSIS, and Naive2's season
     levels     interval levels, per cent, to report coverage and MSIS for
     gap        forecast steps after the origin that are left out of the scores
+    point      what the points of the first forecaster are, for the caption
+    cost       of a piece too few and one too many: adds service level and cost of the stock at
+               the quantile that makes it lowest
 
     Only what a forecaster made itself is scored: a row that it does not have, or whose source is
     another forecaster, is counted and named instead. MASE, RMSSE and MSIS use only values before
@@ -394,12 +446,14 @@ def score_forecasts(
         raise ValueError(f"a gap of {gap} leaves no step of the horizon to score")
     windows = [window_of(panel, forecast.origins, steps, season, gap) for forecast in first]
     quantiles = common_levels([forecast for each in listed.values() for forecast in each])
-    pairs = {name: _pairs(each, windows, levels, quantiles) for name, each in listed.items()}
+    pairs = {name: _pairs(each, windows, levels, quantiles, cost) for name, each in listed.items()}
     per_series = {
         name: {metric: _mean(value, axis=0) for metric, value in metrics.items()}
         for name, metrics in pairs.items()
     }
-    best = best_shares({name: metrics["mase"] for name, metrics in per_series.items()})
+    intermittent = is_intermittent(panel)
+    judged = "rmsse" if intermittent else "mase"
+    best = best_shares({name: metrics[judged] for name, metrics in per_series.items()})
     scores = [
         _score(panel.ids, name, each, windows, per_series[name], quantiles, best[name])
         for name, each in listed.items()
@@ -416,9 +470,11 @@ def score_forecasts(
         per_step={
             name: step_metrics(each, windows, levels, quantiles) for name, each in listed.items()
         },
-        losses={name: metrics["mase"] for name, metrics in pairs.items()},
+        losses={name: metrics[judged] for name, metrics in pairs.items()},
         errors={name: metrics["mae"] for name, metrics in pairs.items()},
         **_counts(windows, season),
+        intermittent=intermittent,
+        point=point,
     )
 
 
@@ -468,10 +524,11 @@ def _pairs(
     windows: Sequence[Window],
     levels: Sequence[float],
     quantiles: np.ndarray,
+    cost: Sequence[float] | None,
 ) -> Pairs:
     """Every metric of each (window, series) pair, (W, S); only metrics that all windows have."""
     rows = [
-        series_metrics(forecast, window, levels, quantiles)
+        {**series_metrics(forecast, window, levels, quantiles), **_stock(forecast, window, cost)}
         for forecast, window in zip(each, windows, strict=True)
     ]
     shared = [metric for metric in rows[0] if all(metric in row for row in rows)]
@@ -506,6 +563,9 @@ def _score(
         ]
     ).sum(axis=0)
     values["wql"] = float(parts[0] / parts[1]) if parts[1] > 0 else float("nan")
+    sums = _pooled(each, windows)
+    values["wape"] = sums[0] / sums[2] if sums[2] > 0 else float("nan")
+    values["bias_pct"] = 100 * sums[1] / sums[3] if sums[3] > 0 else float("nan")
     values["owa"] = _owa(values, windows, scored)
     notes = dict.fromkeys(note for forecast in each for note in forecast.notes)
     return Score(
@@ -520,6 +580,15 @@ def _score(
         notes=tuple(notes),
         memory=float(np.fmax.reduce([forecast.memory for forecast in each])),
     )
+
+
+def _pooled(each: Sequence[Forecast], windows: Sequence[Window]) -> np.ndarray:
+    """Sums over all series, steps and origins of |f - y|, f - y, |y| and y, (4,)."""
+    total = np.zeros(4)
+    for forecast, window in zip(each, windows, strict=True):
+        actual, point = _scored(forecast, window)
+        total += [float(part.sum()) for part in metrics.pooled_sums(actual, point)]
+    return total
 
 
 def _owa(values: Mapping[str, float], windows: Sequence[Window], scored: np.ndarray) -> float:

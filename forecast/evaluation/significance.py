@@ -154,9 +154,10 @@ def _shared_losses(
 ) -> tuple[str, np.ndarray, np.ndarray]:
     """The metric to compare by and both models' losses (W, S), NaN where either has none.
 
-    MASE; MAE where no series has a MASE (all have a constant past).
+    MASE, of intermittent demand RMSSE; MAE where no series has one (all have a constant past).
     """
-    for metric, source in (("MASE", table.losses), ("MAE", table.errors)):
+    first_choice = "RMSSE" if table.intermittent else "MASE"
+    for metric, source in ((first_choice, table.losses), ("MAE", table.errors)):
         both = ~np.isnan(source[first]) & ~np.isnan(source[second])
         if both.any() or metric == "MAE":
             break
@@ -185,17 +186,54 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
     pairs = [pair for pair in pairs if pair.series]
     if not pairs:
         own = table.score(model).values
-        metric = "mase" if np.isfinite(own["mase"]) else "mae"
+        metric = "rmsse" if table.intermittent else "mase"
+        metric = metric if np.isfinite(own[metric]) else "mae"
         figure = f"{metric.upper()} {_figure(own[metric])}"
-        return f"{model} has {figure}; there is nothing to compare it with."
+        return _with_sums(
+            f"{model} has {figure}; there is nothing to compare it with.", table, model
+        )
     best = min(telling(pairs), key=lambda pair: _relative(pair.second_loss, pair.first_loss))
     won = best.first_loss < best.second_loss
     other = next((pair for pair in pairs if pair.second == against), best)
     text = _won(best) if won else _lost(best)
+    off = _off(table, best.first if won else best.second)
+    if off:
+        text = f"{off}, so it is not called the most accurate: {_against(best)}"
     if other is not best:
         shared = "" if other.series == best.series else f" (on {other.series} series)"
         text = f"{text}, and {_against(other, short=True)}{shared}"
-    return f"{text}; {_chance(other if won else best)}."
+    return _with_sums(f"{text}; {_chance(other if won else best)}.", table, model)
+
+
+LARGE_BIAS = 20.0  # per cent of what came true by which intermittent forecasts may be off in sum
+CROSTON = ("CrostonOptimized", "CrostonSBA", "TSB", "ADIDA", "IMAPA")
+
+
+def _off(table: ScoreTable, winner: str) -> str:
+    """That the winner on intermittent demand is far off in sum, in words; "" if it is not."""
+    bias = table.score(winner).values.get("bias_pct", math.nan)
+    if not table.intermittent or not abs(bias) > LARGE_BIAS:
+        return ""
+    way = "less" if bias < 0 else "more"
+    return f"{winner} forecast {abs(bias):.0f}% {way} in sum than came true"
+
+
+def _with_sums(sentence: str, table: ScoreTable, model: str) -> str:
+    """The sentence, and for intermittent demand WAPE and bias of `model` and of the best
+    Croston-type baseline (by RMSSE)."""
+    if not table.intermittent:
+        return sentence
+    there = [score for score in table.scores if score.model in CROSTON and score.series]
+    best = min(there, key=lambda score: score.values.get("rmsse", math.inf), default=None)
+    told = [_sums(table, model)]
+    if best is not None:
+        told.append(f"of the Croston-type baselines the best, {_sums(table, best.model)}")
+    return f"{sentence} Demand is intermittent: {'; '.join(told)}."
+
+
+def _sums(table: ScoreTable, model: str) -> str:
+    values = table.score(model).values
+    return f"{model} has WAPE {_figure(values['wape'])} and a bias of {values['bias_pct']:+.1f}%"
 
 
 def telling(pairs: Sequence[Comparison]) -> list[Comparison]:

@@ -8,9 +8,13 @@ Axes: Q quantiles; any others lead.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from forecast.data.forecast import Forecast
 from forecast.inference.conformal import normal_quantiles
+from forecast.inference.predict import at_levels
 
 
 def mean_of_quantiles(
@@ -44,6 +48,22 @@ def mean_of_quantiles(
     if least is not None:
         pieces[..., 0] += _cut_off(start[..., 0], slope[..., 0], quantiles[..., 0], least)
     return pieces.sum(-1)
+
+
+def with_point(made: Forecast, point: str) -> Forecast:
+    """The forecast with another point: "median", "mean", or a quantile between 0 and 1 in text.
+
+    What has no negative quantile has no negative value in the lower tail of its mean.
+    """
+    if point == "median" or len(made.levels) < 2:
+        return made
+    if point != "mean":
+        wanted = at_levels(made, np.array([float(point)]))
+        return replace(made, point=wanted.quantiles[:, :, 0])
+    never = (made.quantiles >= 0).all(axis=(1, 2))
+    mean = mean_of_quantiles(made.quantiles, made.levels)
+    mean[never] = np.maximum(mean_of_quantiles(made.quantiles[never], made.levels, least=0.0), 0.0)
+    return replace(made, point=mean)
 
 
 def _cut_off(

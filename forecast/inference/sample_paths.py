@@ -68,9 +68,16 @@ def write_samples(
     """
     refuse_too_many(number, horizon)
     drawn = sample_blocks(forecaster, panel, horizon, number, seed, allow_negative=allow_negative)
+    return write_drawn(path, drawn, panel, forecaster.name)
+
+
+def write_drawn(
+    path: Path, drawn: Iterator[tuple[np.ndarray, np.ndarray]], panel: Panel, name: str
+) -> int:
+    """Writes series (B,) and their paths (B, N, H), block by block, as `write_samples` does."""
     rows = 0
     with whole_file(path) as file:
-        for table in _written(file, path.suffix == ".parquet", drawn, panel, forecaster.name):
+        for table in _written(file, path.suffix == ".parquet", drawn, panel, name):
             rows += table.num_rows
     return rows
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+LEVEL = "level"  # column: the level of a hierarchy that a series is of
+
+
 def forecast_table(
     panel: Panel,
     forecasts: Sequence[Forecast],
@@ -55,6 +58,17 @@ def forecast_table(
     table = pa.table(columns)
     assert table.num_rows == rows
     return table
+
+
+def with_level(table: pa.Table, panel: Panel, names: np.ndarray | None) -> pa.Table:
+    """The table with the column `level` behind the ids, where each series of `panel` has a level's
+    name (S,); as it is where there are none."""
+    if names is None:
+        return table
+    import pyarrow as pa
+
+    name_of = dict(zip(panel.ids.tolist(), names.tolist(), strict=True))
+    return table.add_column(1, LEVEL, pa.array([name_of[i] for i in table.column(0).to_pylist()]))
 
 
 def wanted_levels(levels: Sequence[float], quantiles: Sequence[float]) -> np.ndarray:

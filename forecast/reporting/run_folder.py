@@ -29,7 +29,7 @@ from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
-from forecast.inference.tables import csv_bytes, forecast_table
+from forecast.inference.tables import csv_bytes, forecast_table, with_level
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import save_model
 from forecast.models.trained_data import remember
@@ -48,7 +48,9 @@ HISTORY = ("member", "phase", "step", "train_loss", "validation_loss", "best", "
 @dataclass(frozen=True)
 class RunRecord:
     """All that is known at the end of a training run; more: what else the manifest is to say;
-    sampled: how good sample paths were on the held-out windows, where they were asked for."""
+    sampled: how good sample paths were on the held-out windows, where they were asked for; levels:
+    (S,) the level of a hierarchy that each series is of; level_scores: a row for each level and
+    forecaster."""
 
     panel: Panel
     report: LoadReport
@@ -64,6 +66,8 @@ class RunRecord:
     seconds: float
     more: dict[str, Any] = field(default_factory=dict)
     sampled: dict[str, float] | None = None
+    levels: np.ndarray | None = None
+    level_scores: list[dict[str, Any]] = field(default_factory=list)
 
 
 def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) -> None:
@@ -109,6 +113,7 @@ def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
 
     levels, quantiles = record.settings.forecast.level, record.settings.forecast.quantiles
     table = forecast_table(record.panel, record.upcoming, levels, quantiles)
+    table = with_level(table, record.panel, record.levels)
     beside = ", beside the baselines" if len(record.upcoming) > 1 else ""
     write("predictions.csv", csv_bytes(table), f"the forecast, with intervals{beside}")
     save_model(folder / "model", record.forecaster, record.panel.frequency, about(record))
@@ -121,6 +126,9 @@ def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
             "all scores: overall, by step ahead, unavailable series",
         )
         write("metrics.csv", rows_csv(record.scores.to_rows()), "the score table")
+        if record.level_scores:
+            what = "the score table of each level, before and after reconciliation"
+            write("levels.csv", rows_csv(record.level_scores), what)
         write(
             "backtest.csv",
             csv_bytes(held_out_table(record)),
@@ -195,6 +203,7 @@ def metrics_document(record: RunRecord) -> dict[str, Any]:
         "seconds": round(record.seconds, 3),
         **({"samples": record.sampled} if record.sampled is not None else {}),
         **record.scores.to_dict(),
+        **({"levels": record.level_scores} if record.level_scores else {}),
     }
 
 
@@ -221,7 +230,7 @@ def held_out_table(record: RunRecord) -> pa.Table:
         actual = some.window(origins[scored], horizon)[kept].reshape(-1)
         table = table.add_column(2, CUTOFF, written.take(np.repeat(np.arange(len(kept)), horizon)))
         table = table.add_column(3, TARGET, pa.array(actual, pa.float64(), from_pandas=True))
-        parts.append(table)
+        parts.append(with_level(table, panel, record.levels))
     return pa.concat_tables(parts, promote_options="default")
 
 

@@ -19,15 +19,15 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import BACKTEST
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import BACKTEST_BASELINES, Settings
+from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel
 from forecast.evaluation.rolling import backtest, held_out
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import Comparison, about_arima, compared, fair_verdict
+from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
-from forecast.inference.tables import wanted_levels
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.baselines.naive import naive2
 from forecast.models.forecaster import Forecaster
@@ -39,8 +39,9 @@ from forecast.workflows.backtest_folder import BacktestRecord, write_backtest
 from forecast.workflows.backtest_networks import COLUMNS as STATES
 from forecast.workflows.backtest_networks import Learnt, named, trained, variants, windows
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
+from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.load import read
-from forecast.workflows.train import Clock
+from forecast.workflows.train import Clock, scored_levels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +69,11 @@ def baseline_forecasts(
     levels (Q,); budget: seconds that the statistical ones share. Their forecasts are kept below
     the root of all runs, by the content of the data, and found again there.
     """
-    names = settings.baselines.chosen(BACKTEST_BASELINES)
+    names, why = usual_baselines(panel, BACKTEST_BASELINES, settings)
     if not names:
         return {}
+    for _, chosen, reason in why:
+        listener.note(f"baselines {chosen}: {reason}")
     listener.stage("Fitting the baselines")
     made = forecast_baselines_windows(
         panel,
@@ -255,15 +258,20 @@ def backtest_run(
     plan = plan_backtest(panel, report.seasons, settings)
     saved = saved_models(models, panel, plan, _taken(settings))
     learnt = _networks(panel, plan, saved, settings, listener)
-    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
+    levels = scored_levels(settings)
+    _, point, why = choose_point(panel, settings)
+    listener.note(f"point forecast {point}: {why}")
     ready = {
-        name: [at_levels(each, levels) for each in one.forecasts] for name, one in learnt.items()
+        name: [at_levels(with_point(each, point), levels) for each in one.forecasts]
+        for name, one in learnt.items()
     }
     budget = clock.left_for(settings.baselines.budget)
     rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener)
     listener.stage("Scoring")
     m, shown = plan.training.season, settings.forecast.level
-    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals})
+    everyone = {**ready, **rivals}
+    cost = settings.evaluation.cost
+    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, everyone, point=point, cost=cost)
     pairs = compared(result.scores)
     record = BacktestRecord(
         report,
@@ -286,7 +294,8 @@ def _taken(settings: Settings) -> set[str]:
     """Column names that no saved model can have."""
     names = settings.baselines.chosen(BACKTEST_BASELINES)
     titles = (idea.title for idea in IDEAS.values())
-    return {*titles, *STATES.values(), NAIVE2, *(COLUMNS[name] for name in names)}
+    baselines = (COLUMNS[name] for name in (*names, *INTERMITTENT_BASELINES))
+    return {*titles, *STATES.values(), NAIVE2, *baselines}
 
 
 def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:

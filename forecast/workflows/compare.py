@@ -34,6 +34,7 @@ from forecast.data.panel import LSTM, Panel
 from forecast.evaluation.rolling import Backtest, backtest, backtest_table
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import ARIMA, compare, lead
+from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, wanted_levels
 from forecast.models.store import versions
@@ -42,6 +43,7 @@ from forecast.training.plan import Reason, in_part_of_the_time
 from forecast.workflows.backtest import NAIVE2, baseline_forecasts
 from forecast.workflows.backtest_networks import COLUMNS, Learnt, trained, variants
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
+from forecast.workflows.demand import choose_point
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock
 
@@ -89,12 +91,15 @@ def compare_run(
     rivals = _rivals(panel, plan, settings, budget, listener)
     listener.stage("Scoring")
     levels = wanted_levels(settings.forecast.level, ())
+    _, point, why = choose_point(panel, settings)
+    listener.note(f"point forecast {point}: {why}")
     ready = {
-        name: [at_levels(each, levels) for each in one.forecasts] for name, one in learnt.items()
+        name: [at_levels(with_point(each, point), levels) for each in one.forecasts]
+        for name, one in learnt.items()
     }
     apart = {name: ready.pop(name) for name in COLUMNS.values() if name in ready}
     m, shown = plan.training.season, settings.forecast.level
-    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals})
+    result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals}, point=point)
     beside = score_forecasts(panel, apart, m, shown, plan.gap).to_rows() if apart else []
     made = ComparisonResult(
         run_path(settings, _stem(report.source)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,6 +12,7 @@ from forecast.common.progress import Listener
 from forecast.config.options import show
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.io.database import is_database, lasting
+from forecast.data.io.notes import Note, quantity
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
 from forecast.models.forecaster import Forecaster
@@ -19,6 +20,14 @@ from forecast.models.store import frequency_of, load_model, model_path
 from forecast.models.trained_data import described, is_of, none_of_these, trained_models
 from forecast.training.plan import Reason
 from forecast.transforms.covariates import Design
+from forecast.transforms.demand import mask_censored
+from forecast.workflows.hierarchy import (
+    Levels,
+    factors_of,
+    read_with_columns,
+    refuse_hierarchy,
+    to_levels,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,17 +56,52 @@ def refuse_covariates(settings: Settings) -> None:
 
 
 def load(source: Source, settings: DataSettings) -> tuple[Panel, LoadReport]:
-    """The panel of a file, a database or a frame, and what the loader had to say."""
+    """The panel of a file, a database or a frame, and what the loader had to say. Values that
+    --censored-col says were cut off are missing in it."""
+    censored, given = settings.censored_col, (*settings.past_cov, *settings.future_cov)
+    keep = censored is not None and censored.lower() in map(str.lower, given)
+    if censored is not None and not keep:
+        settings = settings.model_copy(update={"past_cov": (*settings.past_cov, censored)})
     if isinstance(source, str):
-        return load_panel(source, settings)
-    return panel_from_frame(source, settings)
+        panel, report = load_panel(source, settings)
+    else:
+        panel, report = panel_from_frame(source, settings)
+    if censored is not None:
+        panel, count, how = mask_censored(panel, censored, keep)
+        text = f"{quantity(count, 'value')} masked as demand that was cut off: {how}"
+        repairs = (*report.repairs, Note("repair/censored", text, count))
+        report = replace(report, repairs=repairs)
+    return panel, report
+
+
+def load_levels(source: Source, settings: DataSettings) -> tuple[Panel, LoadReport, Levels | None]:
+    """As `load`, with the sums of all levels of --hierarchy beside the series, or those of --by in
+    their place; and the hierarchy, None without. What was found of the series is among the repairs.
+    """
+    if not factors_of(settings):
+        return (*load(source, settings), None)
+    panel, report = read_with_columns(lambda asked: load(source, asked), settings)
+    panel, levels, told = to_levels(panel, report, settings)
+    notes = tuple(Note("repair/hierarchy", text) for text in told)
+    return panel, replace(report, repairs=(*report.repairs, *notes)), levels
 
 
 def read(source: Source, settings: DataSettings, listener: Listener) -> tuple[Panel, LoadReport]:
-    """As `load`, repairs and warnings passed on to the listener."""
+    """As `load`, repairs and warnings passed on to the listener. Raises UsageError for sums, which
+    `read_levels` gives."""
+    refuse_hierarchy(settings, "this command")
     panel, report = load(source, settings)
     tell_of(report, listener)
     return panel, report
+
+
+def read_levels(
+    source: Source, settings: DataSettings, listener: Listener
+) -> tuple[Panel, LoadReport, Levels | None]:
+    """As `load_levels`, repairs and warnings passed on to the listener."""
+    panel, report, levels = load_levels(source, settings)
+    tell_of(report, listener)
+    return panel, report, levels
 
 
 def tell_of(report: LoadReport, listener: Listener) -> None:
@@ -77,12 +121,20 @@ def read_for_model(
 ) -> tuple[Panel, LoadReport]:
     """`source` (default: the file that the model was trained on) read as at training, where no
     option says otherwise. Raises InputError when it is of another frequency."""
-    data = data_settings(settings, manifest, forecaster.design)
-    if forecaster.design is None and (settings.data.future_covariates or settings.data.static):
-        listener.note("this model reads no covariates: their file is left unread")
+    data = _asked_of_model(settings, forecaster, manifest, listener)
     panel, report = read(_source(source, manifest), data, listener)
     check_grid(panel, manifest)
     return panel, report
+
+
+def _asked_of_model(
+    settings: Settings, forecaster: Forecaster, manifest: dict[str, Any], listener: Listener
+) -> DataSettings:
+    data = data_settings(settings, manifest, forecaster.design)
+    given = settings.data.future_covariates or (settings.data.static and not factors_of(data))
+    if forecaster.design is None and given:
+        listener.note("this model reads no covariates: their file is left unread")
+    return data
 
 
 @dataclass(frozen=True)
@@ -94,6 +146,7 @@ class Found:
     manifest: dict[str, Any]
     panel: Panel
     report: LoadReport
+    levels: Levels | None = None
 
 
 def find_model(
@@ -109,7 +162,9 @@ def find_model(
     if model is not None:
         folder = model_path(Path(model))
         forecaster, manifest = load_model(folder)
-        read_now = read_for_model(source, settings, forecaster, manifest, listener)
+        data = _asked_of_model(settings, forecaster, manifest, listener)
+        read_now = read_levels(_source(source, manifest), data, listener)
+        check_grid(read_now[0], manifest)
         return Found(folder, forecaster, manifest, *read_now)
     root = Path(settings.output.root)
     seen = list(trained_models(root))
@@ -135,7 +190,7 @@ class _Trial:
 
     def __init__(self, source: Source, settings: Settings) -> None:
         self._source, self._settings = source, settings
-        self._read: dict[str, tuple[Panel, LoadReport] | None] = {}
+        self._read: dict[str, tuple[Panel, LoadReport, Levels | None] | None] = {}
         self.found: Found | None = None
         self.trouble: InputError | UsageError | None = None  # why it could not be read at all
 
@@ -160,13 +215,13 @@ class _Trial:
         self.found = Found(folder, forecaster, manifest, *made)
         return True
 
-    def _as_read_by(self, data: DataSettings) -> tuple[Panel, LoadReport] | None:
+    def _as_read_by(self, data: DataSettings) -> tuple[Panel, LoadReport, Levels | None] | None:
         key = data.model_dump_json()
         if key not in self._read:
             if self._source == "-" and self._read:
                 return None  # standard input is read once
             self._read[key] = None
-            self._read[key] = load(self._source, data)
+            self._read[key] = load_levels(self._source, data)
         return self._read[key]
 
 
@@ -214,7 +269,9 @@ def data_settings(
             )
     if design is None:
         both = {**then, **now}
-        return DataSettings(**{k: both[k] for k in both if k not in ABOUT_COVARIATES})
+        summed = both.get("hierarchy") or both.get("by")  # by columns that --static may hold
+        dropped = [k for k in ABOUT_COVARIATES if not (k == "static" and summed)]
+        return DataSettings(**{k: both[k] for k in both if k not in dropped})
     ahead = tuple(entry.name for entry in design.of(FUTURE))
     return DataSettings(**{**then, **now, "future_cov": ahead})
 

@@ -18,9 +18,16 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
+from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.inference.sample_paths import path_beside, write_samples
-from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
+from forecast.inference.reconciliation import coherent_paths
+from forecast.inference.sample_paths import (
+    path_beside,
+    refuse_too_many,
+    write_drawn,
+    write_samples,
+)
+from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels, with_level
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
@@ -34,7 +41,9 @@ from forecast.training.plan import (
     choose_validation,
 )
 from forecast.training.selection import calibrated
-from forecast.workflows.load import find_model, read, refuse_covariates
+from forecast.workflows.demand import MEDIAN, choose_point, point_of
+from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
+from forecast.workflows.load import find_model, read_levels, refuse_covariates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,9 +90,11 @@ def predict_run(
     """
     refuse_other_tables(output)
     found = find_model(source, settings, listener, model)
-    folder, forecaster, panel, report = (
-        found.folder, found.forecaster, found.panel, found.report,
+    folder, forecaster, panel, report, levels = (
+        found.folder, found.forecaster, found.panel, found.report, found.levels,
     )  # fmt: skip
+    if levels is not None:
+        levels = replace(levels, method=method_of(settings, found.manifest))
     horizon = settings.forecast.horizon or forecaster.horizon
     if horizon > forecaster.horizon:
         listener.note(
@@ -95,7 +106,10 @@ def predict_run(
         listener.warn("forecast/long-horizon", text)
     listener.stage("Forecasting")
     usual = new_predictions(folder.parent)
-    return deliver(panel, report, forecaster, horizon, settings, folder, output, usual)
+    settings = with_point_setting(settings, point_of(settings, found.manifest))
+    return deliver(
+        panel, report, forecaster, horizon, settings, folder, output, usual, levels=levels
+    )
 
 
 def new_predictions(run: Path) -> Path:
@@ -119,13 +133,19 @@ def forecast_run(
     refuse_other_tables(output)
     refuse_covariates(settings)
     listener.stage("Reading the data")
-    panel, report = read(source, settings.data, listener)
+    panel, report, levels = read_levels(source, settings.data, listener)
+    if levels is not None:
+        levels = replace(levels, method=method_of(settings, {}))
     listener.stage("Forecasting")
     forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
     model = BACKBONES / kind_of(forecaster.layout)
+    _, point, why = choose_point(panel, settings)
+    listener.note(f"point forecast {point}: {why}")
+    settings = with_point_setting(settings, point)
     return deliver(
-        panel, report, forecaster, horizon, settings, model, "-" if output is None else output, None
-    )
+        panel, report, forecaster, horizon, settings, model, "-" if output is None else output,
+        None, levels=levels,
+    )  # fmt: skip
 
 
 def pretrained(
@@ -154,12 +174,14 @@ def deliver(
     model: Path,
     output: str | None,
     usual: Path | None,
+    *,
+    levels: Levels | None = None,
 ) -> PredictResult:
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
     beside = samples_path(settings, output, usual)
-    made, table = forecast_of(panel, forecaster, horizon, settings)
+    made, table = forecast_of(panel, forecaster, horizon, settings, levels)
     if beside is not None:
-        draw_samples(beside, forecaster, panel, horizon, settings)
+        draw_samples(beside, forecaster, panel, horizon, settings, levels)
     path = write_predictions(table, output, usual)
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
@@ -196,17 +218,36 @@ def samples_path(settings: Settings, output: str | None, usual: Path | None) -> 
 
 
 def draw_samples(
-    path: Path, forecaster: Forecaster, panel: Panel, horizon: int, settings: Settings
+    path: Path,
+    forecaster: Forecaster,
+    panel: Panel,
+    horizon: int,
+    settings: Settings,
+    levels: Levels | None = None,
 ) -> None:
-    """Writes as many sample paths as the settings ask for. Raises as `write_samples`."""
+    """Writes as many sample paths as the settings ask for, of a hierarchy such as add up in every
+    future. Raises as `write_samples`."""
     number = settings.sampling.number
     assert number is not None
     negative, seed = settings.forecast.allow_negative, settings.training.seed
+    if levels is not None:
+        refuse_too_many(number, horizon)
+        made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+        drawn = coherent_paths(
+            made, panel, levels.hierarchy, errors_of(forecaster, panel, levels), levels.method,
+            forecaster.dependence, number, allow_negative=negative, seed=seed,
+        )  # fmt: skip
+        write_drawn(path, iter([drawn]), panel, forecaster.name)
+        return
     write_samples(path, forecaster, panel, horizon, number, seed, allow_negative=negative)
 
 
 def forecast_of(
-    panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings
+    panel: Panel,
+    forecaster: Forecaster,
+    horizon: int,
+    settings: Settings,
+    levels: Levels | None = None,
 ) -> tuple[Forecast, pa.Table]:
     """The forecast of every series, and its table. Raises InputError where covariates lack."""
     if forecaster.design is not None:
@@ -215,8 +256,19 @@ def forecast_of(
     if forecaster.whole:
         check_counts(panel)
     made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
+    made = with_point(made, asked.point or MEDIAN)
+    if levels is not None:
+        errors = errors_of(forecaster, panel, levels)
+        made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
-    return made, forecast_table(panel, [made], asked.level, asked.quantiles)
+    table = forecast_table(panel, [made], asked.level, asked.quantiles)
+    return made, with_level(table, panel, None if levels is None else levels.names)
+
+
+def with_point_setting(settings: Settings, point: str) -> Settings:
+    """The settings with the point forecast that was chosen."""
+    asked = settings.forecast.model_copy(update={"point": point})
+    return settings.model_copy(update={"forecast": asked})
 
 
 def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +20,13 @@ from forecast.common.folders import remove_folder, whole_folder
 from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import TRAIN_BASELINES, Settings, seconds
+from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel, check_ahead
 from forecast.evaluation.sample_paths import scores_of_paths
-from forecast.evaluation.scores import ScoreTable, score_forecasts
+from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
+from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.sample_paths import refuse_too_many
 from forecast.inference.tables import wanted_levels
@@ -39,7 +40,15 @@ from forecast.training.plan import (
     make_plan,
 )
 from forecast.training.selection import forecasters, learn, lstm_windows
-from forecast.workflows.load import read, to_learn_from
+from forecast.workflows.demand import choose_point, usual_baselines
+from forecast.workflows.hierarchy import (
+    Levels,
+    choose_method,
+    errors_of,
+    level_rows,
+    reconcile_windows,
+)
+from forecast.workflows.load import read_levels, to_learn_from
 from forecast.workflows.predict import draw_samples
 
 if TYPE_CHECKING:
@@ -78,7 +87,7 @@ def train_run(
     clock = Clock(settings)
     check_place(settings, RUN)
     listener.stage("Reading the data")
-    panel, report = read(source, settings.data, listener)
+    panel, report, levels = read_levels(source, settings.data, listener)
     shown, masked = to_learn_from(panel, report, settings)
     plan = make_plan(shown, report.seasons, settings)
     check_ahead(panel, plan.horizon)
@@ -87,15 +96,20 @@ def train_run(
         members, history, interrupted, why = learn(shown, plan, settings, listener, kept, team)
     if team is not None and not team.first:
         return None
-    plan = replace(plan, reasons=plan.reasons + masked + why)
+    names, lumpy = usual_baselines(panel, TRAIN_BASELINES, settings)
+    point = choose_point(panel, settings)
+    plan = replace(plan, reasons=(*plan.reasons, *masked, *why, point, *lumpy))
     cost = (clock.elapsed(), memory.peak)
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(shown, plan, members)
-    held_out, upcoming = lstm_forecasts(shown, plan, scored, final, settings, cost)
-    for name, made in baseline_forecasts(panel, plan, settings, clock, listener).items():
+    made = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1])
+    summed = add_up(made, levels, shown, plan, scored, settings, point[1], listener)
+    plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
+    held_out, upcoming = {final.name: summed.tried}, summed.future
+    for name, made in baseline_forecasts(panel, plan, names, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
-    scores = score(panel, plan, held_out, settings)
+    scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
 
     listener.stage("Writing the results")
@@ -113,11 +127,15 @@ def train_run(
         interrupted,
         clock.elapsed(),
         sampled=sampled,
+        levels=None if levels is None else levels.names,
+        level_scores=summed.scores(panel, held_out, plan, settings),
     )
-    return written(record, shown, clock)
+    return written(record, shown, clock, summed)
 
 
-def written(record: RunRecord, shown: Panel, clock: Clock) -> TrainResult:
+def written(
+    record: RunRecord, shown: Panel, clock: Clock, summed: Summed | None = None
+) -> TrainResult:
     """Writes the run folder. shown: the panel as it was learnt from, which sample paths go on
     from. Raises OutputError."""
     report, settings, horizon = record.report, record.settings, record.plan.horizon
@@ -125,7 +143,10 @@ def written(record: RunRecord, shown: Panel, clock: Clock) -> TrainResult:
     with whole_folder(folder, RUN) as staging:
         files, chart, table = write_run(staging, record)
         if record.sampled is not None:
-            draw_samples(staging / "samples.csv", record.forecaster, shown, horizon, settings)
+            levels = None if summed is None else summed.levels
+            draw_samples(
+                staging / "samples.csv", record.forecaster, shown, horizon, settings, levels
+            )
             files.append((staging / "samples.csv", "whole futures of each series, step by step"))
     replaced = bool((record.upcoming[0].source != record.forecaster.name).any())
     return TrainResult(
@@ -184,28 +205,84 @@ def lstm_forecasts(
     final: Forecaster,
     settings: Settings,
     cost: tuple[float, float],
-) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
-    """The LSTM's held-out forecasts by column name, and in a list its forecast of the future.
+    point: str,
+) -> tuple[list[Forecast], list[Forecast]]:
+    """The LSTM's held-out forecasts, and in a list its forecast of the future, at all its levels.
 
     cost: seconds and bytes of memory that training took; they are the first held-out forecast's.
     """
-    levels = wanted_levels(settings.forecast.level, settings.forecast.quantiles)
     negative = settings.forecast.allow_negative
     tried = lstm_windows(scored, panel, plan.origins, plan.horizon, negative)
     future = lstm_windows(final, panel, panel.lengths[None], plan.horizon, negative)
     if tried:
         tried[0] = replace(tried[0], seconds=tried[0].seconds + cost[0], memory=cost[1])
-    return (
-        {final.name: [at_levels(each, levels) for each in tried]},
-        [at_levels(each, levels) for each in future],
+    return [with_point(each, point) for each in tried], [with_point(each, point) for each in future]
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The network's forecasts at the levels that are written, of a hierarchy made to add up.
+
+    tried, future: as they are scored and handed over; before: tried before reconciliation; levels:
+    the hierarchy with its method, None without; reasons: how it was chosen.
+    """
+
+    tried: list[Forecast]
+    future: list[Forecast]
+    before: list[Forecast]
+    levels: Levels | None
+    reasons: tuple[Reason, ...]
+
+    def scores(
+        self, panel: Panel, held_out: dict[str, list[Forecast]], plan: Plan, settings: Settings
+    ) -> list[dict[str, Any]]:
+        """Scores by level; [] without a hierarchy or held-out windows."""
+        if self.levels is None or not self.tried:
+            return []
+        return level_rows(panel, self.levels, held_out, self.before, plan.season, settings)
+
+
+def add_up(
+    made: tuple[list[Forecast], list[Forecast]],
+    levels: Levels | None,
+    panel: Panel,
+    plan: Plan,
+    scored: Forecaster,
+    settings: Settings,
+    point: str,
+    listener: Listener,
+) -> Summed:
+    """The network's forecasts as they are, or, of a hierarchy, reconciled by the method that is
+    asked for or best on the validation origins."""
+    wanted = scored_levels(settings)
+    tried, future = made
+    plain = [at_levels(each, wanted) for each in tried]
+    if levels is None:
+        return Summed(plain, [at_levels(each, wanted) for each in future], plain, None, ())
+    listener.stage("Making the levels add up")
+    errors = errors_of(scored, panel, levels)
+    why = choose_method(levels, panel, scored, errors, plan, settings, point)
+    levels = replace(levels, method=why[1])
+    tried, future = (
+        [
+            at_levels(each, wanted)
+            for each in reconcile_windows(part, panel, levels, scored, errors, settings)
+        ]
+        for part in (tried, future)
     )
+    return Summed(tried, future, plain, levels, (why,))
 
 
 def baseline_forecasts(
-    panel: Panel, plan: Plan, settings: Settings, clock: Clock, listener: Listener
+    panel: Panel,
+    plan: Plan,
+    names: Sequence[Baseline],
+    settings: Settings,
+    clock: Clock,
+    listener: Listener,
 ) -> dict[str, list[Forecast]]:
-    """Each baseline's forecasts from the held-out origins and, last, from the end of the data."""
-    names = settings.baselines.chosen(TRAIN_BASELINES)
+    """The forecasts of the baselines `names` from the held-out origins and, last, from the end of
+    the data."""
     if not names:
         return {}
     listener.stage("Fitting the baselines")
@@ -214,7 +291,7 @@ def baseline_forecasts(
         np.concatenate([plan.origins, panel.lengths[None]]),
         plan.horizon,
         names,
-        wanted_levels(settings.forecast.level, settings.forecast.quantiles),
+        scored_levels(settings),
         plan.season,
         clock.left_for(settings.baselines.budget),
         settings.training.jobs or available_cores(),
@@ -224,12 +301,30 @@ def baseline_forecasts(
 
 
 def score(
-    panel: Panel, plan: Plan, held_out: dict[str, list[Forecast]], settings: Settings
+    panel: Panel,
+    plan: Plan,
+    held_out: dict[str, list[Forecast]],
+    settings: Settings,
+    point: str = "median",
 ) -> ScoreTable | None:
     """The score table, or None when no series was long enough to hold a window out."""
     if not len(plan.origins):
         return None
-    return score_forecasts(panel, held_out, plan.season, settings.forecast.level)
+    return score_forecasts(
+        panel,
+        held_out,
+        plan.season,
+        settings.forecast.level,
+        point=point,
+        cost=settings.evaluation.cost,
+    )
+
+
+def scored_levels(settings: Settings) -> np.ndarray:
+    """Quantile levels that a run's tables and scores need, those of the stock among them."""
+    asked, cost = settings.forecast, settings.evaluation.cost
+    stock = () if cost is None else (stock_quantile(cost),)
+    return wanted_levels(asked.level, (*asked.quantiles, *stock))
 
 
 class Clock:

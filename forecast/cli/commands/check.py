@@ -14,10 +14,11 @@ def check(data: Data = None, *, run: Run) -> int:
     source = wanted(data, "check", run.settings.data.db)
     from forecast.cli import render
     from forecast.cli.render import show_report
-    from forecast.data.load import load_panel
+    from forecast.common.progress import Silent
     from forecast.training.plan import outlook
+    from forecast.workflows.load import read
 
-    panel, report = load_panel(source, run.settings.data)
+    panel, report = read(source, run.settings.data, Silent())
     document = render.plain(report)
     rows = outlook(panel, report, run.settings)
     if run.look.json:

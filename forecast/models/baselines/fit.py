@@ -15,6 +15,14 @@ import numpy as np
 from forecast.models.baselines.history import CUT, CUT_LONG, SMALL_SEASON, filled, scale_of
 
 STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
+# Models of intermittent demand, with what they take; TSB's smoothing as in StatsForecast's example.
+INTERMITTENT: dict[str, dict[str, float]] = {
+    "CrostonOptimized": {},
+    "CrostonSBA": {},
+    "TSB": {"alpha_d": 0.2, "alpha_p": 0.2},
+    "ADIDA": {},
+    "IMAPA": {},
+}
 SHORTEST = 4  # known observations below which no model is fitted
 
 
@@ -119,6 +127,8 @@ def _own_season(task: Task) -> int:
 
 
 def _forecast(task: Task) -> list[Fit]:
+    if task.model in INTERMITTENT:
+        return [_of_demand(task)]
     ready = _ready(task, task.history)
     model = _model(task.model, _own_season(task))
     result = model.forecast(ready.rest, task.horizon, level=_widths(task) or None)
@@ -135,6 +145,26 @@ def _forecast_forward(task: Task) -> list[Fit]:
         result = model.forward(later.rest, task.horizon, level=wanted)
         made.append(replace(_restored(result, later, task), carried=True))
     return made
+
+
+def _of_demand(task: Task) -> Fit:
+    """A Croston-type forecast: its point is a mean, the same at every step.
+
+    Its quantiles are those of the history (what is known of it, CUT steps at most), stretched so
+    that their mean is the forecast: the empirical method (Porras & Dekker 2008, European Journal of
+    Operational Research 184: 101-132).
+    """
+    known = task.history[np.isfinite(task.history)][-CUT:]
+    if (known < 0).any():
+        return Fit(None, None, "it has negative values, which are no demand")
+    point = np.asarray(_model(task.model, 1).forecast(known, task.horizon)["mean"], dtype=float)
+    point = np.full(task.horizon, point[0] if len(point) else np.nan)
+    mean = known.mean()
+    past = np.quantile(known, task.levels) if len(task.levels) else np.empty(0)
+    quantiles = point[:, None] * (past / mean if mean > 0 else np.zeros(len(past)))
+    if not np.isfinite(point).all():
+        return Fit(None, None, "the forecast is not finite")
+    return Fit(np.maximum(point, 0.0), np.maximum(quantiles, 0.0))
 
 
 def _widths(task: Task) -> list[float]:
@@ -188,8 +218,11 @@ def taken_out(history: np.ndarray, season: int, longer: int | None) -> dict[int,
 
 def _model(name: str, season: int) -> Any:
     """The StatsForecast model; the seasonal ARIMA search is held short where a fit is slow."""
+    from statsforecast import models
     from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta
 
+    if name in INTERMITTENT:
+        return getattr(models, name)(**INTERMITTENT[name])
     if name == "AutoETS":
         return AutoETS(season_length=season)
     if name == "DynamicOptimizedTheta":

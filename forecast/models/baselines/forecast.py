@@ -19,6 +19,7 @@ from forecast.common.segments import sum_by_series
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache
+from forecast.models.baselines.fit import INTERMITTENT
 from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
@@ -29,6 +30,7 @@ COLUMNS = {
     "ets": STATISTICAL["ets"],
     "theta": STATISTICAL["theta"],
     "seasonal-naive": SEASONAL_NAIVE,
+    **{name: column for name, column in STATISTICAL.items() if column in INTERMITTENT},
 }
 
 __all__ = ["COLUMNS", "forecast_baselines", "forecast_baselines_windows", "seasonal_naive"]
@@ -89,7 +91,7 @@ def forecast_baselines_windows(
     """Forecasts of every baseline in `names` from several origins: column name -> W forecasts.
 
     origins   (W, S) observations seen of each series at each origin; horizon H in steps
-    names     of COLUMNS: "arima", "ets", "theta", "seasonal-naive"
+    names     of COLUMNS: "arima", "ets", "theta", "seasonal-naive", "croston", ...
     levels    quantile levels between 0 and 1, (Q,)
     season    m in steps; 1 for none
     budget    wall-clock seconds that ARIMA, ETS and Theta share for all series and origins, the

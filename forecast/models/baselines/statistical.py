@@ -17,7 +17,7 @@ from forecast.common.resources import PeakMemory
 from forecast.common.workers import Pool, RayPool
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.models.baselines.fit import Fit, Task, fit, fit_forward, prepare_worker
+from forecast.models.baselines.fit import INTERMITTENT, Fit, Task, fit, fit_forward, prepare_worker
 from forecast.models.baselines.history import longer_season, usable
 from forecast.models.baselines.naive import NAME as NAIVE
 
@@ -92,7 +92,16 @@ def _some(ids: np.ndarray) -> str:
 # -------------------------------------------------------------------------------------------------
 
 
-COLUMNS = {"theta": "DynamicOptimizedTheta", "ets": "AutoETS", "arima": "AutoARIMA"}
+COLUMNS = {
+    "croston": "CrostonOptimized",
+    "croston-sba": "CrostonSBA",
+    "tsb": "TSB",
+    "adida": "ADIDA",
+    "imapa": "IMAPA",
+    "theta": "DynamicOptimizedTheta",
+    "ets": "AutoETS",
+    "arima": "AutoARIMA",
+}
 CARRIED = ("AutoARIMA",)  # whose search takes so long that one has to do for all origins at first
 Done = list[tuple[Task, Fit]]
 
@@ -139,7 +148,10 @@ def statistical_forecasts(
     with workers as pool:
         for rank, name in enumerate(chosen):
             batch = _Batch(panel, naive, first, season, COLUMNS[name])
-            deadline = start + budget * (rank + 1) / len(chosen)
+            # Of intermittent demand's models none takes long: they share their time.
+            quick = COLUMNS[name] in INTERMITTENT
+            last = sum(COLUMNS[each] in INTERMITTENT for each in chosen) if quick else rank + 1
+            deadline = start + budget * last / len(chosen)
             began = time.monotonic()
             with PeakMemory() as memory:
                 done = _fitted(pool, deadline, batch, listener)

@@ -18,6 +18,12 @@ MEANINGS = {
     "crps": ("CRPS", "mean error of the whole distribution, in the unit of the data"),
     "rmse": ("RMSE", "error in the unit of the data, large ones counting more"),
     "mape": ("MAPE", "mean error in per cent of the value; undefined where that is zero"),
+    "wape": ("WAPE", "sum of all errors as a share of the sum of the values"),
+    "bias_pct": ("bias", "sum of the forecasts less that of the values, in per cent of it"),
+    "bias": ("mean error", "mean of forecast less value, in the unit of the data"),
+    "pis": ("PIS", "pieces too many in stock times steps that they lie there; below 0: lacking"),
+    "service_level": ("service level", "share of the steps whose demand the stock would have met"),
+    "stock_cost": ("stock cost", "mean cost of a step, of pieces too few and too many"),
     "scaled_crps": ("sCRPS", "CRPS as a share of the values' size, series by series"),
 }
 

@@ -1,0 +1,365 @@
+"""Hierarchies: levels, sums over gaps, ends and beginnings, and forecasts that add up."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from builders import make_panel, random_forecaster
+from scipy.sparse import csr_matrix
+
+from forecast.common.errors import InputError, UsageError
+from forecast.data.forecast import Forecast
+from forecast.data.frequency import Frequency
+from forecast.data.panel import FUTURE, STATIC, Covariate, Covariates, Panel
+from forecast.inference.predict import forecast_panel
+from forecast.inference.reconciliation import (
+    METHODS,
+    Errors,
+    Reconciler,
+    coherent_paths,
+    past_errors,
+    reconciled,
+    shared_errors,
+)
+from forecast.transforms.hierarchy import (
+    Hierarchy,
+    Labels,
+    aggregate,
+    labels_from,
+    level_name,
+    levels_of,
+    parse_hierarchy,
+)
+
+NESTED = (("state", "region"),)
+
+
+def panel_of(ids: list[str], series: list[np.ndarray], first: list[int] | None = None) -> Panel:
+    lengths = [len(each) for each in series]
+    return Panel(
+        np.array(ids, dtype=object),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate(series).astype(float),
+        np.array(first or [0] * len(ids), dtype=np.int64),
+        Frequency("MS"),
+    )
+
+
+def labels(states: str, regions: str) -> Labels:
+    """One letter a series; a dot is a blank."""
+    of = {
+        "state": np.array([s.strip(".") for s in states], dtype=object),
+        "region": np.array([r.strip(".") for r in regions], dtype=object),
+    }
+    return Labels(NESTED, of)
+
+
+def test_commas_cross_and_slashes_nest():
+    factors = parse_hierarchy("purpose, state/region")
+    assert factors == (("purpose",), ("state", "region"))
+    names = [level_name(level, factors) for level in levels_of(factors)]
+    assert sorted(names) == sorted(
+        ["total", "purpose", "state", "state/region", "purpose x state", "purpose x state/region"]
+    )
+    for wrong in ("state/state", "a,,b", "/a"):
+        with pytest.raises(UsageError, match="names each of its columns once"):
+            parse_hierarchy(wrong)
+
+
+def test_every_level_is_the_sum_of_its_series_and_ids_do_not_collide():
+    panel = panel_of(["a", "b", "c", "total"], [np.arange(6.0) + k for k in range(4)])
+    made = aggregate(panel, labels("XXYY", "1122"), 1)
+    assert made.hierarchy.levels == ("total", "state", "state/region", "series")
+    ids = made.panel.ids.tolist()
+    assert "total" in ids and "total (sum)" in ids and len(set(ids)) == len(ids)
+    assert ids == sorted(ids)
+    values = made.panel.values.reshape(len(ids), -1)
+    assert values[ids.index("state=Y")] == pytest.approx(2 * np.arange(6.0) + 5)
+    bottom = values[made.hierarchy.bottom]
+    assert made.hierarchy.summing @ bottom == pytest.approx(values)
+    assert made.hierarchy.names()[ids.index("total (sum)")] == "total"
+
+
+def test_the_finest_level_is_left_out_where_it_is_the_series_themselves():
+    panel = panel_of(["a", "b", "c"], [np.arange(6.0)] * 3)
+    made = aggregate(panel, labels("XXY", "123"), 1)
+    assert made.hierarchy.levels == ("total", "state", "state/region")
+    assert made.panel.size == 1 + 2 + 3
+
+
+def test_a_series_that_is_new_ended_late_or_has_a_gap_does_not_spoil_the_totals():
+    t = np.arange(24.0)
+    gap = 20 + t
+    gap[10] = np.nan
+    late = (200 + t)[:22]
+    over = np.full(12, 7.0)
+    new = np.full(4, 30.0)
+    panel = panel_of(["gap", "late", "new", "over"], [gap, late, new, over], [0, 0, 20, 0])
+    made = aggregate(panel, labels("XXXX", "1122"), 4)
+    ids = made.panel.ids.tolist()
+    assert made.ended == ("over",) and "over" not in ids
+    total = made.panel.series(ids.index("total"))
+    assert len(total) == 24 and np.isfinite(total[:11]).all()
+    assert total[10] == pytest.approx(30 + 210 + 7)  # the gap is bridged
+    assert total[13] == pytest.approx(33 + 213)  # over: nothing any more
+    # late: as a season ago, or masked where too much of the sum would be made up
+    region = made.panel.series(ids.index("state=X, region=1"))
+    assert np.isnan(region[22:]).all() and np.isnan(total[22:]).all()
+    assert total[21] == pytest.approx(41 + 221 + 30)
+    assert made.panel.series(ids.index("late"))[22:] == pytest.approx([np.nan] * 2, nan_ok=True)
+    assert len(made.panel.series(ids.index("new"))) == 4
+    assert (made.panel.first + made.panel.lengths == 24).all()
+    assert len(made.notes) == 4
+
+
+def test_a_given_parent_that_agrees_keeps_its_name_and_one_that_does_not_is_an_error():
+    a, b = np.arange(5.0), np.arange(5.0) * 2
+    right = panel_of(["all of X", "a", "b"], [a + b, a, b])
+    made = aggregate(right, labels("XXX", ".12"), 1)
+    assert "all of X" in made.panel.ids.tolist() and made.panel.size == 4
+    wrong = a + b
+    wrong[3] += 0.5
+    panel = panel_of(["all of X", "a", "b"], [wrong, a, b])
+    with pytest.raises(InputError, match=r"at 1970-04-01 it is 9\.5, and they make 9") as caught:
+        aggregate(panel, labels("XXX", ".12"), 1)
+    assert "--ignore-parents" in caught.value.remedy
+    made = aggregate(panel, labels("XXX", ".12"), 1, ignore_parents=True)
+    at = made.panel.ids.tolist().index("all of X")
+    assert made.panel.series(at) == pytest.approx(a + b)
+
+
+def test_a_blank_above_a_name_and_two_series_in_one_place_are_refused():
+    panel = panel_of(["a", "b", "c"], [np.arange(5.0)] * 3)
+    with pytest.raises(InputError, match="blank above a name"):
+        aggregate(panel, labels(".XX", "112"), 1)
+    with pytest.raises(InputError, match="stands where 'a' does"):
+        aggregate(panel, labels("XXX", "..1"), 1)
+    with pytest.raises(InputError, match="no series has all columns"):
+        aggregate(panel, labels("XYZ", "..."), 1)
+
+
+def test_covariates_of_a_sum_are_means_and_names_that_all_agree_on():
+    panel = panel_of(["a", "b"], [np.arange(4.0), np.arange(4.0)])
+    rows = np.array([1.0, 2, 3, 4, 5, 3, 4, 5, 6, 7])
+    columns = (
+        Covariate("price", FUTURE, rows),
+        Covariate("day", FUTURE, np.array([0.0, 1, 0, 1, 1, 0, 1, 1, 1, 0]), ("no", "yes")),
+        Covariate("kind", STATIC, np.array([0.0, 0.0]), ("shop",)),
+    )
+    panel = replace(panel, covariates=Covariates(np.array([0, 5, 10]), columns))
+    made = aggregate(panel, labels("XX", "12"), 1).panel
+    at = made.ids.tolist().index("total")
+    assert made.covariates is not None
+    rows = slice(made.covariates.offsets[at], made.covariates.offsets[at + 1])
+    price, day, kind = made.covariates.columns
+    assert price.values[rows].tolist() == [2, 3, 4, 5, 6]  # the step to come as well
+    assert day.values[rows] == pytest.approx([0, 1, np.nan, 1, np.nan], nan_ok=True)
+    assert kind.values[at] == 0
+    assert labels_from(panel, (("kind",),)).of["kind"].tolist() == ["shop", "shop"]
+    with pytest.raises(InputError, match="no column 'state'"):
+        labels_from(panel, NESTED)
+
+
+# --- reconciliation ------------------------------------------------------------------------------
+
+
+def small() -> Hierarchy:
+    """total = a + b + c + d, x = a + b, y = c + d, in the order total, x, y, a, b, c, d."""
+    summing = np.vstack([np.ones(4), [1, 1, 0, 0], [0, 0, 1, 1], np.eye(4)])
+    level = np.array([0, 1, 1, 2, 2, 2, 2])
+    return Hierarchy(("total", "half", "series"), level, csr_matrix(summing), np.arange(3, 7))
+
+
+def errors_for(hierarchy: Hierarchy, steps: int = 60, seed: int = 0) -> Errors:
+    random = np.random.default_rng(seed)
+    bottom = random.standard_normal((4, steps)) + random.standard_normal(steps)
+    every = hierarchy.summing @ bottom
+    return Errors(every, every / every.std(axis=1, keepdims=True), bottom + 9, 12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_reconciled_points_add_up_whatever_the_method(method):
+    hierarchy = small()
+    values = np.random.default_rng(1).normal(10, 3, (7, 5))
+    one = Reconciler(method, hierarchy, errors_for(hierarchy), nonnegative=False)
+    made = one.coherent(values)
+    assert made == pytest.approx(hierarchy.summing @ made[3:], rel=1e-9)
+    coherent = hierarchy.summing @ values[3:]
+    if method != "top-down":  # what adds up already is left alone
+        assert one.coherent(coherent) == pytest.approx(coherent, rel=1e-6)
+
+
+def test_ols_is_the_projection_and_variances_alone_give_wls(monkeypatch):
+    hierarchy, errors = small(), errors_for(small())
+    summing = hierarchy.summing.toarray()
+    values = np.random.default_rng(1).normal(10, 3, (7, 2))
+    ols = Reconciler("ols", hierarchy, errors, nonnegative=False)
+    projection = summing @ np.linalg.solve(summing.T @ summing, summing.T)
+    assert ols.coherent(values) == pytest.approx(projection @ values)
+    monkeypatch.setattr("forecast.inference.reconciliation.MOST_DENSE", 3)
+    large = Reconciler("ols", hierarchy, errors, nonnegative=False)
+    assert large.coherent(values) == pytest.approx(projection @ values)
+    weight = np.diag(1 / (errors.residuals**2).mean(axis=1))
+    wls = summing @ np.linalg.solve(summing.T @ weight @ summing, summing.T @ weight)
+    variances = Reconciler("mint", hierarchy, errors, nonnegative=False)
+    assert variances.coherent(values) == pytest.approx(wls @ values, rel=1e-4)
+
+
+def test_forecasts_of_what_is_never_negative_are_not_and_keep_their_total():
+    hierarchy = small()
+    values = hierarchy.summing @ np.array([[5.0], [-2.0], [1.0], [1.0]])
+    one = Reconciler("ols", hierarchy, errors_for(hierarchy), nonnegative=True)
+    made = one.coherent(values)
+    assert (made >= 0).all() and made[0] == pytest.approx(5.0)
+    assert made == pytest.approx(hierarchy.summing @ made[3:])
+
+
+def test_nodes_without_errors_do_not_stop_mint():
+    hierarchy, errors = small(), errors_for(small())
+    errors.residuals[4] = 0.0
+    errors.residuals[5] = np.nan
+    one = Reconciler("mint", hierarchy, errors, nonnegative=False)
+    assert np.isfinite(one.coherent(np.ones((7, 1)))).all()
+    few = errors.before(58)
+    assert np.isfinite(
+        Reconciler("mint", hierarchy, few, nonnegative=False).coherent(np.ones((7, 1)))
+    ).all()
+
+
+def test_shared_errors_have_unit_variance_and_the_correlation_of_the_past():
+    random = np.random.default_rng(0)
+    common = random.standard_normal(400)
+    scores = np.stack([common + 0.5 * random.standard_normal(400) for _ in range(3)])
+    scores = np.vstack([scores, random.standard_normal((1, 400)), np.zeros((1, 400))])
+    loadings, own = shared_errors(scores)
+    covariance = loadings @ loadings.T + np.diag(own**2)
+    assert np.diag(covariance) == pytest.approx(np.ones(5))
+    assert covariance[0, 1] == pytest.approx(0.8, abs=0.05) and abs(covariance[0, 3]) < 0.1
+
+
+def joint(steps: int = 6) -> tuple[Forecast, Panel, Hierarchy, Errors]:
+    """Normal forecasts of the small hierarchy, sd 1 below, with a common shock."""
+    hierarchy = small()
+    from statistics import NormalDist
+
+    levels = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+    z = np.array([NormalDist().inv_cdf(q) for q in levels])
+    mean = hierarchy.summing @ np.full(4, 100.0)
+    size = np.array([4.0, 2, 2, 1, 1, 1, 1])
+    quantiles = mean[:, None, None] + size[:, None, None] * z + np.zeros((7, steps, 5))
+    panel = panel_of([f"n{k}" for k in range(7)], [np.full(40, m) for m in mean])
+    made = Forecast(
+        "LSTM", panel.lengths, quantiles[:, :, 2], levels, quantiles,
+        np.full(7, "LSTM", object), np.ones(7, bool),
+    )  # fmt: skip
+    shock = np.random.default_rng(0).standard_normal(300) * np.ones((7, 1))
+    return made, panel, hierarchy, Errors(shock, shock, np.full((4, 300), 100.0), 12)
+
+
+def test_the_total_of_series_with_a_common_shock_is_as_wide_as_their_sum():
+    made, panel, hierarchy, errors = joint()
+    done = reconciled(made, panel, hierarchy, errors, "bottom-up", 0.0, allow_negative=False)
+    low, high = done.interval(80)
+    # four series with one and the same shock: four times as wide as one, not twice
+    assert (high - low)[0] == pytest.approx(4 * 2 * 1.2816, rel=0.15)
+    assert done.point[0] == pytest.approx(400.0) and done.point[3] == pytest.approx(100.0)
+
+
+def test_paths_add_up_in_every_future_and_one_seed_gives_the_same():
+    made, panel, hierarchy, errors = joint()
+    rows, paths = coherent_paths(
+        made, panel, hierarchy, errors, "mint", 0.3, 50, allow_negative=False, seed=1
+    )
+    assert rows.tolist() == list(range(7)) and paths.shape == (7, 50, 6)
+    assert paths[0] == pytest.approx(paths[3:].sum(axis=0))
+    again = coherent_paths(
+        made, panel, hierarchy, errors, "mint", 0.3, 50, allow_negative=False, seed=1
+    )
+    assert np.array_equal(paths, again[1])
+
+
+def test_a_node_without_a_forecast_is_part_of_no_sum_and_left_as_it_is():
+    made, panel, hierarchy, errors = joint()
+    available = made.available.copy()
+    available[6] = False
+    point = made.point.copy()
+    point[6] = np.nan
+    short = replace(made, available=available, point=point)
+    done = reconciled(short, panel, hierarchy, errors, "bottom-up", 0.0, allow_negative=False)
+    assert np.isnan(done.point[6]).all()
+    assert done.point[0] == pytest.approx(300.0) and done.point[2] == pytest.approx(100.0)
+    assert reconciled(made, panel, hierarchy, errors, "none", 0.0, allow_negative=False) is made
+
+
+def test_past_errors_are_those_of_one_step_and_cut_off_before_an_origin():
+    panel = make_panel((40, 40, 30))
+    made = aggregate(
+        replace(panel, first=np.array([0, 0, 10])),
+        Labels((("kind",),), {"kind": np.array(["x", "x", "y"], dtype=object)}),
+        12,
+    )
+    forecaster = random_forecaster()
+    errors = past_errors(forecaster, made.panel, made.hierarchy)
+    assert errors.residuals.shape == (6, 40)
+    changed = made.panel.values.copy()
+    changed[made.panel.offsets[1:] - 1] += 50
+    other = past_errors(forecaster, replace(made.panel, values=changed), made.hierarchy)
+    before, changed = errors.before(1).residuals, other.before(1).residuals
+    assert before == pytest.approx(changed, abs=1e-3, nan_ok=True)
+    assert not np.isclose(errors.residuals[:, -1], other.residuals[:, -1]).any()
+    done = reconciled(
+        forecast_panel(forecaster, made.panel, 3), made.panel, made.hierarchy, errors, "mint", 0.5,
+        allow_negative=False,
+    )  # fmt: skip
+    summing = made.hierarchy.summing
+    assert done.point == pytest.approx(summing @ done.point[made.hierarchy.bottom], rel=1e-9)
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def write_sales(path, *, with_id: bool) -> None:
+    rows = ["date,state,shop,sales" + (",unique_id" if with_id else "")]
+    for k, (state, shop) in enumerate([("X", "one"), ("X", "two"), ("Y", "three")]):
+        for t in range(36):
+            day = f"{2020 + t // 12}-{t % 12 + 1:02d}-01"
+            value = 100 * (k + 1) + 10 * (t % 12) + t
+            rows.append(f"{day},{state},{shop},{value}" + (f",s{k}" if with_id else ""))
+    path.write_text("\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+def test_forecast_of_a_hierarchy_names_levels_and_adds_up(lstmcast, tmp_path, with_id):
+    write_sales(tmp_path / "sales.csv", with_id=with_id)
+    out = tmp_path / "out.csv"
+    asked = ["forecast", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col",
+             "sales", "--horizon", "3", "-o", str(out), "--samples", "20", "--quiet"]  # fmt: skip
+    assert lstmcast(*asked)[0] == 0
+    rows = list(csv.DictReader(out.open()))
+    by_level: dict[str, float] = {}
+    for row in rows:
+        by_level[row["level"]] = by_level.get(row["level"], 0) + float(row["LSTM"])
+    assert list(sorted(by_level)) == ["state", "state/shop", "total"]
+    assert by_level["state"] == pytest.approx(by_level["total"], rel=1e-6)
+    assert by_level["state/shop"] == pytest.approx(by_level["total"], rel=1e-6)
+    paths = list(csv.DictReader((tmp_path / "out-samples.csv").open()))
+    first = [p for p in paths if p["sample"] == "1" and p["ds"] == paths[0]["ds"]]
+    total = next(float(p["LSTM"]) for p in first if p["unique_id"] == "total")
+    parts = [float(p["LSTM"]) for p in first if "=" not in p["unique_id"]]
+    assert total == pytest.approx(sum(parts) - total, rel=1e-6)
+
+
+def test_by_forecasts_the_sums_alone_and_other_commands_refuse_sums(lstmcast, tmp_path):
+    write_sales(tmp_path / "sales.csv", with_id=False)
+    data, out = str(tmp_path / "sales.csv"), tmp_path / "out.csv"
+    asked = ["--by", "state", "--target-col", "sales"]
+    done = lstmcast("forecast", data, *asked, "--horizon", "2", "-o", str(out), "--quiet")
+    assert done[0] == 0
+    assert {row["unique_id"] for row in csv.DictReader(out.open())} == {"X", "Y"}
+    code, _, err = lstmcast("detect", data, *asked)
+    assert code == 2 and "usage/hierarchy-here" in err
+    code, _, err = lstmcast("forecast", data, *asked, "--hierarchy", "state/shop")
+    assert code == 2 and "usage/hierarchy-and-by" in err
