@@ -201,6 +201,7 @@ class Anomalies:
     value, score, low, high  NaN where there is none
     kind, reason      in words
     judged            how many values of the panel were judged at all
+    lows, highs       the expected range of every value of the panel, (N,); NaN where not judged
     """
 
     series: np.ndarray
@@ -212,6 +213,8 @@ class Anomalies:
     kind: np.ndarray
     reason: np.ndarray
     judged: int
+    lows: np.ndarray
+    highs: np.ndarray
 
 
 def warm_up(layout: Layout) -> int:
@@ -296,6 +299,7 @@ def find_anomalies(forecaster: Forecaster, panel: Panel, threshold: float) -> An
         kind[order],
         np.array(texts, dtype=object),
         int(np.isfinite(found.score).sum()),
+        *(np.where(np.isfinite(found.score), bound, np.nan) for bound in (found.low, found.high)),
     )
 
 

@@ -10,9 +10,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.analysis.anomalies import find_anomalies, judge
+from forecast.analysis.anomalies import Anomalies, find_anomalies
+from forecast.analysis.anomalies import judge as judged_values
 from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
 from forecast.analysis.masking import untrained
+from forecast.common.files import check_output
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
@@ -21,6 +23,9 @@ from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowR
 from forecast.inference.streaming import refuse_what_rows_lack
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path
+from forecast.reporting.charts.anomalies import anomaly_chart, by_number_found
+from forecast.reporting.html.anomaly_page import ANOMALY_PAGE, anomaly_page, write_anomaly_page
+from forecast.reporting.html.gather import data_name, unit_of
 from forecast.workflows.load import read, read_for_model, refuse_covariates
 from forecast.workflows.predict import refuse_other_tables, write_predictions
 
@@ -32,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DetectResult:
-    """What `detect` found: where it is, how many values were judged, anomalies by kind."""
+    """What `detect` found: where it is, how many values were judged, anomalies by kind.
+
+    page: where the page is, "" without one; chart: the series with the most anomalies, for a
+    terminal, where one was asked for.
+    """
 
     path: str
     series: int
@@ -43,6 +52,8 @@ class DetectResult:
     model: str
     exit_code: int
     anomalies: pa.Table
+    page: str = ""
+    chart: str = ""
 
 
 def detect_run(
@@ -52,13 +63,17 @@ def detect_run(
     *,
     model: str | None = None,
     output: str | None = None,
+    page: str | None = None,
+    draw: bool = False,
 ) -> DetectResult:
     """The anomalies of `source`, judged by a trained model or, without one, the pretrained network.
 
-    output: a path (.csv or .parquet), "" for none, default and "-" standard output. Raises
-    ForecastError.
+    output: a path (.csv or .parquet), "" for none, default and "-" standard output; page: a path
+    for the page that shows them; draw: also as characters. Raises ForecastError.
     """
     refuse_other_tables(output)
+    if page is not None:
+        check_output(page, ANOMALY_PAGE)
     listener.stage("Reading the data")
     panel, forecaster, report = _read(source, settings, listener, model)
     listener.stage("Looking for anomalies")
@@ -68,6 +83,11 @@ def detect_run(
         listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
     table = anomaly_table(panel, found)
     path = write_predictions(table, "-" if output is None else output, None)
+    judge, unit = model or "the pretrained network", unit_of(report)
+    if page is not None:
+        listener.stage("Making the page")
+        title = data_name(report.source)
+        write_anomaly_page(page, anomaly_page(panel, found, title, threshold, judge, unit))
     kinds, counts = np.unique(found.kind.astype(str), return_counts=True)
     return DetectResult(
         path,
@@ -76,10 +96,22 @@ def detect_run(
         found.judged,
         dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         threshold,
-        model or "the pretrained network",
+        judge,
         3 if report.skipped else 0,
         table,
+        page or "",
+        _drawn(panel, found) if draw else "",
     )
+
+
+def _drawn(panel: Panel, found: Anomalies) -> str:
+    """The series with the most anomalies, in characters; "" where nothing was found."""
+    order = by_number_found(panel, found)
+    if not len(order):
+        return ""
+    from forecast.reporting.charts.terminal import terminal_anomalies
+
+    return terminal_anomalies(anomaly_chart(panel, found, int(order[0])))
 
 
 def detect_stream(
@@ -121,7 +153,7 @@ def _watcher(
     def answer(row: Row) -> None:
         if row.series not in watched:
             one = panel.select(np.array([row.series]))
-            past = judge(forecaster, one, threshold)
+            past = judged_values(forecaster, one, threshold)
             watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past)
         for found in watched[row.series].take(row.value, row.missing):
             time = reader.clock.text(reader.next[row.series] - 1 - found.back)
@@ -147,5 +179,5 @@ def _read(
 
 def to_document(result: DetectResult) -> dict[str, Any]:
     """The result for JSON, its anomalies as a list."""
-    fields = {name: value for name, value in vars(result).items() if name != "anomalies"}
+    fields = {k: value for k, value in vars(result).items() if k not in ("anomalies", "chart")}
     return {**fields, "anomalies": result.anomalies.to_pylist()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from forecast.cli import parameters
 from forecast.cli.parameters import Data, Run, takes, wanted
+from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
     from forecast.workflows.detect import DetectResult
@@ -15,6 +19,15 @@ Model = Annotated[
 ]
 Output = Annotated[
     str | None, parameters.output("Where the anomalies go, .csv or .parquet (standard output).")
+]
+Page = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        show_default=False,
+        help="Write a page that shows every series with its anomalies.",
+    ),
 ]
 Follow = Annotated[
     bool,
@@ -27,6 +40,7 @@ def detect(
     data: Data = None,
     model: Model = None,
     output: Output = None,
+    report: Page = None,
     follow: Follow = False,
     *,
     run: Run,
@@ -37,6 +51,12 @@ def detect(
     """
     source = wanted(data, "detect", run.settings.data.db)
     parameters.refuse_two_outputs(run, output, "anomalies")
+    if follow and report:
+        raise UsageError(
+            "--follow judges rows as they come and makes no page",
+            code="usage/follow-report",
+            remedy="Leave --report out, or run detect on the whole file",
+        )
     if follow:
         return _follow(source, model, output, run)
     from forecast.cli import render
@@ -45,11 +65,20 @@ def detect(
     if run.look.json and output is None:
         output = ""
     with run.watching() as listener:
-        result = detect_run(source, run.settings, listener, model=model, output=output)
+        result = detect_run(
+            source,
+            run.settings,
+            listener,
+            model=model,
+            output=output,
+            page=report,
+            draw=sys.stdout.isatty() and not run.look.quiet,
+        )
     if run.look.json:
         render.show_document("detect", to_document(result))
     elif not run.look.quiet:
         console = run.err() if result.path == "-" else run.out()
+        render.show_chart(console, result.chart)
         render.show_facts(console, _facts(result))
     return result.exit_code
 
@@ -70,4 +99,5 @@ def _facts(result: DetectResult) -> list[tuple[str, object]]:
         ("threshold", f"{result.threshold:g} usual deviations from the forecast"),
         ("judged by", result.model),
         ("written to", "standard output" if result.path == "-" else result.path),
+        *([("page", result.page)] if result.page else []),
     ]

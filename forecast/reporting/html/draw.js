@@ -143,3 +143,34 @@ function extent(values, zero) {
   if (low > high) return [0, 1];
   return low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : [low, high];
 }
+
+// The button that chooses between light, dark and what the system has.
+function colours() {
+  const button = document.getElementById("theme"), ways = ["auto", "light", "dark"];
+  const signs = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
+  const told = { auto: "as the system has them", light: "light", dark: "dark" };
+  const kept = { get() { try { return localStorage.getItem("theme"); } catch { return null; } },
+    set(way) { try { localStorage.setItem("theme", way); } catch { /* a page from a file may have no storage */ } } };
+  function use(way) {
+    if (way === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = way;
+    button.textContent = signs[way];
+    button.setAttribute("aria-label", "Colours: " + told[way]);
+    button.dataset.way = way;
+  }
+  button.addEventListener("click", () => {
+    const way = ways[(ways.indexOf(button.dataset.way) + 1) % ways.length];
+    use(way);
+    kept.set(way);
+  });
+  use(ways.includes(kept.get()) ? kept.get() : "auto");
+}
+
+function redrawnWhenResized() {
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    requestAnimationFrame(() => drawings.forEach((draw) => draw()));
+  });
+}

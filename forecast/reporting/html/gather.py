@@ -430,7 +430,7 @@ def run_report(
         scores,
         future={each.name: each for each in upcoming},
         levels=settings.forecast.level,
-        unit=_unit(load),
+        unit=unit_of(load),
         rivals=rivals,
         shown=shown,
         title=title or data_name(load.source),
@@ -450,7 +450,7 @@ def data_name(source: str) -> str:
     return source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] or source
 
 
-def _unit(load: LoadReport) -> str:
+def unit_of(load: LoadReport) -> str:
     """The name of the target column; nothing when the series come from several columns."""
     target = load.columns.get("target")
     names = target if isinstance(target, list | tuple) else [target]

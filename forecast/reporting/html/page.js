@@ -168,27 +168,6 @@ function versusChart(choose) {
   });
 }
 
-function colours() {
-  const button = document.getElementById("theme"), ways = ["auto", "light", "dark"];
-  const signs = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
-  const told = { auto: "as the system has them", light: "light", dark: "dark" };
-  const kept = { get() { try { return localStorage.getItem("theme"); } catch { return null; } },
-    set(way) { try { localStorage.setItem("theme", way); } catch { /* a page from a file may have no storage */ } } };
-  function use(way) {
-    if (way === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = way;
-    button.textContent = signs[way];
-    button.setAttribute("aria-label", "Colours: " + told[way]);
-    button.dataset.way = way;
-  }
-  button.addEventListener("click", () => {
-    const way = ways[(ways.indexOf(button.dataset.way) + 1) % ways.length];
-    use(way);
-    kept.set(way);
-  });
-  use(ways.includes(kept.get()) ? kept.get() : "auto");
-}
-
 function scoreTable() {
   const button = document.getElementById("all-metrics"), table = document.getElementById("scores");
   if (!button) return;
@@ -213,10 +192,4 @@ if (data.residuals.length) residualChart();
 if (data.learning.length) learningChart();
 
 drawings.forEach((draw) => draw());
-
-let width = innerWidth;
-addEventListener("resize", () => {
-  if (innerWidth === width) return;
-  width = innerWidth;
-  requestAnimationFrame(() => drawings.forEach((draw) => draw()));
-});
+redrawnWhenResized();

@@ -2,7 +2,7 @@
 
 No address is ever fetched: a content security policy allows only the page's own script and style,
 by their hashes. Everything that comes from data is escaped: as text by Jinja2, in the script's
-JSON by `_json`.
+JSON by `json_text`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _packed(thin: _Thin, place: int | list[int], layouts: dict[Layout, int]) -> 
     layout = (len(chart.history), chart.horizon, tuple(key for key, _ in curves))
     number = layouts.setdefault(layout, len(layouts))
     values = np.concatenate([chart.history, *(c for _, c in curves)])
-    low, high, text = _quantised(values, WIDTHS[thin.view])
+    low, high, text = quantised(values, WIDTHS[thin.view])
     return [thin.view, place, number, low, high, thin.step, WIDTHS[thin.view], text]
 
 
@@ -163,7 +163,7 @@ def _curves(chart: FanChart) -> list[tuple[Key, np.ndarray]]:
     return curves
 
 
-def _quantised(values: np.ndarray, width: int) -> tuple[float, float, str]:
+def quantised(values: np.ndarray, width: int) -> tuple[float, float, str]:
     """Lowest and highest finite value, and all values between them as numbers of `width` bytes, in
     base64."""
     values = np.clip(np.asarray(values, dtype=float), -1e300, 1e300)
@@ -193,7 +193,7 @@ def _axis(charts: Sequence[FanChart]) -> tuple[dict[str, Any], list[Any]]:
         places.append(int(index[0]) if whole else index.tolist())
     return {
         "dates": dates,
-        "exact": _exactness(axis, per) if dates else "step",
+        "exact": "step" if not dates else "finer" if per > 1 else exactness(axis),
         "per": per,
         "first": int(axis[0]) if len(axis) else 0,
         "runs": _runs(np.diff(axis)),
@@ -210,10 +210,9 @@ def _plain(times: Sequence[np.ndarray], dates: bool) -> tuple[list[np.ndarray], 
     return [each // 1_000_000 for each in fine], 1
 
 
-def _exactness(axis: np.ndarray, per: int) -> str:
-    """How much of a time must be shown: "year", "month", "day", "minute", "second" or "finer"."""
-    if per > 1:
-        return "finer"
+def exactness(axis: np.ndarray) -> str:
+    """How much of the times (seconds, or datetime64) must be shown: "year", "month", "day",
+    "minute" or "second"."""
     stamps = axis.astype("datetime64[s]")
     for name, unit in (("year", "Y"), ("month", "M"), ("day", "D"), ("minute", "m")):
         if (stamps == stamps.astype(f"datetime64[{unit}]").astype("datetime64[s]")).all():
@@ -322,11 +321,11 @@ def write_report(path: str | Path, data: ReportData) -> Path:
     return path
 
 
-def render_report(data: ReportData) -> str:
-    """The page, below 3 MB whatever the number of series: a bounded sample of them is embedded."""
+def rendered(template: str, scripts: Sequence[str], **contents: Any) -> str:
+    """A page from `template`, with the style, the scripts and the policy that allows only these."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    style, script = _part("style.css"), "\n".join(_part(name) for name in SCRIPTS)
+    style, script = _part("style.css"), "\n".join(_part(name) for name in scripts)
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -335,9 +334,19 @@ def render_report(data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters["label"] = clean_label
+    policy = _policy(style, script)
+    return environment.get_template(template).render(
+        style=style, script=script, policy=policy, **contents
+    )
+
+
+def render_report(data: ReportData) -> str:
+    """The page, below 3 MB whatever the number of series: a bounded sample of them is embedded."""
     document = payload(data)
     headline, details = told(data.verdict)
-    return environment.get_template("page.html").render(
+    return rendered(
+        "page.html",
+        SCRIPTS,
         data=data,
         headline=headline,
         details=details,
@@ -345,10 +354,7 @@ def render_report(data: ReportData) -> str:
         models=model_names(data),
         shown=len(document["packed"]["items"]),
         glossary=list(sections()),
-        policy=_policy(style, script),
-        style=style,
-        script=script,
-        payload=_json(document),
+        payload=json_text(document),
     )
 
 
@@ -383,7 +389,7 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _json(document: Any) -> str:
+def json_text(document: Any) -> str:
     """JSON that cannot end the script element it stands in, nor a line of a script."""
     text = json.dumps(document, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
