@@ -35,11 +35,11 @@ function draw() {
   const entry = data.series[chosen], { times, values, low, high } = unpack(entry);
   $("name").textContent = entry.name;
   $("shown").textContent = entry.thinning > 1 ? `One value in ${entry.thinning} is drawn, and all near an anomaly.` : "";
-  const [least, most] = extent([...values, ...low, ...high]), margin = 0.05 * (most - least);
+  const [least, most] = limits(values, [...low, ...high]);
   const plot = frame($("found"), {
     title: `Values and anomalies of ${entry.name}`,
     x: { low: times[0], high: times[times.length - 1], ticks: data.dates ? timeTicks : stepTicks, label: data.dates ? data.zone : "step" },
-    y: { low: least - margin, high: most + margin, ticks: linearTicks, label: data.unit },
+    y: { low: least, high: most, ticks: linearTicks, label: data.unit },
   });
   stretches(low, high).forEach(([from, to]) =>
     area(plot, times.slice(from, to), low.slice(from, to), high.slice(from, to), "f0", 0.16));
@@ -58,6 +58,13 @@ function draw() {
     return key;
   }));
   table(entry, times, values, low, high);
+}
+
+// All values fit; what was expected may ask for as much again, so that no wild range flattens the rest.
+function limits(values, expected) {
+  const [low, high] = extent(values), room = high - low, [bottom, top] = extent([low, high, ...expected]);
+  const least = Math.max(bottom, low - room), most = Math.min(top, high + room), margin = 0.05 * (most - least);
+  return [low >= 0 && least - margin < 0 ? 0 : least - margin, most + margin];
 }
 
 function stretches(low, high) { // where the expectation is known, without a break
@@ -82,7 +89,7 @@ function table(entry, times, values, low, high) {
     const row = html("tr"), time = html("th", timeText(times[at], data.exact));
     time.scope = "row";
     const range = low[at] === null ? "" : `${number(low[at])} to ${number(high[at])}`;
-    row.append(time, ...[values[at] === null ? "" : number(values[at]), range, score === null ? "" : number(score, 3), kind, reason].map((text) => html("td", text)));
+    row.append(time, ...[values[at] === null ? "" : number(values[at]), range, score === null ? "" : number(score, 3), kind, reason].map((text, k) => html("td", text, k > 2 ? "words" : undefined)));
     return row;
   }));
 }
