@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "train": "Train on DATA, compare with ARIMA on held-out data, and forecast.",
         "predict": "Forecast from the end of DATA with a trained model.",
         "forecast": "Forecast DATA at once with the pretrained network.",
+        "studio": "Open a page in the browser to do all this without a terminal.",
         "merge": "Make one table of a forecast in parts.",
     },
     "Understand": {

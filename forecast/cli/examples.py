@@ -105,6 +105,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("Delete it", "prune jobs/batch.yaml"),
     ),
     "serve": (("Serve what is published, to this machine alone", "serve jobs/batch.yaml"),),
+    "studio": (("The page for the tables of a folder", "studio sample_data"),),
     "mcp": (("What an agent's client starts, to work in one folder", "mcp sample_data"),),
     "schedule": (
         ("Lines for a crontab", "schedule jobs/batch.yaml --cron"),

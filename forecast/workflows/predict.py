@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import write_bytes
+from forecast.common.files import check_output, text_kind, write_bytes, write_output
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
@@ -56,10 +56,16 @@ OTHER_TABLES = {
     ".gz", ".bz2", ".xz", ".zst", ".zip",
 }  # fmt: skip
 
+PAGE = text_kind("a page", rb"(?i)<!doctype html")
+UNTRAINED = (
+    "Forecast by the pretrained network, as it is; train on these data to know how good it is."
+)
+
 
 @dataclass(frozen=True)
 class PredictResult:
-    """What `predict` did; samples: the file of the sample paths, "" without."""
+    """What `predict` did; samples: the file of the sample paths, page: that of the charts, both ""
+    without."""
 
     path: str
     rows: int
@@ -72,6 +78,7 @@ class PredictResult:
     chart: str
     predictions: pa.Table
     samples: str = ""
+    page: str = ""
 
 
 def predict_run(
@@ -123,14 +130,22 @@ def new_predictions(run: Path) -> Path:
 
 
 def forecast_run(
-    source: Source, settings: Settings, listener: Listener, *, output: str | None = None
+    source: Source,
+    settings: Settings,
+    listener: Listener,
+    *,
+    output: str | None = None,
+    page: str | None = None,
 ) -> PredictResult:
     """Forecasts from the end of `source` with the pretrained network as it is: nothing is trained.
 
     Intervals are stretched to fit the last origins of the data. output: a path (.csv or .parquet),
-    "" for none, default and "-" standard output. Raises ForecastError.
+    "" for none, default and "-" standard output. page: an HTML file with the charts of all series,
+    None for none. Raises ForecastError.
     """
     refuse_other_tables(output)
+    if page is not None:
+        check_output(page, PAGE)
     refuse_covariates(settings)
     listener.stage("Reading the data")
     panel, report, levels = read_levels(source, settings.data, listener)
@@ -138,13 +153,12 @@ def forecast_run(
         levels = replace(levels, method=method_of(settings, {}))
     listener.stage("Forecasting")
     forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
-    model = BACKBONES / kind_of(forecaster.layout)
+    model, where = BACKBONES / kind_of(forecaster.layout), "-" if output is None else output
     _, point, why = choose_point(panel, settings)
     listener.note(f"point forecast {point}: {why}")
     settings = with_point_setting(settings, point)
     return deliver(
-        panel, report, forecaster, horizon, settings, model, "-" if output is None else output,
-        None, levels=levels,
+        panel, report, forecaster, horizon, settings, model, where, None, levels=levels, page=page
     )  # fmt: skip
 
 
@@ -176,13 +190,17 @@ def deliver(
     usual: Path | None,
     *,
     levels: Levels | None = None,
+    page: str | None = None,
 ) -> PredictResult:
-    """Forecasts every series and writes the table to `output`, or to `usual` if that is None."""
+    """Forecasts every series and writes the table to `output`, or to `usual` if that is None; and
+    the charts to `page`, if that is wanted."""
     beside = samples_path(settings, output, usual)
     made, table = forecast_of(panel, forecaster, horizon, settings, levels)
     if beside is not None:
         draw_samples(beside, forecaster, panel, horizon, settings, levels)
     path = write_predictions(table, output, usual)
+    if page is not None:
+        write_page(page, panel, report, made, settings)
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
     return PredictResult(
@@ -197,7 +215,20 @@ def deliver(
         chart_of_first(panel, made, settings.forecast.level),
         table,
         "" if beside is None else str(beside),
+        page or "",
     )
+
+
+def write_page(
+    path: str, panel: Panel, report: LoadReport, made: Forecast, settings: Settings
+) -> None:
+    """Writes the page of a forecast that was made without training: the series and what lies ahead
+    of them. Raises OutputError."""
+    from forecast.reporting.html.gather import run_report
+    from forecast.reporting.html.page import render_report
+
+    data = run_report(panel, report, {}, [made], None, settings)
+    write_output(path, render_report(replace(data, verdict=UNTRAINED)).encode(), PAGE)
 
 
 def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:

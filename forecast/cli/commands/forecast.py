@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from forecast.cli import parameters
 from forecast.cli.commands.predict import show_result
 from forecast.cli.parameters import Data, Run, forecast_in_parts, in_parts, takes, wanted
+from forecast.common.errors import UsageError
 
 Output = Annotated[
     str | None, parameters.output("Where the forecast goes, .csv or .parquet (standard output).")
 ]
+Report = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        show_default=False,
+        help="Also write a page with the charts of the series, .html (none).",
+    ),
+]
 
 
 @takes("forecast", "data", "engine", "training.jobs", "sampling", "training.seed")
-def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
+def forecast(data: Data = None, output: Output = None, report: Report = None, *, run: Run) -> int:
     """Forecast DATA at once with the pretrained network.
 
     Trains nothing. On a terminal a chart and a table, in a pipe CSV.
@@ -23,12 +35,24 @@ def forecast(data: Data = None, output: Output = None, *, run: Run) -> int:
     parameters.refuse_two_outputs(run, output)
     parameters.refuse_samples(run)
     if in_parts(run):
+        refuse_report_in_parts(report)
         return forecast_in_parts(run, "forecast", source, output)
     from forecast.workflows.predict import forecast_run
 
     if run.look.json and output is None:
         output = ""
     with run.watching() as listener:
-        result = forecast_run(source, run.settings, listener, output=output)
+        result = forecast_run(source, run.settings, listener, output=output, page=report)
     show_result(run, "forecast", result)
     return int(result.exit_code)
+
+
+def refuse_report_in_parts(report: str | None) -> None:
+    """Raises UsageError for --report where no process has the whole table."""
+    if report is not None:
+        raise UsageError(
+            "--report is for a forecast of one table in one process",
+            code="usage/report-in-parts",
+            value=report,
+            remedy="Leave --engine, --jobs and --shard out",
+        )

@@ -37,6 +37,13 @@ HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 NOTHING = "default-src 'none'; frame-ancestors 'none'"  # the policy of what is no page
+NOT_THERE = (
+    "http/not-found",
+    "published/unknown-series",
+    "published/unknown-as-of",
+    "config/no-such-job",
+    "studio/no-such-file",
+)
 _STATUS = (
     (ModelNotFoundError, 404),
     (LockedError, 409),
@@ -48,7 +55,7 @@ _STATUS = (
 
 def status_of(error: ForecastError) -> int:
     """The HTTP status that an error is answered with."""
-    if error.code.startswith("published/unknown-") or error.code.endswith("/no-such-job"):
+    if error.code in NOT_THERE:
         return 404
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
