@@ -22,8 +22,9 @@ def main() -> None:
         begin_waiting(sys.stderr, os.environ)
     from forecast.cli.app import run
     from forecast.cli.error_handler import guarded
-    from forecast.common.resources import keep_memory
+    from forecast.common.resources import begin_now, keep_memory
 
+    begin_now()
     keep_memory()
     if not sys.warnoptions and "--debug" not in words:
         warnings.simplefilter("ignore")  # libraries' words to programmers

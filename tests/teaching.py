@@ -5,7 +5,7 @@ from __future__ import annotations
 from forecast.training.ensemble import Member, teach
 
 
-def taught_here(lesson, seeds, folder, jobs, report):
+def taught_here(lesson, seeds, folder, jobs, report, until=None):
     """In place of worker processes: the same teaching, without starting torch anew."""
     made = []
     for number, seed in enumerate(seeds):

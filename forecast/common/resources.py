@@ -17,6 +17,7 @@ from forecast.common.errors import UsageError
 # glibc's mallopt: one heap for all threads, of which nothing is handed back to the kernel.
 _ARENAS, _FROM_KERNEL, _TRIM = (-8, 1), (-3, 32 << 20), (-1, (1 << 31) - 1)
 _limit: int | None = None
+began: float | None = None  # time.monotonic() at the start of a program that does one command
 
 
 def available_cores() -> int:
@@ -25,6 +26,23 @@ def available_cores() -> int:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     return cores if _limit is None else min(cores, _limit)
+
+
+def begin_now() -> None:
+    """This program does one command, whose deadline counts from its start."""
+    global began
+    began = time.monotonic() - _age()
+
+
+def _age() -> float:
+    """Seconds since this process was started; 0 where the system does not say."""
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
+    return min(max(0.0, age), 3600.0)
 
 
 def limit_cores(most: int) -> None:

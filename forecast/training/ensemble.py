@@ -16,9 +16,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 # glibc hands large blocks back to the kernel after every step, a third of the time of training.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
+GRACE = 1.0  # seconds that a member has to write its best weights when time is up
+ENDED_BY_SIGNAL = (-signal.SIGINT, -signal.SIGTERM)
 FAILED = "failed"  # key of the line by which a worker says what went wrong
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
@@ -107,47 +110,100 @@ def train_members(
     folder: Path,
     jobs: int,
     report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
+    until: float | None = None,
 ) -> tuple[list[Member], bool]:
     """Trains one member for each seed, `jobs` at a time, in the existing `folder`.
 
     The folder is empty, or, where the lesson is checkpointed, one that `resumes` looked at: members
     that are finished there are not trained again, others go on where they stood.
     Returns the members and whether the user interrupted (Ctrl-C: best weights so far; with
-    checkpoints only what is finished). `report` gets (member, event) for each progress line. Raises
-    TrainingError when a worker fails.
+    checkpoints only what is finished). `report` gets (member, event) for each progress line. until:
+    when (time.monotonic) members have to stop with their best weights so far; one that has none a
+    moment later is ended and not among those returned. Raises TrainingError when a worker fails.
     """
     _write_lesson(lesson, folder)
     waiting = [(m, seed) for m, seed in enumerate(seeds) if not _is_done(folder, m)]
-    running: dict[int, subprocess.Popen[bytes]] = {}
-    failed: dict[int, dict[str, Any]] = {}
-    interrupted = False
-    with selectors.DefaultSelector() as selector, _reaped(running):
-        while waiting or running:
+    crew = _Crew(folder, jobs, report, waiting)
+    interrupted = late = False
+    with crew.at_work():
+        while waiting or crew.running:
             try:
-                while waiting and len(running) < jobs and not (interrupted and running):
-                    member, seed = waiting.pop(0)
-                    running[member] = _start(folder, member, seed)
-                    selector.register(_output(running[member]), selectors.EVENT_READ, member)
-                    if interrupted:
-                        _interrupt([running[member]])
-                for key, _ in selector.select():
-                    line = _output(running[key.data]).readline()
-                    event = _event(line)
-                    if FAILED in event:
-                        failed[key.data] = event[FAILED]
-                    elif event:
-                        report(key.data, event)
-                    elif not line:
-                        selector.unregister(key.fileobj)
-                        _finish(running.pop(key.data), folder, key.data, failed.get(key.data))
+                if until is not None and time.monotonic() >= until + (GRACE if late else 0.0):
+                    if late:
+                        break  # the crew ends those that still run
+                    late = True
+                    crew.stop()
+                crew.start_more()
+                crew.hear(_patience(until, late))
             except KeyboardInterrupt:
                 if interrupted:
                     raise
                 interrupted = True
-                waiting.clear()
-                _interrupt(running.values())
+                crew.stop()
     done = filter(partial(_is_done, folder), range(len(seeds)))
     return [read_member(folder, m) for m in done], interrupted
+
+
+@dataclass
+class _Crew:
+    """The workers of `train_members`: those that run, by member, and the members that wait."""
+
+    folder: Path
+    jobs: int
+    report: Callable[[int, dict[str, Any]], None]
+    waiting: list[tuple[int, int]]
+    running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    stopped: bool = False
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """No worker outlives the block."""
+        try:
+            yield
+        finally:
+            self.selector.close()
+            for process in self.running.values():
+                process.kill()
+                process.wait()
+
+    def start_more(self) -> None:
+        """Workers for the members that wait, as many as may run at once."""
+        while self.waiting and len(self.running) < self.jobs:
+            member, seed = self.waiting.pop(0)
+            self.running[member] = _start(self.folder, member, seed)
+            self.selector.register(_output(self.running[member]), selectors.EVENT_READ, member)
+
+    def hear(self, seconds: float | None) -> None:
+        """What the workers say next, waited for at most so long. Raises what one failed with."""
+        for key, _ in self.selector.select(seconds):
+            member = key.data
+            line = _output(self.running[member]).readline()
+            event = _event(line)
+            if FAILED in event:
+                self.failed[member] = event[FAILED]
+            elif event:
+                self.report(member, event)
+            elif not line:
+                self.selector.unregister(key.fileobj)
+                process = self.running.pop(member)
+                if self.stopped and process.wait() in ENDED_BY_SIGNAL:
+                    continue  # it was still starting: it has nothing
+                _finish(process, self.folder, member, self.failed.get(member))
+
+    def stop(self) -> None:
+        """Asks all to end with what they have; nothing more is started."""
+        self.stopped = True
+        self.waiting.clear()
+        _interrupt(self.running.values())
+
+
+def _patience(until: float | None, late: bool) -> float | None:
+    """Seconds to wait for a word of a worker; None: as long as it takes."""
+    if until is None:
+        return None
+    return max(0.0, until + (GRACE if late else 0.0) - time.monotonic())
 
 
 def _interrupt(workers: Iterable[subprocess.Popen[bytes]]) -> None:
@@ -195,17 +251,6 @@ def _import_path() -> str:
     """Lets the worker import this very package, installed or not."""
     here = str(Path(__file__).resolve().parent.parent.parent)
     return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
-
-
-@contextmanager
-def _reaped(running: dict[int, subprocess.Popen[bytes]]) -> Iterator[None]:
-    """No worker outlives the block."""
-    try:
-        yield
-    finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
 
 
 def _finish(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from forecast.common.progress import Listener
+from forecast.common.errors import UsageError
+from forecast.common.progress import BEST, Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.panel import Panel
@@ -333,6 +335,35 @@ class Learnt(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
+@dataclass
+class TimeLimit:
+    """When all training has to be over: `until`, in seconds of time.monotonic().
+
+    trainings: how many share what is left; started: the longest time that one took until its first
+    step; skipped: what there was no time for, in words.
+    """
+
+    until: float
+    trainings: int = 1
+    started: float = 0.0
+    skipped: list[str] = field(default_factory=list)
+
+    def end_of_next(self) -> float:
+        """When the next of the trainings has to be over: each gets the same share."""
+        now = time.monotonic()
+        share = (self.until - now) / max(self.trainings, 1)
+        self.trainings -= 1
+        return now + share
+
+    def leaves_no_time(self, what: str) -> bool:
+        """Whether a training would hardly have begun when it had to end; it is noted as skipped."""
+        if self.until - time.monotonic() > 2 * self.started:
+            return False
+        self.skipped.append(what)
+        self.trainings -= 1
+        return True
+
+
 def learn(
     panel: Panel,
     plan: Plan,
@@ -340,6 +371,7 @@ def learn(
     listener: Listener,
     kept: Kept | None = None,
     team: Team | None = None,
+    limit: TimeLimit | None = None,
 ) -> Learnt:
     """Trains the ensemble, and keeps what forecasts the validation origins best.
 
@@ -348,12 +380,21 @@ def learn(
     kept: a folder where training saves where it stands every so many seconds, and goes on from
     where an earlier one on the same data stood; then, interrupted, only finished members return.
     team: the ranks that train together, which need such a folder; all return the same.
+    limit: when training has to be over, with whatever is best by then: the pretrained network as it
+    is where nothing was learnt. Raises UsageError where there is none.
     """
     trained: list[Learnt] = []
-    for called, part in parts_of(plan):
+    parts = parts_of(plan)
+    if limit is not None:
+        limit.trainings = len(parts) + (plan.scratch is not None and plan.compare)
+    for called, part in parts:
+        if trained and limit is not None and limit.leaves_no_time(f"training {called}"):
+            break
         if called:
             listener.stage(f"Training the {plan.title} {called}")
-        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), team)
+        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), team, limit)
+        if not learnt.members:
+            break
         trained.append(learnt)
         if learnt.interrupted:
             break
@@ -374,34 +415,56 @@ def best_of_part(
     listener: Listener,
     kept: Kept | None,
     team: Team | None = None,
+    limit: TimeLimit | None = None,
 ) -> Learnt:
-    """As `learn`, with the covariates that the plan has or without any."""
+    """As `learn`, with the covariates that the plan has or without any; no members where a time
+    limit left none with covariates."""
     started = plan.initial is not None
-    members, history, interrupted = _train(panel, plan, settings, listener, kept, team)
+    members, history, interrupted = _train(panel, plan, settings, listener, kept, team, limit)
+    if not members:
+        return _untrained(plan)
     mine = with_kind(members, TUNED if started else SCRATCH)
     trained = {TUNED if started else SCRATCH: mine}
     if interrupted or plan.design is not None or plan.initial is None or not plan.compare:
         return Learnt(mine, history, interrupted, ())
     if plan.whole_start:
         trained = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED), **trained}
-    if plan.scratch is not None:
+    from_scratch = f"training {SCRATCH}"
+    if plan.scratch is not None and not (limit and limit.leaves_no_time(from_scratch)):
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
         fresh = replace(plan, recipe=plan.scratch, initial=None, seeds=seeds)
         try:
             members, rows, interrupted = _train(
-                panel, fresh, settings, listener, _inside(kept, SCRATCH), team
+                panel, fresh, settings, listener, _inside(kept, SCRATCH), team, limit
             )
         except KeyboardInterrupt:
             return Learnt(mine, history, True, ())
         history += [{**row, "member": row["member"] + len(seeds)} for row in rows]
         if interrupted:
             return Learnt(mine, history, True, ())
-        trained[SCRATCH] = with_kind(members, SCRATCH)
+        if members:
+            trained[SCRATCH] = with_kind(members, SCRATCH)
     chosen, reasons = blend_of(panel, plan, trained)
     for name, value, why in reasons:
         listener.note(f"{name} {value}: {why}")
     return Learnt(chosen, history, False, reasons)
+
+
+def _untrained(plan: Plan) -> Learnt:
+    """The start as it is, where a time limit came before anything was learnt."""
+    if plan.design is not None:
+        return Learnt([], [], False, ())
+    if plan.initial is None or not plan.whole_start:
+        raise UsageError(
+            "the deadline came before the network had learnt anything",
+            code="train/deadline-too-short",
+            where="--deadline",
+            remedy="Give more time; a training from the pretrained network always has a result",
+        )
+    why = "the deadline left no time to train"
+    members = with_kind([as_it_is(plan.initial)], PRETRAINED)
+    return Learnt(members, [], False, (("kept", PRETRAINED, why),))
 
 
 def _inside(kept: Kept | None, name: str) -> Kept | None:
@@ -416,8 +479,11 @@ def _train(
     listener: Listener,
     kept: Kept | None,
     team: Team | None = None,
+    limit: TimeLimit | None = None,
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
-    """Trains one kind of members; they, their history, and whether the user interrupted."""
+    """Trains one kind of members; they (none where the time limit came first), their history, and
+    whether the user interrupted."""
+    begun, until = time.monotonic(), limit and limit.end_of_next()
     refit = settings.training.refit
     lesson = Lesson(
         panel.values,
@@ -439,13 +505,15 @@ def _train(
     second = round(first * REFIT_SHARE) if refit else 0
 
     def heard(member: int, event: dict[str, Any]) -> None:
+        if limit is not None and not done:
+            limit.started = max(limit.started, time.monotonic() - begun)
         if event.pop("evaluated"):
             history.append({"member": member + 1, **event})
         past = first if event["phase"] == "refit" else 0
         done[member] = min(past + event["step"], first + second)
         figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
         if np.isfinite(event["best"]):
-            figures["best"] = event["best"]
+            figures[BEST] = event["best"]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
     if kept and team is not None:
@@ -456,10 +524,15 @@ def _train(
         members, interrupted = train_members(lesson, plan.seeds, kept[0], plan.jobs, heard)
     else:
         with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
-            members, interrupted = train_members(lesson, plan.seeds, Path(folder), plan.jobs, heard)
+            members, interrupted = train_members(
+                lesson, plan.seeds, Path(folder), plan.jobs, heard, until
+            )
+    if limit is not None and until is not None and time.monotonic() >= until:
+        limit.skipped.append("the rest of the training steps")
+        limit.started = max(limit.started, 0.0 if done else time.monotonic() - begun)
     if interrupted and not kept:
         listener.note("interrupted: the best weights so far are kept")
-    if not members:
+    if not members and (interrupted or limit is None):
         raise KeyboardInterrupt
     history.sort(key=lambda row: (row["member"], row["phase"] == "refit", row["step"]))
     return members, history, interrupted

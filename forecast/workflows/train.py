@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common import resources
 from forecast.common.files import one_command
 from forecast.common.folders import remove_folder, whole_folder
 from forecast.common.marks import RUN, TRAINING
@@ -39,7 +40,7 @@ from forecast.training.plan import (
     Reason,
     make_plan,
 )
-from forecast.training.selection import forecasters, learn, lstm_windows
+from forecast.training.selection import TimeLimit, forecasters, learn, lstm_windows
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.hierarchy import (
     Levels,
@@ -56,6 +57,12 @@ if TYPE_CHECKING:
 
     from forecast.workflows.load import Source
 
+# Of a deadline: the share that is kept for writing (at least so many seconds, and where the machine
+# is slow so many times what starting took), and of the rest the share for training.
+WRITING, LEAST_WRITING, WRITING_TO_STARTING = 0.1, 4.0, 2.0
+TRAINING_SHARE = 0.65
+LEAST_TO_FIT = 3.0  # seconds below which no baseline is fitted: their workers take that to start
+UNFITTED = ("seasonal-naive",)
 SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stands
 
 
@@ -93,12 +100,16 @@ def train_run(
     check_ahead(panel, plan.horizon)
     listener.stage(f"Training the {plan.title}")
     with PeakMemory() as memory, learning_together(team, report, settings) as kept:
-        members, history, interrupted, why = learn(shown, plan, settings, listener, kept, team)
+        limit = clock.limit_of_training() if team is None else None
+        members, history, interrupted, why = learn(
+            shown, plan, settings, listener, kept, team, limit
+        )
     if team is not None and not team.first:
         return None
     names, lumpy = usual_baselines(panel, TRAIN_BASELINES, settings)
     point = choose_point(panel, settings)
     plan = replace(plan, reasons=(*plan.reasons, *masked, *why, point, *lumpy))
+    skipped = limit.skipped if limit is not None else []
     cost = (clock.elapsed(), memory.peak)
 
     listener.stage("Forecasting the held-out windows")
@@ -107,10 +118,12 @@ def train_run(
     summed = add_up(made, levels, shown, plan, scored, settings, point[1], listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     held_out, upcoming = {final.name: summed.tried}, summed.future
+    names = in_time(names, clock, skipped)
     for name, made in baseline_forecasts(panel, plan, names, settings, clock, listener).items():
         held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
+    plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
 
     listener.stage("Writing the results")
     record = RunRecord(
@@ -273,6 +286,15 @@ def add_up(
     return Summed(tried, future, plain, levels, (why,))
 
 
+def in_time(names: Sequence[Baseline], clock: Clock, skipped: list[str]) -> tuple[Baseline, ...]:
+    """The baselines that there is time for. Those that have to be fitted are left out, and added to
+    `skipped`, where the deadline leaves less than starting their workers takes."""
+    if clock.left_for(LEAST_TO_FIT) >= LEAST_TO_FIT:
+        return tuple(names)
+    skipped += [name for name in names if name not in UNFITTED]
+    return tuple(name for name in names if name in UNFITTED)
+
+
 def baseline_forecasts(
     panel: Panel,
     plan: Plan,
@@ -328,19 +350,42 @@ def scored_levels(settings: Settings) -> np.ndarray:
 
 
 class Clock:
-    """Time since the start, and how much of the deadline is left."""
+    """Time since the command started, and how much of the deadline is left."""
 
     def __init__(self, settings: Settings) -> None:
-        self.started = time.monotonic()
-        deadline = settings.training.deadline
-        self.limit = seconds(deadline) if deadline else None
+        self.started = resources.began or time.monotonic()
+        self.deadline = settings.training.deadline
+        self.limit = seconds(self.deadline) if self.deadline else None
+        self.starting = self.elapsed()  # imports, mostly: how fast the machine is now
 
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started
 
     def left_for(self, wanted: float) -> float:
-        """`wanted` seconds, or what the deadline leaves when a tenth is kept for writing."""
+        """`wanted` seconds, or what the deadline leaves when time is kept for writing."""
         if self.limit is None:
             return wanted
-        return max(0.1, min(wanted, self.limit * 0.9 - self.elapsed()))
+        return max(0.1, min(wanted, self._end_of_work() - self.elapsed()))
+
+    def _end_of_work(self) -> float:
+        """Seconds after the start at which writing has to begin."""
+        assert self.limit is not None
+        least = min(LEAST_WRITING, self.limit / 4)
+        writing = max(WRITING * self.limit, least, WRITING_TO_STARTING * self.starting)
+        return self.limit - min(writing, self.limit / 2)
+
+    def limit_of_training(self) -> TimeLimit | None:
+        """When training has to be over; None without a deadline."""
+        if self.limit is None:
+            return None
+        left = max(0.0, self._end_of_work() - self.starting)
+        return TimeLimit(self.started + self.starting + TRAINING_SHARE * left)
+
+    def reasons(self, skipped: Sequence[str], listener: Listener) -> tuple[Reason, ...]:
+        """What there was no time for, as a reason beside the others, and told as a warning."""
+        if not skipped:
+            return ()
+        text = f"no time was left for: {', '.join(dict.fromkeys(skipped))}"
+        listener.warn("train/deadline", f"the deadline of {self.deadline} was kept; {text}")
+        return (("deadline", str(self.deadline), text),)
