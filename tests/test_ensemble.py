@@ -76,10 +76,9 @@ def test_a_line_that_ctrl_c_took_part_of_says_nothing(tmp_path, monkeypatch, lin
         wait = kill = staticmethod(lambda: 0)
 
     class Selector:
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda self, *error: None  # noqa: E731
+        close = lambda self: None  # noqa: E731
         register = unregister = lambda self, *key: None
-        select = lambda self: [(SimpleNamespace(data=0, fileobj=None), 0)]  # noqa: E731
+        select = lambda self, seconds: [(SimpleNamespace(data=0, fileobj=None), 0)]  # noqa: E731
 
     monkeypatch.setattr("forecast.training.ensemble._start", lambda *which: Process())
     monkeypatch.setattr("forecast.training.ensemble.selectors.DefaultSelector", Selector)

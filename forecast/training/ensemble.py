@@ -154,7 +154,7 @@ class _Crew:
     waiting: list[tuple[int, int]]
     running: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     failed: dict[int, dict[str, Any]] = field(default_factory=dict)
-    selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    selector: selectors.BaseSelector = field(default_factory=lambda: selectors.DefaultSelector())
     stopped: bool = False
 
     @contextmanager
