@@ -232,10 +232,6 @@ def _connect(ray: Any, address: str | None, cores: int) -> None:
 # in local processes, so that the figures are the same.
 
 
-RayTaskT = TypeVar("TaskT")
-RayResultT = TypeVar("ResultT")
-
-
 class RayPool:
     """A Ray cluster as a pool; use as a context manager. `jobs`: cores where it is this machine's
     own, `address` None."""
@@ -253,8 +249,8 @@ class RayPool:
         self._stack.close()
 
     def results_until(
-        self, deadline: float, function: Callable[[RayTaskT], RayResultT], tasks: Iterable[RayTaskT]
-    ) -> Iterator[tuple[RayTaskT, RayResultT | None]]:
+        self, deadline: float, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]
+    ) -> Iterator[tuple[TaskT, ResultT | None]]:
         """(task, function(task)) as each gets done, until `deadline` (time.monotonic seconds).
 
         The result is None for a task whose worker died more often than Ray tries again. Tasks that
@@ -262,7 +258,7 @@ class RayPool:
         """
         remote = self._ray.remote(num_cpus=1, max_retries=1)(function)
         most = tasks_at_once(self._ray)
-        remaining, pending = iter(tasks), dict[Any, RayTaskT]()
+        remaining, pending = iter(tasks), dict[Any, TaskT]()
         while True:
             while len(pending) < most and (task := next(remaining, None)) is not None:
                 pending[remote.remote(task)] = task

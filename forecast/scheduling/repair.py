@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from forecast.common.errors import ForecastError, OutputError
@@ -73,7 +74,7 @@ def _repairs(job: Job) -> Iterator[Found]:
     for edition in changed:
         place = job.folder / RUNS / edition.run
         found = "its files are missing or are not as they were written"
-        yield Repair(edition.run, found, ASIDE_TOO), lambda p=place: set_aside(job.folder, p)
+        yield Repair(edition.run, found, ASIDE_TOO), partial(set_aside, job.folder, place)
     gone = {edition.run for edition in changed}
     yield from _link(job.folder, state, gone)
     yield from _models(job.folder, state, gone)

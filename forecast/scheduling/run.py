@@ -235,7 +235,7 @@ def publish(
     current, before = state.current, state.of_position(slot.position)
     sequence = state.next_sequence()
     leads = current is None or slot.position >= current.position
-    if not leads and run.as_of is None:
+    if current is not None and not leads and run.as_of is None:
         text = f"the data end before what is published, {current.manifest['as_of']}, which stays"
         run.diary.warn("run/not-leading", text)
     if service.kind == NAIVE:

@@ -144,10 +144,9 @@ class Checkpoint:
             standing.generator.set_state(tensors["random.draws"])
             if "random.cuda" in tensors:
                 torch.cuda.set_rng_state(tensors["random.cuda"], standing.total.device)
-            for name, text in about.schedule.items():
-                setattr(standing.schedule, name, _number(text))
-            for name, text in about.best.items():
-                setattr(standing.best, name, _number(text))
+            for part, numbers in ((standing.schedule, about.schedule), (standing.best, about.best)):
+                for name, text in numbers.items():
+                    setattr(part, name, _number(text))
             standing.step, standing.count = about.step, about.count
             standing.elapsed = about.elapsed
             torch.set_rng_state(tensors["random.cpu"])

@@ -160,7 +160,7 @@ def tree_of(ids: np.ndarray, labels: Labels, parents: dict[tuple[str, ...], str]
     columns = columns_of(labels.factors)
     taken = set(ids.tolist())
     made = Tree([], [], [], ())
-    names = []
+    names: list[str] = []
     for level in levels_of(labels.factors):
         groups = _groups(labels, level, len(ids))
         if level and all(len(rows) == 1 for rows in groups.values()):

@@ -114,8 +114,8 @@ def train_run(
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(shown, plan, members)
-    made = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1])
-    summed = add_up(made, levels, shown, plan, scored, settings, point[1], listener)
+    own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1])
+    summed = add_up(own, levels, shown, plan, scored, settings, point[1], listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     held_out, upcoming = {final.name: summed.tried}, summed.future
     names = in_time(names, clock, skipped)

@@ -240,7 +240,7 @@ def events_after(folder: Path, start: int) -> tuple[list[Event], int]:
     except OSError:
         return [], start
     whole = text[: text.rfind(b"\n") + 1]
-    found = []
+    found: list[Mapping[str, Any]] = []
     for line in whole.splitlines():
         try:
             event = json.loads(line)

@@ -176,7 +176,7 @@ def read_delimited(
     """
     import pyarrow as pa
 
-    lenient, notes = rejects is not None, ()
+    lenient, notes = rejects is not None, tuple[Note, ...]()
     try:
         try:
             parts = _parse_any(source, dialect, texts, numbers, lenient)
@@ -202,7 +202,8 @@ MOST_BELOW = 30  # lines of text below a table
 
 def _below(source: Source, dialect: Dialect) -> Note | None:
     """A note on lines of text that stand below the last row, if nothing else has wrong fields."""
-    width, found, row_after = len(dialect.names), [], False
+    found: list[tuple[int, list[str]]] = []
+    width, row_after = len(dialect.names), False
     for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
         if len(cells) == width:
             row_after = row_after or bool(found)

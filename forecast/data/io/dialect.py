@@ -67,9 +67,9 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
     text, whole = _first_text(source, encoding, bom)
     named = re.match(r'"?sep=(.)"?[;,\t|]*\r?(\n|\r|$)', text)
     separator = settings.delimiter or (named[1] if named else _find_separator(text, whole))
-    rows = _rows(text, separator, whole)
-    skip, above = _above(rows, separator, named is not None)
-    rows = [r for line, r in rows if line > skip]
+    placed = _rows(text, separator, whole)
+    skip, above = _above(placed, separator, named is not None)
+    rows = [row for line, row in placed if line > skip]
     _check_shape(rows, source.name)
     raw_names = tuple(rows[0])
     sample = tuple(tuple(r) for r in rows[1 : SAMPLE_ROWS + 1])

@@ -135,10 +135,10 @@ def _agreed(
         if scaled and (scale := SCALES.get((m["after"] or "").strip())):
             number = str(Decimal(number).scaleb(scale))
         plain[text] = number
-    return plain, _words(shapes, befores, named, scaled, units)
+    return plain, _said_of(shapes, befores, named, scaled, units)
 
 
-def _words(
+def _said_of(
     shapes: dict[str, re.Match[str]], befores: set[str], named: set[str], scaled: bool,
     units: Collection[str],
 ) -> list[str]:  # fmt: skip

@@ -145,9 +145,8 @@ def _digits_family(text: pa.Array, name: str) -> str | None:
     if length == 7:
         return "year-day" if rest.min() >= 1 and rest.max() <= 366 else None
     after = [rest // 10**k % 100 for k in range(length - 6, -1, -2)]
-    limits = ((1, 12), (1, 31), (0, 24), (0, 59), (0, 59))
-    if length == 8:  # 20200230 is a date that is not, and not a count
-        limits = ((1, 12), (1, 31))
+    # 20200230 is a date that is not, and no count: of eight digits, months and days are looked at.
+    limits = ((1, 12), (1, 31), (0, 24), (0, 59), (0, 59))[: 2 if length == 8 else 5]
     fits = [
         ((a >= low) & (a <= high)).mean() for a, (low, high) in zip(after, limits, strict=False)
     ]

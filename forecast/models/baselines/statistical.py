@@ -181,11 +181,10 @@ def _fitted(pool: Pool | RayPool, deadline: float, batch: _Batch, listener: List
             listener.stage(f"Fitting {batch.column} anew from the later origins")
     tasks = batch.anew({pair: each for pair, (_, each) in done.items()})
     results = pool.results_until(deadline, fit, batch.made(tasks))
-    for number, (task, each) in enumerate(results, 1):
-        pair = (task.window, task.series)
-        each = each or died
-        if each.point is not None or pair not in done:
-            done[pair] = (task, each)
+    for number, (task, made) in enumerate(results, 1):
+        pair, result = (task.window, task.series), made or died
+        if result.point is not None or pair not in done:
+            done[pair] = (task, result)
         listener.progress(number, len(tasks), {})
     return list(done.values())
 
