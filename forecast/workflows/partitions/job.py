@@ -10,12 +10,19 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    read_document,
+    sealed,
+)
 from forecast.common.errors import InputError, ModelDamagedError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.progress import Listener
@@ -37,6 +44,7 @@ from forecast.models.store import frequency_of, load_model, model_path, versions
 from forecast.models.trained_data import newest_trained
 from forecast.transforms.windows import Layout
 from forecast.workflows.load import data_settings, refuse_covariates
+from forecast.workflows.partitions.documents import JobFields
 from forecast.workflows.predict import pretrained
 
 # --- What the input is cut into: the files of a folder, or the parts of a database query ---------
@@ -138,9 +146,10 @@ def spread(count: int, most: int) -> list[int]:
 
 # -------------------------------------------------------------------------------------------------
 
-
 JOB = "job.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # version 1 had no sum of its own
+READ = (1, SCHEMA_VERSION)
+LARGEST_JOB = 512 * 2**20  # bytes: a million parts with their places
 PILOT = 8  # partitions that show how the pretrained network is to be used
 PILOT_SERIES = 10_000  # at most, of all of them together
 
@@ -228,7 +237,7 @@ def make_job(
     decided["frequency"] = asdict(decided["frequency"])
     where = None if found is None else str(found.resolve())
     job = Job(request=request, model=where, partitions=partitions, **plain, **decided)
-    text = json.dumps({"schema_version": SCHEMA_VERSION, **asdict(job)}, indent=1)
+    text = json.dumps(sealed({"schema_version": SCHEMA_VERSION, **asdict(job)}), indent=1)
     write_bytes(folder / JOB, text.encode())
     return job
 
@@ -243,11 +252,13 @@ def read_job(folder: Path) -> Job:
     """The job of an output folder. Raises UsageError where there is none, ModelDamagedError."""
     path = folder / JOB
     try:
-        document = json.loads(path.read_text("utf-8"))
-        if document.pop("schema_version") != SCHEMA_VERSION:
-            raise ValueError("of another version")
-        document["partitions"] = [Partition(**each) for each in document["partitions"]]
-        return Job(**document)
+        document = read_document(path, LARGEST_JOB)
+        version = document.get("schema_version")
+        open_seal(document, required=version != 1)
+        asked = {name: document.get(name) for name in ("data", "forecast")}
+        check_schema(JobFields, {**document, "settings": asked})
+        if version not in READ:
+            raise BadDocument(f"is of another version ({version})")
     except FileNotFoundError:
         raise UsageError(
             "this folder holds no forecast in parts",
@@ -255,13 +266,17 @@ def read_job(folder: Path) -> Job:
             where=str(folder),
             remedy="Name the --output folder of a forecast with --engine or --shard",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (BadDocument, OSError) as error:
+        what = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
         raise ModelDamagedError(
-            f"the description of the forecast cannot be read ({error})",
+            f"the description of the forecast {what}",
             code="engine/job-damaged",
             where=str(path),
             remedy="Remove the folder and forecast again",
         ) from error
+    plain = {field.name: document[field.name] for field in fields(Job)}
+    plain["partitions"] = [Partition(**each) for each in document["partitions"]]
+    return Job(**plain)
 
 
 def _same(folder: Path, request: str, partitions: list[Partition]) -> Job:

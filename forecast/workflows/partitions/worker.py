@@ -19,6 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    read_document,
+    sealed,
+)
 from forecast.common.errors import ForecastError, InputError, ModelDamagedError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.resources import keep_memory, limit_cores
@@ -27,6 +34,7 @@ from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.load import check_grid
+from forecast.workflows.partitions.documents import RecordFields
 from forecast.workflows.partitions.job import JOB, Job, Partition, read_job
 from forecast.workflows.predict import forecast_of
 
@@ -102,14 +110,16 @@ def _job(folder: str, _changed: int) -> tuple[Job, Forecaster]:
 
 
 def read_record(folder: Path, partition: int) -> Record | None:
-    """The record of a partition; None where there is none."""
+    """The record of a partition; None where there is none that is whole: the part is made again."""
     try:
-        plain = json.loads(stem(folder, partition).with_suffix(".json").read_text("utf-8"))
-        return Record(**{**plain, "span": tuple(plain["span"])})
-    except FileNotFoundError:
+        plain = read_document(stem(folder, partition).with_suffix(".json"))
+        open_seal(plain, required=True)
+        found = check_schema(RecordFields, plain)
+        if found.partition != partition:
+            return None
+        return Record(**{**found.model_dump(), "span": (found.span[0], found.span[1])})
+    except (BadDocument, OSError):
         return None
-    except (ValueError, TypeError, KeyError):
-        return None  # cut short by a machine that went down: not done
 
 
 def done(folder: Path, job: Job, partition: int) -> Record | None:
@@ -173,7 +183,7 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
         time.process_time() - worked,
         f"{socket.gethostname()}:{os.getpid()}",
     )
-    write_bytes(at.with_suffix(".json"), json.dumps(asdict(record)).encode())
+    write_bytes(at.with_suffix(".json"), json.dumps(sealed(asdict(record))).encode())
     return record
 
 

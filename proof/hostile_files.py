@@ -1,0 +1,103 @@
+#!/usr/bin/env python
+"""Every file that is read back with every field wrong, through the commands that read it.
+
+Of a model, a finished run and a job each document is written with every field set to every wrong
+value of tests/hostile.py, removed and doubled, sealed anew so that the schema and not the sum has to
+see it; then random bits of every file are flipped. No command may end with code 70, print a
+traceback or use more than a gigabyte.
+
+Usage: python proof/hostile_files.py [--full] [--seed N]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+import resource
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from proof._record import arguments, record
+from tests.hostile import flipped, hostile
+
+from forecast.cli.app import run
+from forecast.common.documents import sealed
+
+HOUSE = Path(__file__).parent.parent / "tests" / "fixtures" / "first_house"
+MODEL, JOB = "run/model/manifest.json", "job/runs"
+MOST_MEMORY = 1_000_000  # kB
+
+
+def commands(house: Path) -> dict[str, list[list[str]]]:
+    """File below the house -> the commands that read it."""
+    data, config = str(house / "passengers.csv"), str(house / "batch.yaml")
+    of_model = [
+        ["predict", data, "--model", str(house / "run"), "--output", "-", "--quiet"],
+        ["inspect", str(house / "run")],
+        ["runs", "--root", str(house)],
+    ]
+    of_run = [["report", str(house / "run"), "--data", data], ["runs", "--root", str(house)]]
+    of_job = [["status", config, "--json"], ["repair", config]]
+    published = sorted((house / JOB).iterdir())[-1].relative_to(house)
+    model = next((house / "job" / "models").iterdir()).relative_to(house)
+    return {
+        MODEL: of_model,
+        "run/metrics.json": of_run,
+        f"{published}/manifest.json": of_job,
+        f"{model}/about.json": of_job,
+        "job/last.json": of_job,
+    }
+
+
+def tried(words: list[str], found: Counter[int], what: str) -> None:
+    """Runs a command in this process; counts its exit code. Raises AssertionError for a bug."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(words)
+    found[code] += 1
+    assert code != 70 and "Traceback" not in err.getvalue(), (what, words, err.getvalue()[-800:])
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert used < MOST_MEMORY, (what, words, used)
+
+
+def main() -> int:
+    """Bounded: one document in forty and fifty flips a file; full: all, and 2,000 flips a file."""
+    given = arguments(__doc__)
+    draw = random.Random(given.seed)
+    found: Counter[int] = Counter()
+    documents = flips = 0
+    with record("hostile_files.py", given.full) as told, tempfile.TemporaryDirectory() as place:
+        house = Path(place) / "house"
+        shutil.copytree(HOUSE, house, symlinks=True)
+        for name, readers in commands(house).items():
+            path = house / name
+            before = path.read_bytes()
+            for what, document in hostile(json.loads(before)):
+                if not given.full and draw.random() > 1 / 40:
+                    continue
+                documents += 1
+                whole = sealed(document) if isinstance(document, dict) else document
+                path.write_text(json.dumps(whole))
+                for words in readers:
+                    tried(words, found, f"{name}: {what}")
+            for _ in range(2000 if given.full else 50):
+                flips += 1
+                path.write_bytes(flipped(before, draw))
+                for words in readers:
+                    tried(words, found, f"{name}: a flipped bit")
+            path.write_bytes(before)
+        codes = ", ".join(f"{code}: {count:,}" for code, count in sorted(found.items()))
+        told.tried = f"{documents:,} documents with one field wrong, {flips:,} with one bit flipped"
+        told.ended = f"{sum(found.values()):,} commands, no bug, below 1 GB; exit codes {codes}"
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
