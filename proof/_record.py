@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,8 +16,8 @@ HEAD = """\
 Each row was written by the script itself when it ended well: `python proof/NAME.py --full`.
 `make proof` runs the same scripts, bounded. CPU seconds include those of the processes started.
 
-| proof | what was tried | how it ended | date (UTC) | CPU s | wall s |
-| --- | --- | --- | --- | --- | --- |
+| proof | what was tried | how it ended | date (UTC) | commit | CPU s | wall s |
+| --- | --- | --- | --- | --- | --- | --- |
 """
 _STARTED = time.monotonic()
 
@@ -29,7 +30,19 @@ def record(tried: str, ended: str) -> None:
     cpu = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
     wall = time.monotonic() - _STARTED
     day = datetime.now(UTC).date().isoformat()
-    row = f"| `{name}` | {tried} | {ended} | {day} | {cpu:,.0f} | {wall:,.0f} |"
+    row = f"| `{name}` | {tried} | {ended} | {day} | {commit()} | {cpu:,.0f} | {wall:,.0f} |"
     before = TABLE.read_text().splitlines() if TABLE.exists() else []
     rows = [line for line in before if line.startswith("| `") and f"`{name}`" not in line]
     TABLE.write_text(HEAD + "\n".join(sorted([*rows, row])) + "\n")
+
+
+def commit() -> str:
+    """The commit that the working tree stands at, with a + where it has changes; "" without one."""
+    asked = ("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no")
+    said = [
+        subprocess.run(["git", *words], cwd=TABLE.parent, capture_output=True, text=True)
+        for words in asked
+    ]
+    if any(each.returncode for each in said):
+        return ""
+    return said[0].stdout.strip() + "+" * bool(said[1].stdout.strip())
