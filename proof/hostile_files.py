@@ -60,7 +60,7 @@ def commands(house: Path) -> dict[str, list[list[str]]]:
 
 def tried(words: list[str], found: Counter[int], what: str) -> None:
     """Runs a command in this process; counts its exit code. Raises AssertionError for a bug."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = guarded(lambda: run(words), as_json=False, debug=False)
     found[code] += 1

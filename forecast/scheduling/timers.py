@@ -195,6 +195,7 @@ class Start:
     config: absolute path; the job runs in its folder. program: the words before `run`.
     environment: what is set for the run. secrets: variables that the configuration reads and
     whose values are written nowhere. limit: seconds after which the run is stopped, None: never.
+    writes: folders that the run writes to; accelerator: whether it may use a GPU.
     """
 
     job: str
@@ -204,6 +205,8 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     limit: float | None = None
+    writes: tuple[Path, ...] = ()
+    accelerator: bool = True
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -231,7 +234,26 @@ def start_of(job: Job, environ: Mapping[str, str]) -> Start:
         carried(environ, hidden),
         hidden,
         _GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
+        _written_by(job),
+        job.settings.training.device != "cpu",
     )
+
+
+def _written_by(job: Job) -> tuple[Path, ...]:
+    """The folders that a run of the job writes to; of what is not there yet the nearest above."""
+    section = job.section
+    places = [job.folder]
+    if section.metrics_file is not None:
+        places.append((job.config.parent / Path(section.metrics_file).expanduser()).parent)
+    database = section.outputs.database or ""
+    if database.startswith("sqlite:///"):
+        places.append(Path(database.removeprefix("sqlite:///")).parent)
+    return tuple(_nearest(place) for place in places)
+
+
+def _nearest(place: Path) -> Path:
+    """The folder itself, or the first above it that is there: systemd makes none."""
+    return next((each for each in (place, *place.parents) if each.is_dir()), place)
 
 
 def when_of(job: Job) -> When:
@@ -311,8 +333,29 @@ TimeoutStopSec=2min
 TimeoutStartSec={limit}
 Nice=10
 UMask=0022
+# All is read-only but the job's own folders; what is not there yet is no error (-).
+ProtectSystem=strict
+{writes}PrivateTmp=yes
 NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH
+{devices}ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+LockPersonality=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 """
+# What a run keeps beside its folder: forecasts of baselines, the story of a bug.
+_KEPT = ("%h/.cache/lstmcast", "%h/.local/state/lstmcast")
 
 _TIMER = """\
 # {file}
@@ -346,6 +389,8 @@ def units(start: Start) -> dict[str, str]:
             folder=_raw(str(start.config.parent)),
             environment="".join(lines),
             command=_systemd_command(start.words),
+            writes="".join(f"ReadWritePaths=-{path}\n" for path in _paths(start)),
+            devices="" if start.accelerator else "PrivateDevices=yes\n",
             limit="infinity" if start.limit is None else f"{start.limit:.0f}s",
         ),
         timer: _TIMER.format(
@@ -355,6 +400,11 @@ def units(start: Start) -> dict[str, str]:
             calendar=start.when.calendar(),
         ),
     }
+
+
+def _paths(start: Start) -> list[str]:
+    """What the job writes to: its folders, and beside them what every run keeps."""
+    return [*dict.fromkeys(quoted(str(path)) for path in start.writes), *_KEPT]
 
 
 def _systemd_command(words: Sequence[str]) -> str:
