@@ -9,13 +9,16 @@ import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from forecast.cli.app import run as command
 from forecast.common.documents import sealed
-from forecast.common.errors import OutputError, TrainingError
+from forecast.common.errors import InputError, OutputError, TrainingError
 from forecast.common.progress import Silent
 from forecast.scheduling import ledger, serving
+from forecast.scheduling.config_file import load_config
 from forecast.scheduling.monitoring import exposition
 from forecast.scheduling.publication import current_run, read_state, recover
 from forecast.scheduling.repair import repair_job
@@ -23,7 +26,7 @@ from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.status import job_facts, job_metrics
 from tests.hostile import flipped
-from tests.test_scheduling_run import NOW, choices, cutoffs, data, job
+from tests.test_scheduling_run import NOW, VALUES, choices, cutoffs, data, job
 
 
 class Heard(Silent):
@@ -267,3 +270,67 @@ def test_a_success_in_the_future_is_no_success(folder):
     run_job(job(folder), now=NOW + timedelta(days=30_000))
     told = describe(job_facts(job(folder)), NOW, 26 * 3600.0)
     assert told["too_old"] and exit_code([told]) == 5
+
+
+def test_series_that_vanish_are_said_and_too_many_are_refused(folder):
+    goes_on(folder)
+    before = current_run(folder / "out")
+    day = datetime(2024, 3, 2, 12, tzinfo=UTC)
+    longer = np.concatenate([VALUES, VALUES[:, -1:]], axis=1)
+    days = pd.date_range("2023-11-01", periods=121, freq="D")
+
+    def write(names):
+        lines = [
+            f"{name},{day:%Y-%m-%d},{value}"
+            for k, name in enumerate("abc")
+            if name in names
+            for day, value in zip(days, longer[k], strict=True)
+        ]
+        (folder / "data.csv").write_text("unique_id,ds,y\n" + "\n".join(lines) + "\n")
+
+    write("a")
+    with pytest.raises(InputError) as caught:
+        run_job(job(folder), now=day)
+    assert caught.value.code == "run/too-many-lost" and "max_lost" in str(caught.value)
+    assert current_run(folder / "out") == before
+    write("ab")
+    heard = Heard()
+    outcome = run_job(job(folder), now=day, listener=heard)
+    assert (outcome.exit_code, outcome.manifest["series"]["lost"]) == (3, 1)
+    assert "input/series-lost" in heard.codes
+    assert 'lstmcast_lost_series{forecast_job="sales"} 1' in exposition(
+        job_metrics(job_facts(job(folder)))
+    )
+
+
+def test_an_as_of_does_not_know_the_seasons_that_come_after_it(tmp_path):
+    def write(until):
+        rows = [f"{n},{100 + (n > 60) * 50 * (n % 9 == 0) + n % 2}" for n in range(until)]
+        (tmp_path / "data.csv").write_text("step,y\n" + "\n".join(rows) + "\n")
+
+    text = "jobs:\n  a: {data: data.csv, folder: FOLDER, model: pretrained}\n"
+    made = {}
+    for name, until in (("cut", 61), ("whole", 200)):
+        write(until)
+        (tmp_path / "b.yaml").write_text(text.replace("FOLDER", name))
+        run_job(load_config(tmp_path / "b.yaml", environ={}).jobs["a"], as_of="60", now=NOW)
+        made[name] = read_state(tmp_path / name).current.manifest
+    for field in ("horizon", "season", "model", "series"):
+        assert made["cut"][field] == made["whole"][field], field
+    sums = [m["outputs"]["predictions.csv"]["sha256"] for m in made.values()]
+    assert sums[0] == sums[1]
+
+
+def test_another_frequency_begins_a_ledger_of_its_own(folder):
+    weeks = pd.date_range("2022-01-03", periods=112, freq="W-MON")
+    rows = [f"{s},{d:%Y-%m-%d},{v}" for k, s in enumerate("abc")
+            for d, v in zip(weeks, VALUES[k], strict=False)]  # fmt: skip
+    (folder / "data.csv").write_text("unique_id,ds,y\n" + "\n".join(rows) + "\n")
+    heard = Heard()
+    outcome = run_job(job(folder), now=NOW, listener=heard)
+    assert outcome.outcome == "published" and "input/other-grid" in heard.codes
+    assert current_run(folder / "out") == outcome.run
+    assert len(cutoffs(folder)) == 1
+    assert run_job(job(folder), now=NOW).outcome == "already done"
+    assert len(cutoffs(folder)) == 1
+    assert job_facts(job(folder)).recent.count == 0

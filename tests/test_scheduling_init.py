@@ -93,6 +93,8 @@ def test_init_says_what_it_wrote_and_what_comes_next(tmp_path, capsys, monkeypat
     assert [file["path"] for file in document["files"]] == [
         "my jobs/data/airline_passengers.csv",
         "my jobs/data/hourly_stores.csv",
+        "my jobs/watching/alerts.yaml",
+        "my jobs/watching/dashboard.json",
         "my jobs/batch.yaml",
     ]
     assert document["next"][0] == "lstmcast run 'my jobs/batch.yaml'"

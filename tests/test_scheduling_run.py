@@ -95,7 +95,7 @@ def test_the_manifest_and_the_log_say_what_was_decided_and_why(tmp_path):
     manifest = json.loads((place / "manifest.json").read_text())
     assert manifest["as_of_moment"].startswith("2024-02-28")
     assert manifest["series"] == {
-        "forecast": 3, "fallbacks": 0, "failed": 0, "by_source": {"pretrained LSTM": 3},
+        "forecast": 3, "fallbacks": 0, "failed": 0, "lost": 0, "by_source": {"pretrained LSTM": 3},
         "left_out": [],
     }  # fmt: skip
     assert manifest["decisions"] == [d.to_dict() for d in outcome.decisions]
@@ -120,7 +120,8 @@ def test_restated_data_replace_the_forecast_of_the_same_as_of(tmp_path):
     assert {r.run for r in read_state(tmp_path / "out").standing} == {first.run, second.run}
     data(tmp_path, until=118, values=values)
     shrunk = run_job(job(tmp_path), now=NOW)
-    assert [w["code"] for w in shrunk.warnings] == ["input/history-shrunk", "run/not-leading"]
+    said = [w["code"] for w in shrunk.warnings]
+    assert said == ["input/old", "input/history-shrunk", "run/not-leading"]
     assert (tmp_path / "out" / "current").resolve().name == second.run  # it never goes back
 
 

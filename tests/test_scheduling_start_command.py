@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from forecast.common.errors import UsageError
+from forecast.scheduling.config_file import load_config
 from forecast.scheduling.timers import (
     Start,
     When,
     carried,
     crontab_lines,
     own_program,
+    start_of,
     unit_stem,
     units,
 )
@@ -150,6 +152,39 @@ def test_systemd_finds_nothing_to_say_about_the_units(start, tmp_path):
     done = subprocess.run(words, capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if "lstmcast" in line]
     assert (done.returncode, ours) == (0, [])
+
+
+def exposure(service: Path) -> float:
+    """What systemd says of how much a unit may do: 0 nothing, 10 everything."""
+    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(service)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    found = re.search(r"Overall exposure level for \S+: (\d+\.\d+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    return float(found[1])
+
+
+@pytest.mark.skipif(not has("systemd-analyze"), reason="no systemd")
+@pytest.mark.parametrize(("accelerator", "most"), [(True, 2.8), (False, 2.6)])
+def test_the_service_may_do_little(start, tmp_path, accelerator, most):
+    start = replace(start, accelerator=accelerator, writes=(tmp_path,))
+    name, text = next(iter(units(start).items()))
+    (tmp_path / name).write_text(text)
+    assert exposure(tmp_path / name) <= most
+    assert f"ReadWritePaths=-{tmp_path}\n" in text
+    for word in ("PrivateTmp=yes", "ProtectSystem=strict", "NoNewPrivileges=yes"):
+        assert word in text
+
+
+def test_a_job_may_write_to_its_folder_and_to_that_of_its_metrics(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "textfile").mkdir()
+    (tmp_path / "b.yaml").write_text(
+        "jobs:\n  a: {data: d.csv, folder: out, metrics_file: textfile/a.prom}\n"
+        "  b: {data: d.csv, folder: not/yet/there}\n"
+    )
+    jobs = load_config(tmp_path / "b.yaml", environ={}).jobs
+    assert start_of(jobs["a"], {}).writes == (tmp_path / "out", tmp_path / "textfile")
+    assert start_of(jobs["b"], {}).writes == (tmp_path,)
 
 
 def test_the_units_start_once_make_up_for_what_was_missed_and_take_no_lock(start):

@@ -6,6 +6,7 @@ Axes: S series, N observations of all series together.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,13 +50,30 @@ class Slot:
     age: float | None
     digest: str
 
+    @property
+    def grid(self) -> str:
+        """The grid that positions count on: those of another one are not to be compared."""
+        return grid_of(self.seen)
 
-def choose_slot(panel: Panel, job: Job, horizon: int, as_of: str | None, now: datetime) -> Slot:
+
+def grid_of(panel: Panel) -> str:
+    """A panel's grid in a word: alias, phase, stride and start."""
+    each = panel.frequency
+    return f"{each.alias} {each.phase} {each.stride} {each.start}" + " integer" * each.integer
+
+
+def choose_slot(
+    panel: Panel,
+    job: Job,
+    horizon: int | Callable[[Panel], int],
+    as_of: str | None,
+    now: datetime,
+) -> Slot:
     """The slot of a run that is started at `now`, or that is to see nothing after `as_of`.
 
     Without as_of, periods that are not over at `now` are left out (job.drop_partial). The as-of is
-    the last step that then has a value. Raises UsageError for an as_of that is no time, InputError
-    when nothing is left.
+    the last step that then has a value. horizon: steps, or what tells them from what is seen.
+    Raises UsageError for an as_of that is no time, InputError when nothing is left.
     """
     limit = _limit(panel, job, as_of, now)
     ends = panel.first + panel.lengths
@@ -72,6 +90,7 @@ def choose_slot(panel: Panel, job: Job, horizon: int, as_of: str | None, now: da
             value=as_of,
             remedy="Give a later --as-of; drop_partial: false keeps periods that are not over",
         )
+    horizon = horizon if isinstance(horizon, int) else horizon(seen)
     last = seen.first + seen.lengths - 1
     position = int(last.max())
     reference = limit if as_of is not None else None
@@ -96,6 +115,22 @@ def choose_slot(panel: Panel, job: Job, horizon: int, as_of: str | None, now: da
         age=_age(seen, position, reference, now),
         digest=digest_of(seen),
     )
+
+
+def usual_age(step: float | None, period: float) -> float | None:
+    """Seconds that the newest value may be old without any trouble: two starts of the schedule, or
+    two steps, and one step more, by whose start it is named; None where times are numbers."""
+    return None if step is None else 2 * max(step, period) + step
+
+
+def step_seconds(panel: Panel) -> float | None:
+    """Seconds of a step; of business days a weekend's; None where times are plain numbers."""
+    if panel.frequency.integer:
+        return None
+    last = int((panel.first + panel.lengths).max())
+    ends = panel.frequency.stamps(np.array([last - 5, last]))
+    usual = float((ends[1] - ends[0]) / np.timedelta64(1, "s")) / 5
+    return 3 * usual if panel.frequency.parts[1] == "B" else usual
 
 
 def digest_of(panel: Panel) -> str:

@@ -127,8 +127,10 @@ Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 class Freshness(Section):
     """How old the data may be."""
 
-    warn_after: Span | None = Field(
-        default=None, description="Warn when the newest value is older: 26h, 2d."
+    warn_after: Span | Literal["auto"] | None = Field(
+        default="auto",
+        description="Warn when the newest value is older: 26h, 2d (auto: than two starts of the "
+        "schedule, or two steps, and one step more; null: never).",
     )
     error_after: Span | None = Field(
         default=None, description="Publish nothing when the newest value is older (exit code 5)."
@@ -140,6 +142,9 @@ class Freshness(Section):
         default=None,
         description="Leave out series whose last value is older (null: a horizon before the rest).",
     )
+
+
+PERIODS = {"hour": 3600.0, "day": _DAYS["d"], "week": _DAYS["w"], "month": 31 * _DAYS["d"]}
 
 
 class Retrain(Section):
@@ -251,6 +256,11 @@ class JobSection(Section):
     max_failed: Share = Field(
         default=0.05, description="Publish nothing when more of the series cannot be forecast."
     )
+    max_lost: Share = Field(
+        default=0.5,
+        description="Publish nothing when more of the series that the last forecast had are gone "
+        "or too late.",
+    )
     recalibrate: bool = Field(
         default=True, description="Let the intervals follow their live coverage."
     )
@@ -311,8 +321,8 @@ class Job:
         section = self.section.model_dump(
             mode="json",
             include={
-                "model", "drop_partial", "stamps", "freshness", "max_failed", "recalibrate",
-                "outputs",
+                "model", "drop_partial", "stamps", "freshness", "max_failed", "max_lost",
+                "recalibrate", "outputs",
             },
         )  # fmt: skip
         section["outputs"].pop("database")  # an address may hold a password

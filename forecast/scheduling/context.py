@@ -256,10 +256,12 @@ class Attempt:
 @dataclass(frozen=True)
 class Known:
     """What a run knows when it decides: what is published, the data up to the as-of and how they
-    were read, what changed in the past, and the live scores of what had come true by then."""
+    were read, what changed in the past, the live scores of what had come true by then, and the
+    series of the published forecast that are gone or too late."""
 
     state: State
     report: LoadReport
     slot: Slot
     changes: Changes
     scores: Sequence[StepScore]
+    lost: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
     target = hashlib.sha256(f"{address} {job.section.outputs.table}".encode()).hexdigest()[:16]
     with ledger.opened(job.folder / ledger.NAME) as connection:
         done = _delivered(connection, target)
-        wanted = {e.position: e for e in state.standing}
+        wanted = {e.position: e for e in state.comparable}
         owed = [e for e in wanted.values() if e.run not in done and _newer(e, done, state)]
         gone = sorted(done & state.withdrawn & set(state.editions))
         withdrawn = [state.editions[run] for run in gone]

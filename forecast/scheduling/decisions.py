@@ -30,17 +30,22 @@ class Decision:
         return asdict(self)
 
 
-def decide_freshness(age: float | None, rules: Freshness) -> Decision:
+def decide_freshness(age: float | None, rules: Freshness, usual: float | None = None) -> Decision:
     """ "fresh", "old" (a warning), "stale" (nothing is published) or "unknown".
 
-    age: seconds from the newest value's time to now; None where times are plain numbers.
+    age: seconds from the newest value's time to now; None where times are plain numbers. usual: the
+    age that the job's schedule and step explain, in seconds; None: any age does.
     """
     if age is None:
         return Decision("freshness", "unknown", "times are numbers: no clock says how old they are")
     words = f"the newest value is {_ago(age)} old"
     if rules.error_after and age > span(rules.error_after):
         return Decision("freshness", "stale", f"{words}, over error_after: {rules.error_after}")
-    if rules.warn_after and age > span(rules.warn_after):
+    if rules.warn_after == "auto":
+        if usual is not None and age > usual:
+            why = f"{words}; schedule and step explain {_ago(usual)} (warn_after: auto)"
+            return Decision("freshness", "old", why)
+    elif rules.warn_after and age > span(rules.warn_after):
         return Decision("freshness", "old", f"{words}, over warn_after: {rules.warn_after}")
     named = (("warn_after", rules.warn_after), ("error_after", rules.error_after))
     limits = [f"{name}: {value}" for name, value in named if value]
@@ -231,6 +236,15 @@ def decide_publication(failed: int, series: int, most: float) -> Decision:
             what, "refuse", f"{failed} of {series} series failed, over max_failed: {most:.3g}"
         )
     return Decision(what, "publish", f"{failed} of {series} series failed")
+
+
+def decide_completeness(lost: int, before: int, most: float) -> Decision | None:
+    """ "refuse" where more than the share `most` of the `before` series that the published forecast
+    has are `lost` (gone from the data, or left out); None where no more are."""
+    if lost <= most * before:
+        return None
+    why = f"{lost} of {before} series are gone or too late, over max_lost: {most:.3g}"
+    return Decision("publication", "refuse", why)
 
 
 def exit_code(fallbacks: int, newly_left_out: int) -> int:

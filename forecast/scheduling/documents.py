@@ -67,6 +67,7 @@ class SeriesFields(Document):
     forecast: Count
     fallbacks: Count
     failed: Count
+    lost: Count = 0
     by_source: dict[Text, Count]
     left_out: list[LeftOut]
 
@@ -88,6 +89,7 @@ class InputFields(Document):
     last: Text
     dropped: Count
     age_seconds: float | None
+    step_seconds: Annotated[float, Field(gt=0)] | None = None
 
 
 class OutputFields(Document):

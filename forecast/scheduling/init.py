@@ -37,7 +37,6 @@ jobs:
   # Sales of eight shops, by the hour. Trains once, then when there is a reason to.
   stores:
     data: data/hourly_stores.csv
-    preset: fast
     settings:
       data: {target_col: sales}
       forecast: {horizon: 24}
@@ -51,6 +50,8 @@ _SECOND = """
   passengers:
     data: data/airline_passengers.csv
     model: pretrained
+    # The sample ended long ago. For your own data leave this out: a run warns when they stop.
+    freshness: {warn_after: null}
     settings:
       forecast: {horizon: 12}
     schedule:
@@ -58,7 +59,11 @@ _SECOND = """
       day: 2
       at: "07:00"
 """
-_SHOWN = ("data", "preset", "settings", "schedule")  # what _HEAD's job has itself
+_SHOWN = ("data", "settings", "schedule")  # what _HEAD's job has itself
+WATCHING = {
+    "watching/alerts.yaml": "alert rules for Prometheus over the jobs' metrics files",
+    "watching/dashboard.json": "a Grafana dashboard of the jobs",
+}
 
 
 def sample_folder() -> Path:
@@ -76,6 +81,8 @@ def starter_files(batch: bool) -> dict[str, tuple[bytes, str]]:
         return found | {SETTINGS: (commented_defaults().encode(), "every setting, explained")}
     stores = (samples / _HOURLY).read_bytes()
     found[f"data/{_HOURLY}"] = (stores, "sales of eight shops by the hour, invented")
+    for name, what in WATCHING.items():
+        found[name] = ((Path(__file__).parent / name).read_bytes(), what)
     return found | {BATCH: (batch_text().encode(), "two jobs, every setting explained")}
 
 

@@ -357,6 +357,29 @@ def moment_number(connection: sqlite3.Connection, at: str) -> int:
     return int(connection.execute("SELECT id FROM moments WHERE at = ?", (at,)).fetchone()[0])
 
 
+def is_on(connection: sqlite3.Connection, grid: str | None) -> bool:
+    """Whether the ledger's positions count on this grid; one that says nothing takes any."""
+    found = connection.execute("SELECT value FROM meta WHERE key = 'grid'").fetchone()
+    return grid is None or found is None or found[0] == grid
+
+
+def begin_on(connection: sqlite3.Connection, grid: str | None) -> None:
+    """Lets the ledger count on another grid: what it holds of the one before cannot be compared
+    with anything on this one, and goes."""
+    with transaction(connection):
+        for table in ("runs", "actuals", "restated"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("UPDATE series SET first = NULL, length = NULL, fingerprint = NULL")
+        connection.execute("DELETE FROM meta WHERE key = 'grid'")
+    note_grid(connection, grid)
+
+
+def note_grid(connection: sqlite3.Connection, grid: str | None) -> None:
+    """Keeps on which grid the positions count."""
+    if grid is not None:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('grid', ?)", (grid,))
+
+
 def tidy(connection: sqlite3.Connection, keep: int) -> None:
     """Keeps the forecasts of the newest `keep` cutoffs and the scores of four times as many.
 

@@ -135,6 +135,9 @@ class JobMetrics:
     series: int | None = None
     fallbacks: int | None = None  # series that no network forecast
     baseline_serves: int | None = None  # 1 where seasonal naive is in service
+    lost: int | None = None  # series that the forecast before had and this one has not
+    period: float | None = None  # from one start of the schedule to the next
+    age_limit: float | None = None  # what schedule and step explain of the data's age
     warnings: int = 0  # of the last run
     set_aside: int = 0  # damaged files and folders of the job
     rows: int | None = None
@@ -157,6 +160,9 @@ _SINGLE = (
     ("series", "Series in the published forecast.", "series"),
     ("fallback_series", "Series that something other than the LSTM forecast.", "fallbacks"),
     ("baseline_in_service", "1 where seasonal naive serves: no model beats it.", "baseline_serves"),
+    ("lost_series", "Series of the forecast before that are gone or too late.", "lost"),
+    ("schedule_period_seconds", "From one start of the schedule to the next.", "period"),
+    ("data_age_limit_seconds", "Age of the data that schedule and step explain.", "age_limit"),
     ("last_run_warnings", "Warnings of the last run.", "warnings"),
     (
         "set_aside",

@@ -39,7 +39,7 @@ from forecast.data.load import LoadReport
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
 from forecast.scheduling import ledger
-from forecast.scheduling.as_of import Slot
+from forecast.scheduling.as_of import Slot, step_seconds
 from forecast.scheduling.documents import Rollbacks, RunManifest
 from forecast.scheduling.forecast import Made
 from forecast.scheduling.ledger_checks import check_ledger
@@ -276,6 +276,7 @@ def about_the_data(report: LoadReport, slot: Slot) -> dict[str, Any]:
         "as_of": slot.time,
         "as_of_position": slot.position,
         "as_of_moment": slot.moment,
+        "grid": slot.grid,
         "input": {
             "path": report.source,
             "sha256": report.digest,
@@ -285,12 +286,13 @@ def about_the_data(report: LoadReport, slot: Slot) -> dict[str, Any]:
             "last": slot.time,
             "dropped": slot.dropped,
             "age_seconds": slot.age,
+            "step_seconds": step_seconds(slot.seen),
         },
     }
 
 
-def about_the_forecast(service: Service, slot: Slot, made: Made) -> dict[str, Any]:
-    """The model, and who forecast how many series."""
+def about_the_forecast(service: Service, slot: Slot, made: Made, lost: int = 0) -> dict[str, Any]:
+    """The model, and who forecast how many series; lost: of the forecast before."""
     available = made.forecast.available
     return {
         "model": service.to_dict(),
@@ -301,18 +303,27 @@ def about_the_forecast(service: Service, slot: Slot, made: Made) -> dict[str, An
             "forecast": int(available.sum()),
             "fallbacks": made.fallbacks,
             "failed": made.failed,
+            "lost": lost,
             "by_source": dict(Counter(made.forecast.source[available].tolist())),
             "left_out": [{"series": name, "reason": why} for name, why in slot.left_out],
         },
     }
 
 
-def newly_left_out(current: Edition | None, slot: Slot) -> int:
-    """Series left out now that the current run did not leave out."""
+def lost_series(folder: Path, current: Edition | None, slot: Slot) -> tuple[list[str], int]:
+    """Series that the published forecast has and this run cannot have, as they are gone from the
+    data or too late; and how many it has."""
     if current is None:
-        return 0
-    before = {entry["series"] for entry in current.manifest["series"]["left_out"]}
-    return sum(name not in before for name, _ in slot.left_out)
+        return [], 0
+    now = set(slot.panel.ids.tolist())
+    try:
+        column = read_whole(folder / RUNS / current.run, current).column("series")
+    except (OutputError, KeyError):  # then at least those that are left out
+        before = {entry["series"] for entry in current.manifest["series"]["left_out"]}
+        had = current.manifest["series"]["forecast"]
+        return [name for name, _ in slot.left_out if name not in before], had
+    names = [str(name) for name in column.unique().to_pylist()]
+    return [name for name in names if name not in now], len(names)
 
 
 # --- The state on disk, and how link and ledger are brought to it whatever was interrupted -------
@@ -323,6 +334,11 @@ def newly_left_out(current: Edition | None, slot: Slot) -> int:
 
 ROLLBACKS, ASIDE = "rollbacks.json", "set-aside"
 ROLLBACKS_VERSION = 1
+
+
+def is_on(edition: Edition, grid: str | None) -> bool:
+    """Whether an edition's positions count on this grid; those of earlier versions do not say."""
+    return grid is None or edition.manifest.get("grid") in (None, grid)
 
 
 @dataclass(frozen=True)
@@ -381,9 +397,16 @@ class State:
         leading = [e for e in self.standing if e.manifest["leads"]]
         return leading[-1] if leading else None
 
-    def of_position(self, position: int) -> Edition | None:
-        """The newest edition that stands for an as-of."""
-        return next((e for e in reversed(self.standing) if e.position == position), None)
+    def of_position(self, position: int, grid: str | None = None) -> Edition | None:
+        """The newest edition that stands for an as-of, on that grid."""
+        here = (e for e in reversed(self.standing) if is_on(e, grid))
+        return next((e for e in here if e.position == position), None)
+
+    @property
+    def comparable(self) -> list[Edition]:
+        """The standing editions on the grid of the current one, oldest publication first."""
+        grid = self.current.manifest.get("grid") if self.current is not None else None
+        return [e for e in self.standing if is_on(e, grid)]
 
     def next_sequence(self) -> int:
         """Number of the next publication."""
@@ -605,12 +628,15 @@ def with_sound_ledger(folder: Path, state: State, listener: Listener, work: Call
 
 
 def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
-    wanted = {e.position: e for e in state.standing}  # the newest of each as-of
+    wanted = {e.position: e for e in state.comparable}  # the newest of each as-of
     path = folder / ledger.NAME
     if not wanted and not path.exists() and not path.is_symlink():
         return
     with ledger.opened(path) as connection:
         check_ledger(connection, path)
+        grid = state.current.manifest.get("grid") if state.current is not None else None
+        if not ledger.is_on(connection, grid):
+            ledger.begin_on(connection, grid)
         recorded = ledger.recorded_runs(connection)
         for run in set(recorded.values()) & state.withdrawn:
             ledger.withdraw(connection, run)

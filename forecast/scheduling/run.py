@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +31,19 @@ from forecast.common.progress import Listener, Silent, Terminated
 from forecast.common.segments import last_known
 from forecast.data.forecast import LEVELS
 from forecast.data.load import LoadReport
-from forecast.data.panel import FUTURE, check_ahead
+from forecast.data.panel import FUTURE, Panel, check_ahead
+from forecast.data.seasonality import confirm_seasons
 from forecast.evaluation.metrics import seasonal_errors
 from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
-from forecast.scheduling.as_of import Slot, choose_slot
-from forecast.scheduling.config import Job, redacted, reveal, span
+from forecast.scheduling.as_of import Slot, choose_slot, step_seconds, usual_age
+from forecast.scheduling.config import PERIODS, Job, redacted, reveal, span
 from forecast.scheduling.context import Attempt, Diary, Known, RunOutcome, Watch
 from forecast.scheduling.database import deliver
 from forecast.scheduling.decisions import (
     ROLLED_BACK,
     Past,
+    decide_completeness,
     decide_freshness,
     decide_publication,
     decide_whether_to_run,
@@ -65,7 +69,8 @@ from forecast.scheduling.publication import (
     about_the_data,
     about_the_forecast,
     is_intact,
-    newly_left_out,
+    is_on,
+    lost_series,
     output_files,
     point_at,
     prediction_table,
@@ -97,11 +102,13 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
         refuse_covariates(job.settings)
     run.diary.stage(f"{job.name}: reading the data")
     panel, report = read(job.source, job.settings.data, run.diary)
-    horizon, _ = choose_horizon(panel, job.settings, report.seasons, int(np.median(panel.lengths)))
-    slot = choose_slot(panel, job, horizon, run.as_of, run.moment)
+    slot = choose_slot(panel, job, partial(_horizon_of, job), run.as_of, run.moment)
+    report = replace(report, seasons=_seasons_of(job, slot.seen))
     run.diary.facts["as_of"] = slot.time
     _report_as_of(run, slot)
-    fresh = run.diary.decide(decide_freshness(slot.age, job.section.freshness))
+    period = PERIODS[job.section.schedule.every]
+    usual = usual_age(step_seconds(slot.seen), period) if run.as_of is None else None
+    fresh = run.diary.decide(decide_freshness(slot.age, job.section.freshness, usual))
     if fresh.choice == "stale":
         raise StaleInputError(
             fresh.reason,
@@ -113,6 +120,17 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
     if fresh.choice == "old":
         run.diary.warn("input/old", fresh.reason)
     return report, slot
+
+
+def _seasons_of(job: Job, seen: Panel) -> tuple[int, ...]:
+    """The seasons that what is seen confirms: of what comes after, a run does not know."""
+    asked = job.settings.data.season
+    return (asked,) if asked else confirm_seasons(seen)
+
+
+def _horizon_of(job: Job, seen: Panel) -> int:
+    seasons = _seasons_of(job, seen)
+    return choose_horizon(seen, job.settings, seasons, int(np.median(seen.lengths)))[0]
 
 
 def _report_as_of(run: Attempt, slot: Slot) -> None:
@@ -129,7 +147,7 @@ def _report_as_of(run: Attempt, slot: Slot) -> None:
 def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition] | None:
     """("already done", the run that stands for the as-of) or ("rolled back", the current run)
     where a run would publish what there is, or what was withdrawn; None where there is work."""
-    edition, current = state.of_position(slot.position), state.current
+    edition, current = state.of_position(slot.position, slot.grid), state.current
     past = _past(run, edition) if edition is not None else None
     serving = current.manifest["model"]["id"] if current is not None else None
     withheld = [
@@ -232,16 +250,15 @@ def publish(
     published: `current` never goes back. Raises OutputError."""
     job, slot, state = run.job, known.slot, known.state
     run.diary.stage("Publishing")
-    current, before = state.current, state.of_position(slot.position)
+    current, before = state.current, state.of_position(slot.position, slot.grid)
     sequence = state.next_sequence()
-    leads = current is None or slot.position >= current.position
+    leads = goes_on(current, slot)
     if current is not None and not leads and run.as_of is None:
         text = f"the data end before what is published, {current.manifest['as_of']}, which stays"
         run.diary.warn("run/not-leading", text)
     if service.kind == NAIVE:
         run.diary.warn("run/baseline-serves", "seasonal naive is in service: no model beats it")
     name = run_name(slot, slot.digest, job.digest, service.id, str(sequence))
-    lost = newly_left_out(current, slot) if leads else 0
     manifest = {
         "job": job.name,
         "sequence": sequence,
@@ -250,12 +267,12 @@ def publish(
         "replaces": before.run if before is not None else None,
         "config_sha256": job.digest,
         **about_the_data(known.report, slot),
-        **about_the_forecast(service, slot, made),
+        **about_the_forecast(service, slot, made, len(known.lost)),
         "trial": trial,
         "decisions": [d.to_dict() for d in run.diary.decisions],
         "intervals": intervals,
         "warnings": run.diary.warnings,
-        "exit_code": exit_code(made.fallbacks, lost),
+        "exit_code": exit_code(made.fallbacks, len(known.lost)),
         "seconds": round(run.watch.elapsed(), 3),
         "versions": versions(),
     }
@@ -263,6 +280,37 @@ def publish(
     if leads:
         point_at(job.folder, name)
     return edition
+
+
+def goes_on(current: Edition | None, slot: Slot) -> bool:
+    """Whether a forecast for the slot is not older than the published one: `current` never goes
+    back, but on another grid positions say nothing."""
+    return current is None or not is_on(current, slot.grid) or slot.position >= current.position
+
+
+def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]:
+    """Series of the published forecast that this one cannot have; said. Raises InputError where
+    they are more than the job allows."""
+    if not goes_on(state.current, slot):
+        return ()
+    lost, before = lost_series(run.job.folder, state.current, slot)
+    if not lost:
+        return ()
+    names = ", ".join(lost[:NAMED])
+    text = f"{len(lost)} of {before} series are gone or too late: {names}"
+    run.diary.warn("input/series-lost", text)
+    decision = decide_completeness(len(lost), before, run.job.section.max_lost)
+    if decision is not None and run.as_of is None:
+        run.diary.decide(decision)
+        raise InputError(
+            decision.reason,
+            code="run/too-many-lost",
+            where=run.job.source,
+            value=names,
+            remedy="See why they are gone; what is published stays. Where it is right: max_lost "
+            "allows more",
+        )
+    return tuple(lost)
 
 
 def _files(run: Attempt, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
@@ -282,6 +330,11 @@ def settle(run: Attempt, known: Known, edition: Edition) -> None:
 
     def record() -> None:
         with ledger.opened(job.folder / ledger.NAME) as connection:
+            if edition.manifest["leads"] and not ledger.is_on(connection, slot.grid):
+                ledger.begin_on(connection, slot.grid)
+            if not ledger.is_on(connection, slot.grid):
+                return
+            ledger.note_grid(connection, slot.grid)
             ledger.record(connection, published(job.folder, edition))
             newest = max(ledger.recorded_runs(connection))
             if slot.position >= newest or run.as_of is None:
@@ -320,6 +373,10 @@ def what_came_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
     A run for an as-of before the newest one sees part of the data only: it stores nothing.
     """
     with ledger.opened(run.job.folder / ledger.NAME) as connection:
+        if not ledger.is_on(connection, slot.grid):
+            run.diary.warn("input/other-grid", "the data are of another frequency than before: "
+                           "what was forecast until now cannot be compared with them")  # fmt: skip
+            return NOTHING, []
         newest = max(ledger.recorded_runs(connection), default=None)
         changes = NOTHING
         if newest is None or slot.position >= newest or run.as_of is None:
@@ -338,6 +395,8 @@ def what_would_come_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepSc
     if not path.exists():
         return NOTHING, []
     with ledger.opened(path) as connection:
+        if not ledger.is_on(connection, slot.grid):
+            return NOTHING, []
         return notice_changes(connection, slot.seen), _by_then(slot, step_scores(connection))
 
 
@@ -418,7 +477,8 @@ def _work(run: Attempt) -> RunOutcome:
         if trouble is not None:
             raise trouble
         return run.outcome(done[0], 0, done[1], slot)
-    known = Known(state, report, slot, changes, scores)
+    lost = refuse_incomplete(run, state, slot)
+    known = Known(state, report, slot, changes, scores, lost)
     service, trial = choose_model(run, known)
     made, intervals = make_forecast(run, known, service)
     edition = publish(run, known, service, made, trial, intervals)

@@ -33,6 +33,8 @@ def score_job(
         panel, _ = read(job.source, job.settings.data, listener)
         slot = choose_slot(panel, job, int(np.iinfo(np.int32).max), None, moment)
         with ledger.opened(job.folder / ledger.NAME) as connection:
+            if not ledger.is_on(connection, slot.grid):
+                return job_facts(job)
             changes = notice_changes(connection, slot.seen)
             touched, _ = take_in(connection, slot.seen, changes, clock.stamp(moment))
             score_runs(connection, touched_runs(connection, touched))

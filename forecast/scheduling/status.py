@@ -11,7 +11,8 @@ from typing import Any
 
 from forecast.common.errors import ForecastError
 from forecast.scheduling import ledger
-from forecast.scheduling.config import Job
+from forecast.scheduling.as_of import usual_age
+from forecast.scheduling.config import PERIODS, Job
 from forecast.scheduling.context import read_last
 from forecast.scheduling.decisions import ROLLED_BACK
 from forecast.scheduling.forecast import ARIMA_SOURCE, NAIVE_SOURCE
@@ -43,7 +44,8 @@ class JobFacts:
     runs: how many are kept; withdrawn: how many of them a rollback took out; recent: live scores
     of the newest runs of the model in service; expected: the backtest's MASE at the same steps;
     ages, steps: live scores by age of the forecast and by step ahead; trouble: why part of this
-    could not be read; aside: what was damaged and lies in set-aside/ (or will, at the next run).
+    could not be read; aside: what was damaged and lies in set-aside/ (or will, at the next run);
+    period: seconds from one start of its schedule to the next.
     """
 
     job: str
@@ -60,6 +62,7 @@ class JobFacts:
     bytes_kept: int
     trouble: str | None = None
     aside: tuple[str, ...] = ()
+    period: float = PERIODS["day"]
 
     @property
     def killed(self) -> bool:
@@ -117,6 +120,7 @@ def job_facts(job: Job) -> JobFacts:
         steps=by_step(scores),
         bytes_kept=folder_size(job.folder),
         trouble="; ".join(trouble) or None,
+        period=PERIODS[job.section.schedule.every],
         aside=(*what_is_aside(job.folder), *(each.path.name for each in state.damaged)),
     )
 
@@ -164,6 +168,9 @@ def job_metrics(facts: JobFacts) -> JobMetrics:
         baseline_serves=int(model["kind"] == NAIVE) if model else None,
         warnings=len(last.get("warnings") or ()),
         set_aside=len(facts.aside),
+        lost=series.get("lost", 0) if series else None,
+        period=facts.period,
+        age_limit=usual_age(manifest.get("input", {}).get("step_seconds"), facts.period),
         rows=series["forecast"] * manifest["horizon"] if series else None,
         bytes_kept=facts.bytes_kept,
         live_mase=None if math.isnan(facts.recent.mase) else facts.recent.mase,
