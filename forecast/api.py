@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from forecast.common.errors import UsageError
+from forecast.common.files import one_command
 from forecast.common.progress import Listener, Silent
 from forecast.config.options import (
     BACKTEST_ONLY,
@@ -55,6 +56,10 @@ class Run(Model):
     """What `train` made: the model, its forecast, and how it compares."""
 
     result: TrainResult
+
+    def predict(self, data: Data | None = None, **options: Any) -> pd.DataFrame:
+        """As `Model.predict`; the run is one's own, wherever it was written."""
+        return super().predict(data, **{"root": str(self.folder.parent), **options})
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -137,20 +142,23 @@ def predict(
     *,
     model: str | Path | None = None,
     output: str | Path | None = None,
+    force: bool = False,
     listener: Listener | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Forecasts with a trained model (default: the newest), as `lstmcast predict` does.
 
-    Nothing is written unless `output` names a file. Raises ForecastError.
+    Nothing is written unless `output` names a file; force: even if that holds something else.
+    Raises ForecastError.
     """
-    result: PredictResult = predict_run(
-        None if data is None else _source(data),
-        _settings(None, options, BACKTEST_ONLY),
-        listener or Silent(),
-        model=None if model is None else str(model),
-        output="" if output is None else str(output),
-    )
+    with one_command(force=force):
+        result: PredictResult = predict_run(
+            None if data is None else _source(data),
+            _settings(None, options, BACKTEST_ONLY),
+            listener or Silent(),
+            model=None if model is None else str(model),
+            output="" if output is None else str(output),
+        )
     return _frame(result.predictions)
 
 

@@ -57,7 +57,7 @@ def test_a_backtest_as_json_is_one_document_with_every_comparison(lstmcast):
 def test_a_quiet_backtest_prints_nothing_and_its_page_can_be_made_again(lstmcast):
     assert lstmcast("backtest", "sales.csv", *QUICK, "--quiet", "--out", "here") == (0, "", "")
     Path("here/report.html").unlink()
-    code, out, _ = lstmcast("report", "here", "--json")
+    code, out, _ = lstmcast("report", "here", "--root", ".", "--json")
     document = json.loads(out)
     assert code == 0
     assert document["path"] == "here/report.html"
@@ -67,7 +67,7 @@ def test_a_quiet_backtest_prints_nothing_and_its_page_can_be_made_again(lstmcast
     code, out, _ = lstmcast("report", "--root", ".", "--quiet", "--output", "-")
     assert code == 0
     assert out == page
-    code, out, _ = lstmcast("report", "here", "--output", "other.html")
+    code, out, _ = lstmcast("report", "here", "--root", ".", "--output", "other.html")
     assert Path("other.html").read_text(encoding="utf-8") == page
     assert "other.html" in out
 
@@ -144,7 +144,7 @@ def test_each_state_of_the_network_can_be_a_forecaster_of_its_own(lstmcast):
     assert "1 fine-tuned" in history
     assert "1 scratch" in history
     assert Path("states/report.html").exists()
-    code, _, _ = lstmcast("report", "states")
+    code, _, _ = lstmcast("report", "states", "--root", ".")
     assert code == 0
     _, out, _ = lstmcast("backtest", "sales.csv", *words, "--variants", "none", "--json")
     assert [row["model"] for row in json.loads(out)["scores"]["models"]] == ["LSTM"]

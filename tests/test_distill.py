@@ -113,13 +113,13 @@ def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without
 def test_the_student_reads_as_its_teacher_and_is_smaller():
     teacher = random_forecaster(hidden=48, horizon=7)
     then = {"settings": {"data": {"season": 12}, "training": {"members": 5, "max_steps": 9}}}
-    made = student_settings(Settings(), teacher, then)
+    made = student_settings(Settings(), teacher, then, Path("runs/r/model"))
     assert (made.network.hidden_size, made.network.context) == (12, teacher.context)
     assert (made.forecast.horizon, made.data.season) == (7, 12)
     assert (made.training.members, made.training.from_scratch) == (1, True)
     assert made.training.max_steps is None
     given = Settings(network={"hidden_size": 8}, training={"members": 2, "seed": 5})
-    made = student_settings(given, teacher, then)
+    made = student_settings(given, teacher, then, Path("runs/r/model"))
     assert (made.network.hidden_size, made.training.members, made.training.seed) == (8, 2, 5)
 
 

@@ -229,7 +229,7 @@ def test_a_folder_with_another_forecast_is_left_alone(folder, tmp_path):
 
 def test_what_a_killed_worker_left_unfinished_is_gone_in_the_end(folder, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".writing-abc").write_text("half a part")
+    (tmp_path / "out" / ".writing-abcd1234").write_text("half a part")
     parts(folder, tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
 

@@ -698,11 +698,11 @@ def test_every_score_that_is_shown_is_explained_beside_it():
 
 
 def test_the_page_is_written_whole(tmp_path):
-    path = write_report(tmp_path / "report.html", make_data())
+    path = write_report(tmp_path, tmp_path / "report.html", make_data())
     assert path.read_text(encoding="utf-8") == render_report(make_data())
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(OutputError, match="cannot write"):
-        write_report(path / "report.html", make_data())
+        write_report(tmp_path, path / "report.html", make_data())
 
 
 def test_the_same_data_give_the_same_page():

@@ -28,6 +28,8 @@ from forecast.config.schema import Settings
 from forecast.config.sources import DEFAULT, Resolved, resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from forecast.scheduling.config import Job
@@ -301,6 +303,16 @@ def wanted(data: str | None, command: str, db: str | None = None) -> str:
             remedy=f"For example: lstmcast {command} sample_data/airline_passengers.csv",
         )
     return data
+
+
+def model_words(run: Run, folder: Path) -> str:
+    """The options by which a later command finds the model in a new run's folder, and its data."""
+    from forecast.models.store import is_below
+
+    words = f"--model {quote(str(folder))}"
+    if is_below(folder, run.settings.output.root):
+        return words
+    return f"--root {quote(str(folder.absolute().parent))} {words}"
 
 
 def output(words: str) -> Any:

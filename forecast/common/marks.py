@@ -48,7 +48,7 @@ def says(file: str, **facts: str) -> Callable[[Path], bool]:
     return look
 
 
-_ADDED = r"report\.html|(samples|predictions)\.(csv|parquet)|explanation\.(csv|json|svg)"
+_ADDED = r"report\.html|(samples|predictions)(-[\w.-]+)?\.(csv|parquet)|explanation\.(csv|json|svg)"
 _MODEL = r"manifest\.json|weights\.safetensors"
 RUN = FolderKind(
     "run",

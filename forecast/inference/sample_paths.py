@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import whole_file
+from forecast.common.files import table_kind, whole_output
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
@@ -50,6 +50,9 @@ def refuse_too_many(number: int, horizon: int) -> None:
         )
 
 
+SAMPLES = table_kind("a file of sample paths", lambda columns: columns[:3] == [ID, TIME, SAMPLE])
+
+
 def write_samples(
     path: Path,
     forecaster: Forecaster,
@@ -59,24 +62,31 @@ def write_samples(
     seed: int,
     *,
     allow_negative: bool = False,
+    usual: bool = False,
 ) -> int:
     """Writes `number` paths of each series to `path` (.csv or .parquet), whole or not at all.
 
     Columns unique_id, ds, sample (from 1) and the network's; rows by series, sample, step. Block by
     block, so that memory does not grow with the number of series; one seed, the same bytes. Returns
-    the rows written. Raises UsageError (too many for one series) and OutputError.
+    the rows written. usual: the name is not the user's, see `check_output`. Raises UsageError (too
+    many for one series; another file is there) and OutputError.
     """
     refuse_too_many(number, horizon)
     drawn = sample_blocks(forecaster, panel, horizon, number, seed, allow_negative=allow_negative)
-    return write_drawn(path, drawn, panel, forecaster.name)
+    return write_drawn(path, drawn, panel, forecaster.name, usual=usual)
 
 
 def write_drawn(
-    path: Path, drawn: Iterator[tuple[np.ndarray, np.ndarray]], panel: Panel, name: str
+    path: Path,
+    drawn: Iterator[tuple[np.ndarray, np.ndarray]],
+    panel: Panel,
+    name: str,
+    *,
+    usual: bool = False,
 ) -> int:
     """Writes series (B,) and their paths (B, N, H), block by block, as `write_samples` does."""
     rows = 0
-    with whole_file(path) as file:
+    with whole_output(path, SAMPLES, usual=usual) as file:
         for table in _written(file, path.suffix == ".parquet", drawn, panel, name):
             rows += table.num_rows
     return rows

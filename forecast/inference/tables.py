@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.files import table_kind
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
+from forecast.data.panel import ID, TARGET, TIME, Panel, interval_names, quantile_name
+from forecast.models.networks.registry import IDEAS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 LEVEL = "level"  # column: the level of a hierarchy that a series is of
+
+
+def _is_forecast(columns: list[str]) -> bool:
+    """Whether a table with these columns is one that `forecast_table` made."""
+    if columns[:2] != [ID, TIME] or TARGET in columns:
+        return False
+    bounds = any(re.fullmatch(r".+-((lo|hi)-[\d.]+|q[\d.]+)", name) for name in columns[2:])
+    return bounds or any(idea.title == name for idea in IDEAS.values() for name in columns[2:4])
+
+
+FORECAST = table_kind("a forecast", _is_forecast)
 
 
 def forecast_table(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -27,8 +29,9 @@ from forecast.common.documents import (
     read_document,
     sealed,
 )
-from forecast.common.errors import ModelDamagedError, ModelNotFoundError
+from forecast.common.errors import InputError, ModelDamagedError, ModelNotFoundError
 from forecast.common.files import STAGING, reading
+from forecast.config.schema import without_password
 from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
@@ -220,6 +223,60 @@ def model_path(where: Path) -> Path:
     """The model folder of a run folder, or `where` itself."""
     inner = where / "model"
     return inner if (inner / MANIFEST).is_file() else where
+
+
+def run_of(folder: Path) -> Path:
+    """The run folder of a model folder, or the folder itself where it stands alone."""
+    return folder.parent if folder.absolute().name == "model" else folder
+
+
+# Of the settings of reading, those that say how a table is understood. All others name a place (a
+# file, a database, a query, the file of rejects) or lift a limit.
+HOW_TO_READ = frozenset({
+    "id_col", "time_col", "target_col", "freq", "season", "wide", "encoding", "delimiter",
+    "decimal", "thousands", "dayfirst", "time_unit", "tz", "duplicates", "missing", "drop_value",
+    "resample", "agg", "max_gap_share", "future_cov", "past_cov", "static_cov", "categorical",
+    "calendar", "holidays", "calendar_tz", "no_id", "no_time", "transpose", "na_values", "units",
+    "hierarchy", "by", "ignore_parents", "censored_col",
+})  # fmt: skip
+
+
+def refuse_to_take_places(
+    manifest: Mapping[str, Any], folder: Path, root: str | Path, remedy: str
+) -> None:
+    """Raises InputError where a manifest says where its data are, and is not believed."""
+    path = (manifest.get("data") or {}).get("path")
+    if path and not is_below(folder, root):
+        raise InputError(
+            "this folder is not below --root, so the data that it names are not read unasked",
+            code="input/not-own-model",
+            where=str(folder),
+            value=without_password(str(path)),
+            remedy=f"{remedy}, or say with --root where your runs are",
+        )
+
+
+def is_below(folder: str | Path, root: str | Path) -> bool:
+    """Whether a folder lies in the root of all runs, links followed."""
+    real, above = os.path.realpath(folder), os.path.realpath(root)
+    return os.path.commonpath([real, above]) == above
+
+
+def recorded_data(
+    manifest: Mapping[str, Any], folder: Path, root: str | Path
+) -> tuple[str | None, dict[str, Any]]:
+    """Where the data are that a run or a model was made from, and how they are read, as far as its
+    manifest is believed.
+
+    A folder may be from somebody else. Only of the user's own, below the root of all runs, are
+    places taken, to be read; of any other no path, no address and no query. A file of rejects,
+    which would be written, is never taken.
+    """
+    given = dict((manifest.get("settings") or {}).get("data") or {})
+    given.pop("rejects", None)
+    if is_below(folder, root):
+        return (manifest.get("data") or {}).get("path"), given
+    return None, {name: value for name, value in given.items() if name in HOW_TO_READ}
 
 
 def newest_model(root: Path) -> Path:

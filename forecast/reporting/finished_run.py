@@ -28,7 +28,7 @@ from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import load_panel
 from forecast.data.panel import CUTOFF, ID, TIME, Panel
 from forecast.models.manifest import ModelManifest
-from forecast.models.store import describe, model_path
+from forecast.models.store import describe, model_path, recorded_data, refuse_to_take_places, run_of
 from forecast.reporting.charts.fan import Band, FanChart
 from forecast.reporting.documents import BacktestManifest, Explanation, Metrics
 from forecast.reporting.html.contents import Explained
@@ -222,18 +222,23 @@ _BOUND = re.compile(r"(?P<model>.+)-(?P<side>lo|hi)-(?P<level>[\d.]+)")
 _DERIVED = re.compile(r".+-((lo|hi)-[\d.]+|q[\d.]+)")
 
 
-def run_chart(run: Path, series: str | None = None, data: str | None = None) -> FanChart:
+def run_chart(
+    run: Path, series: str | None = None, data: str | None = None, root: str | Path = "runs"
+) -> FanChart:
     """The newest forecasts of `series` (default: the first) in a run, after its history.
 
     run: run folder, or its model folder. data: where the history is (default: the file that the
-    model was trained on). Raises ModelNotFoundError, InputError or UsageError.
+    model was trained on, if the run is below `root`). Raises ModelNotFoundError, InputError or
+    UsageError.
     """
     folder = model_path(run)
     manifest = describe(folder)
-    table = _predictions(newest_predictions(folder.parent))
+    table = _predictions(newest_predictions(run_of(folder)))
     name = _known_series(table, series)
     rows = table.filter(_is(table, name))
-    recorded = manifest.get("data", {}).get("path")
+    if data is None:
+        refuse_to_take_places(manifest, folder, root, "Name the file with --data")
+    recorded, how = recorded_data(manifest, folder, root)
     if data is None and (not recorded or not Path(recorded).exists()):
         raise InputError(
             "the data that the model was trained on cannot be read again",
@@ -241,7 +246,7 @@ def run_chart(run: Path, series: str | None = None, data: str | None = None) -> 
             value=recorded,
             remedy="Name the file with --data",
         )
-    settings = DataSettings(**manifest.get("settings", {}).get("data", {}))
+    settings = DataSettings(**how)
     panel, _ = load_panel(data or recorded, settings)
     return _chart(panel, name, rows)
 

@@ -5,12 +5,11 @@ Axes: S series, W windows (held-out origins), H steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import with_more
 from forecast.models.networks.registry import idea_of
+from forecast.models.store import recorded_data, refuse_to_take_places
 from forecast.reporting.finished_run import FinishedRun, damaged, read_explained, read_run
 from forecast.reporting.finished_run_tables import (
     held_out_forecasts,
@@ -40,6 +40,7 @@ def rebuilt_report(
     series: Sequence[str] = (),
     data: str | None = None,
     listener: Listener | None = None,
+    root: str | Path = "runs",
 ) -> ReportData:
     """The contents of the page of the run in the folder `run`.
 
@@ -51,15 +52,19 @@ def rebuilt_report(
     """
     finished = read_run(run)
     try:
-        return _rebuilt(finished, series, data, listener or Silent())
+        return _rebuilt(finished, series, data, listener or Silent(), root)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(finished.folder, f"does not fit together ({error!r})") from error
 
 
 def _rebuilt(
-    run: FinishedRun, series: Sequence[str], data: str | None, listener: Listener
+    run: FinishedRun,
+    series: Sequence[str],
+    data: str | None,
+    listener: Listener,
+    root: str | Path,
 ) -> ReportData:
-    panel, load, settings = _data(run.manifest, data)
+    panel, load, settings = _data(run, data, root)
     _check_series(panel, series)
     names = [str(each["model"]) for each in (run.metrics or {}).get("models", [])]
     names = names or [idea_of(run.manifest.get("network", {}).get("name", "lstm")).title]
@@ -97,10 +102,14 @@ def _rebuilt(
     )
 
 
-def _data(manifest: Mapping[str, Any], data: str | None) -> tuple[Panel, LoadReport, Settings]:
+def _data(
+    run: FinishedRun, data: str | None, root: str | Path
+) -> tuple[Panel, LoadReport, Settings]:
     """The observations, read as the run read them, and the run's settings."""
-    given = manifest.get("settings", {})
-    recorded = manifest.get("data", {}).get("path")
+    given = run.manifest.get("settings", {})
+    if data is None:
+        refuse_to_take_places(run.manifest, run.folder, root, "Name the file with --data")
+    recorded, how = recorded_data(run.manifest, run.folder, root)
     if data is None and (not recorded or not Path(recorded).exists()):
         raise InputError(
             "the data that the run was made from cannot be read again",
@@ -109,7 +118,7 @@ def _data(manifest: Mapping[str, Any], data: str | None) -> tuple[Panel, LoadRep
             remedy="Name the file with --data",
         )
     settings = Settings.model_validate(given)
-    panel, load = load_panel(data or str(recorded), DataSettings(**given.get("data", {})))
+    panel, load = load_panel(data or str(recorded), DataSettings(**how))
     return panel, load, settings
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from forecast.common.errors import UsageError
-from forecast.common.files import failed_to_write
+from forecast.common.files import create_file
 from forecast.config.files import commented_defaults
 from forecast.config.options import show
 from forecast.config.schema import Section
@@ -102,7 +102,7 @@ def write_starter(folder: Path, files: Mapping[str, tuple[bytes, str]]) -> list[
                 remedy="Name another folder: lstmcast init DIR",
             )
     for name in missing:
-        _create(folder / name, files[name][0])
+        create_file(folder / name, files[name][0])
     return [(folder / name, what) for name, (_, what) in files.items()]
 
 
@@ -143,18 +143,3 @@ def _yaml(value: Any) -> str:
 
 def _same(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content
-
-
-def _create(path: Path, content: bytes) -> None:
-    """Writes a file that must not exist yet; leaves none behind that is not whole."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            try:
-                file.write(content)
-                file.flush()
-            except OSError:
-                path.unlink()
-                raise
-    except OSError as error:
-        raise failed_to_write(path, error) from error

@@ -15,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from forecast.common.errors import UsageError
+from forecast.common.files import text_kind
 from forecast.config.options import all_options
 from forecast.scheduling.config import Job, span, variable_of
 
@@ -371,6 +372,9 @@ AccuracySec=1s
 [Install]
 WantedBy=timers.target
 """
+
+
+UNIT = text_kind("a unit", rb"# lstmcast-[^\n]*\n\[Unit\]\n")
 
 
 def units(start: Start) -> dict[str, str]:

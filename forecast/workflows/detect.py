@@ -14,7 +14,7 @@ from forecast.analysis.anomalies import Anomalies, find_anomalies
 from forecast.analysis.anomalies import judge as judged_values
 from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
 from forecast.analysis.masking import untrained
-from forecast.common.files import check_output
+from forecast.common.files import check_output, one_command, table_kind
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
@@ -27,12 +27,15 @@ from forecast.reporting.charts.anomalies import anomaly_chart, by_number_found
 from forecast.reporting.html.anomaly_page import ANOMALY_PAGE, anomaly_page, write_anomaly_page
 from forecast.reporting.html.gather import data_name, unit_of
 from forecast.workflows.load import read, read_for_model, refuse_covariates
-from forecast.workflows.predict import refuse_other_tables, write_predictions
+from forecast.workflows.predict import check_table, refuse_other_tables, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from forecast.workflows.load import Source
+
+
+ANOMALIES = table_kind("a table of anomalies", lambda columns: tuple(columns) == COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class DetectResult:
     chart: str = ""
 
 
+@one_command()
 def detect_run(
     source: Source,
     settings: Settings,
@@ -74,6 +78,8 @@ def detect_run(
     refuse_other_tables(output)
     if page is not None:
         check_output(page, ANOMALY_PAGE)
+    output = "-" if output is None else output
+    check_table(output, None, ANOMALIES)
     listener.stage("Reading the data")
     panel, forecaster, report = _read(source, settings, listener, model)
     listener.stage("Looking for anomalies")
@@ -82,7 +88,7 @@ def detect_run(
     if not found.judged:
         listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
     table = anomaly_table(panel, found)
-    path = write_predictions(table, "-" if output is None else output, None)
+    path = write_table(table, output, None, ANOMALIES)
     judge, unit = model or "the pretrained network", unit_of(report)
     if page is not None:
         listener.stage("Making the page")
@@ -169,8 +175,9 @@ def _read(
 ) -> tuple[Panel, Forecaster, LoadReport]:
     """Panel, what judges it, and how the table was understood."""
     if model is not None:
-        forecaster, manifest = load_model(model_path(Path(model)))
-        panel, report = read_for_model(source, settings, forecaster, manifest, listener)
+        folder = model_path(Path(model))
+        forecaster, manifest = load_model(folder)
+        panel, report = read_for_model(source, settings, folder, forecaster, manifest, listener)
         return panel, forecaster, report
     refuse_covariates(settings)
     panel, report = read(source, settings.data, listener)

@@ -81,8 +81,8 @@ def distill_run(
     teacher, manifest = load_model(folder)
     _check(teacher)
     listener.stage("Reading the data")
-    panel, report = read_for_model(data, settings, teacher, manifest, listener)
-    asked = student_settings(settings, teacher, manifest)
+    panel, report = read_for_model(data, settings, folder, teacher, manifest, listener)
+    asked = student_settings(settings, teacher, manifest, folder)
     plan = student_plan(panel, report, asked, teacher)
     listener.stage(f"Training a student of {plan.recipe['hidden_size']} units")
     learnt = learn(panel, plan, asked, listener)
@@ -126,7 +126,7 @@ def _compared(
 
 
 def student_settings(
-    settings: Settings, teacher: Forecaster, manifest: Mapping[str, Any]
+    settings: Settings, teacher: Forecaster, manifest: Mapping[str, Any], folder: Path
 ) -> Settings:
     """How the student learns: horizon, context and network as the teacher; random weights; one
     member and a quarter of the units, unless the settings say otherwise."""
@@ -135,7 +135,7 @@ def student_settings(
     network = {"hidden_size": max(4, widest // SMALLER), **now.get("network", {})}
     network |= {"name": teacher.network, "context": teacher.context}
     training = {"members": 1, **now.get("training", {}), "from_scratch": True}
-    data = data_settings(settings, dict(manifest), teacher.design)
+    data = data_settings(settings, dict(manifest), teacher.design, folder)
     document = {
         "data": data,
         "forecast": {**then.get("forecast", {}), "horizon": teacher.horizon},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.analysis.attribution import (
+    COLUMNS,
     Explanation,
     covariate_rows,
     csv_text,
@@ -18,13 +19,22 @@ from forecast.analysis.attribution import (
     to_document,
 )
 from forecast.common.errors import InputError, UsageError
-from forecast.common.files import write_bytes
+from forecast.common.files import (
+    FileKind,
+    check_output,
+    one_command,
+    table_kind,
+    text_kind,
+    write_output,
+)
+from forecast.common.folders import check_beside, write_beside
 from forecast.common.progress import Listener
 from forecast.common.resources import check_installed
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.inference.predict import LEAST_VALUES
-from forecast.reporting.charts.image import ExplanationChart, explanation_image
+from forecast.models.store import run_of
+from forecast.reporting.charts.image import CHART, ExplanationChart, explanation_image
 from forecast.reporting.finished_run import DOCUMENT, PICTURE
 from forecast.workflows.load import find_model
 
@@ -45,6 +55,7 @@ class ExplainResult:
     files: list[Path]
 
 
+@one_command()
 def explain_run(
     source: Source | None,
     settings: Settings,
@@ -63,8 +74,13 @@ def explain_run(
     `report` finds them. Raises ForecastError.
     """
     check_installed("captum", "explain", "explain")
+    if output:
+        check_output(output, _kind(Path(output)))
     found_model = find_model(source, settings, listener, model)
     folder, forecaster, panel = found_model.folder, found_model.forecaster, found_model.panel
+    if output is None:
+        for name in USUAL:
+            check_beside(run_of(folder), name, _kind(Path(name)))
     horizon = settings.forecast.horizon or forecaster.horizon
     number = _number(panel, series)
     if step is not None and not 1 <= step <= horizon:
@@ -111,18 +127,37 @@ def _number(panel: Panel, series: str | None) -> int:
     return number
 
 
+USUAL = (TABLE, DOCUMENT, PICTURE)  # names in the run's folder
+KINDS: dict[str, FileKind] = {
+    ".csv": table_kind("an explanation", lambda columns: tuple(columns) == COLUMNS),
+    ".json": text_kind("an explanation", rb'\s*\{\s*"schema_version": \d+,\s*"series": "'),
+    ".png": CHART,
+    ".svg": CHART,
+}
+
+
+def _kind(path: Path) -> FileKind:
+    if path.suffix.lower() not in KINDS:
+        raise UsageError(
+            "an explanation is written as a table, a document or a picture",
+            code="explain/format",
+            where="--output",
+            value=str(path),
+            remedy="Give a name that ends in .csv, .json, .png or .svg",
+        )
+    return KINDS[path.suffix.lower()]
+
+
 def _written(found: Explanation, folder: Path, output: str | None) -> list[Path]:
     if output == "":
         return []
     if output is not None:
-        paths = [Path(output)]
-    else:
-        run = folder.parent if folder.name == "model" else folder
-        paths = [run / TABLE, run / DOCUMENT, run / PICTURE]
-    contents = [_content(found, path) for path in paths]
-    for path, content in zip(paths, contents, strict=True):
-        write_bytes(path, content)
-    return paths
+        path = Path(output)
+        write_output(path, _content(found, path), _kind(path))
+        return [path]
+    run = run_of(folder)
+    contents = {name: _content(found, run / name) for name in USUAL}
+    return [write_beside(run, n, content, _kind(Path(n))) for n, content in contents.items()]
 
 
 def _content(found: Explanation, path: Path) -> bytes:
@@ -132,15 +167,7 @@ def _content(found: Explanation, path: Path) -> bytes:
     if kind == ".json":
         document = {"schema_version": SCHEMA_VERSION, **to_document(found)}
         return (json.dumps(_plain(document), ensure_ascii=False, indent=1) + "\n").encode()
-    if kind in (".png", ".svg"):
-        return explanation_image(chart_of(found), "svg" if kind == ".svg" else "png")
-    raise UsageError(
-        "an explanation is written as a table, a document or a picture",
-        code="explain/format",
-        where="--output",
-        value=str(path),
-        remedy="Give a name that ends in .csv, .json, .png or .svg",
-    )
+    return explanation_image(chart_of(found), "svg" if kind == ".svg" else "png")
 
 
 def chart_of(found: Explanation) -> ExplanationChart:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.files import write_bytes
+from forecast.common.files import check_output, one_command, text_kind, write_output
+from forecast.common.folders import check_beside, write_beside
 from forecast.common.progress import Listener
 from forecast.common.resources import check_installed, least_seconds
 from forecast.config.schema import Settings
@@ -29,7 +30,7 @@ from forecast.inference.onnx.export import (
 )
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.store import load_model, model_path
+from forecast.models.store import load_model, model_path, run_of
 from forecast.models.trained_data import newest_trained
 from forecast.training.plan import choose_origins, choose_validation
 from forecast.training.selection import on_validation_origins
@@ -38,6 +39,9 @@ from forecast.workflows.load import read_for_model
 MOST_LOSS = 0.01  # growth of the validation error at which int8 is not kept
 COMPARED = ("wql", "mase")  # what must not grow by more
 MODEL, FLOAT, INT8 = "the model", "float32", "int8"
+
+
+NETWORK = text_kind("an exported network", rb".{0,16}\x12\x08lstmcast")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class ExportResult:
         return 3 if self.kept is False else 0
 
 
+@one_command()
 def export_run(
     settings: Settings,
     listener: Listener,
@@ -89,6 +94,13 @@ def export_run(
     check_installed("onnx", "onnx", "export")
     check_installed("onnxruntime", "onnx", "export")
     folder = model_path(Path(model)) if model else newest_trained(Path(settings.output.root))
+    path = Path(output) if output else run_of(folder) / "model.onnx"
+    paths: dict[str, Path | None] = {FLOAT: path, INT8: path.with_suffix(".int8.onnx")}
+    for where in (path, path.with_suffix(".int8.onnx"))[: 1 + int8]:
+        if output:
+            check_output(where, NETWORK)
+        else:
+            check_beside(where.parent, where.name, NETWORK)
     forecaster, manifest = load_model(folder)
     listener.stage("Writing the network as a graph")
     blobs = {FLOAT: to_onnx(forecaster, metadata_of(forecaster, manifest))}
@@ -100,18 +112,18 @@ def export_run(
         blobs[INT8] = quantised(blobs[FLOAT])
         sessions[INT8] = session_of(blobs[INT8])
         listener.stage("Reading the data")
-        panel, _ = read_for_model(data, settings, forecaster, manifest, listener)
+        panel, _ = read_for_model(data, settings, folder, forecaster, manifest, listener)
         listener.stage("Forecasting validation origins")
         scores = validation_scores(panel, forecaster, manifest, sessions)
     kept = (scores is not None and growth(scores) <= MOST_LOSS) if int8 else None
-    path = Path(output) if output else _beside(folder) / "model.onnx"
-    paths: dict[str, Path | None] = {FLOAT: path, INT8: path.with_suffix(".int8.onnx")}
     if not kept:
         paths[INT8] = None
     for name, blob in blobs.items():
         where = paths[name]
-        if where is not None:
-            write_bytes(where, blob)
+        if where is not None and output:
+            write_output(where, blob, NETWORK)
+        elif where is not None:
+            write_beside(where.parent, where.name, blob, NETWORK)
     variants = _figures(forecaster, blobs, sessions, paths, scores, panel)
     return ExportResult(folder, variants, difference, kept, sentence(kept, scores))
 
@@ -149,11 +161,6 @@ def sentence(kept: bool | None, scores: ScoreTable | None) -> str:
     if kept:
         return f"int8 is kept: {apart}."
     return f"int8 is not kept: {apart}, and at most {MOST_LOSS:+.0%} is allowed."
-
-
-def _beside(folder: Path) -> Path:
-    """The run folder of a model folder, or the folder itself where it stands alone."""
-    return folder.parent if folder.name == "model" else folder
 
 
 def _figures(

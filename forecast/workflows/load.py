@@ -16,7 +16,13 @@ from forecast.data.io.notes import Note, quantity
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.store import frequency_of, load_model, model_path
+from forecast.models.store import (
+    frequency_of,
+    load_model,
+    model_path,
+    recorded_data,
+    refuse_to_take_places,
+)
 from forecast.models.trained_data import described, is_of, none_of_these, trained_models
 from forecast.training.plan import Reason
 from forecast.transforms.covariates import Design
@@ -115,22 +121,28 @@ def tell_of(report: LoadReport, listener: Listener) -> None:
 def read_for_model(
     source: Source | None,
     settings: Settings,
+    folder: Path,
     forecaster: Forecaster,
     manifest: dict[str, Any],
     listener: Listener,
 ) -> tuple[Panel, LoadReport]:
     """`source` (default: the file that the model was trained on) read as at training, where no
-    option says otherwise. Raises InputError when it is of another frequency."""
-    data = _asked_of_model(settings, forecaster, manifest, listener)
-    panel, report = read(_source(source, manifest), data, listener)
+    option says otherwise. folder: the model's. Raises InputError when it is of another frequency,
+    or is to be taken from a manifest that is not the user's own."""
+    data = _asked_of_model(settings, folder, forecaster, manifest, listener)
+    panel, report = read(_source(source, settings, manifest, folder), data, listener)
     check_grid(panel, manifest)
     return panel, report
 
 
 def _asked_of_model(
-    settings: Settings, forecaster: Forecaster, manifest: dict[str, Any], listener: Listener
+    settings: Settings,
+    folder: Path,
+    forecaster: Forecaster,
+    manifest: dict[str, Any],
+    listener: Listener,
 ) -> DataSettings:
-    data = data_settings(settings, manifest, forecaster.design)
+    data = data_settings(settings, manifest, forecaster.design, folder)
     given = settings.data.future_covariates or (settings.data.static and not factors_of(data))
     if forecaster.design is None and given:
         listener.note("this model reads no covariates: their file is left unread")
@@ -162,8 +174,8 @@ def find_model(
     if model is not None:
         folder = model_path(Path(model))
         forecaster, manifest = load_model(folder)
-        data = _asked_of_model(settings, forecaster, manifest, listener)
-        read_now = read_levels(_source(source, manifest), data, listener)
+        data = _asked_of_model(settings, folder, forecaster, manifest, listener)
+        read_now = read_levels(_source(source, settings, manifest, folder), data, listener)
         check_grid(read_now[0], manifest)
         return Found(folder, forecaster, manifest, *read_now)
     root = Path(settings.output.root)
@@ -198,7 +210,9 @@ class _Trial:
         """Whether the model was trained on the source; `found` holds it then."""
         try:
             forecaster, manifest = load_model(folder)
-            made = self._as_read_by(data_settings(self._settings, manifest, forecaster.design))
+            made = self._as_read_by(
+                data_settings(self._settings, manifest, forecaster.design, folder)
+            )
         except ModelDamagedError:
             return False
         except (InputError, UsageError) as error:
@@ -235,11 +249,15 @@ def to_learn_from(
     return without_anomalies(panel, report.seasons, settings)
 
 
-def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
+def _source(
+    source: Source | None, settings: Settings, manifest: dict[str, Any], folder: Path
+) -> Source:
     """The given data, or the file that the model was trained on."""
     if source is not None:
         return source
-    path = manifest.get("data", {}).get("path")
+    root = settings.output.root
+    refuse_to_take_places(manifest, folder, root, "Name the file: lstmcast predict DATA")
+    path, _ = recorded_data(manifest, folder, root)
     if not path or not (is_database(path) or Path(path).exists()):
         raise InputError(
             "the data that the model was trained on cannot be read again",
@@ -251,11 +269,11 @@ def _source(source: Source | None, manifest: dict[str, Any]) -> Source:
 
 
 def data_settings(
-    settings: Settings, manifest: dict[str, Any], design: Design | None
+    settings: Settings, manifest: dict[str, Any], design: Design | None, folder: Path
 ) -> DataSettings:
     """How to read: as at training, unless an option says otherwise now; of covariates, those that
     the model reads. Raises UsageError where an option would change which they are."""
-    then = manifest.get("settings", {}).get("data", {})
+    _, then = recorded_data(manifest, folder, settings.output.root)
     now = settings.data.model_dump(include=settings.data.model_fields_set)
     trained = DataSettings(**then)
     for name in CHOOSES_COVARIATES:

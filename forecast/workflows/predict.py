@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import check_output, text_kind, write_bytes, write_output
+from forecast.common.files import (
+    FileKind,
+    check_output,
+    is_file_output,
+    one_command,
+    text_kind,
+    write_output,
+)
+from forecast.common.folders import check_beside, list_in_mark, write_beside
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
@@ -22,16 +31,18 @@ from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.reconciliation import coherent_paths
 from forecast.inference.sample_paths import (
+    SAMPLES,
     path_beside,
     refuse_too_many,
     write_drawn,
     write_samples,
 )
-from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels, with_level
+from forecast.inference.tables import FORECAST, csv_bytes, forecast_table, wanted_levels, with_level
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
 from forecast.models.pretrained import kind_of, load_backbone
+from forecast.models.store import run_of
 from forecast.reporting.finished_run import PREDICTIONS
 from forecast.training.plan import (
     choose_context,
@@ -81,6 +92,7 @@ class PredictResult:
     page: str = ""
 
 
+@one_command()
 def predict_run(
     source: Source | None,
     settings: Settings,
@@ -96,6 +108,7 @@ def predict_run(
     new file in the model's run, by the time of day: what `train` wrote there stays.
     """
     refuse_other_tables(output)
+    check_table(output, None, FORECAST)
     found = find_model(source, settings, listener, model)
     folder, forecaster, panel, report, levels = (
         found.folder, found.forecaster, found.panel, found.report, found.levels,
@@ -112,7 +125,7 @@ def predict_run(
         text = f"{horizon:,} steps ahead are more than any series has behind it"
         listener.warn("forecast/long-horizon", text)
     listener.stage("Forecasting")
-    usual = new_predictions(folder.parent)
+    usual = new_predictions(run_of(folder))
     settings = with_point_setting(settings, point_of(settings, found.manifest))
     return deliver(
         panel, report, forecaster, horizon, settings, folder, output, usual, levels=levels
@@ -123,12 +136,13 @@ def new_predictions(run: Path) -> Path:
     """A file in the run's folder that is not there yet: predictions.csv, else one with the time."""
     path = run / PREDICTIONS
     stamp, number = time.strftime("%Y%m%d-%H%M%S"), 1
-    while path.exists():
+    while os.path.lexists(path):
         path = run / f"predictions-{stamp}{f'.{number}' if number > 1 else ''}.csv"
         number += 1
     return path
 
 
+@one_command()
 def forecast_run(
     source: Source,
     settings: Settings,
@@ -144,6 +158,9 @@ def forecast_run(
     None for none. Raises ForecastError.
     """
     refuse_other_tables(output)
+    output = "-" if output is None else output
+    check_table(output, None, FORECAST)
+    samples_path(settings, output, None)
     if page is not None:
         check_output(page, PAGE)
     refuse_covariates(settings)
@@ -153,12 +170,12 @@ def forecast_run(
         levels = replace(levels, method=method_of(settings, {}))
     listener.stage("Forecasting")
     forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
-    model, where = BACKBONES / kind_of(forecaster.layout), "-" if output is None else output
+    model = BACKBONES / kind_of(forecaster.layout)
     _, point, why = choose_point(panel, settings)
     listener.note(f"point forecast {point}: {why}")
     settings = with_point_setting(settings, point)
     return deliver(
-        panel, report, forecaster, horizon, settings, model, where, None, levels=levels, page=page
+        panel, report, forecaster, horizon, settings, model, output, None, levels=levels, page=page
     )  # fmt: skip
 
 
@@ -195,10 +212,11 @@ def deliver(
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None; and
     the charts to `page`, if that is wanted."""
     beside = samples_path(settings, output, usual)
+    check_table(output, usual, FORECAST)
     made, table = forecast_of(panel, forecaster, horizon, settings, levels)
     if beside is not None:
-        draw_samples(beside, forecaster, panel, horizon, settings, levels)
-    path = write_predictions(table, output, usual)
+        draw_samples(beside, forecaster, panel, horizon, settings, levels, usual=output is None)
+    path = write_table(table, output, usual, FORECAST)
     if page is not None:
         write_page(page, panel, report, made, settings)
     fallbacks = int((made.source != forecaster.name).sum())
@@ -233,11 +251,11 @@ def write_page(
 
 def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:
     """Where sample paths go, None where none are wanted. Raises UsageError where the forecast goes
-    to no file that they could stand beside."""
+    to no file that they could stand beside, or another file is there."""
     if settings.sampling.number is None:
         return None
     where = Path(output) if output not in (None, "", "-") else usual if output is None else None
-    if where is None:
+    if where is None or (output is not None and not is_file_output(where)):
         raise UsageError(
             "sample paths go into a file beside the forecast's",
             code="usage/samples-without-file",
@@ -245,7 +263,9 @@ def samples_path(settings: Settings, output: str | None, usual: Path | None) -> 
             value=settings.sampling.number,
             remedy="Name that one: --output forecast.csv, or .parquet",
         )
-    return path_beside(where)
+    path = path_beside(where)
+    check_output(path, SAMPLES, usual=output is None)
+    return path
 
 
 def draw_samples(
@@ -255,9 +275,11 @@ def draw_samples(
     horizon: int,
     settings: Settings,
     levels: Levels | None = None,
+    *,
+    usual: bool = False,
 ) -> None:
     """Writes as many sample paths as the settings ask for, of a hierarchy such as add up in every
-    future. Raises as `write_samples`."""
+    future. usual: under their usual name in a run's folder. Raises as `write_samples`."""
     number = settings.sampling.number
     assert number is not None
     negative, seed = settings.forecast.allow_negative, settings.training.seed
@@ -268,9 +290,13 @@ def draw_samples(
             made, panel, levels.hierarchy, errors_of(forecaster, panel, levels), levels.method,
             forecaster.dependence, number, allow_negative=negative, seed=seed,
         )  # fmt: skip
-        write_drawn(path, iter([drawn]), panel, forecaster.name)
-        return
-    write_samples(path, forecaster, panel, horizon, number, seed, allow_negative=negative)
+        write_drawn(path, iter([drawn]), panel, forecaster.name, usual=usual)
+    else:
+        write_samples(
+            path, forecaster, panel, horizon, number, seed, allow_negative=negative, usual=usual
+        )
+    if usual:
+        list_in_mark(path.parent, path.name)
 
 
 def forecast_of(
@@ -325,8 +351,17 @@ def refuse_other_tables(output: str | None) -> None:
         )
 
 
-def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -> str:
-    """Writes the forecast table, whole or not at all; returns where."""
+def check_table(output: str | None, usual: Path | None, kind: FileKind) -> None:
+    """Raises UsageError where `write_table` would refuse; to be called before any work."""
+    if output is None and usual is not None:
+        check_beside(usual.parent, usual.name, kind)
+    elif output not in (None, "", "-"):
+        check_output(output, kind)
+
+
+def write_table(table: pa.Table, output: str | None, usual: Path | None, kind: FileKind) -> str:
+    """Writes a table, whole or not at all, to `output` or, where that is None, under its usual name
+    in a run's folder; returns where. Raises as `check_table`; OutputError."""
     if output == "":
         return ""
     if output == "-":
@@ -335,13 +370,18 @@ def write_predictions(table: pa.Table, output: str | None, usual: Path | None) -
         return "-"
     path = Path(output) if output else usual
     assert path is not None
-    if path.suffix == ".parquet":
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        sink = pa.BufferOutputStream()
-        parquet.write_table(table, sink)
-        write_bytes(path, bytes(sink.getvalue()))
+    content = _parquet(table) if path.suffix == ".parquet" else csv_bytes(table)
+    if output is None:
+        write_beside(path.parent, path.name, content, kind)
     else:
-        write_bytes(path, csv_bytes(table))
+        write_output(path, content, kind)
     return str(path)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    return bytes(sink.getvalue())

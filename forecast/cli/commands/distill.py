@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecast.cli.parameters import Run, takes, wanted
+from forecast.cli.parameters import Run, model_words, takes, wanted
 
 if TYPE_CHECKING:
     from forecast.workflows.distill import DistillResult
@@ -93,7 +92,7 @@ def show(run: Run, result: DistillResult) -> None:
     render.show_sentence(console, sentence(result))
     render.show_files(console, result.files)
     render.show_hint(
-        console, f"forecast with it: lstmcast predict --model {quote(str(result.folder))}"
+        console, f"forecast with it: lstmcast predict {model_words(run, result.folder)}"
     )
 
 

@@ -37,12 +37,14 @@ def plot(
     """
     from forecast.cli import render
     from forecast.models.store import newest_model
-    from forecast.reporting.charts.image import forecast_png
+    from forecast.reporting.charts.image import check_chart, forecast_png
     from forecast.reporting.charts.terminal import terminal_chart
     from forecast.reporting.finished_run import run_chart
 
+    if output is not None:
+        check_chart(output)
     where = Path(folder) if folder else newest_model(Path(run.settings.output.root))
-    chart = run_chart(where, series, data)
+    chart = run_chart(where, series, data, run.settings.output.root)
     if output is not None:
         forecast_png(output, chart)
     if run.look.json:

@@ -39,18 +39,20 @@ def report(
     from forecast.cli import render
     from forecast.reporting.finished_run import newest_run
     from forecast.reporting.finished_run_report import rebuilt_report
-    from forecast.reporting.html.page import render_report, write_report
+    from forecast.reporting.html.page import check_report, render_report, write_report
 
     where = Path(folder) if folder else newest_run(Path(run.settings.output.root))
+    inside = where.parent if where.absolute().name == "model" else where
+    if output != "-":
+        check_report(inside, output)
     with run.watching() as listener:
         listener.stage("Making the page")
-        page = rebuilt_report(where, series or (), data, listener)
+        page = rebuilt_report(where, series or (), data, listener, run.settings.output.root)
     if output == "-":
         sys.stdout.buffer.write(render_report(page).encode())
         sys.stdout.buffer.flush()
         return 0
-    inside = where.parent if where.name == "model" else where
-    path = write_report(output or inside / "report.html", page)
+    path = write_report(inside, output, page)
     if run.look.json:
         drawn = [entry.title for entry in page.series]
         render.show_document(

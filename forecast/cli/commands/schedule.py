@@ -94,10 +94,13 @@ def _crontab(starts: Iterable[Start]) -> dict[str, str]:
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:
-    from forecast.common.files import write_bytes
+    from forecast.common.files import check_output, write_output
+    from forecast.scheduling.timers import UNIT
 
+    for name in texts:
+        check_output(folder / name, UNIT)
     for name, text in texts.items():
-        write_bytes(folder / name, text.encode())
+        write_output(folder / name, text.encode(), UNIT)
 
 
 def _hints(config: str, texts: dict[str, str], cron: bool, output: str | None) -> Iterable[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.parameters import Data, Run, takes, wanted
+from forecast.cli.parameters import Data, Run, model_words, takes, wanted
 from forecast.common.errors import UsageError
 from forecast.common.progress import Silent
 from forecast.config.options import BACKTEST_ONLY, options_of
@@ -57,7 +56,7 @@ def train(data: Data = None, *, run: Run) -> int:
         render.show_chart(console, result.chart)
         render.show_files(console, result.files)
         render.show_hint(
-            console, f"forecast again: lstmcast predict --model {quote(str(result.folder))}"
+            console, f"forecast again: lstmcast predict {model_words(run, result.folder)}"
         )
     return INTERRUPTED if result.interrupted else int(result.exit_code)
 

@@ -113,6 +113,7 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
     _check_file(url, where)
     try:
         engine = create_engine(url)
+        _only_read(engine)
         with _connection(engine, url, where) as connection:
             result = connection.execution_options(stream_results=True).execute(text(query))
             names = list(result.keys())
@@ -128,6 +129,40 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
         _column([v for part in parts for v in part[n]], names[n], where) for n in range(len(names))
     ]
     return pa.Table.from_arrays(columns, names)
+
+
+def _only_read(engine: Engine) -> None:
+    """Lets the database refuse whatever would change something, where it can be told to."""
+    from sqlalchemy import event
+
+    words = {
+        "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "mysql": "SET SESSION TRANSACTION READ ONLY",
+        "mariadb": "SET SESSION TRANSACTION READ ONLY",
+        "sqlite": "PRAGMA query_only = ON",
+    }.get(engine.url.get_backend_name())
+
+    def begin(connection: Any, _: Any) -> None:
+        if words is not None:
+            cursor = connection.cursor()
+            cursor.execute(words)
+            cursor.close()
+            connection.commit()
+        if hasattr(connection, "set_authorizer"):
+            connection.set_authorizer(_allowed)
+
+    event.listen(engine, "connect", begin)
+
+
+def _allowed(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """SQLite's question before each part of a statement: no other file is opened, made or loaded,
+    and no setting changed."""
+    import sqlite3
+
+    outside = action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    setting = action == sqlite3.SQLITE_PRAGMA and first not in ("table_info", "table_xinfo")
+    code = action == sqlite3.SQLITE_FUNCTION and second == "load_extension"
+    return sqlite3.SQLITE_DENY if outside or setting or code else sqlite3.SQLITE_OK
 
 
 def _check_file(url: URL, where: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import write_bytes
+from forecast.common.files import check_output, text_kind, write_output
 from forecast.reporting.charts.fan import FanChart, clean_label
 
 if TYPE_CHECKING:
@@ -28,22 +28,32 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.6)), (0, (7, 2, 1.5, 2)
 INK, FADED, RULE = "#1c2430", "#6b7480", "#e4e7eb"
 
 
+CHART = text_kind("a picture", rb"(\x89PNG|<\?xml).{0,4000}lstmcast")
+
+
+def check_chart(path: str | Path) -> None:
+    """Raises UsageError for an ending that is neither .png nor .svg, and where another file is
+    there. To be called before any work."""
+    if Path(path).suffix.lower() not in (".png", ".svg"):
+        raise UsageError(
+            "a chart is written as PNG or SVG",
+            code="usage/chart-format",
+            where=str(path),
+            value=Path(path).suffix,
+            remedy="Give --output a name that ends in .png or .svg",
+        )
+    check_output(path, CHART)
+
+
 def forecast_png(path: str | Path, chart: FanChart) -> Path:
     """Write `chart` to `path`, as PNG or SVG by its ending; whole or not at all.
 
     Raises UsageError for another ending, OutputError when the file cannot be written.
     """
     path = Path(path)
-    kind = path.suffix.lower()
-    if kind not in (".png", ".svg"):
-        raise UsageError(
-            "a chart is written as PNG or SVG",
-            code="usage/chart-format",
-            where=str(path),
-            value=path.suffix,
-            remedy="Give --output a name that ends in .png or .svg",
-        )
-    write_bytes(path, forecast_image(chart, "svg" if kind == ".svg" else "png"))
+    check_chart(path)
+    kind: Literal["png", "svg"] = "svg" if path.suffix.lower() == ".svg" else "png"
+    write_output(path, forecast_image(chart, kind), CHART)
     return path
 
 
@@ -75,7 +85,9 @@ def image_bytes(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
     import matplotlib
 
     out = io.BytesIO()
-    stamp: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    stamp: dict[str, Any] = {"Date": None, "Creator": "lstmcast"}
+    if kind == "png":
+        stamp = {"Software": "lstmcast"}
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lstmcast"}):
         warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")  # an id may be in any script
         figure.savefig(out, format=kind, metadata=stamp)

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.files import write_bytes
+from forecast.common.files import check_output, text_kind, write_output
+from forecast.common.folders import check_beside, write_beside
+from forecast.common.marks import BACKTEST, RUN, FolderKind, is_ours
 from forecast.reporting.charts.fan import FanChart, clean_label
 from forecast.reporting.glossary import sections
 from forecast.reporting.html.contents import LearningCurve, ReportData, SeriesEntry
@@ -314,11 +316,30 @@ FOLDER = Path(__file__).parent
 SCRIPTS = ("format.js", "draw.js", "series.js", "page.js")
 
 
-def write_report(path: str | Path, data: ReportData) -> Path:
-    """Write the page to `path`, whole or not at all. Raises OutputError."""
-    path = Path(path)
-    write_bytes(path, render_report(data).encode("utf-8"))
-    return path
+PAGE = text_kind("a report", rb"<!doctype html>.{0,4000}forecast report</title>")
+USUAL = "report.html"  # in a run's folder
+
+
+def check_report(run: Path, output: str | None) -> None:
+    """Raises UsageError where `write_report` would refuse; to be called before any work."""
+    if output is None:
+        check_beside(run, USUAL, PAGE, _kind_of(run))
+    else:
+        check_output(output, PAGE)
+
+
+def write_report(run: Path, output: str | Path | None, data: ReportData) -> Path:
+    """Writes the page to `output` or, where that is None, into the folder of the run; whole or not
+    at all. Raises as `check_report`; OutputError."""
+    content = render_report(data).encode("utf-8")
+    if output is None:
+        return write_beside(run, USUAL, content, PAGE, _kind_of(run))
+    write_output(output, content, PAGE)
+    return Path(output)
+
+
+def _kind_of(run: Path) -> FolderKind:
+    return BACKTEST if is_ours(run, BACKTEST) else RUN
 
 
 def rendered(template: str, scripts: Sequence[str], **contents: Any) -> str:

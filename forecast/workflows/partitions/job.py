@@ -25,6 +25,8 @@ from forecast.common.documents import (
 )
 from forecast.common.errors import InputError, ModelDamagedError, UsageError
 from forecast.common.files import write_bytes
+from forecast.common.folders import made_folder
+from forecast.common.marks import PARTS
 from forecast.common.progress import Listener
 from forecast.config.schema import (
     DataSettings,
@@ -219,7 +221,7 @@ def make_job(
     else:
         found = _model_folder(model, settings)
         forecaster, manifest = load_model(found)
-        data = data_settings(settings, manifest, forecaster.design)
+        data = data_settings(settings, manifest, forecaster.design, found)
         asked = {"weights_sha256": manifest["weights_sha256"]}
     _refuse_rejects(settings)
     plain: dict[str, Any] = {
@@ -228,7 +230,8 @@ def make_job(
     }
     request = _digest({**asked, **plain, "parts": partitions, "version": versions()["lstmcast"]})
     if (folder / JOB).exists():
-        return _same(folder, request, partitions)
+        return _same(folder, request, partitions, plain)
+    made_folder(folder, PARTS)
     if found is None:
         decided = _from_pilot(partitions, settings, listener)
     else:
@@ -279,10 +282,12 @@ def read_job(folder: Path) -> Job:
     return Job(**plain)
 
 
-def _same(folder: Path, request: str, partitions: list[Partition]) -> Job:
-    """The job in `folder`, if it is the one that is asked for now."""
+def _same(folder: Path, request: str, partitions: list[Partition], plain: dict[str, Any]) -> Job:
+    """The job in `folder`, if it is the one that is asked for now: not only by its digest, for
+    the folder may be from somebody else."""
     job = read_job(folder)
-    if job.request == request:
+    asked = (request, partitions, plain["data"], plain["forecast"])
+    if (job.request, job.partitions, job.data, job.forecast) == asked:
         return job
     changed = job.partitions != partitions
     raise UsageError(

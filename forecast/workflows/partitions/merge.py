@@ -12,8 +12,10 @@ from typing import IO, Any
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.common.files import STAGING, whole_file, write_bytes
-from forecast.inference.tables import csv_bytes
+from forecast.common.files import check_output, one_command, reading, whole_output, write_bytes
+from forecast.common.folders import made_folder, unfinished_in
+from forecast.common.marks import PARTS
+from forecast.inference.tables import FORECAST, csv_bytes
 from forecast.workflows.partitions.job import Job, read_job
 from forecast.workflows.partitions.worker import SOURCE, Record, hashes, read_record, stem
 
@@ -48,6 +50,7 @@ class Merged:
         return 3 if self.failed or self.fallbacks or self.skipped else 0
 
 
+@one_command()
 def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None = None) -> Merged:
     """Checks the parts in `folder`, writes its manifest and, if wanted, one table of all rows.
 
@@ -56,6 +59,9 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
     series is in two; UsageError or ModelDamagedError when the folder holds no job.
     """
     job = read_job(folder)
+    made_folder(folder, PARTS)
+    if output is not None:
+        check_output(output, FORECAST)
     given_up = {record.partition for record in failed}
     records = _records(folder, job, given_up)
     check_disjoint(folder, records)
@@ -67,7 +73,7 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
     )  # fmt: skip
     if output is not None:
         _write_table(folder, records, output)
-    for unfinished in folder.glob(f"{STAGING}*"):  # of workers that were killed while they wrote
+    for unfinished in unfinished_in(folder):  # of workers that were killed while they wrote
         unfinished.unlink(missing_ok=True)
     _write_manifest(job, merged, records)
     return merged
@@ -83,6 +89,7 @@ def _records(folder: Path, job: Job, given_up: set[int]) -> list[Record]:
         if n in given_up:
             continue
         if record is not None and whole and record.request == job.request:
+            reading(file)
             found.append(record)
         else:
             missing.append(f"{partition.name} ({n + 1})")
@@ -197,7 +204,7 @@ def _write_table(folder: Path, records: Sequence[Record], output: Path) -> None:
             table = parquet.read_table(stem(folder, record.partition).with_suffix(".parquet"))
             yield table.drop_columns([SOURCE]) if plain else table
 
-    with whole_file(output) as file:
+    with whole_output(output, FORECAST) as file:
         if output.suffix == ".parquet":
             _as_parquet(file, tables())
         else:

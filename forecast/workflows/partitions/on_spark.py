@@ -62,7 +62,7 @@ def _forecasts(model: str, asked: dict[str, Any], frame: pd.DataFrame) -> pd.Dat
     forecaster, manifest = _loaded(model)
     settings = Settings(forecast=ForecastSettings(**asked))
     settings = settings.model_copy(
-        update={"data": data_settings(settings, manifest, forecaster.design)}
+        update={"data": data_settings(settings, manifest, forecaster.design, Path(model))}
     )
     panel = _read(frame, settings, manifest)
     check_grid(panel, manifest)

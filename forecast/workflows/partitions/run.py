@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from forecast.common.errors import InputError, OutputError, UsageError
+from forecast.common.files import one_command
+from forecast.common.folders import check_folder
+from forecast.common.marks import PARTS
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores, check_installed
 from forecast.common.workers import cluster
@@ -57,6 +60,7 @@ class EngineResult:
         return 3 if self.failed or self.fallbacks or self.skipped else 0
 
 
+@one_command()
 def engine_run(
     source: str,
     settings: Settings,
@@ -76,6 +80,7 @@ def engine_run(
     if settings.engine.name == "ray":
         check_installed("ray", "ray", "--engine ray")
     folder = _folder(output)
+    check_folder(folder, PARTS, replaced=False)
     partitions = partitions_of(source, settings.data, settings.engine)
     _refuse_nothing(partitions, settings.engine)
     listener.stage("Deciding how to forecast")
