@@ -483,7 +483,7 @@ def _train(
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
     """Trains one kind of members; they (none where the time limit came first), their history, and
     whether the user interrupted."""
-    begun, until = time.monotonic(), limit and limit.end_of_next()
+    begun, until = time.monotonic(), limit.end_of_next() if limit is not None else None
     refit = settings.training.refit
     lesson = Lesson(
         panel.values,
