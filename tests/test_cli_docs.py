@@ -1,4 +1,4 @@
-"""What README and Makefile say exists, exists."""
+"""What README, the documents and the Makefile say exists, exists."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from forecast.config.options import all_options
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 
 needs_readme = pytest.mark.skipif(not README.exists(), reason="no README beside the tests")
 
@@ -29,6 +30,7 @@ def code_of(markdown: str) -> list[str]:
 def invocations(markdown: str) -> list[str]:
     """Each `lstmcast ...` command line in code, up to the end of its line or the next command."""
     code = "\n".join(code_of(markdown)).replace("\\\n", " ")
+    code = re.sub(r"^docker build .*", "", code, flags=re.M)  # names an image so
     return re.findall(r"(?:^|[\s$(&;|])lstmcast ([^\n|;&>#)]*)", code)
 
 
@@ -50,27 +52,29 @@ def test_the_reader_of_command_lines_sees_commands_and_their_flags():
 
 
 @needs_readme
-def test_every_command_and_flag_of_the_readme_exists(capsys, monkeypatch):
+def test_every_command_and_flag_of_the_documents_exists(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     flags = known_flags(capsys)
-    lines = invocations(README.read_text(encoding="utf-8"))
-    assert lines, "the README shows no command"
-    for line in lines:
+    lines = [(page.name, line) for page in PAGES for line in invocations(page.read_text("utf-8"))]
+    assert lines, "the documents show no command"
+    for page, line in lines:
         command, *rest = line.split()
         if command.startswith("-"):
             assert set(line.split()) <= {"--help", "--version", "--json", "--install-completion"}
             continue
-        assert command in COMMANDS, f"README: lstmcast {line}"
+        if command.isupper():  # COMMAND --help
+            continue
+        assert command in COMMANDS, f"{page}: lstmcast {line}"
         for word in rest:
             flag = word.split("=")[0].strip("[]")
             if flag.startswith("-") and flag != "-" and not re.match(r"-\d", flag):
-                assert flag in flags[command], f"README: lstmcast {line}"
+                assert flag in flags[command], f"{page}: lstmcast {line}"
 
 
 @needs_readme
-def test_every_command_is_in_the_readme():
-    shown = {line.split()[0] for line in invocations(README.read_text(encoding="utf-8")) if line}
-    assert set(COMMANDS) <= shown
+def test_every_command_is_in_the_list_of_commands():
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert set(COMMANDS) <= {line.split()[0] for line in invocations(page)}
 
 
 @needs_readme

@@ -221,7 +221,7 @@ def _off(table: ScoreTable, winner: str) -> str:
 def _with_sums(sentence: str, table: ScoreTable, model: str) -> str:
     """The sentence, and for intermittent demand WAPE and bias of `model` and of the best
     Croston-type baseline (by RMSSE)."""
-    if not table.intermittent:
+    if not table.intermittent or "wape" not in table.metrics:  # runs of before it was written
         return sentence
     there = [score for score in table.scores if score.model in CROSTON and score.series]
     best = min(there, key=lambda score: score.values.get("rmsse", math.inf), default=None)
