@@ -371,6 +371,34 @@ def small_dark_and_by_keyboard(proof: Proof, play: Any, browser: Browser, shots:
     proof.check("the keyboard alone goes the way", "--horizon=5" in page.inner_text("#line"))
 
 
+def killed_in_mid_training(proof: Proof, play: Any, folder: Path) -> None:
+    """The server is killed outright while it trains: the training goes on, another server of the
+    folder shows it, and nothing is half done."""
+    with server(folder) as (process, address):
+        browser = Browser(play, address)
+        page = browser.page
+        page.goto(browser.own + "/table?file=sunspots_yearly.csv&max_steps=80&members=1")
+        understood(page)
+        page.wait_for_selector("#forecast [data-done]")
+        page.click("#train")
+        page.locator("#step", has_text=" of ").wait_for()
+        path = page.url.removeprefix(browser.own)
+        process.kill()
+        process.wait()
+        page.locator("#away").wait_for()
+        proof.check("the page says that its server is gone", True)
+        browser.close()
+    with server(folder) as (process, address):
+        browser = Browser(play, address)
+        browser.page.goto(browser.own + path)
+        browser.page.wait_for_selector(".verdict")
+        proof.check(
+            "another server shows the end of it", "ARIMA" in browser.page.inner_text("main")
+        )
+        proof.check("and nothing was heard", not browser.heard, browser.heard[:3])
+        browser.close()
+
+
 def main(shots: Path) -> int:
     """Runs all checks, leaves screenshots in `shots`; 0 when everything held."""
     from playwright.sync_api import sync_playwright
@@ -395,6 +423,7 @@ def main(shots: Path) -> int:
             browser.close()
             process.send_signal(signal.SIGINT)
             proof.check("the server ends with 0", process.wait(30) == 0)
+        killed_in_mid_training(proof, play, folder)
         half = [p for p in folder.rglob("*") if p.name.startswith(".writing")]
         proof.check("nothing half done is left", not half, half)
     print(f"{len(proof.failed)} failed" if proof.failed else "all held")

@@ -126,6 +126,18 @@ def test_inside_a_large_package_imports_go_one_way_too():
     assert wrong == []
 
 
+def test_doors_for_programs_decide_nothing():
+    """They run commands, or read what was published and reported: no network, no fit, no score."""
+    foreign = {"transforms", "models", "inference", "evaluation", "training", "analysis"}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((PACKAGE / "cli" / "doors").rglob("*.py"))
+        for name in sorted(modules_imported(path))
+        if name.split("/")[0] in foreign and not name.startswith("inference/tables")
+    ]
+    assert wrong == []
+
+
 def test_nothing_that_can_run_code_is_loaded():
     forbidden = {"pickle", "cPickle", "dill", "marshal", "shelve"}
     calls = {("torch", "load"), ("yaml", "load"), ("yaml", "full_load"), ("joblib", "load")}

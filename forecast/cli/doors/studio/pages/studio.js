@@ -103,6 +103,12 @@ function follow(address, heard, ended) {
   const source = new EventSource(address);
   source.onmessage = (event) => heard(JSON.parse(event.data));
   source.addEventListener("end", () => { source.close(); ended(); });
+  source.onopen = () => away(false);
+  source.onerror = () => away(true); // the browser tries again, from the last event that it has
+}
+
+function away(gone) {
+  if ($("live")) $("away").hidden = !gone;
 }
 
 function watch(live) {
