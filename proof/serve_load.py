@@ -34,6 +34,7 @@ from pyarrow import csv, parquet
 
 from forecast.inference.tables import csv_bytes
 from forecast.scheduling.publication import point_at, write_edition
+from tests.builders import run_manifest
 
 SERIES, HORIZON, CONNECTIONS = 1000, 24, 32
 KEY = "a-key-for-this-proof-alone"
@@ -51,12 +52,10 @@ def publish(folder: Path, number: int) -> None:
     sink = BytesIO()
     parquet.write_table(table, sink)
     files = {"predictions.csv": csv_bytes(table), "predictions.parquet": sink.getvalue()}
-    manifest = {
-        "job": "load", "sequence": number, "leads": True, "as_of": f"{number}",
-        "as_of_moment": None, "as_of_position": number, "created": "2024-01-01T00:00:00+00:00",
-        "horizon": HORIZON, "season": 24, "model": {"id": "m", "kind": "pretrained", "sha256": "m"},
-        "series": {"forecast": SERIES, "fallbacks": 0, "left_out": [], "by_source": {}},
-    }  # fmt: skip
+    manifest = run_manifest(
+        job="load", sequence=number, leads=True, as_of=f"{number}", as_of_moment=None,
+        as_of_position=number, horizon=HORIZON,
+    )  # fmt: skip
     run = f"{number:06d}-{number:010d}"
     write_edition(folder, run, files, manifest)
     point_at(folder, run)

@@ -8,7 +8,6 @@ doing meanwhile. Nothing is ever written.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -146,6 +145,19 @@ class PublishedForecasts:
                     raise
         raise AssertionError("one of the attempts returned or raised")
 
+    def at_hand(self) -> PublishedTable | None:
+        """What is published now where it is in memory already, which takes microseconds; else
+        None."""
+        run = current_run(self.job.folder)
+        if run is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._tables.get(_key_of(self.job.folder / RUNS / run))
+        except OSError:
+            return None
+        finally:
+            self._lock.release()
+
     def of(self, as_of: str) -> PublishedTable:
         """The newest publication of that as-of which no rollback took back.
 
@@ -209,7 +221,7 @@ class PublishedForecasts:
         """The table of a run; one that is in memory is taken from there."""
         place = self.job.folder / RUNS / run
         try:
-            key = (run, *_stat_key(place / MANIFEST))
+            key = _key_of(place)
         except FileNotFoundError as error:
             raise _damaged(place / MANIFEST, "the run is not there any more") from error
         with self._lock:
@@ -231,11 +243,14 @@ def read_published(place: Path) -> PublishedTable:
     """
     try:
         text = (place / MANIFEST).read_bytes()
-        manifest = json.loads(text)
-        kind = next((name for name in KINDS if name in manifest["outputs"]), None)
+        edition = read_edition(place)
+        outputs = edition.manifest["outputs"] if edition is not None else {}
+        kind = next((name for name in KINDS if name in outputs), None)
         content = (place / kind).read_bytes() if kind else b""
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise _damaged(place, "the published files cannot be read") from error
+    if edition is None:
+        raise _damaged(place, "the run is not there any more")
     if kind is None:
         raise OutputError(
             "the job publishes neither a CSV nor a Parquet file",
@@ -243,11 +258,11 @@ def read_published(place: Path) -> PublishedTable:
             where=str(place),
             remedy="Add csv or parquet to outputs.files of the job",
         )
-    if hashlib.sha256(content).hexdigest() != manifest["outputs"][kind]["sha256"]:
+    if hashlib.sha256(content).hexdigest() != outputs[kind]["sha256"]:
         raise _damaged(place / kind, "the file is not the one that was published")
     table = _grouped(_parsed(content, kind, place))
     tag = hashlib.sha256(text).hexdigest()[:24]
-    return PublishedTable(Edition(place.name, manifest), table, _starts(table), tag)
+    return PublishedTable(edition, table, _starts(table), tag)
 
 
 def _parsed(content: bytes, kind: str, place: Path) -> pa.Table:
@@ -296,6 +311,11 @@ def _current_run(job: Job) -> str:
             remedy=f"lstmcast run {job.config.name} --job {job.name} makes its first forecast",
         )
     return found
+
+
+def _key_of(place: Path) -> tuple[Any, ...]:
+    """What tells a run, as it is on the disk now, from every other."""
+    return (place.name, *_stat_key(place / MANIFEST))
 
 
 def _stat_key(path: Path) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +46,8 @@ KINDS = {
     "parquet": "application/vnd.apache.parquet",
 }
 MOST_JSON_ROWS = 200_000
+AT_ONCE_SERIES = 20  # so many are put into an answer without a thread of its own
+THREADS = 8  # more would only wait for one another
 BODIES = 32 << 20  # bytes of answers that are kept ready
 FACTS_AGE = 5.0  # seconds that a job's state may be old
 MOST_LISTED = 10_000
@@ -180,12 +184,14 @@ class Service:
 
 def build_app(service: Service, *, hosts: Sequence[str] | None, key: str | None) -> Starlette:
     """The application. hosts and key: as `web.Guard` has them."""
+    from anyio.to_thread import current_default_thread_limiter
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.routing import Route
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
+        current_default_thread_limiter().total_tokens = THREADS
         if service.spare is not None:
             service.spare.prepare()
         yield
@@ -226,7 +232,14 @@ def endpoints(service: Service) -> Iterable[tuple[str, str, Any]]:
 
 
 def _of(service: Service, function: Callable[[Service, Request], Response]) -> Any:
-    """An endpoint that is a plain function, and so done in a thread of its own."""
+    """An endpoint; a plain function is done in a thread, a coroutine at once."""
+    if iscoroutinefunction(function):
+
+        async def answered(request: Request) -> Response:
+            return await function(service, request)
+
+        answered.__name__ = function.__name__
+        return answered
 
     def endpoint(request: Request) -> Response:
         return function(service, request)
@@ -308,13 +321,20 @@ def list_series(service: Service, request: Request) -> Response:
     return _json({**about, "total": len(ids), "offset": offset, "series": shown})
 
 
-def show_forecast(service: Service, request: Request) -> Response:
-    """The published forecast: of all series or some, of now or of an as-of before."""
+async def show_forecast(service: Service, request: Request) -> Response:
+    """The published forecast: of all series or some, of now or of an as-of before.
+
+    What is in memory is answered at once; only reading and large answers go to a thread.
+    """
+    from starlette.concurrency import run_in_threadpool
     from starlette.responses import Response
 
     ask = Ask.of(request)
     reader = service.reader(request.path_params["job"])
-    found = reader.of(ask.as_of) if ask.as_of is not None else reader.current()
+    found = reader.at_hand() if ask.as_of is None else None
+    if found is None:
+        read = reader.current if ask.as_of is None else partial(reader.of, ask.as_of)
+        found = await run_in_threadpool(read)
     tag = f'"{found.tag}-{ask.kind}"'
     headers = {
         "etag": tag,
@@ -325,7 +345,9 @@ def show_forecast(service: Service, request: Request) -> Response:
     if web.matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     key = (reader.job.name, found.tag, ask.kind, ask.series, ask.levels)
-    body = service.bodies.get(key, lambda: rendered(found, ask))
+    make = partial(service.bodies.get, key, partial(rendered, found, ask))
+    small = 0 < len(ask.series) <= AT_ONCE_SERIES
+    body = make() if small else await run_in_threadpool(make)
     return Response(body, media_type=KINDS[ask.kind], headers=headers)
 
 
@@ -347,7 +369,9 @@ def rendered(found: PublishedTable, ask: Ask) -> bytes:
 
 def posted(service: Service) -> Any:
     """POST /forecast: zero-shot, of a small table in the body."""
-    from starlette.concurrency import run_in_threadpool
+    from anyio import CapacityLimiter, to_thread
+
+    threads = CapacityLimiter(LIMITS.at_once + LIMITS.waiting + 1)  # those who wait block nobody
 
     async def forecast(request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -363,7 +387,8 @@ def posted(service: Service) -> Any:
             content, given = table_from_json(body)
             given |= {"id_col": "unique_id", "time_col": "ds", "target_col": "y"}
         words = words_of(given, FORECAST_SETTINGS)
-        outcome = await run_in_threadpool(service.forecast, content, ".csv", words)
+        made = partial(service.forecast, content, ".csv", words)
+        outcome = await to_thread.run_sync(made, limiter=threads)
         return _json(*_told(outcome))
 
     return forecast
