@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 POINTS_ON_THE_WAY = 32  # of Gauss-Legendre's rule
-AT_ONCE = 16
+AT_ONCE = POINTS_ON_THE_WAY  # series in one pass
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,16 @@ class PastSteps:
         return np.asarray(total / np.maximum(np.bincount(lag.ravel(), minlength=size), 1))
 
 
-def past_steps(forecaster: Forecaster, panel: Panel, steps: np.ndarray, horizon: int) -> PastSteps:
+def past_steps(
+    forecaster: Forecaster,
+    panel: Panel,
+    steps: np.ndarray,
+    horizon: int,
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> PastSteps:
     """What each past value contributes to the medians of the forecast's `steps` (0 is the first),
-    from the end of the only series of `panel`; of counts, to their means. Raises UsageError without
-    Captum."""
+    from the end of the only series of `panel`; of counts, to their means. report: gets how many
+    steps are done, and of how many. Raises UsageError without Captum."""
     attribution = _captum()
     import torch
 
@@ -92,19 +98,25 @@ def past_steps(forecaster: Forecaster, panel: Panel, steps: np.ndarray, horizon:
     forecast = _function(forecaster, panel, horizon)
     way = attribution(forecast)
     made, gaps = [], []
-    for step in steps.tolist():
-        each, gap = way.attribute(
-            actual,
-            constant,
-            target=step,
-            n_steps=POINTS_ON_THE_WAY,
-            internal_batch_size=AT_ONCE,
-            return_convergence_delta=True,
-        )
-        made.append(each[0].numpy())
-        gaps.append(abs(float(gap[0])))
-    with torch.no_grad():
-        baseline = forecast(constant)[0].numpy()[steps]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # of so small a network, several only wait for each other
+    try:
+        for number, step in enumerate(steps.tolist()):
+            report(number, len(steps))
+            each, gap = way.attribute(
+                actual,
+                constant,
+                target=step,
+                n_steps=POINTS_ON_THE_WAY,
+                internal_batch_size=AT_ONCE,
+                return_convergence_delta=True,
+            )
+            made.append(each[0].numpy())
+            gaps.append(abs(float(gap[0])))
+        with torch.no_grad():
+            baseline = forecast(constant)[0].numpy()[steps]
+    finally:
+        torch.set_num_threads(threads)
     return PastSteps(np.stack(made), steps, baseline, level, max(gaps))
 
 
@@ -346,10 +358,17 @@ class Explanation:
 
 
 def explain(
-    forecaster: Forecaster, panel: Panel, series: int, horizon: int, step: int | None, seed: int
+    forecaster: Forecaster,
+    panel: Panel,
+    series: int,
+    horizon: int,
+    step: int | None,
+    seed: int,
+    report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Explanation:
     """Explains the forecast of series number `series`: its step `step` (0 is the first) or, for
-    None, as many as MOST_STEPS of all. Raises UsageError without Captum."""
+    None, as many as MOST_STEPS of all. report: gets how many are done, and of how many. Raises
+    UsageError without Captum."""
     own = panel.select(np.array([series]))
     steps = np.array([step])
     if step is None:
@@ -361,7 +380,7 @@ def explain(
         own,
         median.point[0],
         steps,
-        past_steps(forecaster, own, steps, horizon),
+        past_steps(forecaster, own, steps, horizon, report),
         contributions(forecaster, own, steps, horizon),
         importances(forecaster, panel, validation, horizon, seed),
         look_inside(forecaster, own),

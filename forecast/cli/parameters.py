@@ -79,11 +79,17 @@ class Run:
 
         return make_console(sys.stderr)
 
-    def watching(self) -> AbstractContextManager[Listener]:
-        """A listener on stderr."""
+    def shows_tables(self) -> bool:
+        """Whether rows are to be read by a person: a terminal, and neither --json nor --quiet."""
+        import sys
+
+        return sys.stdout.isatty() and not self.look.json and not self.look.quiet
+
+    def watching(self, **fields: str) -> AbstractContextManager[Listener]:
+        """A listener on stderr; fields: what each line of a JSON log says besides."""
         from forecast.cli.console import watching
 
-        return watching(self.err(), self.look)
+        return watching(self.err(), self.look, **fields)
 
 
 def _flag(text: str, *names: str) -> Any:

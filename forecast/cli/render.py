@@ -17,6 +17,7 @@ from forecast.config.options import Option, all_options, show
 from forecast.config.sources import DEFAULT, Resolved
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.console import Console
     from rich.table import Table
 
@@ -165,19 +166,21 @@ def _has_figures(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
 def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
     from rich.text import Text
 
-    unequal = _unequal(rows)
-    table = plain_table("model", *(c[1] for c in shown), *(["series"] if unequal else []))
+    counted = _counted_by(rows)
+    table = plain_table("model", *(c[1] for c in shown), *_COUNTS.get(counted, ()))
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
+    most = max(row.get(counted, 0) for row in rows)
     for row in rows:
-        cells = [Text(clean(row["model"]))]
+        dim = "dim" if row.get(counted, 0) < most else ""
+        cells = [Text(clean(row["model"]), dim)]
         for key, _, form, lowest_wins in shown:
-            best = lowest_wins and _is_lowest(key, row, rows)
-            cells.append(Text(_figure(row.get(key), form), "bold green" if best else ""))
-        if unequal:
-            cells.append(Text(f"{row['series']:,}"))
+            best = lowest_wins and not dim and _is_lowest(key, row, rows, counted)
+            cells.append(Text(_figure(row.get(key), form), "bold green" if best else dim))
+        if counted:
+            cells.append(Text(f"{row[counted]:,}", dim))
         table.add_row(*cells)
     return table
 
@@ -202,17 +205,80 @@ def _figure(value: float | None, form: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else form.format(value)
 
 
-def _unequal(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether some forecasters were scored on fewer series than others."""
-    return len({row.get("series") for row in rows}) > 1
+_COUNTS = {"series": ("series",), "pairs": ("forecasts",)}
 
 
-def _is_lowest(key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether `row` has the lowest figure of all forecasters that were scored on every series."""
-    full = max(r.get("series", 0) for r in rows)
-    comparable = [r for r in rows if r.get("series", 0) == full]
+def _counted_by(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What tells that some forecasters were scored on less than others: the series, or the pairs of
+    series and origin; "" where all were scored on the same."""
+    for key in _COUNTS:
+        if len({row.get(key) for row in rows}) > 1:
+            return key
+    return ""
+
+
+def _is_lowest(
+    key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], counted: str
+) -> bool:
+    """Whether `row` has the lowest figure of all forecasters that were scored on everything."""
+    full = max(r.get(counted, 0) for r in rows)
+    comparable = [r for r in rows if r.get(counted, 0) == full]
     known = [r[key] for r in comparable if r.get(key) is not None and math.isfinite(r[key])]
-    return len(known) > 1 and row in comparable and row.get(key) == min(known)
+    return len(known) > 1 and row.get(key) == min(known)
+
+
+def show_rows(console: Console, table: pa.Table, most: int = 60) -> None:
+    """The first rows of a table of forecasts or anomalies, its numbers in four digits.
+
+    Columns that a narrow terminal has no room for are left out, and how much is not shown is said.
+    """
+    from rich.text import Text
+
+    names = list(table.column_names)
+    if len(set(table.column(names[0]).to_pylist()[: table.num_rows])) == 1:
+        names = names[1:]  # one series: its name would only repeat
+    columns = {name: _cells(table.column(name)[:most].to_pylist()) for name in names}
+    shown: list[str] = []
+    room = console.width
+    for name, cells in columns.items():
+        width = max([len(name), *map(len, cells)]) + 2
+        if shown and width > room:
+            break
+        shown.append(name)
+        room -= width
+    made = plain_table(*shown)
+    for column, name in zip(made.columns, shown, strict=True):
+        column.no_wrap = True
+        column.justify = "right" if _is_number(table, name) else "left"
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        made.add_row(*(Text(clean(cell)) for cell in row))
+    console.print()
+    console.print(made)
+    left = [f"{table.num_rows - most:,} more rows"] if table.num_rows > most else []
+    left += [f"columns {', '.join(names[len(shown) :])}"] if len(shown) < len(names) else []
+    if left:
+        words = f"not shown: {'; '.join(left)} (all of it: --output FILE, or a pipe)"
+        console.print(Text(clean(words), "dim"))
+
+
+def _is_number(table: pa.Table, name: str) -> bool:
+    import pyarrow as pa
+
+    kind = table.schema.field(name).type
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def _cells(values: Sequence[Any]) -> list[str]:
+    """Texts as they are; numbers with as many decimals as give the largest four digits."""
+    numbers = [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
+    largest = max(map(abs, numbers), default=0.0)
+    decimals = 3 - math.floor(math.log10(largest)) if largest else 0
+    usual = -12 < decimals < 7
+    form = "{:,." + str(max(0, decimals)) + "f}" if usual else "{:.4g}"
+    return [
+        "" if v is None else form.format(v) if isinstance(v, int | float) else str(v)
+        for v in values
+    ]
 
 
 def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
@@ -265,8 +331,10 @@ def show_prediction(console: Console, result: Any) -> None:
         ("forecast", f"{result.series} series, {result.horizon} steps, {result.rows} rows"),
         ("span", " to ".join(str(end) for end in result.span)),
         ("model", result.model),
-        ("written to", "standard output" if result.path == "-" else result.path),
     ]
+    if result.path:
+        place = "standard output" if result.path == "-" else result.path
+        facts.append(("written to", place))
     if result.samples:
         facts.append(("samples", result.samples))
     if result.fallbacks:

@@ -347,6 +347,7 @@ class ScoreTable:
                 **{name: _number(score.values.get(name)) for name in self.metrics},
                 "best": score.best,
                 "series": score.series,
+                "pairs": score.pairs,
                 "unavailable": len(score.unavailable),
                 "fallen_back": len(score.fallen_back),
                 "seconds": score.seconds,
@@ -361,7 +362,6 @@ class ScoreTable:
         for row, score in zip(rows, self.scores, strict=True):
             row["unavailable_series"] = list(score.unavailable[:NAMED])
             row["fallen_back_series"] = list(score.fallen_back[:NAMED])
-            row["pairs"] = score.pairs
             row["notes"] = list(score.notes)
         return {
             "season": self.season,
@@ -453,7 +453,7 @@ def score_forecasts(
     }
     intermittent = is_intermittent(panel)
     judged = "rmsse" if intermittent else "mase"
-    best = best_shares({name: metrics[judged] for name, metrics in per_series.items()})
+    best = best_shares(_comparable(pairs, per_series, judged))
     scores = [
         _score(panel.ids, name, each, windows, per_series[name], quantiles, best[name])
         for name, each in listed.items()
@@ -501,6 +501,19 @@ def best_shares(by_model: Mapping[str, np.ndarray]) -> dict[str, float]:
     winners = stacked == stacked.min(axis=0, initial=np.inf)
     shares = winners / np.maximum(winners.sum(axis=0), 1)
     return dict(zip(names, shares.sum(axis=1).tolist(), strict=True))
+
+
+def _comparable(
+    pairs: Mapping[str, Pairs], per_series: Mapping[str, Mapping[str, np.ndarray]], metric: str
+) -> dict[str, np.ndarray]:
+    """`metric` of each forecaster by series (S,), NaN where it was scored on fewer origins than
+    another: a mean over some origins is not comparable with one over all."""
+    counts = {name: np.isfinite(each[metric]).sum(axis=0) for name, each in pairs.items()}
+    most = np.max(list(counts.values()), axis=0)
+    return {
+        name: np.where(counts[name] == most, metrics[metric], np.nan)
+        for name, metrics in per_series.items()
+    }
 
 
 def _as_list(forecast: Forecast | Sequence[Forecast]) -> list[Forecast]:

@@ -94,7 +94,11 @@ def explain_run(
     listener.stage("Explaining the forecast")
     first = None if step is None else step - 1
     seed = settings.training.seed
-    found = explain(forecaster, panel, number, horizon, first, seed)
+
+    def report(done: int, of: int) -> None:
+        listener.progress(done, of, {})
+
+    found = explain(forecaster, panel, number, horizon, first, seed, report)
     return ExplainResult(folder, found, _written(found, folder, output))
 
 

@@ -62,7 +62,8 @@ def detect(
     from forecast.cli import render
     from forecast.workflows.detect import detect_run, to_document
 
-    if run.look.json and output is None:
+    on_screen = output is None and run.shows_tables()
+    if output is None and (run.look.json or on_screen):
         output = ""
     with run.watching() as listener:
         result = detect_run(
@@ -79,6 +80,9 @@ def detect(
     elif not run.look.quiet:
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)
+        if on_screen and result.anomalies.num_rows:
+            render.show_rows(console, result.anomalies)
+            console.print()
         render.show_facts(console, _facts(result))
     return result.exit_code
 
@@ -98,6 +102,10 @@ def _facts(result: DetectResult) -> list[tuple[str, object]]:
         ("judged", f"{result.judged:,} of {result.values:,} values, {result.series} series"),
         ("threshold", f"{result.threshold:g} usual deviations from the forecast"),
         ("judged by", result.model),
-        ("written to", "standard output" if result.path == "-" else result.path),
+        *([("written to", _place(result.path))] if result.path else []),
         *([("page", result.page)] if result.page else []),
     ]
+
+
+def _place(path: str) -> str:
+    return "standard output" if path == "-" else path

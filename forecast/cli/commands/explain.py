@@ -74,10 +74,14 @@ def _show(run: Run, result: ExplainResult) -> None:
     from forecast.cli import render
 
     found, console = result.found, run.out()
-    made, baseline = found.past.forecast.mean(), found.past.baseline.mean()
+    made, baseline = found.median[found.steps].mean(), found.past.baseline.mean()
     facts = [
         ("series", found.series),
-        ("forecast", f"{made:.6g}; of a constant series at {found.past.level:.6g}: {baseline:.6g}"),
+        (
+            "forecast",
+            f"{made:.6g} (mean of the explained steps); a series that had always been at "
+            f"{found.past.level:.6g} would be forecast at {baseline:.6g}",
+        ),
     ]
     render.show_facts(console, facts)
     table = render.plain_table("steps before", "moves a step by")

@@ -39,11 +39,12 @@ def forecast(data: Data = None, output: Output = None, report: Report = None, *,
         return forecast_in_parts(run, "forecast", source, output)
     from forecast.workflows.predict import forecast_run
 
-    if run.look.json and output is None:
+    on_screen = output is None and run.shows_tables()
+    if output is None and (run.look.json or on_screen):
         output = ""
     with run.watching() as listener:
         result = forecast_run(source, run.settings, listener, output=output, page=report)
-    show_result(run, "forecast", result)
+    show_result(run, "forecast", result, table=on_screen)
     return int(result.exit_code)
 
 

@@ -105,8 +105,8 @@ def _follow(
     return follow(run, predict_stream, source, model=model, exact=exact)
 
 
-def show_result(run: Run, command: str, result: PredictResult) -> None:
-    """What was forecast and where it is, as a document or for a person."""
+def show_result(run: Run, command: str, result: PredictResult, *, table: bool = False) -> None:
+    """What was forecast and where it is, as a document or for a person; table: the rows too."""
     from forecast.cli import render
     from forecast.inference.tables import records
 
@@ -120,4 +120,7 @@ def show_result(run: Run, command: str, result: PredictResult) -> None:
         # The forecast itself may be on stdout: then the rest must not be.
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)
+        if table:
+            render.show_rows(console, result.predictions)
+            console.print()
         render.show_prediction(console, result)

@@ -19,7 +19,7 @@ def prune(file: Config, job: JobName = None, dry_run: DryRun = False, *, run: Ru
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
-        with run.watching() as listener:
+        with run.watching(job=each.name) as listener:
             done = prune_job(each, listener, dry_run=dry_run)
         documents.append({"job": each.name, **done})
         if not run.look.json and not run.look.quiet:

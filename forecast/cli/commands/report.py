@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
+
+import typer
 
 from forecast.cli import parameters
 from forecast.cli.parameters import Run, takes
@@ -23,6 +26,12 @@ Data = Annotated[
 Output = Annotated[
     str | None, parameters.output("Page to write; - is standard output (report.html of the run).")
 ]
+Open = Annotated[
+    bool,
+    typer.Option(
+        "--open", metavar=parameters.NO_WORD, help="Show the page in the browser when it is made."
+    ),
+]
 
 
 @takes("output.root")
@@ -31,6 +40,7 @@ def report(
     series: Series = None,
     data: Data = None,
     output: Output = None,
+    show: Open = False,
     *,
     run: Run,
 ) -> int:
@@ -61,4 +71,6 @@ def report(
     elif not run.look.quiet:
         render.show_facts(run.out(), [("run", inside), ("page", path)])
         render.show_sentence(run.out(), page.verdict)
+    if show:
+        webbrowser.open(path.resolve().as_uri())
     return 0

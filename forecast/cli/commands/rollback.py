@@ -41,7 +41,7 @@ def rollback(file: Config, job: JobName = None, to: To = None, *, run: Run) -> i
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
-        with run.watching() as listener:
+        with run.watching(job=each.name) as listener:
             done = roll_back(each, listener, to)
         documents.append(dict(vars(done)))
         if not run.look.json and not run.look.quiet:

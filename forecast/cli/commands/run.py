@@ -72,7 +72,7 @@ def run(
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
-        with run.watching() as listener:
+        with run.watching(job=each.name) as listener:
             outcome = run_attended(each, listener, as_of=as_of, dry_run=dry_run)
         documents.append(document(outcome))
         if not run.look.json and not run.look.quiet:

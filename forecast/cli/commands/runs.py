@@ -81,30 +81,49 @@ def show(console: Console, found: list[TrackedRun], root: Path) -> None:
     """A line a run."""
     from rich.text import Text
 
-    from forecast.cli.console import clean, duration
+    from forecast.cli.console import clean
     from forecast.cli.render import plain_table, show_sentence
 
     if not found:
         show_sentence(console, f"There is no finished run below {root}.")
         return
-    figures = ("MASE", "ARIMA", "sMAPE", "WQL", "seed", "time")
-    table = plain_table("run", "", "data", "network", *figures)
-    for column in table.columns[4:]:
-        column.justify = "right"
-    for each in found:
-        table.add_row(
-            Text(clean(each.name)),
-            each.kind,
-            Text(clean(Path(each.data).name)),
-            f"{each.network} {each.shape}",
-            _figure(each.scores.get("mase"), ".3f"),
-            _figure(each.arima, ".3f"),
-            _figure(each.scores.get("smape"), ".2f"),
-            _figure(each.scores.get("wql"), ".4f"),
-            "" if each.seed is None else str(each.seed),
-            duration(each.seconds) if each.seconds == each.seconds else "–",
-        )
-    console.print(table)
+    columns = _columns(found)
+    for heading in (*FIRST_TO_GO, ""):
+        table = plain_table(*columns)
+        for column, name in zip(table.columns, columns, strict=True):
+            column.no_wrap = True  # a name has to be copied as it is
+            column.justify = "right" if name in FIGURES else "left"
+        for row in zip(*columns.values(), strict=True):
+            table.add_row(*(Text(clean(cell)) for cell in row))
+        unbounded = console.options.update(max_width=10_000)
+        needed = console.measure(table, options=unbounded).maximum
+        if needed <= console.width:
+            break
+        columns.pop(heading, None)
+    console.print(table, width=max(needed, console.width), crop=False)
+
+
+FIGURES = ("MASE", "ARIMA", "sMAPE", "WQL", "seed", "time")
+# Columns that a narrow terminal has no room for, in this order.
+FIRST_TO_GO = ("WQL", "seed", "sMAPE", "network", "time", "data", "kind", "ARIMA")
+
+
+def _columns(found: list[TrackedRun]) -> dict[str, list[str]]:
+    """Heading -> the cell of each run."""
+    from forecast.cli.console import duration
+
+    return {
+        "run": [each.name for each in found],
+        "kind": [each.kind for each in found],
+        "data": [Path(each.data).name for each in found],
+        "network": [f"{each.network} {each.shape}" for each in found],
+        "MASE": [_figure(each.scores.get("mase"), ".3f") for each in found],
+        "ARIMA": [_figure(each.arima, ".3f") for each in found],
+        "sMAPE": [_figure(each.scores.get("smape"), ".2f") for each in found],
+        "WQL": [_figure(each.scores.get("wql"), ".4f") for each in found],
+        "seed": ["" if each.seed is None else str(each.seed) for each in found],
+        "time": [duration(e.seconds) if e.seconds == e.seconds else "–" for e in found],
+    }
 
 
 def _figure(value: float | None, form: str) -> str:

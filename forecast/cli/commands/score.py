@@ -31,7 +31,7 @@ def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: R
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
-        with run.watching() as listener:
+        with run.watching(job=each.name) as listener:
             facts = score_job(each, listener, rebuild=rebuild)
         documents.append({"job": facts.job, **facts.scores_document()})
         if not run.look.json and not run.look.quiet:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from forecast.cli.console import duration
 from forecast.cli.parameters import Data, Run, model_words, takes, wanted
 from forecast.common.errors import UsageError
 from forecast.common.progress import Silent
@@ -54,9 +56,12 @@ def train(data: Data = None, *, run: Run) -> int:
             render.show_scores(console, result.scores.to_rows(), result.scores.caption())
         render.show_sentence(console, sentence(result.scores))
         render.show_chart(console, result.chart)
-        render.show_files(console, result.files)
+        render.show_files(console, sorted(result.files, key=lambda each: each[0].suffix != ".html"))
+        run_folder = quote(str(result.folder))
         render.show_hint(
-            console, f"forecast again: lstmcast predict {model_words(run, result.folder)}"
+            console,
+            f"Done in {duration(result.seconds)}. See it: lstmcast report {run_folder} --open. "
+            f"Forecast again: lstmcast predict {model_words(run, result.folder)}",
         )
     return INTERRUPTED if result.interrupted else int(result.exit_code)
 
