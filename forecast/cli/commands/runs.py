@@ -100,7 +100,8 @@ def show(console: Console, found: list[TrackedRun], root: Path) -> None:
         if needed <= console.width:
             break
         columns.pop(heading, None)
-    console.print(table, width=max(needed, console.width), crop=False)
+    console.width = max(needed, console.width)
+    console.print(table, crop=False)
 
 
 FIGURES = ("MASE", "ARIMA", "sMAPE", "WQL", "seed", "time")
