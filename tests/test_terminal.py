@@ -177,7 +177,7 @@ def test_a_page_is_opened_when_asked(lstmcast, sales, monkeypatch, tmp_path):
         "forecast.reporting.finished_run_report.rebuilt_report",
         lambda *given: type("Page", (), {"verdict": "well", "series": []})(),
     )
-    monkeypatch.setattr("forecast.reporting.html.page.write_report", lambda path, made: page)
+    monkeypatch.setattr("forecast.reporting.html.page.write_report", lambda *given: page)
     assert lstmcast("report")[0] == 0
     assert opened == []
     assert lstmcast("report", "--open")[0] == 0
