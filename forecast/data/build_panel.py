@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.errors import InputError
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
 from forecast.data.open_steps import is_open, never_filled, slots, with_calendar
@@ -59,8 +60,18 @@ def build_panel(rows: LongRows, settings: DataSettings) -> Built:
     frequency = find_frequency(rows, settings)
     positions = grid_positions(rows, frequency)
     check_same_frequency(rows, positions, frequency, settings)
-    panel, gaps = _scatter(rows, positions, frequency, settings)
-    return checked(panel, gaps, skipped, notes, settings, rows.where)
+    try:
+        panel, gaps = _scatter(rows, positions, frequency, settings)
+        return checked(panel, gaps, skipped, notes, settings, rows.where)
+    except InputError as error:
+        back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)
+        if error.code != "input/gaps" or back is None:
+            raise
+        raise refuse(
+            "input/times-jump-back",
+            f"{error.message}; the times jump back at {back.places[0]}", where=rows.where,
+            remedy="If the year was not turned over there, correct it; else sort the rows by time",
+        ) from None  # fmt: skip
 
 
 def checked(

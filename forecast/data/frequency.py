@@ -14,13 +14,16 @@ UNITS = {
 }  # fmt: skip
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-MONTH_UNITS = {"MS": 1, "ME": 1, "QS": 3, "QE": 3, "YS": 12, "YE": 12}
+MONTH_UNITS = {"MS": 1, "ME": 1, "QS": 3, "QE": 3, "YS": 12, "YE": 12, "BMS": 1, "BME": 1}
+PART_UNITS = {"SMS": (1, 15), "SME": (15, 31), "TMS": (1, 11, 21), "TME": (10, 20, 31)}
 ALIAS = re.compile(
-    r"(?P<n>\d*)(?P<unit>YS|YE|QS|QE|MS|ME|W|D|B|h|min|s|ms|us|ns)(-(?P<anchor>[A-Z]{3}))?"
+    r"(?P<n>\d*)(?P<unit>YS|YE|QS|QE|BMS|BME|SMS|SME|TMS|TME|MS|ME|W|D|B|h|min|s|ms|us|ns)(-(?P<anchor>[A-Z]{3}))?"
 )
 SEASONS: dict[str, tuple[int, ...]] = {  # candidate seasons in units of the alias' own unit
     "h": (24, 168), "min": (1440, 10080), "s": (60, 3600), "D": (7, 365), "B": (5, 260),
-    "W": (52,), "MS": (12,), "ME": (12,), "QS": (4,), "QE": (4,), "YS": (1,), "YE": (1,),
+    "W": (52,), "MS": (12,), "ME": (12,), "BMS": (12,), "BME": (12,),
+    "SMS": (24,), "SME": (24,), "TMS": (36,), "TME": (36,), "QS": (4,), "QE": (4,), "YS": (1,),
+    "YE": (1,),
 }  # fmt: skip
 
 
@@ -29,14 +32,17 @@ class Frequency:
     """A regular grid in time; position p (int64) on it has a time, and every time on it a position.
 
     alias    pandas offset alias: "YS-JAN" "YE-DEC" "QS-JAN" "QE-DEC" "MS" "ME" "W-SUN" "D" "B"
-             "h" "30min" "15min" "s" "7D" ...; for integer steps "1" (or "5": every fifth integer),
-             or the alias that the user said one step stands for
+             "h" "30min" "15min" "s" "7D" ..., "BME" (last business day of a month), "SMS" "SME"
+             (two times a month: the 1st and 15th, the 15th and last), "TMS" "TME" (three: the 1st,
+             11th and 21st, the 10th, 20th and last); for integer steps "1" (or "5": every fifth
+             integer), or the alias that the user said one step stands for
     integer  times are integers, not dates
     phase    nanoseconds from the alias' own grid (midnight, the first or last day of the month)
              to this one: hourly at half past is 1.8e12, monthly on the 15th 14 days; for integer
              steps the integer of position 0
     stride   integers between two steps when the alias does not say it ("h" with times 0, 5, 10)
     start    month of position 0 for aliases such as "2MS", counted from January 1970
+    days     days of the month of "SMS" and the like, where they are others; 31 is the last one
     """
 
     alias: str
@@ -44,9 +50,11 @@ class Frequency:
     phase: int = 0
     stride: int = 1
     start: int = 0
+    days: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.parts  # noqa: B018  raises ValueError where the alias is none
+        object.__setattr__(self, "days", tuple(self.days))  # a list where JSON was read
 
     @cached_property
     def parts(self) -> tuple[int, str, str]:
@@ -103,6 +111,9 @@ class Frequency:
             return steps, rest == 0
         nanos = np.ascontiguousarray(stamps).astype("M8[ns]", copy=False).view(np.int64)
         unit = self.parts[1]
+        if unit in PART_UNITS:
+            positions = self._part_positions(nanos)
+            return positions, self.stamps(positions).view(np.int64) == nanos
         if unit not in MONTH_UNITS and unit != "B":
             step, zero = self.fixed
             since = nanos - zero
@@ -114,6 +125,26 @@ class Frequency:
             days = (nanos - self.phase) // DAY
             positions = np.busday_count("1970-01-01", days.astype("M8[D]")) // self.parts[0]
         return positions, self.stamps(positions).view(np.int64) == nanos
+
+    @property
+    def _days(self) -> np.ndarray:
+        return np.array(self.days or PART_UNITS[self.parts[1]], np.int64)
+
+    def _part_positions(self, nanos: np.ndarray) -> np.ndarray:
+        """Positions at or just before `nanos` on a grid of two or three days of each month."""
+        days = self._days
+        shifted = (nanos - self.phase).astype("M8[ns]").astype("M8[D]")
+        month = shifted.astype("M8[M]")
+        day = (shifted - month.astype("M8[D]")).astype(np.int64) + 1
+        last = ((shifted + 1).astype("M8[M]") > month) & (days[-1] > 28)
+        passed = np.searchsorted(days, np.where(last, days[-1], day), side="right")
+        return np.asarray(month.astype(np.int64) * len(days) + passed - 1)
+
+    def _part_days(self, positions: np.ndarray) -> np.ndarray:
+        days = self._days
+        month = (positions // len(days)).astype("M8[M]")
+        begin, end = month.astype("M8[D]"), (month + 1).astype("M8[D]") - 1
+        return np.minimum(begin + (days[positions % len(days)] - 1), end)
 
     def _month_positions(self, nanos: np.ndarray) -> np.ndarray:
         step, zero = self._months
@@ -130,11 +161,15 @@ class Frequency:
         if self.integer:
             return positions * self._integer_step + self.phase
         unit = self.parts[1]
-        if unit in MONTH_UNITS:
+        if unit in PART_UNITS:
+            days = self._part_days(positions)
+        elif unit in MONTH_UNITS:
             step, zero = self._months
             month = (positions * step + zero).astype("M8[M]")
             next_month = int(unit.endswith("E"))
             days = (month + next_month).astype("M8[D]") - next_month
+            if unit.startswith("B"):
+                days = np.busday_offset(days, 0, roll="backward" if next_month else "forward")
         elif unit == "B":
             days = np.busday_offset(np.datetime64("1970-01-01", "D"), positions * self.parts[0])
         else:
@@ -183,7 +218,8 @@ def _check_range(positions: np.ndarray, days: float) -> None:
 SAMPLE = 500_000  # differences that are looked at; all are checked against the grid afterwards
 OLD_ALIASES = {
     "A": "Y", "AS": "YS", "Y": "Y", "Q": "Q", "M": "M", "H": "h", "T": "min", "S": "s", "L": "ms",
-    "U": "us", "N": "ns", "d": "D", "w": "W", "m": "min", "BM": "ME", "hour": "h", "day": "D",
+    "U": "us", "N": "ns", "d": "D", "w": "W", "m": "min", "BM": "BME", "SM": "SME", "hour": "h",
+    "day": "D",
     "hourly": "h", "daily": "D", "weekly": "W", "monthly": "M", "quarterly": "Q", "yearly": "Y",
     "annual": "Y", "minute": "min", "week": "W", "month": "M", "quarter": "Q", "year": "Y",
 }  # fmt: skip
@@ -216,7 +252,7 @@ def parse_frequency(text: str, stamps: np.ndarray, integer: bool) -> Frequency:
     frequency = Frequency(f"{'' if multiple == '1' else multiple}{unit}{anchor}")
     if len(stamps) == 0:
         return frequency
-    if unit == "B":
+    if unit in ("B", "BMS", "BME", *PART_UNITS):
         return Frequency(frequency.alias, phase=int(stamps[0]) % DAY)
     step, zero = frequency.fixed
     return Frequency(frequency.alias, phase=(int(stamps[0]) - zero) % step)
@@ -254,6 +290,8 @@ def infer_frequency(stamps: np.ndarray, starts: np.ndarray, integer: bool) -> Fr
     times = stamps[:: max(1, len(stamps) // SAMPLE)]
     if distinct.min() >= 28 * DAY and (found := _calendar(times, steps)):
         return found
+    if 8 * DAY <= distinct.min() <= 17 * DAY and (found := _parts_of_months(times)):
+        return found
     step = _common_step(usual, distinct)
     if step is None:
         return None
@@ -277,13 +315,40 @@ def _calendar(times: np.ndarray, steps: np.ndarray) -> Frequency | None:
     stamps = times.astype("M8[ns]")
     end = _all_month_ends(times)
     if not end and len(np.unique(_month_phase(stamps))) > 1:
-        return None
+        return _business_months(times)
     months = np.unique(np.diff(stamps.astype("M8[M]").astype(np.int64)))
     months = months[months > 0]
     if len(months) == 0:
         return None
     spans = np.unique(np.rint(steps / (DAY * 365.25 / 12)).astype(np.int64))
     return _monthly(int(np.gcd.reduce(spans[spans > 0])), times, end)
+
+
+def _business_months(times: np.ndarray) -> Frequency | None:
+    """A grid of the last, or first, business days of months."""
+    for unit in ("BME", "BMS"):
+        frequency = Frequency(unit, phase=int(times[0]) % DAY)
+        if frequency.locate(times.astype("M8[ns]"))[1].all():
+            return frequency
+    return None
+
+
+def _parts_of_months(times: np.ndarray) -> Frequency | None:
+    """A grid of two or three days in each month: payrolls, dekads."""
+    days = times.astype("M8[ns]").astype("M8[D]")
+    begin = days.astype("M8[M]").astype("M8[D]")
+    ends = (days + 1).astype("M8[M]") > days.astype("M8[M]")
+    numbers = (days - begin).astype(np.int64) + 1
+    late = ends & (numbers >= 28)
+    found = np.unique(np.where(late, 31, numbers) if late.any() else numbers)
+    if len(found) not in (2, 3):
+        return None
+    unit = ("S" if len(found) == 2 else "T") + ("ME" if found[-1] == 31 else "MS")
+    own = tuple(int(d) for d in found)
+    frequency = Frequency(
+        unit, phase=int(times[0]) % DAY, days=() if own == PART_UNITS[unit] else own
+    )
+    return frequency if frequency.locate(times.astype("M8[ns]"))[1].all() else None
 
 
 def _month_phase(stamps: np.ndarray) -> np.ndarray:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.errors import InputError
 from forecast.data.io.columns import NO_TARGET, Mapping
 from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
@@ -19,6 +21,8 @@ from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel
 from forecast.data.regularise import on_wall_clock, period_positions, place, zoned
 from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
+from forecast.data.series_ids import with_needed_id
+from forecast.data.time_columns import timed
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings
@@ -50,9 +54,7 @@ def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
     if settings.future_covariates is None:
         return [], settings
     files = files_of(settings.future_covariates)
-    plain = {"target_col": NO_TARGET, "past_cov": (), "static_cov": (), "query": None}
-    for_future = settings.model_copy(update=plain)
-    tables = [read_table(file, for_future) for file in files]
+    tables = [_read_future(file, settings) for file in files]
     if settings.future_cov:
         return tables, settings
     other = {n.lower() for n in (*settings.past_cov, *settings.static_cov)}
@@ -63,6 +65,24 @@ def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
     return tables, settings.model_copy(update={"future_cov": tuple(names)})
 
 
+def _read_future(file: str | Path, settings: DataSettings) -> Table:
+    """A table of --future-covariates, its columns but time and id all covariates."""
+    plain = {"target_col": NO_TARGET, "past_cov": (), "static_cov": (), "query": None,
+             "wide": False, "transpose": False, "no_id": False}  # fmt: skip
+    for_future = settings.model_copy(update=plain)
+    try:
+        table = read_table(file, for_future)
+    except InputError as error:
+        if error.code != "input/missing-column" or settings.id_col is None:
+            raise
+        # The id that is named for the data: one outlook for all series has none.
+        table = read_table(file, for_future.model_copy(update={"id_col": None}))
+    found = timed(table, for_future)
+    mapping = with_needed_id(found.table, table.mapping, found.stamps)
+    extra = tuple(n for n in mapping.extra if n not in mapping.id)
+    return replace(found.table, mapping=replace(mapping, extra=extra))
+
+
 def with_covariates(
     panel: Panel,
     tables: Sequence[Table],
@@ -71,14 +91,20 @@ def with_covariates(
     settings: DataSettings,
 ) -> Panel:
     """The panel with its covariates. Raises InputError; each check says why."""
-    names = list(mapping.extra)
+    known = list(mapping.extra)
+    names = known + _of_their_own(known, future, settings)
     roles = {name: _role(name, settings) for name in names}
     sources = []
     for table in future:
-        ahead = [n for n in names if roles[n] == FUTURE and n in table.mapping.extra]
-        sources.append(_source(panel, table, table.mapping, settings, ahead, False))
+        own = table.mapping
+        if mapping.id and all(n in table.columns for n in mapping.id):
+            own = replace(own, id=mapping.id)  # as in the data, whatever it looks like here
+        ahead = [n for n in names if roles[n] == FUTURE and n in table.columns and n not in own.id]
+        sources.append(_source(panel, table, own, settings, ahead, False))
     # What the data themselves say comes last, so that it counts where an old outlook overlaps it.
-    sources += [_source(panel, t, mapping, settings, names, len(tables) > 1) for t in tables]
+    if known:
+        sources += [_source(panel, t, mapping, settings, known, len(tables) > 1) for t in tables]
+    _check_past(panel, [n for n in names if n not in known], sources)
     lengths = panel.lengths.copy()
     for source in sources:
         np.maximum.at(lengths, source.series, source.step + 1)
@@ -87,6 +113,39 @@ def with_covariates(
     columns += _of_series(panel, settings)
     _check_names([c.name for c in columns])
     return replace(panel, covariates=Covariates(offsets, tuple(columns)))
+
+
+def _of_their_own(known: list[str], future: Sequence[Table], settings: DataSettings) -> list[str]:
+    """Columns known ahead that stand in --future-covariates alone, their past there, too."""
+    asked = {n.lower() for n in settings.future_cov}
+    lower = {n.lower() for n in known}
+    found = [n for t in future for n in t.mapping.extra if n.lower() in asked]
+    missing = asked - lower - {n.lower() for n in found}
+    if missing:
+        name = next(n for n in settings.future_cov if n.lower() in missing)
+        raise refuse(
+            "input/missing-column", f"there is no column '{name}' in the data or the outlook",
+            value=name, remedy="Name one that is there with --future-cov",
+        )  # fmt: skip
+    return [n for n in dict.fromkeys(found) if n.lower() not in lower]
+
+
+def _check_past(panel: Panel, names: Sequence[str], sources: Sequence[Source]) -> None:
+    """Refuse a covariate that has no value before the forecast: nothing is learnt from it."""
+    for name in names:
+        past = False
+        for source in sources:
+            if name in source.cells:
+                before = source.step < panel.lengths[source.series]
+                past |= bool(np.isfinite(source.cells[name].values[before]).any())
+        if not past:
+            raise refuse(
+                "input/covariates-without-past",
+                f"covariate '{name}' has no value before the forecast begins: there is nothing to "
+                "learn from it",
+                remedy="Give its past too, as a column of the data or as earlier rows of "
+                "--future-covariates FILE",
+            )  # fmt: skip
 
 
 def _role(name: str, settings: DataSettings) -> str:
@@ -114,7 +173,7 @@ def _source(
     """The rows of `table` that belong to the panel's series and lie on its grid."""
     plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
     rows, _, _, table = long_rows(plain, settings)
-    rows, _ = zoned(rows, settings.tz)
+    rows, _ = zoned(rows, settings.tz, joined=False)
     if by_file:
         rows = named_by_file(rows, table)
     if settings.resample and panel.tz is None:
@@ -123,14 +182,38 @@ def _source(
     step_of_grid = _positions(panel, rows, settings)
     series, known = _series(panel, rows)
     numbers = rows.values.astype(np.int64)
+    _check_one_row_each(rows, table, settings)
     if rows.id_name is None and panel.size > 1:  # one table for all series
         series = np.repeat(np.arange(panel.size), len(numbers))
         known = np.ones(len(series), bool)
         numbers, step_of_grid = np.tile(numbers, panel.size), np.tile(step_of_grid, panel.size)
+    elif not known.any():
+        raise refuse(
+            "input/other-series",
+            f"no series of this table is in the data (found {listed(rows.ids.tolist(), 3)})",
+            where=rows.where, value=str(rows.ids[0]),
+            remedy=f"Write the series as in the data: {listed(panel.ids.tolist(), 3)}",
+        )  # fmt: skip
     step = step_of_grid - panel.first[series]
     kept = known & (step >= 0) & (step < panel.lengths[series] + MOST_AHEAD)
     cells = {n: cells_of(table, n, settings, n.lower() in _forced(settings)) for n in names}
     return Source(series[kept], step[kept], {n: c.taken(numbers[kept]) for n, c in cells.items()})
+
+
+def _check_one_row_each(rows: LongRows, table: Table, settings: DataSettings) -> None:
+    """Refuse several rows for one time where no column says whose they are."""
+    if rows.id_name is not None or settings.resample or settings.duplicates != "error":
+        return
+    times, counts = np.unique(rows.stamps, return_counts=True)
+    if (counts > 1).any():
+        at = np.flatnonzero(rows.stamps == times[np.argmax(counts > 1)])
+        raise refuse(
+            "input/duplicate-time",
+            "several rows stand for one time, and no column says whose they are",
+            where=table.where, places=[place(rows, int(r)) for r in at[:PLACES]],
+            count=int((counts > 1).sum()),
+            remedy="Name the column that tells the series apart, as in the data: --id-col",
+        )  # fmt: skip
 
 
 def _forced(settings: DataSettings) -> set[str]:
@@ -171,6 +254,8 @@ def _series(panel: Panel, rows: LongRows) -> tuple[np.ndarray, np.ndarray]:
     if rows.id_name is None and panel.size == 1:
         return np.zeros(len(rows.codes), np.int64), np.ones(len(rows.codes), bool)
     place_of = {name: s for s, name in enumerate(panel.ids)}
+    if panel.size == len(rows.ids) == 1:
+        place_of = {rows.ids[0]: 0}
     own = np.array([place_of.get(name, -1) for name in rows.ids], np.int64)[rows.codes]
     return np.maximum(own, 0), own >= 0
 

@@ -7,7 +7,7 @@ Axes: S series, K slots: the steps of one week (7 days, 5 business days, 168 hou
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -26,23 +26,6 @@ WEEKS = 3  # in which a slot must have been empty, at least; two where it is at 
 MOST_CELLS = 20_000_000  # S * K beyond which all series share one calendar
 PIECE = 2_000_000  # steps that are looked at together
 DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """The steps after each origin that there are, and how they are written.
-
-    steps   int64 (S, H): steps after the origin, 0 the first; second bool (S, H): the later of the
-            two times of a step whose hour comes twice
-    """
-
-    steps: np.ndarray
-    second: np.ndarray
-
-    @property
-    def reach(self) -> int:
-        """Steps of the grid that a forecast must span."""
-        return int(self.steps.max(initial=0)) + 1
 
 
 def slots(frequency: Frequency) -> int:
@@ -164,34 +147,67 @@ def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.
     return twice[inverse].reshape(positions.shape)
 
 
+def skipped_nowhere(frequency: Frequency, tz: str | None) -> bool:
+    """Whether the grid goes by a clock that is never put forward or back."""
+    return not _changes(frequency, tz)
+
+
 def _changes(frequency: Frequency, tz: str | None) -> bool:
     """Whether the grid goes by a clock that is put forward and back."""
     hours = not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
     return hours and tz is not None and FIXED.fullmatch(tz) is None
 
 
-def steps_ahead(panel: Panel, origins: np.ndarray, horizon: int) -> Ahead:
-    """The first `horizon` steps after each of `origins` (S,) that there are.
+def reach(panel: Panel, origins: np.ndarray, horizon: int) -> int:
+    """Steps of the grid after `origins` (S,) in which every series has `horizon` that there are.
 
-    A step whose hour comes twice counts twice.
+    What never is is passed over: two steps after a Saturday are Monday and Tuesday where Sundays
+    are shut. An hour that comes twice is one step.
     """
-    plain = np.broadcast_to(np.arange(horizon), (panel.size, horizon))
-    never = np.zeros(plain.shape, bool)
-    begin = panel.first + origins
+    if horizon < 1 or (panel.shut is None and not _changes(panel.frequency, panel.tz)):
+        return horizon
+    most, longest = _most_steps(panel, horizon), horizon
+    for rows in _some_rows(panel, most):
+        there = _there(panel, rows, origins, most)
+        longest = max(longest, int((there.cumsum(1) < horizon).sum(1).max()) + 1)
+    return longest
+
+
+def rows_ahead(
+    panel: Panel, kept: np.ndarray, origins: np.ndarray, steps: int, most: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The rows of a table of forecasts: index into `kept` (R,), step after the origin, and whether
+    it is the later time of a step whose hour comes twice (None: no clock is put back).
+
+    kept: positions of series; most: so many steps that there are, of the `steps` of the grid.
+    """
     if panel.shut is None and not _changes(panel.frequency, panel.tz):
-        return Ahead(plain, never)
-    steps, second = plain.copy(), never.copy()
-    most = _most_steps(panel, horizon)
-    for rows in np.array_split(np.arange(panel.size), max(1, panel.size * most // 5_000_000)):
-        span = np.arange(most)
-        at = begin[rows, None] + span
-        there = is_open(panel, np.broadcast_to(rows[:, None], at.shape), at)
-        times = there.astype(np.int64) + (there & repeated(panel.frequency, panel.tz, at))
-        for row, counts in zip(rows.tolist(), times, strict=True):
-            every = np.repeat(span, counts)[:horizon]
-            steps[row, : len(every)] = every
-            second[row, 1 : len(every)] = every[1:] == every[:-1]
-    return Ahead(steps, second)
+        count = min(steps, most or steps)
+        series = np.repeat(np.arange(len(kept)), count)
+        return series, np.tile(np.arange(count), len(kept)), None
+    parts = []
+    for rows in np.array_split(np.arange(len(kept)), max(1, len(kept) * steps // 5_000_000)):
+        there = _there(panel, kept[rows], origins, steps)
+        there &= there.cumsum(1) <= (most or steps)
+        row, step = np.nonzero(there)
+        at = (panel.first + origins)[kept[rows][row]] + step
+        times = 1 + repeated(panel.frequency, panel.tz, at)
+        series, step = np.repeat(rows[row], times), np.repeat(step, times)
+        second = np.zeros(len(step), bool)
+        second[1:] = (series[1:] == series[:-1]) & (step[1:] == step[:-1])
+        parts.append((series, step, second))
+    series, step, second = (np.concatenate(p) for p in zip(*parts, strict=True))
+    return series, step, second
+
+
+def _there(panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
+    """bool (R, steps): the steps after the origins of series `rows` that there are."""
+    at = (panel.first + origins)[rows, None] + np.arange(steps)
+    return is_open(panel, np.broadcast_to(rows[:, None], at.shape), at)
+
+
+def _some_rows(panel: Panel, steps: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(panel.size), max(1, panel.size * steps // 5_000_000))
 
 
 def _most_steps(panel: Panel, horizon: int) -> int:

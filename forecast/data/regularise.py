@@ -236,7 +236,8 @@ def _irregular(rows: LongRows) -> InputError:
 def _nearest_alias(nanoseconds: float) -> str:
     aliases = {
         "s": 1, "min": 60, "5min": 300, "10min": 600, "15min": 900, "30min": 1800, "h": 3600,
-        "D": 86_400, "W": 604_800, "MS": 2_629_746, "QS": 7_889_238, "YS": 31_556_952,
+        "D": 86_400, "W": 604_800, "SMS": 1_314_873, "MS": 2_629_746, "QS": 7_889_238,
+        "YS": 31_556_952,
     }  # fmt: skip
     return min(aliases, key=lambda a: abs(np.log(max(nanoseconds, 1) / 1e9 / aliases[a])))
 
@@ -328,11 +329,12 @@ def is_region(tz: str | None) -> bool:
     return tz is not None and FIXED.fullmatch(tz) is None
 
 
-def zoned(rows: LongRows, tz: str | None) -> tuple[LongRows, list[Note]]:
+def zoned(rows: LongRows, tz: str | None, joined: bool = True) -> tuple[LongRows, list[Note]]:
     """Rows on the clock of the zone `tz` (--tz), or of the one that their times name.
 
     Instants (with an offset, in UTC, since 1970) are brought to the zone's clock and written as
-    they came; local times are known to be of the zone. Days stay days. Raises InputError: no such
+    they came; local times are known to be of the zone. Days stay days. joined: the two values of
+    an hour that comes twice are one, their mean; else the first counts. Raises InputError: no such
     zone, a time that does not exist (spring) or cannot be told from its twin (autumn).
     """
     if tz is not None:
@@ -342,15 +344,13 @@ def zoned(rows: LongRows, tz: str | None) -> tuple[LongRows, list[Note]]:
         return rows, []
     known = rows.instant or rows.tz is not None or rows.format.startswith("epoch")
     if known:
-        return _brought(rows, zone) if is_region(zone) else (rows, [])
+        return _brought(rows, zone, joined) if is_region(zone) else (rows, [])
     if not is_region(zone):
         return replace(rows, tz=zone), []
-    if rows.elapsed or not _daily(rows.stamps):
-        return _localized(rows, zone)
-    return rows, []
+    return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, joined)
 
 
-def _brought(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+def _brought(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note]]:
     """Rows of instants on the clock of the region `tz`."""
     moments = rows.stamps
     if not rows.instant and rows.tz not in (None, "UTC"):  # on the clock of a fixed offset
@@ -363,7 +363,7 @@ def _brought(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
     if _daily(wall):
         text = f"the times are days of {tz}"
         return placed, [Note("repair/local-days", text, len(rows.codes))]
-    return _one_of_twins(placed, instants(wall, tz) != moments)
+    return _one_of_twins(placed, instants(wall, tz) != moments, joined)
 
 
 def offset_of(tz: str) -> int:
@@ -401,10 +401,8 @@ def _check_zone(tz: str, where: str) -> None:
         ) from None  # fmt: skip
 
 
-def _localized(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
+def _localized(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note]]:
     """Rows of local times, those of a repeated hour told apart by their order and joined."""
-    if rows.elapsed:
-        return _from_elapsed(rows, tz)
     distinct, inverse = np.unique(rows.stamps, return_inverse=True)
     early = instants(distinct, tz)
     late = instants(distinct, tz, np.ones(len(distinct), bool))
@@ -420,22 +418,11 @@ def _localized(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
     second[at] = _second_time(rows, at, tz)
     text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
     places = tuple(place(rows, int(r)) for r in at[:PLACES])
-    joined, notes = _one_of_twins(rows, second)
-    return joined, [Note("repair/repeated-hour", text, len(at), places), *notes]
+    one, notes = _one_of_twins(rows, second, joined)
+    return one, [Note("repair/repeated-hour", text, len(at), places), *notes]
 
 
-def _from_elapsed(rows: LongRows, tz: str) -> tuple[LongRows, list[Note]]:
-    """Rows whose periods are counted from midnight, on the clock: period 25 is in a long day."""
-    days = (rows.stamps - 1) // DAY * DAY if "%-K" in rows.format else rows.stamps // DAY * DAY
-    long = rows.stamps - days  # more than a day on the day of a change
-    whole = np.where(long > DAY, 1, 0)
-    midnight = days - whole * DAY
-    return _brought(
-        replace(rows, stamps=instants(midnight, tz) + rows.stamps - midnight, instant=True), tz
-    )
-
-
-def _one_of_twins(rows: LongRows, second: np.ndarray) -> tuple[LongRows, list[Note]]:
+def _one_of_twins(rows: LongRows, second: np.ndarray, joined: bool) -> tuple[LongRows, list[Note]]:
     """The rows with each second time of a repeated hour joined to its first: their mean."""
     at = np.flatnonzero(second)
     if not len(at):
@@ -451,7 +438,8 @@ def _one_of_twins(rows: LongRows, second: np.ndarray) -> tuple[LongRows, list[No
     both = np.stack([values[first], values[later]])
     known = np.isfinite(both)
     total = np.where(known, both, 0.0).sum(0)
-    values[first] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
+    if joined:
+        values[first] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
     kept = np.ones(len(values), bool)
     kept[later] = False
     text = "the two times of a repeated hour are one step of the clock: their mean"
@@ -528,7 +516,12 @@ def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarr
     stamps = rows.stamps
     here = grid.stamps(positions).astype(np.int64)
     following = grid.stamps(positions + 1).astype(np.int64)
-    if grid.parts[1] in ("ME", "QE", "YE"):  # such a grid is named by the last day of a period
+    if grid.parts[1] in (
+        "ME",
+        "QE",
+        "YE",
+        "BME",
+    ):  # named by a period's last day
         return None
     before, after = stamps - here, following - stamps
     if not (after < before).any() or (np.minimum(before, after) > STRAY * (following - here)).any():
@@ -540,7 +533,7 @@ def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarr
 
 def period_positions(grid: Frequency, rows: LongRows) -> np.ndarray:
     """Position (N,) of the period of `grid` that holds each row."""
-    if grid.parts[1] in ("ME", "QE", "YE"):
+    if grid.parts[1] in ("ME", "QE", "YE", "BME"):
         return _period_ends(grid, rows.stamps)
     return grid.locate(rows.stamps if rows.integer else rows.stamps.view("M8[ns]"))[0]
 

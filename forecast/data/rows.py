@@ -34,7 +34,7 @@ class LongRows:
     values   float64 (N,): NaN where missing
     integer  the times are integers
     format   how times are written; tz: see Panel
-    instant  the stamps are instants in UTC, though tz is a region; elapsed: see `Times`
+    instant  the stamps are instants in UTC, to be brought to the clock of tz
     locate   row numbers -> places in the file
     """
 
@@ -52,7 +52,6 @@ class LongRows:
     id_name: str | None
     id_hint: str = ""
     instant: bool = False
-    elapsed: int = 0
 
     def taken(self, index: np.ndarray) -> LongRows:
         """The rows `index` (int64), in its order; places in the file stay right."""
@@ -222,7 +221,7 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
         ids, codes, stamps, values, times.integer, times.format, times.tz, table.where,
         table.locate, "+".join(mapping.time), target,
         "+".join(mapping.id) or None, "" if mapping.id else _id_hint(mapping),
-        times.instant, times.elapsed,
+        times.instant,
     )  # fmt: skip
     return rows.without(times.bad | blank), mapping, notes, table
 
@@ -268,5 +267,5 @@ def _wide_rows(
             for r, place in zip(rows, table.locate([r % count for r in rows]), strict=True)
         ],
         "+".join(table.mapping.time), quantity(len(names), "column"), None, "",
-        times.instant, times.elapsed,
+        times.instant,
     )  # fmt: skip

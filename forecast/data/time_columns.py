@@ -17,6 +17,7 @@ from forecast.data.io.arrow import as_arrow, as_numpy, word
 from forecast.data.io.csv import MISSING
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
 from forecast.data.io.table import Table
+from forecast.data.io.timestamp_writing import instants
 from forecast.data.io.timestamps import Times, parse_times
 from forecast.data.io.vocabulary import TOTAL_WORDS, key_of, part_named
 
@@ -284,16 +285,14 @@ def _with_periods(table: Table, settings: DataSettings, ends: bool = False) -> T
             remedy="Name the time's columns with --time-col",
         )  # fmt: skip
     length = minutes * MINUTE
-    stamps = days.stamps + (numbers - 1 + ends) * length
     more = most * minutes > 1440
-    text = f"the time was joined from {', '.join(mapping.time)}: periods of {minutes} minutes"
-    times = replace(
-        days.times, stamps=stamps,
-        format=f"{days.times.format} {'%-K' if ends else f'%{minutes}N'}",
-        elapsed=length if more else 0,
-    )  # fmt: skip
     if more and not settings.tz:
         raise _needs_zone(table, mapping.time[-1], most)
+    text = f"the time was joined from {', '.join(mapping.time)}: periods of {minutes} minutes"
+    midnight = instants(days.stamps, settings.tz or "") if more else days.stamps
+    stamps = midnight + (numbers - 1 + ends) * length  # the hours that have gone by
+    form = f"{days.times.format} {'%-K' if ends else f'%{minutes}N'}"
+    times = replace(days.times, stamps=stamps, format=form, instant=more)
     return Timed(table, stamps, times, [*days.notes, Note("repair/joined-time", text, len(stamps))])
 
 
@@ -373,9 +372,10 @@ def _date_and_clock(texts: list[pa.Array], keys: list[str]) -> pa.Array:
     plain = pc.unique(texts[1].slice(0, 5000)).to_pylist()
     hours = {t for t in plain if t.isdigit()}
     ending = "24" in hours or "25" in hours
+    tight = str(texts[0][0].as_py()).isdigit()  # 20230101 9 would be 20230101, 9 o'clock or 2023
     joined = texts[0]
     for i, (key, text) in enumerate(zip(keys[1:], texts[1:], strict=True)):
-        if i == 0 and ending:  # the hours 1 to 24 are written as they come
+        if i == 0 and ending and not tight:  # the hours 1 to 24 are written as they come
             text = pc.replace_substring_regex(text, r"^0(\d)$", r"\1")
         joined = pc.binary_join_element_wise(joined, text, word(" " if i == 0 else ":"))
         if key == "hour" and len(keys) == 2 and not ending and hours:

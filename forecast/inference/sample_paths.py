@@ -22,6 +22,7 @@ from forecast.common.files import table_kind, whole_output
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, SAMPLE, TIME, Panel
 from forecast.inference.conformal import normal_quantiles
 from forecast.inference.predict import forecast_panel, never_negative
@@ -196,18 +197,22 @@ def _table(panel: Panel, rows: np.ndarray, paths: np.ndarray, name: str) -> pa.T
     import pyarrow as pa
 
     _, number, horizon = paths.shape
-    position = (panel.first + panel.lengths)[rows, None] + np.arange(horizon)
-    written = format_stamps(
-        panel.frequency.stamps(position.reshape(-1)), panel.time_format, panel.tz
+    own, ahead, second = rows_ahead(panel, rows, panel.lengths, horizon, None)
+    stamps = panel.frequency.stamps((panel.first + panel.lengths)[rows[own]] + ahead)
+    written = format_stamps(stamps, panel.time_format, panel.tz, second)
+    counts = np.bincount(own, minlength=len(rows))
+    starts = np.cumsum(counts) - counts
+    # Of each series all rows of its first path, then all of its second, ...
+    at = np.concatenate(
+        [np.tile(np.arange(s, s + c), number) for s, c in zip(starts, counts, strict=True)]
     )
-    series = np.repeat(np.arange(len(rows)), number * horizon)
-    step = np.tile(np.arange(horizon), len(rows) * number)
-    sample = np.tile(np.repeat(np.arange(1, number + 1), horizon), len(rows))
+    series, step = own[at], ahead[at]
+    sample = np.concatenate([np.repeat(np.arange(1, number + 1), c) for c in counts])
     return pa.table(
         {
             ID: as_strings(panel.ids[rows].tolist()).take(as_arrow(series)),
-            TIME: written.take(as_arrow(series * horizon + step)),
+            TIME: written.take(as_arrow(at)),
             SAMPLE: as_arrow(sample),
-            name: numbers(paths),
+            name: numbers(paths[series, sample - 1, step]),
         }
     )

@@ -12,6 +12,7 @@ from forecast.common.files import table_kind
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, TARGET, TIME, Panel, interval_names, quantile_name
 from forecast.models.networks.registry import IDEAS
 
@@ -38,40 +39,42 @@ def forecast_table(
     forecasts: Sequence[Forecast],
     levels: Sequence[float],
     quantiles: Sequence[float] = (),
+    most: int | None = None,
 ) -> pa.Table:
     """Columns unique_id, ds, then for each forecaster its point, intervals and quantiles.
 
     levels: intervals in per cent; quantiles: extra columns, between 0 and 1; both must have been
     forecast. Rows by series, then step; times in the form in which the panel's were written. The
     first forecaster's `source` column is added when any of its rows came from another. Series
-    for which no forecaster has a forecast are left out.
+    for which no forecaster has a forecast are left out, and steps that never are (a shop's Sundays,
+    the hour that summer time skips); an hour that comes twice has two rows. most: so many steps of
+    each series, the first that there are.
     """
     import pyarrow as pa
 
     horizon = forecasts[0].point.shape[1]
     kept = np.flatnonzero(np.any([f.available for f in forecasts], axis=0))
-    rows = len(kept) * horizon
-    positions = (panel.first + forecasts[0].origins)[kept, None] + np.arange(horizon)
-    stamps = panel.frequency.stamps(positions.reshape(-1))
+    origins = forecasts[0].origins
+    series, step, second = rows_ahead(panel, kept, origins, horizon, most)
+    stamps = panel.frequency.stamps((panel.first + origins)[kept[series]] + step)
     columns: dict[str, pa.Array] = {
-        ID: as_strings(panel.ids[kept].tolist()).take(_each(len(kept), horizon)),
-        TIME: format_stamps(stamps, panel.time_format, panel.tz),
+        ID: as_strings(panel.ids[kept].tolist()).take(as_arrow(series)),
+        TIME: format_stamps(stamps, panel.time_format, panel.tz, second),
     }
+    at = kept[series], step
     for forecast in forecasts:
-        columns[forecast.name] = numbers(forecast.point[kept])
+        columns[forecast.name] = numbers(forecast.point[at])
         for level in levels:
             for name, bound in zip(
                 interval_names(forecast.name, level), forecast.interval(level), strict=True
             ):
-                columns[name] = numbers(bound[kept])
+                columns[name] = numbers(bound[at])
         for q in quantiles:
-            columns[quantile_name(forecast.name, q)] = numbers(forecast.quantile(q)[kept])
+            columns[quantile_name(forecast.name, q)] = numbers(forecast.quantile(q)[at])
     main = forecasts[0]
     if (main.source[kept] != main.name).any():
-        columns["source"] = as_strings(main.source[kept].tolist()).take(_each(len(kept), horizon))
-    table = pa.table(columns)
-    assert table.num_rows == rows
-    return table
+        columns["source"] = as_strings(main.source[kept].tolist()).take(as_arrow(series))
+    return pa.table(columns)
 
 
 def with_level(table: pa.Table, panel: Panel, names: np.ndarray | None) -> pa.Table:
@@ -135,8 +138,3 @@ def numbers(values: np.ndarray) -> pa.Array:
         if finite.all()
         else pc.if_else(as_arrow(finite), column, pa.nulls(len(finite), pa.float64()))
     )
-
-
-def _each(rows: int, times: int) -> pa.Array:
-    """Indices that repeat each of `rows` rows `times` times."""
-    return as_arrow(np.repeat(np.arange(rows), times))

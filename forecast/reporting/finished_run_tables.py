@@ -17,6 +17,7 @@ from forecast.common.errors import InputError
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import repeated, skipped, skipped_nowhere, slots
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
 from forecast.evaluation.scores import Score, ScoreTable
 
@@ -47,10 +48,14 @@ def places(panel: Panel, table: pa.Table, column: str, beyond: int = 0) -> Place
     series = _found(table, ID, as_strings(panel.ids.tolist()))
     start = int(panel.first.min())
     grid = np.arange(start, int((panel.first + panel.lengths).max()) + beyond)
-    written = format_stamps(panel.frequency.stamps(grid), panel.time_format, panel.tz)
+    grid = grid[~skipped(panel.frequency, panel.tz, grid)]
+    twice = grid[repeated(panel.frequency, panel.tz, grid)]
+    grid, second = np.append(grid, twice), np.arange(len(grid) + len(twice)) >= len(grid)
+    stamps = panel.frequency.stamps(grid)
+    written = format_stamps(stamps, panel.time_format, panel.tz, second if len(twice) else None)
     texts = pc.cast(written, pa.string())
     at = _found(table, column, texts)
-    if (_found(table, column, texts[::-1]) != len(grid) - 1 - at).any():
+    if (grid[::-1][_found(table, column, texts[::-1])] != grid[at]).any():
         raise InputError(
             "the run's times cannot be told apart where clocks were set back: they have no offset",
             code="report/ambiguous-time",
@@ -171,13 +176,15 @@ def upcoming_forecasts(panel: Panel, table: pa.Table, names: Sequence[str]) -> l
     when the rows do not follow the data.
     """
     counts = table.group_by(ID).aggregate([([], "count_all")])["count_all"].to_numpy()
-    steps = int(counts[0])
-    if (counts != steps).any():
+    alike = panel.shut is None and skipped_nowhere(panel.frequency, panel.tz)
+    if alike and (counts != counts[0]).any():
         raise other_data("the forecast has series of different lengths")
-    row = places(panel, table, TIME, beyond=steps)
+    most = int(counts.max()) if alike else 8 * int(counts.max()) + 8 * slots(panel.frequency)
+    row = places(panel, table, TIME, beyond=most)
     origins = panel.lengths.copy()
     np.minimum.at(origins, row.series, row.position)
     step = row.position - origins[row.series]
+    steps = int(step.max()) + 1
 
     def spread(column: str) -> np.ndarray:
         values = np.full((panel.size, steps), np.nan)
@@ -191,7 +198,7 @@ def upcoming_forecasts(panel: Panel, table: pa.Table, names: Sequence[str]) -> l
             point = spread(name)
             stacked = [spread(each) for each in columns]
             quantiles = np.stack(stacked, axis=-1) if stacked else np.empty((*point.shape, 0))
-            available = np.isfinite(point).all(axis=1)
+            available = np.isfinite(point).all(axis=1) if alike else np.isfinite(point).any(axis=1)
             source = np.where(available, name, "").astype(object)
             made.append(Forecast(name, origins, point, levels, quantiles, source, available))
     return made

@@ -26,6 +26,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
@@ -225,10 +226,11 @@ def held_out_table(record: RunRecord) -> pa.Table:
         )
         kept = np.flatnonzero(np.any([f.available for f in chosen], axis=0))
         horizon = made[0].point.shape[1]
+        series, step, _ = rows_ahead(some, kept, origins[scored], horizon, None)
         cutoffs = some.frequency.stamps((some.first + origins[scored] - 1)[kept])
         written = format_stamps(cutoffs, panel.time_format, panel.tz)
-        actual = some.window(origins[scored], horizon)[kept].reshape(-1)
-        table = table.add_column(2, CUTOFF, written.take(np.repeat(np.arange(len(kept)), horizon)))
+        actual = some.window(origins[scored], horizon)[kept[series], step]
+        table = table.add_column(2, CUTOFF, written.take(pa.array(series)))
         table = table.add_column(3, TARGET, pa.array(actual, pa.float64(), from_pandas=True))
         parts.append(with_level(table, panel, record.levels))
     return pa.concat_tables(parts, promote_options="default")

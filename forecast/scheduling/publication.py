@@ -36,6 +36,7 @@ from forecast.config.schema import ForecastSettings
 from forecast.data.forecast import LEVELS
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import rows_ahead
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
 from forecast.scheduling import ledger
@@ -86,9 +87,12 @@ def prediction_table(slot: Slot, made: Made, settings: ForecastSettings) -> pa.T
     levels = wanted_levels(settings.level, settings.quantiles)
     forecast = at_levels(made.forecast, levels)
     table = forecast_table(slot.panel, [forecast], settings.level, settings.quantiles)
+    kept = np.flatnonzero(forecast.available)
+    horizon = forecast.point.shape[1]
+    series, *_ = rows_ahead(slot.panel, kept, forecast.origins, horizon, None)
     if "source" in table.column_names:
         table = table.drop_columns(["source"])
-    kept, each = _rows_of(made.forecast)
+    each = as_arrow(series)
     for name, words in (("source", made.forecast.source), ("reason", made.reason)):
         table = table.append_column(name, as_strings(words[kept].tolist()).take(each))
     return table

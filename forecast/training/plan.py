@@ -18,7 +18,7 @@ from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
-from forecast.data.panel import Panel
+from forecast.data.panel import Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
@@ -502,6 +502,8 @@ def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:
 
 def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reason, ...]:
     """(name, value, why) of the horizon, the held-out windows and what there is to learn from.
+    Raises InputError and UsageError where `train` would: covariates that end too early, holidays
+    that are not known.
 
     The seasons are those that all data show; `train` seeks them before its held-out windows.
     """
@@ -511,13 +513,31 @@ def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reaso
     _, (reading, why_reading) = choose_layout(panel, settings, season, typical)
     origins, why_windows = choose_origins(panel, settings, horizon, typical)
     keep = origins.min(0) if len(origins) else panel.lengths
+    check_ahead(panel, horizon)
     return (
         ("horizon", horizon, why_horizon),
         ("held-out windows", len(origins), why_windows),
         ("learnt from", int(keep.sum()), _until(panel, keep)),
         ("one LSTM step", reading, why_reading),
         *_unscored(panel, keep, len(origins)),
+        *_beside(panel, keep, settings),
     )
+
+
+def _beside(panel: Panel, keep: np.ndarray, settings: Settings) -> tuple[Reason, ...]:
+    """What would stand beside the values: covariates, the calendar, holidays."""
+    data = settings.data
+    design = fit_design(
+        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
+    )
+    if design is None:
+        return ()
+    columns = [f"{entry.name} ({entry.role})" for entry in design.entries]
+    if design.calendar:
+        columns.append("the calendar")
+    if design.holidays:
+        columns.append(f"holidays of {', '.join(design.holidays)}")
+    return (("covariates", ", ".join(columns), "kept where they help on validation origins"),)
 
 
 def _until(panel: Panel, keep: np.ndarray) -> str:

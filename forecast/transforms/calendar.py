@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forecast.common.errors import InputError, UsageError
-from forecast.data.frequency import Frequency
+from forecast.data.frequency import MONTH_UNITS, PART_UNITS, Frequency
 
 DAY = 86_400 * 10**9  # nanoseconds
 YEAR = 365.2425  # days
@@ -47,7 +47,7 @@ def calendar_features(
         stamps = _on_clock(stamps, tz, zone)
     days = stamps // DAY
     unit = frequency.parts[1]
-    short = unit not in ("W", "MS", "ME", "QS", "QE", "YS", "YE") and frequency.parts[0] < 7
+    short = unit not in ("W", *MONTH_UNITS, *PART_UNITS) and frequency.parts[0] < 7
     parts = [np.zeros((len(positions), 0))]
     if short or frequency.steps_per_day is not None:
         if calendar:

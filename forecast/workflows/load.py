@@ -13,6 +13,7 @@ from forecast.config.options import show
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.io.database import is_database, lasting
 from forecast.data.io.notes import Note, quantity
+from forecast.data.io.table import column_names
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
 from forecast.models.forecaster import Forecaster
@@ -130,7 +131,8 @@ def read_for_model(
     option says otherwise. folder: the model's. Raises InputError when it is of another frequency,
     or is to be taken from a manifest that is not the user's own."""
     data = _asked_of_model(settings, folder, forecaster, manifest, listener)
-    panel, report = read(_source(source, settings, manifest, folder), data, listener)
+    source = _source(source, settings, manifest, folder)
+    panel, report = read(source, with_the_ids(source, data, manifest), listener)
     check_grid(panel, manifest)
     return panel, report
 
@@ -147,6 +149,16 @@ def _asked_of_model(
     if forecaster.design is None and given:
         listener.note("this model reads no covariates: their file is left unread")
     return data
+
+
+def with_the_ids(source: Source, data: DataSettings, manifest: dict[str, Any]) -> DataSettings:
+    """`data`, naming the id columns of the model's own data where `source` has these columns: a
+    file of one series names it as a file of several does."""
+    names = manifest.get("data", {}).get("columns", {}).get("id", [])
+    if data.id_col or data.no_id or data.wide or not names or "," in "".join(names):
+        return data
+    there = column_names(source, data)
+    return data.model_copy(update={"id_col": ",".join(names)}) if set(names) <= there else data
 
 
 @dataclass(frozen=True)
@@ -175,7 +187,8 @@ def find_model(
         folder = model_path(Path(model))
         forecaster, manifest = load_model(folder)
         data = _asked_of_model(settings, folder, forecaster, manifest, listener)
-        read_now = read_levels(_source(source, settings, manifest, folder), data, listener)
+        source = _source(source, settings, manifest, folder)
+        read_now = read_levels(source, with_the_ids(source, data, manifest), listener)
         check_grid(read_now[0], manifest)
         return Found(folder, forecaster, manifest, *read_now)
     root = Path(settings.output.root)
@@ -210,9 +223,8 @@ class _Trial:
         """Whether the model was trained on the source; `found` holds it then."""
         try:
             forecaster, manifest = load_model(folder)
-            made = self._as_read_by(
-                data_settings(self._settings, manifest, forecaster.design, folder)
-            )
+            data = data_settings(self._settings, manifest, forecaster.design, folder)
+            made = self._as_read_by(with_the_ids(self._source, data, manifest))
         except ModelDamagedError:
             return False
         except (InputError, UsageError) as error:

@@ -26,6 +26,7 @@ from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import reach
 from forecast.data.panel import FUTURE, Panel, check_ahead
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel
@@ -307,18 +308,19 @@ def forecast_of(
     levels: Levels | None = None,
 ) -> tuple[Forecast, pa.Table]:
     """The forecast of every series, and its table. Raises InputError where covariates lack."""
+    steps = reach(panel, panel.lengths, horizon)  # of the grid, for as many as there are
     if forecaster.design is not None:
-        check_ahead(panel, horizon, [entry.name for entry in forecaster.design.of(FUTURE)])
+        check_ahead(panel, steps, [entry.name for entry in forecaster.design.of(FUTURE)])
     asked = settings.forecast
     if forecaster.whole:
         check_counts(panel)
-    made = forecast_panel(forecaster, panel, horizon, allow_negative=asked.allow_negative)
+    made = forecast_panel(forecaster, panel, steps, allow_negative=asked.allow_negative)
     made = with_point(made, asked.point or MEDIAN)
     if levels is not None:
         errors = errors_of(forecaster, panel, levels)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
-    table = forecast_table(panel, [made], asked.level, asked.quantiles)
+    table = forecast_table(panel, [made], asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)
 
 

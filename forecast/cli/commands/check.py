@@ -5,7 +5,7 @@ from __future__ import annotations
 from forecast.cli.parameters import Data, Run, takes, wanted
 
 
-@takes("data")
+@takes("data", "forecast.horizon")
 def check(data: Data = None, *, run: Run) -> int:
     """Show what DATA holds: series, frequency, span, gaps.
 

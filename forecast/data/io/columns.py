@@ -18,6 +18,7 @@ INTEGER = re.compile(r"[+-]?\d{1,19}(\.0+)?")
 POINTED = re.compile(r"\d{4}\.\d{1,2}|\d{1,2}\.\d{4}")  # 2015.1: a number, unless called a time
 YEARLIKE = re.compile(r"(1[6-9]|2[01])\d\d(\.\d+)?|\d{1,2}\.(1[6-9]|2[01])\d\d")
 CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?|\d{2}\.\d{2}\.\d{2}")
+DOTTED = re.compile(r"([01]\d|2[0-4])\.([0-5]\d)\.([0-5]\d)")
 WITH_CLOCK = re.compile(
     r".*\d[T ]+\d{1,2}([:.]\d{2}|$| ?[AaPp]\.?[Mm]).*|\d{8}[T ]?\d{4,6}Z?|\d{10}"
     r"|\d{2}[A-Za-z]{3}\d{2,4}:\d{2}.*"
@@ -122,6 +123,9 @@ def _kind(name: str, cells: list[str], distinct: set[str]) -> tuple[str, str]:
     named = names_time(name)
     if numbers == count and named and all(YEARLIKE.fullmatch(c) for c in distinct):
         return "time", "pointed"
+    dotted = [DOTTED.fullmatch(c) for c in distinct]
+    if all(dotted) and any(m and "00" in m.groups()[:2] for m in dotted):
+        return "text", "clock"  # 18.00.00 is no day of a month 0
     times = sum(_is_time(c) for c in cells)
     if times > 0.9 * count:
         timed = sum(bool(WITH_CLOCK.fullmatch(c)) for c in cells) > 0.5 * count

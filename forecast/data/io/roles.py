@@ -25,7 +25,7 @@ from forecast.data.io.vocabulary import (
     key_of,
     month_of,
     names_key,
-    names_place_or_flag,
+    names_place,
     names_row,
     names_series,
     names_time,
@@ -486,7 +486,7 @@ def _sorted_out(
         ("counts rows", lambda c: _counts_rows(c, sample)),
         ("says what the time says", lambda c: _derived(c, sample, time)),
         ("a number that names", lambda c: c.kind == "integer" and names_key(c.name)),
-        ("a place", lambda c: names_place_or_flag(c.name) and not _flag(c, sample)),
+        ("a place", lambda c: names_place(c.name)),
         ("yes or no", lambda c: _flag(c, sample)),
         ("never changes", lambda c: c.distinct == 1 and sample.rows > 1),
     )

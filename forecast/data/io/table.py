@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.errors import InputError
 from forecast.data.io.arrow import word
 from forecast.data.io.columns import Column, Mapping, describe
 from forecast.data.io.csv import MISSING, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
-from forecast.data.io.dialect import SAMPLE_ROWS, detect_dialect
+from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
+from forecast.data.io.transpose import in_header, times_of_header, turned
 from forecast.data.io.vocabulary import TOTAL_WORDS
 
 if TYPE_CHECKING:
@@ -82,6 +84,22 @@ def read_table(source: str | Path, settings: DataSettings) -> Table:
     return _read_columnar(opened, kind, settings)
 
 
+def column_names(source: object, settings: DataSettings) -> set[str]:
+    """The names of the columns of a file or frame; none where they cannot be had without reading
+    it (standard input, databases, other kinds of files)."""
+    if not isinstance(source, (str, Path)):
+        return {str(n) for n in getattr(source, "columns", ())}
+    if str(source) == "-" or is_database(str(source)) or not Path(source).is_file():
+        return set()
+    try:
+        opened = open_source(source, settings.max_expansion)
+        if kind_of(opened) != "delimited":
+            return set()
+        return set(detect_dialect(opened, settings).names)
+    except InputError:  # the reading itself will say so
+        return set()
+
+
 def read_plain(source: str | Path, settings: DataSettings) -> Table:
     """A small table of a file, every column as it stands, none of them chosen for anything."""
     opened = open_source(source, settings.max_expansion)
@@ -139,6 +157,11 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     sample = _with_blanks(sample, settings)
     cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
+    times = () if settings.wide or settings.time_col else times_of_header(dialect.names)
+    if settings.transpose:
+        return _turned(source, dialect, described, times, settings)
+    if times:
+        raise in_header(dialect.names, times, source.name)
     mapping = map_columns(described, sample, settings, source.name)
     texts = [n for n in mapping.used if n not in mapping.targets]
     targets = list(mapping.targets)
@@ -150,6 +173,30 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     return Table(
         source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
         dialect.decimal, (*dialect.notes, *read.notes), rejects,
+    )  # fmt: skip
+
+
+def _turned(
+    source: Source, dialect: Dialect, described: Sequence[Column], times: tuple[str, ...],
+    settings: DataSettings,
+) -> Table:  # fmt: skip
+    """The table of a file whose times stand in the header, one row a value."""
+    if not times:
+        raise refuse(
+            "input/no-times-in-header", "no names of columns are times", where=source.name,
+            value=", ".join(dialect.names[:5]), remedy="Leave --transpose out",
+        )  # fmt: skip
+    read = read_delimited(source, dialect, list(dialect.names), [])
+    made = turned(read.columns, described, times, settings, source.name)
+    rows = len(next(iter(read.columns.values())))
+
+    def locate(wanted: Sequence[int]) -> list[str]:
+        lines = read.locate([r % rows for r in wanted])
+        return [f"{ln}, column '{times[r // rows]}'" for r, ln in zip(wanted, lines, strict=True)]
+
+    return Table(
+        source.name, read.digest, made.columns, made.mapping, locate, dialect.to_dict(),
+        dialect.decimal, (*dialect.notes, *read.notes), Rejects() if settings.rejects else None,
     )  # fmt: skip
 
 

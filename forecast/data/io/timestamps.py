@@ -58,8 +58,6 @@ class Times:
     tz      "UTC", "+01:00", an IANA name, or None
     instant the stamps are instants (UTC), not wall-clock times
     reason  why the bad ones are bad, a key of the caller's error table
-    elapsed nanoseconds of one period where stamps are a day's start plus periods gone by, which is
-            not the clock's time on the days when summer time begins and ends; else 0
     """
 
     stamps: np.ndarray
@@ -70,7 +68,6 @@ class Times:
     instant: bool = False
     reason: str = "unreadable"
     notes: tuple[Note, ...] = field(default=())
-    elapsed: int = 0
 
 
 def parse_times(

@@ -123,13 +123,6 @@ PLACE_WORDS = _words(
     lat lon long lng latitude longitude breite laenge elevation altitude x_coord y_coord
     """
 )
-FLAG_WORDS = _words(
-    """
-    flag is has holiday feiertag promo promotion onpromotion open closed weekend event festivo
-    ferie ferien schoolholiday stateholiday dst dstflag estimated quality status qc valid
-    flags
-    """
-)
 BEGIN_WORDS = _words(
     """
     from start begin beginning von ab desde inicio debut du da inizio
@@ -223,9 +216,9 @@ def names_row(name: str) -> bool:
     return key_of(name) in ROW_NAMES or re.fullmatch(r"column \d+", name) is not None
 
 
-def names_place_or_flag(name: str) -> bool:
-    """Whether a column is called like a coordinate or a yes-or-no mark."""
-    return bool(words_of(name) & (PLACE_WORDS | FLAG_WORDS))
+def names_place(name: str) -> bool:
+    """Whether a column is called like a coordinate."""
+    return bool(words_of(name) & PLACE_WORDS)
 
 
 def month_of(word: str) -> int:
