@@ -209,7 +209,7 @@ def test_the_newest_run_of_any_kind_is_found(runs):
     assert newest_run(runs) == runs / "trained"
 
 
-def test_hours_that_come_twice_are_refused_and_other_hours_are_found():
+def test_hours_that_come_twice_are_one_step_of_the_clock():
     panel = replace(
         make_panel((48,), 24, alias="h"),
         frequency=Frequency("h"),
@@ -221,6 +221,8 @@ def test_hours_that_come_twice_are_refused_and_other_hours_are_found():
     def found(text):
         return places(panel, pa.table({"unique_id": ["series-0"], "ds": [text]}), "ds")
 
-    assert found("2023-10-28 15:00").position.tolist() == [1]
-    with pytest.raises(InputError, match="clocks were set back"):
-        found("2023-10-29 02:00")
+    assert found("2023-10-28 15:00").position.tolist() == [3]
+    assert found("2023-10-29 02:00").position.tolist() == [14]
+    panel = replace(panel, time_format="%Y-%m-%dT%H:%M%:z")
+    assert found("2023-10-29T02:00+02:00").position.tolist() == [14]
+    assert found("2023-10-29T02:00+01:00").position.tolist() == [14]

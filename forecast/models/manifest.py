@@ -83,7 +83,7 @@ class Grid(Document):
     phase: Annotated[int, Field(ge=-(2**53), le=2**53)] = 0
     stride: Annotated[int, Field(ge=1, le=10**12)] = 1
     start: Annotated[int, Field(ge=-120_000, le=120_000)] = 0
-    days: Annotated[tuple[Annotated[int, Field(ge=1, le=31)], ...], Field(max_length=3)] = ()
+    days: list[Annotated[int, Field(ge=1, le=31)]] = Field(default_factory=list, max_length=3)
 
 
 class LayoutFields(Document):
