@@ -458,17 +458,18 @@ def test_kept_forecasts_are_not_used_for_other_data_or_a_larger_budget_or_when_d
 
 
 def test_the_cache_drops_what_was_used_longest_ago_and_what_was_left_half_written(tmp_path):
-    for age, name in enumerate(("new.npz", ".writing-dead", "middle.npz", "old.npz", "other.txt")):
+    new, middle, old = (f"AutoARIMA-{sign * 32}.npz" for sign in "abc")
+    for age, name in enumerate((new, ".writing-deadbeef", middle, old, "other.txt", "mine.npz")):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
     cache.prune(tmp_path, most=1000)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
     cache.prune(tmp_path, most=300)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "new.npz", ".writing-dead", "middle.npz", "other.txt",
+        new, ".writing-deadbeef", middle, "other.txt", "mine.npz",
     }  # fmt: skip
     cache.prune(tmp_path, most=100)
-    assert {path.name for path in tmp_path.iterdir()} == {"new.npz", "other.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == {new, "other.txt", "mine.npz"}
     cache.prune(tmp_path / "nowhere")
 
 

@@ -192,7 +192,7 @@ def test_merging_refuses_a_set_that_lacks_a_shard(folder, tmp_path):
     with pytest.raises(InputError) as caught:
         merge_run(tmp_path / "out")
     assert caught.value.code == "engine/incomplete"
-    assert "2 of 3 parts are missing" in str(caught.value)
+    assert "2 of 3 parts are missing or damaged" in str(caught.value)
 
 
 def test_a_series_in_two_files_is_refused_by_name(folder, tmp_path):
@@ -232,6 +232,30 @@ def test_what_a_killed_worker_left_unfinished_is_gone_in_the_end(folder, tmp_pat
     (tmp_path / "out" / ".writing-abcd1234").write_text("half a part")
     parts(folder, tmp_path / "out")
     assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("harm", ["flip", "ids gone", "ids short", "link"])
+def test_a_part_that_is_not_as_it_was_written_is_no_part(folder, tmp_path, harm):
+    parts(folder, tmp_path / "out")
+    part, ids = (tmp_path / "out" / f"part-00001.{end}" for end in ("parquet", "ids"))
+    good = part.read_bytes()
+    if harm == "flip":
+        middle = len(good) // 3
+        part.write_bytes(good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :])
+    elif harm == "ids gone":
+        ids.unlink()
+    elif harm == "ids short":
+        ids.write_bytes(ids.read_bytes()[:-1])
+    else:
+        part.unlink()
+        part.symlink_to("nowhere")
+    with pytest.raises(InputError, match="1 of 3 parts are missing or damaged"):
+        merge_run(tmp_path / "out")
+    if harm == "link":
+        part.unlink()
+    parts(folder, tmp_path / "out")  # it is forecast anew
+    assert part.read_bytes() == good
+    merge_run(tmp_path / "out")
 
 
 def test_a_record_cut_short_is_no_record(folder, tmp_path):

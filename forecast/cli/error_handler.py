@@ -201,13 +201,16 @@ def _log(problem: BaseException) -> Path | str:
     """Writes the traceback to a file of its own and returns its path."""
     text = "".join(traceback.format_exception(problem))
     text = f"{sys.version}\n{sys.argv[1:2]}\n{text}"
-    name = f"lstmcast-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+    name = f"lstmcast-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-"
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     for folder in (Path(state) / "lstmcast", Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
-            return folder / name
+            # A new file always: in a folder that others may write to, a link could lie there.
+            handle, made = tempfile.mkstemp(prefix=name, suffix=".log", dir=folder)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+            return Path(made)
         except OSError:
             continue
     return "no file, for none could be written (see --debug)"

@@ -88,6 +88,9 @@ def files_of(source: str | Path) -> list[str | Path]:
     """
     name = str(source)
     path = Path(name)
+    if not name:
+        raise refuse("input/not-found", "the name of the file is empty", where="DATA",
+                     remedy="Name a file; - reads standard input")  # fmt: skip
     if name == "-" or path.is_file():
         return [source]
     if path.is_dir():

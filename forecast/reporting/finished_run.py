@@ -247,7 +247,7 @@ def run_chart(
             remedy="Name the file with --data",
         )
     settings = DataSettings(**how)
-    panel, _ = load_panel(data or recorded, settings)
+    panel, _ = load_panel(data or str(recorded), settings)
     return _chart(panel, name, rows)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.files import STAGING, write_bytes
+from forecast.common.files import write_bytes
+from forecast.common.folders import unfinished_in
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.models.baselines.naive import NAME as NAIVE
@@ -106,7 +108,7 @@ def prune(folder: Path, most: int = MOST_BYTES) -> None:
     What runs that were killed left half-written counts, and goes, in the same way.
     """
     kept = []
-    for path in (*folder.glob("*.npz"), *folder.glob(f"{STAGING}*")):
+    for path in (*filter(_is_ours, folder.glob("*.npz")), *unfinished_in(folder)):
         with suppress(OSError):  # another run may remove it just now
             about = path.stat()
             kept.append((about.st_mtime, about.st_size, path))
@@ -116,6 +118,11 @@ def prune(folder: Path, most: int = MOST_BYTES) -> None:
         if total > most:
             with suppress(OSError):
                 path.unlink()
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file has a name that `store` gives."""
+    return re.fullmatch(r".+-[0-9a-f]{32}\.npz", path.name) is not None
 
 
 def _restore(

@@ -17,7 +17,7 @@ from forecast.common.folders import made_folder, unfinished_in
 from forecast.common.marks import PARTS
 from forecast.inference.tables import FORECAST, csv_bytes
 from forecast.workflows.partitions.job import Job, read_job
-from forecast.workflows.partitions.worker import SOURCE, Record, hashes, read_record, stem
+from forecast.workflows.partitions.worker import SOURCE, Record, hashes, is_whole, read_record, stem
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -85,10 +85,9 @@ def _records(folder: Path, job: Job, given_up: set[int]) -> list[Record]:
     for n, partition in enumerate(job.partitions):
         record = read_record(folder, n)
         file = stem(folder, n).with_suffix(".parquet")
-        whole = record is not None and file.is_file() and file.stat().st_size == record.bytes
         if n in given_up:
             continue
-        if record is not None and whole and record.request == job.request:
+        if record and record.request == job.request and is_whole(folder, record):
             reading(file)
             found.append(record)
         else:
@@ -96,7 +95,7 @@ def _records(folder: Path, job: Job, given_up: set[int]) -> list[Record]:
     if missing:
         more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
         raise InputError(
-            f"{len(missing)} of {len(job.partitions)} parts are missing",
+            f"{len(missing)} of {len(job.partitions)} parts are missing or damaged",
             code="engine/incomplete",
             where=str(folder),
             value=", ".join(missing[:NAMED]) + more,

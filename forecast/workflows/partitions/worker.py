@@ -127,9 +127,22 @@ def done(folder: Path, job: Job, partition: int) -> Record | None:
     record = read_record(folder, partition)
     if record is None or record.request != job.request or record.changed is None:
         return None
-    file = stem(folder, partition).with_suffix(".parquet")
-    whole = file.is_file() and file.stat().st_size == record.bytes
+    whole = is_whole(folder, record)
     return record if whole and record.changed == job.partitions[partition].stamp() else None
+
+
+def is_whole(folder: Path, record: Record) -> bool:
+    """Whether the files of a partition are as they were written: by size and sum, and a hash of
+    every series. What is not is forecast anew."""
+    file, ids = (stem(folder, record.partition).with_suffix(end) for end in (".parquet", ".ids"))
+    try:
+        sizes = file.stat().st_size == record.bytes, ids.stat().st_size == 8 * record.series
+        if not all(sizes):
+            return False
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest() == record.sha256
+    except OSError:
+        return False
 
 
 def failed(job: Job, partition: int, error: Exception) -> Record:
