@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from forecast.cli.error_handler import (
+    _log,
     as_forecast_error,
     error_document,
     guarded,
@@ -136,3 +137,11 @@ def test_an_error_document_is_plain_json_whatever_the_value():
 def test_json_never_holds_nan():
     with pytest.raises(ValueError, match="JSON"):
         print_json({"x": float("nan")}, io.StringIO())
+
+
+def test_a_log_in_a_shared_folder_is_a_new_file_for_its_owner_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", os.devnull)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = (Path(_log(ValueError("odd"))) for _ in range(2))
+    assert first != second
+    assert first.stat().st_mode & 0o777 == 0o600

@@ -231,7 +231,7 @@ def test_what_a_killed_worker_left_unfinished_is_gone_in_the_end(folder, tmp_pat
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".writing-abcd1234").write_text("half a part")
     parts(folder, tmp_path / "out")
-    assert not list((tmp_path / "out").glob(".*"))
+    assert not list((tmp_path / "out").glob(".writing-*"))
 
 
 @pytest.mark.parametrize("harm", ["flip", "ids gone", "ids short", "link"])
