@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecast.inference.conformal import calibrate, stretch
 
@@ -46,3 +48,22 @@ def test_stretched_quantiles_stay_in_order():
     quantiles = np.sort(random.standard_normal((7, 3, 5)), -1)
     out = stretch(quantiles, np.array([0.5, 4, 1, 4, 0.5]))
     assert (np.diff(out, axis=-1) >= 0).all()
+
+
+def test_counts_of_an_off_season_give_finite_factors():
+    """Forecasts of nothing but zeros, and a few actuals above: an endless ratio beside others."""
+    actual = np.zeros((1, 40))
+    actual[0, :4] = [1, 2, 1, 1]
+    assert np.isfinite(calibrate(np.zeros((1, 40, len(LEVELS))), LEVELS, actual)).all()
+
+
+@given(st.integers(0, 2**31), st.integers(1, 60), st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_factors_are_finite_and_bounded_whatever_the_counts(seed, steps, share):
+    random = np.random.default_rng(seed)
+    quantiles = np.sort(random.poisson(0.7, (2, steps, len(LEVELS))), -1).astype(float)
+    quantiles[random.random((2, steps)) < share] = 0
+    actual = random.poisson(0.7, (2, steps)).astype(float)
+    actual[random.random((2, steps)) < 0.2] = np.nan
+    factors = calibrate(quantiles, LEVELS, actual)
+    assert (factors >= 0.5).all() and (factors <= 4.0).all()

@@ -19,6 +19,7 @@ PRIOR_ACTUALS = 40.0  # weight of "the network's own width is right", in actuals
 # intervals are narrowed only on ten times the evidence that widens them.
 CAUTION = 10.0
 BOUNDS = (0.5, 4.0)
+ENDLESS = 1e12  # widths that an actual lies out where there is no width: finite, as infinity is not
 FAR = 4.0  # normal score beyond which an actual is only "far out"
 PRIOR_PAIRS, MOST_DEPENDENCE = 20.0, 0.99
 
@@ -45,7 +46,7 @@ def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> 
         # No width at all (a constant series) calibrates nothing, unless the actual is right there.
         narrow = width <= 1e-9 * np.abs(median)
         ratio = np.where(
-            narrow, np.where(distance == 0, 0.0, np.inf), distance / np.where(narrow, 1, width)
+            narrow, np.where(distance == 0, 0.0, ENDLESS), distance / np.where(narrow, 1, width)
         )
         share = min(1.0, (levels[high] - levels[low]) * (count + 1) / count)
         exact = np.clip(np.quantile(ratio, share), *BOUNDS)
