@@ -239,13 +239,13 @@ def test_spliced_series_go_on_as_another_one_from_a_random_step() -> None:
 
 
 # What `VERSION` stands for: change the generator or the recipe, and raise it together with these.
-PINNED = {"step": (128, 23836, 23602, 2.64598), "day": (336, 88008, 87453, 4.00846)}
+PINNED = {"step": (128, 24884, 24553, 3.11458), "day": (336, 89064, 88557, 3.84168)}
 
 
 @pytest.mark.parametrize("kind", ["step", "day"])
 def test_another_generator_carries_another_version(kind: str) -> None:
     length, steps, recorded, size = PINNED[kind]
     batch = generate(300, length, kind, 11)
-    assert VERSION == 5
+    assert VERSION == 4
     assert (batch.lengths.sum(), batch.mask.sum()) == (steps, recorded)
     assert np.log1p(np.abs(batch.values)).mean() == pytest.approx(size, rel=1e-4)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast.training.pretraining.base import KINDS, Family, Frame, chance, log_uniform, sometimes
+from forecast.training.pretraining.base import KINDS, Family, Frame, chance, log_uniform
 from forecast.training.pretraining.components import lay_out, profiles
 from forecast.training.pretraining.families import draw, families
 from forecast.training.pretraining.recipe import (
@@ -137,7 +137,6 @@ def with_years(rng: np.random.Generator, frame: Frame, values: np.ndarray) -> np
 
     Smooth, rough by the day, or flat with a few dates of the year; it multiplies positive series
     and is added to others. The 365th day falls on another weekday than the first: so do real ones.
-    In most series a part of it, or nearly all, is of one year alone: last year's fame is no season.
     """
     long = (frame.season == 7) & (frame.lengths >= 2 * DAYS)
     if not long.any():
@@ -146,12 +145,6 @@ def with_years(rng: np.random.Generator, frame: Frame, values: np.ndarray) -> np
     year = np.full(len(rows), DAYS)
     phase = rng.integers(0, DAYS, len(rows)).astype(np.float64)
     effect = lay_out(profiles(rng, year), year, phase, frame.length)
-    once = sometimes(rng, 0.7, rng.uniform(0.0, 1.0, len(rows)))
-    number = (np.arange(frame.length)[:, None] + phase).astype(np.int64) // DAYS
-    for each in range(int(number.max()) + 1):
-        own = lay_out(profiles(rng, year), year, phase, frame.length)
-        mixed = np.sqrt(1 - once) * effect + np.sqrt(once) * own
-        effect = np.where(number == each, mixed, effect)
     effect *= log_uniform(rng, 0.03, 0.6, len(rows))
     chosen = values[:, rows]
     _, deviation = frame.subset(rows).moments(chosen)
@@ -165,7 +158,7 @@ def with_years(rng: np.random.Generator, frame: Frame, values: np.ndarray) -> np
 # -------------------------------------------------------------------------------------------------
 
 
-VERSION = 5  # changes whenever the same seed would give other series
+VERSION = 4  # changes whenever the same seed would give other series
 
 
 @dataclass(frozen=True)
