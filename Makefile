@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 STAMP := $(VENV)/.installed
 BENCHMARK_DATA ?= ../shared/data
+# Nine minutes of an H200 with both at once, a day of a core without a GPU (then up to rounding).
 PRETRAIN := --seed 21 --mixer 16 --learning-rate 1.5e-3 --pool-steps 100 --workers 6
 DATA := sample_data/airline_passengers.csv
 
@@ -87,8 +88,8 @@ proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series
 	$(BIN)/python proof/scale_engines.py --series 1000000 --least 10000 --engine ray
 
 pretrain: $(STAMP) ## train the backbones anew on synthetic series; resumes where it stopped
-	$(BIN)/python -m forecast.training.pretraining.pretrain step build/weights/step $(PRETRAIN) --steps 30000 --batch-size 1024
-	$(BIN)/python -m forecast.training.pretraining.pretrain day build/weights/day $(PRETRAIN) --steps 30000 --batch-size 512
+	$(BIN)/python -m forecast.training.pretraining.pretrain step build/weights/step $(PRETRAIN) --steps 26000 --batch-size 1024
+	$(BIN)/python -m forecast.training.pretraining.pretrain day build/weights/day $(PRETRAIN) --steps 24000 --batch-size 512
 
 configs: $(STAMP) ## write configs/default.yaml anew from forecast/config/schema.py
 	$(BIN)/python -c 'from forecast.config.files import commented_defaults as text; print(text(), end="")' > configs/default.yaml

@@ -130,7 +130,7 @@ def test_weights_that_forecast_badly_are_not_kept():
 
 
 def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
-    panel = make_panel((5,))
+    panel = make_panel((7,))
     plan = plan_of(panel)
     trained = {
         PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED),

@@ -41,7 +41,7 @@ def test_the_backbone_beats_seasonal_naive_on_series_it_has_never_seen():
     assert 0.65 < inside.mean() < 0.98
 
 
-@pytest.mark.parametrize("kind", ["step", "day"])
+@pytest.mark.parametrize("kind", ["step", "year", "day"])
 def test_the_package_says_how_its_weights_were_made(kind):
     story = describe(FOLDER / kind)["pretraining"]
     assert story["step"] == story["run"]["steps"]

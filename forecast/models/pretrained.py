@@ -1,7 +1,8 @@
 """The pretrained backbones that come with the package: model folders trained on synthetic series.
 
-One reads a value a step (yearly to daily data), the other a day a step (sub-daily data). Neither
-has ever seen a real series.
+"step" reads a value a step (yearly to daily data), "year" does for daily data with a year to look
+back on, "day" a day a step (sub-daily data). None has ever seen a real series. Why there is one for
+long daily data: benchmarks/TRIED.md.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ FOLDER = Path(__file__).parent / "weights"
 
 
 def kind_of(layout: Layout) -> str:
-    """The backbone that fits a layout: "step" or "day"."""
-    return "step" if layout.width == 1 else "day"
+    """The backbone that fits a layout: "step", "year" or "day"."""
+    if layout.width > 1:
+        return "day"
+    return "year" if layout.long else "step"
 
 
 def load_backbone(layout: Layout) -> Forecaster:

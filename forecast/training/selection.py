@@ -68,9 +68,10 @@ def blend_of(
     if not losses:
         why = "there is too little data to see whether training helps"
         return list(trained[kinds[0]]), (("kept", kinds[0], why),)
+    eligible = losses
     if len(panel.values) < SMALL and PRETRAINED in trained:
-        losses = {blend: loss for blend, loss in losses.items() if PRETRAINED in blend}
-    kept = choose(losses, tuple(kind for kind in USUAL if kind in trained))
+        eligible = {blend: loss for blend, loss in losses.items() if PRETRAINED in blend}
+    kept = choose(eligible, tuple(kind for kind in USUAL if kind in trained))
     members = [member for kind in kept for member in trained[kind]]
     return members, (("kept", named(kept), _why(losses, kept)),)
 
