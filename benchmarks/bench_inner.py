@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 from _sets import QUANTILES, SETS, Set
-from forecast.models.baselines.naive import seasonal_naive
 from safetensors import safe_open
 
 from forecast.common.progress import Silent
@@ -31,6 +30,7 @@ from forecast.data.seasonality import confirm_seasons
 from forecast.evaluation.metrics import mase, seasonal_errors
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models import pretrained as backbones
+from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.predict import pretrained
 
