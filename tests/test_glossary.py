@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from forecast.cli.app import run
+from forecast.common.errors import UsageError
 from forecast.evaluation.scores import ORDER
 from forecast.reporting.glossary import glossary_page, sections
 from forecast.reporting.html.score_table import meaning
@@ -38,3 +40,14 @@ def test_every_score_has_a_name_and_a_meaning():
     for metric in (*ORDER, "coverage-95", "msis-80"):
         name, what = meaning(metric)
         assert name != metric and 15 < len(what) < 100, metric
+
+
+def test_help_explains_a_word_whatever_its_letters(capsys):
+    assert run(["help", "mase"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith("MASE mean error as a multiple of seasonal naive's")
+    assert run(["help", "words"]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("test window", "CRPS", "zero-shot"))
+    with pytest.raises(UsageError, match="Did you mean horizon"):
+        run(["help", "horizont"])

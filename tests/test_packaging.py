@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 import setuptools
 
+from forecast.cli.app import run
+from forecast.cli.error_handler import as_forecast_error
+from forecast.common import resources
+from forecast.common.errors import UsageError
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOT_FOR_PREDICTION = {"torch", "statsforecast", "scikit-learn", "matplotlib"}
@@ -64,3 +69,18 @@ def test_what_the_image_is_built_from_is_not_ignored():
     named = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "requirements-predict.txt"}
     assert named | {"forecast", "configs", "sample_data"} <= kept
     assert all((ROOT / name).exists() for name in kept)
+
+
+@pytest.mark.parametrize("command", ["train", "backtest", "compare", "tune", "distill"])
+def test_training_without_torch_says_so_before_any_work(command, monkeypatch):
+    monkeypatch.setattr(resources, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="training needs torch, which is not installed") as caught:
+        run([command, "no-such-file.csv"])
+    assert caught.value.code == "usage/dependency-missing"
+
+
+def test_a_library_that_prediction_alone_leaves_out_is_no_bug():
+    missing = ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure")
+    assert "matplotlib, which is not installed" in str(as_forecast_error(missing))
+    other = ModuleNotFoundError("No module named 'forecast.typo'", name="forecast.typo")
+    assert as_forecast_error(other).code == "bug/unexpected"

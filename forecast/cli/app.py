@@ -55,7 +55,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "mcp": "Offer the commands to an agent as tools, inside some folders.",
     },
     "Help": {
-        "help": "Explain the code of an error, or show the help of a command.",
+        "help": "Explain an error code or a word, or show the help of a command.",
     },
 }
 COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
@@ -69,7 +69,7 @@ NO_WORD = " "  # the metavar of a switch: Typer writes <bool> where there is non
 
 EPILOG = (
     "lstmcast COMMAND --help shows examples and the usual options, --help-all every option; "
-    "lstmcast help CODE explains an error."
+    "lstmcast help CODE explains an error, lstmcast help MASE a word."
 )
 MORE = (
     "Every setting can also be given as LSTMCAST_<FLAG> in the environment or in a settings file "

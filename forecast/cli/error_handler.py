@@ -20,6 +20,7 @@ from typing import IO
 from forecast.cli.console import end_waiting
 from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.progress import Terminated
+from forecast.common.resources import FOR_TRAINING, without_dependency
 
 BUG = 70
 OUTPUT = 74
@@ -129,6 +130,8 @@ def as_forecast_error(problem: BaseException) -> ForecastError:
         return _system_error(problem)
     if hasattr(problem, "format_message") and getattr(problem, "exit_code", None) in (1, 2):
         return _usage_error(problem)
+    if isinstance(problem, ModuleNotFoundError) and _top(problem) in FOR_TRAINING:
+        return without_dependency(_top(problem), "this")
     if isinstance(problem, MemoryError):
         return _with_code(
             BUG,
@@ -144,6 +147,11 @@ def as_forecast_error(problem: BaseException) -> ForecastError:
         where=f"full story in {_log(problem)}",
         remedy="This is a bug in lstmcast; please report it with that file",
     )
+
+
+def _top(problem: ModuleNotFoundError) -> str:
+    """The package that is missing."""
+    return (problem.name or "").partition(".")[0]
 
 
 def _interruption(problem: KeyboardInterrupt) -> ForecastError:

@@ -22,6 +22,7 @@ from forecast.cli.console import Look, duration
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener
+from forecast.common.resources import check_dependency
 from forecast.config.files import presets
 from forecast.config.options import Option, options_of, show
 from forecast.config.schema import Settings
@@ -243,6 +244,8 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
             return show_settings(run.resolved, run.out(), look)
         if look.verbose:
             _show_given(run)
+        if any(option.path == "training.max_steps" for option in options):
+            check_dependency("torch", "training")
         return function(**given, run=run)
 
 

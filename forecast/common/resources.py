@@ -181,6 +181,26 @@ def check_installed(module: str, extra: str, purpose: str) -> None:
         raise _missing(module, extra, purpose)
 
 
+FOR_TRAINING = ("torch", "statsforecast", "sklearn", "matplotlib")  # not installed for prediction
+
+
+def check_dependency(module: str, purpose: str) -> None:
+    """Raises UsageError where `module`, which prediction alone does without, is not installed."""
+    if find_spec(module) is None:
+        raise without_dependency(module, purpose)
+
+
+def without_dependency(module: str, purpose: str) -> UsageError:
+    """The error of a dependency that an installation for prediction alone leaves out."""
+    return UsageError(
+        f"{purpose} needs {module}, which is not installed",
+        code="usage/dependency-missing",
+        value=module,
+        remedy="Install lstmcast with all its dependencies (docs/install.md), not for prediction "
+        "alone",
+    )
+
+
 def _missing(module: str, extra: str, purpose: str) -> UsageError:
     tool = next((t for t, mark in TOOLS.items() if mark in sys.prefix.replace(os.sep, "/")), "pip")
     return UsageError(

@@ -20,23 +20,25 @@ Topic = Annotated[
         metavar="[TOPIC]",
         show_default=False,
         help="A command (train), the code of an error or a warning (input/duplicate-time), or "
-        "the word codes.",
+        "a word of the glossary (MASE); codes or words lists them.",
     ),
 ]
 
 CODES = Path(__file__).parent.parent / "error_codes.yaml"
-ALL_CODES = "codes"
+ALL_CODES, WORDS = "codes", "words"
 
 
 @takes()
 def help(topic: Topic = None, *, run: Run) -> int:
-    """Explain the code of an error, or show the help of a command."""
+    """Explain an error code or a word, or show the help of a command."""
     from forecast.cli import render
     from forecast.cli.app import COMMANDS
     from forecast.cli.app import run as show_help
 
     if topic is None or topic in COMMANDS:
         return show_help([*([topic] if topic else []), "--help"])
+    if topic == WORDS or topic.casefold() in words():
+        return show_words(topic, run)
     known = explanations()
     found = known if topic == ALL_CODES else {topic: explanation(topic, known)}
     if run.look.json:
@@ -45,6 +47,27 @@ def help(topic: Topic = None, *, run: Run) -> int:
         show_codes(run.out(), found)
     else:
         render.show_facts(run.out(), [("code", topic), ("meaning", found[topic])])
+    return 0
+
+
+def words() -> dict[str, tuple[str, str]]:
+    """The glossary: each word in small letters, as it is written, and its meaning."""
+    from forecast.reporting.glossary import sections
+
+    return {word.casefold(): (word, text) for _, part in sections() for word, text in part.items()}
+
+
+def show_words(topic: str, run: Run) -> int:
+    """One word of the glossary with its meaning, or all of them."""
+    from forecast.cli import render
+
+    found = dict(words().values()) if topic == WORDS else dict([words()[topic.casefold()]])
+    if run.look.json:
+        render.show_document("help", {"words": found})
+    elif topic == WORDS:
+        show_codes(run.out(), found, "word")
+    else:
+        render.show_facts(run.out(), list(found.items()))
     return 0
 
 
@@ -66,8 +89,10 @@ def explanation(code: str, known: dict[str, str]) -> str:
     from forecast.cli.app import COMMANDS
 
     endings = {each.partition("/")[2]: each for each in reversed(known)}
-    near = get_close_matches(code, [*known, *COMMANDS, *endings], n=1)
-    hint = f"Did you mean {endings.get(near[0], near[0])}? " if near else ""
+    glossary = words()
+    near = get_close_matches(code, [*known, *COMMANDS, *endings, *glossary], n=1)
+    named = {**endings, **{small: word for small, (word, _) in glossary.items()}}
+    hint = f"Did you mean {named.get(near[0], near[0])}? " if near else ""
     raise UsageError(
         "there is no help on that",
         code="usage/no-such-topic",
@@ -77,13 +102,13 @@ def explanation(code: str, known: dict[str, str]) -> str:
     )
 
 
-def show_codes(console: Console, known: dict[str, str]) -> None:
-    """All codes, each with what it means."""
+def show_codes(console: Console, known: dict[str, str], head: str = "code") -> None:
+    """All codes or words, each with what it means."""
     from rich.text import Text
 
     from forecast.cli.render import plain_table
 
-    table = plain_table("code", "meaning")
+    table = plain_table(head, "meaning")
     table.columns[0].no_wrap = True
     for code, text in known.items():
         table.add_row(Text(code), Text(text, "dim"))
