@@ -4,11 +4,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecast.common.errors import InputError, UsageError
+from forecast.config.schema import DataSettings
 from forecast.data.frequency import Frequency
-from forecast.scheduling.as_of import choose_slot, digest_of, last_over
+from forecast.data.load import panel_from_frame
+from forecast.scheduling.as_of import (
+    choose_slot,
+    counted_from_utc,
+    digest_of,
+    grid_of,
+    last_over,
+)
 from forecast.scheduling.clock import on_the_data_s_clock, position_of
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.history import Known, compare, fingerprints
@@ -199,3 +208,19 @@ def test_new_gone_shorter_and_moved_series_are_told_apart():
     moved = replace(panel, first=panel.first + np.array([0, 0, 4]))
     assert compare(moved, before).moved.tolist() == [2]
     assert compare(panel, Known([], *(np.empty(0, np.int64),) * 3)).new == ()
+
+
+@pytest.mark.parametrize("offset", ["+01:00", "-03:00", "+05:30", "+11:00"])
+@pytest.mark.parametrize("step", ["h", "30min", "15min"])
+def test_positions_of_one_offset_are_those_of_the_same_times_in_utc(offset, step):
+    times = pd.date_range("2024-03-30T00:00", periods=80, freq=step, tz=offset)
+    panels = [
+        panel_from_frame(pd.DataFrame({"ds": each, "y": range(80)}), DataSettings())[0]
+        for each in (times.map(lambda t: t.isoformat()), times.tz_convert("UTC"))
+    ]
+    one, other = (counted_from_utc(each) for each in panels)
+    assert one.first[0] == other.first[0]
+    assert grid_of(one) == grid_of(other)
+    steps = panels[0].first + np.arange(3)
+    moved = one.first + np.arange(3)
+    assert (panels[0].frequency.stamps(steps) == one.frequency.stamps(moved)).all()

@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -334,3 +335,31 @@ def test_another_frequency_begins_a_ledger_of_its_own(folder):
     assert run_job(job(folder), now=NOW).outcome == "already done"
     assert len(cutoffs(folder)) == 1
     assert job_facts(job(folder)).recent.count == 0
+
+
+@pytest.mark.parametrize(("zone", "moment"), [
+    ("Europe/Berlin", "2024-03-31T01:00"), ("Australia/Sydney", "2024-04-06T16:00"),
+])  # fmt: skip
+def test_no_hour_is_lost_where_offsets_change(tmp_path, zone, moment):
+    change = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    hours = [change + timedelta(hours=n) for n in range(-100, 3)]
+    lines = [
+        f"{hour.astimezone(ZoneInfo(zone)).isoformat()},{100 + 20 * np.sin(n / 3.82):.3f}"
+        for n, hour in enumerate(hours)
+    ]
+    (tmp_path / "b.yaml").write_text(
+        "jobs:\n  a: {data: d.csv, folder: o, model: pretrained, "
+        "settings: {forecast: {horizon: 6}}}"
+    )
+    hourly = load_config(tmp_path / "b.yaml", environ={}).jobs["a"]
+    positions = []
+    for until in range(98, 104):
+        (tmp_path / "d.csv").write_text("ds,y\n" + "\n".join(lines[:until]) + "\n")
+        heard = Heard()
+        outcome = run_job(hourly, now=hours[until - 1] + timedelta(minutes=70), listener=heard)
+        positions.append(outcome.manifest["as_of_position"])
+        assert heard.codes == [], heard.codes
+        assert current_run(tmp_path / "o") == outcome.run
+    assert list(np.diff(positions)) == [1] * 5
+    with ledger.opened(tmp_path / "o" / ledger.NAME) as connection:
+        assert len(ledger.recorded_runs(connection)) == 6

@@ -6,8 +6,9 @@ Axes: S series, N observations of all series together.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -59,7 +60,34 @@ class Slot:
 def grid_of(panel: Panel) -> str:
     """A panel's grid in a word: alias, phase, stride and start."""
     each = panel.frequency
-    return f"{each.alias} {each.phase} {each.stride} {each.start}" + " integer" * each.integer
+    phase = each.phase - offset_of(panel)
+    return f"{each.alias} {phase} {each.stride} {each.start}" + " integer" * each.integer
+
+
+def offset_of(panel: Panel) -> int:
+    """Nanoseconds by which the clock of a panel of hours or less is ahead of UTC where its times
+    have one offset; else 0."""
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", panel.tz or "")
+    if found is None or panel.frequency.integer or panel.frequency.parts[1] not in SUB_DAILY:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3])
+    return (minutes if found[1] == "+" else -minutes) * 60 * 10**9
+
+
+def counted_from_utc(panel: Panel) -> Panel:
+    """The panel with positions that count from UTC, its times as they are.
+
+    A file of hours with one offset is read by that clock, one that holds a change of summer time by
+    UTC: positions from the one and from the other have to be the same, or forecasts of different
+    hours take each other's place.
+    """
+    offset = offset_of(panel)
+    if not offset:
+        return panel
+    step = panel.frequency.fixed[0]
+    steps, phase = divmod(panel.frequency.phase - offset, step)
+    frequency = replace(panel.frequency, phase=phase + offset)
+    return replace(panel, first=panel.first + steps, frequency=frequency)
 
 
 def choose_slot(
@@ -75,6 +103,7 @@ def choose_slot(
     the last step that then has a value. horizon: steps, or what tells them from what is seen.
     Raises UsageError for an as_of that is no time, InputError when nothing is left.
     """
+    panel = counted_from_utc(panel)
     limit = _limit(panel, job, as_of, now)
     ends = panel.first + panel.lengths
     keep = np.clip(limit + 1 - panel.first, 0, panel.lengths)

@@ -284,8 +284,13 @@ def publish(
 
 def goes_on(current: Edition | None, slot: Slot) -> bool:
     """Whether a forecast for the slot is not older than the published one: `current` never goes
-    back, but on another grid positions say nothing."""
-    return current is None or not is_on(current, slot.grid) or slot.position >= current.position
+    back. On another grid it is another forecast; else times are compared where there are any."""
+    if current is None or not is_on(current, slot.grid):
+        return True
+    before = current.manifest.get("as_of_moment")
+    if before is not None and slot.moment is not None:
+        return datetime.fromisoformat(slot.moment) >= datetime.fromisoformat(before)
+    return slot.position >= current.position
 
 
 def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]:
