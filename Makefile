@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+TOOLS := .venv-tools
+LOWEST := .venv-lowest
 STAMP := $(VENV)/.installed
 BENCHMARK_DATA ?= ../shared/data
 # Nine minutes of an H200 with both at once, a day of a core without a GPU (then up to rounding).
@@ -11,7 +13,7 @@ PRETRAIN := --seed 21 --mixer 16 --learning-rate 1.5e-3 --pool-steps 100 --worke
 DATA := sample_data/airline_passengers.csv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format dist bench bench-speed bench-peers proof proof-full proof-scale pretrain configs glossary clean
+.PHONY: help install demo test lint format dist bench bench-speed bench-peers proof proof-full proof-scale pretrain configs glossary clean lock sbom audit lowest
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +99,30 @@ configs: $(STAMP) ## write configs/default.yaml anew from forecast/config/schema
 glossary: $(STAMP) ## write docs/glossary.md anew from forecast/reporting/glossary.py
 	$(BIN)/python -c 'from forecast.reporting.glossary import glossary_page as text; print(text(), end="")' > docs/glossary.md
 
+$(TOOLS)/bin/uv: # tools that look at the environment from outside
+	test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv cyclonedx-bom pip-audit
+
+lock: $(TOOLS)/bin/uv ## write requirements/ anew: development and CI with hashes, the lowest versions
+	$(TOOLS)/bin/uv pip compile pyproject.toml --extra dev --generate-hashes --python-version 3.11 \
+	  --upgrade --no-emit-index-url --no-header -q -o requirements/dev.txt
+	$(TOOLS)/bin/uv pip compile pyproject.toml --resolution lowest-direct --python-version 3.11 \
+	  --no-deps --no-annotate --no-emit-index-url --no-header -q -o requirements/lowest.txt
+
+sbom: $(STAMP) $(TOOLS)/bin/uv ## write build/sbom.json: what is installed here, as CycloneDX
+	mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible -o build/sbom.json $(BIN)/python
+
+audit: $(TOOLS)/bin/uv ## look for known advisories against requirements/dev.txt (needs the network)
+	$(TOOLS)/bin/pip-audit --requirement requirements/dev.txt --require-hashes --disable-pip
+
+lowest: $(TOOLS)/bin/uv ## test with the lowest version of each direct dependency, in .venv-lowest
+	test -x $(LOWEST)/bin/python || $(TOOLS)/bin/uv venv -q --python 3.11 $(LOWEST)
+	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python -r requirements/lowest.txt pytest packaging
+	PYTHONPATH=. $(LOWEST)/bin/python -m pytest tests/test_first_house.py tests/test_store.py \
+	  tests/test_predict.py tests/test_train.py
+
 clean: ## remove what was made here, runs and .venv included
-	rm -rf $(VENV) $(PEERS) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) $(TOOLS) $(LOWEST) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,20 @@ def test_missing_actuals_and_constant_forecasts_calibrate_nothing():
     quantiles, actual = sample(1.0, 5)
     assert (calibrate(quantiles, LEVELS, actual * np.nan) == 1).all()
     assert np.isfinite(calibrate(np.ones((5, 1, 5)), LEVELS, np.ones((5, 1)))).all()
+
+
+@pytest.mark.parametrize("right", [0, 1, 3, 10, 20])
+def test_forecasts_without_any_width_leave_every_factor_a_number(right):
+    """Counts with an off season: zeros forecast for sure, and some of them are none."""
+    quantiles = np.zeros((20, 1, len(LEVELS)))
+    actual = np.where(np.arange(20) < right, 0.0, 3.0)[:, None]
+    factors = calibrate(quantiles, LEVELS, actual)
+    assert np.isfinite(factors).all()
+    assert (factors >= 1).all() or right == 20
+    actual[0] = np.finfo(float).max
+    quantiles[0] = np.linspace(-1e-300, 1e-300, len(LEVELS))
+    with np.errstate(over="ignore"):
+        assert np.isfinite(calibrate(quantiles, LEVELS, actual)).all()
 
 
 def test_stretched_quantiles_stay_in_order():

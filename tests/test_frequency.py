@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forecast.common.errors import InputError
 from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
@@ -301,3 +302,10 @@ def test_times_that_no_calendar_holds_are_refused() -> None:
         Frequency("YS-JAN").stamps(np.array([400]))
     with pytest.raises(OverflowError):
         Frequency("D").stamps(np.array([200_000]))
+
+
+def test_times_that_cannot_be_told_are_an_error_of_the_input():
+    yearly = Frequency("YS-JAN")
+    with pytest.raises(InputError, match="1678 to 2261") as caught:
+        yearly.stamps(np.array([0, 10_000]))
+    assert caught.value.exit_code == 4

@@ -8,6 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
+from forecast.common.errors import InputError
+
 DAY = 86_400 * 10**9  # nanoseconds
 UNITS = {
     "D": DAY, "h": 3600 * 10**9, "min": 60 * 10**9, "s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1,
@@ -25,6 +27,10 @@ SEASONS: dict[str, tuple[int, ...]] = {  # candidate seasons in units of the ali
     "SMS": (24,), "SME": (24,), "TMS": (36,), "TME": (36,), "QS": (4,), "QE": (4,), "YS": (1,),
     "YE": (1,),
 }  # fmt: skip
+
+
+class OutOfTimesError(InputError, OverflowError):
+    """Times that 64 bits of nanoseconds cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,7 @@ class Frequency:
     def stamps(self, positions: np.ndarray) -> np.ndarray:
         """Times (datetime64[ns], or int64 for integer steps) of grid `positions`.
 
-        Raises OverflowError beyond the years 1678 to 2261.
+        Raises OutOfTimesError beyond the years 1678 to 2261.
         """
         positions = np.asarray(positions, np.int64)
         if self.integer:
@@ -204,12 +210,16 @@ class Frequency:
 
 
 def _check_range(positions: np.ndarray, days: float) -> None:
-    """Raise OverflowError where `positions` steps of `days` days leave 64-bit nanoseconds."""
+    """Raise OutOfTimesError where `positions` steps of `days` days leave 64-bit nanoseconds."""
     if (
         positions.size
         and max(abs(int(positions.min())), abs(int(positions.max()))) * days > 106_700
     ):
-        raise OverflowError("the times lie outside the years 1678 to 2261")
+        raise OutOfTimesError(
+            "the times lie outside the years 1678 to 2261",
+            code="input/time-range",
+            remedy="Ask for a shorter --horizon; earlier or later years can be given as numbers",
+        )
 
 
 # --- The frequency of sorted times, found from their differences; aliases as people write them ---

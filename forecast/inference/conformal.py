@@ -48,6 +48,7 @@ def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> 
         ratio = np.where(
             narrow, np.where(distance == 0, 0.0, ENDLESS), distance / np.where(narrow, 1, width)
         )
+        ratio = np.minimum(ratio, ENDLESS)  # a quotient of far numbers may overflow
         share = min(1.0, (levels[high] - levels[low]) * (count + 1) / count)
         exact = np.clip(np.quantile(ratio, share), *BOUNDS)
         trust = count / (count + PRIOR_ACTUALS * (CAUTION if exact < 1 else 1))
