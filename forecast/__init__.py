@@ -1,6 +1,6 @@
 """lstmcast: forecast any table of time series with an LSTM, beside ARIMA.
 
-from forecast import backtest, load, predict, train
+from forecast import backtest, compare, detect, explain, forecast, load, predict, train, tune
 """
 
 from __future__ import annotations
@@ -8,9 +8,43 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from forecast.api import Backtest, Model, Run, backtest, load, predict, train
+    from forecast.api import (
+        Backtest,
+        Comparison,
+        Explained,
+        Model,
+        Picture,
+        Run,
+        Tuning,
+        backtest,
+        compare,
+        detect,
+        explain,
+        forecast,
+        load,
+        predict,
+        train,
+        tune,
+    )
 
-__all__ = ["Backtest", "Model", "Run", "backtest", "load", "predict", "train"]
+__all__ = [
+    "Backtest",
+    "Comparison",
+    "Explained",
+    "Model",
+    "Picture",
+    "Run",
+    "Tuning",
+    "backtest",
+    "compare",
+    "detect",
+    "explain",
+    "forecast",
+    "load",
+    "predict",
+    "train",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,39 +1,48 @@
-"""The Python API: `train`, `predict`, `backtest` and `load` on pandas frames or files.
+"""The Python API: the commands as functions on pandas frames or files.
 
+`train`, `predict`, `forecast`, `backtest`, `compare`, `tune`, `detect`, `explain` and `load`.
 Options have the names of the command line's flags, dashes as underscores (`horizon=24`,
-`id_col="store"`, `baselines="arima,ets"`), and the same defaults; the results are the same too.
+`id_col="store"`, `baselines="arima,ets"`), and the same defaults: help(train) lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from forecast.cli.commands.backtest import PARTS as OF_BACKTEST
+from forecast.cli.commands.compare import PARTS as OF_COMPARE
+from forecast.cli.commands.train import SECTIONS as OF_TRAIN
+from forecast.cli.commands.tune import PARTS as OF_TUNE
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener, Silent
-from forecast.config.options import (
-    BACKTEST_ONLY,
-    PROCESSES_ONLY,
-    TRAIN_ONLY,
-    TUNE_ONLY,
-    all_options,
-)
+from forecast.config.options import show
 from forecast.config.schema import Settings
+from forecast.config.signatures import takes_options
 from forecast.config.sources import resolve
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
+from forecast.reporting.notebook import Picture, frame_of, in_short, page_of, score_frame
 from forecast.workflows.backtest import BacktestResult, backtest_run
-from forecast.workflows.predict import PredictResult, predict_run
+from forecast.workflows.compare import ComparisonResult, compare_run
+from forecast.workflows.detect import detect_run
+from forecast.workflows.explain import ExplainResult, chart_of, explain_run
+from forecast.workflows.load import load as load_data
+from forecast.workflows.predict import forecast_run, predict_run
 from forecast.workflows.train import TrainResult, train_run
+from forecast.workflows.tune import TuneResult, tune_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    Data: TypeAlias = str | Path | pd.DataFrame
+    Data: TypeAlias = str | Path | pd.DataFrame | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,9 @@ class Model:
     """A trained model on disk; `folder` is its run folder or model folder."""
 
     folder: Path
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
 
     def predict(self, data: Data | None = None, **options: Any) -> pd.DataFrame:
         """Forecasts from the end of `data` (default: the file it was trained on, read again).
@@ -50,21 +62,29 @@ class Model:
         """
         return predict(data, model=self.folder, **options)
 
+    def explain(self, data: Data | None = None, **options: Any) -> Explained:
+        """What moved its forecast from the end of `data`; as `explain`."""
+        return explain(data, model=self.folder, **options)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Run(Model):
     """What `train` made: the model, its forecast, and how it compares."""
 
     result: TrainResult
+    data: Any = None
+    settings: Settings = field(default_factory=Settings)
+    kept: Any = None  # the folder of a run that is written nowhere, as long as the run is known
 
     def predict(self, data: Data | None = None, **options: Any) -> pd.DataFrame:
         """As `Model.predict`; the run is one's own, wherever it was written."""
-        return super().predict(data, **{"root": str(self.folder.parent), **options})
+        given = self.data if data is None and not isinstance(self.data, str) else data
+        return super().predict(given, **{"root": str(self.folder.parent), **options})
 
     @property
     def predictions(self) -> pd.DataFrame:
         """The forecast from the end of the data, the baselines' beside the LSTM's."""
-        return _frame(self.result.predictions)
+        return frame_of(self.result.predictions, self.data)
 
     @property
     def scores(self) -> ScoreTable | None:
@@ -76,18 +96,40 @@ class Run(Model):
         """Who won, in one sentence; empty without scores."""
         return verdict(self.result.scores) if self.result.scores is not None else ""
 
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.folder / "report.html"
 
-@dataclass(frozen=True)
+    def plot(self, series: str | None = None) -> Picture:
+        """The forecast of `series` (default: the first) after its history."""
+        from forecast.reporting.charts.image import forecast_image
+        from forecast.reporting.finished_run import chart_of as chart_of_run
+
+        panel, _ = load_data(self.data, self.settings.data)
+        chart = chart_of_run(panel, self.result.predictions, series)
+        return Picture(forecast_image(chart, "png"))
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {in_short(self.scores)})"
+
+    def _repr_html_(self) -> str:
+        return page_of(self.verdict, score_frame(self.scores), self.predictions)
+
+
+@dataclass(frozen=True, repr=False)
 class Backtest:
     """What `backtest` made: everyone's forecasts from every origin, and how good they were."""
 
     folder: Path
     result: BacktestResult
+    data: Any = None
+    kept: Any = None
 
     @property
     def forecasts(self) -> pd.DataFrame:
         """One row a series, origin and step: unique_id, ds, cutoff, y, then each forecaster."""
-        return _frame(self.result.table)
+        return frame_of(self.result.table, self.data)
 
     @property
     def scores(self) -> ScoreTable:
@@ -99,67 +141,296 @@ class Backtest:
         """Who won, in one sentence, and whether the lead is more than chance."""
         return self.result.verdict
 
+    def __repr__(self) -> str:
+        return f"Backtest({str(self.folder)!r}, {in_short(self.scores)})"
 
+    def _repr_html_(self) -> str:
+        return page_of(self.verdict, score_frame(self.scores), self.forecasts)
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """What `compare` made: networks under one budget, beside the baselines."""
+
+    folder: Path
+    result: ComparisonResult
+    kept: Any = None
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row a network or baseline."""
+        import pandas as pd
+
+        return pd.DataFrame(self.result.rows)
+
+    @property
+    def verdict(self) -> str:
+        """Which was best, in one sentence."""
+        return self.result.sentence
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.folder)!r}, {self.verdict!r})"
+
+    def _repr_html_(self) -> str:
+        return page_of(self.verdict, self.scores)
+
+
+@dataclass(frozen=True, repr=False)
+class Tuning:
+    """What `tune` found. `config` is a settings file that `train(config=...)` takes."""
+
+    folder: Path
+    result: TuneResult
+    kept: Any = None
+
+    @property
+    def config(self) -> Path:
+        """The best settings, as a file."""
+        return next(path for path, _ in self.result.files if path.suffix in (".yaml", ".yml"))
+
+    @property
+    def verdict(self) -> str:
+        """What tuning gained on held-out data, in one sentence."""
+        return self.result.sentence
+
+    def __repr__(self) -> str:
+        return f"Tuning({str(self.folder)!r}, {self.verdict!r})"
+
+    def _repr_html_(self) -> str:
+        return page_of(self.verdict)
+
+
+@dataclass(frozen=True, repr=False)
+class Explained:
+    """What moved a forecast."""
+
+    result: ExplainResult
+
+    @property
+    def past(self) -> pd.DataFrame:
+        """Past values, the latest first: ds, lag, value and contribution to the explained steps."""
+        import pandas as pd
+
+        from forecast.analysis.attribution import past_rows
+
+        return pd.DataFrame(past_rows(self.result.found))
+
+    @property
+    def covariates(self) -> pd.DataFrame:
+        """Covariates: name, contribution, importance and its spread; empty without any."""
+        import pandas as pd
+
+        from forecast.analysis.attribution import covariate_rows
+
+        return pd.DataFrame(covariate_rows(self.result.found))
+
+    def plot(self) -> Picture:
+        """The picture of `lstmcast explain`."""
+        from forecast.reporting.charts.image import explanation_image
+
+        return Picture(explanation_image(chart_of(self.result.found), "png"))
+
+    def __repr__(self) -> str:
+        return f"Explained(series {self.result.found.series!r})"
+
+    def _repr_html_(self) -> str:
+        return page_of(f"What moved the forecast of {self.result.found.series}", self.past)
+
+
+@takes_options(*OF_TRAIN)
 def train(
-    data: Data, *, config: str | None = None, listener: Listener | None = None, **options: Any
+    data: Data,
+    *,
+    config: str | None = None,
+    write: bool = True,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
 ) -> Run:
     """Trains on `data`, scores against the baselines on held-out origins, writes a run folder.
 
-    config: a settings file or preset ("fast", "accurate"). Options: those of `lstmcast train`.
-    Raises ForecastError.
+    data: a file, a folder or pattern of files, or a pandas frame. config: a settings file or preset
+    ("fast", "accurate"). write: False keeps the run's files in a temporary folder, which goes with
+    the result. progress: lines on the way (in a notebook unless False). Raises ForecastError.
     """
-    settings = _settings(config, options, BACKTEST_ONLY)
-    result = train_run(_source(data), settings, listener or Silent())
+    with _place(write, options) as (options, kept):
+        settings = _settings(config, options, train)
+        result = train_run(_source(data), settings, _listener(progress, listener))
     assert result is not None, "nobody trains together here"
-    return Run(result.folder, result)
+    return Run(result.folder, result, _source(data), settings, kept)
 
 
+@takes_options(*OF_BACKTEST)
 def backtest(
     data: Data,
     *,
     models: Sequence[str | Path] = (),
     config: str | None = None,
+    write: bool = True,
+    progress: bool | None = None,
     listener: Listener | None = None,
     **options: Any,
 ) -> Backtest:
     """Scores the LSTM and the baselines on `data` from rolling origins, writes a folder.
 
-    models: run folders or model folders to be compared as well. config: a settings file or
-    preset. Options: those of `lstmcast backtest` (`windows=8`, `gap=2`, `refit=True`). Raises
-    ForecastError.
+    models: run folders or model folders to be compared as well. config, write, progress: as for
+    `train`. Raises ForecastError.
     """
-    result = backtest_run(
-        _source(data),
-        _settings(config, options, TRAIN_ONLY),
-        listener or Silent(),
-        models=[str(model) for model in models],
-    )
-    return Backtest(result.folder, result)
+    with _place(write, options) as (options, kept):
+        result = backtest_run(
+            _source(data),
+            _settings(config, options, backtest),
+            _listener(progress, listener),
+            models=[str(model) for model in models],
+        )
+    return Backtest(result.folder, result, _source(data), kept)
 
 
+@takes_options(*OF_COMPARE)
+def compare(
+    data: Data,
+    *,
+    config: str | None = None,
+    write: bool = True,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> Comparison:
+    """Trains networks on `data` under one budget, and scores them beside the baselines.
+
+    config, write, progress: as for `train`. Raises ForecastError.
+    """
+    with _place(write, options) as (options, kept):
+        settings = _settings(config, options, compare)
+        result = compare_run(_source(data), settings, _listener(progress, listener))
+    return Comparison(result.folder, result, kept)
+
+
+@takes_options(*OF_TUNE)
+def tune(
+    data: Data,
+    *,
+    config: str | None = None,
+    write: bool = True,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> Tuning:
+    """Searches for better settings on validation origins of `data`, and says what they gain.
+
+    config, write, progress: as for `train`. Raises ForecastError.
+    """
+    with _place(write, options) as (options, kept):
+        settings = _settings(config, options, tune)
+        result = tune_run(_source(data), settings, _listener(progress, listener))
+    return Tuning(result.folder, result, kept)
+
+
+@takes_options("forecast", "data", "sampling", "training.seed", "output.root")
 def predict(
     data: Data | None = None,
     *,
     model: str | Path | None = None,
     output: str | Path | None = None,
     force: bool = False,
+    progress: bool | None = None,
     listener: Listener | None = None,
     **options: Any,
 ) -> pd.DataFrame:
-    """Forecasts with a trained model (default: the newest), as `lstmcast predict` does.
+    """Forecasts with a trained model (default: the newest of these data), as `lstmcast predict`.
 
     Nothing is written unless `output` names a file; force: even if that holds something else.
     Raises ForecastError.
     """
+    source = None if data is None else _source(data)
     with one_command(force=force):
-        result: PredictResult = predict_run(
-            None if data is None else _source(data),
-            _settings(None, options, BACKTEST_ONLY),
-            listener or Silent(),
+        result = predict_run(
+            source,
+            _settings(None, options, predict),
+            _listener(progress, listener),
             model=None if model is None else str(model),
             output="" if output is None else str(output),
         )
-    return _frame(result.predictions)
+    return frame_of(result.predictions, source)
+
+
+@takes_options("forecast", "data", "sampling", "training.seed")
+def forecast(
+    data: Data,
+    *,
+    output: str | Path | None = None,
+    force: bool = False,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Forecasts `data` at once with the pretrained network: nothing is trained.
+
+    Nothing is written unless `output` names a file; force: even if that holds something else.
+    Raises ForecastError.
+    """
+    source = _source(data)
+    with one_command(force=force):
+        result = forecast_run(
+            source,
+            _settings(None, options, forecast),
+            _listener(progress, listener),
+            output="" if output is None else str(output),
+        )
+    return frame_of(result.predictions, source)
+
+
+@takes_options("detection", "data")
+def detect(
+    data: Data,
+    *,
+    model: str | Path | None = None,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Finds anomalies in `data`: one row each, unique_id, ds, y, score, lo, hi, kind, reason.
+
+    model: a run or model folder that judges (default: the pretrained network). Raises
+    ForecastError.
+    """
+    source = _source(data)
+    result = detect_run(
+        source,
+        _settings(None, options, detect),
+        _listener(progress, listener),
+        model=None if model is None else str(model),
+        output="",
+    )
+    return frame_of(result.anomalies, source)
+
+
+@takes_options("forecast.horizon", "data", "training.seed", "output.root")
+def explain(
+    data: Data | None = None,
+    *,
+    model: str | Path | None = None,
+    series: str | None = None,
+    step: int | None = None,
+    progress: bool | None = None,
+    listener: Listener | None = None,
+    **options: Any,
+) -> Explained:
+    """What moved the forecast of `series` (default: the first) from the end of `data`.
+
+    model: default, the newest of these data; step: of the forecast, from 1 (default: all). Nothing
+    is written. Raises ForecastError.
+    """
+    result = explain_run(
+        None if data is None else _source(data),
+        _settings(None, options, explain),
+        _listener(progress, listener),
+        model=None if model is None else str(model),
+        series=series,
+        step=step,
+        output="",
+    )
+    return Explained(result)
 
 
 def load(folder: str | Path) -> Model:
@@ -173,33 +444,77 @@ def load(folder: str | Path) -> Model:
     return Model(Path(folder))
 
 
-def _settings(config: str | None, options: dict[str, Any], foreign: Collection[str]) -> Settings:
-    """Settings from keyword options, named as the flags are; not those of another command."""
-    foreign = {*foreign, *PROCESSES_ONLY, *TUNE_ONLY}
-    known = {o.parameter: o.path for o in all_options() if o.path not in foreign}
+def _settings(config: str | None, options: dict[str, Any], function: Any) -> Settings:
+    """Settings from keyword options, named as the flags are; not those of another function."""
+    known: dict[str, str] = function.options
     for name in options:
         if name not in known:
             near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
             raise UsageError(
                 "there is no such option",
                 code="usage/unknown-option",
                 value=name,
-                remedy=f"Did you mean {near[0]}?" if near else "See lstmcast train --help",
+                remedy=f"{hint}help(forecast.{function.__name__}) lists the options",
             )
     return resolve({known[name]: value for name, value in options.items()}, None, config).settings
 
 
+@contextmanager
+def _place(write: bool, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The options with the folder of the run, and what keeps a temporary one."""
+    if write:
+        yield options, None
+        return
+    if options.get("out") is not None:
+        raise UsageError(
+            "write=False writes no folder, and out names one",
+            code="usage/contradiction",
+            value=show(options["out"]),
+            remedy="Leave one of them out",
+        )
+    kept = tempfile.TemporaryDirectory(prefix="lstmcast-")
+    yield {**options, "out": str(Path(kept.name) / "run")}, kept
+
+
+def _listener(progress: bool | None, listener: Listener | None) -> Listener:
+    """Who hears of the way: the given listener, lines for `progress`, by default in a notebook."""
+    if listener is not None:
+        return listener
+    if not (_in_a_notebook() if progress is None else progress):
+        return Silent()
+    from forecast.cli.console import LineListener, make_console
+
+    return LineListener(make_console(sys.stderr))
+
+
+def _in_a_notebook() -> bool:
+    kernel = sys.modules.get("IPython")
+    shell = kernel.get_ipython() if kernel is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 def _source(data: Data) -> Any:
-    return str(data) if isinstance(data, Path) else data
-
-
-def _frame(table: Any) -> pd.DataFrame:
-    """The forecast table as a frame; ds as times where the text says one, else as it is."""
+    """What the loader takes: a path as text, or a frame with plain times. Raises UsageError."""
+    if isinstance(data, str | Path):
+        return str(data)
     import pandas as pd
 
-    frame = table.to_pandas()
-    if frame["ds"].dtype == object:
-        parsed = pd.to_datetime(frame["ds"], errors="coerce")
-        if not parsed.isna().any():
-            frame["ds"] = parsed
-    return frame
+    if isinstance(data, Mapping):
+        try:
+            data = pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise _no_data(data, f": {error}") from None
+    if not isinstance(data, pd.DataFrame):
+        raise _no_data(data, "")
+    periods = [name for name in data if isinstance(data[name].dtype, pd.PeriodDtype)]
+    return data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
+
+
+def _no_data(data: object, why: str) -> UsageError:
+    return UsageError(
+        f"data are a path, a pandas frame, or columns by name{why}",
+        code="usage/data-kind",
+        value=type(data).__name__,
+        remedy='For example: {"ds": times, "y": values}, or pd.DataFrame of that',
+    )

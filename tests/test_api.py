@@ -1,15 +1,22 @@
-"""`forecast.backtest` from Python: the settings and the results of the command."""
+"""The commands from Python: their settings, their results, and what a notebook shows."""
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
 import forecast
 from forecast.common.errors import UsageError
+from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.evaluation.scores import ScoreTable
 from tests.test_backtest import inline, table  # noqa: F401 - a fixture
 
 QUICK = dict(horizon=6, windows=2, max_steps=10, hidden=8, members=1, baselines="seasonal-naive")
+FUNCTIONS = ("train", "predict", "forecast", "backtest", "compare", "tune", "detect", "explain")
 
 
 def test_a_backtest_of_a_frame_gives_forecasts_scores_and_a_verdict(tmp_path, inline):  # noqa: F811
@@ -23,9 +30,127 @@ def test_a_backtest_of_a_frame_gives_forecasts_scores_and_a_verdict(tmp_path, in
     assert made.scores.score("LSTM").values["mae"] == pytest.approx(mae)
     assert made.verdict == made.result.verdict
     assert (made.folder / "report.html").exists()
+    assert len(repr(made)) < 200
 
 
-@pytest.mark.parametrize(("function", "option"), [("train", "gap"), ("backtest", "quantiles")])
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A training whose files are nowhere that a user looks, and the folder it was started in."""
+    from teaching import taught_here
+
+    folder = tmp_path_factory.mktemp("here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("forecast.training.selection.train_members", taught_here)
+        patch.chdir(folder)
+        yield forecast.train(table(), write=False, **QUICK), folder
+
+
+def test_what_is_not_to_be_written_is_nowhere_but_works(run):
+    made, here = run
+    assert list(here.iterdir()) == []
+    assert made.folder.is_dir()
+    again = made.predict()
+    assert again["LSTM"].to_numpy() == pytest.approx(made.predictions["LSTM"].to_numpy())
+    assert not made.folder.is_relative_to(Path.cwd())
+
+
+def test_a_result_is_short_in_a_console_and_a_page_in_a_notebook(run):
+    made, _ = run
+    assert len(repr(made)) < 200
+    assert "LSTM" in repr(made)
+    page = made._repr_html_()
+    assert page.count("<table") == 2
+    assert made.verdict.split(":")[0].split("&")[0][:20] in page
+    assert made.plot()._repr_png_()[:4] == b"\x89PNG"
+    assert len(repr(made.plot())) < 50
+    assert made.report.is_file()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_has_the_options_of_its_command_and_no_other(name):
+    function = getattr(forecast, name)
+    parameters = inspect.signature(function).parameters
+    assert all(p.kind is not inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    for option, path in function.options.items():
+        known = next(o for o in all_options() if o.path == path)
+        assert parameters[option].default == known.default
+        assert f"    {option}: {known.help}" in function.__doc__
+    assert not set(function.options.values()) & set(PROCESSES_ONLY)
+    assert ("gap" in parameters) == (name in ("backtest", "compare"))
+
+
+def test_train_has_every_setting_of_the_command():
+    missing = {o.path for o in all_options()} - set(forecast.train.options.values())
+    beside = ("compare.", "engine.", "tuning.")
+    assert {p for p in missing if not p.startswith(beside)} <= {*BACKTEST_ONLY, *PROCESSES_ONLY}
+
+
+@pytest.mark.parametrize(
+    ("function", "option"),
+    [("train", "gap"), ("backtest", "quantiles"), ("predict", "max_steps"), ("detect", "horizon")],
+)
 def test_an_option_of_another_command_is_refused(function, option):
     with pytest.raises(UsageError, match="no such option"):
         getattr(forecast, function)(table(), **{option: 1})
+
+
+def months(count: int = 60) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    n = np.arange(count)
+    return pd.date_range("2015-01-01", periods=count, freq="MS"), 100 + n + 20 * np.sin(n / 1.9)
+
+
+def test_columns_by_name_and_periods_are_read_as_a_frame_is():
+    times, values = months()
+    plain = forecast.forecast(pd.DataFrame({"ds": times, "y": values}), horizon=3)
+    by_name = forecast.forecast({"ds": times, "y": values}, horizon=3)
+    periods = pd.DataFrame({"ds": times.to_period("M"), "y": values})
+    pd.testing.assert_frame_equal(by_name, plain)
+    pd.testing.assert_frame_equal(forecast.forecast(periods, horizon=3), plain)
+
+
+def test_times_come_back_in_their_zone():
+    times, values = months()
+    hours = pd.date_range("2024-03-01", periods=200, freq="h", tz="Europe/Berlin")
+    wave = 10 + np.sin(np.arange(200) / 24 * 2 * np.pi)
+    made = forecast.forecast(pd.DataFrame({"ds": hours, "y": wave}), horizon=24)
+    assert str(made["ds"].dt.tz) == "Europe/Berlin"
+    assert made["ds"].iloc[0] == hours[-1] + pd.Timedelta("1h")
+    assert forecast.forecast({"ds": times, "y": values}, horizon=2)["ds"].dt.tz is None
+
+
+@pytest.mark.parametrize("data", [[1, 2], 7, {"ds": [1, 2], "y": [1]}])
+def test_what_is_no_table_is_refused_in_words(data):
+    with pytest.raises(UsageError, match="pandas frame"):
+        forecast.forecast(data)
+
+
+def test_anomalies_are_a_frame():
+    times, values = months()
+    values[40] += 500
+    found = forecast.detect({"ds": times, "y": values})
+    assert times[40] in set(found["ds"])
+    assert list(found)[:3] == ["unique_id", "ds", "y"]
+
+
+def test_a_notebook_sees_progress_and_a_script_does_not(monkeypatch, capsys):
+    times, values = months()
+    forecast.forecast({"ds": times, "y": values}, horizon=2)
+    assert capsys.readouterr().err == ""
+    forecast.forecast({"ds": times, "y": values}, horizon=2, progress=True)
+    assert "Forecasting" in capsys.readouterr().err
+    monkeypatch.setattr("forecast.api._in_a_notebook", lambda: True)
+    forecast.forecast({"ds": times, "y": values}, horizon=2)
+    assert "Forecasting" in capsys.readouterr().err
+
+
+def test_an_explanation_has_frames_and_a_picture(run):
+    made, _ = run
+    shown = made.explain(table(), root=str(made.folder.parent), step=1)
+    assert {"ds", "lag", "value", "contribution"} <= set(shown.past)
+    assert shown.plot()._repr_png_()[:4] == b"\x89PNG"
+    assert len(repr(shown)) < 100
+
+
+def test_nowhere_and_somewhere_contradict_each_other(tmp_path):
+    with pytest.raises(UsageError, match="write=False"):
+        forecast.train(table(), write=False, out=str(tmp_path))

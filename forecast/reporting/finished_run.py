@@ -302,6 +302,13 @@ def _is(table: pa.Table, series: str | None) -> pa.ChunkedArray:
     return pc.equal(table[ID], series)
 
 
+def chart_of(panel: Panel, table: pa.Table, series: str | None = None) -> FanChart:
+    """The forecasts of `series` (default: the first) in a forecast table, after the history in
+    `panel`. Raises UsageError for an unknown series, InputError where they do not fit together."""
+    name = _known_series(table, series)
+    return _chart(panel, name, table.filter(_is(table, name)))
+
+
 def _chart(panel: Panel, series: str, rows: pa.Table) -> FanChart:
     s = int(np.searchsorted(panel.ids, series))
     if s >= panel.size or panel.ids[s] != series:
