@@ -161,6 +161,12 @@ def memory(process: subprocess.Popen) -> float:
     return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def processor(process: subprocess.Popen) -> float:
+    """Seconds of a core that the server has used."""
+    words = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main(seconds: float, rate: float) -> int:
     """Serves, asks, publishes, and says what was measured."""
     with tempfile.TemporaryDirectory() as home:
@@ -186,18 +192,18 @@ def main(seconds: float, rate: float) -> int:
             asyncio.run(_until_ready())
             warm = Load(rate)
             asyncio.run(warm.run(5))
-            before = memory(server)
+            before, busy = memory(server), processor(server)
             publisher.start()
             load = Load(rate)
             asyncio.run(load.run(seconds))
-            after = memory(server)
+            after, busy = memory(server), processor(server) - busy
         finally:
             done.set()
             server.terminate()
             ended = server.wait(20)
         publisher.join()
         load.check()
-    return told(load, before, after, published[0], ended)
+    return told(load, (before, after), busy, published[0], ended)
 
 
 async def _until_ready() -> None:
@@ -210,12 +216,14 @@ async def _until_ready() -> None:
     raise SystemExit("the server did not start")
 
 
-def told(load: Load, before: float, after: float, published: int, ended: int) -> int:
+def told(load: Load, held: tuple[float, float], busy: float, published: int, ended: int) -> int:
     """Prints the figures; 1 where one is not as it should be."""
+    before, after = held
     p50, p99, most = (1000 * np.quantile(load.seconds, q) for q in (0.5, 0.99, 1.0))
     print(f"requests {len(load.seconds):,} at {load.rate:g}/s, {published} publications meanwhile")
     print(f"milliseconds: median {p50:.1f}, 99th percentile {p99:.1f}, most {most:.1f}")
     print(f"answers by status {load.statuses}; memory {before:.0f} MB before, {after:.0f} MB after")
+    print(f"the server used {1000 * busy / len(load.seconds):.2f} ms of a core for each request")
     print(f"load of the machine (1, 5, 15 min): {os.getloadavg()}, {os.cpu_count()} cores")
     failed = list(load.wrong[:10])
     failed += [] if p99 < 100 else [f"the 99th percentile is {p99:.1f} ms"]

@@ -163,6 +163,7 @@ function draw({ losses, bests }, total) {
 }
 
 if ($("drop")) dropping($("drop"));
+if ($("correct") && innerWidth < 600 && $("correct").dataset.given === "0") $("correct").open = false;
 if ($("settings")) sendOnlyWhatIsGiven($("settings"));
 if ($("understood")) { $("train").disabled = true; understand($("understood")); }
 if ($("live")) watch($("live"));
