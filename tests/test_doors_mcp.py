@@ -59,7 +59,7 @@ def test_arguments_become_the_words_of_the_command(folder):
         options={"allow_negative": True},
     )  # fmt: skip
     assert made == [
-        "forecast", str(folder / "sales.csv"),
+        "forecast", str(folder / "sales.csv"), "--output=",
         "--horizon=3", "--level=80,95.5", "--no-wide", "--allow-negative",
     ]  # fmt: skip
     assert words("explain", folder, data="sales.csv", model=".", series="--x", step=2) == [

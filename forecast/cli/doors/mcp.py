@@ -259,6 +259,8 @@ def command_words(spec: ToolSpec, given: Mapping[str, Any], folders: Folders) ->
         for job in chosen_jobs(load_config(own["config"]), own.get("job")):
             folders.job(job)
     flags = words_of(settings, [option.path for option in spec.settings()])
+    if "output" in spec.flags:
+        own.setdefault("output", "")  # no file: then the rows are in the answer
     plain = [value for name, value in own.items() if not spec.flags[name]]
     named = [f"{spec.flags[name]}={own[name]}" for name in own if spec.flags[name]]
     return [spec.name, *plain, *named, *flags]
