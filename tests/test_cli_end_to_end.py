@@ -23,11 +23,11 @@ def lstmcast(lstmcast, sales):
 
 
 @pytest.mark.parametrize("command", ["forecast", "predict", "detect"])
-@pytest.mark.parametrize("name", ["next.xlsx", "next.json", "next.csv.gz"])
+@pytest.mark.parametrize("name", ["next.ods", "next.json", "next.csv.gz"])
 def test_a_table_of_another_kind_than_its_name_says_is_not_written(lstmcast, command, name):
     code, out, err = lstmcast(command, "sales.csv", "--output", name)
     assert (code, out) == (2, "")
-    assert "a table is written as .csv or .parquet" in err
+    assert "a table is written as .csv, .parquet or .xlsx" in err
     assert not Path(name).exists()
 
 

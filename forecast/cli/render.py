@@ -325,6 +325,21 @@ def show_chart(console: Console, chart: str) -> None:
         console.print(Text.from_ansi(chart), soft_wrap=True)
 
 
+def show_scenarios(console: Console, result: Any) -> None:
+    """What each scenario changes, summed over series and steps, and where the table is."""
+    import pyarrow.compute as pc
+
+    table = plain_table("scenario", "sum", "change")
+    for name in result.scenarios:
+        rows = result.predictions.filter(pc.equal(result.predictions.column("scenario"), name))
+        network = rows.column_names[3]
+        total, change = (pc.sum(rows.column(column)).as_py() for column in (network, "change"))
+        shown = "" if change is None else f"{change:+,.6g}"
+        table.add_row(clean(name), f"{total or 0:,.6g}", shown)
+    console.print(table)
+    console.print(f"written to  {clean(result.path)}", highlight=False, soft_wrap=True)
+
+
 def show_prediction(console: Console, result: Any) -> None:
     """What was forecast, from which model, and where it is."""
     facts = [

@@ -416,12 +416,13 @@ def text_kind(name: str, pattern: bytes) -> FileKind:
 
 
 def table_kind(name: str, fits: Callable[[list[str]], bool]) -> FileKind:
-    """A kind of table, CSV or Parquet, told by the names of its columns."""
+    """A kind of table, CSV, Parquet or workbook, told by the names of its columns."""
     return FileKind(name, lambda path: fits(_columns_of(path)))
 
 
 def _columns_of(path: Path) -> list[str]:
-    """The names in the first line of a CSV file, or of a Parquet file; [] where it is neither."""
+    """The names in the first line of a CSV file or of a workbook's first sheet, or of a Parquet
+    file; [] where it is none of them."""
     import csv
 
     with path.open("rb") as file:
@@ -434,8 +435,25 @@ def _columns_of(path: Path) -> list[str]:
             return list(parquet.read_schema(path).names)
         except (pa.ArrowException, ValueError):
             return []
+    if head.startswith(b"PK\x03\x04"):
+        return _columns_of_workbook(path)
     line = head.partition(b"\n")[0].rstrip(b"\r")
     try:
         return next(csv.reader([line.decode("utf-8")]), [])
     except (ValueError, csv.Error):
         return []
+
+
+def _columns_of_workbook(path: Path) -> list[str]:
+    from zipfile import BadZipFile
+
+    from openpyxl import load_workbook
+
+    try:
+        book = load_workbook(path, read_only=True)
+        sheet = book[book.sheetnames[0]]
+        first = next(sheet.iter_rows(max_row=1, values_only=True), ())
+        book.close()
+    except (BadZipFile, KeyError, ValueError, IndexError, AttributeError):
+        return []
+    return [str(cell) for cell in first if cell is not None]

@@ -183,6 +183,12 @@ class DataSettings(Section):
     wide: bool = Field(
         default=False, description="The file is wide: one time column, every other column a series."
     )
+    sheet: str | None = Field(
+        default=None,
+        description="Sheet of an Excel workbook, by its name or its number from 1 (the only one "
+        "with a table).",
+        json_schema_extra=_cli(metavar="NAME"),
+    )
     encoding: str | None = Field(
         default=None,
         description="Text encoding, e.g. cp1252 (UTF-8, or as its byte order mark says).",
@@ -292,6 +298,17 @@ class DataSettings(Section):
     static: str | None = Field(
         default=None,
         description="Table with one row a series, by its id: covariates that never change.",
+        json_schema_extra=_cli(metavar="FILE"),
+    )
+    cov_short: Literal["mask", "last"] | None = Field(
+        default=None,
+        description="Covariates that end before the horizon does are missing from there, or go on "
+        "with their last value (refused).",
+    )
+    events: str | None = Field(
+        default=None,
+        description="Table of own events: date (or start,end), name, and if wanted id, before, "
+        "after (days).",
         json_schema_extra=_cli(metavar="FILE"),
     )
     hierarchy: str | None = Field(

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, SAMPLE, TIME, Panel
 from forecast.inference.conformal import normal_quantiles
+from forecast.inference.formats.registry import USUAL, format_of, suffix_of, write_tables
 from forecast.inference.predict import forecast_panel, never_negative
 from forecast.inference.tables import numbers
 from forecast.models.forecaster import Forecaster
@@ -86,11 +87,9 @@ def write_drawn(
     usual: bool = False,
 ) -> int:
     """Writes series (B,) and their paths (B, N, H), block by block, as `write_samples` does."""
-    rows = 0
+    tables = (_table(panel, rows, paths, name) for rows, paths in drawn)
     with whole_output(path, SAMPLES, usual=usual) as file:
-        for table in _written(file, path.suffix == ".parquet", drawn, panel, name):
-            rows += table.num_rows
-    return rows
+        return write_tables(file, format_of(path), tables)
 
 
 def sample_blocks(
@@ -161,35 +160,8 @@ def path_beside(predictions: Path) -> Path:
     """Where the samples go that belong to a forecast: samples.csv beside predictions.csv, else
     NAME-samples.csv (or .parquet) beside NAME.csv."""
     name = "samples" if predictions.stem == "predictions" else f"{predictions.stem}-samples"
-    suffix = ".parquet" if predictions.suffix == ".parquet" else ".csv"
+    suffix = ".parquet" if suffix_of(predictions) == ".parquet" else USUAL
     return predictions.with_name(name + suffix)
-
-
-def _written(
-    file: IO[bytes],
-    parquet: bool,
-    drawn: Iterator[tuple[np.ndarray, np.ndarray]],
-    panel: Panel,
-    name: str,
-) -> Iterator[pa.Table]:
-    """Writes each block's table to `file` and passes it on."""
-    from pyarrow import csv
-    from pyarrow.parquet import ParquetWriter
-
-    writer: ParquetWriter | csv.CSVWriter | None = None
-    for rows, paths in drawn:
-        table = _table(panel, rows, paths, name)
-        if writer is None:
-            plain = csv.WriteOptions(quoting_style="needed")
-            writer = (
-                ParquetWriter(file, table.schema)
-                if parquet
-                else csv.CSVWriter(file, table.schema, write_options=plain)
-            )
-        writer.write_table(table)
-        yield table
-    if writer is not None:
-        writer.close()
 
 
 def _table(panel: Panel, rows: np.ndarray, paths: np.ndarray, name: str) -> pa.Table:

@@ -189,7 +189,7 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     """
     job, slot = run.job, known.slot
     run.diary.stage("Forecasting")
-    unknown = _unknown_ahead(slot, service)
+    unknown = _unknown_ahead(slot, service, job.settings.data.cov_short)
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
         factors, updates = stretches(known.scores, LEVELS)
@@ -215,14 +215,14 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
 
 
-def _unknown_ahead(slot: Slot, service: Service) -> np.ndarray:
+def _unknown_ahead(slot: Slot, service: Service, cov_short: str | None) -> np.ndarray:
     """object (S,): why the model in service lacks covariates of the steps to come, "" if it does
     not. Raises InputError when every series lacks some: then it is the file that is wrong."""
     found = np.full(slot.panel.size, "", object)
     covariates, design = slot.panel.covariates, None
     if service.forecaster is not None:
         design = service.forecaster.design
-    if design is None or covariates is None:
+    if design is None or covariates is None or cov_short == "mask":
         return found
     names = [entry.name for entry in design.of(FUTURE)]
     for column in covariates.of(FUTURE):

@@ -27,7 +27,7 @@ from forecast.reporting.charts.anomalies import anomaly_chart, by_number_found
 from forecast.reporting.html.anomaly_page import ANOMALY_PAGE, anomaly_page, write_anomaly_page
 from forecast.reporting.html.gather import data_name, unit_of
 from forecast.workflows.load import read, read_for_model, refuse_covariates
-from forecast.workflows.predict import check_table, refuse_other_tables, write_table
+from forecast.workflows.predict import check_table, write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,6 @@ def detect_run(
     output: a path (.csv or .parquet), "" for none, default and "-" standard output; page: a path
     for the page that shows them; draw: also as characters. Raises ForecastError.
     """
-    refuse_other_tables(output)
     if page is not None:
         check_output(page, ANOMALY_PAGE)
     output = "-" if output is None else output

@@ -13,6 +13,7 @@ from forecast.config.options import show
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.io.database import is_database, lasting
 from forecast.data.io.notes import Note, quantity
+from forecast.data.io.remote import is_remote
 from forecast.data.io.table import column_names
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
@@ -28,6 +29,7 @@ from forecast.models.trained_data import described, is_of, none_of_these, traine
 from forecast.training.plan import Reason
 from forecast.transforms.covariates import Design
 from forecast.transforms.demand import mask_censored
+from forecast.transforms.outlook import AHEAD, EVENT, cover, read_events, with_events
 from forecast.workflows.hierarchy import (
     Levels,
     factors_of,
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 CHOOSES_COVARIATES = (
     "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
 )  # fmt: skip
-ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static")
+ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static", "events", "cov_short")
 
 
 def refuse_covariates(settings: Settings) -> None:
@@ -73,6 +75,10 @@ def load(source: Source, settings: DataSettings) -> tuple[Panel, LoadReport]:
         panel, report = load_panel(source, settings)
     else:
         panel, report = panel_from_frame(source, settings)
+    if settings.cov_short == "last" and panel.covariates is not None:
+        panel = cover(panel, AHEAD, "last")
+    if settings.events is not None:
+        panel = with_events(panel, read_events(settings.events, settings), None)
     if censored is not None:
         panel, count, how = mask_censored(panel, censored, keep)
         text = f"{quantity(count, 'value')} masked as demand that was cut off: {how}"
@@ -270,7 +276,7 @@ def _source(
     root = settings.output.root
     refuse_to_take_places(manifest, folder, root, "Name the file: lstmcast predict DATA")
     path, _ = recorded_data(manifest, folder, root)
-    if not path or not (is_database(path) or Path(path).exists()):
+    if not path or not (is_database(path) or is_remote(path) or Path(path).exists()):
         raise InputError(
             "the data that the model was trained on cannot be read again",
             code="input/training-data-gone",
@@ -302,7 +308,8 @@ def data_settings(
         summed = both.get("hierarchy") or both.get("by")  # by columns that --static may hold
         dropped = [k for k in ABOUT_COVARIATES if not (k == "static" and summed)]
         return DataSettings(**{k: both[k] for k in both if k not in dropped})
-    ahead = tuple(entry.name for entry in design.of(FUTURE))
+    named = (entry.name for entry in design.of(FUTURE))
+    ahead = tuple(name for name in named if not name.startswith(EVENT))
     return DataSettings(**{**then, **now, "future_cov": ahead})
 
 

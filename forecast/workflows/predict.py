@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,16 @@ from forecast.common.folders import check_beside, list_in_mark, write_beside
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
+from forecast.data.io.remote import check_remote_output, is_remote, shown, upload
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach
-from forecast.data.panel import FUTURE, Panel, check_ahead
+from forecast.data.panel import FUTURE, TIME, Panel
+from forecast.inference.formats.registry import (
+    USUAL,
+    format_of,
+    refuse_other_tables,
+    table_bytes,
+)
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.reconciliation import coherent_paths
@@ -43,7 +50,7 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
 from forecast.models.pretrained import kind_of, load_backbone
-from forecast.models.store import run_of
+from forecast.models.store import read_manifest, run_of
 from forecast.reporting.finished_run import PREDICTIONS
 from forecast.training.plan import (
     choose_context,
@@ -53,6 +60,7 @@ from forecast.training.plan import (
     choose_validation,
 )
 from forecast.training.selection import calibrated
+from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.demand import MEDIAN, choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
@@ -61,12 +69,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from forecast.workflows.load import Source
-
-# What a table is often called that is neither of the two kinds that are written.
-OTHER_TABLES = {
-    ".xls", ".xlsx", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".tsv", ".pq",
-    ".gz", ".bz2", ".xz", ".zst", ".zip",
-}  # fmt: skip
 
 PAGE = text_kind("a page", rb"(?i)<!doctype html")
 UNTRAINED = (
@@ -108,7 +110,6 @@ def predict_run(
     these data). output: a path (.csv or .parquet), "-" for standard output, "" for none, default a
     new file in the model's run, by the time of day: what `train` wrote there stays.
     """
-    refuse_other_tables(output)
     check_table(output, None, FORECAST)
     found = find_model(source, settings, listener, model)
     folder, forecaster, panel, report, levels = (
@@ -158,7 +159,6 @@ def forecast_run(
     "" for none, default and "-" standard output. page: an HTML file with the charts of all series,
     None for none. Raises ForecastError.
     """
-    refuse_other_tables(output)
     output = "-" if output is None else output
     check_table(output, None, FORECAST)
     samples_path(settings, output, None)
@@ -217,7 +217,15 @@ def deliver(
     made, table = forecast_of(panel, forecaster, horizon, settings, levels)
     if beside is not None:
         draw_samples(beside, forecaster, panel, horizon, settings, levels, usual=output is None)
-    path = write_table(table, output, usual, FORECAST)
+    chosen = format_of(output or USUAL)
+    path = write_table(
+        table,
+        output,
+        usual,
+        FORECAST,
+        dated=with_dates(table, panel, made, horizon) if chosen.dated else None,
+        beside=sheets(settings, model, horizon, levels) if chosen.beside else None,
+    )
     if page is not None:
         write_page(page, panel, report, made, settings)
     fallbacks = int((made.source != forecaster.name).sum())
@@ -310,7 +318,8 @@ def forecast_of(
     """The forecast of every series, and its table. Raises InputError where covariates lack."""
     steps = reach(panel, panel.lengths, horizon)  # of the grid, for as many as there are
     if forecaster.design is not None:
-        check_ahead(panel, steps, [entry.name for entry in forecaster.design.of(FUTURE)])
+        names = [entry.name for entry in forecaster.design.of(FUTURE)]
+        panel = cover(with_columns(panel, names), steps, settings.data.cov_short, names)
     asked = settings.forecast
     if forecaster.whole:
         check_counts(panel)
@@ -340,50 +349,91 @@ def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str
     return terminal_chart(fan_chart(panel, 0, [made], levels))
 
 
-def refuse_other_tables(output: str | None) -> None:
-    """Raises UsageError for a file whose name promises another kind of table than is written."""
-    suffix = Path(output or "").suffix.lower()
-    if suffix in OTHER_TABLES:
-        raise UsageError(
-            f"a table is written as .csv or .parquet, not as {suffix}",
-            code="usage/output-kind",
-            where="--output",
-            value=output,
-            remedy="For example: --output forecast.csv",
-        )
+def with_dates(table: pa.Table, panel: Panel, made: Forecast, horizon: int) -> pa.Table:
+    """The forecast table with the clock's times as timestamps in place of texts; as it is where
+    steps are plain numbers."""
+    if panel.frequency.integer or not table.num_rows:
+        return table
+    import pyarrow as pa
+
+    kept = np.flatnonzero(made.available)
+    at = (panel.first + made.origins)[kept, None] + np.arange(horizon)
+    stamps = np.asarray(panel.frequency.stamps(at.reshape(-1))).astype("M8[us]")
+    place = table.column_names.index(TIME)
+    return table.set_column(place, TIME, pa.array(stamps, pa.timestamp("us")))
+
+
+def sheets(
+    settings: Settings, model: Path, horizon: int, levels: Levels | None
+) -> dict[str, pa.Table]:
+    """What stands in a workbook beside the forecast: the model's scores, and how it was made."""
+    import pyarrow as pa
+
+    rows: list[tuple[str, str]] = [
+        ("model", str(model)),
+        ("horizon", str(horizon)),
+        ("point forecast", settings.forecast.point or MEDIAN),
+        ("intervals, per cent", ", ".join(f"{level:g}" for level in settings.forecast.level)),
+    ]
+    if levels is not None:
+        rows.append(("reconciliation", levels.method))
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    rows += [
+        (f"{section}.{name}", str(value))
+        for section, values in given.items()
+        for name, value in values.items()
+    ]
+    names, values = zip(*rows, strict=True)
+    made = {"settings": pa.table({"setting": list(names), "value": list(values)})}
+    scores = read_manifest(model).get("scores") or [] if model.is_dir() else []
+    if scores:
+        columns = list(dict.fromkeys(name for row in scores for name in row))
+        made = {"scores": pa.table({c: [row.get(c) for row in scores] for c in columns}), **made}
+    return made
 
 
 def check_table(output: str | None, usual: Path | None, kind: FileKind) -> None:
-    """Raises UsageError where `write_table` would refuse; to be called before any work."""
+    """Raises UsageError where `write_table` would refuse: another kind of table than the name
+    promises, an address that cannot be written to, a file that is not to be replaced. To be called
+    before any work."""
+    refuse_other_tables(output)
     if output is None and usual is not None:
         check_beside(usual.parent, usual.name, kind)
     elif output not in (None, "", "-"):
-        check_output(output, kind)
+        if is_remote(output):
+            check_remote_output(output)
+        else:
+            check_output(output, kind)
 
 
-def write_table(table: pa.Table, output: str | None, usual: Path | None, kind: FileKind) -> str:
-    """Writes a table, whole or not at all, to `output` or, where that is None, under its usual name
-    in a run's folder; returns where. Raises as `check_table`; OutputError."""
+def write_table(
+    table: pa.Table,
+    output: str | None,
+    usual: Path | None,
+    kind: FileKind,
+    *,
+    dated: pa.Table | None = None,
+    beside: Mapping[str, pa.Table] | None = None,
+) -> str:
+    """Writes a table, whole or not at all, in the format that the name asks for, to `output` or,
+    where that is None, under its usual name in a run's folder; returns where. dated: the table with
+    times as timestamps, for formats that have dates; beside: further sheets, for those that have
+    room. Raises as `check_table`; OutputError."""
     if output == "":
         return ""
     if output == "-":
         sys.stdout.buffer.write(csv_bytes(table))
         sys.stdout.buffer.flush()
         return "-"
-    path = Path(output) if output else usual
-    assert path is not None
-    content = _parquet(table) if path.suffix == ".parquet" else csv_bytes(table)
+    where = output if output else str(usual)
+    chosen = format_of(where)
+    content = table_bytes(where, dated if chosen.dated and dated is not None else table, beside)
+    path = Path(where)
     if output is None:
         write_beside(path.parent, path.name, content, kind)
+    elif is_remote(where):
+        upload(where, content)
+        return shown(where)
     else:
         write_output(path, content, kind)
-    return str(path)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink)
-    return bytes(sink.getvalue())
+    return where

@@ -24,7 +24,7 @@ from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
-from forecast.data.panel import Panel, check_ahead
+from forecast.data.panel import Panel
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
 from forecast.inference.point import with_point
@@ -41,6 +41,7 @@ from forecast.training.plan import (
     make_plan,
 )
 from forecast.training.selection import TimeLimit, forecasters, learn, lstm_windows
+from forecast.transforms.outlook import cover
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.hierarchy import (
     Levels,
@@ -97,7 +98,8 @@ def train_run(
     panel, report, levels = read_levels(source, settings.data, listener)
     shown, masked = to_learn_from(panel, report, settings)
     plan = make_plan(shown, report.seasons, settings)
-    check_ahead(panel, plan.horizon)
+    panel = cover(panel, plan.horizon, settings.data.cov_short)
+    shown = replace(shown, covariates=panel.covariates)
     listener.stage(f"Training the {plan.title}")
     with PeakMemory() as memory, learning_together(team, report, settings) as kept:
         limit = clock.limit_of_training() if team is None else None

@@ -23,7 +23,7 @@ from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
 from forecast.data.load import LoadReport
-from forecast.data.panel import Panel, check_ahead
+from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import Comparison, compare
 from forecast.inference.predict import at_levels
@@ -34,6 +34,7 @@ from forecast.training.plan import Plan, Reason, make_plan
 from forecast.training.selection import forecasters, learn, lstm_windows
 from forecast.training.tuning.search import Judge, Outcome, Search, lesson_of, run_trial
 from forecast.training.tuning.space import Choice, space_of
+from forecast.transforms.outlook import cover
 from forecast.workflows.load import read
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
     plan = make_plan(panel, report.seasons, settings)
-    check_ahead(panel, plan.horizon)
+    panel = cover(panel, plan.horizon, settings.data.cov_short)
     _check_validation(plan)
     folder = _folder(settings, report.source)
     made_folder(folder, TUNING)

@@ -50,6 +50,18 @@ Exact = Annotated[
 ]
 
 
+Scenario = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scenario",
+        metavar="NAME=FILE",
+        show_default=False,
+        help="A future of the covariates known ahead; repeat it to compare several (the first is "
+        "what the others change).",
+    ),
+]
+
+
 @takes(*PARTS)
 def predict(
     data: Data = None,
@@ -57,6 +69,7 @@ def predict(
     output: Output = None,
     follow: Follow = False,
     exact: Exact = False,
+    scenario: Scenario = None,
     *,
     run: Run,
 ) -> int:
@@ -66,6 +79,8 @@ def predict(
     """
     parameters.refuse_two_outputs(run, output)
     db = run.settings.data.db
+    if scenario:
+        return _scenarios(scenario, data, model, output, follow, run)
     parameters.refuse_samples(run, follow=follow)
     if follow:
         source = parameters.wanted(data, "predict", db) if data or db else None
@@ -86,6 +101,46 @@ def predict(
     with run.watching() as listener:
         result = predict_run(source, run.settings, listener, model=model, output=output)
     show_result(run, "predict", result)
+    return int(result.exit_code)
+
+
+def _scenarios(
+    given: list[str],
+    data: str | None,
+    model: str | None,
+    output: str | None,
+    follow: bool,
+    run: Run,
+) -> int:
+    """Several futures side by side."""
+    from forecast.cli import render
+    from forecast.workflows.scenarios import parse_scenarios, scenarios_run
+
+    for flag, wrong in (
+        ("--follow", follow),
+        ("--samples", run.settings.sampling.number is not None),
+        ("--engine", in_parts(run)),
+    ):
+        if wrong:
+            raise UsageError(
+                f"{flag} knows one future, and --scenario names several",
+                code="usage/scenario-alone",
+                where=flag,
+                remedy=f"Leave {flag} or --scenario out",
+            )
+    db = run.settings.data.db
+    source = parameters.wanted(data, "predict", db) if data or db else None
+    with run.watching() as listener:
+        result = scenarios_run(
+            source, parse_scenarios(given), run.settings, listener, model=model, output=output
+        )
+    if run.look.json:
+        names = [f.name for f in dataclasses.fields(result) if f.name not in _NOT_IN_JSON]
+        render.show_document("predict", {name: getattr(result, name) for name in names})
+    elif not run.look.quiet:
+        console = run.err() if result.path == "-" else run.out()
+        render.show_chart(console, result.chart)
+        render.show_scenarios(console, result)
     return int(result.exit_code)
 
 

@@ -14,15 +14,19 @@ from forecast.common.files import reading
 from forecast.config.schema import without_password
 from forecast.data.io.arrow import as_floats
 from forecast.data.io.notes import refuse
+from forecast.data.io.remote import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy.engine import URL, Connection, Engine
 
+DUCKDB = "duckdb:///"
 BATCH = 50_000  # rows fetched at once
 HIDDEN = "***"  # what is shown in the place of a password
 SECRET = r"env:\w+|file:(?!//).+"  # a value that stands elsewhere
-ADDRESS = re.compile(rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|file:)[a-z][a-z0-9+_]*://.*")
+ADDRESS = re.compile(
+    rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|gcs:|az:|abfs:|file:)[a-z][a-z0-9+_]*://.*"
+)
 
 
 def is_database(source: str) -> bool:
@@ -32,7 +36,7 @@ def is_database(source: str) -> bool:
 
 def lasting(source: str) -> str | None:
     """How to read `source` again from anywhere; None where it cannot be (standard input)."""
-    if is_database(source):
+    if is_database(source) or is_remote(source):
         return source
     path = Path(source)
     return str(path.resolve()) if path.exists() else None
@@ -48,6 +52,8 @@ def read_query(
     an address without a password. Raises InputError: no query, no such database, a query that
     fails, no rows.
     """
+    if source.startswith(DUCKDB):
+        return _from_duckdb(source.removeprefix(DUCKDB), query, source)
     url = _address(source, password)
     elsewhere = re.fullmatch(SECRET, source)
     where = source if elsewhere else without_password(source)
@@ -55,6 +61,34 @@ def read_query(
         raise refuse("input/no-query", "a database needs a query", where=where,
                      remedy="Say what to read: --query 'select ds, y from sales'")  # fmt: skip
     table = _fetch(url, query, where)
+    return table, where, _digest(table)
+
+
+def _from_duckdb(path: str, query: str | None, where: str) -> tuple[pa.Table, str, str]:
+    """The result of `query` in a DuckDB file, which is opened for reading alone."""
+    try:
+        import duckdb
+    except ImportError:
+        raise refuse("input/no-sql", "this address needs the package duckdb",
+                     remedy="pip install 'lstmcast[duckdb]'") from None  # fmt: skip
+    if not query:
+        raise refuse("input/no-query", "a database needs a query", where=where,
+                     remedy="Say what to read: --query 'select ds, y from sales'")  # fmt: skip
+    if not Path(path).is_file():
+        raise refuse("input/not-found", "there is no such file", where=where,
+                     remedy="An address has three slashes: duckdb:///folder/sales.duckdb, four for "
+                     "a path from the root")  # fmt: skip
+    reading(path)
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            table = connection.sql(query).to_arrow_table()
+    except duckdb.Error as error:
+        first = str(error).strip().splitlines()[0]
+        raise refuse("input/query", f"the query failed: {first[:300]}", where=where,
+                     remedy="Check it, and that no other program writes") from None  # fmt: skip
+    if table.num_rows == 0:
+        raise refuse("input/no-rows", "the query returned no rows", where=where,
+                     remedy="Check its conditions")  # fmt: skip
     return table, where, _digest(table)
 
 

@@ -24,6 +24,7 @@ from typing import IO, Any, cast
 from forecast.common.errors import InputError
 from forecast.common.files import reading
 from forecast.data.io.notes import refuse
+from forecast.data.io.remote import fetch, is_remote
 
 HEAD = 1 << 18  # bytes that are looked at to decide what a file is
 EXPANSION_FLOOR = 1 << 30  # below this size nothing is a bomb
@@ -58,7 +59,7 @@ class Source:
 
     name  as the user wrote it, "<stdin>" for standard input
     path  the file, or None
-    data  the bytes when they were read from standard input
+    data  the bytes when they were read from standard input or from the network
     max_expansion  a compressed file that grows more than so many times is refused
     """
 
@@ -112,10 +113,13 @@ def open_source(source: str | Path, max_expansion: float) -> Source:
         return Source("<stdin>", data=sys.stdin.buffer.read(), max_expansion=max_expansion)
     path = Path(source)
     name = str(source)
-    if re.match(r"[a-z]+://", name):
+    if is_remote(name):
+        return Source(name, data=fetch(name), max_expansion=max_expansion)
+    if re.match(r"[a-z][a-z0-9+]*:/", name):
         raise refuse(
-            "input/url", "addresses on the network are not read", where=name,
-            remedy="Download the file first, or pipe it in: curl -s URL | lstmcast check -",
+            "input/url", "addresses of this kind are not read", where=name,
+            remedy="s3://, gs://, az:// and https:// are, with a bucket or host and a path; or "
+            "download the file first",
         )  # fmt: skip
     try:
         with open(path, "rb"):
@@ -164,9 +168,9 @@ def _nearest_file(path: Path) -> str:
 
 
 def kind_of(source: Source) -> str:
-    """ "parquet", "feather" or "delimited", by the first bytes.
+    """ "parquet", "feather", "workbook" (Excel's .xlsx) or "delimited", by the first bytes.
 
-    Raises InputError when the content is something else: empty, HTML, JSON, Excel, an archive, ...
+    Raises InputError when the content is something else: empty, HTML, JSON, an archive, ...
     """
     head = source.head
     if not head.strip():
@@ -178,6 +182,8 @@ def kind_of(source: Source) -> str:
         return "parquet"
     if head.startswith((b"ARROW1", b"FEA1")):
         return "feather"
+    if head.startswith(b"PK\x03\x04") and (b"xl/" in head or b"[Content_Types].xml" in head):
+        return "workbook"
     if what := _foreign(head):
         raise refuse(
             "input/not-a-table", f"this is {what}, not a table in text form", where=source.name,
@@ -190,8 +196,9 @@ def _foreign(head: bytes) -> str | None:
     """What the bytes are when they are certainly no table, else None."""
     start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith(b"PK\x03\x04"):
-        excel = b"xl/" in head or b"[Content_Types].xml" in head
-        return "an Excel workbook (.xlsx)" if excel else "a zip archive"
+        return "a zip archive"
+    if head[8:12] == b"DUCK":
+        return "a DuckDB database (read it with --db duckdb:///FILE --query SQL)"
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "a web page (HTML or XML): the download probably failed"
     if start.startswith(b"version https://git-lfs"):

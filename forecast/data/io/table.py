@@ -20,6 +20,7 @@ from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
 from forecast.data.io.transpose import in_header, times_of_header, turned
 from forecast.data.io.vocabulary import TOTAL_WORDS
+from forecast.data.io.workbook import read_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,9 @@ def read_table(source: str | Path, settings: DataSettings) -> Table:
     kind = kind_of(opened)
     if kind == "delimited":
         return _read_text(opened, settings)
+    if kind == "workbook":
+        sheet, digest = _sheet(opened, settings)
+        return _from_arrow(sheet, opened.name, digest, settings, kind)
     return _read_columnar(opened, kind, settings)
 
 
@@ -114,11 +118,13 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
     import pyarrow as pa
     from pyarrow import feather, parquet
 
-    data = _whole(ByteStream(opened))
+    kind = kind_of(opened)
     try:
-        whole = (
-            parquet.read_table(data) if kind_of(opened) == "parquet" else feather.read_table(data)
-        )
+        if kind == "workbook":
+            whole, _ = _sheet(opened, settings.model_copy(update={"sheet": None}))
+        else:
+            data = _whole(ByteStream(opened))
+            whole = parquet.read_table(data) if kind == "parquet" else feather.read_table(data)
     except (pa.ArrowException, OSError) as error:
         raise refuse(
             "input/damaged", f"the file cannot be read: {error}", where=opened.name,
@@ -129,6 +135,15 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
         opened.name, "", columns, nothing, lambda rows: [f"row {r + 1:,}" for r in rows],
         {}, settings.decimal or ".", (),
     )  # fmt: skip
+
+
+def _sheet(source: Source, settings: DataSettings) -> tuple[pa.Table, str]:
+    """The table of a workbook's sheet, and the digest of the workbook."""
+    stream = ByteStream(source)
+    content = b"".join(iter(lambda: stream.read(1 << 20), b""))
+    digest = stream.digest()
+    check_unchanged(source)
+    return read_sheet(content, settings.sheet, source.name), digest
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from forecast.common.errors import InputError
 from forecast.common.files import check_output, one_command, reading, whole_output, write_bytes
 from forecast.common.folders import made_folder, unfinished_in
 from forecast.common.marks import PARTS
-from forecast.inference.tables import FORECAST, csv_bytes
+from forecast.inference.formats.registry import format_of, write_tables
+from forecast.inference.tables import FORECAST
 from forecast.workflows.partitions.job import Job, read_job
 from forecast.workflows.partitions.worker import SOURCE, Record, hashes, is_whole, read_record, stem
 
@@ -204,19 +205,4 @@ def _write_table(folder: Path, records: Sequence[Record], output: Path) -> None:
             yield table.drop_columns([SOURCE]) if plain else table
 
     with whole_output(output, FORECAST) as file:
-        if output.suffix == ".parquet":
-            _as_parquet(file, tables())
-        else:
-            for number, table in enumerate(tables()):
-                text = csv_bytes(table)
-                file.write(text if number == 0 else text[text.index(b"\n") + 1 :])
-
-
-def _as_parquet(file: IO[bytes], tables: Iterator[Any]) -> None:
-    from pyarrow import parquet
-
-    first = next(tables)
-    with parquet.ParquetWriter(file, first.schema) as writer:
-        writer.write_table(first)
-        for table in tables:
-            writer.write_table(table)
+        write_tables(file, format_of(output), tables())

@@ -18,6 +18,7 @@ from forecast.common.resources import available_cores, check_installed
 from forecast.common.workers import cluster
 from forecast.config.schema import EngineSettings, Settings
 from forecast.data.io.notes import quantity
+from forecast.inference.formats.registry import formats, suffix_of
 from forecast.workflows.partitions.job import Job, Partition, make_job, partitions_of, share
 from forecast.workflows.partitions.merge import MANIFEST, merge_run
 from forecast.workflows.partitions.on_ray import on_ray
@@ -171,7 +172,7 @@ def _ready(settings: Settings) -> AbstractContextManager[object]:
 def _folder(output: str | None) -> Path:
     """The output folder. Raises UsageError: none, a file's name, or a file."""
     path = Path(output or "-")
-    if output in (None, "", "-") or path.suffix in (".csv", ".parquet") or path.is_file():
+    if output in (None, "", "-") or suffix_of(path) in formats() or path.is_file():
         raise UsageError(
             "a forecast in parts is written into a folder",
             code="usage/engine-needs-folder",

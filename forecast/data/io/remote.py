@@ -1,0 +1,146 @@
+"""Files at addresses on the network, through fsspec: s3, gs, az, https.
+
+Secrets come from the environment, as each store's own tools read them (AWS_ACCESS_KEY_ID and
+AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_CONNECTION_STRING).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+from forecast.common.errors import OutputError, UsageError
+from forecast.data.io.notes import refuse
+
+SECONDS = 60  # that a store may take to answer
+PROTOCOLS = {
+    "s3": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "az": ("adlfs", "azure"),
+    "abfs": ("adlfs", "azure"),
+    "http": ("aiohttp", "http"),
+    "https": ("aiohttp", "http"),
+}  # protocol -> the package that speaks it, and the extra that brings it
+_ADDRESS = re.compile(rf"({'|'.join(PROTOCOLS)})://[^/]+/.*", re.DOTALL)
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
+
+
+def is_remote(name: str) -> bool:
+    """Whether `name` is an address that can be read: s3://bucket/sales.csv."""
+    return _ADDRESS.fullmatch(name) is not None
+
+
+def shown(name: str) -> str:
+    """The address without a password and without a query, which may hold a signature."""
+    return _PASSWORD.sub("***@", name.split("?")[0])
+
+
+def fetch(name: str) -> bytes:
+    """The content of the object. Raises InputError: no such object, no permission, no answer in
+    SECONDS, an object that changed while it was read."""
+    store, path = _store(name)
+    try:
+        before = _state(store, path)
+        content = bytes(store.cat_file(path))
+        after = _state(store, path)
+    except Exception as error:  # each store has errors of its own
+        raise refuse(
+            "input/remote", f"it cannot be read: {_why(error)}", where=shown(name),
+            remedy=_advice(error, name),
+        ) from None  # fmt: skip
+    if before != after:
+        raise refuse(
+            "input/changed", "the object changed while it was read", where=shown(name),
+            remedy="Run again when its writer has finished",
+        )  # fmt: skip
+    return content
+
+
+def upload(name: str, content: bytes) -> None:
+    """Writes the object, whole or not at all as the stores do. Raises UsageError where nothing can
+    be written, OutputError."""
+    if name.startswith("http"):
+        raise UsageError(
+            "nothing can be written to a web address",
+            code="output/web",
+            where="--output",
+            value=shown(name),
+            remedy="Name a file, or an object such as s3://bucket/forecast.csv",
+        )
+    store, path = _store(name)
+    try:
+        store.pipe_file(path, content)
+    except Exception as error:
+        raise OutputError(
+            f"the object cannot be written: {_why(error)}",
+            code="output/remote",
+            where=shown(name),
+            remedy=_advice(error, name),
+        ) from None
+
+
+def check_remote_output(name: str) -> None:
+    """Raises UsageError where `upload` could not even begin: before any work is done."""
+    if name.startswith("http"):
+        upload(name, b"")
+    _store(name)
+
+
+def _store(name: str) -> tuple[Any, str]:
+    """The file system that speaks the address's protocol, and the path in it."""
+    import fsspec
+
+    protocol = name.split("://")[0]
+    package, extra = PROTOCOLS[protocol]
+    web = protocol in ("http", "https")
+    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
+    if protocol == "s3":
+        times = {"connect_timeout": SECONDS // 4, "read_timeout": SECONDS}
+        options["config_kwargs"] = {**times, "retries": {"max_attempts": 2}}
+    try:
+        if web:
+            import aiohttp
+
+            options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=SECONDS)}
+        store = fsspec.filesystem(protocol, **options)
+    except ImportError:
+        _without(package, extra, name)
+    return store, name if web else name.split("://", 1)[1]
+
+
+def _without(package: str, extra: str, name: str) -> NoReturn:
+    raise UsageError(
+        f"this address needs the package {package}, which is not installed",
+        code="usage/missing-package",
+        value=shown(name),
+        remedy=f"pip install 'lstmcast[{extra}]'",
+    ) from None
+
+
+def _state(store: Any, path: str) -> tuple[Any, ...]:
+    """What changes with the object."""
+    about = store.info(path)
+    names = ("size", "ETag", "etag", "LastModified", "mtime", "md5Hash", "generation")
+    return tuple(str(about.get(name)) for name in names)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such object"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {SECONDS} s"
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}{f': {shown(first[0][:160])}' if first else ''}"
+
+
+def _advice(error: Exception, name: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "Check the address"
+    where = {"s3": "AWS_", "gs": "GOOGLE_", "gc": "GOOGLE_", "az": "AZURE_", "ab": "AZURE_"}
+    variables = where.get(name[:2])
+    if variables is None:
+        return "Check the address and the network, or download the file first"
+    return f"Check the address, the network and the secrets in the environment ({variables}...)"

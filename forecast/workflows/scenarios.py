@@ -1,0 +1,207 @@
+"""What if: one model, several futures of the covariates known ahead, side by side.
+
+Axes: C scenarios, S series, N paths, H horizon (steps).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.common.errors import UsageError
+from forecast.common.progress import Listener
+from forecast.config.schema import Settings
+from forecast.data.forecast import Forecast
+from forecast.data.panel import FUTURE, Panel, interval_names
+from forecast.inference.point import with_point
+from forecast.inference.predict import at_levels, forecast_panel, never_negative
+from forecast.inference.sample_paths import paths_from
+from forecast.inference.tables import FORECAST, forecast_table, numbers, wanted_levels
+from forecast.models.forecaster import Forecaster
+from forecast.transforms.outlook import cover, with_columns
+from forecast.workflows.demand import point_of
+from forecast.workflows.load import Found, find_model
+from forecast.workflows.predict import check_table, new_predictions, write_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from forecast.workflows.load import Source
+
+SCENARIO, CHANGE = "scenario", "change"  # columns: which one, and what it adds to the first
+PATHS = 1000  # by which intervals of differences are told
+AT_ONCE = 2_000_000  # values of paths that are held at a time
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """What `predict --scenario` did; chart: that of the first series, for a terminal."""
+
+    path: str
+    scenarios: tuple[str, ...]
+    rows: int
+    series: int
+    model: Path
+    horizon: int
+    exit_code: int
+    chart: str
+    predictions: pa.Table
+
+
+def parse_scenarios(given: Sequence[str]) -> dict[str, str]:
+    """Name -> file of "NAME=FILE" texts. Raises UsageError: another form, a name twice."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, mark, path = text.partition("=")
+        if not (mark and name.strip() and path.strip()) or name.strip() in found:
+            raise UsageError(
+                "a scenario is a name of its own and a table of covariates",
+                code="usage/scenario",
+                where="--scenario",
+                value=text,
+                remedy="For example: --scenario base=outlook.csv --scenario promo=promo.csv",
+            )
+        found[name.strip()] = path.strip()
+    return found
+
+
+def scenarios_run(
+    source: Source | None,
+    given: Mapping[str, str],
+    settings: Settings,
+    listener: Listener,
+    *,
+    model: str | None = None,
+    output: str | None = None,
+) -> ScenarioResult:
+    """Forecasts `source` once for each of the futures `given` (name -> table of covariates).
+
+    The table has a column `scenario` and, for each but the first, what it changes: the difference
+    of the points to the first's, with intervals from paths that share their random numbers. Raises
+    UsageError (a model without covariates known ahead, --future-covariates as well), InputError.
+    """
+    check_table(output, None, FORECAST)
+    if settings.data.future_covariates:
+        raise UsageError(
+            "each scenario has its own future covariates",
+            code="usage/scenario-and-future",
+            where="--future-covariates",
+            value=settings.data.future_covariates,
+            remedy="Give that file as a scenario: --scenario base=FILE",
+        )
+    made: dict[str, tuple[Panel, Forecast]] = {}
+    found: Found | None = None
+    for name, path in given.items():
+        listener.stage(f"Scenario {name}")
+        data = settings.data.model_copy(update={"future_covariates": path})
+        asked = settings.model_copy(update={"data": data})
+        found = find_model(source, asked, listener, str(found.folder) if found else model)
+        made[name] = _forecast(found, asked)
+    assert found is not None
+    horizon = next(iter(made.values()))[1].point.shape[1]
+    table = scenario_table(made, found.forecaster, settings)
+    where = write_table(table, output, new_predictions(found.folder.parent), FORECAST)
+    panel = next(iter(made.values()))[0]
+    fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
+    return ScenarioResult(
+        where,
+        tuple(given),
+        table.num_rows,
+        panel.size,
+        found.folder,
+        horizon,
+        3 if fallen or found.report.skipped else 0,
+        _chart(panel, made, settings),
+        table,
+    )
+
+
+def _forecast(found: Found, settings: Settings) -> tuple[Panel, Forecast]:
+    forecaster = found.forecaster
+    names = () if forecaster.design is None else [e.name for e in forecaster.design.of(FUTURE)]
+    if not names:
+        raise UsageError(
+            "this model knows no covariates ahead, so no scenario can change its forecast",
+            code="usage/scenario-without-covariates",
+            where="--scenario",
+            value=str(found.folder),
+            remedy="Train one with --future-cov (it is kept where covariates help)",
+        )
+    horizon = settings.forecast.horizon or forecaster.horizon
+    panel = cover(with_columns(found.panel, names), horizon, settings.data.cov_short, names)
+    made = forecast_panel(
+        forecaster, panel, horizon, allow_negative=settings.forecast.allow_negative
+    )
+    return panel, with_point(made, point_of(settings, found.manifest))
+
+
+def scenario_table(
+    made: Mapping[str, tuple[Panel, Forecast]], forecaster: Forecaster, settings: Settings
+) -> pa.Table:
+    """All scenarios, one below the other: unique_id, ds, scenario, the forecast, and the change to
+    the first with its intervals (missing for the first itself)."""
+    import pyarrow as pa
+
+    asked = settings.forecast
+    first_panel, first = next(iter(made.values()))
+    base = _paths(first_panel, first, forecaster, settings)
+    parts = []
+    for number, (name, (panel, each)) in enumerate(made.items()):
+        shown = at_levels(each, wanted_levels(asked.level, asked.quantiles))
+        table = forecast_table(panel, [shown], asked.level, asked.quantiles)
+        kept = np.flatnonzero(each.available)
+        point = np.full(each.point.shape, np.nan) if number == 0 else each.point - first.point
+        columns = {CHANGE: numbers(point[kept])}
+        gap = None if number == 0 else _paths(panel, each, forecaster, settings) - base
+        for level in asked.level:
+            tail = (1 - level / 100) / 2
+            bounds = np.full((2, *each.point.shape), np.nan)
+            if gap is not None:
+                bounds = np.quantile(gap, (tail, 1 - tail), axis=1)
+            for title, bound in zip(interval_names(CHANGE, level), bounds, strict=True):
+                columns[title] = numbers(bound[kept])
+        table = table.add_column(2, SCENARIO, pa.array([name] * table.num_rows))
+        for title, column in columns.items():
+            table = table.append_column(title, column)
+        parts.append(table)
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _paths(panel: Panel, made: Forecast, forecaster: Forecaster, settings: Settings) -> np.ndarray:
+    """(S, N, H) paths of one scenario; the random numbers are those of every other."""
+    size = max(20, min(PATHS, AT_ONCE // max(made.point.size, 1)))
+    random = np.random.default_rng(settings.training.seed)
+    noise = random.standard_normal((panel.size, size, made.point.shape[1]))
+    paths = paths_from(made, noise, forecaster.dependence)
+    if not settings.forecast.allow_negative:
+        never = never_negative(panel)
+        paths[never] = np.maximum(paths[never], 0.0)
+    return paths
+
+
+def _chart(panel: Panel, made: Mapping[str, tuple[Panel, Forecast]], settings: Settings) -> str:
+    """The first series under all scenarios, in characters, where a terminal will show it."""
+    first = next(iter(made.values()))[1]
+    if not sys.stdout.isatty() or not first.available[0]:
+        return ""
+    return draw_scenarios(panel, made, settings)
+
+
+def draw_scenarios(
+    panel: Panel, made: Mapping[str, tuple[Panel, Forecast]], settings: Settings
+) -> str:
+    """The first series' forecasts under all scenarios in one chart of characters."""
+    from forecast.reporting.charts.fan import fan_chart
+    from forecast.reporting.charts.terminal import terminal_chart
+
+    levels = wanted_levels(settings.forecast.level, ())
+    shown = [
+        replace(at_levels(each, levels), name=name, source=np.full(len(each.source), name, object))
+        for name, (_, each) in made.items()
+    ]
+    return terminal_chart(fan_chart(panel, 0, shown, settings.forecast.level))

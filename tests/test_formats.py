@@ -1,0 +1,276 @@
+"""Tables out in every format of the registry, workbooks and addresses in."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from openpyxl import Workbook, load_workbook
+
+from forecast.common.errors import InputError, UsageError
+from forecast.config.schema import DataSettings
+from forecast.data.io import remote
+from forecast.data.load import load_panel
+from forecast.inference.formats import excel
+from forecast.inference.formats.registry import (
+    format_of,
+    formats,
+    refuse_other_tables,
+    table_bytes,
+)
+
+TABLE = pa.table(
+    {
+        "unique_id": ["=HYPERLINK(1)", "+49", "bell\x07"],
+        "ds": pa.array([datetime(2020, 1, 1), datetime(2020, 2, 1), None], pa.timestamp("us")),
+        "LSTM": [1.5, float("nan"), -3.0],
+        "n": [1, None, 3],
+    }
+)
+
+
+def test_every_module_with_a_format_is_in_the_registry_and_csv_is_the_usual_one():
+    assert list(formats()) == [".csv", ".parquet", ".xlsx"]
+    assert format_of("a/forecast").suffix == ".csv" and format_of("x.PARQUET").suffix == ".parquet"
+    assert format_of("s3://bucket/x.xlsx").beside
+    with pytest.raises(UsageError, match=r"written as \.csv, \.parquet or \.xlsx, not as \.ods"):
+        refuse_other_tables("x.ods")
+    refuse_other_tables("x.xlsx")
+
+
+def test_a_workbook_has_numbers_dates_and_text_that_is_no_formula():
+    content = table_bytes("x.xlsx", TABLE, {"settings": pa.table({"setting": ["=1+1"]})})
+    book = load_workbook(io.BytesIO(content))
+    assert book.sheetnames == ["forecast", "settings"]
+    rows = list(book["forecast"].iter_rows())
+    assert [cell.value for cell in rows[0]] == ["unique_id", "ds", "LSTM", "n"]
+    first, second, third = rows[1:]
+    assert (first[0].value, first[0].data_type) == ("=HYPERLINK(1)", "s")
+    assert first[1].value == datetime(2020, 1, 1) and first[1].number_format == "yyyy-mm-dd"
+    assert (first[2].value, first[2].data_type, first[3].value) == (1.5, "n", 1)
+    assert second[2].value is None and second[3].value is None and third[1].value is None
+    assert third[0].value == "bell"
+    assert book["settings"]["A2"].data_type == "s"
+    again = table_bytes("x.xlsx", TABLE, {"settings": pa.table({"setting": ["=1+1"]})})
+    assert content == again  # the same table, the same bytes
+
+
+def test_a_sheet_that_has_no_room_is_an_error(monkeypatch):
+    monkeypatch.setattr(excel, "MOST_ROWS", 2)
+    with pytest.raises(UsageError, match="a sheet holds 2 rows"):
+        table_bytes("x.xlsx", TABLE)
+
+
+# --- workbooks in --------------------------------------------------------------------------------
+
+
+def workbook(path, sheets: dict[str, list[list[object]]]) -> str:
+    book = Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return str(path)
+
+
+def sales(months: int = 30) -> list[list[object]]:
+    rows: list[list[object]] = [["shop", "month", "sold"]]
+    for shop in ("+A1", "007"):
+        for t in range(months):
+            value = None if t == 5 else 100 + t
+            rows.append([shop, datetime(2020 + t // 12, t % 12 + 1, 1), value])
+    return rows
+
+
+def test_the_only_sheet_with_a_table_is_read_with_its_dates_and_text(tmp_path):
+    blank = [[], [None, None, None]]
+    path = workbook(tmp_path / "s.xlsx", {"notes": [["made by me"]], "data": blank + sales()})
+    panel, report = load_panel(path, DataSettings())
+    assert panel.ids.tolist() == ["+A1", "007"] and panel.frequency.alias == "MS"
+    assert panel.size == 2 and np.isnan(panel.values).sum() == 2
+    assert report.source == path and len(report.digest) == 64
+
+
+def test_of_several_sheets_one_must_be_named_and_the_advice_works(tmp_path):
+    path = workbook(tmp_path / "s.xlsx", {"2023": sales(), "2024": sales(24)})
+    with pytest.raises(InputError, match="several sheets hold a table: 2023, 2024") as caught:
+        load_panel(path, DataSettings())
+    assert "--sheet '2023'" in caught.value.remedy
+    assert load_panel(path, DataSettings(sheet="2024"))[0].lengths.tolist() == [24, 24]
+    assert load_panel(path, DataSettings(sheet="1"))[0].lengths.tolist() == [30, 30]
+    with pytest.raises(InputError, match="no sheet '2025'"):
+        load_panel(path, DataSettings(sheet="2025"))
+
+
+def test_error_values_are_missing_and_a_damaged_workbook_is_said(tmp_path):
+    rows = sales()
+    rows[8][2] = "#N/A"
+    path = workbook(tmp_path / "s.xlsx", {"data": rows})
+    assert np.isnan(load_panel(path, DataSettings())[0].values).sum() == 3
+    content = (tmp_path / "s.xlsx").read_bytes()
+    (tmp_path / "cut.xlsx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="the workbook cannot be read"):
+        load_panel(tmp_path / "cut.xlsx", DataSettings())
+
+
+def test_a_forecast_of_a_workbook_goes_into_a_workbook(lstmcast, tmp_path):
+    path = workbook(tmp_path / "s.xlsx", {"data": sales()})
+    out = tmp_path / "out.xlsx"
+    code, _, err = lstmcast("forecast", path, "--horizon", "3", "-o", str(out), "--quiet")
+    assert code == 0, err
+    book = load_workbook(out)
+    assert book.sheetnames[0] == "forecast" and "settings" in book.sheetnames
+    rows = list(book["forecast"].iter_rows(values_only=True))
+    assert rows[0][:3] == ("unique_id", "ds", "LSTM") and len(rows) == 7
+    assert rows[1][1] == datetime(2022, 7, 1) and isinstance(rows[1][2], float)
+    assert book["forecast"]["A5"].data_type == "s"
+
+
+# --- DuckDB --------------------------------------------------------------------------------------
+
+
+def test_a_duckdb_file_is_read_by_a_query_and_named_where_it_is_given_as_data(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    path = tmp_path / "sales.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "create table sales as select date '2020-01-01' + interval (t) month as ds, "
+            "100.0 + t as y from range(30) tbl(t)"
+        )
+    settings = DataSettings(query="select ds, y from sales order by ds")
+    panel, report = load_panel(f"duckdb:///{path}", settings)
+    assert panel.values.tolist() == [100.0 + t for t in range(30)] and len(report.digest) == 64
+    with pytest.raises(InputError, match="the query failed"):
+        load_panel(f"duckdb:///{path}", DataSettings(query="select nothing"))
+    with pytest.raises(InputError, match="a database needs a query"):
+        load_panel(f"duckdb:///{path}", DataSettings())
+    with pytest.raises(InputError, match=r"a DuckDB database \(read it with --db duckdb"):
+        load_panel(path, DataSettings())
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+CSV = "date,value\n" + "".join(f"2020-01-{d:02d},{d}\n" for d in range(1, 31))
+
+
+@contextmanager
+def web_server(folder):
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *a: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_web_address_is_read_and_a_wrong_one_is_said(tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "sales.csv").write_text(CSV)
+    with web_server(tmp_path) as address:
+        panel, report = load_panel(f"{address}/sales.csv", DataSettings())
+        assert panel.values.tolist() == list(map(float, range(1, 31)))
+        assert report.source == f"{address}/sales.csv"
+        with pytest.raises(InputError, match="there is no such object"):
+            load_panel(f"{address}/other.csv", DataSettings())
+    with pytest.raises(UsageError, match="nothing can be written to a web address"):
+        remote.check_remote_output("https://host/x.csv")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """The address of a bucket on a server of this machine, and its client."""
+    pytest.importorskip("s3fs")
+    server_of = pytest.importorskip("moto.server")
+    import boto3
+
+    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    names = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="sales")
+    yield "s3://sales", client
+    server.stop()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def test_a_bucket_is_read_from_and_written_to(bucket, lstmcast, tmp_path):
+    address, client = bucket
+    client.put_object(Bucket="sales", Key="in/daily.csv", Body=CSV.encode())
+    out = f"{address}/out/next.parquet"
+    code, printed, err = lstmcast(
+        "forecast", f"{address}/in/daily.csv", "--horizon", "2", "-o", out
+    )
+    assert code == 0, err
+    assert f"written to  {out}" in printed and not (tmp_path / "s3:").exists()
+    body = client.get_object(Bucket="sales", Key="out/next.parquet")["Body"].read()
+    from pyarrow import parquet
+
+    table = parquet.read_table(pa.BufferReader(body))
+    assert table.column("ds").to_pylist() == ["2020-01-31", "2020-02-01"]
+
+
+def test_what_is_wrong_with_a_bucket_is_said_before_any_work(bucket, lstmcast):
+    address, _ = bucket
+    with pytest.raises(InputError, match="there is no such object"):
+        load_panel(f"{address}/in/none.csv", DataSettings())
+    code, _, err = lstmcast("forecast", f"{address}/in/none.csv", "-o", "https://h/x.csv")
+    assert code == 2 and "output/web" in err
+
+
+def test_an_object_that_changes_while_it_is_read_is_an_error(monkeypatch):
+    class Store:
+        states = iter((1, 2))
+
+        def info(self, path):
+            return {"size": next(self.states)}
+
+        def cat_file(self, path):
+            return b""
+
+    monkeypatch.setattr(remote, "_store", lambda name: (Store(), name))
+    with pytest.raises(InputError, match="changed while it was read"):
+        remote.fetch("s3://b/x.csv")
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch):
+    import fsspec
+
+    def missing(*args, **options):
+        raise ImportError("gcsfs")
+
+    monkeypatch.setattr(fsspec, "filesystem", missing)
+    with pytest.raises(UsageError, match="needs the package gcsfs") as caught:
+        remote.fetch("gs://bucket/x.csv")
+    assert caught.value.remedy == "pip install 'lstmcast[gcs]'"
+
+
+@pytest.mark.parametrize("name", ["s3://b/x.csv", "https://me:pw@h/x?sig=1", "az://c/x"])
+def test_addresses_are_told_from_files_and_shown_without_secrets(name):
+    assert (
+        remote.is_remote(name)
+        and not remote.is_remote("s3:/b/x")
+        and "pw" not in (remote.shown(name))
+    )
+    assert "sig" not in remote.shown(name)

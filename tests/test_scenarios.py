@@ -1,0 +1,201 @@
+"""What if: several futures side by side, own events, and outlooks that end too early."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import make_panel, random_forecaster
+
+from forecast.common.errors import InputError, UsageError
+from forecast.common.progress import Silent
+from forecast.config.schema import DataSettings, Settings
+from forecast.data.forecast import Forecast
+from forecast.data.panel import FUTURE, Covariate, Covariates, Panel
+from forecast.transforms.covariates import Design, Entry
+from forecast.transforms.outlook import Event, cover, read_events, with_columns, with_events
+from forecast.workflows import scenarios
+from forecast.workflows.load import Found
+from forecast.workflows.scenarios import parse_scenarios, scenarios_run
+
+LEVELS = np.array([0.1, 0.5, 0.9])
+PRICE = Design((Entry("price", FUTURE),))
+
+
+def with_price(price: float, ahead: int = 4, length: int = 24) -> Panel:
+    """One series of months, and a price that is `price` from its end on."""
+    panel = make_panel((length,))
+    values = np.concatenate([np.full(length, 10.0), np.full(ahead, price)])
+    columns = (Covariate("price", FUTURE, values),)
+    return replace(panel, covariates=Covariates(np.array([0, len(values)]), columns))
+
+
+def elastic(forecaster, panel: Panel, horizon: int, *, allow_negative: bool = False) -> Forecast:
+    """Sales of 200 less ten times the price, with a spread of 5."""
+    assert panel.covariates is not None
+    price = panel.covariates.columns[0].values[panel.lengths[0] :][:horizon]
+    point = (200 - 10 * price)[None]
+    quantiles = point[:, :, None] + np.array([-6.4, 0.0, 6.4])
+    return Forecast(
+        "LSTM", panel.lengths, point, LEVELS, quantiles, np.array(["LSTM"], object),
+        np.array([True]),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    """A model of elastic demand; a scenario's file says its price."""
+    asked = []
+
+    def find(source, settings, listener, model):
+        asked.append((settings.data.future_covariates, model))
+        panel = with_price(float(settings.data.future_covariates))
+        forecaster = replace(random_forecaster(horizon=3), design=PRICE)
+        report = type("Report", (), {"skipped": ()})()
+        return Found(tmp_path / "run" / "model", forecaster, {}, panel, report)
+
+    monkeypatch.setattr(scenarios, "find_model", find)
+    monkeypatch.setattr(scenarios, "forecast_panel", elastic)
+    (tmp_path / "run").mkdir()
+    return asked
+
+
+def test_a_price_up_by_a_tenth_changes_sales_by_what_is_known_with_its_interval(world, tmp_path):
+    out = tmp_path / "out.csv"
+    given = {"base": "10", "dearer": "11", "same": "10"}
+    result = scenarios_run("x.csv", given, Settings(), Silent(), output=str(out))
+    rows = result.predictions.to_pylist()
+    assert [row["scenario"] for row in rows] == ["base"] * 3 + ["dearer"] * 3 + ["same"] * 3
+    base, dearer, same = rows[0], rows[3], rows[6]
+    assert base["change"] is None and base["change-lo-80"] is None
+    assert (base["LSTM"], dearer["LSTM"], dearer["change"]) == (100, 90, -10)
+    # the paths share their random numbers: only the price differs
+    assert dearer["change-lo-95"] <= -10 <= dearer["change-hi-95"]
+    assert dearer["change-hi-95"] - dearer["change-lo-95"] < 0.01
+    assert (same["change"], same["change-lo-80"], same["change-hi-80"]) == (0, 0, 0)
+    assert out.read_text().splitlines()[0].startswith('"unique_id","ds","scenario","LSTM"')
+    # the model of the first scenario serves the others
+    folder = str(tmp_path / "run" / "model")
+    assert [model for _, model in world] == [None, folder, folder]
+
+
+def test_scenarios_are_drawn_together(world):
+    made = {
+        name: (with_price(p), elastic(None, with_price(p), 3))
+        for name, p in (("base", 10.0), ("dearer", 11.0))
+    }
+    text = scenarios.draw_scenarios(with_price(10.0), made, Settings())
+    assert "base" in text and "dearer" in text
+
+
+def test_what_is_no_scenario_is_refused(world):
+    assert parse_scenarios(["a=x.csv", "b = y=1.csv"]) == {"a": "x.csv", "b": "y=1.csv"}
+    for wrong in (["promo.csv"], ["=x.csv"], ["a=x.csv", "a=y.csv"]):
+        with pytest.raises(UsageError, match="a name of its own and a table"):
+            parse_scenarios(wrong)
+    both = Settings(data={"future_covariates": "f.csv"})
+    with pytest.raises(UsageError, match="its own future covariates"):
+        scenarios_run("x.csv", {"a": "10"}, both, Silent())
+
+
+def test_a_model_without_covariates_cannot_tell_scenarios_apart(world, monkeypatch):
+    find = scenarios.find_model
+
+    def without(*words):
+        found = find(*words)
+        return replace(found, forecaster=replace(found.forecaster, design=None))
+
+    monkeypatch.setattr(scenarios, "find_model", without)
+    with pytest.raises(UsageError, match="knows no covariates ahead"):
+        scenarios_run("x.csv", {"a": "10"}, Settings(), Silent())
+
+
+def test_options_for_one_future_are_refused_beside_scenarios(lstmcast, tmp_path):
+    code, _, err = lstmcast("predict", "x.csv", "--scenario", "a=b.csv", "--samples", "5")
+    assert code == 2 and "usage/scenario-alone" in err
+
+
+# --- outlooks that end too early -----------------------------------------------------------------
+
+
+def test_a_short_outlook_is_refused_with_the_flags_that_help():
+    with pytest.raises(InputError) as caught:
+        cover(with_price(12.0, ahead=2), 4, None)
+    assert "--cov-short mask" in caught.value.remedy and "last" in caught.value.remedy
+    whole = with_price(12.0, ahead=4)
+    assert cover(whole, 4, None) is whole
+
+
+def test_a_short_outlook_goes_on_with_its_last_value_or_is_missing_from_there():
+    def price(how):
+        made = cover(with_price(12.0, ahead=2), 4, how)
+        assert made.covariates is not None
+        return made.covariates.columns[0].values[24:]
+
+    assert price("last").tolist() == [12.0, 12.0, 12.0, 12.0]
+    assert price("mask") == pytest.approx([12.0, 12.0, np.nan, np.nan], nan_ok=True)
+
+
+# --- own events ----------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_events_are_read_with_spans_days_around_and_ids(tmp_path):
+    path = write(
+        tmp_path / "e.csv",
+        "start,end,name,id,before,after\n2024-05-01,,fair,,1,\n2024-06-10,2024-06-12,sale,s1,,2\n",
+    )
+    fair, sale = read_events(path, DataSettings())
+    assert fair == Event("fair", np.datetime64("2024-04-30"), np.datetime64("2024-05-01"))
+    assert sale == Event("sale", np.datetime64("2024-06-10"), np.datetime64("2024-06-14"), "s1")
+    for text, why in (
+        ("when,what\n2024-05-01,x\n", "needs a date and a name"),
+        ("date,name\nMay,x\n", "this is no date"),
+        ("start,end,name\n2024-05-02,2024-05-01,x\n", "ends before it begins"),
+        ("date,name,before\n2024-05-02,x,-1\n", "whole numbers"),
+    ):
+        with pytest.raises(InputError, match=why):
+            read_events(write(tmp_path / "w.csv", text), DataSettings())
+
+
+@pytest.mark.parametrize(
+    ("alias", "on"),
+    [("D", [2, 3]), ("h", list(range(48, 96))), ("W-SUN", [0]), ("MS", [0]), ("ME", [0])],
+)
+def test_an_event_counts_in_the_steps_that_its_days_fall_into(alias, on):
+    panel = make_panel((60,), season=1, alias=alias)
+    day = np.asarray(panel.frequency.stamps(panel.first)).astype("M8[D]")[0]
+    if alias in ("D", "h"):
+        day = day + np.timedelta64(2, "D")
+    elif alias != "MS":  # the step is called by its last day
+        day = day - np.timedelta64(2, "D")
+    made = with_events(panel, [Event("x", day, day + np.timedelta64(1, "D"))], None)
+    assert made.covariates is not None
+    column = made.covariates.columns[0]
+    assert column.name == "event: x" and np.flatnonzero(column.values).tolist() == on
+    assert len(column.values) == 60 + 400
+
+
+def test_events_of_one_series_leave_the_others_alone_and_unknown_ones_are_refused():
+    panel = make_panel((30, 30))
+    day = np.datetime64("1970-03-05")
+    made = with_events(panel, [Event("x", day, day, "series-1")], 500)
+    assert made.covariates is not None
+    values = made.covariates.columns[0].values
+    assert np.flatnonzero(values).tolist() == [530 + 2] and len(values) == 2 * 530
+    with pytest.raises(InputError, match="of a series that there is not"):
+        with_events(panel, [Event("x", day, day, "nobody")], None)
+
+
+def test_an_event_that_a_model_knows_and_that_does_not_occur_is_zero():
+    panel = with_columns(make_panel((10,)), ["event: fair", "price"])
+    assert panel.covariates is not None
+    (column,) = panel.covariates.columns
+    assert column.name == "event: fair" and not column.values.any()
+    assert with_columns(panel, ["event: fair"]) is panel
