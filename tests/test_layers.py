@@ -61,8 +61,8 @@ INSIDE = {
         "forecast",
         "publication",
         "database published_forecasts retention",
-        "context rollback",
-        "serving status repair",
+        "context rollback override",
+        "serving status repair value_added",
         "run score",
     ),
     "training": (

@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "serve": "Serve the published forecasts over HTTP, read only.",
         "schedule": "Print systemd units or crontab lines that start the jobs.",
         "doctor": "Check whether the jobs would run from cron.",
+        "override": "Publish a planner's numbers in place of the model's.",
         "rollback": "Withdraw a job's newest run: the one before it serves again.",
         "repair": "Set right what is damaged in the jobs' folders.",
         "prune": "Delete the runs and models that retention does not keep.",

@@ -93,6 +93,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("For a monitor: exit code 5 when too old", "status jobs/batch.yaml --job passengers --max-age 26h"),
     ),
     "score": (("How published forecasts compare with what came", "score jobs/batch.yaml --job passengers"),),
+    "override": (
+        (
+            "The planner's numbers, published in place of the model's",
+            "override jobs/batch.yaml jobs/passengers/current/predictions.csv --job passengers --by Ann --reason 'as agreed'",
+        ),
+    ),
     "rollback": (
         ("Back to the run before the newest", "rollback jobs/batch.yaml --job passengers"),
     ),

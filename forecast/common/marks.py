@@ -120,7 +120,7 @@ def _is_published(folder: Path) -> bool:
 JOB_RUN = FolderKind(
     "job run",
     "a run of a job",
-    r"manifest\.json|predictions\.(csv|parquet)|forecast\.parquet|log\.jsonl",
+    r"manifest\.json|predictions\.(csv|parquet)|forecast\.parquet|log\.jsonl|overrides\.csv",
     _is_published,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -14,6 +15,7 @@ from forecast.scheduling.live_scores import notice_changes, score_runs, take_in,
 from forecast.scheduling.lock import locked
 from forecast.scheduling.publication import recover
 from forecast.scheduling.status import JobFacts, job_facts
+from forecast.scheduling.value_added import planning
 from forecast.workflows.load import read
 
 
@@ -29,7 +31,7 @@ def score_job(
     with locked(job.folder, span(wait) if wait else 0.0):
         if rebuild:
             set_aside(job)
-        recover(job.folder, listener)
+        state = recover(job.folder, listener)
         panel, _ = read(job.source, job.settings.data, listener)
         slot = choose_slot(panel, job, int(np.iinfo(np.int32).max), None, moment)
         with ledger.opened(job.folder / ledger.NAME) as connection:
@@ -38,7 +40,8 @@ def score_job(
             changes = notice_changes(connection, slot.seen)
             touched, _ = take_in(connection, slot.seen, changes, clock.stamp(moment))
             score_runs(connection, touched_runs(connection, touched))
-        return job_facts(job)
+            told = planning(connection, state, job.folder, slot.seen)
+        return replace(job_facts(job), planning=told.to_dict())
 
 
 def set_aside(job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class JobFacts:
     of the newest runs of the model in service; expected: the backtest's MASE at the same steps;
     ages, steps: live scores by age of the forecast and by step ahead; trouble: why part of this
     could not be read; aside: what was damaged and lies in set-aside/ (or will, at the next run);
-    period: seconds from one start of its schedule to the next.
+    period: seconds from one start of its schedule to the next; planning: how stable forecasts
+    were and who made them better, where `score` has told it.
     """
 
     job: str
@@ -63,6 +64,7 @@ class JobFacts:
     trouble: str | None = None
     aside: tuple[str, ...] = ()
     period: float = PERIODS["day"]
+    planning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def killed(self) -> bool:
@@ -89,6 +91,7 @@ class JobFacts:
             "promise": dict(self.promise),
             "by_age": {name: scores.to_dict() for name, scores in self.ages.items()},
             "by_step": {str(step): scores.to_dict() for step, scores in self.steps.items()},
+            **self.planning,
         }
 
 

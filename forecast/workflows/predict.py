@@ -27,7 +27,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.remote import check_remote_output, is_remote, shown, upload
 from forecast.data.load import LoadReport
-from forecast.data.open_steps import reach
+from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, TIME, Panel
 from forecast.inference.formats.registry import (
     USUAL,
@@ -357,8 +357,9 @@ def with_dates(table: pa.Table, panel: Panel, made: Forecast, horizon: int) -> p
     import pyarrow as pa
 
     kept = np.flatnonzero(made.available)
-    at = (panel.first + made.origins)[kept, None] + np.arange(horizon)
-    stamps = np.asarray(panel.frequency.stamps(at.reshape(-1))).astype("M8[us]")
+    series, step, _ = rows_ahead(panel, kept, made.origins, made.point.shape[1], horizon)
+    at = (panel.first + made.origins)[kept[series]] + step
+    stamps = np.asarray(panel.frequency.stamps(at)).astype("M8[us]")
     place = table.column_names.index(TIME)
     return table.set_column(place, TIME, pa.array(stamps, pa.timestamp("us")))
 

@@ -17,6 +17,7 @@ from forecast.common.errors import UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
+from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, Panel, interval_names
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel, never_negative
@@ -96,15 +97,16 @@ def scenarios_run(
         )
     made: dict[str, tuple[Panel, Forecast]] = {}
     found: Found | None = None
+    horizon = 0
     for name, path in given.items():
         listener.stage(f"Scenario {name}")
         data = settings.data.model_copy(update={"future_covariates": path})
         asked = settings.model_copy(update={"data": data})
         found = find_model(source, asked, listener, str(found.folder) if found else model)
-        made[name] = _forecast(found, asked)
+        horizon = settings.forecast.horizon or found.forecaster.horizon
+        made[name] = _forecast(found, asked, horizon)
     assert found is not None
-    horizon = next(iter(made.values()))[1].point.shape[1]
-    table = scenario_table(made, found.forecaster, settings)
+    table = scenario_table(made, found.forecaster, settings, horizon)
     where = write_table(table, output, new_predictions(found.folder.parent), FORECAST)
     panel = next(iter(made.values()))[0]
     fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
@@ -121,7 +123,7 @@ def scenarios_run(
     )
 
 
-def _forecast(found: Found, settings: Settings) -> tuple[Panel, Forecast]:
+def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Forecast]:
     forecaster = found.forecaster
     names = () if forecaster.design is None else [e.name for e in forecaster.design.of(FUTURE)]
     if not names:
@@ -132,16 +134,17 @@ def _forecast(found: Found, settings: Settings) -> tuple[Panel, Forecast]:
             value=str(found.folder),
             remedy="Train one with --future-cov (it is kept where covariates help)",
         )
-    horizon = settings.forecast.horizon or forecaster.horizon
-    panel = cover(with_columns(found.panel, names), horizon, settings.data.cov_short, names)
-    made = forecast_panel(
-        forecaster, panel, horizon, allow_negative=settings.forecast.allow_negative
-    )
+    steps = reach(found.panel, found.panel.lengths, horizon)
+    panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
+    made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
     return panel, with_point(made, point_of(settings, found.manifest))
 
 
 def scenario_table(
-    made: Mapping[str, tuple[Panel, Forecast]], forecaster: Forecaster, settings: Settings
+    made: Mapping[str, tuple[Panel, Forecast]],
+    forecaster: Forecaster,
+    settings: Settings,
+    horizon: int,
 ) -> pa.Table:
     """All scenarios, one below the other: unique_id, ds, scenario, the forecast, and the change to
     the first with its intervals (missing for the first itself)."""
@@ -153,10 +156,12 @@ def scenario_table(
     parts = []
     for number, (name, (panel, each)) in enumerate(made.items()):
         shown = at_levels(each, wanted_levels(asked.level, asked.quantiles))
-        table = forecast_table(panel, [shown], asked.level, asked.quantiles)
+        table = forecast_table(panel, [shown], asked.level, asked.quantiles, horizon)
         kept = np.flatnonzero(each.available)
+        series, step, _ = rows_ahead(panel, kept, each.origins, each.point.shape[1], horizon)
+        at = kept[series], step
         point = np.full(each.point.shape, np.nan) if number == 0 else each.point - first.point
-        columns = {CHANGE: numbers(point[kept])}
+        columns = {CHANGE: numbers(point[at])}
         gap = None if number == 0 else _paths(panel, each, forecaster, settings) - base
         for level in asked.level:
             tail = (1 - level / 100) / 2
@@ -164,7 +169,7 @@ def scenario_table(
             if gap is not None:
                 bounds = np.quantile(gap, (tail, 1 - tail), axis=1)
             for title, bound in zip(interval_names(CHANGE, level), bounds, strict=True):
-                columns[title] = numbers(bound[kept])
+                columns[title] = numbers(bound[at])
         table = table.add_column(2, SCENARIO, pa.array([name] * table.num_rows))
         for title, column in columns.items():
             table = table.append_column(title, column)

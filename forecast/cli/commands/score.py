@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -67,6 +68,38 @@ def show(run: Run, facts: JobFacts) -> None:
         table.add_row(name, *_cells(scores))
     console.print(table)
     render.show_sentence(console, sentence(facts))
+    for line in about_planning(facts.planning):
+        render.show_sentence(console, line)
+
+
+def about_planning(planning: Mapping[str, Any]) -> list[str]:
+    """How stable the forecasts were, and what model and planners added, in sentences."""
+    lines = []
+    stability = planning.get("stability") or {}
+    if stability.get("change") is not None:
+        ages = stability["by_age"]
+        first, last = next(iter(ages)), list(ages)[-1]
+        lines.append(
+            f"Stability: from one run to the next the forecast of a step changed by "
+            f"{stability['change']:.1%} of its level ({ages[first] or 0:.1%} at step {first}, "
+            f"{ages[last] or 0:.1%} at step {last})."
+        )
+    added = planning.get("value_added") or {}
+    if added:
+        every = added["all"]
+        lines.append(
+            f"Value added over {every['count']:,} values: seasonal naive MAE "
+            f"{every['mae_naive']:.4g}, model {every['mae_model']:.4g} "
+            f"({-every['added_by_model']:+.4g}), with overrides {every['mae_override']:.4g} "
+            f"({-every['added_by_override']:+.4g})."
+        )
+        for name, figures in added["by"].items():
+            better = "better" if figures["added_by_override"] > 0 else "no better"
+            lines.append(
+                f"Overrides by {name}: {better} on {figures['count']:,} values, MAE "
+                f"{figures['mae_model']:.4g} -> {figures['mae_override']:.4g}."
+            )
+    return lines
 
 
 def sentence(facts: JobFacts) -> str:

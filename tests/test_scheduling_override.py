@@ -1,0 +1,196 @@
+"""Overrides of published forecasts, their stability, and who made them better."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from test_scheduling_run import NOW, VALUES, cutoffs, data, job, rows
+
+from forecast.common.errors import InputError, UsageError
+from forecast.common.progress import Silent
+from forecast.data.frequency import Frequency
+from forecast.data.panel import Panel
+from forecast.scheduling.override import OVERRIDES, override_job
+from forecast.scheduling.publication import read_state
+from forecast.scheduling.rollback import roll_back
+from forecast.scheduling.run import run_job
+from forecast.scheduling.score import score_job
+from forecast.scheduling.value_added import _Run, stability, value_added
+
+
+def numbers(folder, text: str) -> str:
+    (folder / "ours.csv").write_text(text)
+    return str(folder / "ours.csv")
+
+
+def overridden(folder, text: str, by: str = "Ann", reason: str = "fair", moment=NOW):
+    return override_job(
+        job(folder), numbers(folder, text), Silent(), by=by, reason=reason, moment=moment
+    )
+
+
+def test_a_planners_numbers_are_published_beside_the_models_with_who_and_why(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    before = rows(tmp_path)
+    first = (tmp_path / "out" / "current").resolve()
+    content = (first / "predictions.csv").read_bytes()
+    made = overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,500\nb,2024-03-02,\n")
+    assert (made.steps, made.run != made.before) == (1, True)
+    after = rows(tmp_path)
+    changed = [(b, a) for b, a in zip(before, after, strict=True) if b["LSTM"] != a["LSTM"]]
+    ((was, now_),) = changed
+    assert (now_["unique_id"], now_["ds"], now_["LSTM"]) == ("b", "2024-03-01", "500")
+    assert now_["model"] == was["LSTM"] and now_["LSTM-lo-80"] == was["LSTM-lo-80"]
+    assert (now_["override_by"], now_["override_reason"]) == ("Ann", "fair")
+    assert all(row["model"] == row["LSTM"] for row in after if row is not now_)
+    # nothing of what was published before has changed, and the ledger has the model's numbers
+    assert (first / "predictions.csv").read_bytes() == content and len(cutoffs(tmp_path)) == 1
+    manifest = json.loads((tmp_path / "out" / "current" / "manifest.json").read_text())
+    assert manifest["override"] == {"by": "Ann", "reason": "fair", "of": made.before, "steps": 1}
+    assert made.total_after - made.total_before == pytest.approx(500 - float(was["LSTM"]))
+
+
+def test_a_second_override_keeps_the_first_and_a_rollback_takes_it_back(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,500\n")
+    model = next(r["model"] for r in rows(tmp_path) if (r["unique_id"], r["ds"]) == (
+        "b", "2024-03-01"))  # fmt: skip
+    overridden(tmp_path, "unique_id,ds,value\na,2024-03-01,7\nb,2024-03-01,600\n", "Bob", "recount")
+    with open(tmp_path / "out" / "current" / OVERRIDES, newline="") as file:
+        found = {(r["unique_id"], r["override"], r["by"]): r for r in csv.DictReader(file)}
+    assert set(found) == {("a", "7", "Bob"), ("b", "600", "Bob")}
+    assert found["b", "600", "Bob"]["model"] == model  # not Ann's
+    roll_back(job(tmp_path), Silent(), moment=NOW)
+    assert {r["LSTM"] for r in rows(tmp_path) if r["override_by"]} == {"500"}
+
+
+def test_the_next_run_of_the_same_data_leaves_the_override_and_new_data_end_it(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    made = overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,500\n")
+    again = run_job(job(tmp_path), now=NOW)
+    assert again.outcome == "already done"
+    assert read_state(tmp_path / "out").current.run == made.run
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("unique_id,ds,value\nb,2031-01-01,5\n", "input/override-step"),
+        ("unique_id,ds,value\nnobody,2024-03-01,5\n", "input/override-step"),
+        ("unique_id,ds,value\nb,2024-03-01,5\nb,2024-03-01,6\n", "input/override-step"),
+        ("unique_id,ds,value\nb,2024-03-01,many\n", "input/override-number"),
+        ("unique_id,ds,value\nb,2024-03-01,inf\n", "input/override-number"),
+        ("ds,value\n2024-03-01,5\n", "input/override-columns"),
+        ("unique_id,ds,value\nb,2024-03-01,\n", "input/override-empty"),
+    ],
+)
+def test_what_overrides_nothing_that_is_forecast_is_refused_and_changes_nothing(
+    published, text, code
+):
+    before = read_state(published / "out").current.run
+    with pytest.raises(InputError) as caught:
+        overridden(published, text)
+    assert caught.value.code == code
+    assert read_state(published / "out").current.run == before
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A job that ran once."""
+    folder = tmp_path_factory.mktemp("job")
+    data(folder)
+    run_job(job(folder), now=NOW)
+    return folder
+
+
+def test_an_override_is_signed_and_needs_something_published(published, tmp_path):
+    with pytest.raises(UsageError, match="who made it, and why"):
+        overridden(published, "unique_id,ds,value\nb,2024-03-01,5\n", by=" ")
+    data(tmp_path)
+    with pytest.raises(UsageError, match="no published forecast"):
+        overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,5\n")
+
+
+# --- stability and value added, by hand ----------------------------------------------------------
+
+
+def runs() -> list[_Run]:
+    """Three daily runs of one series, two steps each: cutoffs 9, 10, 11."""
+    points = ([[10.0, 20.0]], [[22.0, 30.0]], [[24.0, 40.0]])
+    return [
+        _Run(f"r{k}", 9 + k, 2, 1, np.array([5]), np.array(point)) for k, point in enumerate(points)
+    ]
+
+
+def test_stability_is_the_mean_change_over_the_mean_level_by_age():
+    # position 11: 20 -> 22; position 12: 30 -> 24; both one step ahead of the later run
+    found = stability(runs())
+    assert found["pairs"] == 2
+    assert found["change"] == pytest.approx((2 + 6) / (22 + 24))
+    assert found["by_age"] == {"1": pytest.approx(8 / 46)}
+    same = [replace(run, point=np.array([[3.0, 3.0]])) for run in runs()]
+    assert stability(same)["change"] == 0
+    assert stability(runs()[:1]) == {}
+
+
+def test_value_added_by_model_and_planner_by_hand():
+    values = np.array([8.0, 9, 8, 9, 8, 9, 8, 9, 8, 10, 12, 18, 30, np.nan])
+    panel = Panel(
+        np.array(["x"], dtype=object), np.array([0, 14]), values, np.array([0]), Frequency("D")
+    )
+    given = {10: {("x", "1970-01-12"): (19.0, "Ann"), ("x", "1970-01-13"): (31.0, "Ann")}}
+    found = value_added(runs(), {5: "x"}, given, panel)
+    # rows (position): 10, 11 of the first run; 11, 12 of the second; 12 of the third (13 unknown)
+    naive = [abs(10 - 12), abs(10 - 18), abs(12 - 18), abs(12 - 30), abs(18 - 30)]
+    model = [abs(10 - 12), abs(20 - 18), abs(22 - 18), abs(30 - 30), abs(24 - 30)]
+    final = [abs(10 - 12), abs(20 - 18), abs(19 - 18), abs(31 - 30), abs(24 - 30)]
+    every = found["all"]
+    assert every["count"] == 5
+    assert every["mae_naive"] == pytest.approx(np.mean(naive))
+    assert every["mae_model"] == pytest.approx(np.mean(model))
+    assert every["mae_override"] == pytest.approx(np.mean(final))
+    assert every["added_by_model"] == pytest.approx(np.mean(naive) - np.mean(model))
+    assert found["by"]["Ann"]["count"] == 2
+    assert found["by"]["Ann"]["added_by_override"] == pytest.approx((4 + 0) / 2 - (1 + 1) / 2)
+    assert found["series"]["x"] == every
+
+
+def test_ten_days_of_runs_and_an_override_are_told_by_score(tmp_path, lstmcast, monkeypatch):
+    for day in range(4):
+        data(tmp_path, until=100 + day)
+        moment = NOW - timedelta(days=20 - day)
+        run_job(job(tmp_path), now=moment)
+        if day == 1:
+            when = rows(tmp_path)[0]["ds"]
+            truth = VALUES[0][101]
+            overridden(tmp_path, f"unique_id,ds,value\na,{when},{truth}\n", moment=moment)
+    facts = score_job(job(tmp_path), Silent(), now=NOW - timedelta(days=16))
+    told = facts.planning
+    assert told["stability"]["change"] >= 0 and set(told["stability"]["by_age"]) == {
+        str(step) for step in range(1, 7)
+    }
+    assert told["value_added"]["by"]["Ann"]["mae_override"] == pytest.approx(0, abs=1e-9)
+    assert told["value_added"]["all"]["added_by_override"] > 0
+    monkeypatch.setattr("forecast.scheduling.clock.now", lambda: NOW - timedelta(days=16))
+    code, out, err = lstmcast("score", str(tmp_path / "batch.yaml"))
+    assert code == 0, err
+    text = " ".join(out.split())
+    assert "Stability: from one run to the next" in text and "Overrides by Ann: better on 1" in text
+
+
+def test_the_command_publishes_and_says_what_changed(published, lstmcast):
+    config = str(published / "batch.yaml")
+    file = numbers(published, "unique_id,ds,value\nc,2024-03-01,77\n")
+    code, out, err = lstmcast("override", config, file, "--by", "Ann", "--reason", "fair")
+    assert code == 0, err
+    assert "sales: 1 steps overridden; the sum of all goes from" in " ".join(out.split())
+    code, _, err = lstmcast("override", config, file, "--by", "Ann")
+    assert code == 2
