@@ -23,8 +23,9 @@ from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.inference.tables import csv_bytes
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.monitoring import together
-from forecast.scheduling.publication import point_at, write_edition, write_rollbacks
+from forecast.scheduling.publication import point_at, write_edition
 from forecast.scheduling.published_forecasts import PublishedForecasts
+from forecast.scheduling.recovery import write_rollbacks
 from tests.builders import run_manifest
 
 KEY = "a-key-that-nobody-guesses"

@@ -21,7 +21,8 @@ from forecast.models.store import load_model, read_manifest
 from forecast.reporting.finished_run import read_run
 from forecast.scheduling.context import read_last
 from forecast.scheduling.models import load_trained
-from forecast.scheduling.publication import current_run, read_state, recover
+from forecast.scheduling.publication import current_run
+from forecast.scheduling.recovery import read_state, recover
 from forecast.workflows.partitions.job import read_job
 from forecast.workflows.partitions.worker import read_record
 from tests.builders import make_panel

@@ -60,6 +60,7 @@ INSIDE = {
         "doctor live_scores retraining",
         "forecast",
         "publication",
+        "recovery",
         "database published_forecasts retention",
         "context rollback override",
         "serving status repair value_added",

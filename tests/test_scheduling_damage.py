@@ -21,7 +21,8 @@ from forecast.common.progress import Silent
 from forecast.scheduling import ledger, serving
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.monitoring import exposition
-from forecast.scheduling.publication import current_run, read_state, recover
+from forecast.scheduling.publication import current_run
+from forecast.scheduling.recovery import read_state, recover
 from forecast.scheduling.repair import repair_job
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job

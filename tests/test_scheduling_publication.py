@@ -14,15 +14,17 @@ from forecast.common.progress import Silent
 from forecast.scheduling.config import Retention
 from forecast.scheduling.publication import (
     Edition,
-    State,
-    bring_link,
-    clear_leftovers,
     current_run,
     is_intact,
     point_at,
     read_edition,
-    read_state,
     write_edition,
+)
+from forecast.scheduling.recovery import (
+    State,
+    bring_link,
+    clear_leftovers,
+    read_state,
 )
 from forecast.scheduling.retention import Kept, choose_kept, sweep_models, sweep_runs
 from tests.builders import run_manifest

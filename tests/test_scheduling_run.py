@@ -20,7 +20,7 @@ from forecast.scheduling.config_file import load_config
 from forecast.scheduling.decisions import CHALLENGER, Decision
 from forecast.scheduling.live_scores import step_scores
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import read_state
+from forecast.scheduling.recovery import read_state
 from forecast.scheduling.retention import prune_job
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job

@@ -25,7 +25,8 @@ from forecast.scheduling.decisions import Decision
 from forecast.scheduling.documents import LastAttempt
 from forecast.scheduling.history import Changes
 from forecast.scheduling.live_scores import StepScore
-from forecast.scheduling.publication import Edition, State
+from forecast.scheduling.publication import Edition
+from forecast.scheduling.recovery import State
 from forecast.scheduling.retention import sweep_logs
 
 # --- What an attempt leaves of itself: a log of JSON lines, and `last.json` ----------------------

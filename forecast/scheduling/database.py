@@ -15,7 +15,8 @@ from forecast.common.progress import Listener
 from forecast.data.panel import ID, TIME
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job, redacted
-from forecast.scheduling.publication import RUNS, Edition, State
+from forecast.scheduling.publication import RUNS, Edition
+from forecast.scheduling.recovery import State
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -267,7 +267,7 @@ def _lock(job: Job) -> Check:
 
 def _model(job: Job) -> Check:
     from forecast.models.store import load_model
-    from forecast.scheduling.publication import read_state
+    from forecast.scheduling.recovery import read_state
 
     if job.section.model == "trained":
         import torch
@@ -288,7 +288,7 @@ def _model(job: Job) -> Check:
 def _state(job: Job) -> Check:
     """Whether what earlier runs left can be read."""
     from forecast.common.progress import Silent
-    from forecast.scheduling.publication import ASIDE, what_is_aside
+    from forecast.scheduling.recovery import ASIDE, what_is_aside
     from forecast.scheduling.repair import repair_job
 
     aside = what_is_aside(job.folder)

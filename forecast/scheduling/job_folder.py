@@ -16,15 +16,19 @@ A job is a section of the config file (`config.py`) and a folder of its own:
       ledger.sqlite           every published forecast, actuals with revisions, live scores
       last.json               the latest attempt, whatever became of it
       rollbacks.json          which runs were withdrawn, when and why
+      set-aside/              what was damaged, for a person to look at; read by nobody
       logs/STAMP-PID.jsonl    a log for every attempt, the newest 50
+
+What is read back has its schema in `documents.py`, the ledger's rows in `ledger_checks.py`;
+manifests and about.json have the sum of their content (document_sha256) from schema_version 2 on.
 
 `manifest.json`: schema_version, job, run, sequence (publications counted from 1), leads (false for
 an as-of before the then current one), as_of (text, as the data write times), as_of_position (grid
-position, int), as_of_moment (ISO 8601, UTC, or null), created (ISO 8601, UTC), replaces (run of the
-same as_of, or null), config_sha256, input {path, sha256, seen_sha256 (of the values up to the
+position, int), as_of_moment (ISO 8601, UTC, or null), grid (what positions count on), created
+(ISO 8601, UTC), replaces (run of the same as_of, or null), config_sha256, input {path, sha256, seen_sha256 (of the values up to the
 as-of), rows, series, last, dropped, age_seconds}, model {id, kind: "trained"|"pretrained"|
 "seasonal-naive", sha256, trained_until, created, promise}, trial (the last: position, time, learnt,
-choice, mase by candidate), horizon, season, levels, series {forecast, fallbacks, failed,
+choice, mase by candidate), horizon, season, levels, series {forecast, fallbacks, failed, lost,
 left_out: [{series, reason}], by_source}, warnings, decisions [{what, choice, reason}],
 intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256, bytes}}, seconds,
 exit_code, versions.

@@ -27,11 +27,10 @@ from forecast.scheduling.publication import (
     MANIFEST,
     RUNS,
     Edition,
-    State,
     current_run,
     read_edition,
-    read_rollbacks,
 )
+from forecast.scheduling.recovery import State, read_rollbacks
 
 if TYPE_CHECKING:
     import pyarrow as pa

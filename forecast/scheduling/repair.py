@@ -22,12 +22,14 @@ from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.models import load_scored, load_trained
 from forecast.scheduling.publication import (
-    ASIDE,
     CURRENT,
     RUNS,
-    State,
     current_run,
     is_intact,
+)
+from forecast.scheduling.recovery import (
+    ASIDE,
+    State,
     read_state,
     recover,
     set_aside,

@@ -16,7 +16,8 @@ from forecast.scheduling import ledger
 from forecast.scheduling.config import Job, Retention, span
 from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
-from forecast.scheduling.publication import RUNS, State, read_state, recover
+from forecast.scheduling.publication import RUNS
+from forecast.scheduling.recovery import State, read_state, recover
 
 LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` names them
 

@@ -15,12 +15,11 @@ from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import (
-    Edition,
+from forecast.scheduling.publication import Edition, is_intact
+from forecast.scheduling.recovery import (
     State,
     bring_ledger,
     bring_link,
-    is_intact,
     recover,
     rollback_to,
     write_rollbacks,

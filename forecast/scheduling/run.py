@@ -65,22 +65,24 @@ from forecast.scheduling.models import NAIVE, Service
 from forecast.scheduling.monitoring import Event, ping, write_metrics
 from forecast.scheduling.publication import (
     Edition,
-    State,
     about_the_data,
     about_the_forecast,
     is_intact,
-    is_on,
     lost_series,
     output_files,
     point_at,
     prediction_table,
+    run_name,
+    whole_table,
+    write_edition,
+)
+from forecast.scheduling.recovery import (
+    State,
+    is_on,
     published,
     read_state,
     recover,
-    run_name,
-    whole_table,
     with_sound_ledger,
-    write_edition,
 )
 from forecast.scheduling.retention import tidy
 from forecast.scheduling.retraining import unfinished

@@ -13,7 +13,7 @@ from forecast.scheduling.as_of import choose_slot
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.live_scores import notice_changes, score_runs, take_in, touched_runs
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import recover
+from forecast.scheduling.recovery import recover
 from forecast.scheduling.status import JobFacts, job_facts
 from forecast.scheduling.value_added import planning
 from forecast.workflows.load import read

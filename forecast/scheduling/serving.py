@@ -39,7 +39,7 @@ from forecast.scheduling.models import (
     pretrained_service,
     trained_on_grid,
 )
-from forecast.scheduling.publication import State
+from forecast.scheduling.recovery import State
 from forecast.scheduling.retraining import Judged, is_free, promise_of_pretrained, run_trial
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting

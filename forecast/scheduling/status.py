@@ -30,7 +30,8 @@ from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
 from forecast.scheduling.models import NAIVE
 from forecast.scheduling.monitoring import JobMetrics
-from forecast.scheduling.publication import Edition, in_words, read_state, what_is_aside
+from forecast.scheduling.publication import Edition
+from forecast.scheduling.recovery import in_words, read_state, what_is_aside
 
 # --- What is known of a job, gathered for a person, a monitor and the score command --------------
 
