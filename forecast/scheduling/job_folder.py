@@ -24,14 +24,14 @@ manifests and about.json have the sum of their content (document_sha256) from sc
 
 `manifest.json`: schema_version, job, run, sequence (publications counted from 1), leads (false for
 an as-of before the then current one), as_of (text, as the data write times), as_of_position (grid
-position, int), as_of_moment (ISO 8601, UTC, or null), grid (what positions count on), created
-(ISO 8601, UTC), replaces (run of the same as_of, or null), config_sha256, input {path, sha256, seen_sha256 (of the values up to the
-as-of), rows, series, last, dropped, age_seconds}, model {id, kind: "trained"|"pretrained"|
-"seasonal-naive", sha256, trained_until, created, promise}, trial (the last: position, time, learnt,
-choice, mase by candidate), horizon, season, levels, series {forecast, fallbacks, failed, lost,
-left_out: [{series, reason}], by_source}, warnings, decisions [{what, choice, reason}],
-intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256, bytes}}, seconds,
-exit_code, versions.
+position, int), as_of_moment (ISO 8601, UTC, or null), grid (what positions count on), created (ISO
+8601, UTC), replaces (run of the same as_of, or null), config_sha256, input {path, sha256,
+seen_sha256 (of the values up to the as-of), rows, series, last, dropped, age_seconds}, model {id,
+kind: "trained"|"pretrained"| "seasonal-naive", sha256, trained_until, created, promise}, trial (the
+last: position, time, learnt, choice, mase by candidate), horizon, season, levels, series {forecast,
+fallbacks, failed, lost, left_out: [{series, reason}], by_source}, warnings, decisions [{what,
+choice, reason}], intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256,
+bytes}}, seconds, exit_code, versions.
 
 `last.json` (the facts of the latest attempt): schema_version, job, state ("running", "finished"),
 pid, started, finished (ISO 8601, UTC, or null), outcome ("published", "already done", "rolled
