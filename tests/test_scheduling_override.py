@@ -16,7 +16,7 @@ from forecast.common.progress import Silent
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.scheduling.override import OVERRIDES, override_job
-from forecast.scheduling.publication import read_state
+from forecast.scheduling.recovery import read_state
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job

@@ -27,18 +27,8 @@ from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import (
-    LOG,
-    RUNS,
-    WHOLE,
-    Edition,
-    bring_ledger,
-    bring_link,
-    is_intact,
-    read_state,
-    recover,
-    write_edition,
-)
+from forecast.scheduling.publication import LOG, RUNS, WHOLE, Edition, is_intact, write_edition
+from forecast.scheduling.recovery import bring_ledger, bring_link, read_state, recover
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,8 @@ from forecast.data.panel import Panel
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.scheduling.ledger import recorded
 from forecast.scheduling.override import OVERRIDES
-from forecast.scheduling.publication import RUNS, State
+from forecast.scheduling.publication import RUNS
+from forecast.scheduling.recovery import State
 
 NAIVE, MODEL, OVERRIDE = "naive", "model", "override"
 MOST_RUNS = 100  # newest runs that are looked at
