@@ -115,6 +115,20 @@ def test_a_series_that_is_new_ended_late_or_has_a_gap_does_not_spoil_the_totals(
     assert len(made.notes) == 4
 
 
+def test_steps_that_never_are_are_no_gaps_of_a_sum_and_never_are_where_all_are_shut():
+    t = np.arange(28)
+    one, two = np.where(t % 7 == 6, np.nan, 10.0), np.where(t % 7 >= 5, np.nan, 1.0)
+    panel = panel_of(["one", "two"], [one, two])
+    week = np.zeros((2, 7), bool)
+    week[0, 6], week[1, 5:] = True, True
+    panel = replace(panel, frequency=Frequency("D"), shut=week)
+    made = aggregate(panel, labels("XX", "12"), 7).panel
+    total = made.ids.tolist().index("total")
+    assert made.shut is not None and np.flatnonzero(made.shut[total]).tolist() == [6]
+    assert made.series(total)[:7] == pytest.approx([11] * 5 + [10, np.nan], nan_ok=True)
+    assert np.isnan(made.series(made.ids.tolist().index("two"))[5])
+
+
 def test_a_given_parent_that_agrees_keeps_its_name_and_one_that_does_not_is_an_error():
     a, b = np.arange(5.0), np.arange(5.0) * 2
     right = panel_of(["all of X", "a", "b"], [a + b, a, b])
@@ -302,14 +316,19 @@ def test_past_errors_are_those_of_one_step_and_cut_off_before_an_origin():
         12,
     )
     forecaster = random_forecaster()
-    errors = past_errors(forecaster, made.panel, made.hierarchy)
+    errors = past_errors(forecaster, made.panel, made.hierarchy, 3)
     assert errors.residuals.shape == (6, 40)
     changed = made.panel.values.copy()
     changed[made.panel.offsets[1:] - 1] += 50
-    other = past_errors(forecaster, replace(made.panel, values=changed), made.hierarchy)
+    other = past_errors(forecaster, replace(made.panel, values=changed), made.hierarchy, 3)
     before, changed = errors.before(1).residuals, other.before(1).residuals
     assert before == pytest.approx(changed, abs=1e-3, nan_ok=True)
     assert not np.isclose(errors.residuals[:, -1], other.residuals[:, -1]).any()
+    known = errors.before(2)
+    assert [back for back, _ in errors.ahead[:4]] == [0, 1, 2, 3] and known.ahead[0][0] == 0
+    assert np.array_equal(known.ahead[0][1], errors.ahead[2][1], equal_nan=True)
+    assert errors.joint.shape == (6, 3 * 12) and not np.isnan(errors.joint[0]).any()
+    assert errors.before(39).joint.shape == (6, 1)  # too few: those of one step
     done = reconciled(
         forecast_panel(forecaster, made.panel, 3), made.panel, made.hierarchy, errors, "mint", 0.5,
         allow_negative=False,

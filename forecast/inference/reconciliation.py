@@ -22,6 +22,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.inference.conformal import normal_quantiles, normal_scores
 from forecast.inference.one_step import one_step_ahead
+from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.transforms.hierarchy import Hierarchy
 
@@ -29,22 +30,27 @@ MINT, OLS, BOTTOM_UP, TOP_DOWN, NONE = "mint", "ols", "bottom-up", "top-down", "
 METHODS = (MINT, OLS, BOTTOM_UP, TOP_DOWN)
 MOST_DENSE = 4000  # nodes whose whole covariance is estimated; beyond, their variances alone
 FEWEST = 8  # steps with a known error, of the median node, from which there is a covariance
+HORIZONS, LEAST_HORIZONS = 12, 3  # past horizons whose errors tell of the coming one's
+LEAST_PAST = 8  # values of a series before an origin that counts
 PATHS = 1000  # drawn for the intervals
 LATEST = 400  # last steps whose errors are looked at
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors of one step ahead in the past, of all nodes on a common end; NaN where unknown.
+    """Errors in the past, of all nodes on a common end; NaN where unknown.
 
-    residuals (R, T) in the data's units; scores (R, T) as normal scores of the forecast; values
-    (B, T) of the bottom series; season: steps over which their mean is their present size.
+    residuals (R, T) of one step ahead in the data's units; scores (R, T) the same as normal scores
+    of the forecast; values (B, T) of the bottom series; season: steps over which their mean is
+    their present size; ahead: of whole horizons, steps from the last one's end to the end of the
+    data, and the normal scores (R, H), the newest first.
     """
 
     residuals: np.ndarray
     scores: np.ndarray
     values: np.ndarray
     season: int
+    ahead: tuple[tuple[int, np.ndarray], ...] = ()
 
     @property
     def size(self) -> np.ndarray:
@@ -58,16 +64,35 @@ class Errors:
         """What was known `steps` before the end."""
         end = max(self.residuals.shape[1] - steps, 0)
         cut = (self.residuals[:, :end], self.scores[:, :end], self.values[:, :end])
-        return Errors(*cut, self.season)
+        known = tuple((back - steps, scores) for back, scores in self.ahead if back >= steps)
+        return Errors(*cut, self.season, known)
+
+    @property
+    def joint(self) -> np.ndarray:
+        """(R, T') normal scores that tell which nodes are high and low together: of whole horizons,
+        where errors that last show; of one step, where too few horizons are known."""
+        if len(self.ahead) < LEAST_HORIZONS:
+            return self.scores
+        return np.concatenate([scores for _, scores in self.ahead[:HORIZONS]], axis=1)
 
     def of(self, kept: np.ndarray, hierarchy: Hierarchy) -> Errors:
         """Those of the nodes `kept`, bool (R,)."""
         inside = kept[hierarchy.bottom]
-        return Errors(self.residuals[kept], self.scores[kept], self.values[inside], self.season)
+        ahead = tuple((back, scores[kept]) for back, scores in self.ahead)
+        return Errors(
+            self.residuals[kept], self.scores[kept], self.values[inside], self.season, ahead
+        )
 
 
-def past_errors(forecaster: Forecaster, panel: Panel, hierarchy: Hierarchy) -> Errors:
-    """Errors of one step ahead of every node of `panel`, all of which end together."""
+def past_errors(
+    forecaster: Forecaster, panel: Panel, hierarchy: Hierarchy, horizon: int, earliest: int = 0
+) -> Errors:
+    """Errors of every node of `panel`, all of which end together.
+
+    horizon: steps of the forecasts whose errors hang together; earliest: how many steps before the
+    end the first origin lies at which this is to be known.
+    """
+    ahead = tuple(_horizons(forecaster, panel, horizon, earliest))
     steps = LATEST + 4 * forecaster.context * forecaster.layout.width
     panel = _latest(panel, steps)
     quantiles = one_step_ahead(forecaster, panel, np.zeros(panel.size, bool))
@@ -79,7 +104,27 @@ def past_errors(forecaster: Forecaster, panel: Panel, hierarchy: Hierarchy) -> E
         _by_end(panel, scores, LATEST),
         _by_end(panel, panel.values, LATEST)[hierarchy.bottom],
         max(1, *panel.frequency.seasons[:1]),
+        ahead,
     )
+
+
+def _horizons(
+    forecaster: Forecaster, panel: Panel, horizon: int, earliest: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Steps from the end, and normal scores (R, H), of forecasts from origins a quarter of the
+    horizon apart, HORIZONS of them before `earliest`; none from less than half of the past."""
+    stride = max(1, horizon // 4)
+    longest = int(panel.lengths.max())
+    for back in range(0, earliest + HORIZONS * stride, stride):
+        origins = panel.lengths - back - horizon
+        if longest - back - horizon < longest / 2:
+            return
+        usable = origins >= LEAST_PAST
+        cut = panel.truncate(np.maximum(origins, 0))
+        made = forecast_panel(forecaster, cut, horizon)
+        actual = panel.window(np.maximum(origins, 0), horizon)
+        scores = normal_scores(made.quantiles, made.levels, actual)
+        yield back, np.where(usable[:, None] & made.available[:, None], scores, np.nan)
 
 
 def _latest(panel: Panel, steps: int) -> Panel:
@@ -311,7 +356,7 @@ class _Joint:
             own,
             nonnegative=not (negative or allow_negative),
         )
-        self._scores = own.scores
+        self._scores = own.joint
 
     def paths(self, dependence: float, number: int, seed: int) -> Iterator[np.ndarray]:
         """For each step ahead (K, N) values of `number` futures, reconciled one by one."""

@@ -317,7 +317,10 @@ class _Grid:
         at = np.arange(self.steps)
         begin = (self.panel.first - self.start)[:, None]
         end = np.where(self.over, begin[:, 0] + self.panel.lengths, self.steps)[:, None]
-        return (at >= begin) & (at < end)
+        inside = (at >= begin) & (at < end)
+        if self.panel.shut is not None:  # nothing is missing where nothing ever is
+            inside &= ~self.panel.shut[:, (self.start + at) % self.panel.shut.shape[1]]
+        return inside
 
     def _filled(self, season: int) -> np.ndarray:
         values = np.where(self.inside, self.known, 0.0)
@@ -342,10 +345,23 @@ class _Grid:
             size = matrix @ (self.inside * self.usual[:, None])
             share = matrix @ (lacking * self.usual[:, None])
             total[share > MOST_MISSING * np.maximum(size, 1e-300)] = np.nan
+        shut = self.shut(matrix)
+        if shut is not None:
+            total[shut[:, (self.start + np.arange(self.steps)) % shut.shape[1]]] = np.nan
         alone = np.array([len(rows) for rows in tree.members]) == 1
         only = np.array([rows[0] for rows in tree.members])
-        total[alone] = np.where(self.inside, self.known, 0.0)[only[alone]]
+        own = np.where(self.inside, self.known, 0.0)[only[alone]]
+        if shut is not None:
+            own[np.isnan(total[alone]) & ~self.inside[only[alone]]] = np.nan
+        total[alone] = own
         return total
+
+    def shut(self, matrix: Any) -> np.ndarray | None:
+        """bool (R, K): slots of the week on which all series of a node are shut; None without."""
+        if self.panel.shut is None:
+            return None
+        open_ = np.broadcast_to(~self.panel.shut, (self.panel.size, self.panel.shut.shape[1]))
+        return np.asarray(matrix @ open_.astype(float) == 0)
 
     def notes(self) -> tuple[str, ...]:
         """What was found, one sentence each."""
@@ -434,6 +450,7 @@ def _assemble(below: Panel, tree: Tree, values: np.ndarray, grid: _Grid) -> tupl
         values=np.concatenate(parts),
         first=np.array(first, dtype=np.int64),
         covariates=_covariates(below, matrix, np.array(first)),
+        shut=grid.shut(matrix),
     )
     return panel, Hierarchy(tree.levels, level, matrix[:, live], bottom)
 

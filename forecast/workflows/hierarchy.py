@@ -279,9 +279,11 @@ def reconcile_windows(
     ]
 
 
-def errors_of(forecaster: Forecaster, panel: Panel, levels: Levels) -> Errors:
-    """Past errors of one step ahead of all nodes."""
-    return past_errors(forecaster, panel, levels.hierarchy)
+def errors_of(
+    forecaster: Forecaster, panel: Panel, levels: Levels, horizon: int, earliest: int = 0
+) -> Errors:
+    """Past errors of all nodes, as they are known up to `earliest` steps before the end."""
+    return past_errors(forecaster, panel, levels.hierarchy, horizon, earliest)
 
 
 def method_of(settings: Settings, manifest: Mapping[str, Any]) -> str:

@@ -295,10 +295,18 @@ def draw_samples(
     if levels is not None:
         refuse_too_many(number, horizon)
         made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+        errors = errors_of(forecaster, panel, levels, horizon)
         drawn = coherent_paths(
-            made, panel, levels.hierarchy, errors_of(forecaster, panel, levels), levels.method,
-            forecaster.dependence, number, allow_negative=negative, seed=seed,
-        )  # fmt: skip
+            made,
+            panel,
+            levels.hierarchy,
+            errors,
+            levels.method,
+            forecaster.dependence,
+            number,
+            allow_negative=negative,
+            seed=seed,
+        )
         write_drawn(path, iter([drawn]), panel, forecaster.name, usual=usual)
     else:
         write_samples(
@@ -326,7 +334,7 @@ def forecast_of(
     made = forecast_panel(forecaster, panel, steps, allow_negative=asked.allow_negative)
     made = with_point(made, asked.point or MEDIAN)
     if levels is not None:
-        errors = errors_of(forecaster, panel, levels)
+        errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
     table = forecast_table(panel, [made], asked.level, asked.quantiles, horizon)

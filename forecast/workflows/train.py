@@ -275,7 +275,9 @@ def add_up(
     if levels is None:
         return Summed(plain, [at_levels(each, wanted) for each in future], plain, None, ())
     listener.stage("Making the levels add up")
-    errors = errors_of(scored, panel, levels)
+    whole = levels.hierarchy.whole
+    earliest = int((panel.lengths[whole] - plan.keep[whole]) + plan.horizon)
+    errors = errors_of(scored, panel, levels, plan.horizon, earliest)
     why = choose_method(levels, panel, scored, errors, plan, settings, point)
     levels = replace(levels, method=why[1])
     tried, future = (
