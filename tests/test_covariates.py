@@ -62,6 +62,12 @@ def test_a_fixed_offset_is_a_zone_and_an_unknown_name_is_refused():
     assert caught.value.code == "usage/calendar-zone"
 
 
+def test_an_exchange_has_its_own_days_off():
+    days = np.array([np.datetime64("2024-03-29").astype(int)])  # Good Friday: no federal holiday
+    assert days[0] in public_holidays(("XNYS",), days)
+    assert days[0] not in public_holidays(("US",), days)
+
+
 def test_holidays_are_those_of_the_part_of_the_country():
     days = np.arange(
         np.datetime64("2014-10-01").astype(int), np.datetime64("2014-12-31").astype(int)

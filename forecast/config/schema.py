@@ -338,7 +338,8 @@ class DataSettings(Section):
     )
     holidays: tuple[str, ...] = Field(
         default=(),
-        description="Public holidays of countries or of their parts, e.g. DE or AU-VIC.",
+        description="Public holidays of countries or of their parts, e.g. DE or AU-VIC; days on "
+        "which an exchange is closed, e.g. XNYS.",
         json_schema_extra=_cli(metavar="COUNTRIES"),
     )
     calendar_tz: str | None = Field(

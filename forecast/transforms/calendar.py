@@ -121,8 +121,8 @@ def wall_clock(stamps: np.ndarray, zone: str) -> np.ndarray:
 def public_holidays(places: Sequence[str], days: np.ndarray) -> np.ndarray:
     """Sorted days (int64, from 1970) that are holidays in any of `places` around `days`.
 
-    A place is a country ("DE") or a part of one ("AU-VIC"), ISO 3166. The `holidays` package knows
-    them. Raises UsageError for a place that it does not.
+    A place is a country ("DE"), a part of one ("AU-VIC"), ISO 3166, or an exchange ("XNYS").
+    The `holidays` package knows them. Raises UsageError for a place that it does not.
     """
     import holidays
 
@@ -130,6 +130,10 @@ def public_holidays(places: Sequence[str], days: np.ndarray) -> np.ndarray:
     found: set[int] = set()
     for place in places:
         country, _, part = place.partition("-")
+        if part == "" and country.upper() in holidays.list_supported_financial():
+            market = holidays.financial_holidays(country.upper(), years=range(first, last + 1))
+            found |= {int(np.datetime64(day, "D").astype(np.int64)) for day in market}
+            continue
         try:
             known = holidays.country_holidays(
                 country.upper(), subdiv=part.upper() or None, years=range(first, last + 1)
@@ -140,7 +144,8 @@ def public_holidays(places: Sequence[str], days: np.ndarray) -> np.ndarray:
                 code="usage/holidays",
                 where="--holidays",
                 value=place,
-                remedy=f"Name a country (DE) or its part (AU-VIC) by its ISO code; {error}",
+                remedy="Name a country (DE) or its part (AU-VIC) by its ISO code, or an exchange "
+                f"(XNYS); {error}",
             ) from None
         found |= {int(np.datetime64(day, "D").astype(np.int64)) for day in known}
     return np.array(sorted(found), np.int64)
