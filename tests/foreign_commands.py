@@ -125,7 +125,7 @@ def jobs(tree: foreign_tree.Tree, rng: random.Random) -> str:
     if rng.random() < 0.4:
         lines.append(f'    metrics_file: "{rng.choice(tree.targets)}"')
     (tree.root / "job-config.yaml").write_text("\n".join(lines) + "\n")
-    tree.ours.add("job-config.yaml")
+    tree.seen["job-config.yaml"] = foreign_tree.entry(tree.root / "job-config.yaml")
     return "job-config.yaml"
 
 
@@ -167,13 +167,13 @@ def may_change(tree: foreign_tree.Tree, words: list[str]) -> set[str]:
 
 def try_command(tree: foreign_tree.Tree, words: list[str]) -> tuple[int, list[str]]:
     """Runs the command: its exit code (0 where the short work was done), what it may not have
-    changed and did."""
-    ours = may_change(tree, words)
-    before = foreign_tree.snapshot(tree.root)
+    changed and did. What it makes anew is lstmcast's from then on."""
+    ours, before = may_change(tree, words), tree.seen
     with foreign_tree.working_in(tree.root, tree.root / "home"), quiet(), short_work():
         code = guarded(lambda: _outcome(words), debug=False)
-    after = foreign_tree.snapshot(tree.root)
-    return code, foreign_tree.changed(before, after, ours)
+    tree.seen = foreign_tree.snapshot(tree.root)
+    tree.ours |= tree.seen.keys() - before.keys()
+    return code, foreign_tree.changed(before, tree.seen, ours)
 
 
 def _outcome(words: list[str]) -> int:

@@ -40,18 +40,22 @@ def snapshot(root: Path) -> dict[str, Entry]:
     found = {}
     for place, folders, files in os.walk(root):
         for name in (*folders, *files):
-            path = Path(place, name)
-            about = path.lstat()
-            kind = stat.S_IFMT(about.st_mode)
-            content: bytes | str | None = None
-            if kind == stat.S_IFREG:
-                content = path.read_bytes()
-            elif kind == stat.S_IFLNK:
-                content = os.readlink(path)
-            device = about.st_rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
-            owner = (about.st_uid, about.st_gid)
-            found[str(path.relative_to(root))] = Entry(about.st_mode, owner, device, content)
+            path = os.path.join(place, name)
+            found[os.path.relpath(path, root)] = entry(path)
     return found
+
+
+def entry(path: str | Path) -> Entry:
+    """What stands at a path."""
+    about = os.lstat(path)
+    kind = stat.S_IFMT(about.st_mode)
+    content: bytes | str | None = None
+    if kind == stat.S_IFREG:
+        content = Path(path).read_bytes()
+    elif kind == stat.S_IFLNK:
+        content = os.readlink(path)
+    device = about.st_rdev if kind in (stat.S_IFCHR, stat.S_IFBLK) else 0
+    return Entry(about.st_mode, (about.st_uid, about.st_gid), device, content)
 
 
 def copied(template: Path, target: Path) -> None:
@@ -62,12 +66,14 @@ def copied(template: Path, target: Path) -> None:
 @dataclass
 class Tree:
     """root: the current folder of the commands; ours: paths that commands may change or remove;
-    targets: paths, as a user may write them, for outputs; streams: open files to be kept open."""
+    targets: paths, as a user may write them, for outputs; streams: open files to be kept open;
+    seen: what stood there when it was last looked at."""
 
     root: Path
     ours: set[str]
     targets: list[str]
     streams: list[int]
+    seen: dict[str, Entry]
 
     def close(self) -> None:
         """Lets go of the pipes."""
@@ -118,7 +124,7 @@ def build(root: Path, template: Path, rng: random.Random) -> Tree:
     streams.append(handle)
     (root / "dev" / "stdout").symlink_to(f"/proc/self/fd/{handle}")
     sprinkle(root, rng)
-    return Tree(root, ours, targets_in(root, rng), streams)
+    return Tree(root, ours, targets_in(root, rng), streams, snapshot(root))
 
 
 def sprinkle(root: Path, rng: random.Random) -> None:

@@ -9,6 +9,7 @@ import foreign_commands
 import foreign_tree
 import pytest
 
+ON_A_TREE = 8  # commands, one after the other
 CASES = 120  # proof/foreign_files.py has 5,000 of them
 
 
@@ -18,19 +19,20 @@ def template(tmp_path_factory):
 
 
 def test_commands_pointed_anywhere_change_nothing_of_the_users(template, tmp_path):
-    """A failure names its seed; proof/foreign_files.py --first SEED --cases 1 repeats it."""
+    """A failure names its seed; proof/foreign_files.py --first SEED --cases 8 repeats it."""
     outcomes: dict[int, int] = {}
-    for seed in range(CASES):
+    for seed in range(CASES // ON_A_TREE):
         rng = random.Random(seed)
         tree = foreign_tree.build(tmp_path / f"{seed}", template, rng)
         try:
-            words = foreign_commands.chosen(tree, rng)
-            code, changes = foreign_commands.try_command(tree, words)
+            for _ in range(ON_A_TREE):
+                words = foreign_commands.chosen(tree, rng)
+                code, changes = foreign_commands.try_command(tree, words)
+                assert changes == [], f"seed {seed}: {' '.join(words)}: code {code}"
+                assert code != 70, f"seed {seed}: {' '.join(words)}"
+                outcomes[code] = outcomes.get(code, 0) + 1
         finally:
             tree.close()
-        assert changes == [], f"seed {seed}: {' '.join(words)}: code {code}"
-        assert code != 70, f"seed {seed}: {' '.join(words)}"
-        outcomes[code] = outcomes.get(code, 0) + 1
     assert outcomes[2] > CASES / 5, outcomes  # refusals
     assert outcomes[0] > CASES / 5, outcomes  # and what was let through
 
