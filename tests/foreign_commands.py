@@ -159,8 +159,8 @@ def may_change(tree: foreign_tree.Tree, words: list[str]) -> set[str]:
             if option in words:
                 named = tree.root / words[words.index(option) + 1]
                 real = Path(os.path.realpath(named))
-                inputs = [tree.root / "in.csv", tree.root / "bad.csv"]
-                if real.is_file() and not any(os.path.samefile(real, i) for i in inputs):
+                read = tree.root / words[1]
+                if real.is_file() and not os.path.samefile(real, read):
                     ours.add(os.path.relpath(real, tree.root))
     return ours
 

@@ -134,9 +134,14 @@ def driven(tmp_path_factory):
     return folder, made
 
 
+def own(made):
+    """The option that says that the run is one's own, and may be asked for its data."""
+    return "--root", str(made.folder.parent)
+
+
 def test_the_covariate_that_drives_the_series_ranks_first_and_a_random_one_last(driven, capsys):
     _, made = driven
-    assert run(["explain", str(made.folder), "--json", "--quiet", "--series", "s1"]) == 0
+    assert run(["explain", str(made.folder), *own(made), "--json", "-q", "--series", "s1"]) == 0
     document = json.loads(capsys.readouterr().out)
     first, last = document["covariates"]
     assert (first["name"], last["name"]) == ("x", "random")
@@ -313,11 +318,11 @@ def test_the_picture_has_a_panel_for_each_thing_and_the_same_bytes_again(plain):
 
 def test_the_page_shows_the_explanation_once_there_is_one(driven):
     _, made = driven
-    assert run(["report", str(made.folder), "-q"]) == 0
+    assert run(["report", str(made.folder), *own(made), "-q"]) == 0
     page = made.folder / "report.html"
     assert 'id="explained"' not in page.read_text()
-    assert run(["explain", str(made.folder), "-q"]) == 0
-    assert run(["report", str(made.folder), "-q"]) == 0
+    assert run(["explain", str(made.folder), *own(made), "-q"]) == 0
+    assert run(["report", str(made.folder), *own(made), "-q"]) == 0
     text = page.read_text()
     assert 'id="explained"' in text and "data:image/svg+xml;base64," in text
     assert "moved it by" in text and '<dt dir="auto">x</dt>' in text

@@ -83,7 +83,7 @@ def test_a_gru_is_trained_shown_and_forecasts_under_its_own_name(lstmcast):
     assert "GRU" in out and "was not scored" not in out
     code, out, _ = lstmcast("inspect", "run")
     assert code == 0 and "GRU, 1 x 8 units" in out
-    code, out, _ = lstmcast("predict", "--model", "run", "--output", "-")
+    code, out, _ = lstmcast("predict", "--model", "run", "--root", ".", "--output", "-")
     assert code == 0
     header = out.splitlines()[0].replace(chr(34), "")
     assert header == "unique_id,ds,GRU,GRU-lo-80,GRU-hi-80,GRU-lo-95,GRU-hi-95"
@@ -121,6 +121,6 @@ def test_the_page_of_a_gru_without_held_out_windows_can_be_made_again(lstmcast):
     words = ("train", "short.csv", *QUICK, "--network", "gru", "--out", "run")
     assert lstmcast(*words)[0] == 0
     assert not Path("run/metrics.json").exists()
-    code, _, err = lstmcast("report", "run", "--output", "again.html")
+    code, _, err = lstmcast("report", "run", "--root", ".", "--output", "again.html")
     assert code == 0, err
     assert "GRU" in Path("again.html").read_text(encoding="utf-8")
