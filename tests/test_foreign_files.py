@@ -246,7 +246,7 @@ def test_every_setting_of_reading_is_taken_from_a_manifest_or_is_not():
     from forecast.models.store import HOW_TO_READ
 
     places = {"rejects", "query", "db", "db_password", "future_covariates", "static",
-              "max_expansion"}  # fmt: skip
+              "max_expansion", "events"}  # fmt: skip
     assert set(DataSettings.model_fields) == HOW_TO_READ | places
 
 
