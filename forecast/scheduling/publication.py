@@ -29,7 +29,7 @@ from forecast.common.documents import (
 from forecast.common.errors import OutputError
 from forecast.common.files import STAGING, failed_to_write, sync_folder, write_bytes
 from forecast.common.folders import made_folder
-from forecast.common.marks import JOB_RUN
+from forecast.common.marks import JOB_RUN, mark
 from forecast.config.schema import ForecastSettings
 from forecast.data.forecast import LEVELS
 from forecast.data.io.arrow import as_arrow, as_strings
@@ -158,6 +158,7 @@ def write_edition(
     """Writes the folder of a run; the manifest, with the sums of all files, is the commit."""
     place = folder / RUNS / run
     made_folder(place, JOB_RUN)
+    mark(place, JOB_RUN, (*files, MANIFEST))
     for name, content in files.items():
         write_bytes(place / name, content)
     try:
