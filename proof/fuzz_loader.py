@@ -192,8 +192,15 @@ def reference(content: bytes, report: dict) -> Counter:
     names = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
     separator = names[report["dialect"]["separator"]]
     rows = [r for r in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if r]
-    header = [n.strip() or f"column {i + 1}" for i, n in enumerate(rows[0])]
     columns = report["columns"]
+    noted = {note["code"] for note in report["repairs"]}
+    used = {*columns["id"], *columns["time"], *columns["target"]}
+    if "repair/preamble" in noted:  # lines above the header
+        named = (n for n, row in enumerate(rows) if used <= {c.strip() for c in row})
+        rows = rows[next(named) :]
+    header = [n.strip() or f"column {i + 1}" for i, n in enumerate(rows[0])]
+    if "repair/below" in noted:  # lines of words below the last row
+        rows = [r for r in rows if len(r) == len(header)]
     id_at = [header.index(n) for n in columns["id"]]
     time_at, target_at = header.index(columns["time"][0]), header.index(columns["target"][0])
     seen = set()
@@ -201,6 +208,10 @@ def reference(content: bytes, report: dict) -> Counter:
         value = row[target_at].strip()
         if value in MISSING:
             continue
+        if "repair/notation" in noted and not any(c.isdigit() for c in value):
+            continue  # a sign for missing
+        if "repair/no-row" in noted and not any(c.isdigit() for c in row[time_at]):
+            continue  # totals, units, words
         if report["dialect"]["decimal"] == ",":
             value = value.replace(",", ".")
         name = "/".join(row[i] for i in id_at) if id_at else columns["target"][0]

@@ -156,10 +156,12 @@ def _no_rows(
     beside = [n for n in table.columns if n not in table.mapping.time]
     cells = {n: _texts(table.columns[n], rows) for n in beside}
     times = [str(t or "").strip() for t in distinct.take(as_arrow(codes[rows])).to_pylist()]
+    last = int(np.flatnonzero(~bad)[-1])
     found: dict[str, list[int]] = {"blank": [], "totals": [], "units": [], "text": []}
     for at, (row, time) in enumerate(zip(rows.tolist(), times, strict=True)):
         others = [cells[n][at] for n in beside]
-        kind = _kind_of_line(row, time, others, row > np.flatnonzero(~bad)[-1])
+        header = time in table.mapping.time
+        kind = "" if header else _kind_of_line(row, time, others, row > last)
         if kind:
             found[kind].append(row)
     out = np.zeros(len(bad), bool)

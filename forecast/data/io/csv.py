@@ -16,6 +16,7 @@ from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
 from forecast.data.io.dialect import Dialect
 from forecast.data.io.files import Source, TextStream, check_unchanged, text_lines
 from forecast.data.io.notes import PLACES, Note, Rejects, listed, quantity, refuse
+from forecast.data.io.vocabulary import TOTAL_WORDS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -198,27 +199,40 @@ def read_delimited(
 
 RAGGED = ("input/ragged-row", "input/truncated", "input/short-row", "input/long-row")
 MOST_BELOW = 30  # lines of text below a table
+MOST_NAMES = 10_000
 
 
 def _below(source: Source, dialect: Dialect) -> Note | None:
     """A note on lines of text that stand below the last row, if nothing else has wrong fields."""
     found: list[tuple[int, list[str]]] = []
     width, row_after = len(dialect.names), False
+    names: set[str] = set()  # what the first column holds: a row that is cut begins with one
     for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
         if len(cells) == width:
             row_after = row_after or bool(found)
+            if len(names) < MOST_NAMES:
+                names.add(cells[0].strip())
         else:
             found.append((line, cells))
         if row_after or len(found) > MOST_BELOW:
             return None
-    for _, cells in found:
-        first = next((c.strip() for c in cells if c.strip()), "")
-        words = re.search(r"[^\W\d_]{3}", first) and not re.match(r"[\d.,+-]*\d", first)
-        if (first and not words) or len(cells) > width:
-            return None
+    if any(len(cells) > width or not _is_remark(cells, names) for _, cells in found):
+        return None
     told = [(n, dialect.separator.join(c).strip()) for n, c in found if any(x.strip() for x in c)]
     text = f"{quantity(len(found), 'line')} below the table: left out"
     return Note("repair/below", text, len(found), tuple(f"line {n}: {t[:60]}" for n, t in told[:3]))
+
+
+def _is_remark(cells: Sequence[str], names: set[str]) -> bool:
+    """Whether the cells of a line are words (or nothing), not the beginning of a row."""
+    filled = [c.strip() for c in cells if c.strip()]
+    if not filled:
+        return True
+    digits = re.compile(r"[+-]?[\d.,]*\d")
+    if filled[0] in names or digits.match(filled[0]) or any(digits.match(c) for c in filled[1:]):
+        return False
+    sentence = re.search(r"\s|:", filled[0]) or TOTAL_WORDS.fullmatch(filled[0])
+    return bool(sentence and re.search(r"[^\W\d_]{3}", filled[0]))
 
 
 def _parse_any(

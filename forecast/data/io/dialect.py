@@ -119,6 +119,9 @@ def _header_at(rows: list[tuple[int, list[str]]]) -> int:
             return at
         beneath = [c.strip() for c in rows[at + 1][1]]
         data = sum(bool(NUMBER.fullmatch(c) or DATE.match(c)) for c in beneath)
+        above = [c for _, r in rows[first:at] for c in r if len(r) == common]
+        if at > first and any(NUMBER.fullmatch(c.strip()) for c in above):
+            return first  # a row of data above the header is no remark
         if at > first and all(cells) and any(names_time(c) for c in cells) and data:
             return at
     return first
@@ -234,6 +237,7 @@ def _find_decimal(
         return ".", []
     around = re.compile(r"^[^\d.,+-]{0,4}|[^\d.,]{0,6}$")  # a unit or a currency sign
     cells = [around.sub("", c) for row in sample for c in row if "," in c or "." in c]
+    cells = [re.sub(r"(?<=\d)[ \u00a0\u202f\u2009'’](?=\d{3})", "", c) for c in cells]
     comma = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c)]
     mixed = any(re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})+,\d+", c) for c in cells)
     dots = [c for c in cells if re.fullmatch(r"[+-]?\d+\.\d+", c)]

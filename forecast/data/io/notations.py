@@ -172,7 +172,7 @@ def _digits(texts: Sequence[str], decimal: str) -> list[str] | None:
         return _without(flat, ".", ",")
     if any(re.fullmatch(r"\d{1,3}(\.\d{3})+,\d+|\d{1,3}(\.\d{3}){2,}", t) for t in flat):
         return _without(flat, ".", ",")
-    indian = re.compile(r"\d{1,2}(,\d{2})+,\d{3}(\.\d+)?")
+    indian = re.compile(r"[1-9]\d?(,\d{2})+,\d{3}(\.\d+)?")
     if any(indian.fullmatch(t) for t in flat):
         fits = all(
             indian.fullmatch(t) or re.fullmatch(r"\d{1,3}(,\d{3})?(\.\d+)?", t) for t in flat

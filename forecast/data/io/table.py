@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from forecast.common.errors import InputError
 from forecast.data.io.arrow import word
 from forecast.data.io.columns import Column, Mapping, describe
-from forecast.data.io.csv import MISSING, ragged, read_delimited
+from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
 from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
@@ -181,6 +182,8 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     texts = [n for n in mapping.used if n not in mapping.targets]
     targets = list(mapping.targets)
     rejects = Rejects() if settings.rejects else None
+    if not (settings.decimal or settings.thousands):
+        _check_points(dict(zip(dialect.names, cells, strict=True)), dialect, mapping, source.name)
     plain = dict(zip(dialect.names, (all(map(_plain, c)) for c in cells), strict=True))
     if settings.thousands is not None or settings.na_values or not all(plain[t] for t in targets):
         texts, targets = [*texts, *targets], []  # for the strict parser, which knows more
@@ -189,6 +192,43 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
         source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
         dialect.decimal, (*dialect.notes, *read.notes), rejects,
     )  # fmt: skip
+
+
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # 1.040: little more than one, or a thousand
+DECIMAL_POINT = re.compile(r"[+-]?\d+\.(\d{1,2}|\d{4,})|0\.\d+")
+FAR_APART = 20  # times smaller than any whole number: 1.040 among 880 is a thousand and forty
+
+
+def _check_points(
+    cells: dict[str, Sequence[str]], dialect: Dialect, mapping: Mapping, where: str
+) -> None:
+    """Refuse a target in which points may group thousands: 1.040 beside 880, or in every cell.
+
+    A point with one, two or four digits behind it, in any column, shows that it is the decimal
+    mark; so does a comma between fields, unless the numbers would jump by far.
+    """
+    if dialect.decimal == ",":
+        return
+    for name in mapping.targets:
+        filled = (c.strip() for c in cells[name])
+        known = [c for c in filled if c not in MISSING and c not in MISSING_SIGNS]
+        points = [c for c in known if "." in c]
+        whole = [abs(int(c)) for c in known if re.fullmatch(r"[+-]?[1-9]\d{0,2}", c)]
+        rest = len(known) - len(points) - len(whole)
+        if not points or rest > 0.1 * len(known) or not all(map(GROUPED.fullmatch, points)):
+            continue
+        largest = max(abs(float(c)) for c in points)
+        jumps = bool(whole) and largest * FAR_APART < min(whole)
+        sure = dialect.separator == "," or any(
+            DECIMAL_POINT.fullmatch(c.strip()) for column in cells.values() for c in column
+        )
+        if jumps or not sure:
+            raise refuse(
+                "input/point-or-group",
+                f"the point in column '{name}' may be the decimal mark or group thousands",
+                where=where, value=points[0],
+                remedy="Say which: --thousands . or --decimal .",
+            )  # fmt: skip
 
 
 def _turned(

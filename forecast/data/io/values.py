@@ -106,6 +106,10 @@ def unusual_numbers(
     """
     import pyarrow.compute as pc
 
+    dotted = r"\d\.\d{3}(\.\d{3}|,\d)"  # points that group digits here do so in every cell
+    if decimal == "." and pc.any(pc.match_substring_regex(_some(texts, bad), dotted)).as_py():
+        bad = bad | as_numpy(pc.match_substring(texts, "."))
+        numbers = np.where(bad, np.nan, numbers)
     odd_at = np.flatnonzero(bad)
     every = texts.take(as_arrow(odd_at)).to_pylist()
     odd = [str(t).strip() for t in every]
@@ -120,6 +124,10 @@ def unusual_numbers(
             if not np.isinf(value):
                 numbers[at], bad[at] = value, False
     return numbers, bad, found.said
+
+
+def _some(texts: pa.Array, chosen: np.ndarray) -> pa.Array:
+    return texts.take(as_arrow(np.flatnonzero(chosen)))
 
 
 def _usual(numbers: np.ndarray) -> int:
