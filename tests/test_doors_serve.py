@@ -401,6 +401,23 @@ def test_rows_that_do_not_stand_together_are_brought_together(config):
     assert found.ids == ["b", "a"]
 
 
+def test_the_columns_of_overrides_are_texts_and_the_model_stands_beside(config):
+    folder = config.jobs["sales"].folder
+    text = (
+        b"unique_id,ds,LSTM,model,override_by,override_reason,override_at\n"
+        b"1,2024-01,5,4.5,7,2024-01-01,2024-01-01T00:00:00\n1,2024-02,6,,,,\n"
+    )
+    write_edition(folder, "r", {"predictions.csv": text}, run_manifest(as_of="0"))
+    point_at(folder, "r")
+    client = TestClient(build_app(Service(config), hosts=None, key=None))
+    first, second = client.get("/jobs/sales/forecast").json()["forecast"]
+    assert first == {
+        "unique_id": "1", "ds": "2024-01", "LSTM": 5.0, "model": 4.5, "override_by": "7",
+        "override_reason": "2024-01-01", "override_at": "2024-01-01T00:00:00",
+    }  # fmt: skip
+    assert (second["model"], second["override_by"]) == (None, "")
+
+
 def test_a_job_without_a_table_that_can_be_served_is_told_so(config):
     folder = config.jobs["sales"].folder
     manifest = run_manifest(sequence=1, as_of="0", as_of_position=0)

@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 KEPT = 4  # tables of older publications that are kept in memory
 ATTEMPTS = 5  # a run may be deleted by retention between being looked up and being read
 SEARCHED = 10_000  # ids among which a mistyped one is looked for
-TEXTS = (ID, TIME, "source", "reason", "scenario", "level")  # columns that are never numbers
+# Columns that are never numbers, however their texts look.
+TEXTS = (
+    ID, TIME, "source", "reason", "scenario", "level", "override_by", "override_reason",
+    "override_at",
+)  # fmt: skip
 KINDS = ("predictions.parquet", "predictions.csv")
 
 
@@ -276,9 +280,18 @@ def _parsed(content: bytes, kind: str, place: Path) -> pa.Table:
         table = csv.read_csv(pa.BufferReader(content), convert_options=options)
     except pa.ArrowException as error:
         raise _damaged(place / kind, "the published table cannot be read") from error
-    # Whole numbers, or none at all, are read as other types than the numbers they are.
-    schema = [f if f.name in TEXTS else f.with_type(pa.float64()) for f in table.schema]
-    return table.cast(pa.schema(schema))
+    return table.cast(pa.schema([_as_published(field) for field in table.schema]))
+
+
+def _as_published(field: pa.Field) -> pa.Field:
+    """A column with the type that it was published with: whole numbers, or none at all, are numbers
+    too; what a reader took for a moment is the text that it was."""
+    import pyarrow as pa
+
+    kind = field.type
+    if pa.types.is_integer(kind) or pa.types.is_null(kind):
+        return field.with_type(pa.float64())
+    return field if pa.types.is_floating(kind) else field.with_type(pa.string())
 
 
 def _grouped(table: pa.Table) -> pa.Table:

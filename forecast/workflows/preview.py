@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from forecast.config.schema import DataSettings
 from forecast.data.io.dialect import detect_dialect
 from forecast.data.io.files import ByteStream, Source, kind_of, open_source
+from forecast.data.io.workbook import read_sheet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,16 +32,19 @@ def first_rows(source: str, settings: DataSettings) -> Preview:
     if kind == "delimited":
         dialect = detect_dialect(opened, settings)
         return Preview(dialect.names, tuple(dialect.sample[:ROWS]))
-    columns = _first_of_columnar(opened, kind)
+    columns = _first_of_columnar(opened, kind, settings.sheet)
     cells = [["" if v is None else str(v) for v in each.to_pylist()] for each in columns.columns]
     return Preview(tuple(columns.column_names), tuple(zip(*cells, strict=True)))
 
 
-def _first_of_columnar(opened: Source, kind: str) -> pa.Table:
-    """The first rows of a Parquet or Feather file; one that is compressed is read as a whole."""
+def _first_of_columnar(opened: Source, kind: str, sheet: str | None) -> pa.Table:
+    """The first rows of a Parquet or Feather file or of a sheet; a workbook, or a file that is
+    compressed, is read as a whole."""
     import pyarrow as pa
     from pyarrow import feather, parquet
 
+    if kind == "workbook":
+        return read_sheet(_content(opened), sheet, opened.name).slice(0, ROWS)
     plain = opened.compression is None and opened.path is not None
     data = str(opened.path) if plain else pa.BufferReader(_content(opened))
     if kind == "feather":

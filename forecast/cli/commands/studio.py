@@ -34,7 +34,7 @@ def studio(
     folder: Folder = None, port: Port = 0, no_browser: NoBrowser = False, *, run: Run
 ) -> int:
     """Open a page in the browser to forecast and train without a terminal, until Ctrl-C."""
-    for module in ("uvicorn", "starlette", "xlsxwriter"):
+    for module in ("uvicorn", "starlette"):
         needed(module, "studio", "studio")
     from forecast.cli.doors import web
     from forecast.cli.doors.process import Spare

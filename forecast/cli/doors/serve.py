@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import tempfile
 import threading
 import time
@@ -24,7 +25,8 @@ from forecast.cli.doors.process import Outcome, Spare, run_command
 from forecast.cli.error_handler import SCHEMA_VERSION
 from forecast.cli.render import plain
 from forecast.common.errors import ForecastError, InputError, UsageError
-from forecast.inference.tables import csv_bytes, records
+from forecast.inference.formats.registry import file_bytes
+from forecast.inference.tables import records
 from forecast.scheduling import clock
 from forecast.scheduling.config import BatchConfig, Job
 from forecast.scheduling.config_file import chosen_jobs
@@ -33,7 +35,6 @@ from forecast.scheduling.published_forecasts import PublishedForecasts, Publishe
 from forecast.scheduling.status import JobFacts, describe, job_facts, job_metrics
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -47,6 +48,7 @@ KINDS = {
 }
 MOST_JSON_ROWS = 200_000
 AT_ONCE_SERIES = 20  # so many are put into an answer without a thread of its own
+SWITCH = 0.0005  # seconds that a thread keeps the interpreter: what is in memory waits no longer
 THREADS = 8  # more would only wait for one another
 BODIES = 32 << 20  # bytes of answers that are kept ready
 FACTS_AGE = 5.0  # seconds that a job's state may be old
@@ -192,6 +194,7 @@ def build_app(service: Service, *, hosts: Sequence[str] | None, key: str | None)
     @asynccontextmanager
     async def lifespan(_: Starlette) -> Any:
         current_default_thread_limiter().total_tokens = THREADS
+        sys.setswitchinterval(SWITCH)
         if service.spare is not None:
             service.spare.prepare()
         yield
@@ -354,10 +357,8 @@ async def show_forecast(service: Service, request: Request) -> Response:
 def rendered(found: PublishedTable, ask: Ask) -> bytes:
     """A publication, or the part that is asked for, in the form that is asked for."""
     table = found.select(ask.series, ask.levels)
-    if ask.kind == "csv":
-        return csv_bytes(table)
-    if ask.kind == "parquet":
-        return _parquet(table)
+    if ask.kind != "json":
+        return file_bytes(table, f".{ask.kind}")
     if table.num_rows > MOST_JSON_ROWS:
         raise UsageError(
             f"{table.num_rows:,} rows are too many for one JSON document",
@@ -524,15 +525,6 @@ def _text(document: Mapping[str, Any]) -> bytes:
     """The bytes of a document of plain values."""
     made = {"schema_version": SCHEMA_VERSION, **document}
     return json.dumps(made, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _parquet(table: pa.Table) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
-    return bytes(sink.getvalue())
 
 
 def _accepted(header: str) -> str:

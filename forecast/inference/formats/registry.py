@@ -117,3 +117,10 @@ def table_bytes(
     sink = io.BytesIO()
     write_tables(sink, format_of(path), [table], beside)
     return sink.getvalue()
+
+
+def file_bytes(table: pa.Table, suffix: str) -> bytes:
+    """The content of a file of that suffix with one table. Raises UsageError."""
+    file = io.BytesIO()
+    write_tables(file, formats()[suffix], [table])
+    return file.getvalue()

@@ -14,12 +14,13 @@ from urllib.parse import urlencode
 from forecast.cli.doors import web
 from forecast.cli.doors.process import Outcome, Spare, run_command
 from forecast.cli.doors.studio.entrance import Door, Entrance
-from forecast.cli.doors.studio.tables import Tables, fields, given_by, workbook
+from forecast.cli.doors.studio.tables import Tables, fields, given_by
 from forecast.cli.doors.studio.work import HOME, Job, Work
 from forecast.cli.error_handler import as_forecast_error
 from forecast.common.errors import ForecastError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
-from forecast.inference.tables import csv_bytes, records
+from forecast.inference.formats.registry import file_bytes
+from forecast.inference.tables import records
 from forecast.reporting.charts.fan import clean_label
 from forecast.reporting.finished_run import read_run
 from forecast.reporting.tracking import in_order, runs_below
@@ -94,7 +95,9 @@ class Studio:
 
     def preview(self, name: str, given: Mapping[str, Any]) -> Preview:
         """The first rows of a file; nothing where they cannot be read."""
-        known = {k: v for k, v in given.items() if k in ("encoding", "delimiter", "decimal")}
+        known = {
+            k: v for k, v in given.items() if k in ("encoding", "delimiter", "decimal", "sheet")
+        }
         try:
             return first_rows(str(self.tables.path(name)), DataSettings(**known))
         except (ForecastError, ValueError, OSError):
@@ -469,9 +472,9 @@ def _handed_out(
         )  # fmt: skip
     content: bytes
     if kind == "csv":
-        content = csv_bytes(read())
+        content = file_bytes(read(), ".csv")
     elif kind == "xlsx":
-        content = workbook(read())
+        content = file_bytes(read(), ".xlsx")
     elif kind == "yaml":
         content = studio.tables.job_yaml(name, given).encode()
     else:

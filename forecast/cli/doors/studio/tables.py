@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import secrets
 import shlex
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forecast.cli.doors.arguments import words_of
 from forecast.cli.doors.confined import Folders, leads_out
@@ -19,9 +18,6 @@ from forecast.common.errors import UsageError
 from forecast.config.options import BACKTEST_ONLY, Option, options_of, show
 from forecast.config.sources import resolve
 from forecast.scheduling.config_file import load_config
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".feather", ".xlsx", ".gz", ".bz2", ".xz", ".zst")
 MOST_FILES = 300
@@ -248,32 +244,6 @@ def safe_name(name: str) -> str:
     kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
     kept = kept.strip(". ")[:120]
     return kept or "table.csv"
-
-
-def workbook(table: pa.Table) -> bytes:
-    """The table as an Excel workbook: numbers as numbers, texts as texts and never as formulas."""
-    import xlsxwriter
-
-    sink = io.BytesIO()
-    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    book = xlsxwriter.Workbook(sink, {**options, "nan_inf_to_errors": True})
-    sheet = book.add_worksheet("forecast")
-    bold = book.add_format({"bold": True})
-    for column, name in enumerate(table.column_names):
-        sheet.write_string(0, column, name, bold)
-        _write_column(sheet, column, table.column(name).to_pylist())
-    sheet.freeze_panes(1, 2)
-    sheet.set_column(0, len(table.column_names) - 1, 14)
-    book.close()
-    return sink.getvalue()
-
-
-def _write_column(sheet: Any, column: int, values: Iterable[Any]) -> None:
-    for row, value in enumerate(values, 1):
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            sheet.write_number(row, column, value)
-        elif value is not None:
-            sheet.write_string(row, column, str(value))
 
 
 def _of_covariates(option: Option) -> bool:
