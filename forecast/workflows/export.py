@@ -119,11 +119,11 @@ def export_run(
     if not kept:
         paths[INT8] = None
     for name, blob in blobs.items():
-        where = paths[name]
-        if where is not None and output:
-            write_output(where, blob, NETWORK)
-        elif where is not None:
-            write_beside(where.parent, where.name, blob, NETWORK)
+        place = paths[name]
+        if place is not None and output:
+            write_output(place, blob, NETWORK)
+        elif place is not None:
+            write_beside(place.parent, place.name, blob, NETWORK)
     variants = _figures(forecaster, blobs, sessions, paths, scores, panel)
     return ExportResult(folder, variants, difference, kept, sentence(kept, scores))
 

@@ -234,7 +234,7 @@ def endpoints(service: Service) -> Iterable[tuple[str, str, Any]]:
         yield "/forecast", "POST", posted(service)
 
 
-def _of(service: Service, function: Callable[[Service, Request], Response]) -> Any:
+def _of(service: Service, function: Callable[[Service, Request], Any]) -> Any:
     """An endpoint; a plain function is done in a thread, a coroutine at once."""
     if iscoroutinefunction(function):
 
