@@ -312,7 +312,7 @@ def test_the_picture_has_a_panel_for_each_thing_and_the_same_bytes_again(plain):
     assert image == explanation_image(chart, "svg")
     with_covariates = replace(chart, covariates=[("x", 1.0, 0.5)], attention=np.ones((1, 9)) / 9)
     more = explanation_image(with_covariates, "svg")
-    assert more.count(b'id="axes_') == image.count(b'id="axes_') + 2 == 6
+    assert more.count(b'id="axes_') == image.count(b'id="axes_') + 2 == 5
     assert explanation_image(chart, "png")[:4] == b"\x89PNG"
 
 

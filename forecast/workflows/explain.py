@@ -178,10 +178,13 @@ def chart_of(found: Explanation) -> ExplanationChart:
     """The picture's contents."""
     length = found.past.contribution.shape[1]
     every = len(found.steps) > 1 or len(found.median) == 1
+    panel = found.panel
+    end = int(panel.first[0] + panel.lengths[0])
     return ExplanationChart(
         found.series,
         "mean of all steps" if every else f"step {found.steps[0] + 1}",
-        found.panel.values[-length:],
+        panel.frequency.stamps(np.arange(end - length, end + len(found.median))),
+        panel.values[-length:],
         found.past.contribution.mean(0),
         found.median,
         found.past.by_lag(),
@@ -189,7 +192,6 @@ def chart_of(found: Explanation) -> ExplanationChart:
             (row["name"], row["contribution"], np.nan_to_num(row["importance"]))
             for row in covariate_rows(found)
         ],
-        found.inside.gates,
         found.inside.attention,
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 from forecast.common.errors import UsageError
 from forecast.common.files import check_output, text_kind, write_output
 from forecast.reporting.charts.fan import FanChart, clean_label
+from forecast.reporting.charts.ticks import round_times
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,12 +106,19 @@ def bare(axes: Any, size: int, pad: int) -> None:
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color("#b6bdc6")
     axes.tick_params(colors=FADED, labelsize=size, length=0, pad=pad)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: short_number(value).replace("-", "\N{MINUS SIGN}"))
+    )
 
 
 def _dress(axes: Any, chart: FanChart) -> None:
     """Limits, axes and grid."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import (
+        AutoDateLocator,
+        ConciseDateFormatter,
+        DateFormatter,
+        HourLocator,
+    )
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_ylim(*value_limits(chart))
@@ -123,9 +131,20 @@ def _dress(axes: Any, chart: FanChart) -> None:
         locator = AutoDateLocator(minticks=4, maxticks=9)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        if _hours(chart.times):  # the days have names; noon between them
+            axes.xaxis.set_minor_locator(HourLocator(byhour=[12]))
+            axes.xaxis.set_minor_formatter(DateFormatter("%H:%M"))
+            axes.tick_params(axis="x", which="minor", length=2, labelsize=7, colors=FADED)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+
+
+def _hours(times: np.ndarray) -> bool:
+    """Whether ticks stand at days, of times within a day: over 3 and up to 9 days of them."""
+    stamps = times.astype("datetime64[m]")
+    days = (stamps[-1] - stamps[0]) / np.timedelta64(1, "D")
+    return bool(3 < days <= 9 and np.diff(stamps).min() < np.timedelta64(1, "D"))
 
 
 def short_number(value: float) -> str:
@@ -271,19 +290,20 @@ SHOWN_COVARIATES = 12
 class ExplanationChart:
     """title: the series; what: which steps are explained, in words.
 
-    past, contribution (L,): values and what each moved; ahead (H,): the forecast; by_lag: mean
-    absolute contribution from 1, 2, ... steps before; covariates: (name, contribution, importance);
-    gates (layers, 3, T), attention (A, T): empty where there are none.
+    times (L+H,), datetime64 or integers: of the values, then of the forecast; past, contribution
+    (L,): values and what each moved; ahead (H,): the forecast; by_lag: mean absolute contribution
+    from 1, 2, ... steps before; covariates: (name, contribution, importance); attention (A, T):
+    empty where there is none.
     """
 
     title: str
     what: str
+    times: np.ndarray
     past: np.ndarray
     contribution: np.ndarray
     ahead: np.ndarray
     by_lag: np.ndarray
     covariates: Sequence[tuple[str, float, float]]
-    gates: np.ndarray
     attention: np.ndarray
 
 
@@ -308,8 +328,6 @@ def _panels(chart: ExplanationChart) -> list[Draw]:
     panels: list[Draw] = [_history, _contributions, _lags]
     if chart.covariates:
         panels.append(_covariates)
-    if len(chart.gates):
-        panels.append(_gates)
     if len(chart.attention):
         panels.append(_attention)
     return panels
@@ -326,7 +344,16 @@ def _history(axes: Any, chart: ExplanationChart) -> None:
     axes.plot(back, chart.past[-shown:], color="#56606c", linewidth=1.2)
     axes.plot(np.arange(len(chart.ahead)), chart.ahead, color=UP, linewidth=1.8)
     axes.axvline(-0.5, color=RULE, linewidth=1.2)
-    _named(axes, "the values that were read, and the forecast (blue)", "steps from its start")
+    _dated(axes, chart)
+    _named(axes, "the values that were read, and the forecast (blue)")
+
+
+def _dated(axes: Any, chart: ExplanationChart) -> None:
+    """The axis of times, whose places are steps from the start of the forecast."""
+    begin = len(chart.past) - _shown(chart)
+    places, labels = round_times(chart.times[begin:], 8)
+    axes.set_xticks(places - _shown(chart), labels)
+    axes.set_xlim(-_shown(chart) - 0.5, len(chart.ahead))
 
 
 def _contributions(axes: Any, chart: ExplanationChart) -> None:
@@ -335,10 +362,8 @@ def _contributions(axes: Any, chart: ExplanationChart) -> None:
     colours = np.where(contribution >= 0, UP, DOWN)
     axes.bar(np.arange(-shown, 0), contribution, width=1.0 if shown > 300 else 0.8, color=colours)
     axes.axhline(0, color=FADED, linewidth=0.6)
-    axes.set_xlim(-shown - 0.5, len(chart.ahead))
-    _named(
-        axes, "how far each of them moved it, up (blue) or down (orange)", "steps from its start"
-    )
+    _dated(axes, chart)
+    _named(axes, "how far each of them moved it, up (blue) or down (orange)")
 
 
 def _lags(axes: Any, chart: ExplanationChart) -> None:
@@ -378,23 +403,6 @@ def _covariates(axes: Any, chart: ExplanationChart) -> None:
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     _named(axes, "covariates: growth of the error when their rows are shuffled", "per cent")
-
-
-def _gates(axes: Any, chart: ExplanationChart) -> None:
-    steps = np.arange(-chart.gates.shape[2], 0)
-    for layer, gates in enumerate(chart.gates):
-        for share, name, colour in zip(gates, ("input", "forget", "output"), COLOURS, strict=False):
-            axes.plot(
-                steps,
-                share,
-                color=colour,
-                linestyle=DASHES[layer % len(DASHES)],
-                linewidth=1.3,
-                label=f"{name} {layer + 1}",
-            )
-    axes.set_ylim(0, 1)
-    axes.legend(ncols=6, fontsize=8, frameon=False, labelcolor=FADED, loc="upper left")
-    _named(axes, "mean openness of the gates of each layer while it read", "steps of the network")
 
 
 def _attention(axes: Any, chart: ExplanationChart) -> None:
