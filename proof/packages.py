@@ -75,14 +75,14 @@ def prediction_alone(wheel: Path, folder: Path) -> list[str]:
     model = folder / "run"
     call(*here, "train", SAMPLE, "--out", model, "--config", "fast", "--quiet", check=True)
     for words, name in ((here, "here.csv"), (there, "there.csv")):
-        call(*words, "predict", "--model", model, "--output", folder / name, check=True)
+        call(*words, "predict", SAMPLE, "--model", model, "--output", folder / name, check=True)
     wrong = []
     if (folder / "here.csv").read_bytes() != (folder / "there.csv").read_bytes():
         wrong.append("the forecast without torch differs")
     for words in (
         ("forecast", SAMPLE, "--output", folder / "ahead.csv"),
         ("detect", ROOT / "sample_data" / "co2_weekly.csv", "--quiet"),
-        ("report", model, "--output", folder / "page.html"),
+        ("report", model, "--data", SAMPLE, "--output", folder / "page.html"),
         ("check", SAMPLE),
     ):
         done = call(*there, *words)
