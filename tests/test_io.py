@@ -54,6 +54,11 @@ def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
         assert value == minus * float(re.sub(r"[ $]|(?<=\d),(?=\d\d)", "", plain))
 
 
+def test_a_number_that_is_broken_over_two_lines_is_damage() -> None:
+    with pytest.raises(InputError):
+        numbers(["1", "-\n2.5"])
+
+
 @given(st.integers(-(10**12), 10**12), st.sampled_from(",. '"))
 @settings(max_examples=100, deadline=None)
 def test_grouped_digits_are_joined(value: int, mark: str) -> None:

@@ -33,9 +33,10 @@ SCALES = {"K": 3, "k": 3, "Tsd": 3, "Tsd.": 3, "M": 6, "Mio": 6, "Mio.": 6, "mn"
           "bn": 9, "Mrd": 9, "Mrd.": 9}  # fmt: skip
 GAP = " \u00a0\u202f\u2009'’"  # marks that group digits and do nothing else
 SHAPE = re.compile(
-    r"(?P<open>\()?\s*(?P<s1>[+\-−]?)\s*(?P<before>[^\d\s.,()+\-−]{1,3}\.?)?\s*(?P<s2>[+\-−]?)\s*"
+    r"(?P<open>\()? ?(?P<s1>[+\-−]?) ?(?P<before>[^\d\s.,()+\-−]{1,3}\.?)? ?(?P<s2>[+\-−]?) ?"
     rf"(?P<digits>\d[\d.,{GAP}]*|[.,]\d+)(?P<exp>[eE][+\-]?\d{{1,3}})?"
-    r"(?P<back>[\-−])?(?P<space>\s*)(?P<after>[^\d\s()+\-−][^\d()+\-−]{0,14}\d?)?\s*(?P<close>\))?"
+    r"(?P<back>[\-−])?(?P<space>[ \u00a0\u202f]?)"
+    r"(?P<after>[^\d\s()+\-−][^\d()+\-−\r\n]{0,14}\d?)? ?(?P<close>\))?"
 )
 
 
@@ -89,6 +90,8 @@ def _shape(text: str, units: Collection[str]) -> re.Match[str] | None:
     if found is None or bool(found["open"]) != bool(found["close"]):
         return None
     if sum(bool(found[g]) for g in ("open", "s1", "s2", "back")) > 1:
+        return None
+    if found["back"] and found["after"]:
         return None
     before, after = found["before"] or "", (found["after"] or "").strip()
     if before and before not in CURRENCIES:
