@@ -300,7 +300,7 @@ def test_without_captum_the_extra_is_named(plain, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(UsageError) as caught:
         run(["explain", str(plain / "run"), str(plain / "data.csv"), "-q"])
-    assert caught.value.code == "explain/no-captum"
+    assert caught.value.code == "usage/extra-missing"  # noticed before anything is read
     assert caught.value.remedy == "pip install 'lstmcast[explain]'"
 
 
