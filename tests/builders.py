@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 
+from forecast.common.documents import sealed
 from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
@@ -134,3 +138,9 @@ def run_manifest(**changes: object) -> dict[str, object]:
         "versions": {},
         **changes,
     }  # fmt: skip
+
+
+def reword(path: Path, old: str, new: str) -> None:
+    """Puts `new` in place of `old` in a JSON file with a sum of its own, and sums anew."""
+    document = json.loads(path.read_text().replace(old, new))
+    path.write_text(json.dumps(sealed(document), indent=2))

@@ -59,7 +59,7 @@ def test_help_shows_the_defaults_in_force(lstmcast, monkeypatch):
     out = " ".join(lstmcast("train", "--help")[1].split())
     assert "Levels of the prediction intervals, per cent. (default: 80,95)" in out
     assert "Forecasters to compare with" in out
-    assert "(for train arima,seasonal-naive; for backtest all, and Naive2)" in out
+    assert "(for train arima,seasonal-naive; for backtest ets and theta as well, and Naive2;" in out
 
 
 def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(lstmcast):

@@ -118,7 +118,9 @@ def test_gap_refit_baselines_and_variants_are_settings_like_all_others(lstmcast,
     assert rows["evaluation.refit"]["value"] is False
     code, out, _ = lstmcast("backtest", "sales.csv", "--show-config")
     assert code == 0
-    assert "for train arima,seasonal-naive; for backtest all" in " ".join(out.split())
+    assert "for train arima,seasonal-naive; for backtest ets and theta as well" in " ".join(
+        out.split()
+    )
 
 
 def test_train_takes_no_setting_of_backtests_alone(lstmcast):

@@ -258,7 +258,8 @@ def test_a_forecaster_scored_on_fewer_series_is_never_marked_best():
     ]
     cells, text = best_cells(rows)
     assert cells == {"0.900"}
-    assert [line.split()[-1] for line in text.splitlines()[3:6]] == ["8", "1", "8"]
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    assert [line.split()[-1] for line in plain.splitlines()[3:6]] == ["8", "1", "8"]
 
 
 @pytest.mark.parametrize(
@@ -387,9 +388,9 @@ def test_a_failure_before_work_leaves_the_sigterm_handler_as_it_was(lstmcast, pi
 
 @pytest.fixture
 def loader(monkeypatch):
-    fake = ModuleType("forecast.data.load")
-    fake.load_panel = lambda source, settings: (None, Report())  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "forecast.data.load", fake)
+    fake = ModuleType("forecast.workflows.load")
+    fake.read = lambda source, settings, listener: (None, Report())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "forecast.workflows.load", fake)
     plans = ModuleType("forecast.training.plan")
     rows = (("horizon", 12, "usual"), ("held-out windows", 2, "the last 24"))
     plans.outlook = lambda panel, report, settings: rows  # type: ignore[attr-defined]

@@ -107,7 +107,8 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
         ),
         (
             {"flags": {"baselines.names": "arma"}},
-            "--baselines must be one of: arima, ets, theta, seasonal-naive (found 'arma'). "
+            "--baselines must be one of: arima, ets, theta, seasonal-naive, "
+            "croston, croston-sba, tsb, adida, imapa (found 'arma'). "
             "Did you mean arima?",
         ),
         (
@@ -162,7 +163,7 @@ def test_further_bad_values_are_counted():
             "evaluation:\n  zzz: 8",
             "my.yaml, line 2",
             "evaluation.zzz",
-            "Keys here are: windows, step_size, gap, refit, variants",
+            "Keys here are: windows, step_size, gap, refit, cost, variants",
         ),
     ],
 )

@@ -83,7 +83,7 @@ def test_predict_reads_the_training_file_again_and_imports_no_torch(helped):
     folder, run = helped
     code = (
         "import sys; from forecast.cli.app import run; "
-        f"code = run(['predict', '--model', {str(run.folder)!r}, '-o', "
+        f"code = run(['predict', '--model', {str(run.folder)!r}, '--root', {str(folder)!r}, '-o', "
         f"{str(folder / 'again.csv')!r}, '--quiet']); "
         "print(code, 'torch' in sys.modules, 'pandas' in sys.modules)"
     )

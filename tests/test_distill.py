@@ -152,7 +152,9 @@ def test_distill_leaves_a_model_that_predict_takes(tmp_path, monkeypatch, capsys
     assert len(forecaster.members[0]["norm.bias"]) == 8
     assert manifest["distilled"]["sha256"]
     assert manifest["scores"] == []
-    assert run(["predict", "--model", "small", "--output", "out.csv", "--quiet"]) == 0
+    assert (
+        run(["predict", "--model", "small", "--root", ".", "--output", "out.csv", "--quiet"]) == 0
+    )
     assert len(Path("out.csv").read_text().splitlines()) == 1 + 3 * 12
     assert run([*words, "--out", "again"]) == 0
     shown = capsys.readouterr().out

@@ -197,11 +197,11 @@ def test_int8_is_not_written_where_the_error_grows(saved, monkeypatch):
 
 
 def test_the_command_prints_size_time_and_error(saved, capsys):
-    assert run(["export", "run", "--onnx"]) == 0
+    assert run(["export", "run", "--onnx", "--root", "."]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"float32 +[\d,]+ KiB +\d+\.\d\d ms", shown)
     assert "model.onnx" in shown
-    run(["export", "run", "--onnx", "--int8", "--json"])
+    run(["export", "run", "--onnx", "--int8", "--json", "--root", "."])
     document = json.loads(capsys.readouterr().out)
     assert [v["name"] for v in document["variants"]] == ["the model", "float32", "int8"]
     assert document["variants"][1]["scores"].keys() == {"wql", "mase"}
@@ -238,7 +238,7 @@ def test_int8_weights_take_less_and_change_little():
     assert len(small) < 0.6 * len(blob)
     names = layers_of(onnx.load_model_from_string(blob))
     assert len([name for name in names if "lstm" in name.lower()]) == 2
-    assert len(names) == 2 + 5, "embedding, layers and head, not the averages over a day"
+    assert len(names) == 2 + 9, "embedding, layers, head and mixer, not the averages over a day"
     panel = make_panel((900, 700), 48, alias="30min")
     made = forecast_with(session_of(small), panel, INT8).quantiles
     wanted = forecast_panel(big, panel, 48).quantiles

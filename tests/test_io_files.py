@@ -201,5 +201,6 @@ def test_what_cannot_be_read_is_put_aside_when_asked(tmp_path: Path) -> None:
 
 def test_rejects_that_cannot_be_written_are_said(tmp_path: Path) -> None:
     path = write(tmp_path, daily(9))
+    (tmp_path / "no").write_text("a file, not a folder")
     with pytest.raises(OutputError):
         load_panel(path, DataSettings(rejects=str(tmp_path / "no" / "aside.csv")))

@@ -25,7 +25,7 @@ from forecast.inference.sample_paths import (
     write_samples,
 )
 from forecast.models.store import load_model, save_model
-from tests.builders import make_panel, random_forecaster
+from tests.builders import make_panel, random_forecaster, reword
 from tests.test_likelihoods import count_panel, forecaster_of
 
 LEVELS_ = np.array(LEVELS)
@@ -121,7 +121,7 @@ def test_the_dependence_is_kept_in_the_model_folder(tmp_path):
     save_model(tmp_path / "model", forecaster, Frequency("MS"), {})
     assert load_model(tmp_path / "model")[0].dependence == 0.83
     path = tmp_path / "model" / "manifest.json"
-    path.write_text(path.read_text().replace('"dependence": 0.83,', ""))
+    reword(path, '"dependence": 0.83,', "")
     assert load_model(tmp_path / "model")[0].dependence == 0.5
 
 

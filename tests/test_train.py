@@ -101,7 +101,7 @@ def test_the_scores_are_those_of_the_held_out_table(trained):
 
 def test_predict_repeats_what_train_forecast(trained):
     folder, run = trained
-    again = load(run.folder).predict(level="80,95")
+    again = load(run.folder).predict(folder / "data.csv", level="80,95")
     names = [c for c in again.columns if c.startswith("LSTM")]
     np.testing.assert_allclose(again[names], run.predictions[names])
     from_frame = predict(pd.read_csv(folder / "data.csv"), model=run.folder)
@@ -275,6 +275,6 @@ def test_ctrl_c_keeps_the_best_weights_and_says_so(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted" in err
-    assert np.isfinite(load(tmp_path / "run").predict()["LSTM"]).all()
+    assert np.isfinite(load(tmp_path / "run").predict(tmp_path / "data.csv")["LSTM"]).all()
     manifest = json.loads((tmp_path / "run" / "model" / "manifest.json").read_text())
     assert manifest["training"]["interrupted"] is True

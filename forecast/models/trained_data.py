@@ -7,7 +7,6 @@ anything, its past has to agree as well.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from forecast.common.documents import BadDocument
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.files import STAGING
 from forecast.data.panel import Panel
-from forecast.models.store import MANIFEST, read_manifest
+from forecast.models.store import MANIFEST, frequency_of, read_manifest
 
 SERIES, VALUES = 20, 8  # that are remembered: series, evenly spread; last values of each
 NAMED = 5  # models named in an error
@@ -48,7 +47,7 @@ def is_of(manifest: Manifest, panel: Panel, columns: Mapping[str, Any], path: st
     columns: those of the table by role ("time", "target", "id"); path: its file, None without one.
     """
     data = manifest.get("data", {})
-    if manifest["frequency"] != asdict(panel.frequency):
+    if frequency_of(manifest) != panel.frequency:
         return False
     roles = ("time", "target", "id")
     if [_names(data.get("columns", {}), r) for r in roles] != [_names(columns, r) for r in roles]:

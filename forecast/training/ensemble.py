@@ -188,9 +188,15 @@ class _Crew:
             elif not line:
                 self.selector.unregister(key.fileobj)
                 process = self.running.pop(member)
-                if self.stopped and process.wait() in ENDED_BY_SIGNAL:
-                    continue  # it was still starting: it has nothing
+                if self.stopped and self._was_starting(member, process.wait()):
+                    continue  # it has nothing
                 _finish(process, self.folder, member, self.failed.get(member))
+
+    def _was_starting(self, member: int, code: int) -> bool:
+        """Whether a worker that was stopped had no handler of signals yet: Python ends it then, or
+        says where it was interrupted."""
+        said = (self.folder / f"member-{member}.log").read_bytes().rstrip()
+        return code in ENDED_BY_SIGNAL or (code != 0 and said.endswith(b"KeyboardInterrupt"))
 
     def stop(self) -> None:
         """Asks all to end with what they have; nothing more is started."""

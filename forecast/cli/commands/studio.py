@@ -33,7 +33,7 @@ NoBrowser = Annotated[
 def studio(
     folder: Folder = None, port: Port = 0, no_browser: NoBrowser = False, *, run: Run
 ) -> int:
-    """Open a page in the browser to forecast and train without a terminal, until Ctrl-C."""
+    """Open a page in the browser to do all this without a terminal."""
     for module in ("uvicorn", "starlette"):
         needed(module, "studio", "studio")
     from forecast.cli.doors import web
