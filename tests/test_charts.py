@@ -109,7 +109,7 @@ def test_a_folder_that_is_a_file_is_an_output_error(tmp_path):
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_scratch(tmp_path):
     path = tmp_path / "chart.png"
-    path.write_bytes(old := b"\x89PNG\r\n\x1a\nold")
+    path.write_bytes(old := b"\x89PNG\r\n\x1a\n of lstmcast, old")
     full = mock.patch("os.fsync", side_effect=OSError(28, "No space left on device"))
     with full, pytest.raises(OutputError, match="No space left"):
         forecast_png(path, make_chart())

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from forecast.cli.console import make_console
@@ -70,7 +71,9 @@ class Trained:
     interrupted: bool = False
     exit_code: int = 0
     seconds: float = 13.5
-    predictions: object = None
+    predictions: object = field(
+        default_factory=lambda: pa.table({"unique_id": ["a"], "ds": ["2020-01"], "LSTM": [1.5]})
+    )
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def test_distill_leaves_a_model_that_predict_takes(tmp_path, monkeypatch, capsys
     Path("data.csv").write_bytes(csv_bytes(panel_to_arrow(panel)))
     about = {"season": 12, "data": {"path": "data.csv"}, "settings": {}}
     save_model(Path("big/model"), random_forecaster(hidden=32), panel.frequency, about)
-    words = ["distill", "big", "--hidden", "8", "--layers", "1", "--max-steps", "6"]
+    words = ["distill", "big", "--root", ".", "--hidden", "8", "--layers", "1", "--max-steps", "6"]
     assert run([*words, "--out", "small", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     teacher, student = document["figures"]

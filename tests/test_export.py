@@ -75,6 +75,10 @@ def test_the_torch_module_does_all_that_prediction_does(kind):
     assert apart(made, forecast_panel(forecaster, panel, 30).quantiles) < 1e-5
 
 
+# The runs of these tests lie in the working directory.
+HERE = Settings.model_validate({"output": {"root": "."}})
+
+
 @pytest.fixture(scope="module")
 def exported():
     """A model of hours and its file."""
@@ -179,7 +183,7 @@ def test_export_writes_beside_the_model_what_the_page_on_it_reads(saved):
 
 
 def test_int8_is_written_where_the_validation_error_stays(saved):
-    result = export_run(Settings(), Silent(), model=str(saved), int8=True)
+    result = export_run(HERE, Silent(), model=str(saved), int8=True)
     full, small = result.variants[1:]
     grown = max(small.scores[name] / full.scores[name] - 1 for name in ("wql", "mase"))
     assert result.kept is (grown <= 0.01)
@@ -189,7 +193,7 @@ def test_int8_is_written_where_the_validation_error_stays(saved):
 
 def test_int8_is_not_written_where_the_error_grows(saved, monkeypatch):
     monkeypatch.setattr("forecast.workflows.export.MOST_LOSS", -1.0)
-    result = export_run(Settings(), Silent(), model=str(saved), int8=True)
+    result = export_run(HERE, Silent(), model=str(saved), int8=True)
     assert (result.kept, result.exit_code) == (False, 3)
     assert "int8 is not kept: its validation error differs by" in result.sentence
     assert (saved / "model.onnx").exists()

@@ -245,7 +245,7 @@ def test_a_saved_model_forecasts_the_same_bytes_and_a_wrong_likelihood_is_refuse
     with pytest.raises(ModelDamagedError, match="does not hold the tensors of its manifest"):
         load_model(tmp_path / "model")
     reword(path, '"quantiles"', '"gamma"')
-    with pytest.raises(ModelDamagedError, match="network.likelihood: no likelihood is called so"):
+    with pytest.raises(ModelDamagedError, match="no likelihood is called so"):
         load_model(tmp_path / "model")
 
 

@@ -20,7 +20,10 @@ Yes = Annotated[
 
 @takes()
 def repair(file: Config, job: JobName = None, yes: Yes = False, *, run: Run) -> int:
-    """Say what is damaged in the folders of CONFIG's jobs, and with --yes set it right."""
+    """Set right what is damaged in the jobs' folders.
+
+    Without --yes it says what is damaged, and what would be done.
+    """
     jobs = jobs_of(file, job)
     from forecast.scheduling.repair import repair_job
 
