@@ -248,9 +248,13 @@ def test_detect_prints_anomalies_as_csv_and_says_what_was_judged(tmp_path, capsy
 
 def test_detect_prints_one_document_and_takes_the_threshold(tmp_path, capsys):
     file = write(tmp_path, spoilt(daily(), _one_spike))
-    assert run(["detect", str(file), "--json", "--quiet", "--threshold", "99"]) == 0
-    document = json.loads(capsys.readouterr().out)
-    assert document["anomalies"] == [] and document["threshold"] == 99.0
+    found = {}
+    for threshold in ("2", "50"):
+        assert run(["detect", str(file), "--json", "--quiet", "--threshold", threshold]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["threshold"] == float(threshold)
+        found[threshold] = len(document["anomalies"])
+    assert found["2"] > found["50"]
 
 
 def test_detect_follows_rows_and_names_the_bad_ones(tmp_path, capsys, monkeypatch):
