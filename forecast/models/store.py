@@ -181,7 +181,7 @@ def _shapes(forecaster: Forecaster, hidden: int, layers: int, mixer: int) -> Sha
     )
 
 
-def frequency_of(manifest: dict[str, Any]) -> Frequency:
+def frequency_of(manifest: Mapping[str, Any]) -> Frequency:
     """The grid in time that the model was trained on."""
     return Frequency(**manifest["frequency"])
 
