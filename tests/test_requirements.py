@@ -39,7 +39,7 @@ def test_every_line_of_the_lock_has_hashes():
     text = (PLACE / "dev.txt").read_text()
     for entry in re.split(r"\n(?=[a-z0-9])", text):
         assert "--hash=sha256:" in entry, entry[:80]
-    assert "http" not in re.sub(r"httpcore2|httpx2|httptools|httpx|httpcore", "", text)
+    assert "://" not in text
 
 
 def test_the_lowest_versions_are_the_lower_bounds():
