@@ -9,6 +9,7 @@ Axes: B batch, T LSTM steps, N observations.
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import math
@@ -275,13 +276,8 @@ def export(run: Pretraining, checkpoint: Path, folder: Path, about: dict[str, ob
     save_backbone(run.kind, weights, run.levels, context, horizon, story, folder)
 
 
-def main() -> None:
-    """Pretrains a backbone, resuming if it was stopped.
-
-    `python -m forecast.training.pretraining.pretrain --help` says how.
-    """
-    import argparse
-
+def _command_line() -> argparse.Namespace:
+    """What the command line asks for."""
     words = argparse.ArgumentParser(description="Pretrain a backbone on synthetic series.")
     words.add_argument("kind", choices=tuple(SHAPES), help="a value a step, or a day a step")
     words.add_argument("folder", type=Path, help="where the backbone goes; must not exist")
@@ -301,12 +297,15 @@ def main() -> None:
     words.add_argument("--seconds", type=float, default=math.inf, help="stop after so many")
     words.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     words.add_argument("--checkpoint", type=Path, default=None, help="default: FOLDER.checkpoint")
-    given = words.parse_args()
-    device = str(resolve_device(given.device))
+    return words.parse_args()
+
+
+def _asked(given: argparse.Namespace) -> Pretraining:
+    """The run that the command line asks for."""
     recipe = (
         load_recipe(given.recipe).model_dump_json(exclude_defaults=True) if given.recipe else ""
     )
-    run = Pretraining(
+    return Pretraining(
         given.kind,
         given.steps,
         given.hidden,
@@ -316,12 +315,21 @@ def main() -> None:
         average=given.average,
         seed=given.seed,
         levels=LEVELS,
-        device=device,
+        device=str(resolve_device(given.device)),
         pool_steps=given.pool_steps,
         pool_series=given.pool_series,
         recipe=recipe,
         mixer=given.mixer,
     )
+
+
+def main() -> None:
+    """Pretrains a backbone, resuming if it was stopped.
+
+    `python -m forecast.training.pretraining.pretrain --help` says how.
+    """
+    given = _command_line()
+    run = _asked(given)
     checkpoint = given.checkpoint or given.folder.with_suffix(".checkpoint")
     told: list[dict[str, float]] = []
     started = time.monotonic()
@@ -344,7 +352,7 @@ def main() -> None:
     about = {
         "command": " ".join(["python -m forecast.training.pretraining.pretrain", *sys.argv[1:]]),
         "seconds": round(time.monotonic() - started),
-        "device": device,
+        "device": run.device,
         "losses": told[-5:],
     }
     export(run, checkpoint, given.folder, about)
