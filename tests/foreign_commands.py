@@ -7,6 +7,7 @@ import io
 import os
 import random
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -144,7 +145,16 @@ def chosen(tree: foreign_tree.Tree, rng: random.Random) -> list[str]:
         "{M}": rng.choice(MODELS),
         "{JOBS}": jobs(tree, rng) if "{JOBS}" in words else "",
     }
+    if words[:2] == ["predict", "{T}"] and _is_pipe(tree.root / target):
+        values["{T}"] = "in.csv"  # a pipe that nobody writes to is waited for, as by any reader
     return [values.get(word, word) for word in words]
+
+
+def _is_pipe(path: Path) -> bool:
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 def may_change(tree: foreign_tree.Tree, words: list[str]) -> set[str]:
@@ -173,6 +183,7 @@ def try_command(tree: foreign_tree.Tree, words: list[str]) -> tuple[int, list[st
         code = guarded(lambda: _outcome(words), debug=False)
     tree.seen = foreign_tree.snapshot(tree.root)
     tree.ours |= tree.seen.keys() - before.keys()
+    tree.ours |= {path for path in ours & before.keys() if tree.seen.get(path) != before[path]}
     return code, foreign_tree.changed(before, tree.seen, ours)
 
 

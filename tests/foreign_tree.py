@@ -116,19 +116,25 @@ def build(root: Path, template: Path, rng: random.Random) -> Tree:
     for name, number in (("null", 3), ("full", 7)):
         with suppress(OSError):
             os.mknod(root / "dev" / name, 0o666 | stat.S_IFCHR, os.makedev(1, number))
-    os.mkfifo(root / "dev" / "pipe")
-    handle = os.open(root / "dev" / "pipe", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.fcntl(handle, SET_PIPE_SIZE, PIPE_SIZE)
-    streams.append(handle)
+    streams.append(make_pipe(root / "dev" / "pipe"))
     handle = os.open(root.parent / f"{root.name}-stdout", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     streams.append(handle)
     (root / "dev" / "stdout").symlink_to(f"/proc/self/fd/{handle}")
-    sprinkle(root, rng)
+    streams += sprinkle(root, rng)
     return Tree(root, ours, targets_in(root, rng), streams, snapshot(root))
 
 
-def sprinkle(root: Path, rng: random.Random) -> None:
-    """Puts a few more things of the user's into folders, his own and ours."""
+def make_pipe(path: Path) -> int:
+    """Makes a named pipe; a handle that holds both of its ends, so that a writer never waits."""
+    os.mkfifo(path)
+    handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    fcntl.fcntl(handle, SET_PIPE_SIZE, PIPE_SIZE)
+    return handle
+
+
+def sprinkle(root: Path, rng: random.Random) -> list[int]:
+    """Puts a few more things of the user's into folders, his own and ours; handles of the pipes."""
+    pipes: list[int] = []
     places = [root, *(path for path in root.rglob("*") if path.is_dir() and not path.is_symlink())]
     places = [path for path in places if ".git" not in path.parts]
     for _ in range(rng.randrange(6)):
@@ -147,7 +153,8 @@ def sprinkle(root: Path, rng: random.Random) -> None:
         elif kind == "dangling":
             path.symlink_to(root / "nowhere" / "at-all")
         else:
-            os.mkfifo(path)
+            pipes.append(make_pipe(path))
+    return pipes
 
 
 def targets_in(root: Path, rng: random.Random) -> list[str]:

@@ -348,3 +348,11 @@ def test_files_beside_others_are_listed_and_replaced(tmp_path):
     make(tmp_path / "run", x="2")
     assert not (tmp_path / "run" / "n.txt").exists()
     assert (tmp_path / "run" / "m.txt").read_text() == "mine"
+
+
+def test_in_a_run_without_a_mark_only_what_a_file_holds_makes_it_ours(tmp_path):
+    first_edition(tmp_path)
+    (tmp_path / "run" / "model.onnx").write_text("mine")
+    beside = (tmp_path / "run", "model.onnx", b"1", NOTES)
+    assert code_of(write_beside, *beside) == "output/foreign-file"
+    assert (tmp_path / "run" / "model.onnx").read_text() == "mine"

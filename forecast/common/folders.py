@@ -275,7 +275,8 @@ def beside(folder: Path, name: str, kind: FileKind, of: FolderKind) -> FileKind:
     """The kind of a file that may be replaced also because the folder's mark lists it."""
 
     def recognises(path: Path) -> bool:
-        return (is_ours(folder, of) and own_files(folder, of)(name)) or kind.recognises(path)
+        is_marked = listed(folder, of) is not None and is_ours(folder, of)
+        return (is_marked and own_files(folder, of)(name)) or kind.recognises(path)
 
     return FileKind(kind.name, recognises)
 
