@@ -8,9 +8,8 @@ import pytest
 
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
-from forecast.evaluation.scores import ORDER
+from forecast.evaluation.catalogue import ORDER, metric_named
 from forecast.reporting.glossary import glossary_page, sections
-from forecast.reporting.html.score_table import meaning
 
 PAGE = Path(__file__).parent.parent / "docs" / "glossary.md"
 ASKED_FOR = (
@@ -38,7 +37,7 @@ def test_the_words_that_stop_a_reader_are_there(word):
 
 def test_every_score_has_a_name_and_a_meaning():
     for metric in (*ORDER, "coverage-95", "msis-80"):
-        name, what = meaning(metric)
+        name, what = metric_named(metric).heading, metric_named(metric).meaning
         assert name != metric and 15 < len(what) < 100, metric
 
 

@@ -18,7 +18,7 @@ from scipy import stats
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
-from forecast.evaluation import metrics, significance
+from forecast.evaluation import catalogue, metrics, significance
 from forecast.evaluation import metrics as crps_module
 from forecast.evaluation import scores as score_table
 from forecast.evaluation.scores import score_forecasts
@@ -356,6 +356,20 @@ def test_only_values_before_the_origin_enter_the_scale():
     table = score_forecasts(panel, {"m": forecast}, 4)
     scale = table.per_series["m"]["mae"] / table.per_series["m"]["mase"]
     assert other.per_series["m"]["mae"] / other.per_series["m"]["mase"] == pytest.approx(scale)
+
+
+def test_a_new_metric_is_one_entry_and_stands_in_every_table(monkeypatch):
+    def largest(scored):
+        return np.abs(scored.actual - scored.point).max(axis=1)
+
+    worst = catalogue.Metric("worst", "worst error", "the largest error", largest)
+    monkeypatch.setattr(catalogue, "METRICS", (*catalogue.METRICS, worst))
+    panel = make_panel([np.array([1.0, 2, 3, 4, 5, 7])])
+    forecast = make_forecast("a", np.array([4]), np.array([[5.0, 5.0]]))
+    table = score_forecasts(panel, {"a": forecast}, 1)
+    assert table.score("a").values["worst"] == 2.0
+    assert table.to_dict()["models"][0]["worst"] == 2.0
+    assert catalogue.metric_named("worst").heading == "worst error"
 
 
 def test_several_origins_are_averaged_within_each_series_first():

@@ -24,6 +24,7 @@ from forecast.data.frequency import Frequency
 from forecast.data.io.notes import Note
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.scores import score_forecasts
 from forecast.reporting.charts.fan import FanChart
 from forecast.reporting.html import page as page_module
@@ -49,7 +50,7 @@ from forecast.reporting.html.gather import (
     run_report,
 )
 from forecast.reporting.html.page import missing, packed_series, render_report, told, write_report
-from forecast.reporting.html.score_table import duration, figure, meaning, score_table
+from forecast.reporting.html.score_table import duration, figure, score_table
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000
@@ -320,6 +321,15 @@ def test_the_best_figure_of_each_column_is_marked():
     assert [cell.best for cell in arima.cells] == [False, False, False]  # nothing to beat
 
 
+def test_the_best_bias_is_the_one_nearest_to_zero_and_the_best_service_the_highest():
+    rows = (
+        ScoreRow("LSTM", {"bias_pct": -28.0, "service_level": 0.7}, series=8),
+        ScoreRow("SBA", {"bias_pct": 3.0, "service_level": 0.9}, series=8),
+    )
+    lines = score_table(make_data(scores=rows)).lines
+    assert [[cell.best for cell in line.cells] for line in lines] == [[False, False], [True, True]]
+
+
 def test_a_mean_over_fewer_series_is_never_called_the_best():
     rows = (
         ScoreRow("LSTM", {"mase": 0.9}, series=8),
@@ -354,9 +364,9 @@ def test_figures_and_names_of_metrics():
         "123",
         "–",
     ]
-    assert meaning("msis-95")[0] == "MSIS 95 %"
-    assert meaning("coverage-80")[0] == "coverage 80 %"
-    assert meaning("mystery") == ("mystery", "")
+    assert metric_named("msis-95").heading == "MSIS 95 %"
+    assert metric_named("coverage-80").heading == "coverage 80 %"
+    assert metric_named("mystery").heading == "mystery"
 
 
 def test_a_calibrated_forecaster_observes_what_it_promised():

@@ -15,6 +15,7 @@ from forecast.cli.console import Look, clean, duration
 from forecast.cli.error_handler import SCHEMA_VERSION, print_json
 from forecast.config.options import Option, all_options, show
 from forecast.config.sources import DEFAULT, Resolved
+from forecast.evaluation.catalogue import LOWEST, metric_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,24 +23,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-# Columns of the score table: key in the rows, heading, how a figure is written, and whether the
-# lowest is the best and so set in bold. Where `coverage-` stands, there is one for each level.
-_Column = tuple[str, str, str, bool]
+# Columns of the score table: the metrics that it has room for, and what else is told of a
+# forecaster: key in the rows, heading, how a figure is written. Where `coverage-` stands, there is
+# one for each level.
+_Column = tuple[str, str, str]
 _COVERAGE, _TIME, _MEMORY = "coverage-", "time", "memory_mb"
-_SCORES: tuple[_Column, ...] = (
-    ("mase", "MASE", "{:.3f}", True),
-    ("smape", "sMAPE", "{:.2f}", True),
-    ("rmse", "RMSE", "{:.4g}", True),
-    ("wql", "WQL", "{:.4f}", True),
-    ("wape", "WAPE", "{:.3f}", True),
-    ("bias_pct", "bias", "{:+.1f}%", False),
-    ("service_level", "served", "{:.0%}", False),
-    ("stock_cost", "cost", "{:.4g}", True),
-    (_COVERAGE, "in {}%", "{:.0%}", False),
-    ("best", "best on", "{:.4g}", False),
-    ("seconds", "time", _TIME, False),
-    (_MEMORY, "MB", "{:.0f}", False),
-    ("parameters", "weights", "{:,.0f}", False),
+_METRICS = ("mase", "smape", "rmse", "wql", "wape", "bias_pct", "service_level", "stock_cost")
+_BESIDE: tuple[_Column, ...] = (
+    ("best", "best on", "{:.4g}"),
+    ("seconds", "time", _TIME),
+    (_MEMORY, "MB", "{:.0f}"),
+    ("parameters", "weights", "{:,.0f}"),
 )
 # Where the terminal is narrow.
 _FIRST_TO_GO = (_MEMORY, "wql", "wape", "rmse", "best", "smape", "seconds", "bias_pct")
@@ -147,7 +141,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     for key in _FIRST_TO_GO:
         if console.measure(table, options=unbounded).maximum <= console.width:
             break
-        dropped += [heading for name, heading, _, _ in shown if name == key]
+        dropped += [heading for name, heading, _ in shown if name == key]
         shown = [column for column in shown if column[0] != key]
         table = _score_table(rows, shown)
     console.print()
@@ -176,8 +170,8 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
     for row in rows:
         dim = "dim" if row.get(counted, 0) < most else ""
         cells = [Text(clean(row["model"]), dim)]
-        for key, _, form, lowest_wins in shown:
-            best = lowest_wins and not dim and _is_lowest(key, row, rows, counted)
+        for key, _, form in shown:
+            best = not dim and _is_best(key, row, rows, counted)
             cells.append(Text(_figure(row.get(key), form), "bold green" if best else dim))
         if counted:
             cells.append(Text(f"{row[counted]:,}", dim))
@@ -186,13 +180,11 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
-    for key, heading, form, lowest_wins in _SCORES:
-        if key != _COVERAGE:
-            yield key, heading, form, lowest_wins
-            continue
-        for name in dict.fromkeys(name for row in rows for name in row):
-            if name.startswith(_COVERAGE):
-                yield name, heading.format(name.removeprefix(_COVERAGE)), form, lowest_wins
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in (*_METRICS, *(name for name in names if name.startswith(_COVERAGE))):
+        metric = metric_named(name)
+        yield name, metric.short or metric.heading, metric.form
+    yield from _BESIDE
 
 
 def _figure(value: float | None, form: str) -> str:
@@ -217,14 +209,18 @@ def _counted_by(rows: Sequence[Mapping[str, Any]]) -> str:
     return ""
 
 
-def _is_lowest(
+def _is_best(
     key: str, row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], counted: str
 ) -> bool:
-    """Whether `row` has the lowest figure of all forecasters that were scored on everything."""
+    """Whether `row` has the best figure of an error measure among the forecasters that were scored
+    on everything; what is no measure, and a share of cases, is for the reader to weigh."""
+    metric = metric_named(key)
+    if key not in _METRICS or metric.best != LOWEST:
+        return False
     full = max(r.get(counted, 0) for r in rows)
-    comparable = [r for r in rows if r.get(counted, 0) == full]
-    known = [r[key] for r in comparable if r.get(key) is not None and math.isfinite(r[key])]
-    return len(known) > 1 and row.get(key) == min(known)
+    bad = [metric.badness(r.get(key)) for r in rows if r.get(counted, 0) == full]
+    known = [value for value in bad if math.isfinite(value)]
+    return len(known) > 1 and metric.badness(row.get(key)) == min(known)
 
 
 def show_rows(console: Console, table: pa.Table, most: int = 60) -> None:

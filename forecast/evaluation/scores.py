@@ -15,9 +15,8 @@ import numpy as np
 
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.evaluation import metrics
 from forecast.evaluation import metrics as accuracy
-from forecast.evaluation.metrics import crps
+from forecast.evaluation.catalogue import METRICS, ORDER, Scored, metrics_of
 from forecast.models.baselines.naive import naive2
 from forecast.transforms.demand import is_intermittent
 
@@ -52,16 +51,16 @@ def window_of(panel: Panel, origins: np.ndarray, steps: int, season: int, gap: i
     """The actuals after `origins` (S,), and the scales of the values before them alone."""
     training = panel.truncate(origins)
     actual = panel.window(origins + gap, steps)
-    scale = metrics.seasonal_errors(training.values, training.offsets, season)
+    scale = accuracy.seasonal_errors(training.values, training.offsets, season)
     reference = naive2(training.values, training.offsets, steps + gap, season)[:, gap:]
     return Window(
         origins=origins,
         gap=gap,
         actual=actual,
         scale=scale,
-        squared_scale=metrics.seasonal_errors(training.values, training.offsets, season, power=2),
-        naive2_smape=metrics.smape(actual, reference),
-        naive2_mase=metrics.mase(actual, reference, scale),
+        squared_scale=accuracy.seasonal_errors(training.values, training.offsets, season, power=2),
+        naive2_smape=accuracy.smape(actual, reference),
+        naive2_mase=accuracy.mase(actual, reference, scale),
     )
 
 
@@ -75,73 +74,51 @@ def own_rows(forecast: Forecast) -> np.ndarray:
     return has_forecast(forecast) & np.asarray(forecast.source == forecast.name, dtype=bool)
 
 
-def _scored(forecast: Forecast, window: Window) -> tuple[np.ndarray, np.ndarray]:
-    """Actuals, NaN where the forecaster is not scored, and its point forecasts: (S, H) each."""
-    actual = np.where(own_rows(forecast)[:, None], window.actual, np.nan)
-    return actual, forecast.point[:, window.gap :]
+def scored(
+    forecast: Forecast,
+    window: Window,
+    levels: Sequence[float],
+    quantiles: np.ndarray,
+    cost: Sequence[float] | None = None,
+) -> Scored:
+    """A forecast beside the truth, without the gap's steps.
+
+    levels: intervals, per cent, of which those are taken that were forecast; quantiles: the levels
+    of the quantiles. Raises KeyError for a quantile that was not forecast.
+    """
+    own, gap = own_rows(forecast), window.gap
+    taken = quantiles if len(forecast.levels) else np.empty(0)
+    columns = [int(np.argmin(np.abs(forecast.levels - level))) for level in taken]
+    bounds = {level: _interval(forecast, gap, level) for level in levels}
+    return Scored(
+        own=own,
+        actual=np.where(own[:, None], window.actual, np.nan),
+        point=forecast.point[:, gap:],
+        scale=window.scale,
+        squared_scale=window.squared_scale,
+        levels=taken,
+        quantiles=forecast.quantiles[:, gap:, columns],
+        intervals={level: pair for level, pair in bounds.items() if pair is not None},
+        stock=None if cost is None else _stock(forecast, gap, cost),
+        cost=(0.0, 0.0) if cost is None else (cost[0], cost[1]),
+    )
 
 
-def _interval(
-    forecast: Forecast, window: Window, level: float
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _interval(forecast: Forecast, gap: int, level: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Bounds of the `level` per cent interval, (S, H) each; None when it was not forecast."""
     try:
         low, high = forecast.interval(level)
     except KeyError:
         return None
-    return low[:, window.gap :], high[:, window.gap :]
+    return low[:, gap:], high[:, gap:]
 
 
-def series_metrics(
-    forecast: Forecast, window: Window, levels: Sequence[float], quantiles: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Every metric of each series at one origin, (S,), NaN where it is not scored.
-
-    levels: intervals, per cent, for coverage and MSIS; quantiles: levels for the CRPS.
-    """
-    actual, point = _scored(forecast, window)
-    result = {
-        "mase": metrics.mase(actual, point, window.scale),
-        "smape": metrics.smape(actual, point),
-        "rmse": metrics.rmse(actual, point),
-        "rmsse": metrics.rmsse(actual, point, window.squared_scale),
-        "mae": metrics.mae(actual, point),
-        "mape": metrics.mape(actual, point),
-        "wape": metrics.wape(actual, point),
-        "bias": metrics.bias(actual, point),
-        "bias_pct": metrics.bias_percent(actual, point),
-        "pis": metrics.periods_in_stock(actual, point),
-    }
-    if len(forecast.levels) and len(quantiles):
-        chosen = _quantiles(forecast, quantiles, window.gap)
-        result["scaled_crps"] = metrics.scaled_crps(actual, chosen, quantiles)
-    if has_distribution(forecast, quantiles):
-        result["crps"] = metrics.mean_where(crps(actual, chosen, quantiles), ~np.isnan(actual))
-    for level in levels:
-        bounds = _interval(forecast, window, level)
-        if bounds is not None:
-            result[f"coverage-{level:g}"] = metrics.coverage(actual, *bounds)
-            result[f"msis-{level:g}"] = metrics.msis(actual, *bounds, window.scale, level)
-    return result
-
-
-def _stock(
-    forecast: Forecast, window: Window, cost: Sequence[float] | None
-) -> dict[str, np.ndarray]:
-    """Service level and cost of the best stock by the forecast, (S,) each; {} without costs, and
-    for a forecaster without that quantile."""
-    if cost is None:
-        return {}
-    under, over = cost
+def _stock(forecast: Forecast, gap: int, cost: Sequence[float]) -> np.ndarray | None:
+    """The stock that costs least, (S, H); None for a forecaster without that quantile."""
     try:
-        stock = forecast.quantile(stock_quantile(cost))[:, window.gap :]
+        return forecast.quantile(stock_quantile(cost))[:, gap:]
     except KeyError:
-        return {}
-    actual = _scored(forecast, window)[0]
-    return {
-        "service_level": metrics.service_level(actual, stock),
-        "stock_cost": metrics.stock_cost(actual, stock, (under, over)),
-    }
+        return None
 
 
 def stock_quantile(cost: Sequence[float]) -> float:
@@ -149,70 +126,23 @@ def stock_quantile(cost: Sequence[float]) -> float:
     return round(cost[0] / (cost[0] + cost[1]), 9)
 
 
-def has_distribution(forecast: Forecast, quantiles: np.ndarray) -> bool:
-    """Whether a forecast has the quantiles that a CRPS takes: two at the least."""
-    return len(forecast.levels) > 0 and len(quantiles) > 1
-
-
-def _quantiles(forecast: Forecast, levels: np.ndarray, gap: int) -> np.ndarray:
-    """The forecast's quantiles at `levels`, without the gap's steps: (S, H, Q)."""
-    columns = [int(np.argmin(np.abs(forecast.levels - level))) for level in levels]
-    return forecast.quantiles[:, gap:, columns]
-
-
-def wql_parts(forecast: Forecast, window: Window, quantiles: np.ndarray) -> tuple[float, float]:
-    """Sums that the WQL is the ratio of: 2 * mean over q of rho_q, and |y|. NaN if none."""
-    if len(forecast.levels) == 0 or len(quantiles) == 0:
-        return float("nan"), float("nan")
-    rows = own_rows(forecast)
-    actual = window.actual[rows]
-    chosen = _quantiles(forecast, quantiles, window.gap)[rows]
-    loss = metrics.pinball_sums(actual, chosen, quantiles).sum()
-    return float(2 * loss / len(quantiles)), float(np.nansum(np.abs(actual)))
-
-
-def step_metrics(
-    each: Sequence[Forecast],
-    windows: Sequence[Window],
-    levels: Sequence[float],
-    quantiles: np.ndarray,
-) -> dict[str, np.ndarray]:
+def _per_step(each: Sequence[Scored]) -> dict[str, np.ndarray]:
     """Metrics at each step ahead, (H,): means over all series and origins with an actual there."""
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, np.ndarray] = {}
-    for forecast, window in zip(each, windows, strict=True):
-        for name, term in _step_terms(forecast, window, levels, quantiles).items():
+    roots: set[str] = set()
+    for at_origin in each:
+        for metric in metrics_of(at_origin):
+            if metric.per_step is None:
+                continue
+            term, name = metric.per_step(at_origin), metric.name
             defined = ~np.isnan(term)
             sums[name] = sums.get(name, 0) + np.where(defined, term, 0.0).sum(axis=0)
             counts[name] = counts.get(name, 0) + defined.sum(axis=0)
+            roots |= {name} if metric.is_root else set()
     with np.errstate(invalid="ignore"):
-        result = {name: sums[name] / counts[name] for name in sums}
-    result["rmse"] = np.sqrt(result["rmse"])
-    return result
-
-
-def _step_terms(
-    forecast: Forecast, window: Window, levels: Sequence[float], quantiles: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What each metric averages, (S, H), NaN where not scored; for "rmse" the squared error."""
-    actual, point = _scored(forecast, window)
-    error = np.abs(actual - point)
-    size = np.abs(actual) + np.abs(point)
-    ratio = np.divide(200 * error, size, out=np.zeros(size.shape), where=size != 0)
-    terms = {
-        "mase": error / window.scale[:, None],
-        "smape": np.where(np.isnan(error), np.nan, ratio),
-        "mae": error,
-        "rmse": error**2,
-    }
-    if has_distribution(forecast, quantiles):
-        terms["crps"] = crps(actual, _quantiles(forecast, quantiles, window.gap), quantiles)
-    for level in levels:
-        bounds = _interval(forecast, window, level)
-        if bounds is not None:
-            inside = ((bounds[0] <= actual) & (actual <= bounds[1])).astype(float)
-            terms[f"coverage-{level:g}"] = np.where(np.isnan(error), np.nan, inside)
-    return terms
+        means = {name: sums[name] / counts[name] for name in sums}
+    return {name: np.sqrt(mean) if name in roots else mean for name, mean in means.items()}
 
 
 # --- `ScoreTable`: how good each forecaster was, on what, and how the figures were pooled --------
@@ -223,10 +153,6 @@ POOLING = (
     "series; wql, wape and bias_pct pool all series, steps and origins; owa is against Naive2 on "
     "the same series"
 )
-ORDER = (
-    "mase", "smape", "owa", "wql", "rmsse", "mae", "crps", "rmse", "mape", "scaled_crps", "wape",
-    "bias_pct", "bias", "pis", "service_level", "stock_cost",
-)  # fmt: skip
 NAMED = 100  # series named at most in the JSON document; the counts are always complete
 
 
@@ -446,7 +372,12 @@ def score_forecasts(
         raise ValueError(f"a gap of {gap} leaves no step of the horizon to score")
     windows = [window_of(panel, forecast.origins, steps, season, gap) for forecast in first]
     quantiles = common_levels([forecast for each in listed.values() for forecast in each])
-    pairs = {name: _pairs(each, windows, levels, quantiles, cost) for name, each in listed.items()}
+    found = {
+        name: [scored(forecast, window, levels, quantiles, cost)
+               for forecast, window in zip(each, windows, strict=True)]
+        for name, each in listed.items()
+    }  # fmt: skip
+    pairs = {name: _pairs(each) for name, each in found.items()}
     per_series = {
         name: {metric: _mean(value, axis=0) for metric, value in metrics.items()}
         for name, metrics in pairs.items()
@@ -455,7 +386,7 @@ def score_forecasts(
     judged = "rmsse" if intermittent else "mase"
     best = best_shares(_comparable(pairs, per_series, judged))
     scores = [
-        _score(panel.ids, name, each, windows, per_series[name], quantiles, best[name])
+        _score(panel.ids, name, each, windows, per_series[name], found[name], best[name])
         for name, each in listed.items()
     ]
     return ScoreTable(
@@ -467,9 +398,7 @@ def score_forecasts(
         ids=panel.ids,
         scores=tuple(scores),
         per_series=per_series,
-        per_step={
-            name: step_metrics(each, windows, levels, quantiles) for name, each in listed.items()
-        },
+        per_step={name: _per_step(each) for name, each in found.items()},
         losses={name: metrics[judged] for name, metrics in pairs.items()},
         errors={name: metrics["mae"] for name, metrics in pairs.items()},
         **_counts(windows, season),
@@ -532,17 +461,11 @@ def _check_same_origins(listed: Mapping[str, Sequence[Forecast]]) -> None:
             raise ValueError(f"{name} and {names[0]} were not forecast from the same origins")
 
 
-def _pairs(
-    each: Sequence[Forecast],
-    windows: Sequence[Window],
-    levels: Sequence[float],
-    quantiles: np.ndarray,
-    cost: Sequence[float] | None,
-) -> Pairs:
+def _pairs(each: Sequence[Scored]) -> Pairs:
     """Every metric of each (window, series) pair, (W, S); only metrics that all windows have."""
     rows = [
-        {**series_metrics(forecast, window, levels, quantiles), **_stock(forecast, window, cost)}
-        for forecast, window in zip(each, windows, strict=True)
+        {m.name: m.per_series(at_origin) for m in metrics_of(at_origin) if m.per_series is not None}
+        for at_origin in each
     ]
     shared = [metric for metric in rows[0] if all(metric in row for row in rows)]
     return {metric: np.stack([row[metric] for row in rows]) for metric in shared}
@@ -561,31 +484,25 @@ def _score(
     each: Sequence[Forecast],
     windows: Sequence[Window],
     per_series: Mapping[str, np.ndarray],
-    quantiles: np.ndarray,
+    found: Sequence[Scored],
     best: float,
 ) -> Score:
     known = np.stack([window.known for window in windows])  # (W, S)
-    own = np.stack([own_rows(forecast) for forecast in each])
+    own = np.stack([at_origin.own for at_origin in found])
     there = np.stack([has_forecast(forecast) for forecast in each])
-    scored = known & own
+    counted = known & own
     values = {metric: float(_mean(value)) for metric, value in per_series.items()}
-    parts = np.array(
-        [
-            wql_parts(forecast, window, quantiles)
-            for forecast, window in zip(each, windows, strict=True)
-        ]
-    ).sum(axis=0)
-    values["wql"] = float(parts[0] / parts[1]) if parts[1] > 0 else float("nan")
-    sums = _pooled(each, windows)
-    values["wape"] = sums[0] / sums[2] if sums[2] > 0 else float("nan")
-    values["bias_pct"] = 100 * sums[1] / sums[3] if sums[3] > 0 else float("nan")
-    values["owa"] = _owa(values, windows, scored)
+    for metric in METRICS:
+        if metric.pooled is not None:
+            top, bottom = np.array([metric.pooled(at_origin) for at_origin in found]).sum(axis=0)
+            values[metric.name] = float(top / bottom) if bottom > 0 else math.nan
+    values["owa"] = _owa(values, windows, counted)
     notes = dict.fromkeys(note for forecast in each for note in forecast.notes)
     return Score(
         model=name,
         values=values,
-        series=int(scored.any(axis=0).sum()),
-        pairs=int(scored.sum()),
+        series=int(counted.any(axis=0).sum()),
+        pairs=int(counted.sum()),
         best=best,
         unavailable=tuple(ids[(known & ~there).any(axis=0)].tolist()),
         fallen_back=tuple(ids[(known & there & ~own).any(axis=0)].tolist()),
@@ -595,20 +512,11 @@ def _score(
     )
 
 
-def _pooled(each: Sequence[Forecast], windows: Sequence[Window]) -> np.ndarray:
-    """Sums over all series, steps and origins of |f - y|, f - y, |y| and y, (4,)."""
-    total = np.zeros(4)
-    for forecast, window in zip(each, windows, strict=True):
-        actual, point = _scored(forecast, window)
-        total += [float(part.sum()) for part in metrics.pooled_sums(actual, point)]
-    return total
-
-
-def _owa(values: Mapping[str, float], windows: Sequence[Window], scored: np.ndarray) -> float:
+def _owa(values: Mapping[str, float], windows: Sequence[Window], counted: np.ndarray) -> float:
     """OWA against Naive2 on the very same series and origins."""
     smape = np.stack([window.naive2_smape for window in windows])
     mase = np.stack([window.naive2_mase for window in windows])
-    naive = [_mean(_mean(np.where(scored, each, np.nan), axis=0)) for each in (smape, mase)]
+    naive = [_mean(_mean(np.where(counted, each, np.nan), axis=0)) for each in (smape, mase)]
     return accuracy.owa(values["smape"], values["mase"], float(naive[0]), float(naive[1]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from forecast.reporting.html.score_table import MEANINGS, meaning
+from forecast.evaluation.catalogue import ORDER, metric_named
 
 METRICS = "Error measures"
 
@@ -132,7 +132,8 @@ TERMS: dict[str, dict[str, str]] = {
 def sections() -> Iterator[tuple[str, dict[str, str]]]:
     """Heading and words of each part, the error measures last."""
     yield from TERMS.items()
-    yield METRICS, dict(meaning(name) for name in (*MEANINGS, "coverage-80", "msis-80"))
+    known = [metric_named(name) for name in (*ORDER, "coverage-80", "msis-80")]
+    yield METRICS, {metric.heading: metric.meaning for metric in known}
 
 
 def glossary_page() -> str:

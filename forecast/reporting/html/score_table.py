@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
+from forecast.evaluation.catalogue import metric_named
 from forecast.reporting.html.contents import ReportData, ScoreRow
-
-MEANINGS = {
-    "mase": ("MASE", "mean error as a multiple of seasonal naive's on the past; below 1 is better"),
-    "smape": ("sMAPE", "error in per cent of the size of forecast and value, from 0 to 200"),
-    "owa": ("OWA", "mean of sMAPE and MASE as multiples of Naive2's; below 1 is better than it"),
-    "wql": ("WQL", "error of the whole distribution, as a share of the values' size"),
-    "rmsse": ("RMSSE", "like MASE, with large errors counting more"),
-    "mae": ("MAE", "mean error, in the unit of the data"),
-    "crps": ("CRPS", "mean error of the whole distribution, in the unit of the data"),
-    "rmse": ("RMSE", "error in the unit of the data, large ones counting more"),
-    "mape": ("MAPE", "mean error in per cent of the value; undefined where that is zero"),
-    "wape": ("WAPE", "sum of all errors as a share of the sum of the values"),
-    "bias_pct": ("bias", "sum of the forecasts less that of the values, in per cent of it"),
-    "bias": ("mean error", "mean of forecast less value, in the unit of the data"),
-    "pis": ("PIS", "pieces too many in stock times steps that they lie there; below 0: lacking"),
-    "service_level": ("service level", "share of the steps whose demand the stock would have met"),
-    "stock_cost": ("stock cost", "mean cost of a step, of pieces too few and too many"),
-    "scaled_crps": ("sCRPS", "CRPS as a share of the values' size, series by series"),
-}
-
 
 FIRST = ("mase", "smape", "owa", "wql", "rmse")  # with the coverages; the rest on request
 
@@ -80,7 +60,8 @@ def score_table(data: ReportData) -> ShownTable:
     whole = tuple(row for row in data.scores if (row.series or 0) == most)
     best = {name: _best(name, whole) for name in metrics}
     lines = tuple(_line(row, metrics, best, most) for row in data.scores)
-    heads = tuple(Head(*meaning(name), _extra(name)) for name in metrics)
+    known = [metric_named(name) for name in metrics]
+    heads = tuple(Head(each.heading, each.meaning, _extra(each.name)) for each in known)
     return ShownTable(heads, lines, any(line.memory for line in lines))
 
 
@@ -93,21 +74,6 @@ def _line(row: ScoreRow, metrics: list[str], best: dict[str, float | None], most
         "" if row.memory is None else f"{row.memory / 2**20:,.0f} MB",
         "" if whole else f"on {row.series or 0:,} of {most:,} series",
     )
-
-
-def meaning(metric: str) -> tuple[str, str]:
-    """A metric's name for people, and what it is."""
-    known = MEANINGS.get(metric)
-    if known:
-        return known
-    level = re.fullmatch(r"(coverage|msis)-([\d.]+)", metric)
-    if level and level[1] == "coverage":
-        what = f"how often the value lay inside the {level[2]} % interval; best when that often"
-        return f"coverage {level[2]} %", what
-    if level:
-        what = f"width of the {level[2]} % interval and a penalty for each value outside, scaled"
-        return f"MSIS {level[2]} %", what
-    return metric, ""
 
 
 def figure(value: float) -> str:
@@ -133,25 +99,18 @@ def duration(seconds: float) -> str:
 
 
 def _best(metric: str, rows: tuple[ScoreRow, ...]) -> float | None:
-    """The smallest badness of `metric`: its value, or for a coverage the distance to its level."""
-    bad = [_badness(metric, row.values.get(metric)) for row in rows]
+    """The smallest badness of `metric`, where there are two to compare."""
+    bad = [metric_named(metric).badness(row.values.get(metric)) for row in rows]
     defined = [value for value in bad if math.isfinite(value)]
     return min(defined) if len(defined) > 1 else None
-
-
-def _badness(metric: str, value: float | None) -> float:
-    if value is None or not math.isfinite(value):
-        return math.inf
-    if metric.startswith("coverage-"):
-        return abs(value - float(metric.removeprefix("coverage-")) / 100)
-    return value
 
 
 def _cell(metric: str, value: float | None, best: float | None) -> Cell:
     if value is None or not math.isfinite(value):
         return Cell("–", extra=_extra(metric))
     text = f"{100 * value:.1f} %" if metric.startswith("coverage-") else figure(value)
-    return Cell(text, best is not None and _badness(metric, value) <= best, _extra(metric))
+    is_best = best is not None and metric_named(metric).badness(value) <= best
+    return Cell(text, is_best, _extra(metric))
 
 
 def _extra(metric: str) -> bool:

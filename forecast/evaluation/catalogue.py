@@ -1,0 +1,318 @@
+"""Every metric of a score table, one record each: what it is called, what it means, how it is made.
+
+A new metric is one function in `metrics.py` and one entry of METRICS here; tables, files, the
+terminal, the page and the glossary take it from there.
+
+Axes: S series, H horizon (steps scored), Q quantiles.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from forecast.evaluation import metrics
+
+LOWEST, HIGHEST, NEAREST_ZERO = "lowest", "highest", "nearest zero"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One forecaster beside the truth at one held-out origin.
+
+    own        (S,) bool: series that it forecast itself
+    actual     (S, H), NaN where masked, and for series that are not its own
+    point      (S, H)
+    scale, squared_scale  (S,): seasonal errors of the training part
+    levels, quantiles     (Q,) and (S, H, Q); both empty without quantiles
+    intervals  level in per cent -> lower and upper bound, (S, H) each
+    stock      (S, H) the quantile at which the cost is lowest, or None; cost: of a piece too few,
+               and of one too many
+    """
+
+    own: np.ndarray
+    actual: np.ndarray
+    point: np.ndarray
+    scale: np.ndarray
+    squared_scale: np.ndarray
+    levels: np.ndarray
+    quantiles: np.ndarray
+    intervals: Mapping[float, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    stock: np.ndarray | None = None
+    cost: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether there are the quantiles that a CRPS takes: two at the least."""
+        return len(self.levels) > 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    heading, short  its name for people, and in a narrow column
+    meaning         half a line
+    best            which of its values is the best
+    per_series      (S,): its value for each series at one origin; averaged over origins and series
+    per_step        (S, H): what its value at a step ahead is the mean of; is_root: the root of it
+    pooled          two sums over series and steps, whose ratio over all origins is its value for
+                    all series; without it that is the mean of `per_series`
+    form            how the terminal writes it
+    defined         whether it can be made of a forecast at all
+    """
+
+    name: str
+    heading: str
+    meaning: str
+    per_series: Callable[[Scored], np.ndarray] | None = None
+    per_step: Callable[[Scored], np.ndarray] | None = None
+    pooled: Callable[[Scored], tuple[float, float]] | None = None
+    is_root: bool = False
+    best: str = LOWEST
+    short: str = ""
+    form: str = "{:.4g}"
+    defined: Callable[[Scored], bool] = lambda scored: True
+
+    def badness(self, value: float | None) -> float:
+        """How far `value` is from the best there could be; infinite for an undefined one."""
+        if value is None or not math.isfinite(value):
+            return math.inf
+        if self.best == HIGHEST:
+            return -value
+        return abs(value) if self.best == NEAREST_ZERO else value
+
+
+def _error(scored: Scored) -> np.ndarray:
+    return np.abs(scored.actual - scored.point)
+
+
+def _symmetric_error(scored: Scored) -> np.ndarray:
+    error = _error(scored)
+    size = np.abs(scored.actual) + np.abs(scored.point)
+    ratio = np.divide(200 * error, size, out=np.zeros(size.shape), where=size != 0)
+    return np.where(np.isnan(error), np.nan, ratio)
+
+
+def _crps(scored: Scored) -> np.ndarray:
+    return metrics.crps(scored.actual, scored.quantiles, scored.levels)
+
+
+def _quantile_loss(scored: Scored) -> tuple[float, float]:
+    actual, quantiles = scored.actual[scored.own], scored.quantiles[scored.own]
+    if len(scored.levels) == 0:
+        return math.nan, math.nan
+    loss = metrics.pinball_sums(actual, quantiles, scored.levels).sum()
+    return float(2 * loss / len(scored.levels)), float(np.nansum(np.abs(actual)))
+
+
+def _sums(scored: Scored) -> list[float]:
+    """Of |f - y|, f - y, |y| and y."""
+    return [float(each.sum()) for each in metrics.pooled_sums(scored.actual, scored.point)]
+
+
+def _stock_cost(scored: Scored) -> np.ndarray:
+    assert scored.stock is not None
+    return metrics.stock_cost(scored.actual, scored.stock, scored.cost)
+
+
+def _service_level(scored: Scored) -> np.ndarray:
+    assert scored.stock is not None
+    return metrics.service_level(scored.actual, scored.stock)
+
+
+METRICS = (
+    Metric(
+        "mase",
+        "MASE",
+        "mean error as a multiple of seasonal naive's on the past; below 1 is better",
+        per_series=lambda s: metrics.mase(s.actual, s.point, s.scale),
+        per_step=lambda s: _error(s) / s.scale[:, None],
+        form="{:.3f}",
+    ),
+    Metric(
+        "smape",
+        "sMAPE",
+        "error in per cent of the size of forecast and value, from 0 to 200",
+        per_series=lambda s: metrics.smape(s.actual, s.point),
+        per_step=_symmetric_error,
+        form="{:.2f}",
+    ),
+    Metric(
+        "owa",
+        "OWA",
+        "mean of sMAPE and MASE as multiples of Naive2's; below 1 is better than it",
+        form="{:.3f}",
+    ),
+    Metric(
+        "wql",
+        "WQL",
+        "error of the whole distribution, as a share of the values' size",
+        pooled=_quantile_loss,
+        form="{:.4f}",
+    ),
+    Metric(
+        "rmsse",
+        "RMSSE",
+        "like MASE, with large errors counting more",
+        per_series=lambda s: metrics.rmsse(s.actual, s.point, s.squared_scale),
+        form="{:.3f}",
+    ),
+    Metric(
+        "mae",
+        "MAE",
+        "mean error, in the unit of the data",
+        per_series=lambda s: metrics.mae(s.actual, s.point),
+        per_step=_error,
+    ),
+    Metric(
+        "crps",
+        "CRPS",
+        "mean error of the whole distribution, in the unit of the data",
+        per_series=lambda s: metrics.mean_where(_crps(s), ~np.isnan(s.actual)),
+        per_step=_crps,
+        defined=lambda s: s.is_distribution,
+    ),
+    Metric(
+        "rmse",
+        "RMSE",
+        "error in the unit of the data, large ones counting more",
+        per_series=lambda s: metrics.rmse(s.actual, s.point),
+        per_step=lambda s: _error(s) ** 2,
+        is_root=True,
+    ),
+    Metric(
+        "mape",
+        "MAPE",
+        "mean error in per cent of the value; undefined where that is zero",
+        per_series=lambda s: metrics.mape(s.actual, s.point),
+        form="{:.2f}",
+    ),
+    Metric(
+        "scaled_crps",
+        "sCRPS",
+        "CRPS as a share of the values' size, series by series",
+        per_series=lambda s: metrics.scaled_crps(s.actual, s.quantiles, s.levels),
+        form="{:.4f}",
+        defined=lambda s: len(s.levels) > 0,
+    ),
+    Metric(
+        "wape",
+        "WAPE",
+        "sum of all errors as a share of the sum of the values",
+        per_series=lambda s: metrics.wape(s.actual, s.point),
+        pooled=lambda s: (_sums(s)[0], _sums(s)[2]),
+        form="{:.3f}",
+    ),
+    Metric(
+        "bias_pct",
+        "bias",
+        "sum of the forecasts less that of the values, in per cent of it",
+        per_series=lambda s: metrics.bias_percent(s.actual, s.point),
+        pooled=lambda s: (100 * _sums(s)[1], _sums(s)[3]),
+        best=NEAREST_ZERO,
+        form="{:+.1f}%",
+    ),
+    Metric(
+        "bias",
+        "mean error",
+        "mean of forecast less value, in the unit of the data",
+        per_series=lambda s: metrics.bias(s.actual, s.point),
+        best=NEAREST_ZERO,
+    ),
+    Metric(
+        "pis",
+        "PIS",
+        "pieces too many in stock times steps that they lie there; below 0: lacking",
+        per_series=lambda s: metrics.periods_in_stock(s.actual, s.point),
+        best=NEAREST_ZERO,
+    ),
+    Metric(
+        "service_level",
+        "service level",
+        "share of the steps whose demand the stock would have met",
+        per_series=_service_level,
+        best=HIGHEST,
+        short="served",
+        form="{:.0%}",
+        defined=lambda s: s.stock is not None,
+    ),
+    Metric(
+        "stock_cost",
+        "stock cost",
+        "mean cost of a step, of pieces too few and too many",
+        per_series=_stock_cost,
+        short="cost",
+        defined=lambda s: s.stock is not None,
+    ),
+)
+ORDER = tuple(metric.name for metric in METRICS)
+
+
+# --- The two metrics of an interval, one of each for every level ---------------------------------
+
+
+@dataclass(frozen=True)
+class Coverage(Metric):
+    """Share of the values inside the interval; the best is the level itself."""
+
+    level: float = 0.0
+
+    def badness(self, value: float | None) -> float:
+        """Distance to the level; infinite for an undefined value."""
+        undefined = value is None or not math.isfinite(value)
+        return math.inf if undefined or value is None else abs(value - self.level / 100)
+
+
+def coverage_of(level: float) -> Coverage:
+    """The coverage of the `level` per cent interval."""
+
+    def inside(scored: Scored) -> np.ndarray:
+        low, high = scored.intervals[level]
+        held = ((low <= scored.actual) & (scored.actual <= high)).astype(float)
+        return np.where(np.isnan(_error(scored)), np.nan, held)
+
+    return Coverage(
+        f"coverage-{level:g}",
+        f"coverage {level:g} %",
+        f"how often the value lay inside the {level:g} % interval; best when that often",
+        per_series=lambda s: metrics.coverage(s.actual, *s.intervals[level]),
+        per_step=inside,
+        short=f"in {level:g}%",
+        form="{:.0%}",
+        defined=lambda s: level in s.intervals,
+        level=level,
+    )
+
+
+def interval_score_of(level: float) -> Metric:
+    """The mean scaled interval score of the `level` per cent interval."""
+    return Metric(
+        f"msis-{level:g}",
+        f"MSIS {level:g} %",
+        f"width of the {level:g} % interval and a penalty for each value outside, scaled",
+        per_series=lambda s: metrics.msis(s.actual, *s.intervals[level], s.scale, level),
+        defined=lambda s: level in s.intervals,
+    )
+
+
+def metrics_of(scored: Scored) -> Iterator[Metric]:
+    """The metrics that can be made of a forecast."""
+    for metric in METRICS:
+        if metric.defined(scored):
+            yield metric
+    for level in scored.intervals:
+        yield coverage_of(level)
+        yield interval_score_of(level)
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name; for an unknown one (of another edition) a record of its name."""
+    level = re.fullmatch(r"(coverage|msis)-([\d.]+)", name)
+    if level:
+        return (coverage_of if level[1] == "coverage" else interval_score_of)(float(level[2]))
+    return next((metric for metric in METRICS if metric.name == name), Metric(name, name, ""))
