@@ -4,11 +4,15 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecast.common.errors import InputError, UsageError
+from forecast.config.schema import DataSettings
 from forecast.data.frequency import Frequency
-from forecast.data.panel import Covariate, Covariates
+from forecast.data.load import panel_from_frame
+from forecast.data.open_steps import never_filled, reach, rows_ahead
+from forecast.data.panel import Covariate, Covariates, Panel
 from forecast.transforms.calendar import calendar_features, public_holidays, wall_clock
 from forecast.transforms.covariates import CATEGORIES, encode, fit_design, read_design, widths
 from tests.builders import make_panel
@@ -66,6 +70,31 @@ def test_an_exchange_has_its_own_days_off():
     days = np.array([np.datetime64("2024-03-29").astype(int)])  # Good Friday: no federal holiday
     assert days[0] in public_holidays(("XNYS",), days)
     assert days[0] not in public_holidays(("US",), days)
+
+
+def trading_days(extra: tuple[str, ...] = ()) -> Panel:
+    """A price of every weekday of 2022 on which the exchange of New York is open, and `extra`."""
+    days = np.arange("2022-01-03", "2022-12-24", dtype="M8[D]")
+    days = days[np.is_busday(days)]
+    rests = np.isin(days.astype(int), public_holidays(("XNYS",), days.astype(int)))
+    kept = days[~rests | np.isin(days, np.array(extra, "M8[D]"))]
+    frame = pd.DataFrame({"ds": kept.astype(str), "y": np.arange(len(kept)) + 50.0})
+    return panel_from_frame(frame, DataSettings(holidays=("XNYS",), freq="B"))[0]
+
+
+def test_days_on_which_the_exchange_is_closed_are_no_steps_where_none_has_a_value():
+    panel = trading_days()
+    assert panel.closed == ("XNYS",)
+    assert never_filled(panel).tolist() == [np.isnan(panel.values).sum()] and panel.size == 1
+    steps = reach(panel, panel.lengths, 5)
+    _, ahead, _ = rows_ahead(panel, np.array([0]), panel.lengths, steps, 5)
+    stamps = panel.frequency.stamps(panel.first[0] + panel.lengths[0] + ahead)
+    # Christmas was a Sunday and is kept on Monday the 26th; New Year's day on the 2nd of January
+    assert [str(day)[:10] for day in stamps] == [
+        "2022-12-27", "2022-12-28", "2022-12-29", "2022-12-30", "2023-01-03",
+    ]  # fmt: skip
+    other = trading_days(extra=("2022-07-04",))
+    assert other.closed == ()
 
 
 def test_holidays_are_those_of_the_part_of_the_country():

@@ -11,7 +11,7 @@ import numpy as np
 from forecast.common.errors import InputError
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
-from forecast.data.open_steps import is_open, never_filled, slots, with_calendar
+from forecast.data.open_steps import always_open, is_open, never_filled, slots, with_calendar
 from forecast.data.panel import Panel
 from forecast.data.regularise import (
     check_same_frequency,
@@ -86,7 +86,7 @@ def checked(
 
     gaps: (S,), steps that no row names. Raises InputError where a series has too many of them.
     """
-    panel, calendar = with_calendar(panel, shared=settings.missing != "mask")
+    panel, calendar = with_calendar(panel, settings.missing != "mask", settings.holidays)
     notes += calendar
     gaps = np.maximum(gaps - never_filled(panel), 0)
     if settings.missing == "mask":
@@ -215,7 +215,7 @@ def _gap_note(panel: Panel, gaps: np.ndarray, total: int) -> Note:
 def _filled(panel: Panel, how: str) -> tuple[Panel, list[Note]]:
     """Missing values as zero, or as the last value before them (--missing)."""
     missing = np.isnan(panel.values)
-    if panel.shut is not None or panel.tz is not None:
+    if not always_open(panel):
         at = np.flatnonzero(missing)
         series = np.searchsorted(panel.offsets, at, side="right") - 1
         positions = panel.first[series] + at - panel.offsets[series]

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast.data.io.notes import PLACES, Note, quantity
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.open_steps import is_open
+from forecast.data.open_steps import always_open, is_open, slots
 from forecast.data.panel import Panel
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, 999.0, 9999.0, 99999.0)
@@ -36,8 +36,10 @@ def _names(panel: Panel, series: np.ndarray) -> tuple[str, ...]:
 def _ended_early(panel: Panel) -> tuple[np.ndarray, list[Note]]:
     last = panel.first + panel.lengths - 1
     ended = np.flatnonzero(last < last.max())
-    if panel.shut is not None and len(ended):  # an office that ends on Friday ends with Sunday
-        span = np.arange(1, panel.shut.shape[1] + 1)
+    if len(ended) and (
+        panel.shut is not None or panel.closed
+    ):  # an office that ends on Friday ends with Sunday
+        span = np.arange(1, slots(panel.frequency) + 1)
         at = np.minimum(last[ended, None] + span, last.max())
         later = is_open(panel, np.broadcast_to(ended[:, None], at.shape), at)
         ended = ended[(later & (at > last[ended, None])).any(1)]
@@ -147,7 +149,7 @@ def coverage(panel: Panel) -> np.ndarray:
     edges = -(-np.arange(parts + 1) * span // parts)
     reached = np.clip(edges + first - panel.first[:, None], 0, panel.lengths[:, None])
     there = np.isfinite(panel.values)
-    if panel.shut is not None:  # what never is cannot be missing
+    if not always_open(panel):  # what never is cannot be missing
         at = np.flatnonzero(~there)
         series = np.searchsorted(panel.offsets, at, side="right") - 1
         there[at] = ~is_open(panel, series, panel.first[series] + at - panel.offsets[series])

@@ -1,5 +1,6 @@
-"""Steps of the grid that never are: days and hours on which a series never has a value, and the
-hour that summer time skips. They are no gaps, are not filled and not forecast.
+"""Steps of the grid that never are: days and hours on which a series never has a value, holidays
+on which none has one, and the hour that summer time skips. They are no gaps, are not filled and
+not forecast.
 
 Axes: S series, K slots: the steps of one week (7 days, 5 business days, 168 hours, ...).
 """
@@ -16,6 +17,7 @@ import numpy as np
 from forecast.data.frequency import DAY, Frequency
 from forecast.data.io.notes import Note, listed, quantity
 from forecast.data.io.timestamp_writing import FIXED, clock_of, instants
+from forecast.data.public_holidays import is_exchange, public_holidays
 
 if TYPE_CHECKING:
     from forecast.data.panel import Panel
@@ -124,7 +126,59 @@ def is_open(panel: Panel, series: np.ndarray, positions: np.ndarray) -> np.ndarr
     if panel.shut is not None:
         row = series if len(panel.shut) > 1 else np.zeros_like(series)
         there &= ~panel.shut[row, positions % panel.shut.shape[1]]
+    if panel.closed:
+        there &= ~closed_at(panel, positions)
     return there
+
+
+def always_open(panel: Panel) -> bool:
+    """Whether every step of the grid may have a value, and comes once."""
+    return panel.shut is None and not panel.closed and not _changes(panel.frequency, panel.tz)
+
+
+def closed_at(panel: Panel, positions: np.ndarray) -> np.ndarray:
+    """bool: grid `positions` that lie on a holiday on which the panel is closed."""
+    return _rests(panel, panel.closed, positions)
+
+
+def _rests(panel: Panel, places: tuple[str, ...], positions: np.ndarray) -> np.ndarray:
+    """bool: grid `positions` on holidays of `places`."""
+    if not places or not positions.size:
+        return np.zeros(positions.shape, bool)
+    days = panel.frequency.stamps(positions).astype("M8[ns]").astype(np.int64) // DAY
+    return np.isin(days, public_holidays(places, days))
+
+
+def closing_places(panel: Panel, places: tuple[str, ...]) -> tuple[tuple[str, ...], list[Note]]:
+    """Those of `places` on whose holidays no series ever has a value, and notes.
+
+    Of an exchange a history without any holiday is no evidence against it; a country's holidays
+    must have been WEEKS days without a value that would else be there.
+    """
+    if not places or not slots(panel.frequency):
+        return (), []
+    first, last = int(panel.first.min()), int((panel.first + panel.lengths).max())
+    span = np.arange(first, last)
+    seen = np.zeros(len(span), bool)
+    for _, positions, values in _pieces(panel):
+        seen[positions[np.isfinite(values)] - first] = True
+    usual = np.ones(len(span), bool)
+    if panel.shut is not None:
+        usual = ~panel.shut.all(0)[span % panel.shut.shape[1]]
+    stamps = panel.frequency.stamps(span).astype("M8[ns]").astype(np.int64) // DAY
+    found, notes = [], []
+    for place in places:
+        rests = _rests(panel, (place,), span) & usual
+        days, worked = len(np.unique(stamps[rests])), len(np.unique(stamps[rests & seen]))
+        if not worked and days >= (0 if is_exchange(place) else WEEKS):
+            found.append(place)
+            text = f"no value ever falls on the holidays of {place}"
+            text = f"{text}: such steps are no gaps and are not forecast"
+            notes.append(Note("repair/calendar", text, days))
+        elif worked and is_exchange(place):
+            text = f"values fall on {worked} of {days} days on which {place} is closed"
+            notes.append(Note("warning/closed-days", f"{text}: these are forecast as well", worked))
+    return tuple(found), notes
 
 
 def skipped(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.ndarray:
@@ -147,11 +201,6 @@ def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.
     return twice[inverse].reshape(positions.shape)
 
 
-def skipped_nowhere(frequency: Frequency, tz: str | None) -> bool:
-    """Whether the grid goes by a clock that is never put forward or back."""
-    return not _changes(frequency, tz)
-
-
 def _changes(frequency: Frequency, tz: str | None) -> bool:
     """Whether the grid goes by a clock that is put forward and back."""
     hours = not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
@@ -164,7 +213,7 @@ def reach(panel: Panel, origins: np.ndarray, horizon: int) -> int:
     What never is is passed over: two steps after a Saturday are Monday and Tuesday where Sundays
     are shut. An hour that comes twice is one step.
     """
-    if horizon < 1 or (panel.shut is None and not _changes(panel.frequency, panel.tz)):
+    if horizon < 1 or always_open(panel):
         return horizon
     most, longest = _most_steps(panel, horizon), horizon
     for rows in _some_rows(panel, most):
@@ -181,7 +230,7 @@ def rows_ahead(
 
     kept: positions of series; most: so many steps that there are, of the `steps` of the grid.
     """
-    if panel.shut is None and not _changes(panel.frequency, panel.tz):
+    if always_open(panel):
         count = min(steps, most or steps)
         series = np.repeat(np.arange(len(kept)), count)
         return series, np.tile(np.arange(count), len(kept)), None
@@ -217,12 +266,14 @@ def _most_steps(panel: Panel, horizon: int) -> int:
         count = panel.shut.shape[1]
         open_ = max(1, int((~panel.shut).sum(1).min()))
         most = (horizon // open_ + 2) * count
+    if panel.closed:  # at most three weeks on end, and a day in five
+        most += most // 4 + 3 * slots(panel.frequency)
     return most + 8 * (panel.frequency.steps_per_day or 0) // 24 + 8
 
 
 def never_filled(panel: Panel) -> np.ndarray:
     """int64 (S,): steps inside each series that never are."""
-    if panel.shut is None and not _changes(panel.frequency, panel.tz):
+    if always_open(panel):
         return np.zeros(panel.size, np.int64)
     never = np.zeros(panel.size, np.int64)
     for owner, positions, values in _pieces(panel):
@@ -232,8 +283,21 @@ def never_filled(panel: Panel) -> np.ndarray:
     return never
 
 
-def with_calendar(panel: Panel, shared: bool) -> tuple[Panel, list[Note]]:
-    """The panel that knows the days and hours on which there never is a value, and a note."""
+def with_calendar(
+    panel: Panel, shared: bool, places: tuple[str, ...] = ()
+) -> tuple[Panel, list[Note]]:
+    """The panel that knows the days and hours on which there never is a value, and notes.
+
+    places: countries and exchanges whose holidays may be such days. Raises UsageError for one that
+    is not known.
+    """
+    panel, notes = _with_slots(panel, shared)
+    closed, more = closing_places(panel, places)
+    return replace(panel, closed=closed), notes + more
+
+
+def _with_slots(panel: Panel, shared: bool) -> tuple[Panel, list[Note]]:
+    """The panel that knows its weekly hours."""
     shut = shut_slots(panel, shared)
     if shut is None:
         return panel, []

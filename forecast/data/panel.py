@@ -146,6 +146,7 @@ class Panel:
     shut       bool (1, K) or (S, K): slots of the week on which all, or each, series never have a
                value (`data.open_steps`); None: there are none. They are NaN, and no gaps
     covariates what stands beside the values, some of it for steps to come; None without any
+    closed     places (countries, exchanges) on whose holidays no series ever has a value
     """
 
     ids: np.ndarray
@@ -157,6 +158,7 @@ class Panel:
     tz: str | None = None
     covariates: Covariates | None = None
     shut: np.ndarray | None = None
+    closed: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:

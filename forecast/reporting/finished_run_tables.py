@@ -17,7 +17,7 @@ from forecast.common.errors import InputError
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.open_steps import repeated, skipped, skipped_nowhere, slots
+from forecast.data.open_steps import always_open, repeated, skipped, slots
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
 from forecast.evaluation.scores import Score, ScoreTable
 
@@ -176,7 +176,7 @@ def upcoming_forecasts(panel: Panel, table: pa.Table, names: Sequence[str]) -> l
     when the rows do not follow the data.
     """
     counts = table.group_by(ID).aggregate([([], "count_all")])["count_all"].to_numpy()
-    alike = panel.shut is None and skipped_nowhere(panel.frequency, panel.tz)
+    alike = always_open(panel)
     if alike and (counts != counts[0]).any():
         raise other_data("the forecast has series of different lengths")
     most = int(counts.max()) if alike else 8 * int(counts.max()) + 8 * slots(panel.frequency)

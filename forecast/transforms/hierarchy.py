@@ -16,6 +16,7 @@ import numpy as np
 from forecast.common.errors import InputError, UsageError
 from forecast.common.segments import positions, sum_by_series
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import closed_at
 from forecast.data.panel import STATIC, Covariate, Covariates, Panel
 
 if TYPE_CHECKING:
@@ -308,6 +309,7 @@ class _Grid:
         at = panel.first[series] - self.start + positions(panel.offsets)
         self.known[series, at] = panel.values
         count = np.maximum(sum_by_series(np.isfinite(panel.values) * 1.0, panel.offsets), 1)
+        self.closed = closed_at(panel, self.start + np.arange(self.steps))
         self.usual = sum_by_series(np.abs(np.nan_to_num(panel.values)), panel.offsets) / count
         self.inside = self._inside()
         self.filled = self._filled(season)
@@ -320,7 +322,7 @@ class _Grid:
         inside = (at >= begin) & (at < end)
         if self.panel.shut is not None:  # nothing is missing where nothing ever is
             inside &= ~self.panel.shut[:, (self.start + at) % self.panel.shut.shape[1]]
-        return inside
+        return inside & ~self.closed
 
     def _filled(self, season: int) -> np.ndarray:
         values = np.where(self.inside, self.known, 0.0)
@@ -354,6 +356,7 @@ class _Grid:
         if shut is not None:
             own[np.isnan(total[alone]) & ~self.inside[only[alone]]] = np.nan
         total[alone] = own
+        total[:, self.closed] = np.nan
         return total
 
     def shut(self, matrix: Any) -> np.ndarray | None:

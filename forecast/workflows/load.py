@@ -17,6 +17,7 @@ from forecast.data.io.remote import is_remote
 from forecast.data.io.table import column_names
 from forecast.data.load import LoadReport, load_panel, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
+from forecast.data.public_holidays import is_exchange
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import (
     frequency_of,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 CHOOSES_COVARIATES = (
     "future_cov", "past_cov", "static_cov", "categorical", "calendar", "holidays", "calendar_tz",
 )  # fmt: skip
+CLOSED = "holidays"  # which tell of steps that never are as well
 ABOUT_COVARIATES = (*CHOOSES_COVARIATES, "future_covariates", "static", "events", "cov_short")
 
 
@@ -54,6 +56,8 @@ def refuse_covariates(settings: Settings) -> None:
     """Raises UsageError where covariates are named for a network that has not learnt from any."""
     for name in ABOUT_COVARIATES:
         value = getattr(settings.data, name)
+        if name == CLOSED:  # an exchange's are read off the data: its days off are no steps
+            value = tuple(place for place in value if not is_exchange(place))
         if value:
             raise UsageError(
                 "the pretrained network has learnt from no covariates, so it can use none",
@@ -306,7 +310,7 @@ def data_settings(
     if design is None:
         both = {**then, **now}
         summed = both.get("hierarchy") or both.get("by")  # by columns that --static may hold
-        dropped = [k for k in ABOUT_COVARIATES if not (k == "static" and summed)]
+        dropped = [k for k in ABOUT_COVARIATES if not (k == "static" and summed) and k != CLOSED]
         return DataSettings(**{k: both[k] for k in both if k not in dropped})
     named = (entry.name for entry in design.of(FUTURE))
     ahead = tuple(name for name in named if not name.startswith(EVENT))
