@@ -146,7 +146,7 @@ def _rests(panel: Panel, places: tuple[str, ...], positions: np.ndarray) -> np.n
     if not places or not positions.size:
         return np.zeros(positions.shape, bool)
     days = panel.frequency.stamps(positions).astype("M8[ns]").astype(np.int64) // DAY
-    return np.isin(days, public_holidays(places, days))
+    return np.asarray(np.isin(days, public_holidays(places, days)))
 
 
 def closing_places(panel: Panel, places: tuple[str, ...]) -> tuple[tuple[str, ...], list[Note]]:
