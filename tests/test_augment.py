@@ -10,6 +10,7 @@ from forecast.inference.predict import forecast_panel
 from forecast.models.store import load_model, save_model
 from forecast.transforms.augment import (
     AS_IT_IS,
+    BOTH_WAYS_UP,
     IN_THREE_WAYS,
     IN_TWO_WAYS,
     View,
@@ -77,6 +78,9 @@ def test_a_series_without_logarithms_is_forecast_the_same_alone_and_among_others
 def test_slow_data_are_read_in_one_way_and_the_others_in_several():
     assert views_for(step_layout(1)) == views_for(step_layout(4)) == AS_IT_IS
     assert views_for(step_layout(7, 364)) == AS_IT_IS
+    # the series of a hierarchy are upside down half the time: none learns where all of them went
+    assert views_for(step_layout(4), summed=True) == BOTH_WAYS_UP
+    assert views_for(step_layout(12), summed=True) == IN_THREE_WAYS
     assert views_for(step_layout(12)) == views_for(step_layout(52)) == IN_THREE_WAYS
     assert views_for(segment_layout(24)) == IN_TWO_WAYS
     for views in (AS_IT_IS, IN_TWO_WAYS, IN_THREE_WAYS):

@@ -121,7 +121,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
     likelihood = settings.network.likelihood
-    views = choose_views(panel, likelihood, design, layout)
+    views = choose_views(panel, likelihood, design, layout, summed=bool(data.hierarchy))
     recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
     recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
     members = settings.training.members
@@ -156,11 +156,12 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
 
 
 def choose_views(
-    panel: Panel, likelihood: str, design: Design | None, layout: Layout
+    panel: Panel, likelihood: str, design: Design | None, layout: Layout, *, summed: bool = False
 ) -> tuple[View, ...]:
-    """The ways in which a series is read. Raises as `refuse_other_than_counts` for counts."""
+    """The ways in which a series, or (summed) a series and the sums over it, is read. Raises as
+    `refuse_other_than_counts` for counts."""
     if likelihood != COUNTS:
-        return views_for(layout)
+        return views_for(layout, summed=summed)
     refuse_other_than_counts(panel, design, layout)
     return PLAIN  # the distribution is of the counts themselves
 

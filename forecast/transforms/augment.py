@@ -32,21 +32,30 @@ class View(NamedTuple):
 AS_IT_IS = (View(),)
 PLAIN = (View(logged=False),)
 IN_TWO_WAYS = (View(True, False, 0.5), View(False, True, 0.5))
+BOTH_WAYS_UP = (View(True, False, 0.5), View(True, True, 0.5))
 IN_THREE_WAYS = (View(True, False, 0.5), View(False, False, 0.25), View(False, True, 0.25))
 
 
-def views_for(layout: Layout) -> tuple[View, ...]:
-    """How a network of this layout reads.
+def views_for(layout: Layout, *, summed: bool = False) -> tuple[View, ...]:
+    """How a network of this layout reads; summed: the series and their sums, of a hierarchy.
 
     Chosen on origins inside the training parts of seven collections: averaging takes 1 to 2 per
     cent off the errors of hourly, weekly and monthly series. Quarterly and yearly ones grow by a
     share of themselves, and plain or mirrored values forecast them worse; daily ones gain nothing,
     and training learns less of each view. On hourly series plain values add nothing to the other
     two.
+
+    What all series of a hierarchy share, their sums show most. A network that learns from them
+    where all of them went will be wrong about all of them together when that ends; of series that
+    are upside down half the time it learns no such direction. On tourism in 76 regions, at eight
+    origins inside the training part, the error of the total fell from 2.33 to 1.63 (AutoARIMA's on
+    the total alone: 1.85), that of the regions stayed.
     """
     if layout.width > 1:
         return IN_TWO_WAYS
-    return IN_THREE_WAYS if layout.season >= LEAST_SEASON else AS_IT_IS
+    if layout.season >= LEAST_SEASON:
+        return IN_THREE_WAYS
+    return BOTH_WAYS_UP if summed else AS_IT_IS
 
 
 def upright(views: Sequence[View]) -> tuple[View, ...]:
