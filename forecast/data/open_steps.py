@@ -164,7 +164,7 @@ def closing_places(panel: Panel, places: tuple[str, ...]) -> tuple[tuple[str, ..
         seen[positions[np.isfinite(values)] - first] = True
     usual = np.ones(len(span), bool)
     if panel.shut is not None:
-        usual = (~panel.shut).any(0)[span % panel.shut.shape[1]]
+        usual = np.asarray((~panel.shut).any(0))[span % panel.shut.shape[1]]
     stamps = panel.frequency.stamps(span).astype("M8[ns]").astype(np.int64) // DAY
     found, notes = [], []
     for place in places:
