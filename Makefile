@@ -41,8 +41,8 @@ demo: $(STAMP) ## train on the airline passengers, compare with ARIMA, forecast
 	$(BIN)/lstmcast train $(DATA) --out runs/demo
 	$(BIN)/lstmcast predict --model runs/demo --output -
 
-test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run the tests, on as many cores as there are up to four
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
