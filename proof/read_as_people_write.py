@@ -26,6 +26,7 @@ from inputs.people import Verdict, draw, judge  # noqa: E402
 
 MOST_SHOWN = 20
 MOST_REFUSED = 0.01
+PROGRESS = 500  # tables between two lines of progress
 
 
 def verdict_of(number: int, folder: Path) -> Verdict:
@@ -51,6 +52,8 @@ def main() -> int:
             bad = verdict.kind not in ("read", "asked")
             if bad and sum(tally[k] for k in tally if k not in ("read", "asked")) <= MOST_SHOWN:
                 print(f"table {number}: {verdict.kind}: {verdict.said[:300]}", flush=True)
+            if (number - asked.first) % PROGRESS == PROGRESS - 1:
+                print(f"{number} {time.monotonic() - started:.0f} s {dict(tally)}", flush=True)
     plain = asked.tables - tally["asked"]
     figures = {
         "tables": asked.tables,
