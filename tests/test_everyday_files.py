@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 from inputs.everyday import write_all
 
@@ -14,9 +18,13 @@ from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.load import LoadReport, load_panel
-from forecast.data.open_steps import is_open, reach
+from forecast.data.load import LoadReport, load_panel, panel_from_frame
+from forecast.data.open_steps import as_read, is_open, reach
 from forecast.data.panel import Panel
+from forecast.inference.predict import forecast_panel
+from forecast.models.pretrained import load_backbone
+from forecast.transforms.covariates import fit_design, unknown_ahead
+from forecast.transforms.windows import segment_layout
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +135,11 @@ CASES = [
          ("15.01.2023 00:00:00.000 GMT+0200",), HOURS),
     Case(30, "k13", ("ds", "y", ""), "D", ("27MAR2023",), HOURS),
     Case(30, "k14", refused="input/unreadable-time", says=("no week 53", "2021-12-27")),
+    Case(30, "k18", ("ds", "y", ""), "YS-JAN", ("FY2020", "FY2021"), (100, 110)),
+    Case(30, "k19", ("ds", "y", ""), "2QS-JAN", ("2020H1", "2020H2"), (100, 110)),
+    Case(30, "k20", refused="input/unreadable-time", says=("zone's name out", "--tz")),
+    Case(30, "k21", ("ds", "y", ""), "h", ("2023-01-15 00:00",), HOURS,
+         asked={"tz": "America/New_York"}),
     Case(31, "k16", refused="input/irregular-times", says=("--resample 5min",),
          advice={"resample": "5min"}, roles=("ds", "y", ""), step="5min", values=(50, 50)),
     Case(32, "k17", ("ds", "y", ""), "SMS", ("2018-01-01", "2018-01-15", "2018-02-01"),
@@ -180,6 +193,77 @@ def test_a_day_of_a_clock_change_is_a_day_of_the_clock(folder: Path) -> None:
     assert (len(panel.values) % 24, report.gaps) == (0, 0)
     by_hour = panel.values.reshape(-1, 24)
     assert np.ptp(by_hour.argmax(1)[-7:]) <= 1  # the peak stays at its hour over the change
+
+
+LOAD = (55, 52, 50, 49, 50, 54, 65, 80, 90, 94, 95, 96, 95, 94, 92, 90, 91, 95, 100, 98, 90, 80, 70, 60)  # fmt: skip
+
+
+def load_of_hours(end: datetime, tz: str, noise: int = 0) -> Panel:
+    """Eight weeks of hours by the clock of `tz` up to `end`, less on Saturdays and Sundays."""
+    zone, rng = ZoneInfo(tz), random.Random(noise)
+    last = end.replace(tzinfo=zone).astimezone(UTC)
+    hours = [(last - timedelta(hours=n)).astimezone(zone) for n in range(24 * 56, 0, -1)]
+    load = [LOAD[t.hour] * (1 if t.weekday() < 5 else 0.8) + rng.gauss(0, 1) for t in hours]
+    data = {"ds": [f"{t:%Y-%m-%d %H:%M}" for t in hours], "load": load}
+    return panel_from_frame(pd.DataFrame(data), DataSettings(tz=tz))[0]
+
+
+@pytest.mark.parametrize("tz", ["Europe/Berlin", "America/Chicago"])
+@pytest.mark.parametrize("change", ["spring", "autumn"])
+def test_days_after_a_clock_change_are_forecast_as_others(tz: str, change: str) -> None:
+    """Case 3: the hour that the clock skips is no hole in its day: left out, the day's mean was
+    that of the other hours, and the whole next day came out too high (error 1.33 for 1.0)."""
+    days = {"Europe/Berlin": ((3, 31), (10, 27)), "America/Chicago": ((3, 10), (11, 3))}
+    month, day = days[tz][change == "autumn"]
+    sunday = datetime(2024, month, day)
+    pretrained = load_backbone(segment_layout(24))
+
+    def error(end: datetime, noise: int) -> float:
+        panel = load_of_hours(end, tz, noise)
+        made = forecast_panel(pretrained, panel, 24).point[0]
+        usual = 0.8 if end.weekday() > 4 else 1.0
+        return float(np.abs(made - np.array(LOAD) * usual)[4:].mean())
+
+    def mean_error(*after: int) -> float:
+        return float(np.mean([error(sunday + timedelta(n), s) for n in after for s in range(2)]))
+
+    assert mean_error(1) < 1.3 * mean_error(-6)
+
+
+def test_a_skipped_hour_goes_on_as_the_hour_before_it() -> None:
+    """Whole, half and quarter hours alike; the panel itself holds nothing there."""
+    panel = load_of_hours(datetime(2024, 4, 2), "Europe/Berlin")
+    (hole,) = np.flatnonzero(np.isnan(panel.values))
+    assert as_read(panel)[hole] == panel.values[hole - 1]
+    stamps = np.arange(np.datetime64("2024-03-31T00:00"), np.datetime64("2024-03-31T06:00"), 15)
+    stamps = stamps[(stamps < stamps[8]) | (stamps >= stamps[12])]
+    data = {"ds": stamps.astype(str), "y": np.arange(len(stamps)) + 1.0}
+    quarters = panel_from_frame(pd.DataFrame(data), DataSettings(tz="Europe/Berlin"))[0]
+    assert np.isnan(quarters.values[8:12]).all()
+    assert as_read(quarters)[7:13].tolist() == [8.0, 8.0, 8.0, 8.0, 8.0, 9.0]
+
+
+def panel_with_words(ahead: list[str]) -> Panel:
+    """Eight weeks of daily sales and what was advertised, `ahead` known of the days to come."""
+    words = [("tv", "none", "none")[n % 3] for n in range(56)]
+    days = np.datetime64("2023-01-02") + np.arange(56 + len(ahead))
+    sales = [100.0 + 30 * (w == "tv") for w in words] + [np.nan] * len(ahead)
+    data = {"ds": days.astype(str), "y": sales, "ad": [*words, *ahead]}
+    return panel_from_frame(pd.DataFrame(data), DataSettings(future_cov=("ad",)))[0]
+
+
+def test_what_is_not_known_of_the_days_to_come_is_said() -> None:
+    """Case 16: a word that training never saw, and a hole within the horizon."""
+    asked = {"calendar": False, "holidays": (), "calendar_tz": None}
+    learnt = fit_design(panel_with_words([]), np.array([56]), **asked)
+    assert unknown_ahead(learnt, panel_with_words(["none", "tv", "none", "none"]), 4) == []
+    told = dict(unknown_ahead(learnt, panel_with_words(["none", "radio", "", "none"]), 4))
+    assert "'radio' on 1 of the steps to come" in told["covariates/unseen"]
+    assert "no value on 1 of the steps to come" in told["covariates/hole"]
+    assert (
+        "no value on 2 of"
+        in dict(unknown_ahead(learnt, panel_with_words(["tv"] * 2), 4))["covariates/hole"]
+    )
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:

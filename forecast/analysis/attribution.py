@@ -17,6 +17,7 @@ from forecast.analysis.importance import Importance, contributions, importances
 from forecast.common.errors import UsageError
 from forecast.common.segments import last_known
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
@@ -90,7 +91,7 @@ def past_steps(
     attribution = _captum()
     import torch
 
-    values = panel.values[-_read(forecaster, horizon) :]
+    values = as_read(panel)[-_read(forecaster, horizon) :]
     known = np.isfinite(values)
     level = _level(values, forecaster.layout.level_window)
     actual = torch.tensor(np.where(known, values, level))[None]
@@ -171,7 +172,7 @@ class _Seen:
 
         from forecast.training.sampler import tensors, to_device
 
-        flat, transform = seen(panel.values, panel.offsets, forecaster.layout, view)
+        flat, transform = seen(as_read(panel), panel.offsets, forecaster.layout, view)
         self.forecaster, self.horizon, self.transform = forecaster, horizon, transform
         self.flat = to_device(flat, torch.device("cpu"))
         self.known = None if known is None else tensors(known, torch.device("cpu"))
@@ -279,7 +280,7 @@ class Inside:
 def look_inside(forecaster: Forecaster, panel: Panel) -> Inside:
     """Of the forecast from the end of the only series of `panel`, in its first view."""
     view = distinct(forecaster.views, panel.values, panel.offsets)[0]
-    flat, _ = seen(panel.values, panel.offsets, forecaster.layout, view)
+    flat, _ = seen(as_read(panel), panel.offsets, forecaster.layout, view)
     row, steps = np.zeros(1, int), forecaster.context
     end = flat.lengths[row]
     x = context(flat, forecaster.layout, row, end, steps)

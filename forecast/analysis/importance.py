@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from forecast.data.open_steps import as_read
 from forecast.data.panel import FUTURE, PAST, STATIC, Panel
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import quantiles_from
@@ -142,7 +143,7 @@ def medians(forecaster: Forecaster, panel: Panel, known: Known, horizon: int) ->
     rows = np.arange(panel.size)
     total = np.zeros((panel.size, horizon, len(forecaster.levels)))
     for view in distinct(forecaster.views, panel.values, panel.offsets):
-        flat, transform = seen(panel.values, panel.offsets, forecaster.layout, view)
+        flat, transform = seen(as_read(panel), panel.offsets, forecaster.layout, view)
         z = quantiles_from(forecaster, flat, known, rows, horizon)
         owner = np.broadcast_to(rows[:, None, None], z.shape)
         total += view.weight * restored(z, transform, owner, view)

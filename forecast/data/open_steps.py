@@ -190,6 +190,28 @@ def skipped(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.n
     return (clock_of(instants(wall, tz or ""), tz or "") != wall)[inverse].reshape(positions.shape)
 
 
+def as_read(panel: Panel) -> np.ndarray:
+    """The values (N,) as forecasters read them: the hour that the clock skips goes on as the one
+    before it.
+
+    It is no step, but stands in every day's means and seasons; left out, the level of its day is
+    that of the other hours, and the forecast of the next day is off by as much. The value before
+    it, not a mean with the one after: nothing after an origin is seen.
+    """
+    if not _changes(panel.frequency, panel.tz):
+        return panel.values
+    at = np.flatnonzero(np.isnan(panel.values))
+    owner = np.searchsorted(panel.offsets, at, side="right") - 1
+    within = at - panel.offsets[owner]
+    jumped = skipped(panel.frequency, panel.tz, panel.first[owner] + within) & (within > 0)
+    if not jumped.any():
+        return panel.values
+    values = panel.values.copy()
+    for n in at[jumped].tolist():  # a quarter of an hour goes on from the quarter before it
+        values[n] = values[n - 1]
+    return values
+
+
 def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.ndarray:
     """bool: steps that come twice on the clock of `tz` when summer time ends."""
     if not _changes(frequency, tz):

@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import quantiles_from
@@ -38,7 +39,8 @@ def one_step_ahead(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> 
     that it has no unit.
     """
     logged = logged & (not forecaster.whole)
-    usable = np.where(np.repeat(logged, panel.lengths) & ~(panel.values > 0), np.nan, panel.values)
+    values = as_read(panel)
+    usable = np.where(np.repeat(logged, panel.lengths) & ~(values > 0), np.nan, values)
     scaled = scale_panel(
         usable,
         panel.offsets,

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from forecast.common.resources import available_cores
 from forecast.data.forecast import Forecast
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.conformal import normal_quantiles, stretch
 from forecast.models.forecaster import Forecaster
@@ -53,6 +54,7 @@ def forecast_panel(
 
 def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative: bool) -> Forecast:
     started = time.monotonic()
+    panel = replace(panel, values=as_read(panel))
     quantiles = np.zeros((panel.size, horizon, len(forecaster.levels)))
     for view in distinct(forecaster.views, panel.values, panel.offsets):
         quantiles += view.weight * _as_seen(forecaster, panel, horizon, view)

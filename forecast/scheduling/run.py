@@ -198,6 +198,9 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     left = run.watch.left(ARIMA_SHARE)
     budget = job.section.fallback_seconds
     seconds = budget if left is None else max(0.1, min(budget, left))
+    design = service.forecaster.design if service.forecaster is not None else None
+    for code, text in unknown_ahead(design, slot.panel, slot.lags + service.horizon):
+        run.diary.warn(code, text)
     made = forecast_all(
         job, slot, service, known.report.seasons, factors, seconds, run.diary, unknown
     )

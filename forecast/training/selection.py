@@ -16,6 +16,7 @@ from forecast.common.errors import UsageError
 from forecast.common.progress import BEST, Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.inference.conformal import calibrate, dependence, normal_scores, stretch
@@ -494,7 +495,7 @@ def _train(
     begun, until = time.monotonic(), limit.end_of_next() if limit is not None else None
     refit = settings.training.refit
     lesson = Lesson(
-        panel.values,
+        as_read(panel),
         panel.offsets,
         plan.keep,
         plan.validation,

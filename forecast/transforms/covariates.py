@@ -14,6 +14,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions
+from forecast.data.io.notes import shorten
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Panel
 from forecast.transforms.calendar import calendar_features
 from forecast.transforms.covariate_tensors import Known
@@ -160,6 +161,43 @@ def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
         shared_starts=starts,
         static=np.concatenate([np.zeros((panel.size, 0)), *static], 1).astype(np.float32),
     )
+
+
+def unknown_ahead(
+    design: Design | None, panel: Panel, horizon: int | np.ndarray
+) -> list[tuple[str, str]]:
+    """Code and sentence of what the network cannot know of the `horizon` steps to come: names in a
+    column that training never saw, and steps without a value. They are forecast as if the column
+    said nothing there, which intervals do not show. horizon: of all series, or of each (S,)."""
+    told: list[tuple[str, str]] = []
+    if design is None or panel.covariates is None:
+        return told
+    rows = _Rows(panel, panel.covariates.offsets, 0)
+    ahead = ~rows.past & (rows.place < (panel.lengths + horizon)[rows.series])
+    wanted = int(np.broadcast_to(horizon, panel.lengths.shape).sum())
+    given = {c.name: c for c in panel.covariates.columns}
+    for entry in design.of(FUTURE):
+        column = given.get(entry.name)
+        if column is None:
+            continue
+        values = column.values[ahead]
+        holes = int(np.isnan(values).sum()) + wanted - len(values)
+        if holes:
+            text = f"covariate '{entry.name}' has no value on {holes:,} of the steps to come"
+            told.append(("covariates/hole", f"{text}: {_UNSAID}"))
+        if entry.categories is None or column.categories is None:
+            continue
+        names, counts = np.unique(values[np.isfinite(values)].astype(int), return_counts=True)
+        new = {column.categories[n]: int(k) for n, k in zip(names, counts, strict=True)
+               if column.categories[n] not in entry.categories}  # fmt: skip
+        if new:
+            words = ", ".join(f"'{shorten(name, 20)}'" for name in list(new)[:3])
+            text = f"covariate '{entry.name}' is {words} on {sum(new.values()):,} of the steps to "
+            told.append(("covariates/unseen", f"{text}come, which training never saw: {_UNSAID}"))
+    return told
+
+
+_UNSAID = "they are forecast as if it were not known there, and their intervals are no wider"
 
 
 class _Rows:

@@ -60,6 +60,7 @@ from forecast.training.plan import (
     choose_validation,
 )
 from forecast.training.selection import calibrated
+from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.demand import MEDIAN, choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
@@ -126,6 +127,8 @@ def predict_run(
     if horizon > panel.lengths.max(initial=0):
         text = f"{horizon:,} steps ahead are more than any series has behind it"
         listener.warn("forecast/long-horizon", text)
+    for code, text in unknown_ahead(forecaster.design, panel, horizon):
+        listener.warn(code, text)
     listener.stage("Forecasting")
     usual = new_predictions(run_of(folder))
     settings = with_point_setting(settings, point_of(settings, found.manifest))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import NormalDist
 from typing import IO, TYPE_CHECKING
@@ -12,6 +12,7 @@ import numpy as np
 
 from forecast.common.progress import Listener
 from forecast.config.schema import ForecastSettings, Settings
+from forecast.data.open_steps import as_read
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 from forecast.inference.predict import NAIVE
 from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
@@ -117,7 +118,8 @@ class Answers:
         sink: IO[str],
         as_json: bool,
     ) -> None:
-        self.panel, self.reader, self.written, self.sink = panel, reader, written, sink
+        self.panel = replace(panel, values=as_read(panel))
+        self.reader, self.written, self.sink = reader, written, sink
         self.horizon, self.as_json, self.name = horizon, as_json, forecaster.name
         self._begin = partial(GrowingSeries, forecaster, horizon=horizon, exact=exact)
         self._series: dict[int, GrowingSeries] = {}

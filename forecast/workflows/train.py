@@ -41,6 +41,7 @@ from forecast.training.plan import (
     make_plan,
 )
 from forecast.training.selection import TimeLimit, forecasters, learn, lstm_windows
+from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.hierarchy import (
@@ -116,6 +117,8 @@ def train_run(
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(shown, plan, members)
+    for code, text in unknown_ahead(final.design, panel, plan.horizon):
+        listener.warn(code, text)
     own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1])
     summed = add_up(own, levels, shown, plan, scored, settings, point[1], listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))

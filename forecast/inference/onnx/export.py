@@ -19,6 +19,7 @@ from forecast.common.errors import ForecastError, UsageError
 from forecast.common.resources import needed
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
@@ -172,7 +173,7 @@ def rectangle(panel: Panel) -> np.ndarray:
     rows = np.repeat(np.arange(panel.size), lengths)
     column = np.arange(len(panel.values)) - np.repeat(panel.offsets[1:] - longest, lengths)
     made = np.full((panel.size, longest), np.nan)
-    made[rows, column] = panel.values
+    made[rows, column] = as_read(panel)
     return made
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from forecast.common.errors import TrainingError, UsageError
 from forecast.common.resources import needed
 from forecast.config.schema import Settings
+from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.training.ensemble import Lesson, train_members
 from forecast.training.plan import Plan, choose_recipe, choose_start
@@ -78,7 +79,7 @@ def lesson_of(
     recipe = choose_recipe(panel, chosen, plan.layout, plan.horizon, initial)
     recipe |= {"views": plan.recipe["views"], "seconds": limit}
     return Lesson(
-        panel.values,
+        as_read(panel),
         panel.offsets,
         plan.keep,
         plan.validation,
