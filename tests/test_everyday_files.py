@@ -195,7 +195,7 @@ def test_a_day_of_a_clock_change_is_a_day_of_the_clock(folder: Path) -> None:
     assert np.ptp(by_hour.argmax(1)[-7:]) <= 1  # the peak stays at its hour over the change
 
 
-LOAD = (55, 52, 50, 49, 50, 54, 65, 80, 90, 94, 95, 96, 95, 94, 92, 90, 91, 95, 100, 98, 90, 80, 70, 60)  # fmt: skip
+LOAD = (55, 52, 50, 49, 50, 54, 65, 80, 90, 94, 95, 96, 95, 94, 92, 90, 91, 95, 100, 98, 90, 80, 70, 60)  # fmt: skip  # noqa: E501
 
 
 def load_of_hours(end: datetime, tz: str, noise: int = 0) -> Panel:

@@ -65,6 +65,7 @@ def test_settings_come_from_the_environment_then_the_job_then_the_preset(tmp_pat
     [
         ("jobs:\n  a:\n    dat: x\n", 3, "Did you mean data?"),
         ("jobs:\n  a:\n    data: x\n    retrain:\n      evry: 7d\n", 5, "Did you mean every?"),
+        ("jobs:\n  a:\n    data: x\n    schedule:\n      tz: UTC\n", 5, "Did you mean time_zone?"),
         ("jobs:\n  a:\n    data: x\n    deadline: soon\n", 4, "must be a time such as"),
         ("jobs:\n  a:\n    data: x\n    max_failed: 7\n", 4, "less than or equal to 1"),
         ("jobs:\n  a:\n    data: x\n    data: y\n", 4, "is given twice"),

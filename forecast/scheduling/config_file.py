@@ -36,6 +36,7 @@ _NOT_HERE = {
     **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
     **{path: "nothing: a job is one process's" for path in PROCESSES_ONLY},
 }
+_OTHER_NAMES = {"tz": "time_zone", "timezone": "time_zone", "zone": "time_zone"}
 _PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
 
 Lines = dict[tuple[str, ...], int]
@@ -216,7 +217,8 @@ def _known_keys(
 ) -> None:
     for key in given:
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.5)
+            meant = [name for name in (_OTHER_NAMES.get(key.lower()),) if name in known]
+            near = meant or get_close_matches(key, known, n=1, cutoff=0.5)
             raise UsageError(
                 "there is no such key",
                 code="config/unknown-key",

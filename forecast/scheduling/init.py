@@ -14,7 +14,7 @@ from forecast.common.files import create_file
 from forecast.config.files import commented_defaults
 from forecast.config.options import show
 from forecast.config.schema import Section
-from forecast.scheduling.config import JobSection
+from forecast.scheduling.config import JobSection, Schedule
 
 BATCH, SETTINGS = "batch.yaml", "settings.yaml"
 _HOURLY, _MONTHLY = "hourly_stores.csv", "airline_passengers.csv"
@@ -108,7 +108,11 @@ def write_starter(folder: Path, files: Mapping[str, tuple[bytes, str]]) -> list[
 
 def batch_text() -> str:
     """The commented text of batch.yaml."""
-    lines = ["", "    # What else a job can say, with the defaults."]
+    lines = []
+    for name, field in Schedule.model_fields.items():
+        if f"      {name}:" not in _HEAD:
+            lines += [*_setting(name, field, "      ")]
+    lines += ["", "    # What else a job can say, with the defaults."]
     for name, field in JobSection.model_fields.items():
         if name not in _SHOWN:
             lines += ["", *_setting(name, field, "    ")]

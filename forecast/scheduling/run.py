@@ -89,6 +89,7 @@ from forecast.scheduling.retraining import unfinished
 from forecast.scheduling.serving import choose_model, decide_model
 from forecast.scheduling.status import job_facts, job_metrics
 from forecast.training.plan import choose_horizon
+from forecast.transforms.covariates import unknown_ahead
 from forecast.workflows.load import read, refuse_covariates
 
 # --- The first steps of a run: read the data, settle the as-of; is there anything to do? ---------
@@ -191,7 +192,7 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     """
     job, slot = run.job, known.slot
     run.diary.stage("Forecasting")
-    unknown = _unknown_ahead(slot, service, job.settings.data.cov_short)
+    unknown = _not_covered(slot, service, job.settings.data.cov_short)
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
         factors, updates = stretches(known.scores, LEVELS)
@@ -220,7 +221,7 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
 
 
-def _unknown_ahead(slot: Slot, service: Service, cov_short: str | None) -> np.ndarray:
+def _not_covered(slot: Slot, service: Service, cov_short: str | None) -> np.ndarray:
     """object (S,): why the model in service lacks covariates of the steps to come, "" if it does
     not. Raises InputError when every series lacks some: then it is the file that is wrong."""
     found = np.full(slot.panel.size, "", object)
