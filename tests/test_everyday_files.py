@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from inputs.everyday import write_all
 
+from forecast import train
 from forecast.cli.app import run
 from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError
@@ -289,6 +290,20 @@ def test_forecasts_are_for_times_that_there_are(
     monkeypatch.chdir(folder)
     assert guarded(lambda: run(["forecast", *command.split(), "--quiet", "-o", "-"])) == 0
     assert [row[1] for row in lines(capsys)] == times
+
+
+def test_train_predict_and_forecast_count_the_same_days(folder: Path, tmp_path: Path) -> None:
+    """Eight days of a shop that is shut on Sundays: the Sunday among them is none of the eight."""
+    shut = ["2023-07-01", *(f"2023-07-{d:02d}" for d in range(3, 9)), "2023-07-10"]
+    asked = dict(horizon=8, hidden=8, members=1, max_steps=2, windows=1, samples=2, refit=False)
+    run = train(folder / "f1.csv", out=str(tmp_path / "run"), baselines="seasonal-naive",
+                try_scratch=False, **asked)  # fmt: skip
+    made = pd.read_csv(run.folder / "predictions.csv")
+    assert made["ds"].tolist() == shut
+    assert np.isfinite(made["SeasonalNaive"]).all()
+    samples = pd.read_csv(run.folder / "samples.csv")
+    assert samples["ds"].tolist() == [*shut, *shut]
+    assert run.predict()["ds"].dt.strftime("%Y-%m-%d").tolist() == shut
 
 
 def test_an_outlook_is_each_series_own(folder: Path) -> None:

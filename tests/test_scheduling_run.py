@@ -88,6 +88,30 @@ def test_a_run_publishes_whole_and_a_second_one_finds_it_done(tmp_path):
     assert len(cutoffs(tmp_path)) == 1
 
 
+def test_the_horizon_counts_the_days_that_there_are_and_is_scored_by_them(tmp_path):
+    """A shop that is shut on Sundays beside one that never is: seven days of each."""
+    values = VALUES.copy()
+    data(tmp_path, values=values)
+    table = pd.read_csv(tmp_path / "data.csv")
+    sunday = pd.to_datetime(table["ds"]).dt.weekday == 6
+    table[~(sunday & (table["unique_id"] == "a"))].to_csv(tmp_path / "data.csv", index=False)
+    run_job(job(tmp_path), now=NOW)
+    days = {n: [r["ds"] for r in rows(tmp_path) if r["unique_id"] == n] for n in "ab"}
+    march = [f"2024-03-0{d}" for d in range(1, 8)]
+    assert days["b"] == ["2024-02-29", *march[:6]]
+    assert days["a"] == ["2024-02-29", *[d for d in march if d != "2024-03-03"]]
+    later = pd.concat([table, pd.DataFrame(
+        {"unique_id": n, "ds": ["2024-02-29", *march], "y": range(8)} for n in "abc"
+    ).explode(["ds", "y"])])  # fmt: skip
+    later[~((later["ds"] == "2024-03-03") & (later["unique_id"] == "a"))].to_csv(
+        tmp_path / "data.csv", index=False
+    )
+    run_job(job(tmp_path), now=datetime(2024, 3, 8, 12, tzinfo=UTC))
+    with ledger.opened(tmp_path / "out" / ledger.NAME) as connection:
+        true = {score.step: score.count for score in step_scores(connection)}
+    assert [true[step] for step in range(1, 8)] == [3, 3, 3, 2, 3, 3, 3]
+
+
 def test_the_manifest_and_the_log_say_what_was_decided_and_why(tmp_path):
     data(tmp_path)
     outcome = run_job(job(tmp_path), now=NOW)

@@ -5,7 +5,7 @@ Axes: S series, H horizon (steps), Q quantiles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Forecast:
     notes: tuple[str, ...] = field(default=())
     memory: float = float("nan")
     whole: bool = False
+
+    def first(self, steps: int) -> Forecast:
+        """The forecast of the first `steps` steps."""
+        return replace(self, point=self.point[:, :steps], quantiles=self.quantiles[:, :steps])
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper bound, each (S, H), of the central `level` per cent interval.

@@ -65,17 +65,19 @@ def write_samples(
     *,
     allow_negative: bool = False,
     usual: bool = False,
+    most: int | None = None,
 ) -> int:
     """Writes `number` paths of each series to `path` (.csv or .parquet), whole or not at all.
 
     Columns unique_id, ds, sample (from 1) and the network's; rows by series, sample, step. Block by
     block, so that memory does not grow with the number of series; one seed, the same bytes. Returns
-    the rows written. usual: the name is not the user's, see `check_output`. Raises UsageError (too
-    many for one series; another file is there) and OutputError.
+    the rows written. usual: the name is not the user's, see `check_output`; most: as in
+    `forecast_table`. Raises UsageError (too many for one series; another file is there) and
+    OutputError.
     """
     refuse_too_many(number, horizon)
     drawn = sample_blocks(forecaster, panel, horizon, number, seed, allow_negative=allow_negative)
-    return write_drawn(path, drawn, panel, forecaster.name, usual=usual)
+    return write_drawn(path, drawn, panel, forecaster.name, usual=usual, most=most)
 
 
 def write_drawn(
@@ -85,9 +87,10 @@ def write_drawn(
     name: str,
     *,
     usual: bool = False,
+    most: int | None = None,
 ) -> int:
     """Writes series (B,) and their paths (B, N, H), block by block, as `write_samples` does."""
-    tables = (_table(panel, rows, paths, name) for rows, paths in drawn)
+    tables = (_table(panel, rows, paths, name, most) for rows, paths in drawn)
     with whole_output(path, SAMPLES, usual=usual) as file:
         return write_tables(file, format_of(path), tables)
 
@@ -164,12 +167,14 @@ def path_beside(predictions: Path) -> Path:
     return predictions.with_name(name + suffix)
 
 
-def _table(panel: Panel, rows: np.ndarray, paths: np.ndarray, name: str) -> pa.Table:
+def _table(
+    panel: Panel, rows: np.ndarray, paths: np.ndarray, name: str, most: int | None
+) -> pa.Table:
     """The long table of the paths (B, N, H) of the series at `rows` (B,)."""
     import pyarrow as pa
 
     _, number, horizon = paths.shape
-    own, ahead, second = rows_ahead(panel, rows, panel.lengths, horizon, None)
+    own, ahead, second = rows_ahead(panel, rows, panel.lengths, horizon, most)
     stamps = panel.frequency.stamps((panel.first + panel.lengths)[rows[own]] + ahead)
     written = format_stamps(stamps, panel.time_format, panel.tz, second)
     counts = np.bincount(own, minlength=len(rows))

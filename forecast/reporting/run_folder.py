@@ -113,7 +113,7 @@ def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
         files.append((folder / name, what))
 
     levels, quantiles = record.settings.forecast.level, record.settings.forecast.quantiles
-    table = forecast_table(record.panel, record.upcoming, levels, quantiles)
+    table = forecast_table(record.panel, record.upcoming, levels, quantiles, record.plan.horizon)
     table = with_level(table, record.panel, record.levels)
     beside = ", beside the baselines" if len(record.upcoming) > 1 else ""
     write("predictions.csv", csv_bytes(table), f"the forecast, with intervals{beside}")

@@ -18,6 +18,7 @@ from forecast.common.progress import Listener
 from forecast.common.resources import available_cores
 from forecast.common.segments import sum_by_series
 from forecast.data.forecast import LEVELS, Forecast
+from forecast.data.open_steps import reach
 from forecast.data.panel import LSTM, Panel
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import LEAST_VALUES, forecast_panel
@@ -71,7 +72,7 @@ def forecast_all(
     cannot forecast a series, "" where it can (None: anywhere).
     """
     negative = job.settings.forecast.allow_negative
-    whole = _Whole.empty(slot, service.horizon)
+    whole = _Whole.empty(slot, steps_ahead(slot, service.horizon))
     known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
     enough = known >= LEAST_VALUES
     name = None
@@ -92,6 +93,11 @@ def forecast_all(
     if name is None:
         made.reason[made.forecast.available] = IN_SERVICE
     return made
+
+
+def steps_ahead(slot: Slot, horizon: int) -> int:
+    """Steps of the grid after the as-of in which every series has `horizon` that there are."""
+    return reach(slot.panel, slot.position + 1 - slot.panel.first, horizon)
 
 
 Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end

@@ -76,14 +76,17 @@ def run_name(slot: Slot, *parts: str) -> str:
     return f"{slot.label}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:10]}"
 
 
-def prediction_table(slot: Slot, made: Made, settings: ForecastSettings) -> pa.Table:
-    """What users read: unique_id, ds, LSTM and its intervals, then source and reason."""
+def prediction_table(
+    slot: Slot, made: Made, settings: ForecastSettings, most: int | None = None
+) -> pa.Table:
+    """What users read: unique_id, ds, LSTM and its intervals, then source and reason; `most` steps
+    of each series, those that there are."""
     levels = wanted_levels(settings.level, settings.quantiles)
     forecast = at_levels(made.forecast, levels)
-    table = forecast_table(slot.panel, [forecast], settings.level, settings.quantiles)
+    table = forecast_table(slot.panel, [forecast], settings.level, settings.quantiles, most)
     kept = np.flatnonzero(forecast.available)
     horizon = forecast.point.shape[1]
-    series, *_ = rows_ahead(slot.panel, kept, forecast.origins, horizon, None)
+    series, *_ = rows_ahead(slot.panel, kept, forecast.origins, horizon, most)
     if "source" in table.column_names:
         table = table.drop_columns(["source"])
     each = as_arrow(series)
@@ -296,7 +299,7 @@ def about_the_forecast(service: Service, slot: Slot, made: Made, lost: int = 0) 
     available = made.forecast.available
     return {
         "model": service.to_dict(),
-        "horizon": service.horizon,
+        "horizon": made.forecast.point.shape[1],  # steps of the grid, those that never are included
         "season": service.season,
         "levels": list(LEVELS),
         "series": {

@@ -49,7 +49,7 @@ from forecast.scheduling.decisions import (
     decide_whether_to_run,
     exit_code,
 )
-from forecast.scheduling.forecast import METHOD, Made, forecast_all, stretches
+from forecast.scheduling.forecast import METHOD, Made, forecast_all, steps_ahead, stretches
 from forecast.scheduling.history import NOTHING, Changes
 from forecast.scheduling.live_scores import (
     StepScore,
@@ -200,7 +200,8 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     budget = job.section.fallback_seconds
     seconds = budget if left is None else max(0.1, min(budget, left))
     design = service.forecaster.design if service.forecaster is not None else None
-    for code, text in unknown_ahead(design, slot.panel, slot.lags + service.horizon):
+    steps = slot.lags + steps_ahead(slot, service.horizon)
+    for code, text in unknown_ahead(design, slot.panel, steps):
         run.diary.warn(code, text)
     made = forecast_all(
         job, slot, service, known.report.seasons, factors, seconds, run.diary, unknown
@@ -231,13 +232,14 @@ def _not_covered(slot: Slot, service: Service, cov_short: str | None) -> np.ndar
     if design is None or covariates is None or cov_short == "mask":
         return found
     names = [entry.name for entry in design.of(FUTURE)]
+    steps = steps_ahead(slot, service.horizon)
     for column in covariates.of(FUTURE):
         if column.name in names:
             reached = last_known(column.values, covariates.offsets)
-            short = reached < slot.panel.lengths + slot.lags + service.horizon - 1
+            short = reached < slot.panel.lengths + slot.lags + steps - 1
             found[short & (found == "")] = f"covariate {column.name} does not cover the horizon"
     if (found != "").all():
-        check_ahead(slot.panel, service.horizon, names)
+        check_ahead(slot.panel, steps, names)
     return found
 
 
@@ -327,7 +329,7 @@ def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]
 def _files(run: Attempt, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
     """What the run folder holds beside its manifest."""
     scale = seasonal_errors(slot.panel.values, slot.panel.offsets, service.season)
-    table = prediction_table(slot, made, run.job.settings.forecast)
+    table = prediction_table(slot, made, run.job.settings.forecast, service.horizon)
     kinds = run.job.section.outputs.files
     return output_files(table, whole_table(slot, made, scale), kinds, run.diary.log())
 

@@ -18,6 +18,7 @@ from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import reach
 from forecast.data.panel import Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
 from forecast.models.forecaster import Forecaster
@@ -514,7 +515,7 @@ def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reaso
     _, (reading, why_reading) = choose_layout(panel, settings, season, typical)
     origins, why_windows = choose_origins(panel, settings, horizon, typical)
     keep = origins.min(0) if len(origins) else panel.lengths
-    check_ahead(panel, horizon)
+    check_ahead(panel, reach(panel, panel.lengths, horizon))
     return (
         ("horizon", horizon, why_horizon),
         ("held-out windows", len(origins), why_windows),

@@ -295,10 +295,11 @@ def draw_samples(
     number = settings.sampling.number
     assert number is not None
     negative, seed = settings.forecast.allow_negative, settings.training.seed
+    steps = reach(panel, panel.lengths, horizon)
     if levels is not None:
-        refuse_too_many(number, horizon)
-        made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
-        errors = errors_of(forecaster, panel, levels, horizon)
+        refuse_too_many(number, steps)
+        made = forecast_panel(forecaster, panel, steps, allow_negative=negative)
+        errors = errors_of(forecaster, panel, levels, steps)
         drawn = coherent_paths(
             made,
             panel,
@@ -310,11 +311,12 @@ def draw_samples(
             allow_negative=negative,
             seed=seed,
         )
-        write_drawn(path, iter([drawn]), panel, forecaster.name, usual=usual)
+        write_drawn(path, iter([drawn]), panel, forecaster.name, usual=usual, most=horizon)
     else:
         write_samples(
-            path, forecaster, panel, horizon, number, seed, allow_negative=negative, usual=usual
-        )
+            path, forecaster, panel, steps, number, seed, allow_negative=negative, usual=usual,
+            most=horizon,
+        )  # fmt: skip
     if usual:
         list_in_mark(path.parent, path.name)
 

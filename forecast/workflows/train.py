@@ -24,6 +24,7 @@ from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import reach
 from forecast.data.panel import Panel
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
@@ -99,7 +100,8 @@ def train_run(
     panel, report, levels = read_levels(source, settings.data, listener)
     shown, masked = to_learn_from(panel, report, settings)
     plan = make_plan(shown, report.seasons, settings)
-    panel = cover(panel, plan.horizon, settings.data.cov_short)
+    steps = reach(panel, panel.lengths, plan.horizon)  # of the grid, for as many as there are
+    panel = cover(panel, steps, settings.data.cov_short)
     shown = replace(shown, covariates=panel.covariates)
     listener.stage(f"Training the {plan.title}")
     with PeakMemory() as memory, learning_together(team, report, settings) as kept:
@@ -117,15 +119,16 @@ def train_run(
 
     listener.stage("Forecasting the held-out windows")
     scored, final = forecasters(shown, plan, members)
-    for code, text in unknown_ahead(final.design, panel, plan.horizon):
+    for code, text in unknown_ahead(final.design, panel, steps):
         listener.warn(code, text)
-    own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1])
+    own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1], steps)
     summed = add_up(own, levels, shown, plan, scored, settings, point[1], listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     held_out, upcoming = {final.name: summed.tried}, summed.future
     names = in_time(names, clock, skipped)
     for name, made in baseline_forecasts(panel, plan, names, settings, clock, listener).items():
-        held_out[name], upcoming = made[:-1], [*upcoming, made[-1]]
+        held_out[name] = [each.first(plan.horizon) for each in made[:-1]]
+        upcoming = [*upcoming, made[-1]]
     scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
@@ -224,14 +227,16 @@ def lstm_forecasts(
     settings: Settings,
     cost: tuple[float, float],
     point: str,
+    steps: int,
 ) -> tuple[list[Forecast], list[Forecast]]:
     """The LSTM's held-out forecasts, and in a list its forecast of the future, at all its levels.
 
     cost: seconds and bytes of memory that training took; they are the first held-out forecast's.
+    steps: of the grid in the future, for as many as the horizon has that there are.
     """
     negative = settings.forecast.allow_negative
     tried = lstm_windows(scored, panel, plan.origins, plan.horizon, negative)
-    future = lstm_windows(final, panel, panel.lengths[None], plan.horizon, negative)
+    future = lstm_windows(final, panel, panel.lengths[None], steps, negative)
     if tried:
         tried[0] = replace(tried[0], seconds=tried[0].seconds + cost[0], memory=cost[1])
     return [with_point(each, point) for each in tried], [with_point(each, point) for each in future]
@@ -283,12 +288,16 @@ def add_up(
     errors = errors_of(scored, panel, levels, plan.horizon, earliest)
     why = choose_method(levels, panel, scored, errors, plan, settings, point)
     levels = replace(levels, method=why[1])
+    steps = future[0].point.shape[1]
+    known = errors
+    if steps != plan.horizon:
+        known = errors_of(scored, panel, levels, steps, earliest)
     tried, future = (
         [
             at_levels(each, wanted)
-            for each in reconcile_windows(part, panel, levels, scored, errors, settings)
+            for each in reconcile_windows(part, panel, levels, scored, past, settings)
         ]
-        for part in (tried, future)
+        for part, past in ((tried, errors), (future, known))
     )
     return Summed(tried, future, plain, levels, (why,))
 
@@ -311,14 +320,14 @@ def baseline_forecasts(
     listener: Listener,
 ) -> dict[str, list[Forecast]]:
     """The forecasts of the baselines `names` from the held-out origins and, last, from the end of
-    the data."""
+    the data: all of so many steps as the last one needs."""
     if not names:
         return {}
     listener.stage("Fitting the baselines")
     return forecast_baselines_windows(
         panel,
         np.concatenate([plan.origins, panel.lengths[None]]),
-        plan.horizon,
+        reach(panel, panel.lengths, plan.horizon),
         names,
         scored_levels(settings),
         plan.season,
