@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import anyio
+import pyarrow as pa
 import pytest
 from mcp import StdioServerParameters
 from mcp.client.client import Client
@@ -28,6 +29,7 @@ from forecast.cli.doors.mcp import (
 from forecast.cli.doors.process import Outcome, Spare
 from forecast.common.errors import ForecastError, UsageError
 from forecast.config.options import all_options
+from forecast.inference.formats.registry import file_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 BY_NAME = {spec.name: spec for spec in TOOLS}
@@ -329,3 +331,101 @@ def test_over_http_a_client_with_the_token_is_served_and_others_are_not(folder):
 def test_the_answer_of_a_tool_is_bounded_unless_more_is_asked_for():
     for spec in TOOLS:
         assert spec.schema()["properties"]["max_rows"]["default"] == SHOWN
+
+
+# The five jobs of people who forecast for a living, as an agent does them that has read nothing
+# but the tools' list: job -> the calls, and the words of the list that lead to each argument.
+JOBS: dict[str, list[tuple[str, dict[str, object], tuple[str, ...]]]] = {
+    "a quarter of the shops of a workbook, and its total with intervals": [
+        ("check", {"data": "shops.xlsx"}, ("Use it first", "Excel")),
+        ("forecast", {"data": "shops.xlsx", "horizon": 3, "by": "region", "level": [80]},
+         ("Steps ahead", "sums over these columns", "per cent")),
+        ("forecast", {"data": "shops.xlsx", "horizon": 3, "output": "quarter.xlsx"}, (".xlsx",)),
+    ],
+    "half-hourly load with temperature and holidays": [
+        ("check", {"data": "load.csv", "tz": "Europe/Berlin"}, ("zone of times that name none",)),
+        ("train", {"data": "load.csv", "tz": "Europe/Berlin", "horizon": 48,
+                   "future_covariates": "weather.csv", "holidays": ["DE"]},
+         ("weather forecast", "covariates of the steps to come", "Public holidays")),
+        ("predict", {"data": "load.csv", "model": "runs/load",
+                     "future_covariates": "weather.csv"}, ("the table has new rows",)),
+    ],
+    "slow movers with promotions": [
+        ("train", {"data": "sku.csv", "missing": "zero", "likelihood": "negative-binomial",
+                   "future_cov": ["promo"], "point": "mean"},
+         ("slow-moving goods", "no row means none sold", "promotion", "means add up")),
+        ("backtest", {"data": "sku.csv", "missing": "zero", "windows": 4, "cost": [9, 1],
+                      "baselines": ["croston", "tsb"]},
+         ("piece too few", "where demand is intermittent", "rolling origins")),
+    ],
+    "who forecasts best, what stands out, and why": [
+        ("backtest", {"data": "load.csv", "baselines": ["arima", "ets", "theta"], "windows": 3},
+         ("more than chance",)),
+        ("detect", {"data": "load.csv", "threshold": 4}, ("did not expect",)),
+        ("explain", {"data": "load.csv", "model": "runs/load", "step": 1}, ("what moved",)),
+    ],
+    "a job in operation": [
+        ("status", {"config": "batch.yaml", "max_age": "26h"}, ("how old it is",)),
+        ("score", {"config": "batch.yaml", "job": "sales"}, ("what has come true since",)),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def of_five_jobs(folder):
+    months = [f"{2018 + n // 12}-{n % 12 + 1:02d}" for n in range(48)]
+    shops = (("A", "north"), ("B", "north"), ("C", "south"), ("D", "south"))
+    rows = [(s, r, m, 100 + n) for s, r in shops for n, m in enumerate(months)]
+    table = pa.table(dict(zip(("shop", "region", "month", "sales"), zip(*rows, strict=True),
+                              strict=True)))  # fmt: skip
+    (folder / "shops.xlsx").write_bytes(file_bytes(table, ".xlsx"))
+    for name in ("load.csv", "weather.csv", "sku.csv"):
+        write_sales(folder).rename(folder / name)
+    write_sales(folder)
+    (folder / "batch.yaml").write_text("jobs:\n  sales: {data: sales.csv}\n")
+    (folder / "runs" / "load").mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_list_of_tools_leads_to_the_calls_of_each_job(job, of_five_jobs, monkeypatch):
+    """Each argument is one that the list has, described in words; the calls become commands."""
+    import jsonschema
+
+    commands = []
+
+    async def run(self, words, seconds, tell):
+        commands.append(words)
+        return Outcome(0, {})
+
+    monkeypatch.setattr(Tools, "_run", run)
+
+    async def story() -> None:
+        async with Client(build_server(Folders([of_five_jobs]), Spare(ready=False))) as client:
+            tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+            for name, given, needed in JOBS[job]:
+                tool = tools[name]
+                jsonschema.validate(given, tool.input_schema)
+                about = {k: v["description"] for k, v in tool.input_schema["properties"].items()
+                         if k in given}  # fmt: skip
+                told = " ".join([client.instructions, tool.description, *about.values()])
+                assert set(about) == set(given)
+                assert [part for part in needed if part not in " ".join(told.split())] == []
+                assert not (await client.call_tool(name, given)).is_error
+
+    anyio.run(story)
+    assert [words[0] for words in commands] == [name for name, _, _ in JOBS[job]]
+
+
+def test_a_job_is_done_by_its_calls(of_five_jobs):
+    """The first job for real: its workbook is read, and the sums of its regions are forecast."""
+
+    async def story() -> None:
+        async with Client(build_server(Folders([of_five_jobs]), Spare(ready=False))) as client:
+            _, given, _ = JOBS[next(iter(JOBS))][1]
+            made = (await client.call_tool("forecast", given)).structured_content
+            assert [(r["unique_id"], r["ds"]) for r in made["forecast"]] == [
+                (r, f"2022-0{m}") for r in ("north", "south") for m in (1, 2, 3)
+            ]
+
+    anyio.run(story)

@@ -29,9 +29,9 @@ MOST_SECONDS = 6 * 3600.0
 SHOWN = 200  # rows of a list in an answer, unless asked otherwise
 
 INSTRUCTIONS = """\
-lstmcast forecasts tables of time series: CSV in any dialect, Parquet, Feather. A table is long
-(a time column, a value column and, with several series, an id column) or wide (wide=true: one
-time column, every other column a series).
+lstmcast forecasts tables of time series: CSV in any dialect, Parquet, Feather, Excel. A table
+is long (a time column, a value column and, with several series, an id column) or wide
+(wide=true: one time column, every other column a series).
 
 Work in this order. 1. `check` says what a file holds and what is ambiguous; nothing is
 computed. 2. `forecast` answers at once (seconds) from a pretrained network. 3. `train` learns
@@ -43,7 +43,9 @@ about scheduled jobs of a config file.
 
 Covariates known ahead (weather forecast, price, promotion) are future_cov of `train`; their
 future values stand in rows after the last value or in the file future_covariates. Counts of
-slow-moving goods: likelihood=negative-binomial.
+slow-moving goods: likelihood=negative-binomial, and missing=zero where no row means none sold.
+Totals with intervals of their own: hierarchy (levels that add up, state/region) or by (one sum
+for each value of a column); point=mean where single forecasts are to be summed.
 
 An error has a code and a remedy; the remedy names flags of the command line, which are
 parameters here: `--drop-value -9999` is drop_value=[-9999], `--no-dayfirst` is dayfirst=false;
@@ -55,12 +57,14 @@ _READ = (
     "data.id_col", "data.time_col", "data.target_col", "data.freq", "data.season", "data.wide",
     "data.tz", "data.missing", "data.duplicates", "data.resample", "data.agg", "data.drop_value",
     "data.encoding", "data.delimiter", "data.decimal", "data.thousands", "data.dayfirst",
+    "data.sheet",
 )  # fmt: skip
 _COVARIATES = (
     "data.future_cov", "data.past_cov", "data.static_cov", "data.categorical",
     "data.future_covariates", "data.static", "data.calendar", "data.holidays",
 )  # fmt: skip
-_AHEAD = ("forecast.horizon", "forecast.level")
+_AHEAD = ("forecast.horizon", "forecast.level", "forecast.point")
+_SUMS = ("data.hierarchy", "data.by")
 _LEARN = (
     "network.name", "network.likelihood", "training.max_steps", "training.members", "training.seed",
     "training.deadline", "baselines.names",
@@ -75,8 +79,8 @@ def _text(about: str) -> dict[str, Any]:
     return {"type": "string", "description": about}
 
 
-DATA = _text("The table: a CSV, Parquet or Feather file, or a folder of such files.")
-OUTPUT = _text("File to write to, .csv or .parquet (none: the rows are in the answer).")
+DATA = _text("The table: a CSV, Parquet, Feather or Excel file, or a folder of such files.")
+OUTPUT = _text("File to write to, .csv, .parquet or .xlsx (none: the rows are in the answer).")
 MODEL = _text("Run folder of `train`, such as runs/sales-20240131-120000.")
 CONFIG = _text("Config file of scheduled jobs, such as jobs/batch.yaml.")
 JOB = _text("One job of the file (all).")
@@ -165,7 +169,7 @@ TOOLS = (
         "nothing is trained or kept. The rows (unique_id, ds, LSTM, LSTM-lo-80, LSTM-hi-80 ...) "
         "are in the answer under forecast. LSTM is the median. Uses no covariates: train does.",
         {"data": DATA, "output": OUTPUT}, {"data": "", "output": "--output"}, ("data",),
-        (*_AHEAD, *_READ), ("forecast", "data"), read_only=False,
+        (*_AHEAD, *_SUMS, *_READ), ("forecast", "data"), read_only=False,
     ),
     ToolSpec(
         "train", "Train on a table",
@@ -173,7 +177,8 @@ TOOLS = (
         "data, and forecast. Takes a minute or more. Writes a run folder (folder in the answer): "
         "model, predictions.csv and report.html; the verdict says who won, the rows are under "
         "forecast. With covariates it says whether they helped. A timeout keeps the best so far.",
-        {"data": DATA}, {"data": ""}, ("data",), (*_AHEAD, *_READ, *_COVARIATES, *_LEARN), _TRAINED,
+        {"data": DATA}, {"data": ""}, ("data",), (*_AHEAD, *_SUMS, *_READ, *_COVARIATES, *_LEARN),
+        _TRAINED,
         (*BACKTEST_ONLY, "training.distributed"), 1800.0, False,
     ),
     ToolSpec(
@@ -191,7 +196,7 @@ TOOLS = (
         "minutes. Writes a folder with backtest.csv and report.html.",
         {"data": DATA}, {"data": ""}, ("data",),
         ("forecast.horizon", "evaluation.windows", "evaluation.gap", "evaluation.refit",
-         "baselines.names", *_READ, *_COVARIATES),
+         "evaluation.cost", "baselines.names", *_SUMS, *_READ, *_COVARIATES),
         ("forecast", "data", "baselines", "evaluation", "network", "training", "output"),
         TRAIN_ONLY, 1800.0, False,
     ),
