@@ -28,6 +28,8 @@ from forecast.cli.doors.studio.work import ABOUT, HOME, Work
 from forecast.common.errors import ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
+from forecast.reporting.finished_run import FinishedRun
+from forecast.reporting.run_views import levels_of, scenarios_of
 from forecast.scheduling.config_file import load_config
 from forecast.workflows.preview import first_rows
 
@@ -382,3 +384,45 @@ def test_the_command_refuses_a_folder_that_is_none_and_a_missing_extra(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     code, _, err = lstmcast("studio", str(tmp_path / "none"))
     assert (code, "lstmcast[studio]" in err) == (2, True)
+
+
+def of_two_levels(folder: Path) -> FinishedRun:
+    """A run whose forecast has a total and two shops, scored before and after they add up."""
+    table = pa.table({
+        "unique_id": ["total", "total", "A", "A", "B", "B"], "level": ["total"] * 2 + ["shop"] * 4,
+        "ds": ["2024-01", "2024-02"] * 3, "LSTM": [30.0, 33.0, 10.0, 11.0, 20.0, 22.0],
+    })  # fmt: skip
+    scores = (
+        ("total", "LSTM", 0.7), ("total", "LSTM before reconciliation", 0.9), ("shop", "LSTM", 0.8),
+    )  # fmt: skip
+    rows = [{"level": level, "model": model, "mase": mase} for level, model, mase in scores]
+    return FinishedRun(folder, {}, {"levels": rows}, None, table, [])
+
+
+def test_a_run_shows_the_levels_of_its_hierarchy(client, folder, monkeypatch):
+    run = folder / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "report.html").write_text("<!doctype html><p>report")
+    assert "Levels that add up" not in client.get("/run/a").text
+    made = of_two_levels(run)
+    total, shop = levels_of(made)
+    assert (total.nodes, total.sums, total.score, total.before) == (1, (("total", 63.0),), 0.7, 0.9)
+    assert (shop.sums, shop.before) == ((("B", 42.0), ("A", 21.0)), None)
+    monkeypatch.setattr("forecast.cli.doors.studio.app.read_run", lambda folder: made)
+    text = client.get("/run/a").text
+    assert "Levels that add up" in text and "<td>63</td>" in text and "<td>0.9</td>" in text
+
+
+def test_a_run_shows_the_scenarios_that_were_forecast_with_it(client, folder):
+    run = folder / "runs" / "a"
+    run.mkdir(parents=True)
+    (run / "report.html").write_text("<!doctype html><p>report")
+    rows = ["unique_id,ds,scenario,LSTM,change", "x,2024-01,base,10,", "y,2024-01,base,1,",
+            "x,2024-01,<b>promo,14,4", "y,2024-01,<b>promo,2,1"]  # fmt: skip
+    (run / "predictions-20240101-120000.csv").write_text("\n".join(rows) + "\n")
+    (run / "predictions-20240102-120000.csv").write_text("unique_id,ds,LSTM\nx,2024-01,1\n")
+    (found,) = scenarios_of(run)
+    assert (found.names, found.totals, found.changes) == (("base", "<b>promo"), (11, 16), (0, 5))
+    text = client.get("/run/a").text
+    assert "predictions-20240101-120000.csv" in text and "<td>16</td>" in text
+    assert "&lt;b&gt;promo" in text and "<b>promo" not in text

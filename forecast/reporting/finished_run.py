@@ -70,8 +70,8 @@ def read_run(where: Path) -> FinishedRun:
         folder,
         _document(manifest, kind, sealed_since=2),
         _document(metrics, Metrics) if metrics.is_file() else None,
-        _table(folder / "backtest.csv"),
-        _table(folder / "predictions.csv"),
+        read_table_of(folder / "backtest.csv"),
+        read_table_of(folder / "predictions.csv"),
         _history(history) if history.is_file() else [],
     )
 
@@ -125,7 +125,9 @@ def _document(path: Path, schema: type[Document], sealed_since: int = 0) -> dict
     return found
 
 
-def _table(path: Path) -> pa.Table | None:
+def read_table_of(path: Path) -> pa.Table | None:
+    """A table of a run, ids and times as text; None where there is no such file. Raises
+    ModelDamagedError."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 

@@ -23,6 +23,7 @@ from forecast.inference.formats.registry import file_bytes
 from forecast.inference.tables import records
 from forecast.reporting.charts.fan import clean_label
 from forecast.reporting.finished_run import read_run
+from forecast.reporting.run_views import levels_of, scenarios_of
 from forecast.reporting.tracking import in_order, runs_below
 from forecast.scheduling import clock
 from forecast.scheduling.config_file import load_config
@@ -287,7 +288,14 @@ def run_page(studio: Studio, request: Request) -> Response:
 def show_run(studio: Studio, request: Request) -> Response:
     """A run: its report and what can be had of it."""
     folder = _run(studio, request)
-    return studio.page("run.html", title=folder.name, run=folder.name)
+    try:
+        levels = levels_of(read_run(folder))
+    except ModelNotFoundError:  # a report that was put there alone
+        levels = []
+    return studio.page(
+        "run.html", title=folder.name, run=folder.name, levels=levels,
+        scenarios=scenarios_of(folder), figure=_figure,
+    )  # fmt: skip
 
 
 def job_download(studio: Studio, request: Request) -> Response:
