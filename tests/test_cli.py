@@ -25,9 +25,8 @@ def in_process(*words: str, **options) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "forecast", *words],
         capture_output=True,
         text=True,
-        cwd=ROOT,
         timeout=60,
-        **options,
+        **{"cwd": ROOT, **options},
     )
 
 
@@ -197,16 +196,38 @@ def test_check_of_a_file_imports_neither_torch_nor_pandas():
     assert not imported & {"torch", "pandas", "pandas.core.frame", "statsforecast", "matplotlib"}
 
 
-def test_completion_offers_commands_options_and_choices():
-    def complete(line: str) -> list[str]:
-        words = line.split(" ")
-        environ = {
-            "_LSTMCAST_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-        }
-        return in_process(env={**os.environ, **environ}).stdout.split()
+def complete(line: str, folder: Path = ROOT) -> list[str]:
+    """What bash is offered for the last word of `line`."""
+    words = line.split(" ")
+    environ = {
+        "_LSTMCAST_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+        "PYTHONPATH": str(ROOT),
+    }
+    return in_process(env={**os.environ, **environ}, cwd=folder).stdout.split()
 
+
+def test_completion_offers_presets_runs_series_and_jobs(tmp_path):
+    for name in ("air", "shops"):
+        (tmp_path / "runs" / name / "model").mkdir(parents=True)
+        (tmp_path / "runs" / name / "predictions.csv").write_text(
+            f"unique_id,ds,LSTM\n{name}-1,2020,1\n{name}-1,2021,1\n{name}-2,2020,1\n"
+        )
+        os.utime(tmp_path / "runs" / name, (len(name), len(name)))
+    (tmp_path / "runs" / "notes").mkdir()
+    (tmp_path / "batch.yaml").write_text("jobs:\n  sales: {}\n  stock: {}\n  load: {}\n")
+    assert complete("lstmcast train x.csv --config fa", tmp_path) == ["fast"]
+    assert complete("lstmcast train x.csv --config b", tmp_path) == ["batch.yaml"]
+    assert complete("lstmcast plot ", tmp_path) == ["runs/shops", "runs/air"]
+    assert complete("lstmcast predict --model runs/a", tmp_path) == ["runs/air"]
+    assert complete("lstmcast plot runs/air --series ", tmp_path) == ["air-1", "air-2"]
+    assert complete("lstmcast plot --series ", tmp_path) == ["shops-1", "shops-2"]
+    assert complete("lstmcast run batch.yaml --job s", tmp_path) == ["sales", "stock"]
+    assert complete("lstmcast run nowhere.yaml --job s", tmp_path) == []
+
+
+def test_completion_offers_commands_options_and_choices():
     assert complete("lstmcast tr") == ["train"]
     assert complete("lstmcast train --horiz") == ["--horizon"]
     assert complete("lstmcast train --duplicates m") == ["mean"]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forecast.cli import completion
 from forecast.cli.console import Look, duration
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
@@ -111,7 +112,7 @@ _LOOK: dict[str, Any] = {
             help="What is said on the way, and errors, as text or as a JSON document a line: text "
             "or json.",
             rich_help_panel=SCREEN,
-            autocompletion=lambda incomplete: _beginning(LOG_FORMATS, incomplete),
+            autocompletion=completion.of_choices(LOG_FORMATS),
         ),
     ],
 }
@@ -126,6 +127,7 @@ _SHARED: dict[str, Any] = {
             metavar="FILE",
             help=f"Settings file (YAML), or a preset: {', '.join(presets())}.",
             rich_help_panel=SCREEN,
+            autocompletion=completion.complete_config,
         ),
     ],
     "show_config": _flag(
@@ -177,8 +179,8 @@ def _parameters(option: Option) -> Iterable[inspect.Parameter]:
     A switch has two, --wide and --no-wide, of which the help shows the one that changes something.
     """
     if not option.switch:
-        completion = _completion(option) if option.choices else None
-        yield _one(option.parameter, option, str | None, _help(option), autocompletion=completion)
+        complete = completion.of_choices(option.choices) if option.choices else None
+        yield _one(option.parameter, option, str | None, _help(option), autocompletion=complete)
         return
     turned_on = option.default is True
     off = f"Turn off: {option.help[0].lower()}{option.help[1:]}"
@@ -208,19 +210,6 @@ def no(option: Option) -> str:
 def _help(option: Option) -> str:
     default = show(option.default)
     return f"{option.help} (default: {default})" if default else option.help
-
-
-def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
-    """Those of `words` that begin so."""
-    return [word for word in words if word.startswith(incomplete)]
-
-
-def _completion(option: Option) -> Callable[[str], list[str]]:
-    def complete(incomplete: str) -> list[str]:
-        done, comma, last = incomplete.rpartition(",")
-        return [done + comma + c for c in option.choices if c.startswith(last)]
-
-    return complete
 
 
 def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) -> int:
@@ -289,6 +278,7 @@ Trained = Annotated[
     typer.Argument(
         metavar="[MODEL]",
         show_default=False,
+        autocompletion=completion.complete_run,
         help="Run folder or its model folder (the newest below --root).",
     ),
 ]
@@ -336,18 +326,32 @@ def observations(words: str) -> Any:
 
 def series(words: str) -> Any:
     """--series ID."""
-    return typer.Option("--series", metavar="ID", show_default=False, help=words)
+    return typer.Option(
+        "--series",
+        metavar="ID",
+        show_default=False,
+        help=words,
+        autocompletion=completion.complete_series,
+    )
 
 
 def run_folder(words: str) -> Any:
     """RUN, an argument that may be left out."""
-    return typer.Argument(metavar="[RUN]", show_default=False, help=words)
+    return typer.Argument(
+        metavar="[RUN]", show_default=False, help=words, autocompletion=completion.complete_run
+    )
 
 
 def model(words: str, panel: str | None = None) -> Any:
     """--model DIR, under the heading `panel` of the help (default: the general one)."""
     return typer.Option(
-        "--model", "-m", metavar="DIR", show_default=False, help=words, rich_help_panel=panel
+        "--model",
+        "-m",
+        metavar="DIR",
+        show_default=False,
+        help=words,
+        rich_help_panel=panel,
+        autocompletion=completion.complete_run,
     )
 
 
@@ -429,7 +433,13 @@ Config = Annotated[
 ]
 JobName = Annotated[
     str | None,
-    typer.Option("--job", metavar="NAME", show_default=False, help="One job of the file (all)."),
+    typer.Option(
+        "--job",
+        metavar="NAME",
+        show_default=False,
+        help="One job of the file (all).",
+        autocompletion=completion.complete_job,
+    ),
 ]
 DryRun = Annotated[
     bool,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forecast.cli.completion import complete_run
 from forecast.cli.parameters import Run, model_words, takes, wanted
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ PARTS = (
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", show_default=False, help="Run folder or model folder of the teacher."
+        metavar="MODEL",
+        show_default=False,
+        help="Run folder or model folder of the teacher.",
+        autocompletion=complete_run,
     ),
 ]
 Data = Annotated[
