@@ -75,6 +75,7 @@ def test_without_a_command_the_help_is_shown_and_it_is_a_usage_error(lstmcast):
         (("train", "x.csv", "--horizon"), "usage/bad-option-usage", "requires an argument"),
         (("train", "x.csv", "y.csv"), "usage/command-line", "y.csv"),
         (("train",), "usage/missing-data", "DATA is missing"),
+        (("train", "--query", "select 1"), "usage/missing-data", "--db sqlite:///sales.db"),
         (("check",), "usage/missing-data", "lstmcast check sample_data/"),
         (("inspect", "x", "y"), "usage/command-line", "y"),
         (("train", "x.csv", "--horizon", "0"), "config/bad-value", "must be at least 1"),

@@ -55,6 +55,16 @@ def test_a_job_in_order_has_no_problem_and_leaves_nothing_behind(config):
     assert sorted(config.parent.iterdir()) == before
 
 
+def test_no_folder_for_temporary_files_is_a_problem(config, monkeypatch):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("forecast.scheduling.doctor.tempfile.gettempdir", none)
+    check = made(config)["temporary files"]
+    assert (check.state, check.exit_code) == ("problem", 74)
+    assert "TMPDIR" in check.remedy
+
+
 def test_the_checks_see_crons_environment_and_not_ours(config, monkeypatch):
     more(config, "ping: {url: env:MY_PING}")
     monkeypatch.setenv("MY_PING", "https://hc-ping.com/secret-uuid")

@@ -188,7 +188,9 @@ def _system_error(problem: OSError) -> ForecastError:
         else os.fsdecode(problem.filename)
         if isinstance(problem.filename, str | bytes)
         else str(problem.filename),
-        remedy=_SYSTEM_REMEDIES.get(number),
+        remedy="Set TMPDIR to a folder that can be written to"
+        if "temporary directory" in (problem.strerror or "")
+        else _SYSTEM_REMEDIES.get(number),
     )
 
 

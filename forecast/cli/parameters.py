@@ -284,8 +284,9 @@ Trained = Annotated[
 ]
 
 
-def wanted(data: str | None, command: str, db: str | None = None) -> str:
-    """`data` or `db`, without which the command cannot do. Raises UsageError: none, or both."""
+def wanted(data: str | None, command: str, db: str | None = None, query: str | None = None) -> str:
+    """`data` or `db`, without which the command cannot do; query: what a database is asked.
+    Raises UsageError: none, or both."""
     if data is not None and db is not None:
         raise UsageError(
             "DATA and --db are two sources of the same thing",
@@ -295,6 +296,13 @@ def wanted(data: str | None, command: str, db: str | None = None) -> str:
         )
     if db is not None:
         return db
+    if data is None and query is not None:
+        raise UsageError(
+            "--query asks a database, and none is named",
+            code="usage/missing-data",
+            value=query,
+            remedy="Add --db, for example --db sqlite:///sales.db",
+        )
     if data is None:
         raise UsageError(
             "DATA is missing: the file to read",

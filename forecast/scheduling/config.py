@@ -219,7 +219,7 @@ class Schedule(Section):
     at: str = Field(
         default="06:15",
         pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
-        description="Time of day; for every hour its minute counts.",
+        description="Time of day such as 06:15, in quotes; for every hour its minute counts.",
     )
     weekday: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] = Field(
         default="mon", description="Day of a weekly job."

@@ -191,6 +191,8 @@ def _section(given: dict[str, Any], path: Path, lines: Lines, place: tuple[str, 
         error = problem.errors(include_url=False)[0]
         inside = tuple(str(part) for part in error["loc"] if isinstance(part, str))
         message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "string_pattern_mismatch":
+            message = "this is written in another form"
         missing = error["type"] == "missing"
         raise UsageError(
             f"{'.'.join((*place, *inside))}: {message[0].lower()}{message[1:]}",

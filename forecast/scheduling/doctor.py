@@ -127,6 +127,7 @@ def all_checks(path: str, job: str | None) -> Iterator[Check]:
     """Every check of a config's jobs, or of one job, in the order in which a run needs them."""
     yield _python()
     yield _packages()
+    yield _temporary()
     try:
         config = load_config(path)
         jobs = chosen_jobs(config, job)
@@ -159,6 +160,15 @@ def _failed(name: str, job: str | None, error: ForecastError) -> Check:
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     return Check("python", "ok", f"{sys.executable}, {version}")
+
+
+def _temporary() -> Check:
+    """Whether there is a folder for temporary files, which worker processes and charts need."""
+    try:
+        return Check("temporary files", "ok", tempfile.gettempdir())
+    except OSError as error:
+        remedy = "Set TMPDIR to a folder that can be written to"
+        return Check("temporary files", "problem", error.strerror or "none", remedy, exit_code=74)
 
 
 def _packages() -> Check:

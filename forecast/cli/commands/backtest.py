@@ -30,7 +30,7 @@ Model = Annotated[
 @takes(*PARTS)
 def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     """Score the LSTM, ARIMA and others from rolling origins."""
-    source = wanted(data, "backtest", run.settings.data.db)
+    source = wanted(data, "backtest", run.settings.data.db, run.settings.data.query)
     parameters.refuse_idle_address(run)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render

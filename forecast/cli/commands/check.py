@@ -11,7 +11,7 @@ def check(data: Data = None, *, run: Run) -> int:
 
     Columns, repairs, warnings, and what train would do with it. Trains nothing.
     """
-    source = wanted(data, "check", run.settings.data.db)
+    source = wanted(data, "check", run.settings.data.db, run.settings.data.query)
     from forecast.cli import render
     from forecast.cli.render import show_report
     from forecast.common.progress import Silent

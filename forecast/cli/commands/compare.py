@@ -27,7 +27,7 @@ def compare(data: Data = None, *, run: Run) -> int:
 
     From rolling origins, on DATA.
     """
-    source = wanted(data, "compare", run.settings.data.db)
+    source = wanted(data, "compare", run.settings.data.db, run.settings.data.query)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render
     from forecast.cli.error_handler import INTERRUPTED

@@ -49,7 +49,7 @@ def detect(
 
     Trains nothing. On a terminal a table, in a pipe CSV.
     """
-    source = wanted(data, "detect", run.settings.data.db)
+    source = wanted(data, "detect", run.settings.data.db, run.settings.data.query)
     parameters.refuse_two_outputs(run, output, "anomalies")
     if follow and report:
         raise UsageError(

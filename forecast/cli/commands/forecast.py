@@ -31,7 +31,7 @@ def forecast(data: Data = None, output: Output = None, report: Report = None, *,
 
     Trains nothing. On a terminal a chart and a table, in a pipe CSV.
     """
-    source = wanted(data, "forecast", run.settings.data.db)
+    source = wanted(data, "forecast", run.settings.data.db, run.settings.data.query)
     parameters.refuse_two_outputs(run, output)
     parameters.refuse_samples(run)
     if in_parts(run):

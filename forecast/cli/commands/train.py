@@ -31,7 +31,7 @@ SECTIONS = (
 @takes(*SECTIONS)
 def train(data: Data = None, *, run: Run) -> int:
     """Train on DATA, compare with ARIMA on held-out data, and forecast."""
-    source = wanted(data, "train", run.settings.data.db)
+    source = wanted(data, "train", run.settings.data.db, run.settings.data.query)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render
     from forecast.cli.error_handler import INTERRUPTED

@@ -33,7 +33,7 @@ def tune(data: Data = None, *, run: Run) -> int:
     Trials are compared on validation origins of DATA; the best one is then measured on held-out
     origins.
     """
-    source = wanted(data, "tune", run.settings.data.db)
+    source = wanted(data, "tune", run.settings.data.db, run.settings.data.query)
     # Late, so that a wrong command line is refused before anything heavy is imported.
     from forecast.cli import render
     from forecast.workflows.tune import tune_run
