@@ -378,6 +378,8 @@ def test_by_forecasts_the_sums_alone_and_other_commands_refuse_sums(lstmcast, tm
     done = lstmcast("forecast", data, *asked, "--horizon", "2", "-o", str(out), "--quiet")
     assert done[0] == 0
     assert {row["unique_id"] for row in csv.DictReader(out.open())} == {"X", "Y"}
+    code, said, _ = lstmcast("check", data, *asked)
+    assert code == 0 and "series forecast 2 (as --by state sums them)" in " ".join(said.split())
     code, _, err = lstmcast("detect", data, *asked)
     assert code == 2 and "usage/hierarchy-here" in err
     code, _, err = lstmcast("forecast", data, *asked, "--hierarchy", "state/shop")

@@ -61,7 +61,7 @@ def refuse_hierarchy(settings: DataSettings, command: str) -> None:
                 where=flag,
                 value=value,
                 remedy="Leave it out, or take a model that was trained without; train, predict and "
-                "forecast know hierarchies",
+                "forecast know hierarchies, and check what they would be",
             )
 
 

@@ -14,13 +14,19 @@ def check(data: Data = None, *, run: Run) -> int:
     source = wanted(data, "check", run.settings.data.db, run.settings.data.query)
     from forecast.cli import render
     from forecast.cli.render import show_report
-    from forecast.common.progress import Silent
     from forecast.training.plan import outlook
-    from forecast.workflows.load import read
+    from forecast.workflows.load import load_levels
 
-    panel, report = read(source, run.settings.data, Silent())
+    settings = run.settings.data
+    panel, report, _ = load_levels(source, settings)
     document = render.plain(report)
     rows = outlook(panel, report, run.settings)
+    for flag, asked in (("--hierarchy", settings.hierarchy), ("--by", settings.by)):
+        if asked:
+            rows = (
+                *rows,
+                ("series forecast", panel.size, f"as {flag} {asked} sums them"),
+            )
     if run.look.json:
         would = {"report": document, "train_would": render.choices(rows)}
         render.show_document("check", would)
