@@ -392,7 +392,7 @@ def test_a_failure_before_work_leaves_the_sigterm_handler_as_it_was(lstmcast, pi
 @pytest.fixture
 def loader(monkeypatch):
     fake = ModuleType("forecast.workflows.load")
-    fake.read = lambda source, settings, listener: (None, Report())  # type: ignore[attr-defined]
+    fake.load_levels = lambda source, settings: (None, Report(), None)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "forecast.workflows.load", fake)
     plans = ModuleType("forecast.training.plan")
     rows = (("horizon", 12, "usual"), ("held-out windows", 2, "the last 24"))
