@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -194,3 +195,68 @@ def test_the_command_publishes_and_says_what_changed(published, lstmcast):
     assert "sales: 1 steps overridden; the sum of all goes from" in " ".join(out.split())
     code, _, err = lstmcast("override", config, file, "--by", "Ann")
     assert code == 2
+
+
+# --- weeks of daily runs -------------------------------------------------------------------------
+
+
+def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
+    """Runs a day apart; Ann knows what comes, Bob doubles it. Every figure that `score` tells is
+    made anew from the published tables and the data alone. LSTMCAST_TEN_WEEKS=1 takes 70 runs."""
+    runs_made = 70 if os.environ.get("LSTMCAST_TEN_WEEKS") else 16
+    names, step_of, points, wrote = ("a", "b", "c"), {}, {}, []
+    for day in range(runs_made):
+        known = 50 + day
+        data(tmp_path, until=known)
+        moment = datetime(2023, 11, 1, 12, tzinfo=UTC) + timedelta(days=known)
+        run_job(job(tmp_path), now=moment)
+        published = rows(tmp_path)
+        for name in names:
+            own = [float(row["LSTM"]) for row in published if row["unique_id"] == name]
+            points[day, name] = own
+        when = [row["ds"] for row in published if row["unique_id"] == "a"]
+        step_of |= {text: known + step for step, text in enumerate(when)}
+        who = {0: ("Ann", "a", 1.0), 3: ("Bob", "b", 2.0)}.get(day % 7)
+        if who and known + 1 < 120:
+            by, name, times = who
+            lines, truth = ["unique_id,ds,value"], VALUES[names.index(name)]
+            for step in (0, 1):
+                lines.append(f"{name},{when[step]},{times * truth[known + step]}")
+                wrote.append((by, day, name, step, times * truth[known + step]))
+            overridden(tmp_path, "\n".join(lines) + "\n", by, moment=moment)
+    told = score_job(job(tmp_path), Silent(), now=moment).planning
+
+    change, level = {k: [] for k in range(1, 7)}, {k: [] for k in range(1, 7)}
+    for day in range(1, runs_made):
+        for name in names:
+            for step in range(6):  # the step's forecast of the day before was one step further on
+                now_, then = points[day, name][step], points[day - 1, name][step + 1]
+                change[step + 1].append(abs(now_ - then))
+                level[step + 1].append(abs(now_))
+    stable = told["stability"]
+    assert stable["pairs"] == (runs_made - 1) * 3 * 6
+    for step, moved in change.items():
+        assert stable["by_age"][str(step)] == pytest.approx(sum(moved) / sum(level[step]), rel=1e-6)
+    moved, size = (sum(map(sum, each.values())) for each in (change, level))
+    assert stable["change"] == pytest.approx(moved / size, rel=1e-6)
+
+    final = {(day, name): list(own) for (day, name), own in points.items()}
+    for _, day, name, step, number in wrote:
+        final[day, name][step] = number
+    errors = {"model": [], "override": []}
+    for (day, name), own in points.items():
+        truth = VALUES[names.index(name)]
+        for step in range(min(7, runs_made - 1 - day)):
+            actual = truth[50 + day + step]
+            errors["model"].append(abs(own[step] - actual))
+            errors["override"].append(abs(final[day, name][step] - actual))
+    every = told["value_added"]["all"]
+    assert every["count"] == len(errors["model"])
+    for what, own in errors.items():
+        assert every[f"mae_{what}"] == pytest.approx(np.mean(own), rel=1e-6)
+    by = told["value_added"]["by"]
+    assert set(by) == {"Ann", "Bob"} and by["Ann"]["mae_override"] == pytest.approx(0, abs=1e-9)
+    bobs = [number / 2 for planner, *_, number in wrote if planner == "Bob"]
+    assert by["Bob"]["count"] == len(bobs)
+    assert by["Bob"]["mae_override"] == pytest.approx(np.mean(np.abs(bobs)), rel=1e-6)
+    assert by["Ann"]["added_by_override"] > 0 > by["Bob"]["added_by_override"]
