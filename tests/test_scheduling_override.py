@@ -18,10 +18,13 @@ from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.scheduling.override import OVERRIDES, override_job
 from forecast.scheduling.recovery import read_state
+from forecast.scheduling.retention import prune_job
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job
 from forecast.scheduling.value_added import _Run, stability, value_added
+
+NAMES = ("a", "b", "c")
 
 
 def numbers(folder, text: str) -> str:
@@ -200,63 +203,74 @@ def test_the_command_publishes_and_says_what_changed(published, lstmcast):
 # --- weeks of daily runs -------------------------------------------------------------------------
 
 
-def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
-    """Runs a day apart; Ann knows what comes, Bob doubles it. Every figure that `score` tells is
-    made anew from the published tables and the data alone. LSTMCAST_TEN_WEEKS=1 takes 70 runs."""
-    runs_made = 70 if os.environ.get("LSTMCAST_TEN_WEEKS") else 16
-    names, step_of, points, wrote = ("a", "b", "c"), {}, {}, []
+def run_daily(folder, runs_made: int):
+    """Published points by day and series, what planners wrote, and when the last run was: Ann knows
+    what comes, Bob doubles it, each once a week."""
+    points, wrote, moment = {}, [], NOW
     for day in range(runs_made):
         known = 50 + day
-        data(tmp_path, until=known)
+        data(folder, until=known)
         moment = datetime(2023, 11, 1, 12, tzinfo=UTC) + timedelta(days=known)
-        run_job(job(tmp_path), now=moment)
-        published = rows(tmp_path)
-        for name in names:
-            own = [float(row["LSTM"]) for row in published if row["unique_id"] == name]
-            points[day, name] = own
+        run_job(job(folder), now=moment)
+        published = rows(folder)
+        for name in NAMES:
+            points[day, name] = [float(r["LSTM"]) for r in published if r["unique_id"] == name]
         when = [row["ds"] for row in published if row["unique_id"] == "a"]
-        step_of |= {text: known + step for step, text in enumerate(when)}
-        who = {0: ("Ann", "a", 1.0), 3: ("Bob", "b", 2.0)}.get(day % 7)
-        if who and known + 1 < 120:
-            by, name, times = who
-            lines, truth = ["unique_id,ds,value"], VALUES[names.index(name)]
-            for step in (0, 1):
-                lines.append(f"{name},{when[step]},{times * truth[known + step]}")
-                wrote.append((by, day, name, step, times * truth[known + step]))
-            overridden(tmp_path, "\n".join(lines) + "\n", by, moment=moment)
-    told = score_job(job(tmp_path), Silent(), now=moment).planning
+        by, name, times = {0: ("Ann", "a", 1.0), 3: ("Bob", "b", 2.0)}.get(day % 7, ("", "a", 0.0))
+        if by and known + 1 < 120:
+            numbers_ = [times * VALUES[NAMES.index(name)][known + step] for step in (0, 1)]
+            wrote += [(by, day, name, step, number) for step, number in enumerate(numbers_)]
+            lines = [f"{name},{when[step]},{number}" for step, number in enumerate(numbers_)]
+            overridden(folder, "unique_id,ds,value\n" + "\n".join(lines), by, moment=moment)
+    return points, wrote, moment
 
-    change, level = {k: [] for k in range(1, 7)}, {k: [] for k in range(1, 7)}
-    for day in range(1, runs_made):
-        for name in names:
-            for step in range(6):  # the step's forecast of the day before was one step further on
-                now_, then = points[day, name][step], points[day - 1, name][step + 1]
-                change[step + 1].append(abs(now_ - then))
-                level[step + 1].append(abs(now_))
-    stable = told["stability"]
-    assert stable["pairs"] == (runs_made - 1) * 3 * 6
-    for step, moved in change.items():
-        assert stable["by_age"][str(step)] == pytest.approx(sum(moved) / sum(level[step]), rel=1e-6)
-    moved, size = (sum(map(sum, each.values())) for each in (change, level))
-    assert stable["change"] == pytest.approx(moved / size, rel=1e-6)
 
-    final = {(day, name): list(own) for (day, name), own in points.items()}
+def stability_by_hand(points, runs_made: int):
+    """Mean change over mean level by age, and in all; six steps of a run were forecast before."""
+    moves, sizes = {k: [] for k in range(1, 7)}, {k: [] for k in range(1, 7)}
+    for (day, name), own in points.items():
+        for step in range(6 if day else 0):
+            moves[step + 1].append(abs(own[step] - points[day - 1, name][step + 1]))
+            sizes[step + 1].append(abs(own[step]))
+    by_age = {str(step): sum(moves[step]) / sum(sizes[step]) for step in moves}
+    return by_age, sum(map(sum, moves.values())) / sum(map(sum, sizes.values()))
+
+
+def errors_by_hand(points, runs_made: int) -> list[float]:
+    """Absolute errors of what has come true: 49 + runs_made values are known."""
+    return [
+        abs(own[step] - VALUES[NAMES.index(name)][50 + day + step])
+        for (day, name), own in points.items()
+        for step in range(min(7, runs_made - 1 - day))
+    ]
+
+
+def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
+    """Every figure that `score` tells is made anew from the published tables and the data alone.
+    LSTMCAST_TEN_WEEKS=1 takes 70 runs; retention keeps 31 days."""
+    runs_made = 70 if os.environ.get("LSTMCAST_TEN_WEEKS") else 12
+    more = (
+        "    retention: {keep_last: 2, keep_daily: 2, keep_weekly: 1}\n" if runs_made < 70 else ""
+    )
+    points, wrote, moment = run_daily(tmp_path, runs_made)
+    prune_job(job(tmp_path, more), Silent())  # runs are let go, but for those with an override
+    told = score_job(job(tmp_path, more), Silent(), now=moment).planning
+
+    by_age, change = stability_by_hand(points, runs_made)
+    assert told["stability"]["pairs"] == (runs_made - 1) * 3 * 6
+    assert told["stability"]["by_age"] == pytest.approx(by_age, rel=1e-6)
+    assert told["stability"]["change"] == pytest.approx(change, rel=1e-6)
+
+    final = {key: list(own) for key, own in points.items()}
     for _, day, name, step, number in wrote:
         final[day, name][step] = number
-    errors = {"model": [], "override": []}
-    for (day, name), own in points.items():
-        truth = VALUES[names.index(name)]
-        for step in range(min(7, runs_made - 1 - day)):
-            actual = truth[50 + day + step]
-            errors["model"].append(abs(own[step] - actual))
-            errors["override"].append(abs(final[day, name][step] - actual))
-    every = told["value_added"]["all"]
-    assert every["count"] == len(errors["model"])
-    for what, own in errors.items():
-        assert every[f"mae_{what}"] == pytest.approx(np.mean(own), rel=1e-6)
-    by = told["value_added"]["by"]
-    assert set(by) == {"Ann", "Bob"} and by["Ann"]["mae_override"] == pytest.approx(0, abs=1e-9)
-    bobs = [number / 2 for planner, *_, number in wrote if planner == "Bob"]
-    assert by["Bob"]["count"] == len(bobs)
-    assert by["Bob"]["mae_override"] == pytest.approx(np.mean(np.abs(bobs)), rel=1e-6)
+    every, by = told["value_added"]["all"], told["value_added"]["by"]
+    assert every["count"] == len(errors_by_hand(points, runs_made))
+    model, override = (np.mean(errors_by_hand(each, runs_made)) for each in (points, final))
+    assert every["mae_model"] == pytest.approx(model, rel=1e-6)
+    assert every["mae_override"] == pytest.approx(override, rel=1e-6)
+    assert by["Ann"]["mae_override"] == pytest.approx(0, abs=1e-9)
+    known = [w for w in wrote if w[0] == "Bob" and w[1] + w[3] < runs_made - 1]
+    assert by["Bob"]["count"] == len(known)
+    assert by["Bob"]["mae_override"] == pytest.approx(np.mean([w[4] / 2 for w in known]), rel=1e-6)
     assert by["Ann"]["added_by_override"] > 0 > by["Bob"]["added_by_override"]

@@ -18,18 +18,20 @@ from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.publication import RUNS
 from forecast.scheduling.recovery import State, read_state, recover
+from forecast.scheduling.value_added import MOST_RUNS
 
 LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` names them
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A run as the choice sees it; created with its zone."""
+    """A run as the choice sees it; created with its zone; overridden: by a planner."""
 
     run: str
     sequence: int
     position: int
     created: datetime
+    overridden: bool = False
 
 
 def choose_kept(
@@ -39,7 +41,8 @@ def choose_kept(
 
     The current one and the last good one before it always stay. Of the runs that stand (the newest
     of each as-of, not withdrawn) stay the newest `keep_last`, the last of each of the newest
-    `keep_daily` days and `keep_weekly` weeks (UTC, by when they were made). A run that was
+    `keep_daily` days and `keep_weekly` weeks (UTC, by when they were made), and of the newest
+    MOST_RUNS those that were overridden: they alone know what a planner added. A run that was
     withdrawn stays while it is newer than the current one, so that a rollback can be undone.
     """
     order = sorted(runs, key=lambda r: r.sequence, reverse=True)
@@ -54,13 +57,12 @@ def choose_kept(
         for run in order:
             if run.run in withdrawn and run.sequence > here.sequence:
                 kept.setdefault(run.run, "withdrawn, newer than the current one")
-    standing, seen = [], set()
-    for run in valid:
-        if run.position not in seen:
-            seen.add(run.position)
-            standing.append(run)
+    standing = list({run.position: run for run in reversed(valid)}.values())
+    standing.sort(key=lambda r: r.sequence, reverse=True)
     for run in standing[: rules.keep_last]:
         kept.setdefault(run.run, "keep_last")
+    for run in [r for r in standing[:MOST_RUNS] if r.overridden]:
+        kept.setdefault(run.run, "overridden")
     days = ((r, r.created.date().isoformat()) for r in standing)
     weeks = ((r, "{}-{:02d}".format(*r.created.isocalendar()[:2])) for r in standing)
     for name in _last_of(days, rules.keep_daily):
@@ -122,7 +124,13 @@ def to_keep(job: Job, state: State) -> dict[str, str]:
     """The runs that retention keeps, each with its reason."""
     current = state.current
     runs = [
-        Kept(e.run, e.sequence, e.position, datetime.fromisoformat(e.manifest["created"]))
+        Kept(
+            e.run,
+            e.sequence,
+            e.position,
+            datetime.fromisoformat(e.manifest["created"]),
+            bool(e.manifest.get("override")),
+        )
         for e in state.editions.values()
     ]
     name = current.run if current is not None else None

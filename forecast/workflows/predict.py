@@ -29,6 +29,7 @@ from forecast.data.io.remote import check_remote_output, is_remote, shown, uploa
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, TIME, Panel
+from forecast.inference.class_level import with_class_levels
 from forecast.inference.formats.registry import (
     USUAL,
     format_of,
@@ -337,6 +338,7 @@ def forecast_of(
     if forecaster.whole:
         check_counts(panel)
     made = forecast_panel(forecaster, panel, steps, allow_negative=asked.allow_negative)
+    made = with_class_levels(made, panel, None if levels is None else levels.hierarchy)
     made = with_point(made, asked.point or MEDIAN)
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)

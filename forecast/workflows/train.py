@@ -28,6 +28,7 @@ from forecast.data.open_steps import reach
 from forecast.data.panel import Panel
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
+from forecast.inference.class_level import with_class_levels
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.sample_paths import refuse_too_many
@@ -121,7 +122,9 @@ def train_run(
     scored, final = forecasters(shown, plan, members)
     for code, text in unknown_ahead(final.design, panel, steps):
         listener.warn(code, text)
-    own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1], steps)
+    own = lstm_forecasts(
+        shown, plan, scored, final, settings, cost, point[1], steps=steps, levels=levels
+    )  # fmt: skip
     summed = add_up(own, levels, shown, plan, scored, settings, point[1], listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     held_out, upcoming = {final.name: summed.tried}, summed.future
@@ -227,9 +230,12 @@ def lstm_forecasts(
     settings: Settings,
     cost: tuple[float, float],
     point: str,
+    *,
     steps: int,
+    levels: Levels | None,
 ) -> tuple[list[Forecast], list[Forecast]]:
-    """The LSTM's held-out forecasts, and in a list its forecast of the future, at all its levels.
+    """The LSTM's held-out forecasts, and in a list its forecast of the future, at all its levels;
+    of new items (in a hierarchy: of `levels`) those of their class.
 
     cost: seconds and bytes of memory that training took; they are the first held-out forecast's.
     steps: of the grid in the future, for as many as the horizon has that there are.
@@ -239,7 +245,12 @@ def lstm_forecasts(
     future = lstm_windows(final, panel, panel.lengths[None], steps, negative)
     if tried:
         tried[0] = replace(tried[0], seconds=tried[0].seconds + cost[0], memory=cost[1])
-    return [with_point(each, point) for each in tried], [with_point(each, point) for each in future]
+    hierarchy = None if levels is None else levels.hierarchy
+
+    def finished(made: Forecast) -> Forecast:
+        return with_point(with_class_levels(made, panel, hierarchy), point)
+
+    return [finished(each) for each in tried], [finished(each) for each in future]
 
 
 @dataclass(frozen=True)
