@@ -22,6 +22,7 @@ from forecast.config.schema import Section, Settings, seconds
 # first line of a file, as Docker, systemd and Kubernetes hand secrets over), or plainly.
 
 
+MOST_RUNS = 100  # newest runs whose stability and value added `score` tells
 HIDDEN = "***"
 _LARGEST = 64 * 1024  # bytes of a secret's file
 _SHORTEST = 4  # signs; hiding every "a" of a log would hide the log

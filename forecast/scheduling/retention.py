@@ -13,12 +13,11 @@ from forecast.common.folders import made_folder, remove_folder
 from forecast.common.marks import JOB_MODEL, JOB_RUN, is_ours
 from forecast.common.progress import Listener
 from forecast.scheduling import ledger
-from forecast.scheduling.config import Job, Retention, span
+from forecast.scheduling.config import MOST_RUNS, Job, Retention, span
 from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.publication import RUNS
 from forecast.scheduling.recovery import State, read_state, recover
-from forecast.scheduling.value_added import MOST_RUNS
 
 LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` names them
 

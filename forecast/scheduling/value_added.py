@@ -18,13 +18,13 @@ import numpy as np
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
 from forecast.models.baselines.naive import seasonal_naive
+from forecast.scheduling.config import MOST_RUNS
 from forecast.scheduling.ledger import recorded
 from forecast.scheduling.override import OVERRIDES
 from forecast.scheduling.publication import RUNS
 from forecast.scheduling.recovery import State
 
 NAIVE, MODEL, OVERRIDE = "naive", "model", "override"
-MOST_RUNS = 100  # newest runs that are looked at
 SHOWN = 20  # series told of by name
 
 
