@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.panel import FUTURE, STATIC, Covariate, Covariates, Panel
+from forecast.evaluation.level_table import level_lines
 from forecast.inference.predict import forecast_panel
 from forecast.inference.reconciliation import (
     METHODS,
@@ -23,6 +25,7 @@ from forecast.inference.reconciliation import (
     past_errors,
     reconciled,
     shared_errors,
+    width_by_level,
 )
 from forecast.transforms.hierarchy import (
     Hierarchy,
@@ -282,6 +285,24 @@ def test_the_total_of_series_with_a_common_shock_is_as_wide_as_their_sum():
     assert done.point[0] == pytest.approx(400.0) and done.point[3] == pytest.approx(100.0)
 
 
+def test_intervals_are_no_narrower_than_the_nodes_own_nor_than_past_errors_of_its_level():
+    made, panel, hierarchy, _ = joint()
+    alone = errors_for(hierarchy)  # scores without a common shock
+    plain = reconciled(made, panel, hierarchy, alone, "bottom-up", 0.0, allow_negative=False)
+    low, high = plain.interval(80)
+    own_low, own_high = made.interval(80)
+    assert ((high - low) >= (own_high - own_low) - 1e-9).all()
+    # over three past horizons errors of the total were twice as far out as they should be
+    scores = np.full((7, 6), 0.5)
+    scores[0] = 2 * 1.2816
+    past = replace(alone, ahead=tuple((back, scores) for back in (0, 6, 12)))
+    assert width_by_level(past, hierarchy.level) == pytest.approx([2, *[1] * 6], rel=1e-3)
+    wide = reconciled(made, panel, hierarchy, past, "bottom-up", 0.0, allow_negative=False)
+    low, high = wide.interval(80)
+    assert (high - low)[0] == pytest.approx(2 * (own_high - own_low)[0], rel=1e-3)
+    assert (np.diff(wide.quantiles, axis=2) >= 0).all()
+
+
 def test_paths_add_up_in_every_future_and_one_seed_gives_the_same():
     made, panel, hierarchy, errors = joint()
     rows, paths = coherent_paths(
@@ -384,3 +405,29 @@ def test_by_forecasts_the_sums_alone_and_other_commands_refuse_sums(lstmcast, tm
     assert code == 2 and "usage/hierarchy-here" in err
     code, _, err = lstmcast("forecast", data, *asked, "--hierarchy", "state/shop")
     assert code == 2 and "usage/hierarchy-and-by" in err
+
+
+def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_made_again(
+    lstmcast, tmp_path
+):
+    write_sales(tmp_path / "sales.csv", with_id=True)
+    run = tmp_path / "run"
+    code, out, err = lstmcast(
+        "train", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col", "sales",
+        "--horizon", "3", "--max-steps", "3", "--members", "1", "--no-try-scratch", "--windows",
+        "2", "--baselines", "seasonal-naive", "--out", str(run), "--reconcile", "ols",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "Adding up made the forecasts better at" in " ".join(out.split())
+    rows = json.loads((run / "metrics.json").read_text())["levels"]
+    network = next(row for row in rows if row["level"] == "total" and row["model"] == "LSTM")
+    lines = level_lines(rows)
+    assert [line.level for line in lines] == ["total", "state", "state/shop"]
+    assert lines[0].after == pytest.approx(network["mase"])
+    assert (lines[0].nodes, lines[0].rival) == (1, "SeasonalNaive")
+    again = ("report", str(run), "--data", str(tmp_path / "sales.csv"), "--output")
+    for page in (run / "report.html", tmp_path / "again.html"):
+        if not page.exists():
+            assert lstmcast(*again, str(page))[0] == 0
+        text = page.read_text()
+        assert "Level by level" in text and f"{network['mase']:.3f}" in text

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from forecast.evaluation.level_table import LevelLine
+
 
 # Columns of the score table: the metrics that it has room for, and what else is told of a
 # forecaster: key in the rows, heading, how a figure is written. Where `coverage-` stands, there is
@@ -149,6 +151,29 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     if dropped:
         caption += f"; no room here for {', '.join(dropped)}"
     console.print(Text(clean(caption), "dim"))
+
+
+def show_levels(console: Console, lines: Sequence[LevelLine]) -> None:
+    """A hierarchy's levels: MASE before and after its forecasts were made to add up."""
+    from forecast.evaluation.level_table import words_of
+
+    if not lines:
+        return
+    table = plain_table("level", "nodes", "before", "after", "best other", "", "bias", "in 80%")
+    for each in lines:
+        table.add_row(
+            clean(each.level),
+            f"{each.nodes:,}",
+            _figure(each.before, "{:.3f}"),
+            _figure(each.after, "{:.3f}"),
+            clean(each.rival),
+            _figure(each.rival_score, "{:.3f}"),
+            "" if each.bias is None else f"{each.bias:+.1f}%",
+            "" if each.held is None else f"{each.held:.0f}%",
+        )
+    console.print()
+    console.print(table)
+    show_sentence(console, words_of(lines), "dim")
 
 
 def _has_figures(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -3,7 +3,8 @@
 A method is a matrix G (B, R) that makes bottom forecasts of those of all nodes; all levels are then
 sums of these (Wickramasuriya, Athanasopoulos & Hyndman 2019: MinT). Intervals: paths of all nodes
 are drawn together, as errors of one step were high and low together, each path is reconciled, and
-quantiles are read off what came of it (Panagiotelis, Gamakumara, Athanasopoulos & Hyndman 2023).
+quantiles are read off what came of it (Panagiotelis, Gamakumara, Athanasopoulos & Hyndman 2023),
+no closer to the median than the node's own, which are made as wide as past errors of its level.
 
 Axes: R nodes, B bottom series, H horizon (steps), Q quantiles, T steps of the past, N paths.
 """
@@ -31,6 +32,7 @@ METHODS = (MINT, OLS, BOTTOM_UP, TOP_DOWN)
 MOST_DENSE = 4000  # nodes whose whole covariance is estimated; beyond, their variances alone
 FEWEST = 8  # steps with a known error, of the median node, from which there is a covariance
 HORIZONS, LEAST_HORIZONS = 12, 3  # past horizons whose errors tell of the coming one's
+MANY_NODES, FEW_HORIZONS = 500, 6  # of so many nodes fewer tell enough, read in one way alone
 LEAST_PAST = 8  # values of a series before an origin that counts
 PATHS = 1000  # drawn for the intervals
 LATEST = 400  # last steps whose errors are looked at
@@ -92,6 +94,9 @@ def past_errors(
     horizon: steps of the forecasts whose errors hang together; earliest: how many steps before the
     end the first origin lies at which this is to be known.
     """
+    if panel.size > MANY_NODES:
+        view = max(forecaster.views, key=lambda each: each.weight)
+        forecaster = replace(forecaster, views=(view._replace(weight=1.0),))
     ahead = tuple(_horizons(forecaster, panel, horizon, earliest))
     steps = LATEST + 4 * forecaster.context * forecaster.layout.width
     panel = _latest(panel, steps)
@@ -112,10 +117,12 @@ def _horizons(
     forecaster: Forecaster, panel: Panel, horizon: int, earliest: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Steps from the end, and normal scores (R, H), of forecasts from origins a quarter of the
-    horizon apart, HORIZONS of them before `earliest`; none from less than half of the past."""
-    stride = max(1, horizon // 4)
+    horizon apart, HORIZONS of them before `earliest` (of many nodes FEW_HORIZONS, half of it
+    apart); none from less than half of the past."""
+    many = panel.size > MANY_NODES
+    stride, count = max(1, horizon // (2 if many else 4)), FEW_HORIZONS if many else HORIZONS
     longest = int(panel.lengths.max())
-    for back in range(0, earliest + HORIZONS * stride, stride):
+    for back in range(0, earliest + count * stride, stride):
         origins = panel.lengths - back - horizon
         if longest - back - horizon < longest / 2:
             return
@@ -299,6 +306,9 @@ def reconciled(
     point[one.rows] = one.reconciler.coherent(made.point[one.rows])
     for step, paths in enumerate(one.paths(dependence, PATHS, seed)):
         found = np.quantile(paths, made.levels, axis=1).T
+        found = _no_narrower(found, made.quantiles[one.rows, step], one.width)
+        if one.reconciler.nonnegative:
+            found = np.maximum(found, 0.0)
         quantiles[one.rows, step] = np.rint(found) if made.whole else found
     return replace(made, point=point, quantiles=quantiles)
 
@@ -357,6 +367,7 @@ class _Joint:
             nonnegative=not (negative or allow_negative),
         )
         self._scores = own.joint
+        self.width = width_by_level(own, part.level)
 
     def paths(self, dependence: float, number: int, seed: int) -> Iterator[np.ndarray]:
         """For each step ahead (K, N) values of `number` futures, reconciled one by one."""
@@ -371,6 +382,31 @@ class _Joint:
             scores = noise if before is None else dependence * before + fresh * noise
             before = scores
             yield self.reconciler.coherent(_values_at(quantiles[:, step], self.made.levels, scores))
+
+
+def width_by_level(errors: Errors, level: np.ndarray) -> np.ndarray:
+    """(R,) by how much forecasts of each node's level were too narrow over past horizons, at least
+    1: the middle 80 per cent of the errors over those of the forecasts. level: (R,)."""
+    width = np.ones(len(level))
+    if len(errors.ahead) < LEAST_HORIZONS:
+        return width
+    scores = np.abs(errors.joint)
+    usual = float(normal_quantiles(np.array([0.9]))[0])
+    for each in np.unique(level):
+        own = scores[level == each]
+        if np.isfinite(own).any():
+            width[level == each] = max(1.0, float(np.nanquantile(own, 0.8)) / usual)
+    return width
+
+
+def _no_narrower(found: np.ndarray, alone: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Quantiles `found` (R, Q), as far from the median at least as those of the node alone, `alone`
+    (R, Q), times its `width` (R,): a few past errors tell less of correlations than of one node."""
+    middle = found.shape[1] // 2
+    median = found[:, middle, None]
+    least = np.abs(alone - alone[:, middle, None]) * width[:, None]
+    side = np.sign(np.arange(found.shape[1]) - middle)
+    return np.asarray(median + side * np.maximum(np.abs(found - median), least))
 
 
 def shared_errors(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ Axes: S series, W windows (held-out origins), H steps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -32,6 +32,7 @@ from forecast.reporting.finished_run_tables import (
 from forecast.reporting.html.contents import ReportData
 from forecast.reporting.html.gather import run_report
 
+Reader = Callable[[str, DataSettings], tuple[Panel, LoadReport]]
 SEARCHED = 10_000  # ids among which a mistyped one is looked for
 
 
@@ -41,18 +42,20 @@ def rebuilt_report(
     data: str | None = None,
     listener: Listener | None = None,
     root: str | Path = "runs",
+    read: Reader = load_panel,
 ) -> ReportData:
     """The contents of the page of the run in the folder `run`.
 
     series  ids to draw, in this order (default: the choice that a new page makes)
     data    where the observations are (default: the file that the run read)
+    read    what gives the panel that was learnt from, with the sums of a hierarchy
 
     The figures are those that the run wrote. Raises ModelNotFoundError, ModelDamagedError,
     InputError when the data are gone or are others, UsageError for an unknown series.
     """
     finished = read_run(run)
     try:
-        return _rebuilt(finished, series, data, listener or Silent(), root)
+        return _rebuilt(finished, series, _data(finished, data, root, read), listener or Silent())
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(finished.folder, f"does not fit together ({error!r})") from error
 
@@ -60,11 +63,10 @@ def rebuilt_report(
 def _rebuilt(
     run: FinishedRun,
     series: Sequence[str],
-    data: str | None,
+    found: tuple[Panel, LoadReport, Settings],
     listener: Listener,
-    root: str | Path,
 ) -> ReportData:
-    panel, load, settings = _data(run, data, root)
+    panel, load, settings = found
     _check_series(panel, series)
     names = [str(each["model"]) for each in (run.metrics or {}).get("models", [])]
     names = names or [idea_of(run.manifest.get("network", {}).get("name", "lstm")).title]
@@ -91,6 +93,7 @@ def _rebuilt(
         rivals=run.manifest.get("rivals"),
         shown=tuple(dict.fromkeys(series)) or None,
         members=len(run.manifest.get("training", {}).get("seeds", [])),
+        level_scores=(run.metrics or {}).get("levels") or (),
     )
     told, about = ((run.metrics or {}).get(key) or "" for key in ("verdict", "against_arima"))
     written = tuple((str(k), str(v)) for k, v in run.manifest.get("versions", {}).items())
@@ -103,7 +106,7 @@ def _rebuilt(
 
 
 def _data(
-    run: FinishedRun, data: str | None, root: str | Path
+    run: FinishedRun, data: str | None, root: str | Path, read: Reader
 ) -> tuple[Panel, LoadReport, Settings]:
     """The observations, read as the run read them, and the run's settings."""
     given = run.manifest.get("settings", {})
@@ -118,7 +121,7 @@ def _data(
             remedy="Name the file with --data",
         )
     settings = Settings.model_validate(given)
-    panel, load = load_panel(data or str(recorded), DataSettings(**how))
+    panel, load = read(data or str(recorded), DataSettings(**how))
     return panel, load, settings
 
 

@@ -158,6 +158,7 @@ def report_page(record: RunRecord) -> bytes:
         history=record.history,
         chosen=record.plan.reasons,
         members=len(record.plan.seeds),
+        level_scores=record.level_scores,
     )
     return render_report(data).encode()
 

@@ -18,11 +18,13 @@ from forecast.data.io.table import read_plain
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation import metrics
+from forecast.evaluation.level_table import BEFORE
 from forecast.evaluation.scores import score_forecasts
 from forecast.inference.point import with_point
 from forecast.inference.predict import forecast_panel
 from forecast.inference.reconciliation import (
     BOTTOM_UP,
+    MANY_NODES,
     METHODS,
     NONE,
     TOP_DOWN,
@@ -47,8 +49,7 @@ from forecast.transforms.hierarchy import (
 )
 
 RECONCILE = "reconciliation"  # the choice's name among the reasons of a run, and in its manifest
-BEFORE = "before"  # behind the network's name: its forecasts as they were before reconciliation
-MOST_JUDGED, MANY_NODES = 6, 500  # origins that a method is judged by; nodes from which on one does
+MOST_JUDGED = 6  # origins that a method is judged by
 CLASH = "input/duplicate-time"
 
 

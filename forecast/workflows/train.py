@@ -26,6 +26,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach
 from forecast.data.panel import Panel
+from forecast.evaluation.level_table import LevelLine, level_lines
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
 from forecast.inference.class_level import with_class_levels
@@ -72,7 +73,7 @@ SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stan
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What `train` did: for the screen, for JSON and for Python."""
+    """What `train` did: for the screen, for JSON and for Python; levels: of a hierarchy."""
 
     folder: Path
     report: LoadReport
@@ -84,6 +85,7 @@ class TrainResult:
     exit_code: int
     seconds: float
     predictions: pa.Table
+    levels: tuple[LevelLine, ...] = ()
 
 
 @one_command()
@@ -184,6 +186,7 @@ def written(
         3 if report.skipped or replaced else 0,
         clock.elapsed(),
         table,
+        level_lines(record.level_scores),
     )
 
 

@@ -50,6 +50,7 @@ def report(
     from forecast.reporting.finished_run import newest_run
     from forecast.reporting.finished_run_report import rebuilt_report
     from forecast.reporting.html.page import check_report, render_report, write_report
+    from forecast.workflows.load import load_levels
 
     where = Path(folder) if folder else newest_run(Path(run.settings.output.root))
     inside = where.parent if where.absolute().name == "model" else where
@@ -57,7 +58,14 @@ def report(
         check_report(inside, output)
     with run.watching() as listener:
         listener.stage("Making the page")
-        page = rebuilt_report(where, series or (), data, listener, run.settings.output.root)
+        page = rebuilt_report(
+            where,
+            series or (),
+            data,
+            listener,
+            run.settings.output.root,
+            read=lambda source, asked: load_levels(source, asked)[:2],
+        )
     if output == "-":
         sys.stdout.buffer.write(render_report(page).encode())
         sys.stdout.buffer.flush()

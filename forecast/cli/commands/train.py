@@ -54,6 +54,7 @@ def train(data: Data = None, *, run: Run) -> int:
         render.show_choices(console, result.chosen)
         if result.scores is not None:
             render.show_scores(console, result.scores.to_rows(), result.scores.caption())
+        render.show_levels(console, result.levels)
         render.show_sentence(console, sentence(result.scores))
         render.show_chart(console, result.chart)
         render.show_files(console, sorted(result.files, key=lambda each: each[0].suffix != ".html"))

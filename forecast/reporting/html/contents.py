@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from forecast.evaluation.level_table import LevelLine
 from forecast.reporting.charts.fan import FanChart
 
 
@@ -131,6 +132,7 @@ class ReportData:
     zone          whose clock the times show: "UTC", "Europe/Berlin"; "" where the data do not say
     step_errors   model -> error at each step ahead, (H,); step_metric names the error
     description   what the data are: (name, value) pairs; repairs: what was mended or ignored
+    by_level      scores of a hierarchy's levels
     decisions     what was decided for the user: name, value, and the reason as its source
     """
 
@@ -160,3 +162,4 @@ class ReportData:
     settings: tuple[Setting, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
     explained: Explained | None = None
+    by_level: tuple[LevelLine, ...] = ()

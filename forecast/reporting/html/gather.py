@@ -17,6 +17,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
+from forecast.evaluation.level_table import level_lines
 from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
 from forecast.reporting.charts.fan import fan_chart
@@ -409,6 +410,7 @@ def run_report(
     rivals: Collection[str] | None = None,
     shown: Collection[str] | None = None,
     members: int = 0,
+    level_scores: Sequence[Mapping[str, Any]] = (),
 ) -> ReportData:
     """What the page of one run holds.
 
@@ -421,6 +423,7 @@ def run_report(
     rivals    forecasters that the first one is judged against (default: all others)
     shown     ids of the series that get a chart (default: a choice of at most 2,000)
     members   of each kind, in `history` (0: unknown)
+    level_scores  rows of levels.csv, of a hierarchy
     """
     chosen = tuple(chosen)
     moment = created or datetime.now(UTC)
@@ -442,6 +445,7 @@ def run_report(
         decisions=tuple(Setting(name, _text(value), why) for name, value, why in chosen),
         settings=setting_rows(settings),
         versions=versions(),
+        by_level=level_lines(level_scores),
     )
 
 

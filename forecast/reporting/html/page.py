@@ -22,6 +22,7 @@ import numpy as np
 from forecast.common.files import check_output, text_kind, write_output
 from forecast.common.folders import check_beside, write_beside
 from forecast.common.marks import BACKTEST, RUN, FolderKind, is_ours
+from forecast.evaluation.level_table import words_of
 from forecast.reporting.charts.fan import FanChart, clean_label
 from forecast.reporting.glossary import sections
 from forecast.reporting.html.contents import LearningCurve, ReportData, SeriesEntry
@@ -372,6 +373,7 @@ def render_report(data: ReportData) -> str:
         headline=headline,
         details=details,
         table=score_table(data),
+        levels_told=words_of(data.by_level),
         models=model_names(data),
         shown=len(document["packed"]["items"]),
         glossary=list(sections()),
