@@ -452,6 +452,14 @@ def test_a_forecast_with_a_missing_step_counts_as_no_forecast():
     assert score.unavailable == ("s001",) and score.series == 2
 
 
+def test_a_verdict_on_figures_that_do_not_exist_names_no_number():
+    panel = random_panel(4)
+    made = held_out(panel, 6, 1.0, 1, "LSTM")
+    none = replace(made, point=np.full_like(made.point, np.nan))
+    said = significance.verdict(score_forecasts(panel, {"LSTM": none}, 4))
+    assert said == "LSTM has no figures: it made no forecast that could be scored."
+
+
 def test_a_lone_forecaster_has_nothing_to_be_compared_with():
     panel = random_panel(3)
     table = score_forecasts(panel, {"LSTM": held_out(panel, 4, 1.0, 1, "LSTM")}, 1)

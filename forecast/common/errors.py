@@ -6,6 +6,19 @@ Each class carries the process exit code; each instance a stable error code
 
 from __future__ import annotations
 
+import re
+
+_IN_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*:/{1,3}[^/@:\n]*):[^/\n]*@")
+_NAMED = re.compile(
+    r"(?i)(\w*(?:pas+\w*d|pwd|secret|token|api_?key)\w*(?:=|%3D))(?:(?!%3B)[^&;\s])+"
+)
+
+
+def without_password(text: str) -> str:
+    """A text, such as the address of a database, as it may be shown and kept: also where the
+    address is written wrongly, so that it is none that could be taken apart."""
+    return _NAMED.sub(r"\1***", _IN_ADDRESS.sub(r"\1:***@", text))
+
 
 class ForecastError(Exception):
     """Base of all errors that are reported to the user without a traceback.
@@ -26,11 +39,11 @@ class ForecastError(Exception):
         remedy: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = without_password(message)
         self.code = code
-        self.where = where
-        self.value = value
-        self.remedy = remedy
+        self.where = where and without_password(where)
+        self.value = without_password(value) if isinstance(value, str) else value
+        self.remedy = remedy and without_password(remedy)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message

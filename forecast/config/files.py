@@ -14,6 +14,7 @@ from forecast.config.options import Option, all_options, show
 
 PRESETS = ("default", "fast", "accurate")
 _LARGEST = 1 << 20  # bytes; a settings file has a few thousand
+_MOST_NODES = 100_000  # keys and values, aliases written out
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def read_settings_file(path: Path, label: str | None = None) -> dict[str, Given]
     loader = yaml.SafeLoader(_text(path, label))
     try:
         root = loader.get_single_node()
+        check_size(root)
         return _sections(root, loader, label) if root else {}
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)
@@ -86,6 +88,24 @@ def read_settings_file(path: Path, label: str | None = None) -> dict[str, Given]
         ) from problem
     finally:
         loader.dispose()
+
+
+def check_size(root: Any) -> None:
+    """Raises ValueError for a document that its aliases (`*name`) make too large to be written out.
+
+    root: the node of a whole YAML document, or None.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any) -> int:
+        if id(node) not in sizes:
+            inner = node.value if isinstance(node.value, list) else ()
+            parts = (each for part in inner for each in (part if type(part) is tuple else (part,)))
+            sizes[id(node)] = 1 + sum(map(size, parts))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _MOST_NODES:
+        raise ValueError("its aliases stand for too many values")
 
 
 def _text(path: Path, label: str) -> str:

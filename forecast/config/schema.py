@@ -20,6 +20,8 @@ from pydantic import (
     field_validator,
 )
 
+from forecast.common.errors import without_password
+
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
 
 
@@ -46,12 +48,6 @@ def _separator(text: str) -> str:
     if len(found) != 1 or found.isalnum() or not found.isascii() or found in '\0\r\n"':
         raise ValueError("must be one sign such as ; or | or the word tab")
     return found
-
-
-def without_password(address: str) -> str:
-    """A database address as it may be shown and kept."""
-    shown = re.sub(r"(?<=://)([^\s/@:]*):[^\s/]*@", r"\1:***@", address)
-    return re.sub(r"(?i)(?<=[?&])(password|passwd|pwd)=[^&\s]*", r"\1=***", shown)
 
 
 def _elsewhere(text: str) -> str:

@@ -143,7 +143,14 @@ def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
+        try:
+            column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()
+        except pa.ArrowException:
+            raise refuse(
+                "input/binary-id",
+                f"the column of ids holds {column.type}, which is no text",
+                remedy="Write the ids as text, or name another column with --id-col",
+            ) from None
     codes, once = as_numpy(column.indices), column.dictionary.dictionary_encode()
     if len(once.dictionary) < len(column.dictionary):
         codes = as_numpy(once.indices)[codes]

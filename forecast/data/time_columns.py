@@ -242,8 +242,16 @@ def _typed_stamps(
     zone = getattr(column.type, "tz", None)
     try:
         nanos = column.cast(pa.timestamp("ns", zone)).cast(pa.int64())
+    except pa.ArrowNotImplementedError:
+        raise refuse(
+            "input/no-date", f"column '{name}' holds {column.type}: no date stands in it",
+            where=table.where, remedy="Name the column of the date as well: --time-col date,time",
+        ) from None  # fmt: skip
     except pa.ArrowInvalid:
-        raise _time_error("range", np.array([0]), str(column[0]), name, table, False) from None
+        whole = as_numpy(column.cast(pa.int32() if pa.types.is_date32(column.type) else pa.int64()))
+        rows = np.flatnonzero(np.abs(whole.astype(float) * _nanoseconds(column.type)) >= 2.0**63)
+        value = f"{whole[rows[0]]} since 1970, as {column.type}"
+        raise _time_error("range", rows, value, name, table, False) from None
     stamps = np.asarray(as_numpy(nanos))
     if zone is None:
         form = "%Y-%m-%d" if not (stamps % DAY).any() else "%Y-%m-%d %H:%M:%S"
@@ -253,6 +261,12 @@ def _typed_stamps(
         form = form.replace("%S", "%S.%9f" if (stamps % 1000).any() else "%S.%6f")
     good = np.zeros(len(stamps), bool)
     return stamps, Times(stamps, good, False, form, zone, instant=zone is not None), []
+
+
+def _nanoseconds(kind: pa.DataType) -> float:
+    """Nanoseconds in the unit that a type of times or dates counts."""
+    units = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0, "day": float(DAY)}
+    return units[re.split(r"[\[,\]]", str(kind))[1]]
 
 
 # --- Rows counted, and times joined from several columns -----------------------------------------

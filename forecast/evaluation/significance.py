@@ -189,6 +189,8 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
         metric = "rmsse" if table.intermittent else "mase"
         metric = metric if np.isfinite(own[metric]) else "mae"
         figure = f"{metric.upper()} {_figure(own[metric])}"
+        if not np.isfinite(own[metric]):
+            return f"{model} has no figures: it made no forecast that could be scored."
         return _with_sums(
             f"{model} has {figure}; there is nothing to compare it with.", table, model
         )
@@ -266,16 +268,17 @@ def _lost(best: Comparison) -> str:
     return (
         f"{best.first} did not win: {best.second} was the most accurate{_where(best)}, "
         f"{best.metric} {_figure(best.second_loss)} against {_figure(best.first_loss)} for "
-        f"{best.first}, which is {share:.1f}% worse"
+        f"{best.first}" + (f", which is {share:.1f}% worse" if math.isfinite(share) else "")
     )
 
 
 def _against(pair: Comparison, short: bool = False) -> str:
     share = 100 * (1 - _relative(pair.first_loss, pair.second_loss))
     metric = pair.first if short else pair.metric
+    difference = f", {abs(share):.1f}% {'lower' if share >= 0 else 'higher'}"
     return (
         f"{metric} {_figure(pair.first_loss)} against {_figure(pair.second_loss)} for "
-        f"{pair.second}, {abs(share):.1f}% {'lower' if share >= 0 else 'higher'}"
+        f"{pair.second}{difference if math.isfinite(share) else ''}"
     )
 
 

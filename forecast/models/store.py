@@ -29,9 +29,13 @@ from forecast.common.documents import (
     read_document,
     sealed,
 )
-from forecast.common.errors import InputError, ModelDamagedError, ModelNotFoundError
+from forecast.common.errors import (
+    InputError,
+    ModelDamagedError,
+    ModelNotFoundError,
+    without_password,
+)
 from forecast.common.files import STAGING, reading
-from forecast.config.schema import without_password
 from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES

@@ -11,7 +11,13 @@ from typing import Any
 
 from forecast.common.errors import UsageError
 from forecast.common.files import refuse_address
-from forecast.config.files import Given, find_settings_file, read_settings_file, unknown_key
+from forecast.config.files import (
+    Given,
+    check_size,
+    find_settings_file,
+    read_settings_file,
+    unknown_key,
+)
 from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.config.schema import Settings
 from forecast.config.sources import settled
@@ -104,6 +110,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], Lines]:
     lines: Lines = {}
     try:
         root = loader.get_single_node()
+        check_size(root)
         plain = _plain(root, loader, (), lines, path) if root else {}
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)

@@ -8,8 +8,7 @@ import typer
 
 from forecast.cli import parameters
 from forecast.cli.parameters import NO_WORD, Run, takes
-from forecast.common.errors import UsageError
-from forecast.config.schema import without_password
+from forecast.common.errors import UsageError, without_password
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -65,7 +65,7 @@ def as_floats(array: pa.Array) -> pa.Array:
 
     if pa.types.is_decimal(array.type):
         array = array.cast(pa.string())
-    return array.cast(pa.float64())
+    return array.cast(pa.float64(), safe=False)  # whole numbers over 2^53 have no exact float
 
 
 def as_strings(values: Sequence[str]) -> pa.Array:

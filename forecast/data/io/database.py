@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.common.errors import InputError
+from forecast.common.errors import InputError, without_password
 from forecast.common.files import reading
-from forecast.config.schema import without_password
 from forecast.data.io.arrow import as_floats
 from forecast.data.io.notes import refuse
 from forecast.data.io.remote import is_remote

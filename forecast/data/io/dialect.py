@@ -59,7 +59,7 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
     """
     try:
         encoding, bom = detect_encoding(source.head, settings.encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):  # "undefined" is a codec that refuses every text
         raise refuse(
             "input/encoding", "there is no such text encoding", where=source.name,
             value=settings.encoding, remedy="Name one that exists: --encoding utf-8 or cp1252",

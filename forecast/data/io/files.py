@@ -104,13 +104,29 @@ class Source:
         return b"".join(parts)
 
 
+def _standard_input() -> bytes:
+    """All of standard input. Raises InputError where it is endless, or larger than memory."""
+    parts: list[bytes] = []
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+    while part := sys.stdin.buffer.read(1 << 20):
+        parts.append(part)
+        room -= len(part)
+        if room < 0 or (len(parts) == 1 and len(part) == 1 << 20 and not any(part)):
+            raise refuse(
+                "input/standard-input",
+                "standard input has no end that memory can hold, or is no table",
+                where="<stdin>", remedy="Write it to a file, and name that",
+            )  # fmt: skip
+    return b"".join(parts)
+
+
 def open_source(source: str | Path, max_expansion: float) -> Source:
     """The source named by a path or "-" (standard input).
 
     Raises InputError: no such file, a directory, no permission, empty, not a table.
     """
     if str(source) == "-":
-        return Source("<stdin>", data=sys.stdin.buffer.read(), max_expansion=max_expansion)
+        return Source("<stdin>", data=_standard_input(), max_expansion=max_expansion)
     path = Path(source)
     name = str(source)
     if is_remote(name):

@@ -26,8 +26,12 @@ from forecast.data.io.workbook import read_sheet
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    from pyarrow import parquet
 
     from forecast.config.schema import DataSettings
+
+
+_ALWAYS_READ = 1 << 28  # bytes that any machine has
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,7 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     from pyarrow import parquet
 
     file = parquet.ParquetFile(data)
+    _check_growth(file, data, settings, where)
     head = next(file.iter_batches(SAMPLE_ROWS), None)
     if head is None:
         return file.read()
@@ -324,6 +329,38 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     sample.validate(full=True)
     mapping = map_columns(*_described(sample), settings, where)
     return file.read(columns=[n for n in sample.column_names if n in mapping.used])
+
+
+def _check_growth(
+    file: parquet.ParquetFile, data: pa.NativeFile, settings: DataSettings, where: str
+) -> None:
+    """Raises InputError for a Parquet file whose few bytes stand for far more than they are: equal
+    rows are stored once, and so is a text that many rows repeat."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet
+
+    about = file.metadata
+    numbers = 8 * about.num_rows * about.num_columns
+    texts = [
+        about.schema.column(i).path
+        for i in range(about.num_columns)
+        if about.schema.column(i).physical_type == "BYTE_ARRAY"
+    ]
+    packed = parquet.ParquetFile(data, read_dictionary=texts)
+    head = next(packed.iter_batches(SAMPLE_ROWS, columns=texts), None) if texts else None
+    lengths = [
+        pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+        for column in (head.columns if head else ())
+    ]
+    size = data.size()
+    grown = max(numbers, max(lengths, default=0) * about.num_rows)
+    if grown > max(settings.max_expansion * size, _ALWAYS_READ):
+        raise refuse(
+            "input/expansion",
+            f"the file grows to more than {settings.max_expansion:g} times its size",
+            where=where, value=f"{about.num_rows:,} rows in {size:,} bytes",
+            remedy="Raise --max-expansion if you trust it",
+        )  # fmt: skip
 
 
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:

@@ -23,7 +23,7 @@ from forecast.common.documents import (
     read_document,
     sealed,
 )
-from forecast.common.errors import InputError, ModelDamagedError, UsageError
+from forecast.common.errors import InputError, ModelDamagedError, UsageError, without_password
 from forecast.common.files import write_bytes
 from forecast.common.folders import made_folder
 from forecast.common.marks import PARTS
@@ -33,7 +33,6 @@ from forecast.config.schema import (
     EngineSettings,
     ForecastSettings,
     Settings,
-    without_password,
 )
 from forecast.data.frequency import Frequency
 from forecast.data.io.database import HIDDEN, is_database

@@ -1,0 +1,119 @@
+"""Files and addresses that are odd, hostile or wrongly written: refused in words, within bounds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forecast.common.errors import UsageError, without_password
+
+DAYS = [dt.datetime(2020, 1, 1) + dt.timedelta(days=n) for n in range(30)]
+VALUES = np.arange(30.0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"ds": pa.array([2**62] * 30).cast(pa.timestamp("ms"), safe=False)}, "input/time-range"),
+        ({"ds": pa.array([dt.time(n % 24) for n in range(30)])}, "input/no-date"),
+        ({"ds": DAYS, "y": pa.array([dt.timedelta(1)] * 30)}, "input/not-numeric"),
+        ({"unique_id": pa.array([b"\xff\xfe"] * 30, pa.binary()), "ds": DAYS}, "input/binary-id"),
+    ],
+)
+def test_a_column_of_a_type_that_cannot_be_used_is_refused_by_name(
+    columns, said, lstmcast, tmp_path
+):
+    pq.write_table(pa.table({**columns, "y": columns.get("y", VALUES)}), tmp_path / "t.parquet")
+    code, _, err = lstmcast("check", str(tmp_path / "t.parquet"))
+    assert (code, said in err) == (4, True), err
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+def test_whole_numbers_beyond_what_a_float_counts_are_taken_as_the_nearest(
+    kind, lstmcast, tmp_path
+):
+    values = pa.array([2**60 + 2**50 * n for n in range(30)], kind)
+    pq.write_table(pa.table({"ds": DAYS, "y": values}), tmp_path / "t.parquet")
+    assert lstmcast("check", str(tmp_path / "t.parquet"))[0] == 0
+
+
+def test_a_few_bytes_of_parquet_that_stand_for_gigabytes_are_refused(lstmcast, tmp_path):
+    long_id = pa.DictionaryArray.from_arrays(pa.array([0] * 30, pa.int32()), ["x" * 10_000_000])
+    pq.write_table(
+        pa.table({"unique_id": long_id, "ds": DAYS, "y": VALUES}), tmp_path / "i.parquet"
+    )
+    pq.write_table(pa.table({"ds": np.zeros(40_000_000), "y": np.zeros(40_000_000)}),
+                   tmp_path / "n.parquet")  # fmt: skip
+    for name in ("i.parquet", "n.parquet"):
+        code, _, err = lstmcast("check", str(tmp_path / name), "--max-expansion", "100")
+        assert (code, "--max-expansion" in err) == (4, True), err
+
+
+def test_endless_zeros_on_standard_input_are_no_table(lstmcast, monkeypatch):
+    class Zeros(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            buffer[:] = bytes(len(buffer))
+            return len(buffer)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Zeros())))
+    code, _, err = lstmcast("check", "-")
+    assert (code, "input/standard-input" in err) == (4, True)
+
+
+@pytest.mark.parametrize("last", ["jobs: *i", "training: {members: *i}"])
+def test_aliases_that_stand_for_millions_of_values_are_refused(last, lstmcast, tmp_path):
+    lines = ["a: &a [" + ",".join("x" * 9) + "]"]
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True):
+        lines.append(f"{name}: &{name} [" + ",".join([f"*{before}"] * 9) + "]")
+    (tmp_path / "a.yaml").write_text("\n".join([*lines, last]) + "\n")
+    words = ("schedule",) if last.startswith("jobs") else ("train", "x.csv", "--config")
+    code, _, err = lstmcast(*words, str(tmp_path / "a.yaml"))
+    assert (code, "aliases" in err) == (2, True), err
+
+
+def test_a_codec_that_refuses_all_text_is_no_encoding(lstmcast, tmp_path):
+    (tmp_path / "a.csv").write_text("ds,y\n2020-01-01,1\n")
+    code, _, err = lstmcast("check", str(tmp_path / "a.csv"), "--encoding", "undefined")
+    assert (code, "input/encoding" in err) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://u:secret@h/db",
+        "postgresql://us er:secret@h/db",
+        "POSTGRESQL://u:secret@h/db",
+        "x:/u:secret@h",
+        "mssql://h/db?odbc_connect=DRIVER%3Dx;PWD%3Dsecret",
+        "mssql://h/db?odbc_connect=DRIVER%3Dx%3BPWD%3Dsecret%3BUID%3Dme",
+        "postgresql://h/db?pasword=secret",
+        "postgresql://h/db?x=1&password=secret&y=2",
+    ],
+)
+def test_no_message_shows_a_password_however_the_address_is_written(address, lstmcast):
+    assert "secret" not in without_password(f"cannot read {address}")
+    for words in ((address,), ("--db", address)):
+        code, out, err = lstmcast("check", *words, "--query", "select 1", "--json")
+        assert code in (2, 4)
+        assert "secret" not in out + err
+
+
+def test_what_is_no_password_is_shown_as_it_stands():
+    for text in (
+        "s3://bucket/a.csv",
+        "C:/data/a.csv",
+        "found 10:30 in column 'a@b'",
+        "http://h:80/x",
+    ):
+        assert without_password(text) == text
+    error = UsageError("m", code="c", value="a:b", where="x, line 3", remedy="Name --time-col a,b")
+    assert (error.value, error.where, error.remedy) == ("a:b", "x, line 3", "Name --time-col a,b")
