@@ -118,7 +118,7 @@ QUICK = {
 }
 # These take longer than a test may, and stand in tests of their own: backtests, searches, pictures.
 SERVERS = {"serve", "mcp", "studio"}  # run until they are told to end
-ELSEWHERE = {"backtest", "compare", "tune", "explain"}
+ELSEWHERE = {"backtest", "compare", "tune", "explain", "federate"}
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ INSIDE = {
         "plan loop",
         "ensemble",
         "selection",
+        "federated",
         "tuning/space",
         "tuning/search",
         "pretraining/base",

@@ -75,6 +75,9 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "distill": (
         ("A small network that forecasts nearly as well", "distill runs/air --hidden 16"),
     ),
+    "federate": (
+        ("Each shop a site: what would they gain together?", f"federate simulate {STORES} --site-column id --target-col sales --rounds 2"),
+    ),
     "export": (("One file that ONNX Runtime runs", "export runs/air --onnx"),),
     "merge": (
         ("Forecast a folder of files one by one …", "forecast sales --engine local --horizon 12 --output parts"),

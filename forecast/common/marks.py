@@ -73,6 +73,13 @@ COMPARISON = FolderKind(
     says("compare.json", format="lstmcast-compare"),
 )
 
+FEDERATION = FolderKind(
+    "federation",
+    "a training of several sites",
+    rf"federation\.json|(sites|rounds)\.csv|site-\d+/({RUN.files})",
+    says("federation.json", format="lstmcast-federation"),
+)
+
 
 def _is_search(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()}

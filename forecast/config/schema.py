@@ -690,6 +690,64 @@ class SamplingSettings(Section):
     )
 
 
+class FederationSettings(Section):
+    """How sites train together."""
+
+    site_column: str | None = Field(
+        default=None,
+        description="Column that says whose each series is, where one file holds several sites.",
+        json_schema_extra=_cli(metavar="COLUMN"),
+    )
+    rounds: int = Field(
+        default=10, ge=1, le=1000, description="Times that the sites' weights are averaged."
+    )
+    local_steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="Optimisation steps of a site in a round (those of train, over the rounds).",
+        json_schema_extra=_cli(metavar="STEPS"),
+    )
+    strategy: Literal["fedavg", "fedprox", "fedadam"] = Field(
+        default="fedavg",
+        description="How the server makes one network of the sites': fedavg, their mean weighted "
+        "by observations; fedprox, the same, each drawn back to the common one; fedadam, a step of "
+        "Adam towards the mean.",
+    )
+    proximal: float = Field(
+        default=0.01,
+        ge=0,
+        description="With fedprox: weight of the pull to the common network.",
+        json_schema_extra=_cli(metavar="WEIGHT"),
+    )
+    server_rate: float = Field(
+        default=0.001,
+        gt=0,
+        description="With fedadam: the server's learning rate.",
+        json_schema_extra=_cli(metavar="RATE"),
+    )
+    pooled: bool = Field(
+        default=False,
+        description="Also train one network on the rows of all sites, to see what sharing them "
+        "would have gained.",
+    )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        description="Hide what any one site contributed, by noise: the epsilon of differential "
+        "privacy that all rounds together may spend (none: no noise).",
+    )
+    delta: float = Field(
+        default=1e-5, gt=0, lt=1, description="With --epsilon: the delta of differential privacy."
+    )
+    clip_norm: float = Field(
+        default=0.1,
+        gt=0,
+        description="With --epsilon: largest distance that a site moves the weights in a round; "
+        "the noise grows with it.",
+        json_schema_extra=_cli(metavar="NORM"),
+    )
+
+
 class OutputSettings(Section):
     """Where results go."""
 
@@ -717,4 +775,5 @@ class Settings(Section):
     engine: EngineSettings = EngineSettings()
     tuning: TuningSettings = TuningSettings()
     sampling: SamplingSettings = SamplingSettings()
+    federation: FederationSettings = FederationSettings()
     output: OutputSettings = OutputSettings()

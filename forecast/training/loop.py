@@ -171,6 +171,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,
     teacher: Teacher | None = None,
+    proximal: float = 0.0,
 ) -> Fitted:
     """Trains one member on ragged series: values float64 (N,), NaN = missing; offsets (S+1,).
 
@@ -178,8 +179,9 @@ def fit(
     watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
     fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
     that it can go on as if nothing had been. team: the ranks that train together; then
-    `interrupted` is one answer for all. teacher: whose quantiles it is drawn to. Raises
-    TrainingError when the loss is not finite.
+    `interrupted` is one answer for all. teacher: whose quantiles it is drawn to. proximal: how
+    strongly it is drawn back to where it started (FedProx). Raises TrainingError when the loss is
+    not finite.
     """
     torch.manual_seed(recipe.seed)
     device = resolve_device(recipe.device)
@@ -215,7 +217,21 @@ def fit(
     sampler = Sampler(flats, layout, own, last, known, weights)
     if teacher is not None:
         sampler.draw_to(teacher)
-    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team)
+    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team, proximal)
+
+
+def near_the_start(
+    batch_loss: Callable[[], Tensor], network: ResidualNetwork, weight: float
+) -> Callable[[], Tensor]:
+    """The loss plus weight / 2 times the squared distance from the weights as they are now (Li et
+    al. 2020, "Federated optimization in heterogeneous networks")."""
+    now = [(p, p.detach().clone()) for p in network.parameters()]
+
+    def loss() -> Tensor:
+        away = torch.stack([(p - start).pow(2).sum() for p, start in now]).sum()
+        return batch_loss() + weight / 2 * away
+
+    return loss
 
 
 def _loop(
@@ -227,6 +243,7 @@ def _loop(
     interrupted: Callable[[], bool],
     checkpoint: Checkpoint | None,
     team: Alone,
+    proximal: float,
 ) -> Fitted:
     """The training loop; see `fit`."""
     at = _standing(network, sampler, judge, recipe, team)
@@ -239,6 +256,8 @@ def _loop(
     every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
     network.train()
     batch_loss = team.loss(network, sampler)
+    if proximal:
+        batch_loss = near_the_start(batch_loss, network, proximal)
     for step in range(at.step + 1, recipe.steps + 1):
         if checkpoint is not None and (stopped() or checkpoint.due()):
             at.elapsed = clock() - started
