@@ -3,7 +3,8 @@
 Two looks. The first forecasts each value from all that precede it. The second leaves those out
 that surprised the first, and a few after each (rules.held), and its scores are the ones that
 count: a spike does not spoil what follows it, and a level that has shifted stays surprising long
-enough to be named. Both are causal: what is said of a value never changes when more arrive.
+enough to be named. Both are causal: with the same forecaster, what is said of a value never changes
+when more arrive.
 
 Axes: S series, N observations of all series, Q quantiles, A anomalies.
 """
