@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -29,14 +30,14 @@ def main() -> None:
     if not sys.warnoptions and "--debug" not in words:
         warnings.simplefilter("ignore")  # libraries' words to programmers
     log_json = "--log-format=json" in words or ("--log-format", "json") in pairwise(words)
-    sys.exit(
-        guarded(
-            lambda: run(words),
-            as_json="--json" in words,
-            debug="--debug" in words,
-            log_json=log_json,
-        )
+    code = guarded(
+        lambda: run(words),
+        as_json="--json" in words,
+        debug="--debug" in words,
+        log_json=log_json,
     )
+    gc.freeze()  # else leaving takes a second: every object of every library is looked through
+    sys.exit(code)
 
 
 def _leave_out_the_current_folder() -> None:

@@ -65,11 +65,13 @@ def unpacked_tests(source: Path, folder: Path, full: bool) -> list[str]:
 
 def prediction_alone(wheel: Path, folder: Path) -> list[str]:
     """What fails where only the packages that prediction needs are installed."""
-    here, there = [sys.executable, "-P", "-m", "forecast"], [folder / "light/bin/lstmcast"]
-    pip = [folder / "light/bin/python", "-m", "pip", "install", "--quiet"]
+    here = [sys.executable, "-P", "-m", "forecast"]
+    # env: no other copy is on the path, which pip would take for the installed one
+    there = ["env", "-u", "PYTHONPATH", folder / "light/bin/lstmcast"]
+    pip = ["env", "-u", "PYTHONPATH", folder / "light/bin/python", "-m", "pip", "install"]
     call(sys.executable, "-m", "venv", folder / "light", check=True)
-    call(*pip, "--no-deps", wheel, check=True)
-    call(*pip, "--requirement", ROOT / "requirements-predict.txt", check=True)
+    call(*pip, "--quiet", "--no-deps", wheel, check=True)
+    call(*pip, "--quiet", "--requirement", ROOT / "requirements-predict.txt", check=True)
     size = call("du", "-sm", folder / "light").stdout.split()[0]
     print(f"  an environment for prediction: {size} MB", flush=True)
     model = folder / "run"

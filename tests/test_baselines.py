@@ -8,12 +8,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from forecast.common import workers as worker_pool
 from forecast.common.errors import UsageError
+from forecast.common.progress import LIMIT
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache, history, statistical
@@ -663,3 +665,22 @@ def _lives(process: int) -> bool:
         return False
     status = Path(f"/proc/{process}/stat")  # one that has ended may wait there for its new parent
     return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def test_progress_says_how_many_seconds_are_left_of_the_budget(monkeypatch):
+    told: list[float] = []
+    now = SimpleNamespace(at=1000.0)
+
+    def passes(self, deadline, function, tasks):
+        for each in tasks:
+            now.at += 5.0
+            yield each, function(each)
+
+    monkeypatch.setattr(InlinePool, "results_until", passes)
+    monkeypatch.setattr(statistical, "Pool", InlinePool)
+    monkeypatch.setattr(time, "monotonic", lambda: now.at)
+    heard = Recorder()
+    heard.progress = lambda done, total, figures: told.append(figures[LIMIT])
+    panel = make_panel([seasonal_series(40 + i, 4, i) for i in range(3)], "QS-JAN")
+    run_windows(panel, [panel.lengths], budget=60.0, listener=heard, names=["theta"])
+    assert told == [55.0, 50.0, 45.0]

@@ -1,11 +1,14 @@
 """What a shell offers to complete a word: values of options, presets, runs, series, jobs.
 
 A completion never fails and never writes: what cannot be read offers nothing, and the shell then
-goes on with the names of files.
+goes on with the names of files. Names come from folders and tables that somebody else may have
+written, and the scripts of some shells evaluate what they are told: those of anything but plain
+characters are not offered.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,13 +18,14 @@ import typer
 
 from forecast.config.files import presets
 
+PLAIN = re.compile(r"[\w.,+@%/~-]+")  # no blank, quote, dollar, colon or backslash
 MOST = 1000  # names that are offered at once
 ROOT = "runs"
 
 
 def beginning(words: Iterable[str], incomplete: str) -> list[str]:
-    """Those of `words` that begin so."""
-    return [word for word in words if word.startswith(incomplete)][:MOST]
+    """Those of `words` that begin so and can be typed as they stand."""
+    return [word for word in words if word.startswith(incomplete) and PLAIN.fullmatch(word)][:MOST]
 
 
 def of_choices(choices: Iterable[str]) -> Callable[[str], list[str]]:

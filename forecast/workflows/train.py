@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 
 # Of a deadline: the share that is kept for writing (at least so many seconds, and where the machine
 # is slow so many times what starting took), and of the rest the share for training.
-WRITING, LEAST_WRITING, WRITING_TO_STARTING = 0.1, 4.0, 2.0
+WRITING, LEAST_WRITING, WRITING_TO_STARTING = 0.1, 4.0, 2.5
 TRAINING_SHARE = 0.65
 LEAST_TO_FIT = 3.0  # seconds below which no baseline is fitted: their workers take that to start
 UNFITTED = ("seasonal-naive",)

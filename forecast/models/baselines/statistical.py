@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecast.common.progress import Listener
+from forecast.common.progress import LIMIT, Listener
 from forecast.common.resources import PeakMemory
 from forecast.common.workers import Pool, RayPool
 from forecast.data.forecast import Forecast
@@ -176,7 +176,7 @@ def _fitted(pool: Pool | RayPool, deadline: float, batch: _Batch, listener: List
                 if each.point is not None or window == task.window:
                     one = replace(task, window=window, history=history, later=())
                     done[window, task.series] = (one, each)
-            listener.progress(len(done), batch.count, {})
+            listener.progress(len(done), batch.count, {LIMIT: deadline - time.monotonic()})
         if time.monotonic() < deadline:
             listener.stage(f"Fitting {batch.column} anew from the later origins")
     tasks = batch.anew({pair: each for pair, (_, each) in done.items()})
@@ -185,7 +185,7 @@ def _fitted(pool: Pool | RayPool, deadline: float, batch: _Batch, listener: List
         pair, result = (task.window, task.series), made or died
         if result.point is not None or pair not in done:
             done[pair] = (task, result)
-        listener.progress(number, len(tasks), {})
+        listener.progress(number, len(tasks), {LIMIT: deadline - time.monotonic()})
     return list(done.values())
 
 
