@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,31 @@ def test_plain_progress_is_a_line_every_few_seconds_and_one_at_the_end():
         "  15.0s    75/100  loss 0.01333  lr 0.002  5s left",
         "  20.0s    100/100  loss 0.01  lr 0.002",
     ]
+
+
+def test_a_long_silence_is_broken_by_a_line():
+    stream, console = on_file()
+    clock = Clock()
+    listener = LineListener(console, clock=clock)
+    listener.stage("Fitting the baselines")
+    for second in range(20):
+        if second == 11:
+            listener.progress(1, 2, {})
+        listener.beat()
+        clock.now += 1
+    assert stream.getvalue().splitlines() == [
+        "   0.0s  Fitting the baselines",
+        "   8.0s    still at work",
+        "  16.0s    still at work",
+    ]
+
+
+def test_a_listener_that_watches_is_asked_in_the_background_and_no_longer_than_it_watches():
+    _, console = on_file()
+    before = threading.active_count()
+    with watching(console, Look()):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
 
 
 def test_verbose_progress_is_a_line_every_second():

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ _TRAILING = re.compile(r"[ ]+$", re.M)  # blanks at the end of a line
 _waiting_on: IO[str] | None = None  # the terminal that shows "starting"
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of progress
 _VERBOSE_EVERY = 1.0
+_SILENT = 8.0  # seconds after which a line says that work goes on
 _JSON_EVERY = 0.1
 PROGRESS_VARIABLE = "LSTMCAST_PROGRESS"
 
@@ -180,7 +182,27 @@ def watching(console: Console, look: Look, **fields: str) -> Iterator[Listener]:
         finally:
             bar.close()
     else:
-        yield LineListener(console, look.verbose)
+        lines = LineListener(console, look.verbose)
+        with _beating(lines):
+            yield lines
+
+
+@contextmanager
+def _beating(listener: LineListener) -> Iterator[None]:
+    """While the block runs, the listener is asked every second whether it was silent for long."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(1.0):
+            listener.beat()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class WarningsOnly:
@@ -292,6 +314,13 @@ class LineListener(WarningsOnly):
         if begun < done < total:
             words.append(time_left((now - since) / (done - begun) * (total - done), figures))
         self._line(f"{now - self._start:6.1f}s    {'  '.join(words)}")
+
+    def beat(self) -> None:
+        """A line if nothing was said for long: work goes on."""
+        now = self._clock()
+        if now - self._last >= _SILENT:
+            self._last = now
+            self._line(f"{now - self._start:6.1f}s    still at work")
 
     def note(self, text: str) -> None:
         """An indented line."""

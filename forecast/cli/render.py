@@ -149,7 +149,7 @@ def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: st
     console.print()
     console.print(table)
     if dropped:
-        caption += f"; no room here for {', '.join(dropped)}"
+        caption += f"; a wider terminal also shows {', '.join(dropped)}"
     console.print(Text(clean(caption), "dim"))
 
 

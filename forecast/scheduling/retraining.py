@@ -6,7 +6,7 @@ Axes: S series, W held-out origins.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from forecast.scheduling.models import (
 from forecast.scheduling.models import TRAINED as TRAINED_KIND
 from forecast.training.plan import (
     Plan,
+    Reason,
     choose_horizon,
     choose_origins,
     choose_validation,
@@ -105,13 +106,13 @@ def run_trial(
     """
     settings = _settings(job, learning, champion, seconds_left)
     plan = make_plan(slot.panel, seasons, settings)
-    for name, value, why in plan.reasons:
-        listener.note(f"{name}: {value} ({why})")
+    _tell(plan.reasons, listener)
     listener.stage(f"Training the {plan.title}")
     kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
     learnt = learn(slot.panel, plan, settings, listener, kept)
     if learnt.interrupted:
         raise TrainingStopped
+    _tell(learnt.reasons, listener)
     plan = replace(plan, reasons=plan.reasons + learnt.reasons)
     scored, final = forecasters(slot.panel, plan, learnt.members)
     listener.stage("Judging the new model")
@@ -169,6 +170,11 @@ def promise_of_pretrained(job: Job, service: Service, panel: Panel) -> dict[str,
         panel, {"pretrained": held}, service.season, job.settings.forecast.level
     )
     return promise_of(table, "pretrained", job.settings)
+
+
+def _tell(reasons: Iterable[Reason], listener: Listener) -> None:
+    for name, value, why in reasons:
+        listener.note(f"{name}: {value} ({why})")
 
 
 def _settings(

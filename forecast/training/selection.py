@@ -89,7 +89,7 @@ def _why(losses: Mapping[Blend, np.ndarray], kept: Blend) -> str:
     if len(kept) > 1:
         parts.append(f"blended {mean[kept]}")
     best = min(losses, key=lambda blend: losses[blend].mean())
-    other = "" if best == kept else f"; {named(best)}, {mean[best]}, is not surely better"
+    other = "" if best == kept else f"; {named(best)} {mean[best]} is lower, but within chance"
     return f"loss on validation origins: {', '.join(parts)}{other}"
 
 
@@ -411,8 +411,6 @@ def learn(
         return trained[0]
     members, reasons = better(panel, plan, *(each.members for each in trained))
     used = uses_covariates(members)
-    for name, value, why in reasons:
-        listener.note(f"{name} {value}: {why}")
     mine = trained[used]
     return mine._replace(members=members, reasons=mine.reasons + reasons)
 
@@ -455,8 +453,6 @@ def best_of_part(
         if members:
             trained[SCRATCH] = with_kind(members, SCRATCH)
     chosen, reasons = blend_of(panel, plan, trained)
-    for name, value, why in reasons:
-        listener.note(f"{name} {value}: {why}")
     return Learnt(chosen, history, False, reasons)
 
 

@@ -165,9 +165,11 @@ def _trained_once(
     training = without_later(plan.training, keep)
     once = settings.training.model_copy(update={"refit": False})
     with PeakMemory() as memory:
-        members, history, interrupted, _ = learn(
+        members, history, interrupted, reasons = learn(
             panel, training, settings.model_copy(update={"training": once}), listener
         )
+        for name, value, why in reasons:
+            listener.note(f"{name} {value}: {why}")
         scored, _ = forecasters(panel, training, members)
     spent = time.monotonic() - started
     made = windows(scored, panel, origins, plan.steps, settings.forecast.allow_negative)

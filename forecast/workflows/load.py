@@ -192,7 +192,8 @@ def find_model(
     student and no trial; without `source` the newest of all. Raises ModelNotFoundError, and as
     `read_for_model`.
     """
-    listener.stage("Reading the data")
+    if source is not None or model is not None:
+        listener.stage("Reading the data")  # of a model to be found, when it is found
     if model is not None:
         folder = model_path(Path(model))
         forecaster, manifest = load_model(folder)
