@@ -74,6 +74,7 @@ class Trained:
     predictions: object = field(
         default_factory=lambda: pa.table({"unique_id": ["a"], "ds": ["2020-01"], "LSTM": [1.5]})
     )
+    levels: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True)
