@@ -156,3 +156,19 @@ def test_nothing_that_can_run_code_is_loaded():
                 assert (node.value.id, node.attr) not in calls, path
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"eval", "exec"}, path
+
+
+IN_A_ROW = {"add_row", "plain_table", "print", "ToolSpec"}  # cells of a table, in its order
+
+
+def test_no_call_passes_more_than_seven_arguments_by_position():
+    """Nobody can tell from `f(a, b, c, d, e, f, g, h)` what the eighth is."""
+    long = [
+        f"{path}:{node.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and len([each for each in node.args if not isinstance(each, ast.Starred)]) > 7
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) not in IN_A_ROW
+    ]
+    assert long == []

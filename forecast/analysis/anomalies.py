@@ -290,17 +290,21 @@ def find_anomalies(forecaster: Forecaster, panel: Panel, threshold: float) -> An
 
     score = of(found.score)
     texts = [reason(*each) for each in zip(kind[order], score, steps[order], strict=True)]
+    lows, highs = (
+        np.where(np.isfinite(found.score), bound, np.nan) for bound in (found.low, found.high)
+    )
     return Anomalies(
-        series[rows][order],
-        position[order],
-        of(panel.values),
-        score,
-        of(found.low),
-        of(found.high),
-        kind[order],
-        np.array(texts, dtype=object),
-        int(np.isfinite(found.score).sum()),
-        *(np.where(np.isfinite(found.score), bound, np.nan) for bound in (found.low, found.high)),
+        series=series[rows][order],
+        position=position[order],
+        value=of(panel.values),
+        score=score,
+        low=of(found.low),
+        high=of(found.high),
+        kind=kind[order],
+        reason=np.array(texts, dtype=object),
+        judged=int(np.isfinite(found.score).sum()),
+        lows=lows,
+        highs=highs,
     )
 
 

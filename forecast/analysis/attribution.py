@@ -377,14 +377,14 @@ def explain(
     validation = choose_validation(panel.size, panel.lengths, horizon)
     median = forecast_panel(forecaster, own, horizon, allow_negative=True)
     return Explanation(
-        str(panel.ids[series]),
-        own,
-        median.point[0],
-        steps,
-        past_steps(forecaster, own, steps, horizon, report),
-        contributions(forecaster, own, steps, horizon),
-        importances(forecaster, panel, validation, horizon, seed),
-        look_inside(forecaster, own),
+        series=str(panel.ids[series]),
+        panel=own,
+        median=median.point[0],
+        steps=steps,
+        past=past_steps(forecaster, own, steps, horizon, report),
+        shares=contributions(forecaster, own, steps, horizon),
+        importance=importances(forecaster, panel, validation, horizon, seed),
+        inside=look_inside(forecaster, own),
     )
 
 

@@ -221,11 +221,21 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
     if not mapping.time:
         stamps = _counts_within(codes)
     rows = LongRows(
-        ids, codes, stamps, values, times.integer, times.format, times.tz, table.where,
-        table.locate, "+".join(mapping.time), target,
-        "+".join(mapping.id) or None, "" if mapping.id else _id_hint(mapping),
-        times.instant,
-    )  # fmt: skip
+        ids=ids,
+        codes=codes,
+        stamps=stamps,
+        values=values,
+        integer=times.integer,
+        format=times.format,
+        tz=times.tz,
+        where=table.where,
+        locate=table.locate,
+        time_name="+".join(mapping.time),
+        target_name=target,
+        id_name="+".join(mapping.id) or None,
+        id_hint="" if mapping.id else _id_hint(mapping),
+        instant=times.instant,
+    )
     return rows.without(times.bad | blank), mapping, notes, table
 
 
@@ -262,13 +272,21 @@ def _wide_rows(
     values = np.concatenate([_values(table, n, settings, notes) for n in names])
     count = len(stamps)
     return LongRows(
-        as_objects(names), np.repeat(np.arange(len(names), dtype=np.int32), count),
-        np.tile(stamps, len(names)),
-        values, times.integer, times.format, times.tz, table.where,
-        lambda rows: [
+        ids=as_objects(names),
+        codes=np.repeat(np.arange(len(names), dtype=np.int32), count),
+        stamps=np.tile(stamps, len(names)),
+        values=values,
+        integer=times.integer,
+        format=times.format,
+        tz=times.tz,
+        where=table.where,
+        locate=lambda rows: [
             f"{place}, column '{names[r // count]}'"
             for r, place in zip(rows, table.locate([r % count for r in rows]), strict=True)
         ],
-        "+".join(table.mapping.time), quantity(len(names), "column"), None, "",
-        times.instant,
-    )  # fmt: skip
+        time_name="+".join(table.mapping.time),
+        target_name=quantity(len(names), "column"),
+        id_name=None,
+        id_hint="",
+        instant=times.instant,
+    )

@@ -59,14 +59,14 @@ def _line(level: str, rows: Mapping[str, Mapping[str, Any]], network: str) -> Le
     scored = {name: score for name, score in others.items() if score is not None}
     rival = min(scored, key=lambda name: scored[name], default="")
     return LevelLine(
-        level,
-        int(own.get("nodes", 0)),
-        _number(before.get(SCORE)),
-        _number(own.get(SCORE)),
-        rival,
-        scored.get(rival),
-        _number(own.get("bias_pct")),
-        _percent(own.get("coverage-80")),
+        level=level,
+        nodes=int(own.get("nodes", 0)),
+        before=_number(before.get(SCORE)),
+        after=_number(own.get(SCORE)),
+        rival=rival,
+        rival_score=scored.get(rival),
+        bias=_number(own.get("bias_pct")),
+        held=_percent(own.get("coverage-80")),
     )
 
 

@@ -66,14 +66,14 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         never = never_negative(panel)
         quantiles[never] = np.maximum(quantiles[never], 0.0)
     return Forecast(
-        forecaster.name,
-        panel.lengths,
-        quantiles[:, :, len(forecaster.levels) // 2].copy(),
-        forecaster.levels,
-        quantiles,
-        source,
-        available,
-        time.monotonic() - started,
+        name=forecaster.name,
+        origins=panel.lengths,
+        point=quantiles[:, :, len(forecaster.levels) // 2].copy(),
+        levels=forecaster.levels,
+        quantiles=quantiles,
+        source=source,
+        available=available,
+        seconds=time.monotonic() - started,
         whole=forecaster.whole,
     )
 

@@ -136,15 +136,15 @@ def _windows_of(
         shape = (*point[w].shape, 0)
         made.append(
             Forecast(
-                name,
-                origins[w],
-                point[w],
-                levels,
-                np.empty(shape) if quantiles is None else quantiles[w],
-                source,
-                available,
-                float(entry["seconds"]) / len(origins),
-                tuple(entry.get("notes", ())),
+                name=name,
+                origins=origins[w],
+                point=point[w],
+                levels=levels,
+                quantiles=np.empty(shape) if quantiles is None else quantiles[w],
+                source=source,
+                available=available,
+                seconds=float(entry["seconds"]) / len(origins),
+                notes=tuple(entry.get("notes", ())),
             )
         )
     return made

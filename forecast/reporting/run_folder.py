@@ -274,16 +274,16 @@ def rows_csv(rows: Iterable[Mapping[str, Any]], names: Iterable[str] | None = No
 
 def _rows(forecast: Forecast, rows: np.ndarray) -> Forecast:
     return Forecast(
-        forecast.name,
-        forecast.origins[rows],
-        forecast.point[rows],
-        forecast.levels,
-        forecast.quantiles[rows],
-        forecast.source[rows],
-        forecast.available[rows],
-        forecast.seconds,
-        forecast.notes,
-        forecast.memory,
+        name=forecast.name,
+        origins=forecast.origins[rows],
+        point=forecast.point[rows],
+        levels=forecast.levels,
+        quantiles=forecast.quantiles[rows],
+        source=forecast.source[rows],
+        available=forecast.available[rows],
+        seconds=forecast.seconds,
+        notes=forecast.notes,
+        memory=forecast.memory,
     )
 
 

@@ -239,18 +239,18 @@ class Attempt:
         manifest = dict(edition.manifest) if edition is not None else {}
         series = manifest.get("series", {})
         return RunOutcome(
-            self.job.name,
-            word,
-            code,
-            edition.run if edition is not None else None,
-            slot.time,
-            str(self.job.folder),
-            tuple(self.diary.decisions),
-            tuple(self.diary.warnings),
-            int(series.get("forecast", slot.panel.size)),
-            int(series.get("fallbacks", 0)),
-            self.watch.elapsed(),
-            manifest,
+            job=self.job.name,
+            outcome=word,
+            exit_code=code,
+            run=edition.run if edition is not None else None,
+            as_of=slot.time,
+            folder=str(self.job.folder),
+            decisions=tuple(self.diary.decisions),
+            warnings=tuple(self.diary.warnings),
+            series=int(series.get("forecast", slot.panel.size)),
+            fallbacks=int(series.get("fallbacks", 0)),
+            seconds=self.watch.elapsed(),
+            manifest=manifest,
         )
 
 

@@ -132,10 +132,17 @@ def _pretrained(job: Job, slot: Slot, seasons: tuple[int, ...]) -> Make:
 def _arima(job: Job, service: Service, seconds: float, listener: Listener) -> Make:
     def make(panel: Panel, horizon: int) -> Forecast:
         made = forecast_baselines(
-            panel, panel.lengths, horizon, ("arima",), np.array(LEVELS), service.season, seconds,
-            job.settings.training.jobs or available_cores(), listener,
+            panel=panel,
+            origins=panel.lengths,
+            horizon=horizon,
+            names=("arima",),
+            levels=np.array(LEVELS),
+            season=service.season,
+            budget=seconds,
+            jobs=job.settings.training.jobs or available_cores(),
+            listener=listener,
             allow_negative=job.settings.forecast.allow_negative,
-        )  # fmt: skip
+        )
         return next(iter(made.values()))
 
     return make

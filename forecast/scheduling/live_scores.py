@@ -124,7 +124,16 @@ def _scores_of(connection: sqlite3.Connection, number: int) -> list[tuple[Any, .
         return []
     steps, point, quantiles, actual, scale = (np.concatenate(c) for c in zip(*taken, strict=True))
     levels = json.loads(text)
-    return score_rows(number, horizon, steps, point, levels, quantiles, actual, scale)
+    return score_rows(
+        number=number,
+        horizon=horizon,
+        step=steps,
+        point=point,
+        levels=levels,
+        quantiles=quantiles,
+        actual=actual,
+        scale=scale,
+    )
 
 
 def score_rows(

@@ -197,14 +197,14 @@ def _plain(value: Any) -> Any:
 
 def _service(about: Mapping[str, Any], forecaster: Forecaster) -> Service:
     return Service(
-        about["id"],
-        TRAINED,
-        forecaster,
-        int(about["season"]),
-        int(about["horizon"]),
-        about["sha256"],
-        int(about["trained_until"]),
-        about["learnt"],
-        about["promise"],
-        about["created"],
+        id=about["id"],
+        kind=TRAINED,
+        forecaster=forecaster,
+        season=int(about["season"]),
+        horizon=int(about["horizon"]),
+        sha256=about["sha256"],
+        trained_until=int(about["trained_until"]),
+        learnt=about["learnt"],
+        promise=about["promise"],
+        created=about["created"],
     )

@@ -204,7 +204,14 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     for code, text in unknown_ahead(design, slot.panel, steps):
         run.diary.warn(code, text)
     made = forecast_all(
-        job, slot, service, known.report.seasons, factors, seconds, run.diary, unknown
+        job=job,
+        slot=slot,
+        service=service,
+        seasons=known.report.seasons,
+        factors=factors,
+        arima_seconds=seconds,
+        listener=run.diary,
+        unable=unknown,
     )
     decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
     run.diary.decide(decision)

@@ -63,7 +63,16 @@ def decide_model(run: Attempt, known: Known) -> Due:
     if job.section.model == "pretrained":
         return Due(run.diary.decide(Decision("model", "pretrained", "as the job asks")))
     found, trial, misfit = in_service(job, known.state, slot, seasons)
-    facts = model_facts(job, slot, seasons, found, trial, misfit, known.changes, known.scores)
+    facts = model_facts(
+        job=job,
+        slot=slot,
+        seasons=seasons,
+        service=found,
+        trial=trial,
+        misfit=misfit,
+        changes=known.changes,
+        scores=known.scores,
+    )
     decision = run.diary.decide(decide_learning(facts, job.section.retrain))
     fitting = None if misfit else found
     return Due(decision, fitting, None if facts.changed else fitting, trial)
@@ -107,9 +116,16 @@ def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judge
     with time_limit(run.watch.left(HARD_SHARE)) as limit:
         try:
             return run_trial(
-                run.job, known.slot, known.report.seasons, due.decision, due.rival,
-                sorted(known.state.refused), seconds, run.stamp, run.diary,
-            )  # fmt: skip
+                job=run.job,
+                slot=known.slot,
+                seasons=known.report.seasons,
+                learning=due.decision,
+                champion=due.rival,
+                refused=sorted(known.state.refused),
+                seconds_left=seconds,
+                created=run.stamp,
+                listener=run.diary,
+            )
         except KeyboardInterrupt:
             if not limit.reached:
                 raise

@@ -228,15 +228,15 @@ def start_of(job: Job, environ: Mapping[str, str]) -> Start:
     section = job.section
     hidden = secret_variables(job)
     return Start(
-        job.name,
-        job.config,
-        when_of(job),
-        own_program(),
-        carried(environ, hidden),
-        hidden,
-        _GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
-        _written_by(job),
-        job.settings.training.device != "cpu",
+        job=job.name,
+        config=job.config,
+        when=when_of(job),
+        program=own_program(),
+        environment=carried(environ, hidden),
+        secrets=hidden,
+        limit=_GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
+        writes=_written_by(job),
+        accelerator=job.settings.training.device != "cpu",
     )
 
 

@@ -159,17 +159,17 @@ def agree(
     random = settings.training.from_scratch or settings.network.name != "lstm"
     steps = settings.training.max_steps or budget * (SCRATCH_TIMES if random else 1)
     agreement = Agreement(
-        grid[0],
-        grid[1],
-        min(p.horizon for p in together),
-        season,
-        layout,
-        context,
-        min(p.windows for p in together),
-        asked.local_steps or max(LEAST_ROUND, steps // asked.rounds),
-        asked.proximal if asked.strategy == "fedprox" else 0.0,
-        asked.epsilon is not None,
-        {part: _part(settings, part, names) for part, names in SHARED.items()},
+        alias=grid[0],
+        integer=grid[1],
+        horizon=min(p.horizon for p in together),
+        season=season,
+        layout=layout,
+        context=context,
+        windows=min(p.windows for p in together),
+        local_steps=asked.local_steps or max(LEAST_ROUND, steps // asked.rounds),
+        proximal=asked.proximal if asked.strategy == "fedprox" else 0.0,
+        private=asked.epsilon is not None,
+        shared={part: _part(settings, part, names) for part, names in SHARED.items()},
     )
     return agreement, out
 
@@ -241,14 +241,14 @@ class Site:
             )
         frequency = self.panel.frequency
         return Proposal(
-            frequency.alias,
-            frequency.integer,
-            plan.horizon,
-            plan.season,
-            plan.layout,
-            plan.recipe["context"],
-            len(plan.origins),
-            int(np.isfinite(self.panel.values).sum()),
+            alias=frequency.alias,
+            integer=frequency.integer,
+            horizon=plan.horizon,
+            season=plan.season,
+            layout=plan.layout,
+            context=plan.recipe["context"],
+            windows=len(plan.origins),
+            count=int(np.isfinite(self.panel.values).sum()),
         )
 
     def plan(self, agreement: Agreement) -> Plan:

@@ -217,7 +217,17 @@ def fit(
     sampler = Sampler(flats, layout, own, last, known, weights)
     if teacher is not None:
         sampler.draw_to(teacher)
-    return _loop(network, sampler, judge, recipe, report, interrupted, checkpoint, team, proximal)
+    return _loop(
+        network=network,
+        sampler=sampler,
+        judge=judge,
+        recipe=recipe,
+        report=report,
+        interrupted=interrupted,
+        checkpoint=checkpoint,
+        team=team,
+        proximal=proximal,
+    )
 
 
 def near_the_start(

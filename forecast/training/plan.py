@@ -138,19 +138,19 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     )
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     plan = Plan(
-        horizon,
-        season,
-        layout,
-        origins,
-        keep,
-        validation,
-        recipe,
-        initial,
-        seeds,
-        jobs,
-        reasons,
-        design,
-        scratch,
+        horizon=horizon,
+        season=season,
+        layout=layout,
+        origins=origins,
+        keep=keep,
+        validation=validation,
+        recipe=recipe,
+        initial=initial,
+        seeds=seeds,
+        jobs=jobs,
+        reasons=reasons,
+        design=design,
+        scratch=scratch,
         whole_start=start_likelihood(settings) == likelihood,
     )
     return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after

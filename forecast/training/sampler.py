@@ -142,15 +142,15 @@ class Sampler:
         series, end, places = self.draw()
         layout, recipe = self.layout, self.recipe
         flat, series, inputs = read_windows(
-            network,
-            self.view(),
-            layout,
-            self.known,
-            series,
-            end,
-            recipe.context,
-            self.chunks,
-            self.every,
+            network=network,
+            flat=self.view(),
+            layout=layout,
+            known=self.known,
+            series=series,
+            end=end,
+            steps=recipe.context,
+            chunks=self.chunks,
+            every=self.every,
         )
         origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
         look = ahead(flat, layout, series, origin, self.chunks)
@@ -202,14 +202,14 @@ class Judge:
             series = self.series[start : start + EVALUATION_BATCH]
             origin = self.origins[start : start + EVALUATION_BATCH]
             flat, series, inputs = read_windows(
-                network,
-                seen_,
-                self.layout,
-                self.known,
-                series,
-                origin,
-                self.recipe.context,
-                chunks,
+                network=network,
+                flat=seen_,
+                layout=self.layout,
+                known=self.known,
+                series=series,
+                end=origin,
+                steps=self.recipe.context,
+                chunks=chunks,
             )
             look = ahead(flat, self.layout, series, origin[None], chunks)
             actual, known = targets(

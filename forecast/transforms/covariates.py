@@ -131,7 +131,16 @@ def _entry(
     mean = np.bincount(owner, weights=seen, minlength=size) / count
     within = float(np.mean((seen - mean[owner]) ** 2))
     own = within < (1 - SERIES_DIFFER) * scale**2
-    return Entry(column.name, column.role, centre, scale, None, flag, own, bool(per_day))
+    return Entry(
+        name=column.name,
+        role=column.role,
+        centre=centre,
+        scale=scale,
+        categories=None,
+        flag=flag,
+        own=own,
+        smooth=bool(per_day),
+    )
 
 
 def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
@@ -334,14 +343,14 @@ def read_design(plain: dict[str, Any]) -> Design:
 def _read_entry(plain: dict[str, Any]) -> Entry:
     names = plain["categories"]
     entry = Entry(
-        str(plain["name"]),
-        str(plain["role"]),
-        float(plain["centre"]),
-        float(plain["scale"]),
-        None if names is None else tuple(str(name) for name in names),
-        bool(plain["flag"]),
-        bool(plain["own"]),
-        bool(plain["smooth"]),
+        name=str(plain["name"]),
+        role=str(plain["role"]),
+        centre=float(plain["centre"]),
+        scale=float(plain["scale"]),
+        categories=None if names is None else tuple(str(name) for name in names),
+        flag=bool(plain["flag"]),
+        own=bool(plain["own"]),
+        smooth=bool(plain["smooth"]),
     )
     measured = math.isfinite(entry.centre) and math.isfinite(entry.scale) and entry.scale > 0
     if entry.role not in (FUTURE, PAST, STATIC) or not measured:

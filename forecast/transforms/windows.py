@@ -259,14 +259,14 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         moved = drift * later if lag == 1 else _level_change(read, origin, level, lag, step)
         carried.append(moved + zero)
     return Ahead(
-        xp.concatenate(skips, -2),
-        xp.concatenate(carried, -2),
-        xp.concatenate(present, -2),
-        level,
-        read.scale(origin)[0],
-        flat.move[known],
-        None if flat.shift is None else flat.shift[series],
-        None if flat.unit is None else flat.unit[series],
+        skips=xp.concatenate(skips, -2),
+        carried=xp.concatenate(carried, -2),
+        present=xp.concatenate(present, -2),
+        level=level,
+        scale=read.scale(origin)[0],
+        move=flat.move[known],
+        shift=None if flat.shift is None else flat.shift[series],
+        unit=None if flat.unit is None else flat.unit[series],
     )
 
 

@@ -76,14 +76,14 @@ def baseline_forecasts(
         listener.note(f"baselines {chosen}: {reason}")
     listener.stage("Fitting the baselines")
     made = forecast_baselines_windows(
-        panel,
-        plan.origins,
-        plan.steps,
-        names,
-        levels,
-        plan.training.season,
-        budget,
-        settings.training.jobs or available_cores(),
+        panel=panel,
+        origins=plan.origins,
+        horizon=plan.steps,
+        names=names,
+        levels=levels,
+        season=plan.training.season,
+        budget=budget,
+        jobs=settings.training.jobs or available_cores(),
         wanted=held_out(panel, plan.origins),
         listener=listener,
         cache_folder=Path(settings.output.root) / CACHE,
@@ -108,14 +108,14 @@ def _naive2(past: Panel, origins: np.ndarray, steps: int, season: int) -> Foreca
     point = naive2(past.values, past.offsets, steps, season)
     available = np.isfinite(point).all(axis=1)
     return Forecast(
-        NAIVE2,
-        origins,
-        np.where(available[:, None], point, np.nan),
-        np.empty(0),
-        np.empty((past.size, steps, 0)),
-        np.where(available, NAIVE2, "").astype(object),
-        available,
-        time.monotonic() - started,
+        name=NAIVE2,
+        origins=origins,
+        point=np.where(available[:, None], point, np.nan),
+        levels=np.empty(0),
+        quantiles=np.empty((past.size, steps, 0)),
+        source=np.where(available, NAIVE2, "").astype(object),
+        available=available,
+        seconds=time.monotonic() - started,
     )
 
 
@@ -274,18 +274,18 @@ def backtest_run(
     result = backtest(panel, plan.origins, {}, m, shown, plan.gap, everyone, point=point, cost=cost)
     pairs = compared(result.scores)
     record = BacktestRecord(
-        report,
-        plan,
-        settings,
-        result,
-        [row for one in learnt.values() for row in one.history],
-        pairs,
-        tuple(rivals),
-        fair_verdict(result.scores, set(learnt) - {plan.training.title}),
-        about_arima(pairs),
-        {model.name: str(model.folder.resolve()) for model in saved},
-        any(one.interrupted for one in learnt.values()),
-        clock.elapsed(),
+        report=report,
+        plan=plan,
+        settings=settings,
+        result=result,
+        history=[row for one in learnt.values() for row in one.history],
+        pairs=pairs,
+        rivals=tuple(rivals),
+        verdict=fair_verdict(result.scores, set(learnt) - {plan.training.title}),
+        about_arima=about_arima(pairs),
+        models={model.name: str(model.folder.resolve()) for model in saved},
+        interrupted=any(one.interrupted for one in learnt.values()),
+        seconds=clock.elapsed(),
     )
     return _written(record, listener)
 
@@ -307,18 +307,18 @@ def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:
         files, table = write_backtest(staging, record)
     partly = report.skipped or _fell_back(record.result.forecasts[record.plan.training.title])
     return BacktestResult(
-        folder,
-        report,
-        record.plan.reasons,
-        record.result.scores,
-        record.verdict,
-        record.about_arima,
-        record.pairs,
-        [(folder / path.relative_to(staging), what) for path, what in files],
-        record.interrupted,
-        3 if partly else 0,
-        record.seconds,
-        table,
+        folder=folder,
+        report=report,
+        chosen=record.plan.reasons,
+        scores=record.result.scores,
+        verdict=record.verdict,
+        about_arima=record.about_arima,
+        pairs=record.pairs,
+        files=[(folder / path.relative_to(staging), what) for path, what in files],
+        interrupted=record.interrupted,
+        exit_code=3 if partly else 0,
+        seconds=record.seconds,
+        table=table,
     )
 
 

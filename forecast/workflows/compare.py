@@ -102,17 +102,17 @@ def compare_run(
     result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals}, point=point)
     beside = score_forecasts(panel, apart, m, shown, plan.gap).to_rows() if apart else []
     made = ComparisonResult(
-        run_path(settings, _stem(report.source)),
-        report,
-        (*(each for each in plan.reasons if each[0] in SHARED), *budget_of(plans)),
-        rows_of(result.scores.to_rows(), learnt),
-        rows_of([{**row, "best": None} for row in beside], learnt),
-        result.scores.caption(),
-        sentence_of(result.scores, list(ready)),
-        [],
-        any(one.interrupted for one in learnt.values()),
-        3 if report.skipped else 0,
-        clock.elapsed(),
+        folder=run_path(settings, _stem(report.source)),
+        report=report,
+        chosen=(*(each for each in plan.reasons if each[0] in SHARED), *budget_of(plans)),
+        rows=rows_of(result.scores.to_rows(), learnt),
+        apart=rows_of([{**row, "best": None} for row in beside], learnt),
+        caption=result.scores.caption(),
+        sentence=sentence_of(result.scores, list(ready)),
+        files=[],
+        interrupted=any(one.interrupted for one in learnt.values()),
+        exit_code=3 if report.skipped else 0,
+        seconds=clock.elapsed(),
     )
     everything = replace(result, forecasts={**result.forecasts, **apart})
     history = [row for one in learnt.values() for row in one.history]

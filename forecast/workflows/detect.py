@@ -95,17 +95,17 @@ def detect_run(
         write_anomaly_page(page, anomaly_page(panel, found, title, threshold, judge, unit))
     kinds, counts = np.unique(found.kind.astype(str), return_counts=True)
     return DetectResult(
-        path,
-        panel.size,
-        int(np.isfinite(panel.values).sum()),
-        found.judged,
-        dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
-        threshold,
-        judge,
-        3 if report.skipped else 0,
-        table,
-        page or "",
-        _drawn(panel, found) if draw else "",
+        path=path,
+        series=panel.size,
+        values=int(np.isfinite(panel.values).sum()),
+        judged=found.judged,
+        kinds=dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
+        threshold=threshold,
+        model=judge,
+        exit_code=3 if report.skipped else 0,
+        anomalies=table,
+        page=page or "",
+        chart=_drawn(panel, found) if draw else "",
     )
 
 

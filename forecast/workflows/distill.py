@@ -97,20 +97,29 @@ def distill_run(
         "figures": [vars(pupil) for pupil in pupils],
         "scores": scores.to_rows() if scores is not None else [],
     }
-    record = _record(panel, report, plan, asked, student, learnt, clock, about)
+    record = _record(
+        panel=panel,
+        report=report,
+        plan=plan,
+        settings=asked,
+        student=student,
+        learnt=learnt,
+        clock=clock,
+        about=about,
+    )
     path = run_path(asked, report.source)
     with whole_folder(path, RUN) as staging:
         files, _, _ = write_run(staging, record)
     return DistillResult(
-        path,
-        folder,
-        report,
-        plan.reasons,
-        pupils,
-        scores,
-        [(path / each.relative_to(staging), what) for each, what in files],
-        learnt.interrupted,
-        clock.elapsed(),
+        folder=path,
+        teacher=folder,
+        report=report,
+        chosen=plan.reasons,
+        pupils=pupils,
+        scores=scores,
+        files=[(path / each.relative_to(staging), what) for each, what in files],
+        interrupted=learnt.interrupted,
+        seconds=clock.elapsed(),
     )
 
 
@@ -207,17 +216,17 @@ def _record(
     negative = settings.forecast.allow_negative
     made = forecast_panel(student, panel, plan.horizon, allow_negative=negative)
     return RunRecord(
-        panel,
-        report,
-        replace(plan, origins=plan.origins[:0], teacher=None),
-        settings,
-        student,
-        learnt.members,
-        learnt.history,
-        {},
-        [at_levels(made, levels)],
-        None,
-        learnt.interrupted,
-        clock.elapsed(),
-        {"distilled": about},
+        panel=panel,
+        report=report,
+        plan=replace(plan, origins=plan.origins[:0], teacher=None),
+        settings=settings,
+        forecaster=student,
+        members=learnt.members,
+        history=learnt.history,
+        held_out={},
+        upcoming=[at_levels(made, levels)],
+        scores=None,
+        interrupted=learnt.interrupted,
+        seconds=clock.elapsed(),
+        more={"distilled": about},
     )

@@ -181,18 +181,18 @@ def chart_of(found: Explanation) -> ExplanationChart:
     panel = found.panel
     end = int(panel.first[0] + panel.lengths[0])
     return ExplanationChart(
-        found.series,
-        "mean of all steps" if every else f"step {found.steps[0] + 1}",
-        panel.frequency.stamps(np.arange(end - length, end + len(found.median))),
-        panel.values[-length:],
-        found.past.contribution.mean(0),
-        found.median,
-        found.past.by_lag(),
-        [
+        title=found.series,
+        what="mean of all steps" if every else f"step {found.steps[0] + 1}",
+        times=panel.frequency.stamps(np.arange(end - length, end + len(found.median))),
+        past=panel.values[-length:],
+        contribution=found.past.contribution.mean(0),
+        ahead=found.median,
+        by_lag=found.past.by_lag(),
+        covariates=[
             (row["name"], row["contribution"], np.nan_to_num(row["importance"]))
             for row in covariate_rows(found)
         ],
-        found.inside.attention,
+        attention=found.inside.attention,
     )
 
 

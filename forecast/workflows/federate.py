@@ -120,16 +120,16 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
         records.append(each.record(at, clock))
     rows = rows_of(results)
     result = SimulateResult(
-        path,
-        reasons_of(agreement, settings, at),
-        tuple(results),
-        left_out,
-        rows,
-        gap_closed(rows),
-        at.history,
-        privacy_of(settings, at, len(sites)),
-        [],
-        clock.elapsed(),
+        folder=path,
+        chosen=reasons_of(agreement, settings, at),
+        sites=tuple(results),
+        left_out=left_out,
+        rows=rows,
+        gap=gap_closed(rows),
+        history=at.history,
+        privacy=privacy_of(settings, at, len(sites)),
+        files=[],
+        seconds=clock.elapsed(),
     )
     listener.stage("Writing the results")
     return replace(result, files=write(result, records, agreement), seconds=clock.elapsed())
@@ -370,19 +370,19 @@ class Trained:
         )
         about = {"rounds": at.number, "best_round": at.best_round, "epsilon": at.epsilon}
         return RunRecord(
-            panel,
-            self.site.report,
-            plan,
-            settings,
-            final,
-            self.members,
-            [],
-            held_out,
-            [at_levels(with_point(each, "median"), levels) for each in future],
-            scores,
-            False,
-            clock.elapsed(),
-            {"federated": about},
+            panel=panel,
+            report=self.site.report,
+            plan=plan,
+            settings=settings,
+            forecaster=final,
+            members=self.members,
+            history=[],
+            held_out=held_out,
+            upcoming=[at_levels(with_point(each, "median"), levels) for each in future],
+            scores=scores,
+            interrupted=False,
+            seconds=clock.elapsed(),
+            more={"federated": about},
         )
 
 

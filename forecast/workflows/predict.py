@@ -134,7 +134,15 @@ def predict_run(
     usual = new_predictions(run_of(folder))
     settings = with_point_setting(settings, point_of(settings, found.manifest))
     return deliver(
-        panel, report, forecaster, horizon, settings, folder, output, usual, levels=levels
+        panel=panel,
+        report=report,
+        forecaster=forecaster,
+        horizon=horizon,
+        settings=settings,
+        model=folder,
+        output=output,
+        usual=usual,
+        levels=levels,
     )
 
 
@@ -180,8 +188,17 @@ def forecast_run(
     listener.note(f"point forecast {point}: {why}")
     settings = with_point_setting(settings, point)
     return deliver(
-        panel, report, forecaster, horizon, settings, model, output, None, levels=levels, page=page
-    )  # fmt: skip
+        panel=panel,
+        report=report,
+        forecaster=forecaster,
+        horizon=horizon,
+        settings=settings,
+        model=model,
+        output=output,
+        usual=None,
+        levels=levels,
+        page=page,
+    )
 
 
 def pretrained(
@@ -235,18 +252,18 @@ def deliver(
     fallbacks = int((made.source != forecaster.name).sum())
     stamps = table.column("ds")
     return PredictResult(
-        path,
-        table.num_rows,
-        panel.size,
-        model,
-        horizon,
-        (str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
-        fallbacks,
-        3 if fallbacks or report.skipped else 0,
-        chart_of_first(panel, made, settings.forecast.level),
-        table,
-        "" if beside is None else str(beside),
-        page or "",
+        path=path,
+        rows=table.num_rows,
+        series=panel.size,
+        model=model,
+        horizon=horizon,
+        span=(str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
+        fallbacks=fallbacks,
+        exit_code=3 if fallbacks or report.skipped else 0,
+        chart=chart_of_first(panel, made, settings.forecast.level),
+        predictions=table,
+        samples="" if beside is None else str(beside),
+        page=page or "",
     )
 
 

@@ -111,15 +111,15 @@ def scenarios_run(
     panel = next(iter(made.values()))[0]
     fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
     return ScenarioResult(
-        where,
-        tuple(given),
-        table.num_rows,
-        panel.size,
-        found.folder,
-        horizon,
-        3 if fallen or found.report.skipped else 0,
-        _chart(panel, made, settings),
-        table,
+        path=where,
+        scenarios=tuple(given),
+        rows=table.num_rows,
+        series=panel.size,
+        model=found.folder,
+        horizon=horizon,
+        exit_code=3 if fallen or found.report.skipped else 0,
+        chart=_chart(panel, made, settings),
+        predictions=table,
     )
 
 

@@ -54,7 +54,16 @@ def predict_stream(
     if not as_json:
         sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
         sink.flush()
-    answer = Answers(panel, forecaster, horizon, exact, written, reader, sink, as_json)
+    answer = Answers(
+        panel=panel,
+        forecaster=forecaster,
+        horizon=horizon,
+        exact=exact,
+        written=written,
+        reader=reader,
+        sink=sink,
+        as_json=as_json,
+    )
     return follow(rows, reader, answer, complain)
 
 

@@ -127,7 +127,16 @@ def train_run(
     own = lstm_forecasts(
         shown, plan, scored, final, settings, cost, point[1], steps=steps, levels=levels
     )  # fmt: skip
-    summed = add_up(own, levels, shown, plan, scored, settings, point[1], listener)
+    summed = add_up(
+        made=own,
+        levels=levels,
+        panel=shown,
+        plan=plan,
+        scored=scored,
+        settings=settings,
+        point=point[1],
+        listener=listener,
+    )
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     held_out, upcoming = {final.name: summed.tried}, summed.future
     names = in_time(names, clock, skipped)
@@ -140,18 +149,18 @@ def train_run(
 
     listener.stage("Writing the results")
     record = RunRecord(
-        panel,
-        report,
-        plan,
-        settings,
-        final,
-        members,
-        history,
-        held_out,
-        upcoming,
-        scores,
-        interrupted,
-        clock.elapsed(),
+        panel=panel,
+        report=report,
+        plan=plan,
+        settings=settings,
+        forecaster=final,
+        members=members,
+        history=history,
+        held_out=held_out,
+        upcoming=upcoming,
+        scores=scores,
+        interrupted=interrupted,
+        seconds=clock.elapsed(),
         sampled=sampled,
         levels=None if levels is None else levels.names,
         level_scores=summed.scores(panel, held_out, plan, settings),
@@ -176,17 +185,17 @@ def written(
             files.append((staging / "samples.csv", "whole futures of each series, step by step"))
     replaced = bool((record.upcoming[0].source != record.forecaster.name).any())
     return TrainResult(
-        folder,
-        report,
-        record.plan.reasons,
-        record.scores,
-        [(folder / path.relative_to(staging), what) for path, what in files],
-        chart,
-        record.interrupted,
-        3 if report.skipped or replaced else 0,
-        clock.elapsed(),
-        table,
-        level_lines(record.level_scores),
+        folder=folder,
+        report=report,
+        chosen=record.plan.reasons,
+        scores=record.scores,
+        files=[(folder / path.relative_to(staging), what) for path, what in files],
+        chart=chart,
+        interrupted=record.interrupted,
+        exit_code=3 if report.skipped or replaced else 0,
+        seconds=clock.elapsed(),
+        predictions=table,
+        levels=level_lines(record.level_scores),
     )
 
 
@@ -339,14 +348,14 @@ def baseline_forecasts(
         return {}
     listener.stage("Fitting the baselines")
     return forecast_baselines_windows(
-        panel,
-        np.concatenate([plan.origins, panel.lengths[None]]),
-        reach(panel, panel.lengths, plan.horizon),
-        names,
-        scored_levels(settings),
-        plan.season,
-        clock.left_for(settings.baselines.budget),
-        settings.training.jobs or available_cores(),
+        panel=panel,
+        origins=np.concatenate([plan.origins, panel.lengths[None]]),
+        horizon=reach(panel, panel.lengths, plan.horizon),
+        names=names,
+        levels=scored_levels(settings),
+        season=plan.season,
+        budget=clock.left_for(settings.baselines.budget),
+        jobs=settings.training.jobs or available_cores(),
         listener=listener,
         allow_negative=settings.forecast.allow_negative,
     )

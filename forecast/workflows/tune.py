@@ -220,16 +220,16 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
     judgement, sentence = _judge(search, panel, report, plan, settings, clock, listener)
     files = _write(folder, search, report, settings, judgement, sentence, clock.elapsed)
     return TuneResult(
-        folder,
-        report,
-        _reasons(plan, search),
-        search.finished(),
-        search.best()[0],
-        len(search.space.usual),
-        judgement,
-        sentence,
-        files,
-        clock.elapsed,
+        folder=folder,
+        report=report,
+        chosen=_reasons(plan, search),
+        trials=search.finished(),
+        best=search.best()[0],
+        usual=len(search.space.usual),
+        judgement=judgement,
+        sentence=sentence,
+        files=files,
+        seconds=clock.elapsed,
     )
 
 

@@ -81,8 +81,16 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
         name = SEPARATOR_NAMES.get(separator, repr(separator))
         notes.append(Note("repair/separator", f"fields are separated by {name}"))
     return Dialect(
-        encoding, bom, separator, raw_names, names, sample, decimal, tuple(notes), skip
-    )  # fmt: skip
+        encoding=encoding,
+        bom=bom,
+        separator=separator,
+        raw_names=raw_names,
+        names=names,
+        sample=sample,
+        decimal=decimal,
+        notes=tuple(notes),
+        skip=skip,
+    )
 
 
 def _above(

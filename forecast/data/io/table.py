@@ -117,9 +117,15 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
         dialect = detect_dialect(opened, settings)
         read = read_delimited(opened, dialect, list(dialect.names), [])
         return Table(
-            opened.name, read.digest, read.columns, nothing, read.locate, dialect.to_dict(),
-            dialect.decimal, dialect.notes,
-        )  # fmt: skip
+            where=opened.name,
+            digest=read.digest,
+            columns=read.columns,
+            mapping=nothing,
+            locate=read.locate,
+            dialect=dialect.to_dict(),
+            decimal=dialect.decimal,
+            notes=dialect.notes,
+        )
     import pyarrow as pa
     from pyarrow import feather, parquet
 
@@ -137,9 +143,15 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
         ) from None  # fmt: skip
     columns = {name: _one_array(whole.column(name)) for name in whole.column_names}
     return Table(
-        opened.name, "", columns, nothing, lambda rows: [f"row {r + 1:,}" for r in rows],
-        {}, settings.decimal or ".", (),
-    )  # fmt: skip
+        where=opened.name,
+        digest="",
+        columns=columns,
+        mapping=nothing,
+        locate=lambda rows: [f"row {r + 1:,}" for r in rows],
+        dialect={},
+        decimal=settings.decimal or ".",
+        notes=(),
+    )
 
 
 def _sheet(source: Source, settings: DataSettings) -> tuple[pa.Table, str]:
@@ -193,9 +205,16 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
         texts, targets = [*texts, *targets], []  # for the strict parser, which knows more
     read = read_delimited(source, dialect, texts, targets, rejects)
     return Table(
-        source.name, read.digest, read.columns, mapping, read.locate, dialect.to_dict(),
-        dialect.decimal, (*dialect.notes, *read.notes), rejects,
-    )  # fmt: skip
+        where=source.name,
+        digest=read.digest,
+        columns=read.columns,
+        mapping=mapping,
+        locate=read.locate,
+        dialect=dialect.to_dict(),
+        decimal=dialect.decimal,
+        notes=(*dialect.notes, *read.notes),
+        rejects=rejects,
+    )
 
 
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # 1.040: little more than one, or a thousand
@@ -254,9 +273,16 @@ def _turned(
         return [f"{ln}, column '{times[r // rows]}'" for r, ln in zip(wanted, lines, strict=True)]
 
     return Table(
-        source.name, read.digest, made.columns, made.mapping, locate, dialect.to_dict(),
-        dialect.decimal, (*dialect.notes, *read.notes), Rejects() if settings.rejects else None,
-    )  # fmt: skip
+        where=source.name,
+        digest=read.digest,
+        columns=made.columns,
+        mapping=made.mapping,
+        locate=locate,
+        dialect=dialect.to_dict(),
+        decimal=dialect.decimal,
+        notes=(*dialect.notes, *read.notes),
+        rejects=Rejects() if settings.rejects else None,
+    )
 
 
 def _with_blanks(rows: Sequence[Sequence[str]], settings: DataSettings) -> list[tuple[str, ...]]:
@@ -412,9 +438,16 @@ def _from_arrow(
     mapping = map_columns(*_described(table), settings, where)
     columns = {name: _one_array(table.column(name)) for name in mapping.used}
     return Table(
-        where, digest, columns, mapping, lambda rows: [f"row {r + 1:,}" for r in rows],
-        {"format": kind}, settings.decimal or ".", (), Rejects() if settings.rejects else None,
-    )  # fmt: skip
+        where=where,
+        digest=digest,
+        columns=columns,
+        mapping=mapping,
+        locate=lambda rows: [f"row {r + 1:,}" for r in rows],
+        dialect={"format": kind},
+        decimal=settings.decimal or ".",
+        notes=(),
+        rejects=Rejects() if settings.rejects else None,
+    )
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

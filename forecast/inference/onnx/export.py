@@ -189,14 +189,14 @@ def forecast_with(session: Any, panel: Panel, name: str) -> Forecast:
     quantiles = np.concatenate(parts)
     available = np.isfinite(quantiles).all((1, 2))
     return Forecast(
-        name,
-        panel.lengths,
-        quantiles[:, :, len(levels) // 2].copy(),
-        levels,
-        quantiles,
-        np.full(panel.size, name, object),
-        available,
-        time.monotonic() - started,
+        name=name,
+        origins=panel.lengths,
+        point=quantiles[:, :, len(levels) // 2].copy(),
+        levels=levels,
+        quantiles=quantiles,
+        source=np.full(panel.size, name, object),
+        available=available,
+        seconds=time.monotonic() - started,
     )
 
 

@@ -80,14 +80,14 @@ def scale_rectangle(
     scale = torch.where(moved, torch.maximum(least, SCALE_FLOOR * most), zero)
     sign = -1.0 if view.mirrored else 1.0
     return Rectangle(
-        sign * torch.where(valid, z, torch.full_like(z, float("nan"))).float(),
-        sign * torch.where(inside, _rolling_mean(z, valid, level_window), zero).float(),
-        torch.where(inside, scale, zero).float(),
-        torch.where(inside & moved, most, one).float(),
-        lengths,
-        logged,
-        shift,
-        sign * unit,
+        values=sign * torch.where(valid, z, torch.full_like(z, float("nan"))).float(),
+        level=sign * torch.where(inside, _rolling_mean(z, valid, level_window), zero).float(),
+        scale=torch.where(inside, scale, zero).float(),
+        move=torch.where(inside & moved, most, one).float(),
+        lengths=lengths,
+        logged=logged,
+        shift=shift,
+        unit=sign * unit,
     )
 
 

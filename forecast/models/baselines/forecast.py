@@ -56,14 +56,14 @@ def forecast_baselines(
     `forecast_baselines_windows`.
     """
     each = forecast_baselines_windows(
-        panel,
-        np.asarray(origins)[None, :],
-        horizon,
-        names,
-        levels,
-        season,
-        budget,
-        jobs,
+        panel=panel,
+        origins=np.asarray(origins)[None, :],
+        horizon=horizon,
+        names=names,
+        levels=levels,
+        season=season,
+        budget=budget,
+        jobs=jobs,
         listener=listener,
         cache_folder=cache_folder,
         allow_negative=allow_negative,
@@ -115,9 +115,17 @@ def forecast_baselines_windows(
     naive = _naive(panel, origins, horizon, np.asarray(levels, dtype=float), season)
     models = [name for name in dict.fromkeys(names) if name in STATISTICAL]
     job = Job(
-        panel, season, budget, jobs, naive, wanted, listener or Silent(), cache_folder, ray,
-        ray_address,
-    )  # fmt: skip
+        panel=panel,
+        season=season,
+        budget=budget,
+        jobs=jobs,
+        naive=naive,
+        wanted=wanted,
+        listener=listener or Silent(),
+        cache_folder=cache_folder,
+        ray=ray,
+        ray_address=ray_address,
+    )
     result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
     if allow_negative:
@@ -173,9 +181,17 @@ def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
     if not todo:
         return kept
     fitted = statistical_forecasts(
-        job.panel, todo, job.season, job.budget, job.jobs, job.naive, job.wanted, job.listener,
-        job.ray, job.ray_address,
-    )  # fmt: skip
+        panel=job.panel,
+        names=todo,
+        season=job.season,
+        budget=job.budget,
+        jobs=job.jobs,
+        naive=job.naive,
+        wanted=job.wanted,
+        listener=job.listener,
+        ray=job.ray,
+        ray_address=job.ray_address,
+    )
     if job.cache_folder is not None:
         _keep(job.cache_folder, key, fitted, job)
     return {**kept, **fitted.forecasts}

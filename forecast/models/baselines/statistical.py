@@ -249,7 +249,16 @@ class _Batch:
         longer = longer_season(self.season, self.panel.frequency.seasons, len(history))
         cut = history[-usable(self.season, longer) :]
         horizon, levels = self.naive[0].point.shape[1], self.naive[0].levels
-        return Task(window, series, self.column, cut, self.season, longer, horizon, levels)
+        return Task(
+            window=window,
+            series=series,
+            model=self.column,
+            history=cut,
+            season=self.season,
+            longer=longer,
+            horizon=horizon,
+            levels=levels,
+        )
 
     def forward(self) -> Iterator[Task]:
         """One task a series: its earliest origin, and the later ones to carry the model to."""

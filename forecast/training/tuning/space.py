@@ -129,16 +129,16 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
         usual_rate = dict.fromkeys(usual_rate, training.learning_rate)
     shapes = {PRETRAINED: ("lstm", *shape), SCRATCH: (network.name, size, network.layers)}
     return Space(
-        starts,
-        networks,
-        tuple(dict.fromkeys((*hidden, size))),
-        tuple(dict.fromkeys((*layers, network.layers))),
-        dropout,
-        contexts,
-        {start: _rates(rate, training.learning_rate) for start, rate in usual_rate.items()},
-        shape,
-        {name: idea_of(name).multiple(features) for name in networks},
-        tuple(
+        starts=starts,
+        networks=networks,
+        hidden=tuple(dict.fromkeys((*hidden, size))),
+        layers=tuple(dict.fromkeys((*layers, network.layers))),
+        dropout=dropout,
+        contexts=contexts,
+        rates={start: _rates(rate, training.learning_rate) for start, rate in usual_rate.items()},
+        shape=shape,
+        multiples={name: idea_of(name).multiple(features) for name in networks},
+        usual=tuple(
             Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
             for start in (starts if network.name in networks else ())
         ),

@@ -67,10 +67,10 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
     records = _records(folder, job, given_up)
     check_disjoint(folder, records)
     merged = Merged(
-        folder, job.horizon, len(records), sum(r.rows for r in records),
-        sum(r.series for r in records), sum(r.fallbacks for r in records),
-        sum(r.skipped for r in records), list(failed),
-        next((r.span for r in records if r.rows), ("", "")), output,
+        folder=folder, horizon=job.horizon, parts=len(records), rows=sum(r.rows for r in records),
+        series=sum(r.series for r in records), fallbacks=sum(r.fallbacks for r in records),
+        skipped=sum(r.skipped for r in records), failed=list(failed),
+        span=next((r.span for r in records if r.rows), ("", "")), path=output,
     )  # fmt: skip
     if output is not None:
         _write_table(folder, records, output)

@@ -111,11 +111,20 @@ def engine_run(
         (folder / MANIFEST).unlink(missing_ok=True)
         merge_run(folder, lost)
     return EngineResult(
-        folder, settings.engine.name or "local", job.horizon, len(mine), len(partitions),
-        len(before), sum(r.rows for r in records), sum(r.series for r in records),
-        sum(r.fallbacks for r in records), sum(r.skipped for r in records), lost,
-        whole and not lost, time.monotonic() - started,
-    )  # fmt: skip
+        folder=folder,
+        engine=settings.engine.name or "local",
+        horizon=job.horizon,
+        parts=len(mine),
+        of=len(partitions),
+        kept=len(before),
+        rows=sum(r.rows for r in records),
+        series=sum(r.series for r in records),
+        fallbacks=sum(r.fallbacks for r in records),
+        skipped=sum(r.skipped for r in records),
+        failed=lost,
+        complete=whole and not lost,
+        seconds=time.monotonic() - started,
+    )
 
 
 def tried(

@@ -181,20 +181,20 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
         times = table.column("ds")
         span = (str(times[0]), str(times[job.horizon - 1]))
     record = Record(
-        partition,
-        part.name,
-        job.request,
-        table.num_rows,
-        len(kept),
-        int((made.source != forecaster.name)[made.available].sum()),
-        len(report.skipped),
-        content.size,
-        hashlib.sha256(content).hexdigest(),
-        span,
-        changed,
-        time.monotonic() - started,
-        time.process_time() - worked,
-        f"{socket.gethostname()}:{os.getpid()}",
+        partition=partition,
+        name=part.name,
+        request=job.request,
+        rows=table.num_rows,
+        series=len(kept),
+        fallbacks=int((made.source != forecaster.name)[made.available].sum()),
+        skipped=len(report.skipped),
+        bytes=content.size,
+        sha256=hashlib.sha256(content).hexdigest(),
+        span=span,
+        changed=changed,
+        seconds=time.monotonic() - started,
+        cpu=time.process_time() - worked,
+        host=f"{socket.gethostname()}:{os.getpid()}",
     )
     write_bytes(at.with_suffix(".json"), json.dumps(sealed(asdict(record))).encode())
     return record
