@@ -81,7 +81,7 @@ def test_every_function_has_the_options_of_its_command_and_no_other(name):
 
 def test_train_has_every_setting_of_the_command():
     missing = {o.path for o in all_options()} - set(forecast.train.options.values())
-    beside = ("compare.", "engine.", "tuning.")
+    beside = ("compare.", "engine.", "tuning.", "federation.")
     assert {p for p in missing if not p.startswith(beside)} <= {*BACKTEST_ONLY, *PROCESSES_ONLY}
 
 

@@ -47,7 +47,9 @@ def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
         o.flag if o.default is not True else o.flag.replace("--", "--no-")
         for o in all_options()
         if o.path not in BACKTEST_ONLY
-        and not o.path.startswith(("compare.", "engine.", "tuning."))  # other commands' own
+        and not o.path.startswith(
+            ("compare.", "engine.", "tuning.", "federation.")
+        )  # other commands' own
     }
     assert shown <= flags
     assert {"--config", "--show-config", "--json", "--quiet", "--verbose", "--debug"} <= flags

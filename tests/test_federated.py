@@ -267,7 +267,7 @@ def test_one_file_is_one_site(monkeypatch):
     monkeypatch.setattr("forecast.workflows.federate.check_installed", lambda *given: None)
     with pytest.raises(UsageError, match="one file is one site"):
         simulate_run(["a.csv"], Settings(), Silent())
-    settings = Settings(federation={"site_column": "state"})
+    settings = Settings(federation={"site_col": "state"})
     with pytest.raises(UsageError, match="one file holds all sites"):
         simulate_run(["a.csv", "b.csv"], settings, Silent())
 

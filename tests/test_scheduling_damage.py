@@ -236,7 +236,7 @@ def test_a_database_that_is_down_stops_no_forecast(folder):
 
 
 def test_a_training_that_dies_falls_back_as_a_deadline_does(tmp_path, monkeypatch):
-    def dies(*words):
+    def dies(**given):
         raise TrainingError("a training process ended with code -9", code="train/worker-died")
 
     monkeypatch.setattr(serving, "run_trial", dies)

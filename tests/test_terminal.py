@@ -175,7 +175,9 @@ def test_a_page_is_opened_when_asked(lstmcast, sales, monkeypatch, tmp_path):
     monkeypatch.setattr("forecast.reporting.finished_run.newest_run", lambda root: tmp_path)
     monkeypatch.setattr(
         "forecast.reporting.finished_run_report.rebuilt_report",
-        lambda *given: type("Page", (), {"verdict": "well", "series": []})(),
+        lambda *given, **more: type(
+            "Page", (), {"verdict": "well", "series": [], "by_level": None}
+        )(),
     )
     monkeypatch.setattr("forecast.reporting.html.page.write_report", lambda *given: page)
     assert lstmcast("report")[0] == 0

@@ -53,7 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Hand over": {
         "export": "Write a trained model as one ONNX file.",
         "distill": "Train a small student of a model, and say what it loses.",
-        "federate": "Train together with others, none of whom hands over rows.",
+        "federate": "Train one network at several sites, none of which hands over its rows.",
         "mcp": "Offer the commands to an agent as tools, inside some folders.",
     },
     "Help": {

@@ -76,7 +76,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("A small network that forecasts nearly as well", "distill runs/air --hidden 16"),
     ),
     "federate": (
-        ("Each shop a site: what would they gain together?", f"federate simulate {STORES} --site-column id --target-col sales --rounds 2"),
+        ("Each shop a site: what would they gain together?", f"federate simulate {STORES} --site-col id --target-col sales --rounds 2"),
     ),
     "export": (("One file that ONNX Runtime runs", "export runs/air --onnx"),),
     "merge": (

@@ -693,7 +693,7 @@ class SamplingSettings(Section):
 class FederationSettings(Section):
     """How sites train together."""
 
-    site_column: str | None = Field(
+    site_col: str | None = Field(
         default=None,
         description="Column that says whose each series is, where one file holds several sites.",
         json_schema_extra=_cli(metavar="COLUMN"),

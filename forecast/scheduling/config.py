@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from forecast.common.errors import UsageError
+from forecast.common.errors import UsageError, without_password
 from forecast.config.schema import Section, Settings, seconds
 
 # --- Values that nobody should read in a configuration, a log or a manifest ----------------------
@@ -50,7 +50,7 @@ def variable_of(setting: str | None) -> str | None:
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """`text` without any of `secrets`, and without the password of any address in it."""
     for secret in sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+        text = text.replace(secret, HIDDEN).replace(without_password(secret), HIDDEN)
     return re.sub(r"(?<=://)[^\s/@]+@", f"{HIDDEN}@", text)
 
 

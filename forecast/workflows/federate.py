@@ -161,21 +161,21 @@ def read_sites(
 ) -> tuple[list[Site], dict[str, str]]:
     """The sites, and those whose file cannot be used, with the reason. Raises UsageError, and
     InputError where one file should hold all sites and does not."""
-    column = settings.federation.site_column
+    column = settings.federation.site_col
     if column is None and len(data) < 2:
         raise UsageError(
             "one file is one site: nobody is there to train together with",
             code="federate/one-site",
             value=data[0] if data else None,
-            remedy="Name a file of each site, or with --site-column the column that says whose "
+            remedy="Name a file of each site, or with --site-col the column that says whose "
             "each series is",
         )
     if column is not None and len(data) != 1:
         raise UsageError(
-            "with --site-column one file holds all sites",
+            "with --site-col one file holds all sites",
             code="federate/one-file",
             value=" ".join(data),
-            remedy="Name one file, or leave --site-column out: each file is a site then",
+            remedy="Name one file, or leave --site-col out: each file is a site then",
         )
     if column is not None:
         return sites_in(data[0], column, settings, listener), {}

@@ -40,7 +40,7 @@ Files = Annotated[
     typer.Argument(
         metavar="[DATA]...",
         show_default=False,
-        help="Tables of observations, a site each; or one, with --site-column.",
+        help="Tables of observations, a site each; or one, with --site-col.",
     ),
 ]
 
