@@ -53,7 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Hand over": {
         "export": "Write a trained model as one ONNX file.",
         "distill": "Train a small student of a model, and say what it loses.",
-        "federate": "Train one network at several sites, none of which hands over its rows.",
+        "federate": "Train one network at several sites.",
         "mcp": "Offer the commands to an agent as tools, inside some folders.",
     },
     "Help": {
