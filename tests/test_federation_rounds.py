@@ -190,7 +190,7 @@ def test_a_site_that_has_nothing_to_propose_is_named(monkeypatch):
     settings = SITES[1].settings.model_copy(update={"data": DataSettings(calendar=True)})
     sites = [SITES[0], replace(SITES[1], settings=settings)]
     app = messages.make_client_app(lambda context: sites[context.node_id - 1])
-    found, out = proposals_of(InProcess(app, in_process_contexts(2)), [1, 2], None)
+    found, out = proposals_of(InProcess(app, in_process_contexts(2)), [1, 2])
     assert (list(found), out) == ([1], {2: "federate/covariates"})
 
 

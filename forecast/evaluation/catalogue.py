@@ -91,13 +91,6 @@ def _error(scored: Scored) -> np.ndarray:
     return np.abs(scored.actual - scored.point)
 
 
-def _symmetric_error(scored: Scored) -> np.ndarray:
-    error = _error(scored)
-    size = np.abs(scored.actual) + np.abs(scored.point)
-    ratio = np.divide(200 * error, size, out=np.zeros(size.shape), where=size != 0)
-    return np.where(np.isnan(error), np.nan, ratio)
-
-
 def _crps(scored: Scored) -> np.ndarray:
     return metrics.crps(scored.actual, scored.quantiles, scored.levels)
 
@@ -110,9 +103,14 @@ def _quantile_loss(scored: Scored) -> tuple[float, float]:
     return float(2 * loss / len(scored.levels)), float(np.nansum(np.abs(actual)))
 
 
-def _sums(scored: Scored) -> list[float]:
-    """Of |f - y|, f - y, |y| and y."""
-    return [float(each.sum()) for each in metrics.pooled_sums(scored.actual, scored.point)]
+def _absolute(scored: Scored) -> tuple[float, float]:
+    error, _, size, _ = metrics.pooled_sums(scored.actual, scored.point)
+    return float(error.sum()), float(size.sum())
+
+
+def _signed(scored: Scored) -> tuple[float, float]:
+    _, error, _, total = metrics.pooled_sums(scored.actual, scored.point)
+    return 100 * float(error.sum()), float(total.sum())
 
 
 def _stock_cost(scored: Scored) -> np.ndarray:
@@ -139,7 +137,7 @@ METRICS = (
         "sMAPE",
         "error in per cent of the size of forecast and value, from 0 to 200",
         per_series=lambda s: metrics.smape(s.actual, s.point),
-        per_step=_symmetric_error,
+        per_step=lambda s: metrics.symmetric_errors(s.actual, s.point),
         form="{:.2f}",
     ),
     Metric(
@@ -205,7 +203,7 @@ METRICS = (
         "WAPE",
         "sum of all errors as a share of the sum of the values",
         per_series=lambda s: metrics.wape(s.actual, s.point),
-        pooled=lambda s: (_sums(s)[0], _sums(s)[2]),
+        pooled=_absolute,
         form="{:.3f}",
     ),
     Metric(
@@ -213,7 +211,7 @@ METRICS = (
         "bias",
         "sum of the forecasts less that of the values, in per cent of it",
         per_series=lambda s: metrics.bias_percent(s.actual, s.point),
-        pooled=lambda s: (100 * _sums(s)[1], _sums(s)[3]),
+        pooled=_signed,
         best=NEAREST_ZERO,
         form="{:+.1f}%",
     ),
@@ -264,8 +262,9 @@ class Coverage(Metric):
 
     def badness(self, value: float | None) -> float:
         """Distance to the level; infinite for an undefined value."""
-        undefined = value is None or not math.isfinite(value)
-        return math.inf if undefined or value is None else abs(value - self.level / 100)
+        if value is None or not math.isfinite(value):
+            return math.inf
+        return abs(value - self.level / 100)
 
 
 def coverage_of(level: float) -> Coverage:

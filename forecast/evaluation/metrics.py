@@ -43,10 +43,14 @@ def smape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
 
     A step where actual and forecast are both zero counts 0.
     """
+    return mean_where(symmetric_errors(actual, point), ~np.isnan(actual))
+
+
+def symmetric_errors(actual: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """What `smape` is the mean of, (S, H); NaN where the actual or the forecast is missing."""
     size = np.abs(actual) + np.abs(point)
     error = 200 * np.abs(actual - point)
-    term = np.divide(error, size, out=np.zeros(size.shape), where=size != 0)
-    return mean_where(term, ~np.isnan(actual))
+    return np.divide(error, size, out=np.zeros(size.shape), where=size != 0)
 
 
 def mape(actual: np.ndarray, point: np.ndarray) -> np.ndarray:

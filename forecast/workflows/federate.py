@@ -264,7 +264,7 @@ def train_together(
     app = make_client_app(lambda context: sites[context.node_id - 1])
     inner = InProcess(app, in_process_contexts(len(sites)))
     names = {number: site.name for number, site in enumerate(sites, 1)}
-    proposals, silent = proposals_of(inner, names, None)
+    proposals, silent = proposals_of(inner, names)
     out = {names[node]: why for node, why in silent.items()}
     agreement, more = agree({names[n]: p for n, p in proposals.items()}, settings)
     out |= more

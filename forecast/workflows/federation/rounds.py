@@ -227,6 +227,7 @@ def releases(asked: FederationSettings, refit: bool) -> int:
 
 
 def rounds_of_refit(asked: FederationSettings) -> int:
+    """Rounds over all data, in the proportion of an ordinary refit's steps."""
     return max(1, round(REFIT_SHARE * asked.rounds))
 
 
@@ -235,7 +236,7 @@ def rounds_of_refit(asked: FederationSettings) -> int:
 
 @dataclass
 class Standing:
-    """How far the rounds are, all that going on needs.
+    """How far the rounds are.
 
     number: rounds done; weights: of all sites now; best: those that validated best, after
     `best_round` rounds; first: each node's loss before the first round, which its later ones are
@@ -258,7 +259,7 @@ class Federation:
     """What the rounds of one training have in common.
 
     grid: `Checked`; seeded: whether the noise is drawn from the seed, as in a simulation, where a
-    deployment's has to be one that nobody can draw again; timeout: seconds that a round may take.
+    deployment's has to be one that nobody can draw again.
     """
 
     grid: Checked
@@ -266,7 +267,6 @@ class Federation:
     settings: Settings
     listener: Listener
     seeded: bool = False
-    timeout: float | None = None
 
     @property
     def asked(self) -> FederationSettings:
@@ -291,10 +291,8 @@ class Federation:
                 code="federate/no-round",
                 remedy="Look at what each site said, mend it, and start again",
             )
-        done = sum(row["phase"] == REFIT for row in at.history)
-        if not done:
-            at.weights = dict(at.best)
-        for _ in range(done, rounds_of_refit(asked) if refit and at.best_round else 0):
+        at.weights = dict(at.best)
+        for _ in range(rounds_of_refit(asked) if refit and at.best_round else 0):
             self._round(at, strategy, REFIT)
         return at
 
@@ -302,7 +300,7 @@ class Federation:
         number = at.number + 1
         config = ConfigRecord({"agreement": self.agreement.text(), "round": number, "phase": phase})
         messages = strategy.configure_train(number, as_record(at.weights), config, self.grid)
-        replies = list(self.grid.send_and_receive(messages, timeout=self.timeout))
+        replies = list(self.grid.send_and_receive(messages))
         good = [reply for reply in replies if reply.has_content()]
         if phase == FIT and not self.agreement.private:
             self._take_note(at, _losses_in(good), at.number)
@@ -349,26 +347,22 @@ class Federation:
 
     def ask(self, kind: str, content: RecordDict) -> dict[int, Message]:
         """Sends the same to every site that takes part: the replies by node."""
-        return ask(self.grid.inner, self.grid.taking_part, kind, content, self.timeout)
+        return ask(self.grid.inner, self.grid.taking_part, kind, content)
 
 
-def ask(
-    grid: Grid, nodes: Iterable[int], kind: str, content: RecordDict, timeout: float | None
-) -> dict[int, Message]:
+def ask(grid: Grid, nodes: Iterable[int], kind: str, content: RecordDict) -> dict[int, Message]:
     """Sends the same to each of the nodes: their replies."""
     messages = [Message(content, node, kind) for node in nodes]
-    replies = grid.send_and_receive(messages, timeout=timeout)
+    replies = grid.send_and_receive(messages)
     return {
         r.metadata.src_node_id: r for r in sorted(replies, key=lambda r: r.metadata.src_node_id)
     }
 
 
-def proposals_of(
-    grid: Grid, nodes: Iterable[int], timeout: float | None
-) -> tuple[dict[int, Proposal], dict[int, str]]:
+def proposals_of(grid: Grid, nodes: Iterable[int]) -> tuple[dict[int, Proposal], dict[int, str]]:
     """What each site would train alone; of those that said nothing of the kind, why not."""
     nodes = sorted(nodes)
-    replies = ask(grid, nodes, PROPOSE, RecordDict({CONFIG: ConfigRecord({})}), timeout)
+    replies = ask(grid, nodes, PROPOSE, RecordDict({CONFIG: ConfigRecord({})}))
     found, out = {}, {node: "no answer in time" for node in nodes if node not in replies}
     for node, reply in replies.items():
         if reply.has_error():
