@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import io
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forecast.common.errors import UsageError, without_password
+from forecast.common.errors import InputError, UsageError, without_password
+from forecast.config.schema import DataSettings
+from forecast.data.io.table import read_plain
 
 DAYS = [dt.datetime(2020, 1, 1) + dt.timedelta(days=n) for n in range(30)]
 VALUES = np.arange(30.0)
@@ -43,6 +46,19 @@ def test_whole_numbers_beyond_what_a_float_counts_are_taken_as_the_nearest(
     assert lstmcast("check", str(tmp_path / "t.parquet"))[0] == 0
 
 
+def test_a_table_with_lists_structures_decimals_and_nothing_at_all_is_read(lstmcast, tmp_path):
+    beside = {
+        "tags": [["a", "b"]] * 30,
+        "place": [{"town": "Ulm", "size": 3}] * 30,
+        "price": pa.array([Decimal("12345678901234567890.5")] * 30),
+        "empty": pa.nulls(30, pa.string()),
+        "blob": pa.array([b"\xff"] * 30, pa.binary()),
+    }
+    pq.write_table(pa.table({"ds": DAYS, **beside, "y": VALUES}), tmp_path / "t.parquet")
+    code, out, err = lstmcast("check", str(tmp_path / "t.parquet"), "--target-col", "y")
+    assert (code, "30, none missing" in out) == (0, True), err
+
+
 def test_a_few_bytes_of_parquet_that_stand_for_gigabytes_are_refused(lstmcast, tmp_path):
     long_id = pa.DictionaryArray.from_arrays(pa.array([0] * 30, pa.int32()), ["x" * 10_000_000])
     pq.write_table(
@@ -53,6 +69,8 @@ def test_a_few_bytes_of_parquet_that_stand_for_gigabytes_are_refused(lstmcast, t
     for name in ("i.parquet", "n.parquet"):
         code, _, err = lstmcast("check", str(tmp_path / name), "--max-expansion", "100")
         assert (code, "--max-expansion" in err) == (4, True), err
+        with pytest.raises(InputError, match="times its size"):
+            read_plain(tmp_path / name, DataSettings(max_expansion=100))
 
 
 def test_endless_zeros_on_standard_input_are_no_table(lstmcast, monkeypatch):

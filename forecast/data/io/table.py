@@ -127,7 +127,7 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
             notes=dialect.notes,
         )
     import pyarrow as pa
-    from pyarrow import feather, parquet
+    from pyarrow import feather
 
     kind = kind_of(opened)
     try:
@@ -135,7 +135,11 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
             whole, _ = _sheet(opened, settings.model_copy(update={"sheet": None}))
         else:
             data = _whole(ByteStream(opened))
-            whole = parquet.read_table(data) if kind == "parquet" else feather.read_table(data)
+            whole = (
+                _open_parquet(data, settings, opened.name).read()
+                if kind == "parquet"
+                else feather.read_table(data)
+            )
     except (pa.ArrowException, OSError) as error:
         raise refuse(
             "input/damaged", f"the file cannot be read: {error}", where=opened.name,
@@ -342,10 +346,7 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
         from pyarrow import feather
 
         return feather.read_table(data)
-    from pyarrow import parquet
-
-    file = parquet.ParquetFile(data)
-    _check_growth(file, data, settings, where)
+    file = _open_parquet(data, settings, where)
     head = next(file.iter_batches(SAMPLE_ROWS), None)
     if head is None:
         return file.read()
@@ -357,14 +358,14 @@ def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, wher
     return file.read(columns=[n for n in sample.column_names if n in mapping.used])
 
 
-def _check_growth(
-    file: parquet.ParquetFile, data: pa.NativeFile, settings: DataSettings, where: str
-) -> None:
-    """Raises InputError for a Parquet file whose few bytes stand for far more than they are: equal
-    rows are stored once, and so is a text that many rows repeat."""
+def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> parquet.ParquetFile:
+    """The file. Raises InputError where its few bytes stand for far more than they are: equal rows
+    are stored once, and so is a text that many rows repeat."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import parquet
 
+    file = parquet.ParquetFile(data)
     about = file.metadata
     numbers = 8 * about.num_rows * about.num_columns
     texts = [
@@ -377,6 +378,7 @@ def _check_growth(
     lengths = [
         pc.max(pc.binary_length(column.dictionary)).as_py() or 0
         for column in (head.columns if head else ())
+        if isinstance(column, pa.DictionaryArray)  # texts inside lists and structures are none
     ]
     size = data.size()
     grown = max(numbers, max(lengths, default=0) * about.num_rows)
@@ -387,6 +389,7 @@ def _check_growth(
             where=where, value=f"{about.num_rows:,} rows in {size:,} bytes",
             remedy="Raise --max-expansion if you trust it",
         )  # fmt: skip
+    return file
 
 
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
