@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from inputs.builders import days, table, wave, write
 
@@ -20,6 +20,7 @@ from forecast.data.io.columns import describe
 from forecast.data.io.csv import Numbers, Texts, read_delimited
 from forecast.data.io.dialect import detect_dialect
 from forecast.data.io.files import Source
+from forecast.data.io.notations import UNITS
 from forecast.data.io.table import read_table
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import parse_numbers
@@ -40,6 +41,8 @@ def test_numbers_are_parsed_to_the_last_bit(values: list[float]) -> None:
 
 
 @given(st.text(alphabet="0123456789.,eE+-_ naif%$x", min_size=1, max_size=8))
+@example("0in")  # inches
+@example("5 nai")  # a word behind a blank is taken for a unit
 @settings(max_examples=300, deadline=None)
 def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
     try:
@@ -50,7 +53,10 @@ def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
         assert text.strip() in ("", "nan", "NaN", "NA")
     else:
         minus = -1 if text.strip().endswith("-") else 1  # and a sign or unit that all cells have
-        plain = text.strip().removesuffix("%").removeprefix("$").removesuffix("-")
+        plain = text.strip().removeprefix("$")
+        unit = next((u for u in sorted(UNITS, key=len, reverse=True) if plain.endswith(u)), "")
+        plain = re.sub(r"(?<=\d) [^\W\d_]{2,12}$", "", plain.removesuffix(unit)).strip()
+        plain = plain.removesuffix("-")
         assert value == minus * float(re.sub(r"[ $]|(?<=\d),(?=\d\d)", "", plain))
 
 
