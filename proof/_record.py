@@ -38,7 +38,8 @@ def record(tried: str, ended: str) -> None:
 
 def commit() -> str:
     """The commit that the working tree stands at, with a + where it has changes; "" without one."""
-    asked = ("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--untracked-files=no")
+    changed = ("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{TABLE.name}")
+    asked = ("rev-parse", "--short=10", "HEAD"), changed
     said = [
         subprocess.run(["git", *words], cwd=TABLE.parent, capture_output=True, text=True)
         for words in asked
