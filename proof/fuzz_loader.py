@@ -226,7 +226,15 @@ def nearest(text: str) -> float:
     except InvalidOperation:
         if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE]-\d{18,}", text):
             return 0.0  # smaller than Decimal can say
-        raise
+        return float(Decimal(plainly(text)))
+
+
+def plainly(text: str) -> str:
+    """A number as spreadsheets show it, as Python writes it: '-  11', '81,234.53', '12K'."""
+    text = re.sub(r"^([+-]) +(?=\d)", r"\1", text)
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "")
+    return re.sub(r"(?<=\d)K$", "e3", text)
 
 
 def verdict(path: Path, settings: dict[str, object]) -> str:

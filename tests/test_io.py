@@ -65,6 +65,12 @@ def test_a_number_that_is_broken_over_two_lines_is_damage() -> None:
         numbers(["1", "-\n2.5"])
 
 
+@pytest.mark.parametrize("text", ["6.2  e+276", "1 e5", "3 E-2"])
+def test_an_exponent_stands_at_its_number(text):
+    with pytest.raises(InputError):
+        numbers(["1", text])
+
+
 @given(st.integers(-(10**12), 10**12), st.sampled_from(",. '"))
 @settings(max_examples=100, deadline=None)
 def test_grouped_digits_are_joined(value: int, mark: str) -> None:

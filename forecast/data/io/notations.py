@@ -34,7 +34,7 @@ SCALES = {"K": 3, "k": 3, "Tsd": 3, "Tsd.": 3, "M": 6, "Mio": 6, "Mio.": 6, "mn"
 GAP = " \u00a0\u202f\u2009'’"  # marks that group digits and do nothing else
 SHAPE = re.compile(
     r"(?P<open>\()? ?(?P<s1>[+\-−]?) ?(?P<before>[^\d\s.,()+\-−]{1,3}\.?)? ?(?P<s2>[+\-−]?) ?"
-    rf"(?P<digits>\d[\d.,{GAP}]*|[.,]\d+)(?P<exp>[eE][+\-]?\d{{1,3}})?"
+    rf"(?P<digits>\d[\d.,{GAP}]*|[.,]\d+)(?P<exp>(?<=[\d.,])[eE][+\-]?\d{{1,3}})?"
     r"(?P<back>[\-−])?(?P<space>[ \u00a0\u202f]?)"
     r"(?P<after>[^\d\s()+\-−][^\d()+\-−\r\n]{0,14}\d?)? ?(?P<close>\))?"
 )
