@@ -236,6 +236,12 @@ CASES = [
     ),
     Case(29, "no header", table(["2019-12-31", "99.5"], days(N), wave(N)), "input/no-header"),
     Case(
+        29, "header wider than its rows",
+        "id,ds,y,x,869,TRUE\n" + "".join(f"b,{d.replace('-', '')},{y},\n"
+                                          for d, y in zip(days(N), wave(N), strict=True)),
+        "input/no-header",
+    ),
+    Case(
         30, "header repeated", replaced(D30, 12, "ds,y"), "input/repeated-header", ("line 12",),
     ),
     Case(

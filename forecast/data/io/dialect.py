@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ SAMPLE_ROWS = 2_000
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?")
+DAY = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"
+    r"|[12]\d{3}(0[1-9]|1[0-2])([0-2]\d|3[01])"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
     raw_names = tuple(rows[0])
     sample = tuple(tuple(r) for r in rows[1 : SAMPLE_ROWS + 1])
     names, notes = _clean_names(raw_names, source.name)
-    _check_header(names, source.name)
+    _check_header(names, sample[0], source.name)
     decimal, decimal_notes = _find_decimal(settings.decimal, separator, sample)
     notes += decimal_notes + _encoding_notes(encoding, settings.encoding) + above
     if separator != "," and not settings.delimiter:
@@ -223,11 +228,14 @@ def _clean_names(raw: tuple[str, ...], where: str) -> tuple[tuple[str, ...], lis
     return tuple(names), notes
 
 
-def _check_header(names: tuple[str, ...], where: str) -> None:
-    """Refuse a first line that is data: a number or date among its cells, and no name."""
+def _check_header(names: tuple[str, ...], beneath: Sequence[str], where: str) -> None:
+    """Refuse a first line that is data: a number or date among its cells, and no name; or one date
+    above another, which no column of a table of dates side by side has."""
     numbers = [n for n in names if NUMBER.fullmatch(n)]
     dates = [n for n in names if DATE.fullmatch(n) and n not in numbers]
-    if (len(dates) == 1 and len(numbers) >= 1) or len(numbers) == len(names):
+    days = [i for i, n in enumerate(names) if DAY.fullmatch(n)]
+    above = len(days) == 1 and any(DAY.fullmatch(c.strip()) for c in beneath[days[0] :][:1])
+    if above or (len(dates) == 1 and len(numbers) >= 1) or len(numbers) == len(names):
         raise refuse(
             "input/no-header", "the first line looks like data, not like column names",
             where=f"{where}, line 1", value=listed(names),
