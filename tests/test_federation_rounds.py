@@ -28,13 +28,21 @@ AGREEMENT = agreed(*SITES)
 START = starting_weights(AGREEMENT, SITES[0].settings)
 
 
+def program(sites):
+    """The program of sites in this process, which keep nothing."""
+    nothing = messages.keep_nothing
+    return messages.make_client_app(lambda context: sites[context.node_id - 1], nothing, nothing)
+
+
 def run(answers=None, agreement=AGREEMENT, **federation):
     """The rounds, and what was said of answers; answers: by node, what becomes of a site's own."""
     settings = SITES[0].settings
     asked = settings.federation.model_copy(update=federation)
     training = settings.training.model_copy(update={"refit": False})
     settings = settings.model_copy(update={"federation": asked, "training": training})
-    app = messages.make_client_app(lambda context: SITES[context.node_id - 1])
+    app = messages.make_client_app(
+        lambda c: SITES[c.node_id - 1], messages.keep_nothing, messages.keep_nothing
+    )
     grid, heard = InProcess(app, in_process_contexts(len(SITES))), []
     plain = grid.send_and_receive
 
@@ -189,7 +197,9 @@ def test_a_site_that_has_nothing_to_propose_is_named(monkeypatch):
 
     settings = SITES[1].settings.model_copy(update={"data": DataSettings(calendar=True)})
     sites = [SITES[0], replace(SITES[1], settings=settings)]
-    app = messages.make_client_app(lambda context: sites[context.node_id - 1])
+    app = messages.make_client_app(
+        lambda c: sites[c.node_id - 1], messages.keep_nothing, messages.keep_nothing
+    )
     found, out = proposals_of(InProcess(app, in_process_contexts(2)), [1, 2])
     assert (list(found), out) == ([1], {2: "federate/covariates"})
 

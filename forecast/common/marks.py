@@ -76,8 +76,15 @@ COMPARISON = FolderKind(
 FEDERATION = FolderKind(
     "federation",
     "a training of several sites",
-    rf"federation\.json|(sites|rounds)\.csv|site-\d+/({RUN.files})",
+    rf"federation\.json|(sites|rounds)\.csv|rounds\.safetensors|site-\d+/({RUN.files})",
     says("federation.json", format="lstmcast-federation"),
+)
+
+FLOWER_APP = FolderKind(
+    "flower-app",
+    "a Flower app of lstmcast",
+    r"pyproject\.toml|lstmcast_federated/__init__\.py",
+    lambda folder: False,  # the first edition made none
 )
 
 

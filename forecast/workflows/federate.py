@@ -18,7 +18,7 @@ import numpy as np
 from forecast.common.errors import InputError, UsageError
 from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
-from forecast.common.marks import FEDERATION
+from forecast.common.marks import FEDERATION, FLOWER_APP
 from forecast.common.progress import Listener, Silent
 from forecast.common.resources import check_installed
 from forecast.config.schema import TRAIN_BASELINES, DataSettings, Settings
@@ -109,6 +109,7 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
     pooled = pool(made, agreement, listener) if settings.federation.pooled else None
     results, records = [], []
     path = run_path(settings, data[0])
+    about = {"rounds": at.number, "best_round": at.best_round, "epsilon": at.epsilon}
     for number, each in enumerate(made, 1):
         listener.stage(f"Comparing at site {number} of {len(made)}: {each.site.name}")
         tried = each.tried(pooled, clock, listener)
@@ -117,7 +118,7 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
         count = int(np.isfinite(each.site.panel.values).sum())
         kept = next((str(r[1]) for r in each.plan.reasons if r[0] == "kept"), TUNED)
         results.append(SiteResult(each.site.name, where, each.site.panel.size, count, scores, kept))
-        records.append(each.record(at, clock))
+        records.append(each.record(about, clock))
     rows = rows_of(results)
     result = SimulateResult(
         folder=path,
@@ -250,7 +251,7 @@ def train_together(
     sites: Sequence[Site], settings: Settings, listener: Listener
 ) -> tuple[Agreement, Standing, dict[str, str]]:
     """The rounds, in this process: what was agreed, where they ended, who is left out and why."""
-    from forecast.workflows.federation.messages import make_client_app
+    from forecast.workflows.federation.messages import keep_nothing, make_client_app
     from forecast.workflows.federation.rounds import (
         Checked,
         Federation,
@@ -261,7 +262,7 @@ def train_together(
     )
 
     quiet()
-    app = make_client_app(lambda context: sites[context.node_id - 1])
+    app = make_client_app(lambda context: sites[context.node_id - 1], keep_nothing, keep_nothing)
     inner = InProcess(app, in_process_contexts(len(sites)))
     names = {number: site.name for number, site in enumerate(sites, 1)}
     proposals, silent = proposals_of(inner, names)
@@ -356,8 +357,9 @@ class Trained:
             self.site.panel, tried, self.plan.season, self.settings.forecast.level
         )
 
-    def record(self, at: Standing, clock: Clock) -> RunRecord:
-        """The site's run folder: an ordinary one, with the network that it keeps."""
+    def record(self, about: Mapping[str, Any], clock: Clock) -> RunRecord:
+        """The site's run folder: an ordinary one, with the network that it keeps. about: of the
+        rounds, for the model's manifest."""
         panel, plan, settings = self.site.panel, self.plan, self.settings
         _, final = forecasters(panel, plan, self.members)
         steps = reach(panel, panel.lengths, plan.horizon)
@@ -368,7 +370,6 @@ class Trained:
         scores = (
             score_forecasts(panel, held_out, plan.season, settings.forecast.level) if own else None
         )
-        about = {"rounds": at.number, "best_round": at.best_round, "epsilon": at.epsilon}
         return RunRecord(
             panel=panel,
             report=self.site.report,
@@ -382,7 +383,7 @@ class Trained:
             scores=scores,
             interrupted=False,
             seconds=clock.elapsed(),
-            more={"federated": about},
+            more={"federated": dict(about)},
         )
 
 
@@ -526,3 +527,52 @@ def write(
         (result.folder / "federation.json", "all of it as a document"),
         (result.folder / "site-1", "the first site's run folder, with its model; others beside it"),
     ]
+
+
+# --- Between machines ----------------------------------------------------------------------------
+
+PROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "lstmcast-federated"
+version = "{version}"
+description = "Training together without sharing data"
+license = "MIT"
+dependencies = ["lstmcast[federated]"]
+
+[tool.flwr.app]
+publisher = "lstmcast"
+
+[tool.flwr.app.components]
+serverapp = "lstmcast_federated:server"
+clientapp = "lstmcast_federated:client"
+
+[tool.flwr.app.config]
+config = ""       # settings file of the training: federation, training, network, forecast
+state = ""        # folder of the server: where the rounds stand, and what they brought
+sites = 2         # sites that must be connected before the first round
+wait = 600.0      # seconds for them, and in a round for one that was lost
+timeout = 3600.0  # seconds that a site may take for an answer
+"""
+PROGRAM = '''"""The programs of the server and of a site: those of the lstmcast installed there."""
+
+from forecast.workflows.federation.apps import client, server
+
+__all__ = ["client", "server"]
+'''
+
+
+@one_command()
+def write_app(folder: str) -> list[tuple[Path, str]]:
+    """Writes what `flwr run` takes: an app that starts the programs of lstmcast. Raises UsageError,
+    OutputError."""
+    path = Path(folder)
+    with whole_folder(path, FLOWER_APP) as staging:
+        (staging / "lstmcast_federated").mkdir()
+        project = PROJECT.format(version=versions()["lstmcast"])
+        (staging / "pyproject.toml").write_text(project, encoding="utf-8")
+        (staging / "lstmcast_federated" / "__init__.py").write_text(PROGRAM, encoding="utf-8")
+    return [(path, "the app that flwr run takes")]

@@ -12,7 +12,7 @@ from forecast.common.errors import UsageError
 if TYPE_CHECKING:
     from forecast.workflows.federate import SimulateResult
 
-SIMULATE = "simulate"
+SIMULATE, APP = "simulate", "app"
 PARTS = (
     "data.id_col", "data.time_col", "data.target_col", "data.freq", "data.season", "data.wide",
     "data.encoding", "data.delimiter", "data.decimal", "data.thousands", "data.dayfirst",
@@ -32,7 +32,7 @@ Action = Annotated[
     typer.Argument(
         metavar="ACTION",
         show_default=False,
-        help="simulate: train all sites together in this process.",
+        help="simulate: train all sites together in this process. app: write what flwr run takes.",
     ),
 ]
 Files = Annotated[
@@ -40,7 +40,7 @@ Files = Annotated[
     typer.Argument(
         metavar="[DATA]...",
         show_default=False,
-        help="Tables of observations, a site each; or one, with --site-col.",
+        help="Tables of observations, a site each; or one, with --site-col. For app: a new folder.",
     ),
 ]
 
@@ -54,6 +54,8 @@ def federate(action: Action, files: Files = None, *, run: Run) -> int:
     from forecast.cli import render
     from forecast.workflows.federate import simulate_run
 
+    if action == APP:
+        return write_app_to(files or [], run)
     if action != SIMULATE:
         raise UsageError(
             "this is nothing that federate does",
@@ -68,6 +70,27 @@ def federate(action: Action, files: Files = None, *, run: Run) -> int:
     elif not run.look.quiet:
         show(run, result)
     return 3 if result.left_out else 0
+
+
+def write_app_to(files: list[str], run: Run) -> int:
+    """Writes the app of a deployment into the one folder that is named."""
+    from forecast.cli import render
+    from forecast.workflows.federate import write_app
+
+    if len(files) != 1:
+        raise UsageError(
+            "federate app takes one folder",
+            code="federate/action",
+            value=" ".join(files),
+            remedy="For example: lstmcast federate app federated",
+        )
+    found = write_app(files[0])
+    if run.look.json:
+        render.show_document("federate", {"files": render.files(found)})
+    elif not run.look.quiet:
+        render.show_files(run.out(), found)
+        render.show_hint(run.out(), f"start the rounds: flwr run {files[0]} (docs/federated.md)")
+    return 0
 
 
 def show(run: Run, result: SimulateResult) -> None:

@@ -1,6 +1,6 @@
 """The messages between the server and a site, as Flower carries them.
 
-All that leaves a site is made here, by `proposed`, `learnt` and `judged`; tests list it.
+All that leaves a site is made here, by `proposed`, `learnt`, `judged` and `done`; tests list it.
 Imported only where flwr is installed.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import numpy as np
 from flwr.app import (
@@ -27,12 +29,15 @@ from forecast.models.networks.numpy_ops import Weights
 from forecast.training.federated import Agreement, Proposal, Site
 from forecast.transforms.windows import Layout
 
-PROPOSE, EVALUATE = "query.propose", "evaluate"
-ARRAYS, CONFIG, METRICS = "arrays", "config", "metrics"
+PROPOSE, EVALUATE, FINISH = "query.propose", "evaluate", "query.finish"
+ARRAYS, FINAL, CONFIG, METRICS = "arrays", "final", "config", "metrics"
 COUNT, LOSS = "num-examples", "loss"
 REFUSED = 1001  # code of an error that says why a site, or the server, refuses a message
+FAILED = "federate/refused"
 
 FindSite = Callable[[Context], Site]
+Finish = Callable[[Context, Site, Agreement, Weights, Weights, Mapping[str, Any]], None]
+Tell = Callable[[Exception], None]
 
 
 def as_record(weights: Weights) -> ArrayRecord:
@@ -45,32 +50,47 @@ def as_weights(record: Mapping[str, Array]) -> dict[str, np.ndarray]:
     return {name: np.array(array.numpy()) for name, array in record.items()}
 
 
-def make_client_app(find_site: FindSite) -> ClientApp:
-    """The site's program: it proposes, learns in rounds, and judges what it is sent."""
+def make_client_app(find_site: FindSite, finish: Finish, tell: Tell) -> ClientApp:
+    """The site's program: it proposes, learns in rounds, and at the end is given the network.
+
+    finish: takes Flower's context, the site, the agreement, the weights that its held-out windows
+    judge, those that have seen all data, and what the server says of the training. tell: hears, at
+    the site, of what went wrong there; of that only a code leaves it, for a text may hold a value
+    of the data.
+    """
     app = ClientApp()
+
+    def answered(message: Message, work: Callable[[], RecordDict]) -> Message:
+        try:
+            return Message(work(), reply_to=message)
+        except Exception as error:  # whatever it is, its text stays
+            tell(error)
+            code = error.code if isinstance(error, ForecastError) else FAILED
+            return Message(Error(REFUSED, code or FAILED), reply_to=message)
 
     @app.query("propose")
     def propose(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: proposed(find_site(context)))
+        return answered(message, lambda: proposed(find_site(context)))
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: learnt(find_site(context), message.content))
+        return answered(message, lambda: learnt(find_site(context), message.content))
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _answered(message, lambda: judged(find_site(context), message.content))
+        return answered(message, lambda: judged(find_site(context), message.content))
+
+    @app.query("finish")
+    def end(message: Message, context: Context) -> Message:
+        return answered(
+            message, lambda: done(find_site(context), message.content, partial(finish, context))
+        )
 
     return app
 
 
-def _answered(message: Message, work: Callable[[], RecordDict]) -> Message:
-    """The reply to a message. Of an error that is ours only its code leaves the site: its text may
-    hold a value of the data."""
-    try:
-        return Message(work(), reply_to=message)
-    except ForecastError as error:
-        return Message(Error(REFUSED, error.code or "federate/refused"), reply_to=message)
+def keep_nothing(*_: Any) -> None:
+    """For a simulation, whose sites share a process with whoever writes their models."""
 
 
 def proposed(site: Site) -> RecordDict:
@@ -109,3 +129,13 @@ def judged(site: Site, content: RecordDict) -> RecordDict:
     agreement = Agreement.of(str(content.config_records[CONFIG]["agreement"]))
     loss = site.loss(site.plan(agreement), as_weights(content.array_records[ARRAYS]))
     return RecordDict({METRICS: MetricRecord({LOSS: loss})})
+
+
+def done(site: Site, content: RecordDict, finish: Callable[..., None]) -> RecordDict:
+    """Hands the network to `finish`; nothing leaves the site."""
+    config = content.config_records[CONFIG]
+    scored = as_weights(content.array_records[ARRAYS])
+    final = as_weights(content.array_records[FINAL])
+    about = {name: config[name] for name in config if name != "agreement"}
+    finish(site, Agreement.of(str(config["agreement"])), scored, final, about)
+    return RecordDict({CONFIG: ConfigRecord({})})

@@ -6,10 +6,13 @@ other. Whatever arrives is looked at before it counts. Imported only where flwr 
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -46,6 +49,8 @@ from forecast.workflows.federation.messages import (
     CONFIG,
     COUNT,
     EVALUATE,
+    FINAL,
+    FINISH,
     LOSS,
     METRICS,
     PROPOSE,
@@ -54,8 +59,11 @@ from forecast.workflows.federation.messages import (
     as_weights,
     proposal_of,
 )
+from forecast.workflows.federation.standing import Standing
 
 LEAST_SITES = 2
+POLL = 1.0  # seconds between two looks at who is connected
+MOMENTS = ("m_t", "v_t")  # of fedadam: its state from round to round
 
 
 # --- Grids: sites in this process, and a look at what any grid brings ----------------------------
@@ -120,7 +128,8 @@ class Checked(Grid):
     """Another grid, whose replies to a round count only where they can.
 
     taking_part: the nodes that the strategy is told of; wanted: what weights have to look like;
-    hear: gets node and reason of every reply that does not count.
+    hear: gets node and reason of every reply that does not count; wait: seconds that a round waits
+    for a node that is not connected, once each time that it is lost.
     """
 
     def __init__(
@@ -129,8 +138,10 @@ class Checked(Grid):
         taking_part: Iterable[int],
         wanted: Weights,
         hear: Callable[[int, str], None],
+        wait: float = 0.0,
     ) -> None:
-        self.inner, self._wanted, self._hear = grid, wanted, hear
+        self.inner, self._wanted, self._hear, self._wait = grid, wanted, hear, wait
+        self._lost: set[int] = set()
         self.taking_part = sorted(taking_part)
 
     def set_run(self, run: Any) -> None:
@@ -163,11 +174,23 @@ class Checked(Grid):
     ) -> Iterable[Message]:
         """The replies; those that cannot count as errors that say why."""
         sent = {message.metadata.dst_node_id: message for message in messages}
-        replies = list(self.inner.send_and_receive(list(sent.values()), timeout=timeout))
+        self._await(set(sent))
+        going = [message for node, message in sent.items() if node not in self._lost]
+        replies = list(self.inner.send_and_receive(going, timeout=timeout)) if going else []
         replies.sort(key=lambda reply: reply.metadata.src_node_id)
         for node in sorted(set(sent) - {reply.metadata.src_node_id for reply in replies}):
-            self._hear(node, "no answer in time")
+            lost = node in self._lost
+            self._hear(node, "it is not connected" if lost else "no answer in time")
         return [self._looked_at(reply, sent) for reply in replies]
+
+    def _await(self, nodes: set[int]) -> None:
+        """Waits until these are connected, or have been waited for; those that are not are lost."""
+        end = time.monotonic() + self._wait
+        while (missing := nodes - set(self.inner.get_node_ids())) - self._lost:
+            if time.monotonic() >= end:
+                break
+            time.sleep(POLL)
+        self._lost = missing
 
     def _looked_at(self, reply: Message, sent: Mapping[int, Message]) -> Message:
         node = reply.metadata.src_node_id
@@ -227,31 +250,10 @@ def releases(asked: FederationSettings, refit: bool) -> int:
 
 
 def rounds_of_refit(asked: FederationSettings) -> int:
-    """Rounds over all data, in the proportion of an ordinary refit's steps."""
     return max(1, round(REFIT_SHARE * asked.rounds))
 
 
 # --- The rounds ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Standing:
-    """How far the rounds are.
-
-    number: rounds done; weights: of all sites now; best: those that validated best, after
-    `best_round` rounds; first: each node's loss before the first round, which its later ones are
-    measured by; history: a row for each round.
-    """
-
-    weights: dict[str, np.ndarray]
-    best: dict[str, np.ndarray]
-    number: int = 0
-    best_round: int = 0
-    best_loss: float = float("inf")
-    idle: int = 0
-    first: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    epsilon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ class Federation:
     """What the rounds of one training have in common.
 
     grid: `Checked`; seeded: whether the noise is drawn from the seed, as in a simulation, where a
-    deployment's has to be one that nobody can draw again.
+    deployment's has to be one that nobody can draw again; place: folder where a server saves where
+    it stands and goes on from; timeout: seconds that a round may take.
     """
 
     grid: Checked
@@ -267,6 +270,8 @@ class Federation:
     settings: Settings
     listener: Listener
     seeded: bool = False
+    place: Path | None = None
+    timeout: float | None = None
 
     @property
     def asked(self) -> FederationSettings:
@@ -278,29 +283,36 @@ class Federation:
         asked, refit = self.asked, self.settings.training.refit
         noise = noise_for(asked, releases(asked, refit)) if asked.epsilon is not None else None
         strategy = strategy_of(asked, len(self.grid.taking_part), noise)
-        at = Standing(dict(start), dict(start))
-        while at.number < asked.rounds and at.idle < self.settings.training.patience:
-            self._round(at, strategy, FIT)
-        if at.number == asked.rounds and not self.agreement.private:
-            self._take_note(at, self._losses(at.weights), at.number)
-        if self.agreement.private:
-            at.best, at.best_round = dict(at.weights), min(at.number, asked.rounds)
+        at = self._restore(start, strategy)
+        done = at.fitted(REFIT)
+        if not done:
+            self._fit(at, strategy)
         if not any(row["counted"] for row in at.history):
             raise TrainingError(
                 "no round brought weights of two sites that could be averaged",
                 code="federate/no-round",
                 remedy="Look at what each site said, mend it, and start again",
             )
-        at.weights = dict(at.best)
-        for _ in range(rounds_of_refit(asked) if refit and at.best_round else 0):
+        if not done:
+            at.weights = dict(at.best)
+        for _ in range(done, rounds_of_refit(asked) if refit and at.best_round else 0):
             self._round(at, strategy, REFIT)
         return at
+
+    def _fit(self, at: Standing, strategy: Strategy) -> None:
+        """The rounds that the validation origins watch."""
+        while at.number < self.asked.rounds and at.idle < self.settings.training.patience:
+            self._round(at, strategy, FIT)
+        if self.agreement.private:
+            at.best, at.best_round = dict(at.weights), at.number
+        elif at.number == self.asked.rounds:
+            self._take_note(at, self._losses(at.weights), at.number)
 
     def _round(self, at: Standing, strategy: Strategy, phase: str) -> None:
         number = at.number + 1
         config = ConfigRecord({"agreement": self.agreement.text(), "round": number, "phase": phase})
         messages = strategy.configure_train(number, as_record(at.weights), config, self.grid)
-        replies = list(self.grid.send_and_receive(messages))
+        replies = list(self.grid.send_and_receive(messages, timeout=self.timeout))
         good = [reply for reply in replies if reply.has_content()]
         if phase == FIT and not self.agreement.private:
             self._take_note(at, _losses_in(good), at.number)
@@ -321,6 +333,7 @@ class Federation:
         row = {"round": number, "phase": phase, "counted": counted, "validation": None}
         at.history.append({**row, "epsilon": at.epsilon})
         self.listener.progress(number, releases(self.asked, self.settings.training.refit), {})
+        self._save(at, strategy)
 
     def _take_note(self, at: Standing, losses: Mapping[str, float], number: int) -> None:
         """Of the weights after `number` rounds: how they validate, beside those of the start."""
@@ -347,22 +360,72 @@ class Federation:
 
     def ask(self, kind: str, content: RecordDict) -> dict[int, Message]:
         """Sends the same to every site that takes part: the replies by node."""
-        return ask(self.grid.inner, self.grid.taking_part, kind, content)
+        return ask(self.grid.inner, self.grid.taking_part, kind, content, self.timeout)
+
+    def finish(self, at: Standing) -> dict[int, Message]:
+        """Gives every site the network."""
+        about: dict[str, Any] = {
+            "agreement": self.agreement.text(),
+            "rounds": at.number,
+            "best-round": at.best_round,
+            "sites": len(self.grid.taking_part),
+            "strategy": self.asked.strategy,
+        }
+        if at.epsilon is not None:
+            about |= {"epsilon": at.epsilon, "delta": self.asked.delta}
+        records = {ARRAYS: as_record(at.best), FINAL: as_record(at.weights)}
+        return self.ask(FINISH, RecordDict({**records, CONFIG: ConfigRecord(about)}))
+
+    # A server that is killed goes on after the last whole round.
+
+    def _digest(self) -> str:
+        return json.dumps(
+            [self.agreement.text(), self.asked.model_dump_json(), self.grid.taking_part]
+        )
+
+    def _restore(self, start: Weights, strategy: Strategy) -> Standing:
+        """Where an unfinished training of the same agreement, settings and sites stands, or the
+        start; the strategy is brought there too."""
+        place = self.place
+        at = Standing.restored(place, self._digest(), start) if place is not None else None
+        if at is None:
+            return Standing(dict(start), dict(start))
+        self.listener.note(f"going on after round {at.number}")
+        inner = getattr(strategy, "strategy", strategy)
+        for name, moment in at.moments.items():
+            setattr(inner, name, moment)
+        accountant = getattr(strategy, "accountant", None)
+        if accountant is not None and at.ledger is not None:
+            accountant.load_state_dict(json.loads(at.ledger))
+        return at
+
+    def _save(self, at: Standing, strategy: Strategy) -> None:
+        inner = getattr(strategy, "strategy", strategy)
+        found = {name: getattr(inner, name, None) for name in MOMENTS}
+        at.moments = {name: dict(moment) for name, moment in found.items() if moment}
+        accountant = getattr(strategy, "accountant", None)
+        at.ledger = accountant and json.dumps(accountant.state_dict())
+        if self.place is not None:
+            at.save(self.place, self._digest())
 
 
-def ask(grid: Grid, nodes: Iterable[int], kind: str, content: RecordDict) -> dict[int, Message]:
+def ask(
+    grid: Grid, nodes: Iterable[int], kind: str, content: RecordDict, timeout: float | None
+) -> dict[int, Message]:
     """Sends the same to each of the nodes: their replies."""
     messages = [Message(content, node, kind) for node in nodes]
-    replies = grid.send_and_receive(messages)
+    replies = grid.send_and_receive(messages, timeout=timeout)
     return {
         r.metadata.src_node_id: r for r in sorted(replies, key=lambda r: r.metadata.src_node_id)
     }
 
 
-def proposals_of(grid: Grid, nodes: Iterable[int]) -> tuple[dict[int, Proposal], dict[int, str]]:
+def proposals_of(
+    grid: Grid, nodes: Iterable[int], timeout: float | None = None
+) -> tuple[dict[int, Proposal], dict[int, str]]:
     """What each site would train alone; of those that said nothing of the kind, why not."""
     nodes = sorted(nodes)
-    replies = ask(grid, nodes, PROPOSE, RecordDict({CONFIG: ConfigRecord({})}))
+    replies = ask(grid, nodes, PROPOSE, RecordDict({CONFIG: ConfigRecord({})}), timeout)
     found, out = {}, {node: "no answer in time" for node in nodes if node not in replies}
     for node, reply in replies.items():
         if reply.has_error():
