@@ -10,7 +10,7 @@ pytest.importorskip("flwr")
 
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
-from forecast.common.errors import TrainingError
+from forecast.common.errors import ModelDamagedError, TrainingError, UsageError
 from forecast.common.progress import Silent
 from forecast.training.federated import FIT, starting_weights
 from forecast.workflows.federation import messages
@@ -18,10 +18,12 @@ from forecast.workflows.federation.rounds import (
     Checked,
     Federation,
     InProcess,
+    Judged,
     in_process_contexts,
     noise_for,
     proposals_of,
 )
+from forecast.workflows.federation.standing import Standing
 
 SITES = [site(1), site(2), site(4)]
 AGREEMENT = agreed(*SITES)
@@ -34,15 +36,13 @@ def program(sites):
     return messages.make_client_app(lambda context: sites[context.node_id - 1], nothing, nothing)
 
 
-def run(answers=None, agreement=AGREEMENT, **federation):
+def run(answers=None, agreement=AGREEMENT, place=None, refit=False, **federation):
     """The rounds, and what was said of answers; answers: by node, what becomes of a site's own."""
     settings = SITES[0].settings
     asked = settings.federation.model_copy(update=federation)
-    training = settings.training.model_copy(update={"refit": False})
+    training = settings.training.model_copy(update={"refit": refit})
     settings = settings.model_copy(update={"federation": asked, "training": training})
-    app = messages.make_client_app(
-        lambda c: SITES[c.node_id - 1], messages.keep_nothing, messages.keep_nothing
-    )
+    app = program(SITES)
     grid, heard = InProcess(app, in_process_contexts(len(SITES))), []
     plain = grid.send_and_receive
 
@@ -60,7 +60,8 @@ def run(answers=None, agreement=AGREEMENT, **federation):
 
     grid.send_and_receive = send
     checked = Checked(grid, [1, 2, 3], START, lambda node, why: heard.append((node, why)))
-    return Federation(checked, agreement, settings, Silent(), seeded=True).train(START), heard
+    rounds = Federation(checked, agreement, settings, Silent(), seeded=True, place=place)
+    return rounds.train(START), heard
 
 
 def with_weights(change):
@@ -140,6 +141,137 @@ def test_a_mean_of_one_site_is_not_handed_to_the_others():
         run({1: lambda reply: None, 2: lambda reply: None}, rounds=1)
 
 
+class Killed(Exception):
+    """What ends a server in the middle of a round."""
+
+
+def dies_in_round(number):
+    """An answer of a site with which the server dies in this round."""
+    seen = []
+
+    def answer(reply):
+        seen.append(reply)
+        if len(seen) == number:
+            raise Killed
+        return reply
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"strategy": "fedavg", "rounds": 3, "refit": True},
+        {"strategy": "fedadam", "rounds": 3},
+        {"strategy": "fedavg", "rounds": 3, "epsilon": 8.0, "clip_norm": 0.01},
+    ],
+)
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_a_server_that_is_killed_goes_on_to_the_same_bytes(tmp_path, how, number):
+    if "epsilon" in how:
+        from dataclasses import replace
+
+        pytest.importorskip("dp_accounting")
+        how = {**how, "agreement": replace(AGREEMENT, private=True)}
+    whole, _ = run(**how)
+    if number <= whole.number:
+        with pytest.raises(Killed):
+            run({2: dies_in_round(number)}, place=tmp_path, **how)
+    again, _ = run(place=tmp_path, **how)
+    assert again.history == whole.history
+    assert (again.best_round, again.epsilon) == (whole.best_round, whole.epsilon)
+    for name in START:
+        assert np.array_equal(again.weights[name], whole.weights[name]), name
+        assert np.array_equal(again.best[name], whole.best[name]), name
+
+
+def test_the_rounds_of_another_training_are_not_gone_on_from(tmp_path):
+    run(place=tmp_path, rounds=1)
+    with pytest.raises(UsageError, match="other sites or settings"):
+        run(place=tmp_path, rounds=2)
+
+
+@pytest.mark.parametrize("at", [5, 300, -300, -5])
+def test_a_damaged_file_of_the_rounds_is_named_and_changes_nothing(tmp_path, at):
+    run(place=tmp_path, rounds=1)
+    file = tmp_path / "rounds.safetensors"
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelDamagedError, match="cannot be read"):
+        run(place=tmp_path, rounds=1)
+    assert file.read_bytes() == content
+
+
+def test_a_site_that_is_not_connected_is_waited_for_once():
+    heard, asked = [], []
+    grid = InProcess(program(SITES), in_process_contexts(3))
+    grid.get_node_ids = lambda: asked.append(1) or [1, 3]
+    checked = Checked(grid, [1, 2, 3], START, lambda node, why: heard.append((node, why)), wait=0.1)
+    content = RecordDict({"config": messages.ConfigRecord({})})
+    sent = [messages.Message(content, node, "query.propose") for node in (1, 2, 3)]
+    for _ in range(2):
+        checked.send_and_receive(sent)
+    assert [why for node, why in heard if node == 2] == ["it is not connected"] * 2
+    assert len(asked) == 3
+
+
+class At:
+    """What Flower gives a program of a site or of the server."""
+
+    def __init__(self, **words):
+        self.node_config = self.run_config = words
+
+
+def test_a_site_of_a_deployment_reads_its_own_files_and_keeps_an_ordinary_run(
+    tmp_path, lstmcast, capsys
+):
+    from forecast.workflows.federation import apps
+
+    frame(1).to_csv(tmp_path / "north.csv", index=False)
+    (tmp_path / "site.yaml").write_text(
+        "network: {hidden_size: 8, layers: 1}\n"
+        "training: {from_scratch: true, max_steps: 4, refit: false}\nforecast: {horizon: 4}\n"
+    )
+    words = {"data": str(tmp_path / "north.csv"), "config": str(tmp_path / "site.yaml")}
+    context = At(**words, out=str(tmp_path / "model"))
+    found = apps.find_site(context)
+    agreement = agreed(found, site(2))
+    start = starting_weights(agreement, found.settings)
+    apps.finish(context, found, agreement, start, start, {"rounds": 2, "best-round": 1})
+    assert "the network of all sites is in" in capsys.readouterr().out
+    predict = ["predict", words["data"], "--model", str(tmp_path / "model"), "--output", "-"]
+    code, out, err = lstmcast(*predict)
+    assert code == 0, err
+    assert out.count("\n") == 1 + 3 * agreement.horizon
+    with pytest.raises(UsageError, match="says nothing of out"):
+        apps.find_site(At(**words))
+
+
+def test_the_text_of_an_error_stays_at_the_site():
+    def broken(context):
+        raise ValueError("the secret is 1250.50")
+
+    told = []
+    app = messages.make_client_app(broken, messages.keep_nothing, told.append)
+    found, out = proposals_of(InProcess(app, in_process_contexts(1)), [1])
+    assert (found, out) == ({}, {1: "federate/refused"})
+    assert "1250.50" in str(told[0])
+
+
+def test_the_app_of_a_deployment_starts_these_programs(tmp_path, lstmcast):
+    import tomllib
+
+    code, _, err = lstmcast("federate", "app", str(tmp_path / "app"))
+    assert code == 0, err
+    project = tomllib.loads((tmp_path / "app" / "pyproject.toml").read_text())
+    names = {}
+    exec((tmp_path / "app" / "lstmcast_federated" / "__init__.py").read_text(), names)
+    for kind in ("client", "server"):
+        assert project["tool"]["flwr"]["app"]["components"][f"{kind}app"].endswith(f":{kind}")
+        assert type(names[kind]).__name__ == f"{kind.title()}App"
+
+
 def test_what_leaves_a_site():
     leaves = messages.proposed(SITES[0])
     assert set(leaves) == {"config"}
@@ -157,7 +289,18 @@ def test_what_leaves_a_site():
         name: array.shape for name, array in START.items()
     }
     assert set(leaves["metrics"]) == {"num-examples", "loss"}
-    assert set(messages.judged(SITES[0], sent)["metrics"]) == {"loss"}
+    assert set(messages.judged(SITES[0], sent)["metrics"]) == {"num-examples", "loss"}
+    sent["final"] = sent["arrays"]
+    assert dict(messages.done(SITES[0], sent, messages.keep_nothing)["config"]) == {}
+
+
+def test_rounds_are_judged_as_the_rows_of_all_would_be():
+    at, federation = Standing(dict(START), dict(START)), Federation(None, None, None, Silent())
+    federation._take_note(at, {"1": Judged(0.5, 10), "2": Judged(0.5, 1000)}, 0)
+    at.history.append({"round": 1})
+    federation._take_note(at, {"1": Judged(0.1, 10), "2": Judged(0.51, 1000)}, 1)
+    assert at.best_round == 0  # much gained at a small site, a little lost at a large one
+    assert at.history[-1]["validation"] == pytest.approx((0.1 * 10 + 510) / 505)
 
 
 def private(epsilon=8.0):
@@ -197,9 +340,7 @@ def test_a_site_that_has_nothing_to_propose_is_named(monkeypatch):
 
     settings = SITES[1].settings.model_copy(update={"data": DataSettings(calendar=True)})
     sites = [SITES[0], replace(SITES[1], settings=settings)]
-    app = messages.make_client_app(
-        lambda c: sites[c.node_id - 1], messages.keep_nothing, messages.keep_nothing
-    )
+    app = program(sites)
     found, out = proposals_of(InProcess(app, in_process_contexts(2)), [1, 2])
     assert (list(found), out) == ([1], {2: "federate/covariates"})
 

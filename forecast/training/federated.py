@@ -228,6 +228,11 @@ class Site:
     settings: Settings
     _plans: dict[str, Plan] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def count(self) -> int:
+        """Observations that it has."""
+        return int(np.isfinite(self.panel.values).sum())
+
     def proposal(self) -> Proposal:
         """What this site would train alone. Raises UsageError where there are covariates, whose
         layers no two sites need have in common, and InputError where there is too little data."""
@@ -248,7 +253,7 @@ class Site:
             layout=plan.layout,
             context=plan.recipe["context"],
             windows=len(plan.origins),
-            count=int(np.isfinite(self.panel.values).sum()),
+            count=self.count,
         )
 
     def plan(self, agreement: Agreement) -> Plan:

@@ -115,9 +115,10 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
         tried = each.tried(pooled, clock, listener)
         scores = each.score(tried)
         where = path / f"site-{number}"  # names of sites never reach a file name
-        count = int(np.isfinite(each.site.panel.values).sum())
         kept = next((str(r[1]) for r in each.plan.reasons if r[0] == "kept"), TUNED)
-        results.append(SiteResult(each.site.name, where, each.site.panel.size, count, scores, kept))
+        results.append(
+            SiteResult(each.site.name, where, each.site.panel.size, each.site.count, scores, kept)
+        )
         records.append(each.record(about, clock))
     rows = rows_of(results)
     result = SimulateResult(

@@ -125,10 +125,11 @@ def learnt(site: Site, content: RecordDict) -> RecordDict:
 
 
 def judged(site: Site, content: RecordDict) -> RecordDict:
-    """How good the weights that a site was sent are on its validation origins."""
+    """How good the weights that a site was sent are on its validation origins, and of how many
+    observations it is."""
     agreement = Agreement.of(str(content.config_records[CONFIG]["agreement"]))
     loss = site.loss(site.plan(agreement), as_weights(content.array_records[ARRAYS]))
-    return RecordDict({METRICS: MetricRecord({LOSS: loss})})
+    return RecordDict({METRICS: MetricRecord({COUNT: site.count, LOSS: loss})})
 
 
 def done(site: Site, content: RecordDict, finish: Callable[..., None]) -> RecordDict:

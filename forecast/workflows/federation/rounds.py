@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
@@ -62,6 +62,7 @@ from forecast.workflows.federation.messages import (
 from forecast.workflows.federation.standing import Standing
 
 LEAST_SITES = 2
+STALE = 3  # rounds without a gain after which no more are made
 POLL = 1.0  # seconds between two looks at who is connected
 MOMENTS = ("m_t", "v_t")  # of fedadam: its state from round to round
 
@@ -256,6 +257,13 @@ def rounds_of_refit(asked: FederationSettings) -> int:
 # --- The rounds ----------------------------------------------------------------------------------
 
 
+class Judged(NamedTuple):
+    """How weights validate at a site, and of how many observations it is."""
+
+    loss: float
+    observations: int
+
+
 @dataclass(frozen=True)
 class Federation:
     """What the rounds of one training have in common.
@@ -301,7 +309,8 @@ class Federation:
 
     def _fit(self, at: Standing, strategy: Strategy) -> None:
         """The rounds that the validation origins watch."""
-        while at.number < self.asked.rounds and at.idle < self.settings.training.patience:
+        patience = min(self.settings.training.patience, STALE)
+        while at.number < self.asked.rounds and at.idle < patience:
             self._round(at, strategy, FIT)
         if self.agreement.private:
             at.best, at.best_round = dict(at.weights), at.number
@@ -335,15 +344,19 @@ class Federation:
         self.listener.progress(number, releases(self.asked, self.settings.training.refit), {})
         self._save(at, strategy)
 
-    def _take_note(self, at: Standing, losses: Mapping[str, float], number: int) -> None:
-        """Of the weights after `number` rounds: how they validate, beside those of the start."""
-        for node, loss in losses.items():
-            at.first.setdefault(node, loss)
-        known = [loss / at.first[node] for node, loss in losses.items() if at.first[node] > 0]
-        if not known:  # nothing watches: the latest are kept
+    def _take_note(self, at: Standing, losses: Mapping[str, Judged], number: int) -> None:
+        """Of the weights after `number` rounds: how they validate, beside those of the start.
+
+        Weighted by observations, as in the mean of weights: what the rows of all, put together,
+        would say. A site that is missing is so on both sides.
+        """
+        for node, judged in losses.items():
+            at.first.setdefault(node, judged.loss)
+        before = sum(judged.observations * at.first[node] for node, judged in losses.items())
+        if not before > 0:  # nothing watches: the latest are kept
             at.best, at.best_round = dict(at.weights), number
             return
-        mean = float(np.mean(known))
+        mean = sum(judged.observations * judged.loss for judged in losses.values()) / before
         if number:
             at.history[-1]["validation"] = mean
         if mean < at.best_loss:
@@ -351,7 +364,7 @@ class Federation:
         else:
             at.idle += 1
 
-    def _losses(self, weights: Weights) -> dict[str, float]:
+    def _losses(self, weights: Weights) -> dict[str, Judged]:
         """How these weights validate at each site."""
         config = ConfigRecord({"agreement": self.agreement.text()})
         content = RecordDict({ARRAYS: as_record(weights), CONFIG: config})
@@ -438,12 +451,14 @@ def proposals_of(
     return found, out
 
 
-def _losses_in(replies: Iterable[Message]) -> dict[str, float]:
-    found = {
-        str(reply.metadata.src_node_id): reply.content.metric_records[METRICS].get(LOSS)
-        for reply in replies
-    }
-    return {n: float(v) for n, v in found.items() if isinstance(v, float) and np.isfinite(v)}
+def _losses_in(replies: Iterable[Message]) -> dict[str, Judged]:
+    found = {}
+    for reply in replies:
+        figures = reply.content.metric_records[METRICS]
+        loss, count = figures.get(LOSS), figures.get(COUNT)
+        if isinstance(loss, float) and np.isfinite(loss) and fault_of_count(count) is None:
+            found[str(reply.metadata.src_node_id)] = Judged(loss, int(cast(int, count)))
+    return found
 
 
 # --- Privacy -------------------------------------------------------------------------------------
