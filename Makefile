@@ -72,6 +72,8 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 	LSTMCAST_BENCHMARK_DATA=$(BENCHMARK_DATA) $(BIN)/python -m pytest -m proof
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright 'psycopg[binary]'
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[federated]'
+	$(BIN)/python -m pytest tests/test_federation_rounds.py
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 # The promises of scheduled runs at every point there is; some 45 minutes of a core.

@@ -4,10 +4,10 @@
 
 Flower's own programs: a SuperLink with a certificate, three SuperNodes with registered keys, the
 app that `lstmcast federate app` writes, started by `flwr run`. One SuperNode is killed (SIGKILL) in
-the middle of a round and started again; the server's program is killed and the app run again, which
-goes on after the last whole round. A SuperNode without a registered key, and one that does not know
-the certificate's authority, take no part. At the end every site has an ordinary run folder, of
-which `predict` forecasts.
+the middle of a round and started again; the SuperLink and the server's program are killed, started
+and run again, and go on after the last whole round. A SuperNode without a registered key, and one
+that does not know the certificate's authority, take no part. At the end every site has an ordinary
+run folder, of which `predict` forecasts.
 
 Exits with 1 where something failed. Needs flwr, openssl and ssh-keygen; without them nothing runs.
 """
@@ -79,13 +79,15 @@ class Rehearsal:
         self.prepare()
         self.start_link()
         for number in range(1, SITES + 1):
+            words = ["supernode", "register", f"site-{number}.pub", "ours"]
+            self.until(f"site {number} is registered", lambda w=words: self.flwr(*w) == 0)
             self.start_site(number)
         self.intrude()
         self.run_app("first")
         self.until("round 1 is done", lambda: "round 1 of" in self.log("first"))
         self.lose_a_site()
         self.lose_the_server()
-        self.run_app("second")
+        self.until("the second run starts", lambda: self.starts("second"))
         self.until("the second run ends", lambda: "Done: every site" in self.log("second"))
         assert "going on after round" in self.log("second"), self.log("second")
         self.look()
@@ -107,11 +109,13 @@ class Rehearsal:
         )
 
     def lose_the_server(self) -> None:
-        """The server's program is killed between two rounds."""
+        """The SuperLink and the server's program are killed; the SuperNodes find the next one."""
         for line in self.processes("flwr-serverapp"):
             with suppress(ProcessLookupError):
                 os.kill(int(line.split()[0]), signal.SIGKILL)
         self.kill("first")
+        self.kill("link")
+        self.start_link()
         print(f"the server was killed after round {self.round_of('first')}")
 
     def intrude(self) -> None:
@@ -186,11 +190,8 @@ class Rehearsal:
     def start_link(self) -> None:
         self.start("link", "flower-superlink", "--host", "127.0.0.1", "--port", str(PORT),
                    "--ssl-certfile", "server.crt", "--ssl-keyfile", "server.key",
-                   "--ssl-ca-certfile", "ca.crt", "--enable-supernode-auth",
-                   "--disable-runtime-dependency-installation")  # fmt: skip
-        for number in range(1, SITES + 1):
-            words = ["supernode", "register", f"site-{number}.pub", "ours"]
-            self.until(f"site {number} is registered", lambda w=words: self.flwr(*w) == 0)
+                   "--ssl-ca-certfile", "ca.crt", "--enable-supernode-auth", "--database",
+                   "link.db", "--disable-runtime-dependency-installation")  # fmt: skip
 
     def start_site(self, number: int) -> None:
         words = {"data": self.data(number), "config": self.home / "site.yaml",
@@ -209,6 +210,15 @@ class Rehearsal:
         words = f"config='{self.home / 'server.yaml'}' state='{self.home / 'state'}' "
         words += f"sites={SITES} wait=60.0 timeout=120.0"
         self.start(name, "flwr", "run", "app", "ours", "--stream", "--run-config", words)
+
+    def starts(self, name: str) -> bool:
+        """Whether a run of the app is accepted: a SuperLink needs a moment to listen."""
+        self.run_app(name)
+        time.sleep(8)
+        if "Successfully started run" in self.log(name):
+            return True
+        self.kill(name)
+        return False
 
     def start(self, name: str, program: str, *words: str) -> None:
         with (self.home / f"{name}.log").open("wb") as log:
