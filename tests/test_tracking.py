@@ -49,6 +49,33 @@ def a_tuning(root: Path, name: str, created: str):
     (root / name / "tuning.json").write_text(json.dumps(document))
 
 
+def a_backtest(root: Path, name: str, created: str):
+    about = {
+        "schema_version": 2, "format": "lstmcast-backtest", "created": created,
+        "data": {"source": "sales.csv", "digest": "d"}, "settings": {"network": {"name": "gru"}},
+    }  # fmt: skip
+    line = {"pairs": 9, "best": 1.0, "unavailable": 0, "fallen_back": 0, "notes": []}
+    metrics = {
+        "season": 12, "horizon": 6, "windows": 3, "step_size": 6, "series": 3, "seconds": 8.0,
+        "without_actuals": 0, "undefined_scale": 0, "short_for_season": 0, "zero_actuals": 0,
+        "models": [{**score("GRU", 0.75), **line}, {**score("AutoARIMA", 0.95), **line}],
+        "steps": [],
+    }  # fmt: skip
+    (root / name).mkdir(parents=True)
+    (root / name / "manifest.json").write_text(json.dumps(sealed(about)))
+    (root / name / "metrics.json").write_text(json.dumps(metrics))
+
+
+def a_comparison(root: Path, name: str, created: str):
+    document = {
+        "schema_version": 1, "format": "lstmcast-compare", "created": created, "seconds": 5.0,
+        "data": {"source": "sales.csv", "digest": "d"}, "settings": {"training": {"seed": 4}},
+        "models": [score("LSTM", 0.8), score("GRU", 0.7), score("AutoARIMA", 0.6)],
+    }  # fmt: skip
+    (root / name).mkdir(parents=True)
+    (root / name / "compare.json").write_text(json.dumps(document))
+
+
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -82,6 +109,22 @@ def test_a_student_is_told_from_what_was_trained(root):
     path.write_text(json.dumps(sealed(manifest)))
     kinds = {each.name: each.kind for each in runs_below(root)[0]}
     assert (kinds["first"], kinds["second"]) == ("train", "distill")
+
+
+def test_backtests_and_comparisons_are_runs_too(root):
+    a_backtest(root, "tested", "2026-01-05T00:00:00+00:00")
+    a_comparison(root, "compared", "2026-01-06T00:00:00+00:00")
+    found, damaged = runs_below(root)
+    runs = {each.name: each for each in found}
+    assert damaged == []
+    tested, compared = runs["tested"], runs["compared"]
+    assert (tested.kind, tested.network, tested.shape) == ("backtest", "gru", "3 origins")
+    assert (tested.scores["mase"], tested.arima, tested.horizon) == (0.75, 0.95, 6)
+    assert (compared.kind, compared.network, compared.seed) == ("compare", "gru", 4)
+    assert (compared.scores["mase"], compared.arima) == (0.7, 0.6)
+    assert [each.name for each in in_order(found, "created")][:2] == ["compared", "tested"]
+    (root / "tested" / "metrics.json").write_text("{}")
+    assert [folder.name for folder, _ in runs_below(root)[1]] == ["tested"]
 
 
 def test_runs_are_sorted_and_those_without_a_figure_come_last(root):

@@ -117,6 +117,14 @@ class Tuning(Document):
     seconds: Seconds | None = None
 
 
+class Comparison(Described):
+    """compare.json: what networks and baselines came to on the same origins."""
+
+    format: Literal["lstmcast-compare"]
+    models: ScoreRows
+    seconds: Seconds
+
+
 class Lag(Document):
     """What a step before the explained one moved."""
 

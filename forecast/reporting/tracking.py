@@ -1,8 +1,8 @@
 """Runs that were made here, as their own folders tell of them.
 
-`train` and `distill` leave a manifest with its scores, `tune` its tuning.json: configuration,
-digest of the data, seed, versions, scores. Nothing is written twice, and a run that is deleted is
-gone from the list.
+`train` and `distill` leave a manifest with its scores, `backtest` its manifest and metrics.json,
+`compare` its compare.json, `tune` its tuning.json: configuration, digest of the data, seed,
+versions, scores. Nothing is written twice, and a run that is deleted is gone from the list.
 """
 
 from __future__ import annotations
@@ -17,14 +17,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forecast.common.documents import BadDocument, check_schema, read_bounded, read_document
+from forecast.common.documents import (
+    BadDocument,
+    check_schema,
+    open_seal,
+    read_bounded,
+    read_document,
+)
 from forecast.common.errors import ModelDamagedError, OutputError
 from forecast.common.resources import needed
+from forecast.data.io.notes import quantity
 from forecast.models.networks.registry import IDEAS
 from forecast.models.store import MANIFEST, read_manifest
-from forecast.reporting.documents import Timed, Tuning
+from forecast.reporting.documents import BacktestManifest, Comparison, Metrics, Timed, Tuning
 
-TUNING = "tuning.json"
+TUNING, COMPARISON = "tuning.json", "compare.json"
 LARGEST = 64 * 2**20  # bytes of a document that is read
 BASELINE = "AutoARIMA"
 SORTED_BY = ("created", "name", "mase", "smape", "wql", "rmse", "seconds")
@@ -34,9 +41,10 @@ SORTED_BY = ("created", "name", "mase", "smape", "wql", "rmse", "seconds")
 class TrackedRun:
     """One run.
 
-    kind: "train", "distill" or "tune"; model: whose scores `scores` are (metric -> value); arima:
-    MASE of AutoARIMA on the same origins, NaN without; shape: layers x units, and of how many
-    members or trials; settings: as given, by section; document: all that the run says of itself.
+    kind: "train", "distill", "backtest", "compare" or "tune"; model: whose scores `scores` are
+    (metric -> value), of several networks the best; arima: MASE of AutoARIMA on the same origins,
+    NaN without; shape: layers x units, and of how many members or trials, or at how many origins;
+    settings: as given, by section; document: all that the run says of itself.
     """
 
     name: str
@@ -79,6 +87,10 @@ def runs_below(root: Path) -> tuple[list[TrackedRun], list[tuple[Path, str]]]:
                 found.append(_trained(folder))
             elif (folder / TUNING).is_file():
                 found.append(_tuned(folder))
+            elif (folder / COMPARISON).is_file():
+                found.append(_compared(folder))
+            elif (folder / MANIFEST).is_file():
+                found.append(_backtested(folder))
         except (ModelDamagedError, OSError) as why:
             damaged.append((folder, str(why)))
         except BadDocument as why:
@@ -169,6 +181,64 @@ def _tuned(folder: Path) -> TrackedRun:
         settings=document.get("settings", {}),
         versions=document.get("versions", {}),
         document=document,
+    )
+
+
+def _backtested(folder: Path) -> TrackedRun:
+    manifest = read_document(folder / MANIFEST, LARGEST)
+    open_seal(manifest, required=manifest.get("schema_version", 0) >= 2)
+    check_schema(BacktestManifest, manifest)
+    metrics = read_document(folder / "metrics.json", LARGEST)
+    check_schema(Metrics, metrics)
+    network = manifest.get("settings", {}).get("network", {}).get("name", "lstm")
+    origins = quantity(metrics["windows"], "origin")
+    return _scored(folder, "backtest", manifest, metrics, (network, IDEAS[network].title, origins))
+
+
+def _compared(folder: Path) -> TrackedRun:
+    document = read_document(folder / COMPARISON, LARGEST)
+    check_schema(Comparison, document)
+    titles = {idea.title: name for name, idea in IDEAS.items()}
+    figures = {
+        row["model"]: row["mase"]
+        for row in document["models"]
+        if row["model"] in titles and isinstance(row.get("mase"), int | float)
+    }
+    best = min(figures, key=lambda name: figures[name], default="")
+    named = (titles.get(best, ""), best, f"best of {quantity(len(figures), 'network')}")
+    return _scored(folder, "compare", document, document, named)
+
+
+def _scored(
+    folder: Path,
+    kind: str,
+    about: dict[str, Any],
+    scored: Mapping[str, Any],
+    named: tuple[str, str, str],
+) -> TrackedRun:
+    """A run that keeps no network. about: its data and settings; scored: its score table and
+    seconds; named: network, its name in the table, shape."""
+    network, model, shape = named
+    scores, arima = _scores(scored["models"], model)
+    data, settings = about.get("data", {}), about.get("settings", {})
+    return TrackedRun(
+        name=folder.name,
+        folder=folder,
+        kind=kind,
+        created=about.get("created", ""),
+        data=str(data.get("source") or ""),
+        digest=str(data.get("digest") or ""),
+        horizon=scored.get("horizon"),
+        network=network,
+        shape=shape,
+        seed=settings.get("training", {}).get("seed"),
+        seconds=_number(scored.get("seconds")),
+        model=model,
+        scores=scores,
+        arima=arima,
+        settings=settings,
+        versions=about.get("versions", {}),
+        document=about,
     )
 
 

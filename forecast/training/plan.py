@@ -244,7 +244,7 @@ def choose_horizon(
                 remedy=f"Ask for at most {max(1, longest // 3):,}, so that the forecast can be "
                 "tried on held-out data",
             )
-        return settings.forecast.horizon, "as asked"
+        return settings.forecast.horizon, "as the settings say"
     per_day = panel.frequency.steps_per_day
     unit = panel.frequency.alias.lstrip("0123456789").split("-")[0].rstrip("SE") or "1"
     if per_day is not None and per_day != 24:
@@ -266,7 +266,7 @@ def choose_season(
 ) -> tuple[int, str]:
     """m, the season length of the scores and the baselines, and why."""
     if settings.data.season is not None:
-        return settings.data.season, "as asked"
+        return settings.data.season, "as the settings say"
     if confirmed:
         return confirmed[0], "the data repeat after so many steps"
     usual = panel.frequency.seasons
@@ -311,7 +311,7 @@ def choose_origins(
     scored = origins.min(0, initial=np.iinfo(np.int64).max) >= LEAST_HISTORY
     origins = np.where(scored[None, :], origins, panel.lengths[None, :])
     if asked:
-        return origins, "as asked" if count == asked else f"the data allow no {asked}"
+        return origins, "as the settings say" if count == asked else f"the data allow no {asked}"
     if not count:
         return origins, "every series is too short to hold one out"
     return origins, f"the last {horizon + (count - 1) * step} values of each series"
@@ -358,7 +358,7 @@ def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | Non
         weights = with_new_spread(model.members[0], len(LEVELS), network.likelihood)
         return "a trained model", weights, f"{training.init}; {NEW_SPREAD}"
     if training.from_scratch:
-        return "random weights", None, "as asked"
+        return "random weights", None, "as the settings say"
     if network.name != "lstm":
         return "random weights", None, "only the LSTM comes pretrained"
     backbone = load_backbone(layout)

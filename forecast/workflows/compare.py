@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,6 +275,7 @@ def _document(made: ComparisonResult, settings: Settings) -> bytes:
     plain = {
         "schema_version": SCHEMA_VERSION,
         "format": "lstmcast-compare",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "data": made.report.to_dict(),
         "settings": settings.model_dump(mode="json", exclude_unset=True),
