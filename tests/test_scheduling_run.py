@@ -196,6 +196,27 @@ def test_a_forecast_for_an_earlier_as_of_is_scored_by_what_was_known_already(tmp
         assert facts.ages == by_rebuilding.ages
 
 
+class Heard(Silent):
+    """What a run says."""
+
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
+
+    def warn(self, code, text):
+        self.texts.append(text)
+
+
+def test_old_data_are_told_of_once(tmp_path):
+    data(tmp_path)
+    heard = Heard()
+    old = job(tmp_path, "    freshness: {warn_after: 2d}\n")
+    run_job(old, now=NOW, listener=heard)
+    assert len([text for text in heard.texts if "warn_after" in text]) == 1
+
+
 def test_stale_data_publish_nothing_and_old_data_warn(tmp_path):
     data(tmp_path)
     strict = job(tmp_path, "    freshness: {warn_after: 2d, error_after: 3d}\n")

@@ -27,20 +27,20 @@ from forecast.scheduling.config import BatchConfig, Job, JobSection
 _LARGEST = 1 << 20  # bytes
 _DEEPEST = 12  # levels of nesting; a job has four
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
-# What a job decides itself, or has no use for.
+# What a job decides itself, or has no use for: what to do instead.
 _NOT_HERE = {
-    "data.db": "data: of the job",
-    "output.root": "folder: of the job",
-    "output.out": "folder: of the job",
-    "training.deadline": "deadline: of the job",
-    "training.init": "retrain: of the job",
-    "baselines.names": "nothing: jobs are judged against seasonal naive and the model in service",
-    "baselines.budget": "fallback_seconds: of the job",
-    "training.mask_anomalies": "nothing: a job learns from its table as it is",
-    "detection.threshold": "nothing: it belongs to detect",
-    "sampling.number": "lstmcast predict --samples with the published model",
-    **{path: "nothing: it belongs to backtest" for path in BACKTEST_ONLY},
-    **{path: "nothing: a job is one process's" for path in PROCESSES_ONLY},
+    "data.db": "Use data: of the job",
+    "output.root": "Use folder: of the job",
+    "output.out": "Use folder: of the job",
+    "training.deadline": "Use deadline: of the job",
+    "training.init": "Use retrain: of the job",
+    "baselines.names": "Leave it out: a job is judged against seasonal naive and what serves",
+    "baselines.budget": "Use fallback_seconds: of the job",
+    "training.mask_anomalies": "Leave it out: a job learns from its table as it is",
+    "detection.threshold": "Leave it out: it belongs to detect",
+    "sampling.number": "Use lstmcast predict --samples with the published model",
+    **{path: "Leave it out: it belongs to backtest" for path in BACKTEST_ONLY},
+    **{path: "Leave it out: a job is one process's" for path in PROCESSES_ONLY},
 }
 _OTHER_NAMES = {"tz": "time_zone", "timezone": "time_zone", "zone": "time_zone"}
 _PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
@@ -287,7 +287,7 @@ def _refuse_what_is_not_for_jobs(own: Mapping[str, Given]) -> None:
                 f"{name} is not a job's to set",
                 code="config/not-for-jobs",
                 where=entry.where,
-                remedy=f"Use {_NOT_HERE[name]}",
+                remedy=_NOT_HERE[name],
             )
 
 

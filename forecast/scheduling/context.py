@@ -85,11 +85,13 @@ class Diary:
             sweep_logs(self._path.parent, max(1, keep_logs - 1))
         self._line("begin", f"run of {self.facts['job']}")
 
-    def decide(self, decision: Decision) -> Decision:
-        """Records a decision and says it."""
+    def decide(self, decision: Decision, *, said: bool = True) -> Decision:
+        """Records a decision, and says it unless a warning or an error is about to."""
         self.decisions.append(decision)
         self._line("decision", f"{decision.what}: {decision.choice}", reason=decision.reason)
-        self._listener.note(self._clean(f"{decision.what}: {decision.choice} ({decision.reason})"))
+        if said:
+            text = f"{decision.what}: {decision.choice} ({decision.reason})"
+            self._listener.note(self._clean(text))
         return decision
 
     def stage(self, text: str) -> None:

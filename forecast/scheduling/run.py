@@ -111,7 +111,8 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
     _report_as_of(run, slot)
     period = PERIODS[job.section.schedule.every]
     usual = usual_age(step_seconds(slot.seen), period) if run.as_of is None else None
-    fresh = run.diary.decide(decide_freshness(slot.age, job.section.freshness, usual))
+    fresh = decide_freshness(slot.age, job.section.freshness, usual)
+    run.diary.decide(fresh, said=fresh.choice not in ("stale", "old"))
     if fresh.choice == "stale":
         raise StaleInputError(
             fresh.reason,
