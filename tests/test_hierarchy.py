@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from builders import make_panel, random_forecaster
 from scipy.sparse import csr_matrix
@@ -431,3 +432,23 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
             assert lstmcast(*again, str(page))[0] == 0
         text = page.read_text()
         assert "Level by level" in text and f"{network['mase']:.3f}" in text
+
+
+@pytest.mark.parametrize("id_col", ["shop", "region,shop", None])
+def test_the_id_may_be_a_level_beside_columns_above_it(tmp_path, id_col):
+    from forecast.config.schema import DataSettings
+    from forecast.workflows.load import load_levels
+
+    months = pd.date_range("2020-01-01", periods=24, freq="MS")
+    rows = [
+        {"region": region, "shop": shop, "date": month, "sales": 10.0 * n + m}
+        for n, (region, shop) in enumerate([("north", "a"), ("north", "b"), ("south", "c")])
+        for m, month in enumerate(months)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "sales.csv", index=False)
+    settings = DataSettings(hierarchy="region/shop", **({"id_col": id_col} if id_col else {}))
+    panel, _, levels = load_levels(str(tmp_path / "sales.csv"), settings)
+    sums = {str(name): panel.values[panel.offsets[s]] for s, name in enumerate(panel.ids)}
+    assert levels is not None
+    assert (sums["region=north"], sums["region=south"], sums["total"]) == (10.0, 20.0, 30.0)
+    assert len(sums) == 6

@@ -108,28 +108,37 @@ def read_with_columns(
 
 
 def labels_of(panel: Panel, report: LoadReport, factors: Factors) -> Labels:
-    """Where each series belongs, by its static covariates or the parts of its id."""
+    """Where each series belongs, by the parts of its id and its static covariates. Raises
+    InputError."""
     ids = report.columns.get("id")
-    names = [str(name) for name in ids] if isinstance(ids, list) else []
-    lower = [name.lower() for name in names]
+    names = [str(name).lower() for name in ids] if isinstance(ids, list) else []
     columns = columns_of(factors)
-    if not all(column.lower() in lower for column in columns):
-        return labels_from(panel, factors)
-    parts = [str(name).split("/") if len(names) > 1 else [str(name)] for name in panel.ids]
-    wrong = next((s for s, each in enumerate(parts) if len(each) != len(names)), None)
+    in_id = [column for column in columns if column.lower() in names]
+    beside = tuple(column for column in columns if column not in in_id)
+    of = labels_from(panel, (beside,)).of if beside else {}
+    if in_id:
+        parts = _parts(panel.ids, len(names))
+        of |= {
+            column: np.array([each[names.index(column.lower())] for each in parts], dtype=object)
+            for column in in_id
+        }
+    return Labels(factors, {column: of[column] for column in columns})
+
+
+def _parts(ids: np.ndarray, count: int) -> list[list[str]]:
+    """The columns' values that each id was joined from. Raises InputError where that cannot be
+    told."""
+    parts = [str(name).split("/") if count > 1 else [str(name)] for name in ids]
+    wrong = next((s for s, each in enumerate(parts) if len(each) != count), None)
     if wrong is not None:
         raise InputError(
             "the id cannot be split into the columns that it was joined from",
             code="input/hierarchy-ids",
             where="--hierarchy",
-            value=str(panel.ids[wrong]),
+            value=str(ids[wrong]),
             remedy="Give the series an id column of its own, with --id-col",
         )
-    of = {}
-    for column in columns:
-        place = lower.index(column.lower())
-        of[column] = np.array([each[place] for each in parts], dtype=object)
-    return Labels(factors, of)
+    return parts
 
 
 @dataclass(frozen=True)
