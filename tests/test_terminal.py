@@ -184,3 +184,15 @@ def test_a_page_is_opened_when_asked(lstmcast, sales, monkeypatch, tmp_path):
     assert opened == []
     assert lstmcast("report", "--open")[0] == 0
     assert opened == [page.as_uri()]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 3), (200, 1)])
+def test_a_command_that_is_shown_stands_in_one_line(width, lines):
+    stream, console = terminal(width)
+    report = "See it: lstmcast report runs/airline_passengers-20261127-155439 --open"
+    again = "Forecast again: lstmcast predict"
+    render.show_hint(console, "Done in 42s", report, again)
+    said = plain(stream)[1:]
+    assert len(said) == lines
+    assert (report in said) == (lines == 3)
+    assert ". ".join(said) == f"Done in 42s. {report}. {again}"

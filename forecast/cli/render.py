@@ -321,12 +321,15 @@ def show_files(console: Console, files: Sequence[tuple[Any, str]]) -> None:
     console.print(grid)
 
 
-def show_hint(console: Console, text: str) -> None:
-    """What could be done next."""
+def show_hint(console: Console, *sentences: str) -> None:
+    """What could be done next: in one line, or where that is wider than the terminal a line for
+    each, so that a command that is shown can be copied."""
     from rich.text import Text
 
+    whole = clean(". ".join(sentences))
     console.print()
-    console.print(Text(clean(text), "dim"), soft_wrap=True)
+    for line in [whole] if len(whole) <= console.width else map(clean, sentences):
+        console.print(Text(line, "dim"), soft_wrap=True)
 
 
 def show_sentence(console: Console, text: str, style: str = "bold") -> None:

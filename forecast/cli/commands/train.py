@@ -61,7 +61,8 @@ def train(data: Data = None, *, run: Run) -> int:
         run_folder = quote(str(result.folder))
         render.show_hint(
             console,
-            f"Done in {duration(result.seconds)}. See it: lstmcast report {run_folder} --open. "
+            f"Done in {duration(result.seconds)}",
+            f"See it: lstmcast report {run_folder} --open",
             f"Forecast again: lstmcast predict {model_words(run, result.folder)}",
         )
     return INTERRUPTED if result.interrupted else int(result.exit_code)
