@@ -76,9 +76,9 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 	$(BIN)/python -m pytest tests/test_federation_rounds.py
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-# The promises of scheduled runs at every point there is; some 45 minutes of a core.
+# The promises of scheduled runs at every point there is; some 65 minutes of a core.
 proof-full: $(STAMP) ## prove scheduled runs at full length; writes docs/proofs.md
-	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful; do \
+	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful clocks full_disk; do \
 	  echo "== $$name"; $(BIN)/python proof/batch_$$name.py --full; done
 
 proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series, Ray: hours
@@ -116,8 +116,9 @@ sbom: $(STAMP) $(TOOLS)/bin/uv ## write build/sbom.json: what is installed here,
 	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible -o build/sbom.json $(BIN)/python
 
+# --strict: a package that nobody could look up is a failure; else all of them pass unseen.
 audit: $(TOOLS)/bin/uv ## look for known advisories against requirements/dev.txt (needs the network)
-	$(TOOLS)/bin/pip-audit --requirement requirements/dev.txt --require-hashes --disable-pip
+	$(TOOLS)/bin/pip-audit --strict --requirement requirements/dev.txt --require-hashes --disable-pip
 
 lowest: $(TOOLS)/bin/uv ## test with the lowest version of each direct dependency, in .venv-lowest
 	test -x $(LOWEST)/bin/python || $(TOOLS)/bin/uv venv -q --python 3.11 $(LOWEST)

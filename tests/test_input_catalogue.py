@@ -655,3 +655,32 @@ def test_the_command_refuses_with_the_same_code_and_exit_4(
     assert f"code   {case.refused}" in told.err
     assert "to do  " in told.err
     assert "Traceback" not in told.err
+
+
+QUARTERS = [
+    f"2021-10-31 0{hour}:{minute}" for hour in (0, 1) for minute in ("00", "15", "30", "45")
+]
+REPEATED = [f"2021-10-31 02:{minute}" for minute in ("00", "15", "30", "45")]
+
+
+@pytest.mark.parametrize("shown", range(1, 9))
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_file_that_ends_while_the_hour_is_repeated_is_read(tmp_path, shown, newest_first):
+    times = [*QUARTERS, *(REPEATED * 2)[:shown]]
+    rows = [f"{at},{n}" for n, at in enumerate(times)]
+    path = tmp_path / "d.csv"
+    path.write_text("ds,y\n" + "\n".join(rows[::-1] if newest_first else rows) + "\n")
+    panel, _ = load_panel(str(path), DataSettings(tz="Europe/Berlin"))
+    assert len(panel.values) == 8 + min(shown, 4)
+    second = shown - 4
+    assert panel.values[8] == (8 if second < 1 else 10)  # once it has come twice: the mean
+    assert panel.values[-1] == (7 + shown if second < 1 else 13 if second == 4 else 11)
+
+
+def test_a_repeated_hour_that_the_step_does_not_tell_is_refused(tmp_path):
+    path = tmp_path / "d.csv"
+    lone = [*hours(26, "2021-10-30 00:00"), "2021-10-31 02:00", "2021-10-31 05:00"]
+    path.write_text("ds,y\n" + "\n".join(f"{at},{n}" for n, at in enumerate(lone)) + "\n")
+    with pytest.raises(InputError) as caught:
+        load_panel(str(path), DataSettings(tz="Europe/Berlin"))
+    assert caught.value.code == "input/ambiguous-hour"

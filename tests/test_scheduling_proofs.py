@@ -21,6 +21,7 @@ SHORT = {
     "batch_resume_training.py": ("--points", "4", "--kills", "2"),
     "batch_soak.py": ("--years", "1", "--every", "90"),
     "batch_stateful.py": ("--examples", "2", "--steps", "6"),
+    "batch_full_disk.py": ("--times", "1"),
     "batch_timing.py": ("--reuse", "--busy", "--series", "20", "--days", "20"),
 }
 SAYS = {
@@ -29,6 +30,7 @@ SAYS = {
     "batch_resume_training.py": "the weights of every training are bit-equal",
     "batch_soak.py": "slots, each published once",
     "batch_stateful.py": "as the list says",
+    "batch_full_disk.py": "a disk that fills and empties: ",
     "batch_timing.py": "a day's run: ",
 }
 

@@ -12,6 +12,7 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import JOB_MODEL
 from forecast.common.progress import Silent
 from forecast.scheduling.config import Retention
+from forecast.scheduling.config_file import load_config
 from forecast.scheduling.publication import (
     Edition,
     current_run,
@@ -26,7 +27,14 @@ from forecast.scheduling.recovery import (
     clear_leftovers,
     read_state,
 )
-from forecast.scheduling.retention import Kept, choose_kept, sweep_models, sweep_runs
+from forecast.scheduling.retention import (
+    Kept,
+    choose_kept,
+    sweep_logs,
+    sweep_models,
+    sweep_runs,
+    to_keep,
+)
 from tests.builders import run_manifest
 
 
@@ -199,8 +207,36 @@ def test_retention_never_keeps_more_than_its_rules_however_long_it_runs():
         kept = choose_kept(runs, (), f"r{n}", rules)
         assert len(kept) <= 7 + 10 + 6 + 2
         runs = [r for r in runs if r.run in kept]
-    weeks = {r.created.isocalendar()[:2] for r in runs}
+    weeks = {r.moment.isocalendar()[:2] for r in runs}
     assert len(weeks) == 6
+
+
+def test_days_and_weeks_go_by_the_as_of_whatever_the_clock_showed(tmp_path):
+    config = tmp_path / "batch.yaml"
+    rules = "retention: {keep_last: 1, keep_daily: 5, keep_weekly: 0}"
+    config.write_text(f"jobs: {{sales: {{data: d.csv, {rules}}}}}\n")
+    job = load_config(config, {}).jobs["sales"]
+    made = {}
+    for n in range(1, 31):
+        day = START + timedelta(days=n)
+        clock = day + timedelta(days=400) if n % 3 == 0 else day  # one of three was far ahead
+        made[f"r{n}"] = Edition(f"r{n}", {
+            "sequence": n, "as_of_position": n, "leads": True, "created": clock.isoformat(),
+            "as_of_moment": day.isoformat(), "model": {"id": "m", "sha256": "m"},
+        })  # fmt: skip
+    assert set(to_keep(job, State(made))) == {"r30", "r29", "r28", "r27", "r26"}
+
+
+def test_logs_of_the_future_go_before_those_of_now(tmp_path):
+    names = [f"2026-01-{day:02d}T060000+0000-{day}.jsonl" for day in range(1, 10)]
+    ahead = [f"2027-01-{day:02d}T060000+0000-7.jsonl" for day in range(1, 4)]
+    for name in (*names, *ahead, "notes.jsonl"):
+        (tmp_path / name).write_text("")
+    sweep_logs(tmp_path, 4, names[-1])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [*names[-4:], "notes.jsonl"]
+    back = "1970-01-01T000500+0000-9.jsonl"  # a clock that is back takes no more than its due
+    sweep_logs(tmp_path, 3, back)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [*names[-3:], "notes.jsonl"]
 
 
 def test_sweeping_removes_exactly_what_is_not_kept(tmp_path):

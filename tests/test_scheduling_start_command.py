@@ -108,6 +108,27 @@ def test_a_guard_for_another_zone_lets_the_command_through_at_its_time_alone(sta
         Path(start.environment["WITNESS"]).unlink(missing_ok=True)
 
 
+def test_the_guard_goes_on_where_clocks_skip_the_time_of_day(start, tmp_path):
+    when = When("day", 2, 30, zone="Europe/Berlin")
+    text = crontab_lines(replace(start, when=when), "UTC", NOW)
+    line = next(line for line in text.splitlines() if not line.startswith("#"))
+    command = line.split(None, 5)[5].replace("\\%", "%")
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    moments = {
+        "2026-03-28T01:30Z": True, "2026-03-29T00:30Z": False, "2026-03-29T01:30Z": True,
+        "2026-03-30T00:30Z": True, "2026-03-30T01:30Z": False, "2027-03-28T01:30Z": True,
+    }  # fmt: skip
+    date = shutil.which("date")
+    for moment, runs in moments.items():
+        (fake / "date").write_text(f'#!/bin/sh\nexec {date} -d {moment} "$@"\n')
+        (fake / "date").chmod(0o755)
+        env = {"PATH": f"{fake}:/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)}
+        subprocess.run(["/bin/sh", "-c", command], env=env)
+        assert Path(start.environment["WITNESS"]).exists() is runs, moment
+        Path(start.environment["WITNESS"]).unlink(missing_ok=True)
+
+
 @pytest.mark.skipif(not has("crontab"), reason="no cron")
 @pytest.mark.parametrize("zone", [None, "Asia/Kolkata"])
 def test_crontab_itself_finds_the_syntax_right(start, tmp_path, zone):
@@ -130,7 +151,9 @@ def test_a_line_that_cron_would_cut_is_refused(start):
     assert error.value.code == "schedule/line-too-long"
 
 
-@pytest.mark.parametrize("printed", [units, lambda start: crontab_lines(start, "UTC", NOW)])
+@pytest.mark.parametrize(
+    "printed", [lambda start: units(start, NOW), lambda start: crontab_lines(start, "UTC", NOW)]
+)
 def test_a_line_end_in_a_path_or_value_is_refused(start, printed):
     for bad in (
         replace(start, config=start.config.with_name("a\nb.yaml")),
@@ -146,7 +169,7 @@ def test_systemd_finds_nothing_to_say_about_the_units(start, tmp_path):
     where = tmp_path / "units"
     where.mkdir()
     start = replace(start, secrets=("DB",), limit=1200.0)
-    for name, text in units(start).items():
+    for name, text in units(start, NOW).items():
         (where / name).write_text(text)
     words = ["systemd-analyze", "verify", *map(str, where.iterdir())]
     done = subprocess.run(words, capture_output=True, text=True)
@@ -167,7 +190,7 @@ def exposure(service: Path) -> float:
 @pytest.mark.parametrize(("accelerator", "most"), [(True, 2.8), (False, 2.6)])
 def test_the_service_may_do_little(start, tmp_path, accelerator, most):
     start = replace(start, accelerator=accelerator, writes=(tmp_path,))
-    name, text = next(iter(units(start).items()))
+    name, text = next(iter(units(start, NOW).items()))
     (tmp_path / name).write_text(text)
     assert exposure(tmp_path / name) <= most
     assert f"ReadWritePaths=-{tmp_path}\n" in text
@@ -188,14 +211,14 @@ def test_a_job_may_write_to_its_folder_and_to_that_of_its_metrics(tmp_path):
 
 
 def test_the_units_start_once_make_up_for_what_was_missed_and_take_no_lock(start):
-    service, timer = units(replace(start, limit=1200.0)).values()
+    service, timer = units(replace(start, limit=1200.0), NOW).values()
     assert "Type=oneshot" in service
     assert "SuccessExitStatus=3" in service
     assert "TimeoutStartSec=1200s" in service
     assert "Persistent=true" in timer
     assert "OnCalendar=*-*-* 06:15:00" in timer
     assert "flock" not in service + timer
-    assert "TimeoutStartSec=infinity" in next(iter(units(start).values()))
+    assert "TimeoutStartSec=infinity" in next(iter(units(start, NOW).values()))
 
 
 def test_two_jobs_never_share_a_unit():

@@ -126,3 +126,16 @@ def test_what_is_published_is_named_with_its_age_and_files():
 )  # fmt: skip
 def test_ages_are_said_as_people_say_them(seconds, words):
     assert age(seconds) == words
+
+
+def test_a_success_of_the_future_is_said_and_is_too_old_for_any_age():
+    known = facts(last=attempt("published", hours=-48), current=edition())
+    document = describe(known, NOW, None)
+    assert document["last_success"]["in_the_future"] is True
+    assert (document["state"], exit_code([document])) == ("in order", 0)
+    assert "lies in the future (2026-01-12T12:00:00+00:00)" in sentence(document)
+    document = describe(known, NOW, 3600.0)
+    assert (document["state"], exit_code([document])) == ("too old", 5)
+    assert "lies in the future" in sentence(document)
+    nearly = describe(facts(last=attempt("published", hours=-0.05)), NOW, 3600.0)
+    assert (nearly["last_success"]["in_the_future"], exit_code([nearly])) == (False, 0)

@@ -14,11 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from forecast.scheduling.timers import (
+    SKIPPED,
     When,
+    _skipped_lines,
     cron_times,
     is_zone,
     local_clocks,
-    skipped_days,
+    skipped_starts,
     zone_of_machine,
 )
 
@@ -45,8 +47,11 @@ def starts(when: When, here: str, first: datetime, days: int) -> list[datetime]:
         at = first + timedelta(minutes=minute)
         if not fires(times.fields, at.astimezone(local)):
             continue
-        if times.guard is None or at.astimezone(zone).strftime(times.guard[0]) == times.guard[1]:
-            found.append(at.astimezone(zone))
+        there = at.astimezone(zone)
+        if times.guard is None or there.strftime(times.guard[0]) == times.guard[1] or (
+            there.strftime(SKIPPED) in times.also
+        ):  # fmt: skip
+            found.append(there)
     return found
 
 
@@ -112,10 +117,37 @@ def test_systemd_reads_the_calendar_as_it_is_meant(every, zone):
     assert every != "month" or all(at.day == 3 for at in found)
 
 
-def test_the_days_on_which_the_time_does_not_exist_are_known():
-    assert skipped_days(When("day", 2, 30, zone="Europe/Berlin"), NOW) == ["2026-03-29"]
-    assert skipped_days(When("day", 6, 15, zone="Europe/Berlin"), NOW) == []
-    assert skipped_days(When("hour", 2, 30, zone="Europe/Berlin"), NOW) == []
+def test_the_starts_that_clocks_skip_are_known():
+    half_past_two = When("day", 2, 30, zone="Europe/Berlin")
+    assert skipped_starts(half_past_two, NOW) == [datetime(2026, 3, 29, 1, 30, tzinfo=UTC)]
+    assert len(skipped_starts(half_past_two, NOW, 10)) == 10
+    assert skipped_starts(When("day", 6, 15, zone="Europe/Berlin"), NOW) == []
+    assert skipped_starts(When("hour", 2, 30, zone="Europe/Berlin"), NOW) == []
+    assert skipped_starts(When("week", 2, 30, "mon", zone="Europe/Berlin"), NOW) == []
+    assert len(skipped_starts(When("week", 2, 30, "sun", zone="Europe/Berlin"), NOW)) == 1
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock"),
+    [("Europe/Berlin", (2, 30)), ("America/New_York", (2, 30)), ("America/Santiago", (0, 30)),
+     ("Australia/Lord_Howe", (2, 15))],
+)  # fmt: skip
+def test_a_time_that_clocks_skip_is_started_at_later_that_day(zone, clock):
+    when = When("day", *clock, zone=zone)
+    (skipped,) = skipped_starts(when, NOW)
+    found = starts(when, "UTC", skipped.replace(hour=0, minute=0) - timedelta(days=3), 7)
+    assert skipped in found
+    days = [at.date() for at in found]
+    assert all(b - a == timedelta(days=1) for a, b in pairwise(days)), found
+
+
+@needs_systemd
+def test_systemd_starts_at_a_time_that_clocks_skip_too(tmp_path):
+    lines = _skipped_lines(When("day", 2, 30, zone="Europe/Berlin"), NOW).splitlines()
+    assert len([line for line in lines if line.startswith("OnCalendar=")]) == 10
+    words = ["systemd-analyze", "calendar", lines[1].removeprefix("OnCalendar=")]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "TZ": "UTC"})
+    assert "Normalized form: 2026-03-29 01:30:00 UTC" in done.stdout
 
 
 def test_the_words_say_the_time_and_the_zone():

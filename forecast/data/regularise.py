@@ -18,6 +18,7 @@ from forecast.data.io.timestamp_writing import (
     format_stamps,
     instants,
 )
+from forecast.data.repeated_hour import second_times
 from forecast.data.rows import LongRows
 
 if TYPE_CHECKING:
@@ -414,8 +415,9 @@ def _localized(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[No
     if not twofold.any():
         return rows, []
     at = np.flatnonzero(twofold)
-    second = np.zeros(len(rows.stamps), bool)
-    second[at] = _second_time(rows, at, tz)
+    second, untold = second_times(rows.codes, rows.stamps, (early[inverse], late[inverse]))
+    if len(untold):
+        _refuse_untold(rows, untold, tz)
     text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
     places = tuple(place(rows, int(r)) for r in at[:PLACES])
     one, notes = _one_of_twins(rows, second, joined)
@@ -455,26 +457,13 @@ def _refuse_skipped(rows: LongRows, at: np.ndarray, tz: str) -> None:
     )  # fmt: skip
 
 
-def _second_time(rows: LongRows, at: np.ndarray, tz: str) -> np.ndarray:
-    """bool: rows `at` are the second of their wall-clock time; each must come exactly twice."""
-    order = np.lexsort((at, rows.stamps[at], rows.codes[at]))
-    codes, stamps = rows.codes[at][order], rows.stamps[at][order]
-    first = np.concatenate([[True], (codes[1:] != codes[:-1]) | (stamps[1:] != stamps[:-1])])
-    group = np.cumsum(first) - 1
-    counts = np.bincount(group)
-    if (counts != 2).any():
-        single = at[order[np.flatnonzero(counts[group] != 2)]]
-        raise refuse(
-            "input/ambiguous-hour",
-            f"a time occurs twice in {tz} when summer time ends, and the rows do not say which",
-            where=rows.where, count=len(single),
-            places=[place(rows, int(r)) for r in single[:PLACES]],
-            remedy="Write times with their offset, or in UTC",
-        )  # fmt: skip
-    second = np.empty(len(at), bool)
-    newest_first = len(rows.stamps) > 1 and rows.stamps[0] > rows.stamps[-1]
-    second[order] = first if newest_first else ~first
-    return second
+def _refuse_untold(rows: LongRows, at: np.ndarray, tz: str) -> None:
+    raise refuse(
+        "input/ambiguous-hour",
+        f"a time occurs twice in {tz} when summer time ends, and the rows do not say which",
+        where=rows.where, count=len(at), places=[place(rows, int(r)) for r in at[:PLACES]],
+        remedy="Write times with their offset, or in UTC",
+    )  # fmt: skip
 
 
 # --- Irregular times brought to a regular grid, the values of each period joined -----------------

@@ -82,7 +82,7 @@ class Diary:
             raise failed_to_write(self._path, error) from error
         self._write_last()
         with suppress(OSError):
-            sweep_logs(self._path.parent, max(1, keep_logs - 1))
+            sweep_logs(self._path.parent, max(1, keep_logs - 1), self._path.name)
         self._line("begin", f"run of {self.facts['job']}")
 
     def decide(self, decision: Decision, *, said: bool = True) -> Decision:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.files import STAGING
@@ -25,7 +26,7 @@ from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
 from forecast.scheduling.lock import holder
 from forecast.scheduling.monitoring import hidden
-from forecast.scheduling.timers import carried, secret_variables, skipped_days, when_of
+from forecast.scheduling.timers import carried, secret_variables, skipped_starts, when_of
 
 # --- Whether a folder's file system can do what scheduled runs ask of it -------------------------
 
@@ -208,10 +209,14 @@ def _readable(config: BatchConfig) -> Check:
 
 def _schedule(job: Job) -> Check:
     when = when_of(job)
-    skipped = skipped_days(when, datetime.now(UTC))
+    zone = ZoneInfo(when.zone or "UTC")
+    skipped = skipped_starts(when, datetime.now(UTC))
     if skipped:
-        found = f"{when.words()}: clocks skip that time on {', '.join(skipped)}"
-        return Check("schedule", "warning", found, "Choose another time of day", job.name)
+        days = ", ".join(at.astimezone(zone).date().isoformat() for at in skipped)
+        found = f"{when.words()}: clocks skip that time on {days}"
+        remedy = "Choose another time of day, or let `lstmcast schedule` write timer or crontab: " \
+                 "there it starts later on such days"  # fmt: skip
+        return Check("schedule", "warning", found, remedy, job.name)
     return Check("schedule", "ok", when.words(), job=job.name)
 
 

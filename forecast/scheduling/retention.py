@@ -24,12 +24,13 @@ LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` na
 
 @dataclass(frozen=True)
 class Kept:
-    """A run as the choice sees it; created with its zone; overridden: by a planner."""
+    """A run as the choice sees it; moment: of its as-of, with its zone (when it was made, where
+    times are numbers); overridden: by a planner."""
 
     run: str
     sequence: int
     position: int
-    created: datetime
+    moment: datetime
     overridden: bool = False
 
 
@@ -62,8 +63,9 @@ def choose_kept(
         kept.setdefault(run.run, "keep_last")
     for run in [r for r in standing[:MOST_RUNS] if r.overridden]:
         kept.setdefault(run.run, "overridden")
-    days = ((r, r.created.date().isoformat()) for r in standing)
-    weeks = ((r, "{}-{:02d}".format(*r.created.isocalendar()[:2])) for r in standing)
+    by_as_of = sorted(standing, key=lambda r: (r.moment, r.sequence), reverse=True)
+    days = ((r, r.moment.date().isoformat()) for r in by_as_of)
+    weeks = ((r, "{}-{:02d}".format(*r.moment.isocalendar()[:2])) for r in by_as_of)
     for name in _last_of(days, rules.keep_daily):
         kept.setdefault(name, "keep_daily")
     for name in _last_of(weeks, rules.keep_weekly):
@@ -101,10 +103,12 @@ def own_models(folder: Path) -> list[str]:
     return [path.name for path in found if is_ours(path, JOB_MODEL)]
 
 
-def sweep_logs(folder: Path, keep: int) -> None:
-    """Removes all but the newest logs; their names sort by time."""
+def sweep_logs(folder: Path, keep: int, now: str) -> None:
+    """Removes all but the newest logs; their names sort by time. now: how one of this moment is
+    called. Those of the future go first: a clock was ahead, and they would be the newest for long.
+    """
     logs = [path for path in folder.glob("*.jsonl") if LOG_NAME.fullmatch(path.name)]
-    for path in sorted(logs)[:-keep]:
+    for path in sorted(logs, key=lambda path: (path.name <= now, path.name))[:-keep]:
         path.unlink(missing_ok=True)
 
 
@@ -127,7 +131,7 @@ def to_keep(job: Job, state: State) -> dict[str, str]:
             e.run,
             e.sequence,
             e.position,
-            datetime.fromisoformat(e.manifest["created"]),
+            datetime.fromisoformat(e.manifest.get("as_of_moment") or e.manifest["created"]),
             bool(e.manifest.get("override")),
         )
         for e in state.editions.values()

@@ -217,7 +217,9 @@ def describe(facts: JobFacts, now: datetime, most: float | None) -> dict[str, An
     of a clock that was ahead, says nothing: it counts as too old.
     """
     success = _success(facts, now)
-    too_old = most is not None and (success is None or not -AHEAD < success["age_seconds"] <= most)
+    too_old = most is not None and (
+        success is None or success["in_the_future"] or success["age_seconds"] > most
+    )
     return {
         "job": facts.job,
         "state": _state(facts, too_old),
@@ -249,12 +251,15 @@ def sentence(document: Mapping[str, Any]) -> str:
     held = "a rollback holds: nothing has changed since"
     done = f"the last run ended well: {attempt['outcome']}"
     fine = held if attempt["outcome"] == ROLLED_BACK else done
+    success = document["last_success"]
+    ahead = f"the last success lies in the future ({success['at']}): a clock was wrong" if (
+        success and success["in_the_future"]) else None  # fmt: skip
     words = {
         RUNNING: f"a run is at work since {(document['running'] or {}).get('since')}",
         KILLED: f"the run that began {attempt['started']} was cut off; the next one cleans up",
         FAILED: f"{_times(attempt['failures_in_a_row'])}: {error['message'] if error else ''}",
-        OLD: "no run has ended well for too long",
-        FINE: fine,
+        OLD: ahead or "no run has ended well for too long",
+        FINE: ahead or fine,
     }
     return words[document["state"]]
 
@@ -289,7 +294,10 @@ def _success(facts: JobFacts, now: datetime) -> dict[str, Any] | None:
     at = facts.last_success
     if at is None or facts.last is None:
         return None
-    return {**facts.last["last_success"], "age_seconds": (now - at).total_seconds()}
+    seconds = (now - at).total_seconds()
+    return {
+        **facts.last["last_success"], "age_seconds": seconds, "in_the_future": seconds <= -AHEAD,
+    }  # fmt: skip
 
 
 def _attempt(facts: JobFacts, now: datetime) -> dict[str, Any] | None:

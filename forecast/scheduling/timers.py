@@ -23,6 +23,7 @@ Every = Literal["hour", "day", "week", "month"]
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _YEARS = 2  # how far ahead clock changes are looked for
+_LISTED = 10  # years whose skipped starts a timer or a crontab line names
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,16 @@ _WEEKDAY_NAMES = dict(
 class CronTimes:
     """The five fields of a crontab line, and what must be true when it fires.
 
-    guard: a format of date(1) in `zone` and the text that it must give; None: always start.
+    guard: a format of date(1) in `zone` and the text that it must give; None: always start. also:
+    days and times in `zone`, as SKIPPED writes them, at which it starts as well.
     """
 
     fields: str
     guard: tuple[str, str] | None = None
+    also: tuple[str, ...] = ()
+
+
+SKIPPED = "%Y-%m-%d.%H:%M"  # format of date(1)
 
 
 def cron_times(when: When, here: str, now: datetime) -> CronTimes:
@@ -104,7 +110,9 @@ def cron_times(when: When, here: str, now: datetime) -> CronTimes:
         "week": ("%u.%H:%M", f"{WEEKDAYS.index(when.weekday) + 1}.{when.clock}"),
         "month": ("%d.%H:%M", f"{when.day:02d}.{when.clock}"),
     }[when.every]
-    return CronTimes(f"{written} {','.join(map(str, hours))} * * *", (form, value))
+    skipped = [at.astimezone(ZoneInfo(when.zone)) for at in skipped_starts(when, now, _LISTED)]
+    also = tuple(at.strftime(SKIPPED) for at in skipped)
+    return CronTimes(f"{written} {','.join(map(str, hours))} * * *", (form, value), also)
 
 
 def local_clocks(when: When, here: str, now: datetime) -> tuple[list[int], list[int]]:
@@ -121,18 +129,25 @@ def local_clocks(when: When, here: str, now: datetime) -> tuple[list[int], list[
     return sorted(minutes), sorted(hours)
 
 
-def skipped_days(when: When, now: datetime) -> list[str]:
-    """The next days on which the time of day does not exist, for clocks are put forward then."""
+def skipped_starts(when: When, now: datetime, years: int = 1) -> list[datetime]:
+    """The starts of the next years whose time of day does not exist, for clocks are put forward
+    then: the moment (UTC) at which clocks would have shown it, an hour or so later by the new time.
+
+    Neither systemd nor cron makes up for these by itself.
+    """
     if when.zone is None or when.every == "hour":
         return []
-    zone, start = ZoneInfo(when.zone), now.date()
+    zone, start = ZoneInfo(when.zone), now.astimezone(ZoneInfo(when.zone)).date()
     found = []
-    for days in range(366):
+    for days in range(years * 366):
         day = start + timedelta(days=days)
         at = datetime(day.year, day.month, day.day, when.hour, when.minute, tzinfo=zone)
-        back = at.astimezone(UTC).astimezone(zone)
-        if (back.hour, back.minute) != (when.hour, when.minute):
-            found.append(day.isoformat())
+        moment = at.astimezone(UTC)
+        back = moment.astimezone(zone)
+        due = {"day": True, "week": WEEKDAYS[day.weekday()] == when.weekday,
+               "month": day.day == when.day}[when.every]  # fmt: skip
+        if due and (back.hour, back.minute) != (when.hour, when.minute):
+            found.append(moment)
     return found
 
 
@@ -365,7 +380,7 @@ Description=lstmcast: {words}, job {job}
 
 [Timer]
 OnCalendar={calendar}
-# A start that was missed, for the machine was off, is made up for at once.
+{skipped}# A start that was missed, for the machine was off, is made up for at once.
 Persistent=true
 AccuracySec=1s
 
@@ -377,8 +392,11 @@ WantedBy=timers.target
 UNIT = text_kind("a unit", rb"# lstmcast-[^\n]*\n\[Unit\]\n")
 
 
-def units(start: Start) -> dict[str, str]:
-    """File name -> text of the two units of a job. Raises UsageError for a control character."""
+def units(start: Start, now: datetime) -> dict[str, str]:
+    """File name -> text of the two units of a job. Raises UsageError for a control character.
+
+    Days from `now` on whose clocks skip the time get a start of their own.
+    """
     refuse_line_ends(*start.words, *start.environment.values(), str(start.config))
     stem = unit_stem(start.job)
     service, timer = f"{stem}.service", f"{stem}.timer"
@@ -402,8 +420,18 @@ def units(start: Start) -> dict[str, str]:
             words=_raw(start.when.words()),
             job=_raw(start.job),
             calendar=start.when.calendar(),
+            skipped=_skipped_lines(start.when, now),
         ),
     }
+
+
+def _skipped_lines(when: When, now: datetime) -> str:
+    """The starts that clocks skip in the years to come, an hour or so later."""
+    starts = skipped_starts(when, now, _LISTED)
+    if not starts:
+        return ""
+    lines = [f"OnCalendar={at:%Y-%m-%d %H:%M}:00 UTC\n" for at in starts]
+    return f"# {when.clock} does not exist on days when clocks go forward.\n" + "".join(lines)
 
 
 def _paths(start: Start) -> list[str]:
@@ -459,14 +487,22 @@ def crontab_lines(start: Start, here: str, now: datetime) -> str:
     command = _cron_command(start)
     guard = ""
     if times.guard is not None and start.when.zone is not None:
-        form, wanted = times.guard
-        guard = f'test "$(TZ={quote(start.when.zone)} date +{form})" = {quote(wanted)} && '
+        guard = _cron_guard(start.when.zone, *times.guard, times.also)
     lines = [f"# lstmcast: job {start.job} of {start.config}, {start.when.words()}"]
     if start.secrets:
         lines.append(f"# {', '.join(start.secrets)}: from {start.secrets_file}, NAME=value lines")
     lines.append(_line(times.fields, guard + command))
     lines.append(_line("@reboot", f"sleep 120 && {command}"))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _cron_guard(zone: str, form: str, wanted: str, also: Sequence[str]) -> str:
+    """What lets the line go on at the right one of its times, and where clocks skip that time."""
+    shown = f"TZ={quote(zone)} date +"
+    if not also:
+        return f'test "$({shown}{form})" = {quote(wanted)} && '
+    pattern = f"^({wanted} .*|.* ({'|'.join(also)}))$"
+    return f"{shown}'{form} {SKIPPED}' | grep -qE {quote(pattern)} && "
 
 
 def _cron_command(start: Start) -> str:

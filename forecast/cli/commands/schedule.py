@@ -83,7 +83,8 @@ def _refuse_contradictions(systemd: bool, cron: bool, output: str | None) -> Non
 def _units(starts: Iterable[Start]) -> dict[str, str]:
     from forecast.scheduling.timers import units
 
-    return {name: text for start in starts for name, text in units(start).items()}
+    now = datetime.now(UTC)
+    return {name: text for start in starts for name, text in units(start, now).items()}
 
 
 def _crontab(starts: Iterable[Start]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
 
     from forecast.cli.console import clean
     from forecast.cli.render import plain_table
-    from forecast.scheduling.status import age, sentence
+    from forecast.scheduling.status import sentence
 
     rows = plain_table("job", "state", "last success", "as of", "live MASE", "promised", "")
     for document in documents:
@@ -59,13 +59,19 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
         rows.add_row(
             clean(document["job"]),
             Text(document["state"], _STYLES.get(document["state"], "bold red")),
-            f"{age(success['age_seconds'])} ago" if success else "never",
+            _ago(success) if success else "never",
             clean(published["as_of"]) if published else "",
             _figure(scores["recent"]["mase"]),
             _figure(scores["expected_mase"] or (scores["promise"] or {}).get("mase")),
             Text(clean(sentence(document)), "dim"),
         )
     console.print(rows)
+
+
+def _ago(success: Mapping[str, Any]) -> str:
+    from forecast.scheduling.status import age
+
+    return "in the future" if success["in_the_future"] else f"{age(success['age_seconds'])} ago"
 
 
 def show_job(console: Console, document: Mapping[str, Any]) -> None:
