@@ -6,8 +6,8 @@
 The folder of a job lies on a filesystem of its own of a few megabytes (a tmpfs; mounting it needs
 root: without, it is skipped, and said). Ballast takes a random share of what is free, before a run
 and while it works, and comes and goes; most runs have a day of new data. However a run ends: its
-exit code is 0 or 74, and 0 only with the new forecast published; a reader finds the old forecast or
-the new one, whole; and once there is room, the next run publishes the bytes that an undisturbed
+exit code is 0, or 74 with the full disk named, and 0 only with the new forecast published; a reader
+finds the old forecast or the new one, whole; and once there is room, the next run publishes the bytes that an undisturbed
 job publishes, with the ledger in order, `status` in order and nothing left behind.
 """
 
@@ -142,6 +142,7 @@ class Trial:
         code = self.run_while_it_changes()
         words = self.starved.words()
         assert code in (0, 74), f"exit code {code}\n{words}"
+        assert code == 0 or "output/disk-full" in words, f"another reason is told\n{words}"
         found = published(self.starved.job)
         assert found in (old, new), f"neither the old nor the new forecast: {found}"
         if code == 0:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import os
 import sys
+import threading
 from decimal import Decimal
 
 import numpy as np
@@ -14,6 +16,8 @@ import pytest
 
 from forecast.common.errors import InputError, UsageError, without_password
 from forecast.config.schema import DataSettings
+from forecast.data.io.dialect import detect_dialect
+from forecast.data.io.files import open_source
 from forecast.data.io.table import read_plain
 
 DAYS = [dt.datetime(2020, 1, 1) + dt.timedelta(days=n) for n in range(30)]
@@ -85,6 +89,38 @@ def test_endless_zeros_on_standard_input_are_no_table(lstmcast, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Zeros())))
     code, _, err = lstmcast("check", "-")
     assert (code, "input/standard-input" in err) == (4, True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_read_whole_and_once(lstmcast, tmp_path):
+    pipe, text = tmp_path / "pipe", b"ds,y\n" + b"".join(
+        f"2024-{1 + n // 28:02d}-{1 + n % 28:02d},{n}\n".encode() for n in range(84)
+    )  # fmt: skip
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(text), daemon=True)
+    writer.start()
+    code, out, err = lstmcast("check", str(pipe))
+    assert (code, "84" in out) == (0, True), err
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def test_lines_longer_than_the_look_at_the_head_are_read(lstmcast, tmp_path):
+    names = ",".join(f"{'a long name ' * 4}{n}" for n in range(7000))
+    rows = [f"2024-01-{day:02d}," + ",".join(["1.5"] * 7000) for day in range(1, 6)]
+    (tmp_path / "wide.csv").write_text("\n".join([f"ds,{names}", *rows]) + "\n")
+    dialect = detect_dialect(open_source(tmp_path / "wide.csv", 1000), DataSettings())
+    assert (len(dialect.names), len(dialect.sample)) == (7001, 5)
+
+
+def test_a_folder_whose_name_begins_with_a_tilde_is_a_folder(lstmcast, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~x").mkdir()
+    (tmp_path / "~x" / "batch.yaml").write_text("jobs: {a: {data: d.csv, model: pretrained}}\n")
+    for file in ("./~x/batch.yaml", "~x/batch.yaml"):
+        code, out, err = lstmcast("schedule", file)
+        assert (code, f"{tmp_path}/~x" in out) == (0, True), err
+        assert lstmcast("status", file)[0] == 0
 
 
 @pytest.mark.parametrize("last", ["jobs: *i", "training: {members: *i}"])

@@ -216,3 +216,25 @@ def test_the_command_prints_every_check_and_ends_with_the_first_problems_code(co
 def test_a_job_that_is_not_there_is_named(config, capsys):
     assert guarded(lambda: run(["doctor", str(config), "--job", "sale"])) == 2
     assert "Did you mean sales?" in capsys.readouterr().out
+
+
+def test_secrets_that_others_can_read_are_worth_a_warning(config):
+    config.with_suffix(".env").write_text("MY_PING=x\n")
+    config.with_suffix(".env").chmod(0o640)
+    check = made(config)["config"]
+    assert (check.state, "chmod 600" in check.remedy) == ("warning", True)
+    config.with_suffix(".env").chmod(0o600)
+    assert made(config)["config"].state == "ok"
+
+
+@pytest.mark.parametrize("name", ["runs", "ledger.sqlite", ".lock"])
+def test_what_a_run_may_not_change_is_a_problem_by_name(config, monkeypatch, name):
+    assert guarded(lambda: run(["run", str(config), "--quiet"])) == 0
+    assert made(config)["folder"].state == "ok"
+    honest = os.access
+    monkeypatch.setattr(  # root may do everything
+        os, "access", lambda path, mode: Path(path).name != name and honest(path, mode)
+    )
+    check = made(config)["folder"]
+    assert (check.state, check.exit_code) == ("problem", 74)
+    assert name in check.found

@@ -79,3 +79,17 @@ def test_a_signature_of_a_process_that_is_gone_is_nobody(tmp_path):
     assert holder(tmp_path) is None
     (tmp_path / NAME).write_text("{")
     assert holder(tmp_path) is None
+
+
+def test_another_process_that_has_the_number_by_now_is_nobody(tmp_path):
+    with locked(tmp_path):
+        signed = json.loads((tmp_path / NAME).read_text())
+        assert holder(tmp_path) == {"pid": os.getpid(), "since": signed["since"]}
+    (tmp_path / NAME).write_text(json.dumps(signed))
+    assert holder(tmp_path) is not None
+    if signed["born"] is not None:  # Linux
+        (tmp_path / NAME).write_text(json.dumps({**signed, "born": signed["born"] - 1}))
+        assert holder(tmp_path) is None
+    for odd in ([], {"pid": "x"}, {"pid": 10**30, "since": "x"}, {"pid": -1, "since": None}):
+        (tmp_path / NAME).write_text(json.dumps(odd))
+        holder(tmp_path)

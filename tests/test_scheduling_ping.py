@@ -74,6 +74,20 @@ def test_a_monitor_cannot_make_the_run_read_a_file(monitor):
     assert SECRET not in reason
 
 
+def test_a_redirect_is_not_followed(monitor):
+    address, told, answers = monitor
+    answers.update(status=302, location=address + "/elsewhere")
+    reason = ping(address, "success")
+    assert reason is not None and "it has moved" in reason
+    assert len(told) == 1
+
+
+def test_a_name_and_password_in_the_address_are_refused_in_words():
+    with pytest.raises(UsageError, match="name and password") as caught:
+        ping(f"https://user:{SECRET}@127.0.0.1/x", "success")
+    assert SECRET not in str(caught.value)
+
+
 def test_nobody_there_is_a_reason_without_the_secret():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

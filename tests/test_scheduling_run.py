@@ -394,6 +394,15 @@ def test_pruning_says_first_and_then_removes(tmp_path):
     assert len(cutoffs(tmp_path)) == 4  # the ledger remembers longer than the folders
 
 
+def test_a_run_without_news_tidies_what_a_killed_one_has_left(tmp_path):
+    rules = "    retention: {keep_last: 2, keep_daily: 0, keep_weekly: 0}\n"
+    for until in (114, 116, 118, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path), now=NOW)
+    assert run_job(job(tmp_path, rules), now=NOW).outcome == "already done"
+    assert len(read_state(tmp_path / "out").editions) == 2
+
+
 def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
     from forecast.scheduling import run as steps
 

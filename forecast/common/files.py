@@ -139,6 +139,11 @@ def _holds_an_input(name: str, read: str) -> UsageError:
     )
 
 
+def at_home(text: str | Path) -> Path:
+    """The path that is meant, `~` of the user's own home; a name that no user has stays a name."""
+    return Path(os.path.expanduser(text))
+
+
 def refuse_address(path: str | Path) -> None:
     """Raises UsageError for an address such as s3://bucket/x.csv: only local files are written."""
     if _ADDRESS.match(str(path)):

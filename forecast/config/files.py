@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from forecast.common.errors import UsageError
-from forecast.common.files import reading
+from forecast.common.files import at_home, reading
 from forecast.config.options import Option, all_options, show
 
 PRESETS = ("default", "fast", "accurate")
@@ -50,7 +50,7 @@ def find_settings_file(name: str) -> tuple[Path, str]:
     known = presets()
     if name in known:
         return known[name], f"preset {name}"
-    path = Path(name).expanduser()
+    path = at_home(name)
     if path.exists():
         return path, name
     near = get_close_matches(name, known, n=1, cutoff=0.5)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from forecast.common.errors import UsageError, without_password
+from forecast.common.files import at_home
 from forecast.config.schema import Section, Settings, seconds
 
 # --- Values that nobody should read in a configuration, a log or a manifest ----------------------
@@ -38,7 +39,7 @@ def reveal(setting: str, environ: Mapping[str, str], folder: Path, name: str) ->
     if colon and kind == "env":
         return _from_environment(rest, environ, name)
     if colon and kind == "file":
-        return _from_file(folder / Path(rest).expanduser(), name)
+        return _from_file(folder / at_home(rest), name)
     return setting
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import UsageError
-from forecast.common.files import refuse_address
+from forecast.common.files import at_home, refuse_address
 from forecast.config.files import (
     Given,
     check_size,
@@ -54,7 +54,7 @@ def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> B
     environ: LSTMCAST_* variables win over the file's settings (default: the process's). Raises
     UsageError with the file's line.
     """
-    path = Path(path).expanduser().absolute()
+    path = at_home(path).absolute()
     document, lines = _parsed(path)
     _known_keys(document, ("jobs",), path, lines, ())
     jobs = document.get("jobs")
@@ -318,7 +318,7 @@ def _make_absolute(own: dict[str, Given], base: Path) -> None:
 
 
 def _absolute(base: Path, text: str) -> Path:
-    return Path(os.path.normpath(base / Path(text).expanduser()))
+    return Path(os.path.normpath(base / at_home(text)))
 
 
 def _absolute_file(base: Path, text: str) -> str:

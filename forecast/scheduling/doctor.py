@@ -18,12 +18,14 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from forecast.common.errors import ForecastError, OutputError, UsageError
-from forecast.common.files import STAGING
+from forecast.common.files import STAGING, at_home
 from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
 from forecast.common.workers import python_command
 from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
+from forecast.scheduling.ledger import NAME as LEDGER
+from forecast.scheduling.lock import NAME as LOCK
 from forecast.scheduling.lock import holder
 from forecast.scheduling.monitoring import hidden
 from forecast.scheduling.timers import carried, secret_variables, skipped_starts, when_of
@@ -204,6 +206,10 @@ def _readable(config: BatchConfig) -> Check:
     if mode & 0o002:
         found = f"{config.path} can be changed by everybody"
         return Check("config", "warning", found, "chmod o-w it: it says what is read and run")
+    secrets = config.path.with_suffix(".env")
+    if secrets.is_file() and secrets.stat().st_mode & 0o077:
+        found = f"{secrets} can be read or changed by others"
+        return Check("config", "warning", found, f"chmod 600 {secrets}: it holds secrets")
     return Check("config", "ok", f"{config.path}: {names}")
 
 
@@ -239,8 +245,22 @@ def _folder(job: Job) -> Check:
     if trouble is not None:
         found, remedy = trouble
         return Check("folder", "problem", found, remedy, job.name, OutputError.exit_code)
+    closed = _closed(job.folder)
+    if closed:
+        words = f"may not be read and written: {', '.join(closed)}"
+        remedy = f"Give them to the user that runs the job, e.g. chown -R USER {job.folder}"
+        return Check("folder", "problem", words, remedy, job.name, OutputError.exit_code)
     made = "" if job.folder.is_dir() else ", made at the first run"
     return Check("folder", "ok", f"{job.folder}{made}", job=job.name)
+
+
+def _closed(folder: Path) -> list[str]:
+    """What a run has to change in a job's folder, and may not."""
+    places = [folder / name for name in ("runs", "models", "training", "logs")]
+    files = [folder / name for name in (LOCK, LEDGER)]
+    wanted = [(p, os.R_OK | os.W_OK | os.X_OK) for p in places if p.is_dir()]
+    wanted += [(p, os.R_OK | os.W_OK) for p in files if p.exists()]
+    return [path.name for path, mode in wanted if not os.access(path, mode)]
 
 
 def _space(job: Job) -> Check:
@@ -321,7 +341,7 @@ def _metrics_file(job: Job) -> Check:
     file = job.section.metrics_file
     if file is None:
         return Check("metrics file", "ok", "none", job=job.name)
-    path = job.config.parent / Path(file).expanduser()
+    path = job.config.parent / at_home(file)
     trouble = try_folder(nearest_folder(path.parent), links=False)
     if trouble is not None:
         found, remedy = trouble

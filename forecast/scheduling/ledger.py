@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 import time
 import zlib
@@ -424,9 +425,19 @@ _OUTSIDE = ("CANTOPEN", "READONLY", "IOERR", "BUSY", "LOCKED", "PERM", "AUTH", "
             "PROTOCOL", "INTERRUPT")  # fmt: skip
 
 
+def _is_full(folder: Path) -> bool:
+    """Whether the disk has no room for a page of SQLite's shared memory, which it then calls an
+    input/output error."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < 2**16
+
+
 def _failure(path: Path, error: sqlite3.Error) -> OutputError:
     name = (getattr(error, "sqlite_errorname", "") or "").removeprefix("SQLITE_")
-    if name.startswith("FULL"):
+    if name.startswith("FULL") or (name.startswith("IOERR") and _is_full(path.parent)):
         remedy = "Free some space; what is published is intact"
         return OutputError(
             f"the ledger: {error}", code="output/disk-full", where=str(path), remedy=remedy

@@ -49,7 +49,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     try:
         _acquire(handle, folder, wait)
         try:
-            _sign(handle, {"pid": os.getpid(), "since": stamp(now())})
+            mine = {"pid": os.getpid(), "since": stamp(now()), "born": _born(os.getpid())}
+            _sign(handle, mine)
         except OSError as error:
             raise failed_to_write(path, error) from error
         try:
@@ -62,18 +63,29 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """Who signed the lock file and still lives: {pid, since}; None for nobody.
+    """Who signed the lock file and still lives: {pid, since}; None for nobody, or where the file
+    may not be read.
 
     Looks without locking, so that a starter is never turned away by somebody who only looks.
     """
     try:
         signed = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        os.kill(int(signed["pid"]), 0)
-    except PermissionError:  # somebody else's process, but alive
-        return dict(signed)
-    except (OSError, ValueError, KeyError, TypeError):
+        pid, born = int(signed["pid"]), signed.get("born")
+        found = {"pid": pid, "since": str(signed["since"])}
+        with suppress(PermissionError):  # somebody else's process, but alive
+            os.kill(pid, 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-    return dict(signed)
+    # The number of a process that was killed may be another's by now.
+    return found if born is None or _born(pid) in (None, born) else None
+
+
+def _born(pid: int) -> int | None:
+    """When a process began, in ticks since the machine did; None where nothing tells."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _acquire(handle: int, folder: Path, wait: float) -> None:

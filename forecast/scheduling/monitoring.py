@@ -50,9 +50,15 @@ def ping(address: str, event: Event, text: str = "", limit: float = LIMIT) -> st
 def event_address(address: str, event: Event) -> str:
     """The address for `event`: its word goes at the end of the path, before any query.
 
-    Raises UsageError when `address` is no http or https address.
+    Raises UsageError when `address` is no http or https address, or one with a user's name.
     """
     parts = _parts(address)
+    if parts.username is not None:
+        raise UsageError(
+            "an address to ping with a user's name and password is not supported",
+            code="config/bad-ping",
+            remedy="Use one whose path holds the secret, such as https://hc-ping.com/UUID",
+        )
     path = parts.path.rstrip("/") + _ENDINGS[event]
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
@@ -81,9 +87,14 @@ def _parts(address: str) -> SplitResult:
 
 
 def _send(url: str, text: str, limit: float) -> str | None:
-    """None, or why it failed; never the address, which urllib's own messages may hold."""
+    """None, or why it failed; never the address, which urllib's own messages may hold. Redirects
+    are not followed: the address is a secret, and they lead to other hosts."""
     import urllib.error
     import urllib.request
+
+    class Stay(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_: object) -> None:
+            return None
 
     request = urllib.request.Request(
         url,
@@ -92,10 +103,11 @@ def _send(url: str, text: str, limit: float) -> str | None:
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=limit) as answer:
+        with urllib.request.build_opener(Stay).open(request, timeout=limit) as answer:
             answer.read(1000)
     except urllib.error.HTTPError as error:
-        return f"it answered with status {error.code}"
+        moved = ": it has moved, name the new address" if 300 <= error.code < 400 else ""
+        return f"it answered with status {error.code}{moved}"
     except urllib.error.URLError as error:
         reason = error.reason
         if not isinstance(reason, OSError):

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from forecast.common.errors import (
     OutputError,
     StaleInputError,
 )
-from forecast.common.files import one_command, refuse_address
+from forecast.common.files import at_home, one_command, refuse_address
 from forecast.common.folders import remove_folder
 from forecast.common.marks import TRAINING
 from forecast.common.progress import Listener, Silent, Terminated
@@ -84,7 +83,7 @@ from forecast.scheduling.recovery import (
     recover,
     with_sound_ledger,
 )
-from forecast.scheduling.retention import tidy
+from forecast.scheduling.retention import tidy, to_keep
 from forecast.scheduling.retraining import unfinished
 from forecast.scheduling.serving import choose_model, decide_model
 from forecast.scheduling.status import job_facts, job_metrics
@@ -495,6 +494,8 @@ def _work(run: Attempt) -> RunOutcome:
     report, slot = look(run)
     changes, scores = with_sound_ledger(folder, state, run.diary, lambda: what_came_true(run, slot))
     if done := nothing_to_do(run, state, slot):
+        if state.editions.keys() - to_keep(run.job, state).keys():
+            tidy(run.job, state, run.diary)  # what a run that was killed has left to do
         if trouble is not None:
             raise trouble
         return run.outcome(done[0], 0, done[1], slot)
@@ -597,7 +598,7 @@ def _write_metrics(job: Job, listener: Listener) -> None:
     name = job.section.metrics_file
     if name is None:
         return
-    path = job.config.parent / Path(name).expanduser()
+    path = job.config.parent / at_home(name)
     try:
         refuse_address(name)
         write_metrics(path, job_metrics(job_facts(job)))

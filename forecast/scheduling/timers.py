@@ -15,7 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from forecast.common.errors import UsageError
-from forecast.common.files import text_kind
+from forecast.common.files import at_home, text_kind
 from forecast.config.options import all_options
 from forecast.scheduling.config import Job, span, variable_of
 
@@ -260,7 +260,7 @@ def _written_by(job: Job) -> tuple[Path, ...]:
     section = job.section
     places = [job.folder]
     if section.metrics_file is not None:
-        places.append((job.config.parent / Path(section.metrics_file).expanduser()).parent)
+        places.append((job.config.parent / at_home(section.metrics_file)).parent)
     database = section.outputs.database or ""
     if database.startswith("sqlite:///"):
         places.append(Path(database.removeprefix("sqlite:///")).parent)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.cli.parameters import Config, JobName, Run, takes
+from forecast.common.files import at_home
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def doctor(file: Config, job: JobName = None, *, run: Run) -> int:
     from forecast.cli import render
     from forecast.scheduling.doctor import examine, verdict
 
-    checks = examine(Path(file).expanduser().absolute(), job, os.environ)
+    checks = examine(at_home(file).absolute(), job, os.environ)
     code = verdict(checks)
     if run.look.json:
         listed = [asdict(check) for check in checks]

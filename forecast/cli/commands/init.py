@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from forecast.cli.parameters import Run, takes
+from forecast.common.files import at_home
 
 NO_WORD = " "
 
@@ -31,7 +32,7 @@ def init(folder: Folder = ".", batch: Batch = False, *, run: Run) -> int:
     from forecast.cli import render
     from forecast.scheduling.init import BATCH, SETTINGS, starter_files, write_starter
 
-    where = Path(folder).expanduser()
+    where = at_home(folder)
     files = write_starter(where, starter_files(batch))
     config = where / (BATCH if batch else SETTINGS)
     data = next(str(path) for path, _ in files if path.suffix == ".csv")

@@ -13,6 +13,7 @@ import typer
 
 from forecast.cli.parameters import NO_WORD, Config, JobName, Run, jobs_of, takes
 from forecast.common.errors import UsageError
+from forecast.common.files import at_home
 
 if TYPE_CHECKING:
     from forecast.scheduling.timers import Start
@@ -51,7 +52,7 @@ def schedule(
     starts = [start_of(each, os.environ) for each in jobs_of(file, job)]
     texts = _crontab(starts) if cron else _units(starts)
     if output is not None:
-        _write(Path(output).expanduser(), texts)
+        _write(at_home(output), texts)
     if run.look.json:
         from forecast.cli.render import show_document
 

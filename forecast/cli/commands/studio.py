@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import webbrowser
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from forecast.cli.parameters import NO_WORD, Run, takes
 from forecast.common.errors import UsageError
+from forecast.common.files import at_home
 from forecast.common.resources import needed
 
 Folder = Annotated[
@@ -40,7 +40,7 @@ def studio(
     from forecast.cli.doors.process import Spare
     from forecast.cli.doors.studio.app import Studio, build_app
 
-    root = Path(folder or ".").expanduser()
+    root = at_home(folder or ".")
     if not root.is_dir():
         raise UsageError(
             "there is no such folder",

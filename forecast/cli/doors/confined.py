@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forecast.common.errors import UsageError
+from forecast.common.files import at_home
 from forecast.config.options import Option
 from forecast.data.io.database import is_database
 from forecast.scheduling.config import Job
@@ -22,7 +23,7 @@ class Folders:
 
     def __init__(self, folders: Sequence[str | Path]) -> None:
         """Raises UsageError for one that is none."""
-        self.roots = [Path(folder).expanduser().resolve() for folder in folders]
+        self.roots = [at_home(folder).resolve() for folder in folders]
         for root in self.roots:
             if not root.is_dir():
                 raise UsageError(

@@ -20,6 +20,7 @@ SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 MAX_COLUMNS = 10_000
 LINES_ABOVE = 30  # a header below more lines than these is not sought
+FEWEST_LINES, LONGEST_HEAD = 4, 1 << 24  # of the start that is looked at, where lines are long
 SAMPLE_ROWS = 2_000
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -141,12 +142,15 @@ def _header_at(rows: list[tuple[int, list[str]]]) -> int:
 
 
 def _first_text(source: Source, encoding: str, bom: int) -> tuple[str, bool]:
-    """The text of the file's start, and whether it is all of it."""
+    """The text of the file's start, a header and two rows at least, and whether it is all of it."""
     stream = TextStream(source, encoding, bom)
-    parts, size = [], 0
-    while size < HEAD and (part := stream.read(HEAD - size)):
+    parts, size, lines = [], 0, 0
+    while (size < HEAD or (lines < FEWEST_LINES and size < LONGEST_HEAD)) and (
+        part := stream.read(HEAD)
+    ):
         parts.append(part)
         size += len(part)
+        lines += part.count(b"\n") or part.count(b"\r")
     whole = not stream.read(1)
     return b"".join(parts).decode("utf-8", errors="ignore"), whole
 

@@ -13,6 +13,7 @@ import io
 import lzma
 import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -104,29 +105,32 @@ class Source:
         return b"".join(parts)
 
 
-def _standard_input() -> bytes:
-    """All of standard input. Raises InputError where it is endless, or larger than memory."""
+def _all_of(stream: IO[bytes], name: str) -> bytes:
+    """All that a stream holds, which can be read once alone. Raises InputError where it is endless,
+    or larger than memory."""
     parts: list[bytes] = []
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-    while part := sys.stdin.buffer.read(1 << 20):
+    while part := stream.read(1 << 20):
         parts.append(part)
         room -= len(part)
         if room < 0 or (len(parts) == 1 and len(part) == 1 << 20 and not any(part)):
+            what = "standard input" if name == "<stdin>" else "the stream"
             raise refuse(
                 "input/standard-input",
-                "standard input has no end that memory can hold, or is no table",
-                where="<stdin>", remedy="Write it to a file, and name that",
+                f"{what} has no end that memory can hold, or is no table",
+                where=name, remedy="Write it to a file, and name that",
             )  # fmt: skip
     return b"".join(parts)
 
 
 def open_source(source: str | Path, max_expansion: float) -> Source:
-    """The source named by a path or "-" (standard input).
+    """The source named by a path or "-" (standard input); a pipe is read whole, once.
 
     Raises InputError: no such file, a directory, no permission, empty, not a table.
     """
     if str(source) == "-":
-        return Source("<stdin>", data=_standard_input(), max_expansion=max_expansion)
+        data = _all_of(sys.stdin.buffer, "<stdin>")
+        return Source("<stdin>", data=data, max_expansion=max_expansion)
     path = Path(source)
     name = str(source)
     if is_remote(name):
@@ -138,8 +142,9 @@ def open_source(source: str | Path, max_expansion: float) -> Source:
             "download the file first",
         )  # fmt: skip
     try:
-        with open(path, "rb"):
-            pass
+        with open(path, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe: <(...), /dev/stdin
+                return Source(name, data=_all_of(file, name), max_expansion=max_expansion)
     except FileNotFoundError:
         raise refuse(
             "input/not-found", "there is no such file", where=name, remedy=_nearest_file(path)
