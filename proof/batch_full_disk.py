@@ -1,14 +1,14 @@
 """A disk that fills and empties under a job: readers see whole forecasts, room heals all.
 
-    python proof/batch_full_disk.py            # bounded: 25 runs
-    python proof/batch_full_disk.py --full     # 400 runs
+    python proof/batch_full_disk.py            # bounded: 10 times
+    python proof/batch_full_disk.py --full     # 120 times, 320 runs
 
 The folder of a job lies on a filesystem of its own of a few megabytes (a tmpfs; mounting it needs
 root: without, it is skipped, and said). Ballast takes a random share of what is free, before a run
 and while it works, and comes and goes; most runs have a day of new data. However a run ends: its
-exit code is 0, or 74 with the full disk named, and 0 only with the new forecast published; a reader
-finds the old forecast or the new one, whole; and once there is room, the next run publishes the bytes that an undisturbed
-job publishes, with the ledger in order, `status` in order and nothing left behind.
+exit code is 0, or 74 with the full disk named, and 0 only with the new forecast published; a
+reader finds the old forecast or the new one, whole; and once there is room, the next run publishes
+the bytes that an undisturbed job publishes, ledger and `status` in order, nothing left behind.
 """
 
 from __future__ import annotations
@@ -186,11 +186,11 @@ class Trial:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--times", type=int, default=25, help="runs with little room")
+    parser.add_argument("--times", type=int, default=10, help="runs with little room")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--full", action="store_true", help="400 times, and write the outcome")
+    parser.add_argument("--full", action="store_true", help="120 times, and write the outcome")
     given = parser.parse_args()
-    given.times = 400 if given.full else given.times
+    given.times = 120 if given.full else given.times
     if sys.platform != "linux" or os.geteuid() != 0:
         print("a disk that fills and empties: skipped, only root can mount one on Linux")
         return 0

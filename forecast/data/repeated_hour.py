@@ -53,7 +53,7 @@ def _of_series(
                     np.flatnonzero(~twofold[1:] & twofold[:-1]))  # fmt: skip
     steps = np.sort(np.diff(early))
     step = int(steps[(len(steps) - 1) // 2]) if len(steps) else 0
-    for begin, end in zip(begins, ends, strict=True):
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
         back = begin + 1 + np.flatnonzero(np.diff(stamps[begin:end]) <= 0)
         if len(back) == 1:
             second[back[0] : end] = True

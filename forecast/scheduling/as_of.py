@@ -135,13 +135,13 @@ def choose_slot(
         seen=seen,
         position=position,
         time=str(_written(seen, np.array([position]))[0]),
-        moment=_moment(seen, position),
+        moment=_moment(seen, position, clock_zone(panel, job)),
         label=_label(seen, position),
         lags=position - last[chosen],
         left_out=tuple((str(seen.ids[s]), f"ends at {told[s]}") for s in np.flatnonzero(gone)),
         late=() if late is None else tuple(str(i) for i in seen.ids[late & ~gone]),
         dropped=dropped,
-        age=_age(seen, position, reference, now),
+        age=_age(seen, position, reference, on_the_data_s_clock(now, clock_zone(panel, job))),
         digest=digest_of(seen),
     )
 
@@ -174,6 +174,14 @@ def digest_of(panel: Panel) -> str:
     return found.hexdigest()
 
 
+def clock_zone(panel: Panel, job: Job) -> str | None:
+    """The zone by whose clock steps begin and end: that of the times; days and longer steps, which
+    have none, go by the job's (`data.tz`, else its schedule's). None: the machine's."""
+    if panel.tz is not None or panel.frequency.integer or panel.frequency.parts[1] in SUB_DAILY:
+        return panel.tz
+    return job.settings.data.tz or job.section.schedule.time_zone
+
+
 def _limit(panel: Panel, job: Job, as_of: str | None, now: datetime) -> int:
     """The last grid position that may be seen."""
     last = int((panel.first + panel.lengths - 1).max())
@@ -181,7 +189,7 @@ def _limit(panel: Panel, job: Job, as_of: str | None, now: datetime) -> int:
         return position_of(as_of, panel)
     if panel.frequency.integer or not job.section.drop_partial:
         return last
-    moment = on_the_data_s_clock(now, panel.tz)
+    moment = on_the_data_s_clock(now, clock_zone(panel, job))
     return min(last, last_over(panel, moment, job.section.stamps))
 
 
@@ -218,14 +226,11 @@ def _age_limit(seen: Panel, position: int, rule: str | None) -> np.ndarray | Non
     return np.asarray((newest - last) / np.timedelta64(1, "s") > span(rule))
 
 
-def _age(seen: Panel, position: int, reference: int | None, now: datetime) -> float | None:
+def _age(seen: Panel, position: int, reference: int | None, now: np.datetime64) -> float | None:
     if seen.frequency.integer:
         return None
     newest = seen.frequency.stamps(np.array([position]))[0]
-    if reference is not None:
-        moment = seen.frequency.stamps(np.array([reference]))[0]
-    else:
-        moment = on_the_data_s_clock(now, seen.tz)
+    moment = now if reference is None else seen.frequency.stamps(np.array([reference]))[0]
     return float((moment - newest) / np.timedelta64(1, "s"))
 
 
@@ -234,10 +239,10 @@ def _written(panel: Panel, positions: np.ndarray) -> list[str]:
     return [str(t) for t in format_stamps(stamps, panel.time_format, panel.tz).to_pylist()]
 
 
-def _moment(panel: Panel, position: int) -> str | None:
+def _moment(panel: Panel, position: int, tz: str | None) -> str | None:
     if panel.frequency.integer:
         return None
-    return stamp(instant(panel.frequency.stamps(np.array([position]))[0], panel.tz))
+    return stamp(instant(panel.frequency.stamps(np.array([position]))[0], tz))
 
 
 def _label(panel: Panel, position: int) -> str:
