@@ -416,6 +416,10 @@ class Change:
         every = (begin + n * half for n in range(48 * len(days)))
         return [at for at in every if at.astimezone(self.zone).minute == 0]
 
+    def has_midnights(self) -> bool:
+        """Whether each day begins at 0:00: in some zones clocks skip it."""
+        return all(at.astimezone(self.zone).hour == 0 for at in self.grid())
+
     def write(self, now: datetime) -> datetime:
         """The file at `now`, the step that has begun in it as well; the slot that must be seen."""
         begun = [at for at in self.grid() if at <= now]
@@ -495,6 +499,8 @@ def through_changes(zones: tuple[str, ...], around: timedelta, folder: Path) -> 
                     home = folder / f"{name}-{len(tally)}-{tally['runs']}"
                     home.mkdir()
                     change = Change(name, zone, step, iso, at, home)
+                    if step == DAY and iso and not change.has_midnights():
+                        continue  # no time of day there that all days have
                     change.config(every, clock)
                     when = When(every, 2, 30, zone=key)  # type: ignore[arg-type]
                     starts = (cron_starts(when, at.replace(minute=0) - AROUND, at + AROUND)

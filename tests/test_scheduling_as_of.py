@@ -95,6 +95,23 @@ def test_a_partial_last_period_is_dropped_unless_the_job_keeps_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("rules", "last"),
+    [
+        ("    schedule: {time_zone: Australia/Lord_Howe}\n", "1970-01-29"),
+        ("    settings: {data: {tz: Australia/Lord_Howe}}\n", "1970-01-29"),
+        ("    schedule: {time_zone: America/New_York}\n", "1970-01-28"),
+    ],
+)
+def test_days_without_a_zone_go_by_the_job_s(tmp_path, rules, last):
+    afternoon = datetime(1970, 1, 29, 16, tzinfo=UTC)  # the small hours of the 30th in Lord Howe
+    slot = choose_slot(daily(), job(tmp_path, rules), 7, None, afternoon)
+    assert slot.time == last
+    begins = datetime.fromisoformat(slot.moment)
+    assert begins.hour != 0  # midnight there, not in UTC
+    assert slot.age == pytest.approx((afternoon - begins).total_seconds(), abs=3601)
+
+
+@pytest.mark.parametrize(
     ("text", "time"),
     [
         ("1970-01-20", "1970-01-20"),
