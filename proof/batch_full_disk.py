@@ -175,7 +175,8 @@ class Trial:
         code = self.starved.run()
         self.tally["runs"] += 1
         assert code == 0, f"with room again: exit code {code}\n{self.starved.words()}"
-        assert published(self.starved.job) == new, "with room again: other bytes"
+        found = published(self.starved.job)
+        assert found == new, f"with room again: {found}, not {new}\n{self.starved.words()}"
         consistent(self.starved.job)
         rows = dict(ledger_runs(self.starved.job / "ledger.sqlite"))
         assert len(rows) == self.day + 1, f"{len(rows)} runs are in the ledger, not {self.day + 1}"

@@ -19,10 +19,8 @@ from forecast.scheduling.live_scores import (
     promised,
     remember,
     score_rows,
-    score_runs,
     step_scores,
     take_in,
-    touched_runs,
 )
 from tests.builders import make_panel
 
@@ -112,9 +110,24 @@ def test_a_ledger_of_another_version_or_that_is_none_is_refused(tmp_path):
 def bring_in(connection, panel, seen="t"):
     changes = notice_changes(connection, panel)
     touched, restated = take_in(connection, panel, changes, seen)
-    score_runs(connection, touched_runs(connection, touched))
     remember(connection, panel)
     return touched, restated
+
+
+def test_actuals_whose_scores_did_not_get_in_come_again(open_ledger, monkeypatch):
+    panel = make_panel((20, 20), 1)
+    ledger.record(open_ledger, published(panel, 9))
+
+    def full(*_):
+        raise OutputError("cannot write: no space", code="output/disk-full", where="x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("forecast.scheduling.live_scores.score_runs", full)
+        with pytest.raises(OutputError):
+            bring_in(open_ledger, panel.truncate(panel.lengths - 8))
+    assert open_ledger.execute("SELECT count(*) FROM actuals").fetchone() == (0,)
+    assert bring_in(open_ledger, panel.truncate(panel.lengths - 8))[0] == {10, 11}
+    assert open_ledger.execute("SELECT count(*) FROM scores").fetchone() != (0,)
 
 
 def test_actuals_come_in_once_and_restatements_are_versioned(open_ledger):

@@ -394,6 +394,20 @@ def test_pruning_says_first_and_then_removes(tmp_path):
     assert len(cutoffs(tmp_path)) == 4  # the ledger remembers longer than the folders
 
 
+def test_data_that_go_back_rewrite_no_forecast_that_retention_let_go(tmp_path):
+    rules = "    retention: {keep_last: 1, keep_daily: 0, keep_weekly: 0}\n"
+    for until in (114, 116, 118, 120):
+        data(tmp_path, until)
+        run_job(job(tmp_path, rules), now=NOW)
+    before = cutoffs(tmp_path)
+    data(tmp_path, 114)
+    again = run_job(job(tmp_path, rules), now=NOW)
+    assert (again.outcome, "let go by retention" in again.decisions[-1].reason) == (
+        "already done", True)  # fmt: skip
+    assert cutoffs(tmp_path) == before
+    assert run_job(job(tmp_path, rules), as_of="2024-02-22", now=NOW).outcome == "published"
+
+
 def test_a_run_without_news_tidies_what_a_killed_one_has_left(tmp_path):
     rules = "    retention: {keep_last: 2, keep_daily: 0, keep_weekly: 0}\n"
     for until in (114, 116, 118, 120):

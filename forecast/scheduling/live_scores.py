@@ -259,10 +259,22 @@ def notice_changes(connection: sqlite3.Connection, panel: Panel) -> Changes:
 def take_in(
     connection: sqlite3.Connection, panel: Panel, changes: Changes, seen: str
 ) -> tuple[set[int], int]:
-    """Stores new and restated actuals; doing it twice changes nothing.
+    """Stores new and restated actuals and scores the runs that they touch; doing it twice changes
+    nothing. Returns the grid positions that changed and the number of restatements.
 
-    seen: when (ISO 8601). Returns the grid positions that changed and the number of restatements.
+    seen: when (ISO 8601). One step: actuals whose scores a full disk or a kill has kept from the
+    ledger would touch no run again, and intervals would follow a coverage that lags behind.
     """
+    with transaction(connection):
+        touched, restated = _take_in(connection, panel, changes, seen)
+        score_runs(connection, touched_runs(connection, touched))
+    return touched, restated
+
+
+def _take_in(
+    connection: sqlite3.Connection, panel: Panel, changes: Changes, seen: str
+) -> tuple[set[int], int]:
+    """Stores them; as `take_in`."""
     first = oldest_forecast(connection)
     with transaction(connection):
         numbers = np.array(series_numbers(connection, panel.ids.tolist()), np.int64)

@@ -178,7 +178,7 @@ def _rollbacks_as_they_show(folder: Path, found: Mapping[str, Edition]) -> tuple
     target = found.get(current_run(folder) or "")
     if target is None:
         return ()
-    recorded = _recorded(folder)
+    recorded = recorded_runs(folder)
     oldest = min(recorded, default=None)
     gone = [e for e in found.values() if e is not target and e.manifest["leads"] and (
         e.sequence > target.sequence
@@ -187,7 +187,7 @@ def _rollbacks_as_they_show(folder: Path, found: Mapping[str, Edition]) -> tuple
     return (rollback_to(target, found, gone, target.manifest["created"]),) if gone else ()
 
 
-def _recorded(folder: Path) -> dict[int, str]:
+def recorded_runs(folder: Path) -> dict[int, str]:
     """The run that the ledger has for each cutoff; none where it cannot be read."""
     path = folder / ledger.NAME
     if not path.exists():

@@ -41,6 +41,7 @@ from forecast.scheduling.context import Attempt, Diary, Known, RunOutcome, Watch
 from forecast.scheduling.database import deliver
 from forecast.scheduling.decisions import (
     ROLLED_BACK,
+    Decision,
     Past,
     decide_completeness,
     decide_freshness,
@@ -54,10 +55,8 @@ from forecast.scheduling.live_scores import (
     StepScore,
     notice_changes,
     remember,
-    score_runs,
     step_scores,
     take_in,
-    touched_runs,
 )
 from forecast.scheduling.lock import locked, noticed_termination
 from forecast.scheduling.models import NAIVE, Service
@@ -80,6 +79,7 @@ from forecast.scheduling.recovery import (
     is_on,
     published,
     read_state,
+    recorded_runs,
     recover,
     with_sound_ledger,
 )
@@ -151,6 +151,12 @@ def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition]
     """("already done", the run that stands for the as-of) or ("rolled back", the current run)
     where a run would publish what there is, or what was withdrawn; None where there is work."""
     edition, current = state.of_position(slot.position, slot.grid), state.current
+    behind = current is not None and run.as_of is None and not goes_on(current, slot)
+    if edition is None and current is not None and behind:
+        let_go = recorded_runs(run.job.folder).get(slot.position)
+        if let_go is not None:  # a clock or data that went back: the record must not be rewritten
+            why = f"{let_go} was published for it, and has been let go by retention"
+            return run.diary.decide(Decision("this as-of", "already done", why)).choice, current
     past = _past(run, edition) if edition is not None else None
     serving = current.manifest["model"]["id"] if current is not None else None
     withheld = [
@@ -402,8 +408,7 @@ def what_came_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
         if newest is None or slot.position >= newest or run.as_of is None:
             changes = notice_changes(connection, slot.seen)
             _report_changes(run, changes)
-            touched, restated = take_in(connection, slot.seen, changes, run.stamp)
-            score_runs(connection, touched_runs(connection, touched))
+            _, restated = take_in(connection, slot.seen, changes, run.stamp)
             if restated:
                 run.diary.note(f"{restated} values that had been forecast were restated")
         return changes, _by_then(slot, step_scores(connection))

@@ -11,7 +11,7 @@ from forecast.common.progress import Listener
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import choose_slot
 from forecast.scheduling.config import Job, span
-from forecast.scheduling.live_scores import notice_changes, score_runs, take_in, touched_runs
+from forecast.scheduling.live_scores import notice_changes, take_in
 from forecast.scheduling.lock import locked
 from forecast.scheduling.recovery import recover
 from forecast.scheduling.status import JobFacts, job_facts
@@ -38,8 +38,7 @@ def score_job(
             if not ledger.is_on(connection, slot.grid):
                 return job_facts(job)
             changes = notice_changes(connection, slot.seen)
-            touched, _ = take_in(connection, slot.seen, changes, clock.stamp(moment))
-            score_runs(connection, touched_runs(connection, touched))
+            take_in(connection, slot.seen, changes, clock.stamp(moment))
             told = planning(connection, state, job.folder, slot.seen)
         return replace(job_facts(job), planning=told.to_dict())
 
