@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import forecast
-from forecast.common.errors import UsageError
+from forecast.common.errors import InputError, UsageError
 from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.evaluation.scores import ScoreTable
 from tests.test_backtest import inline, table  # noqa: F401 - a fixture
@@ -122,6 +122,18 @@ def test_times_come_back_in_their_zone():
 def test_what_is_no_table_is_refused_in_words(data):
     with pytest.raises(UsageError, match="pandas frame"):
         forecast.forecast(data)
+
+
+def test_an_error_names_parameters_and_no_flags():
+    from forecast.config.signatures import in_python
+
+    with pytest.raises(InputError) as caught:
+        forecast.forecast({"ds": ["2024-01-01", "2024-01-02"]})
+    assert "--" not in str(caught.value)
+    assert "decimal or delimiter may be missing" in str(caught.value)
+    assert (
+        in_python("--no-refit, or --wide --na-values x") == "refit=False, or wide=True na_values x"
+    )
 
 
 def test_anomalies_are_a_frame():

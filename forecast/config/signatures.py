@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
-from forecast.config.options import PROCESSES_ONLY, Option, options_of
+from forecast.common.errors import ForecastError
+from forecast.config.options import PROCESSES_ONLY, Option, all_options, options_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,14 +36,41 @@ def takes_options(*parts: str) -> Callable[[Function], Function]:
             for option in options
             if option.parameter not in taken
         ]
-        function.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+
+        @wraps(function)
+        def called(*args: Any, **words: Any) -> Any:
+            try:
+                return function(*args, **words)
+            except ForecastError as error:
+                error.message = in_python(error.message)
+                error.where = error.where and in_python(error.where)
+                error.remedy = error.remedy and in_python(error.remedy)
+                raise
+
+        called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
         lines = [f"    {option.parameter}: {option.help}" for option in options]
         text = inspect.cleandoc(function.__doc__ or "")
-        function.__doc__ = "\n".join([text, "", "Options:", *lines])
-        function.options = {o.parameter: o.path for o in options}  # type: ignore[attr-defined]
-        return function
+        called.__doc__ = "\n".join([text, "", "Options:", *lines])
+        called.options = {o.parameter: o.path for o in options}  # type: ignore[attr-defined]
+        return called  # type: ignore[return-value]
 
     return decorate
+
+
+def in_python(text: str) -> str:
+    """A text with its flags as the parameters that stand for them: "na_values" for --na-values,
+    "refit=False" for --no-refit."""
+    switches = {o.flag for o in all_options() if o.switch}
+
+    def parameter(match: re.Match[str]) -> str:
+        flag = match[0]
+        if flag in switches:
+            return flag[2:].replace("-", "_") + "=True"
+        if flag.replace("--no-", "--") in switches:
+            return flag[5:].replace("-", "_") + "=False"
+        return flag[2:].replace("-", "_")
+
+    return re.sub(r"(?<![\w-])--[a-z][a-z0-9-]*", parameter, text)
 
 
 def _annotation(option: Option) -> str:
