@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -39,6 +40,7 @@ from forecast.transforms.windows import Layout
 
 FIT, REFIT = "fit", "refit"  # before the held-out windows; over all data, from what that chose
 SCRATCH_TIMES = 2  # as many steps from random weights as from pretrained ones
+SLOWEST = 0.05  # of the learning rate, in the last rounds
 LEAST_ROUND = 10  # steps of a site in a round, below which warm-up is most of it
 LARGEST_COUNT = 10**10  # observations that a site may claim: its say in the mean is as large
 # Of the settings, those that all sites must share; where data are and how they are read, where
@@ -82,7 +84,8 @@ class Proposal:
 class Agreement:
     """What every site trains, so that their weights can be averaged.
 
-    alias to windows: as in `Proposal`; local_steps: of a site in a round; proximal: weight of the
+    alias to windows: as in `Proposal`; rounds: over which the learning rate falls; local_steps: of
+    a site in a round; proximal: weight of the
     pull to the weights of all; private: whether a site says no more than its weights; shared: the
     settings of `SHARED`, by section.
     """
@@ -94,6 +97,7 @@ class Agreement:
     layout: Layout
     context: int
     windows: int
+    rounds: int
     local_steps: int
     proximal: float
     private: bool
@@ -166,6 +170,7 @@ def agree(
         layout=layout,
         context=context,
         windows=min(p.windows for p in together),
+        rounds=asked.rounds,
         local_steps=asked.local_steps or max(LEAST_ROUND, steps // asked.rounds),
         proximal=asked.proximal if asked.strategy == "fedprox" else 0.0,
         private=asked.epsilon is not None,
@@ -291,7 +296,7 @@ class Site:
 
         plan = self.plan(agreement)
         panel = self.panel if phase == REFIT else self.panel.truncate(_watched_from(plan))
-        pace = REFIT_RATE if phase == REFIT else 1.0
+        pace = REFIT_RATE if phase == REFIT else pace_of(number, agreement.rounds)
         numbers = {**plan.recipe, "learning_rate": plan.recipe["learning_rate"] * pace}
         numbers |= {"steps": agreement.local_steps, "seconds": None, "views": plan.views}
         seed = seed_of(plan.seeds[0], self.name, number, phase)
@@ -309,6 +314,12 @@ class Site:
         finally:
             torch.set_num_threads(threads)
         return fitted.weights, int(np.isfinite(panel.values).sum())
+
+
+def pace_of(number: int, rounds: int) -> float:
+    """Share of the learning rate in round `number`, from 1: half a cosine, as in one long training.
+    With the whole rate to the end, what sites learn apart is lost in the mean of their weights."""
+    return max(SLOWEST, 0.5 * (1 + math.cos(math.pi * (number - 1) / rounds)))
 
 
 def _watched_from(plan: Plan) -> np.ndarray:

@@ -62,7 +62,7 @@ from forecast.workflows.federation.messages import (
 from forecast.workflows.federation.standing import Standing
 
 LEAST_SITES = 2
-STALE = 3  # rounds without a gain after which no more are made
+STALE = 4  # rounds without a gain after which no more are made
 POLL = 1.0  # seconds between two looks at who is connected
 MOMENTS = ("m_t", "v_t")  # of fedadam: its state from round to round
 
