@@ -362,14 +362,7 @@ def score_forecasts(
     another forecaster, is counted and named instead. MASE, RMSSE and MSIS use only values before
     each origin. Raises ValueError when the forecasters' origins or horizons differ.
     """
-    listed = {name: _as_list(forecast) for name, forecast in forecasts.items()}
-    if not listed:
-        raise ValueError("there is no forecast to score")
-    _check_same_origins(listed)
-    first = next(iter(listed.values()))
-    steps = first[0].point.shape[1] - gap
-    if steps < 1:
-        raise ValueError(f"a gap of {gap} leaves no step of the horizon to score")
+    listed, first, steps = _listed(forecasts, gap)
     windows = [window_of(panel, forecast.origins, steps, season, gap) for forecast in first]
     quantiles = common_levels([forecast for each in listed.values() for forecast in each])
     found = {
@@ -378,10 +371,7 @@ def score_forecasts(
         for name, each in listed.items()
     }  # fmt: skip
     pairs = {name: _pairs(each) for name, each in found.items()}
-    per_series = {
-        name: {metric: _mean(value, axis=0) for metric, value in metrics.items()}
-        for name, metrics in pairs.items()
-    }
+    per_series = {name: _means(metrics) for name, metrics in pairs.items()}
     intermittent = is_intermittent(panel)
     judged = "rmsse" if intermittent else "mase"
     best = best_shares(_comparable(pairs, per_series, judged))
@@ -405,6 +395,25 @@ def score_forecasts(
         intermittent=intermittent,
         point=point,
     )
+
+
+def _listed(
+    forecasts: Mapping[str, Forecast | Sequence[Forecast]], gap: int
+) -> tuple[dict[str, list[Forecast]], list[Forecast], int]:
+    """Each forecaster's forecasts, those of the first, the steps to score. Raises ValueError."""
+    listed = {name: _as_list(forecast) for name, forecast in forecasts.items()}
+    if not listed:
+        raise ValueError("there is no forecast to score")
+    _check_same_origins(listed)
+    first = next(iter(listed.values()))
+    steps = first[0].point.shape[1] - gap
+    if steps < 1:
+        raise ValueError(f"a gap of {gap} leaves no step of the horizon to score")
+    return listed, first, steps
+
+
+def _means(metrics: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {metric: _mean(value, axis=0) for metric, value in metrics.items()}
 
 
 def common_levels(forecasts: Sequence[Forecast]) -> np.ndarray:

@@ -190,27 +190,9 @@ def fit(
     weights = [view.weight for view in views]
     if known is not None:
         known = tensors(known, device)
-    ends = np.diff(offsets)
-    if validation is not None and len(validation):
-        first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
-        ends = np.minimum(ends, first)
-    network = ResidualNetwork(
-        layout.features,
-        recipe.hidden_size,
-        recipe.layers,
-        len(recipe.levels),
-        recipe.dropout,
-        known.ahead if known is not None else 0,
-        known.beside(layout) if known is not None else 0,
-        network=recipe.network,
-        context=recipe.context,
-        likelihood=recipe.likelihood,
-        mixer=recipe.mixer if initial is None else mixer_of(initial),
-    ).to(device)
-    if initial is not None:
-        network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
+    network = _network(layout, recipe, known, initial).to(device)
     judge = Judge(flats, layout, recipe, validation, known, weights)
-    last = torch.as_tensor(team.share(ends), device=device)
+    last = torch.as_tensor(team.share(_ends(offsets, validation)), device=device)
     own = team.recipe(recipe)
     if own.seed != recipe.seed:  # what is dropped is another rank's, too
         torch.manual_seed(own.seed)
@@ -228,6 +210,38 @@ def fit(
         team=team,
         proximal=proximal,
     )
+
+
+def _ends(offsets: np.ndarray, validation: np.ndarray | None) -> np.ndarray:
+    """Observations of each series to learn from, (S,): those before any that is watched."""
+    ends = np.diff(offsets)
+    if validation is None or not len(validation):
+        return ends
+    first = np.where(validation >= 0, validation, np.iinfo(np.int64).max).min(0)
+    return np.minimum(ends, first)
+
+
+def _network(
+    layout: Layout, recipe: Recipe, known: Any, initial: Mapping[str, np.ndarray] | None
+) -> ResidualNetwork:
+    """The network of a recipe, with the weights of `initial` where it has them. known: the tensors
+    of the covariates."""
+    network = ResidualNetwork(
+        layout.features,
+        recipe.hidden_size,
+        recipe.layers,
+        len(recipe.levels),
+        recipe.dropout,
+        known.ahead if known is not None else 0,
+        known.beside(layout) if known is not None else 0,
+        network=recipe.network,
+        context=recipe.context,
+        likelihood=recipe.likelihood,
+        mixer=recipe.mixer if initial is None else mixer_of(initial),
+    )
+    if initial is not None:
+        network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
+    return network
 
 
 def near_the_start(

@@ -477,20 +477,8 @@ def _inside(kept: Kept | None, name: str) -> Kept | None:
     return (kept[0] / name.replace(" ", "-"), kept[1]) if kept and name else kept
 
 
-def _train(
-    panel: Panel,
-    plan: Plan,
-    settings: Settings,
-    listener: Listener,
-    kept: Kept | None,
-    team: Team | None = None,
-    limit: TimeLimit | None = None,
-) -> tuple[list[Member], list[dict[str, Any]], bool]:
-    """Trains one kind of members; they (none where the time limit came first), their history, and
-    whether the user interrupted."""
-    begun, until = time.monotonic(), limit.end_of_next() if limit is not None else None
-    refit = settings.training.refit
-    lesson = Lesson(
+def _lesson(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> Lesson:
+    return Lesson(
         values=as_read(panel),
         offsets=panel.offsets,
         keep=plan.keep,
@@ -504,6 +492,22 @@ def _train(
         known=known_of(panel, plan),
         teacher=plan.teacher,
     )
+
+
+def _train(
+    panel: Panel,
+    plan: Plan,
+    settings: Settings,
+    listener: Listener,
+    kept: Kept | None,
+    team: Team | None = None,
+    limit: TimeLimit | None = None,
+) -> tuple[list[Member], list[dict[str, Any]], bool]:
+    """Trains one kind of members; they (none where the time limit came first), their history, and
+    whether the user interrupted."""
+    begun, until = time.monotonic(), limit.end_of_next() if limit is not None else None
+    refit = settings.training.refit
+    lesson = _lesson(panel, plan, refit, kept)
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
     first = plan.recipe["steps"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -100,53 +100,36 @@ def train_run(
     clock = Clock(settings)
     check_place(settings, RUN)
     listener.stage("Reading the data")
-    panel, report, levels = read_levels(source, settings.data, listener)
-    shown, masked = to_learn_from(panel, report, settings)
-    plan = make_plan(shown, report.seasons, settings)
-    steps = reach(panel, panel.lengths, plan.horizon)  # of the grid, for as many as there are
-    panel = cover(panel, steps, settings.data.cov_short)
-    shown = replace(shown, covariates=panel.covariates)
+    panel, report, levels, shown, masked, plan, steps = prepare(source, settings, listener)
     listener.stage(f"Training the {plan.title}")
+    limit = clock.limit_of_training() if team is None else None
     with PeakMemory() as memory, learning_together(team, report, settings) as kept:
-        limit = clock.limit_of_training() if team is None else None
-        members, history, interrupted, why = learn(
-            shown, plan, settings, listener, kept, team, limit
-        )
+        learnt = learn(shown, plan, settings, listener, kept, team, limit)
     if team is not None and not team.first:
         return None
     names, lumpy = usual_baselines(panel, TRAIN_BASELINES, settings)
     point = choose_point(panel, settings)
-    plan = replace(plan, reasons=(*plan.reasons, *masked, *why, point, *lumpy))
+    plan = replace(plan, reasons=(*plan.reasons, *masked, *learnt.reasons, point, *lumpy))
     skipped = limit.skipped if limit is not None else []
     cost = (clock.elapsed(), memory.peak)
-
     listener.stage("Forecasting the held-out windows")
-    scored, final = forecasters(shown, plan, members)
+    scored, final = forecasters(shown, plan, learnt.members)
     for code, text in unknown_ahead(final.design, panel, steps):
         listener.warn(code, text)
     own = lstm_forecasts(
         shown, plan, scored, final, settings, cost, point[1], steps=steps, levels=levels
     )  # fmt: skip
-    summed = add_up(
-        made=own,
-        levels=levels,
-        panel=shown,
-        plan=plan,
-        scored=scored,
-        settings=settings,
-        point=point[1],
-        listener=listener,
-    )
+    summed = add_up(own, levels, shown, plan, scored, settings=settings, point=point[1],
+                    listener=listener)  # fmt: skip
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
-    held_out, upcoming = {final.name: summed.tried}, summed.future
     names = in_time(names, clock, skipped)
-    for name, made in baseline_forecasts(panel, plan, names, settings, clock, listener).items():
-        held_out[name] = [each.first(plan.horizon) for each in made[:-1]]
-        upcoming = [*upcoming, made[-1]]
+    made = baseline_forecasts(panel, plan, names, settings, clock, listener)
+    tried = {name: [each.first(plan.horizon) for each in ways[:-1]] for name, ways in made.items()}
+    held_out = {final.name: summed.tried, **tried}
+    upcoming = [*summed.future, *(ways[-1] for ways in made.values())]
     scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
-
     listener.stage("Writing the results")
     record = RunRecord(
         panel=panel,
@@ -154,18 +137,42 @@ def train_run(
         plan=plan,
         settings=settings,
         forecaster=final,
-        members=members,
-        history=history,
+        members=learnt.members,
+        history=learnt.history,
         held_out=held_out,
         upcoming=upcoming,
         scores=scores,
-        interrupted=interrupted,
+        interrupted=learnt.interrupted,
         seconds=clock.elapsed(),
         sampled=sampled,
         levels=None if levels is None else levels.names,
         level_scores=summed.scores(panel, held_out, plan, settings),
     )
     return written(record, shown, clock, summed)
+
+
+class Prepared(NamedTuple):
+    """What `train` reads and decides first. levels: of a hierarchy; shown: the panel as it is
+    learnt from, masked: why it differs; steps: of the grid, for as many ahead as there are."""
+
+    panel: Panel
+    report: LoadReport
+    levels: Levels | None
+    shown: Panel
+    masked: tuple[Reason, ...]
+    plan: Plan
+    steps: int
+
+
+def prepare(source: Source, settings: Settings, listener: Listener) -> Prepared:
+    """The data, and the plan of the training. Raises ForecastError."""
+    panel, report, levels = read_levels(source, settings.data, listener)
+    shown, masked = to_learn_from(panel, report, settings)
+    plan = make_plan(shown, report.seasons, settings)
+    steps = reach(panel, panel.lengths, plan.horizon)
+    panel = cover(panel, steps, settings.data.cov_short)
+    shown = replace(shown, covariates=panel.covariates)
+    return Prepared(panel, report, levels, shown, masked, plan, steps)
 
 
 def written(

@@ -6,7 +6,7 @@ Axes: W windows (origins of each series), S series, H horizon (steps), Q quantil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -130,10 +130,17 @@ def forecast_baselines_windows(
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
     if allow_negative:
         return chosen
+    return _without_negatives(panel, origins, chosen)
+
+
+def _without_negatives(
+    panel: Panel, origins: np.ndarray, made: Mapping[str, list[Forecast]]
+) -> dict[str, list[Forecast]]:
+    """The forecasts, none negative of a series that never was before its origin."""
     never = [_never_negative(panel.truncate(each)) for each in origins]
     return {
         column: [_raised(each, rows) for each, rows in zip(forecasts, never, strict=True)]
-        for column, forecasts in chosen.items()
+        for column, forecasts in made.items()
     }
 
 

@@ -91,17 +91,11 @@ def engine_run(
     todo = sorted(set(mine) - {record.partition for record in before})
     kept = f", {len(before)} kept" if before else ""
     listener.stage(f"Forecasting {quantity(len(todo), 'part')}{kept}")
-    records, series = list(before), 0
-    execute = _engine(folder, settings)
-    attempts = settings.engine.attempts
+    records = list(before)
+    work = tried(_engine(folder, settings), todo, settings.engine.attempts, partial(_given_up, job))
     with _ready(settings) if todo else nullcontext():
-        for record in tried(execute, todo, attempts, partial(_given_up, job)):
-            if record.error is not None:
-                listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
+        for record in told(work, len(before), len(mine), started, listener):
             records.append(record)
-            series += record.series
-            pace = series / max(time.monotonic() - started, 1e-9)
-            listener.progress(len(records), len(mine), {"series/s": pace})
     lost = sorted((r for r in records if r.error is not None), key=lambda r: r.partition)
     if len(lost) == len(mine):
         raise _nothing_made(lost)
@@ -125,6 +119,20 @@ def engine_run(
         complete=whole and not lost,
         seconds=time.monotonic() - started,
     )
+
+
+def told(
+    records: Iterable[Record], before: int, of: int, started: float, listener: Listener
+) -> Iterator[Record]:
+    """The records as they come, each told of. before: parts that were made already, of `of`."""
+    series = 0
+    for number, record in enumerate(records, before + 1):
+        if record.error is not None:
+            listener.warn(record.error["code"], f"{record.name}: {record.error['text']}")
+        series += record.series
+        pace = series / max(time.monotonic() - started, 1e-9)
+        listener.progress(number, of, {"series/s": pace})
+        yield record
 
 
 def tried(
