@@ -180,7 +180,7 @@ def test_without_a_model_predict_says_how_to_get_one(tmp_path):
 @pytest.mark.parametrize("other", [{"from_scratch": True}, {"hidden": 16}, {"layers": 3}])
 def test_a_start_and_a_contradiction_to_it_are_refused(trained, other):
     _, run = trained
-    with pytest.raises(UsageError, match="--init starts from a network of 2 x 8 units"):
+    with pytest.raises(UsageError, match="init starts from a network of 2 x 8 units"):
         train(table((60,)), init=str(run.folder), baselines="none", **other)
 
 
