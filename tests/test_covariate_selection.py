@@ -108,7 +108,7 @@ def test_predict_refuses_options_that_would_change_what_the_model_reads(helped):
     with pytest.raises(UsageError) as caught:
         predict(folder / "data.csv", model=run.folder, calendar=True)
     assert caught.value.code == "usage/covariates-of-the-model"
-    assert caught.value.where == "--calendar"
+    assert caught.value.where == "calendar"
 
 
 def test_covariates_of_noise_are_left_out_and_the_model_does_without_them(tmp_path):

@@ -59,7 +59,9 @@ def takes_options(*parts: str) -> Callable[[Function], Function]:
 
 def in_python(text: str) -> str:
     """A text with its flags as the parameters that stand for them: "na_values" for --na-values,
-    "refit=False" for --no-refit."""
+    "refit=False" for --no-refit; a flag alone, as where an error lies, by its name."""
+    if re.fullmatch(r"--[a-z][a-z0-9-]*", text):
+        return text[2:].replace("-", "_")
     switches = {o.flag for o in all_options() if o.switch}
 
     def parameter(match: re.Match[str]) -> str:
