@@ -100,6 +100,13 @@ def test_gaps_are_named_with_their_length_at_their_first_step():
     assert made.reason.tolist() == ["1 value is missing", "4 values are missing"]
 
 
+def test_steps_that_never_are_belong_to_no_gap():
+    values = np.array([1, np.nan, np.nan, 4, np.nan, 6.0])
+    there = np.array([True, False, True, True, False, True])
+    length, back = anomalies.gaps(values, np.array([0, 6]), there)
+    assert length.tolist() == [0, 0, 0, 1, 0, 0] and back.tolist() == [0, 0, 0, 1, 0, 0]
+
+
 def test_a_standstill_of_a_series_that_moves_is_named_from_its_eighth_value():
     def stuck(y):
         y[150:160] = y[150]

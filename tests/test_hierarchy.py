@@ -434,15 +434,16 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
         assert "Level by level" in text and f"{network['mase']:.3f}" in text
 
 
+@pytest.mark.parametrize("third", ["a", "c"])  # "a": the name of a shop in the other region too
 @pytest.mark.parametrize("id_col", ["shop", "region,shop", None])
-def test_the_id_may_be_a_level_beside_columns_above_it(tmp_path, id_col):
+def test_the_id_may_be_a_level_beside_columns_above_it(tmp_path, id_col, third):
     from forecast.config.schema import DataSettings
     from forecast.workflows.load import load_levels
 
     months = pd.date_range("2020-01-01", periods=24, freq="MS")
     rows = [
         {"region": region, "shop": shop, "date": month, "sales": 10.0 * n + m}
-        for n, (region, shop) in enumerate([("north", "a"), ("north", "b"), ("south", "c")])
+        for n, (region, shop) in enumerate([("north", "a"), ("north", "b"), ("south", third)])
         for m, month in enumerate(months)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "sales.csv", index=False)
@@ -452,3 +453,22 @@ def test_the_id_may_be_a_level_beside_columns_above_it(tmp_path, id_col):
     assert levels is not None
     assert (sums["region=north"], sums["region=south"], sums["total"]) == (10.0, 20.0, 30.0)
     assert len(sums) == 6
+
+
+def test_an_id_that_returns_above_is_refused_with_advice_that_works(tmp_path):
+    from forecast.common.errors import InputError
+    from forecast.config.schema import DataSettings
+    from forecast.workflows.load import load_levels
+
+    rows = [
+        {"region": region, "shop": "a", "date": month, "sales": 10.0 * n + m}
+        for n, region in enumerate(["north", "south"])
+        for m, month in enumerate(pd.date_range("2020-01-01", periods=24, freq="MS"))
+    ]
+    path = tmp_path / "sales.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    with pytest.raises(InputError) as met:
+        load_levels(str(path), DataSettings(id_col="shop", hierarchy="region"))
+    assert met.value.remedy is not None and "--id-col shop,region" in met.value.remedy
+    panel, _, _ = load_levels(str(path), DataSettings(id_col="shop,region", hierarchy="region"))
+    assert panel.ids.tolist() == ["a/north", "a/south", "total"]

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from pyarrow import csv
 
+from forecast.analysis.anomalies import judge
+from forecast.analysis.anomaly_stream import WatchedSeries
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
 from forecast.data.forecast import LEVELS
@@ -221,6 +223,28 @@ def test_times_are_read_as_they_are_written(frequency, time_format, tz, texts):
         assert clock.position(other, near) == at
     with pytest.raises(ValueError):
         clock.position(wrong, near)
+
+
+def test_the_hour_that_the_clock_skips_is_no_gap():
+    frequency = Frequency("h")
+    before = int(frequency.locate(np.array(["2024-03-30T06"], "M8[ns]"))[0][0])
+    panel = replace(
+        make_panel((20,), season=24, alias="h"),
+        first=np.array([before]),
+        tz="Europe/Paris",
+        time_format="%Y-%m-%d %H:%M:%S",
+    )
+    rows, said = [], []
+    lines = ["2024-03-31 03:00:00,1", "2024-03-31 05:00:00,2"]  # 02:00 is skipped, 04:00 missing
+    source = io.BytesIO("\n".join(lines).encode())
+    done = follow(source, reader_of(panel), rows.append, lambda *words: said.append(words[1:]))
+    assert [(row.missing, row.skipped, row.shut) for row in rows] == [(1, (0,), (0,)), (1, (), ())]
+    assert done.gaps == 1 and [code for code, _ in said] == ["row/gap"]
+    forecaster, one, _ = case("hourly", 400)
+    one = replace(one, values=np.nan_to_num(one.values, nan=80.0))
+    watched = WatchedSeries(forecaster, 3.0, one.values, judge(forecaster, one, 3.0))
+    assert "gap" not in [found.kind for found in watched.take(1.0, 1, (0,))]
+    assert "gap" in [found.kind for found in watched.take(1.0, 1)]
 
 
 @pytest.fixture

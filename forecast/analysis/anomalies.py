@@ -17,6 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from forecast.common.segments import positions
+from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.inference.one_step import one_step_ahead
 from forecast.models.forecaster import Forecaster
@@ -82,12 +83,25 @@ def standstill(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.where(odd & (repeats - length < 0.5 * known), length, 0)
 
 
-def gaps(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Length (N,) of the gap that ends just before each value, 0 where there is none."""
+def gaps(
+    values: np.ndarray, offsets: np.ndarray, there: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Length (N,) of the gap that ends just before each value, 0 where there is none, and how many
+    steps before the value it began.
+
+    there: bool (N,), steps that may have a value; others (days on which a series never has one, the
+    hour that clocks skip) are no gap.
+    """
     length = consecutive(~np.isfinite(values), offsets)
-    here = positions(offsets)
     ended = np.concatenate([[0], length[:-1]])
-    return np.where(np.isfinite(values) & (here > 0), ended, 0)
+    ended = np.where(np.isfinite(values) & (positions(offsets) > 0), ended, 0)
+    lost = ~np.isfinite(values) & there
+    total = np.concatenate([[0], np.cumsum(lost)])
+    at = np.arange(len(values))
+    begins = np.append(np.flatnonzero(lost), len(values))
+    back = at - begins[total[at - ended]]
+    count = total[at] - total[at - ended]
+    return count, np.where(count > 0, back, 0)
 
 
 def before(x: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -276,13 +290,14 @@ def find_anomalies(forecaster: Forecaster, panel: Panel, threshold: float) -> An
     found = judge(forecaster, panel, threshold)
     series = np.repeat(np.arange(panel.size), panel.lengths)
     here = positions(panel.offsets)
-    missing = gaps(panel.values, panel.offsets)
+    there = is_open(panel, series, panel.first[series] + here)
+    missing, back = gaps(panel.values, panel.offsets, there)
     odd, after = np.flatnonzero(found.kind != ""), np.flatnonzero(missing > 0)
     rows = np.concatenate([odd, after])
     gap = np.repeat([False, True], [len(odd), len(after)])
     steps = np.where(gap, missing[rows], found.steps[rows])
     kind = np.where(gap, GAP, found.kind[rows])
-    position = here[rows] - np.where(gap, missing[rows], 0)
+    position = here[rows] - np.where(gap, back[rows], 0)
     order = np.lexsort((~gap, position, series[rows]))
 
     def of(values: np.ndarray) -> np.ndarray:

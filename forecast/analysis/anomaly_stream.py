@@ -53,16 +53,23 @@ class Anomaly:
 
 
 class WatchedSeries:
-    """A series so far; values (N,) and `judged` are of its history."""
+    """A series so far; values (N,), `judged` and `there` (bool (N,), steps that may have a value;
+    None: all) are of its history."""
 
     def __init__(
-        self, forecaster: Forecaster, threshold: float, values: np.ndarray, judged: Judged
+        self,
+        forecaster: Forecaster,
+        threshold: float,
+        values: np.ndarray,
+        judged: Judged,
+        there: np.ndarray | None = None,
     ) -> None:
         self.forecaster, self.threshold = forecaster, threshold
         self._negative = bool((values < 0).any())
-        self._gap = int(
-            anomalies.consecutive(~np.isfinite(values), np.array([0, len(values)]))[-1:].sum()
-        )
+        self._gap = self._since = 0  # missing values so far, and steps since the first of them
+        known = np.flatnonzero(np.isfinite(values))
+        for step in range(int(known[-1]) + 1 if len(known) else 0, len(values)):
+            self._miss(there is None or bool(there[step]))
         self._total = float(counted(judged.first).sum())
         self._count = int(np.isfinite(judged.first).sum())
         width = usual(judged.first, np.array([0, len(values)]))
@@ -77,25 +84,29 @@ class WatchedSeries:
         else:
             self._early = values.tolist()
 
-    def take(self, value: float, missing: int = 0) -> list[Anomaly]:
-        """The anomalies that the next value shows, after `missing` steps without one; NaN where
-        the value itself is missing."""
-        for _ in range(missing):
+    def take(self, value: float, missing: int = 0, shut: tuple[int, ...] = ()) -> list[Anomaly]:
+        """The anomalies that the next value shows, after `missing` steps without one, of which
+        those of the numbers `shut` never have one; NaN where the value itself is missing."""
+        for step in range(missing):
+            self._miss(step not in shut)
             self._judge(np.nan)
             self._still.take(np.nan)
-        self._gap += missing
         found = []
         if value != value:
-            self._gap += 1
+            self._miss(True)
         elif self._gap:
             text = reason(anomalies.GAP, np.nan, self._gap)
-            found.append(Anomaly(self._gap, np.nan, np.nan, np.nan, np.nan, anomalies.GAP, text))
-            self._gap = 0
+            found.append(Anomaly(self._since, np.nan, np.nan, np.nan, np.nan, anomalies.GAP, text))
+            self._gap = self._since = 0
         score, low, high = self._judge(value)
         kind, steps = self._kind(value)
         if kind:
             found.append(Anomaly(0, value, score, low, high, kind, reason(kind, score, steps)))
         return found
+
+    def _miss(self, there: bool) -> None:
+        self._gap += there
+        self._since += self._gap > 0
 
     def _judge(self, value: float) -> tuple[float, float, float]:
         """Score and expected range of the next value, which then belongs to the past."""

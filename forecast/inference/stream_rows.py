@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from forecast.data.frequency import Frequency
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import is_open, skipped
 from forecast.data.panel import ID, TARGET, TIME, Panel
 
 # --- Times of rows that come one by one: text to position on the grid, and back ------------------
@@ -111,11 +112,15 @@ class RowError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """series: its number in the panel; missing: steps without a row before it; value: or NaN."""
+    """series: its number in the panel; missing: steps without a row before it; value: or NaN;
+    skipped: those among the missing, counted from 0, that the clock jumps over; shut: those at
+    which the series never has a value, the skipped among them: no gap."""
 
     series: int
     missing: int
     value: float
+    skipped: tuple[int, ...] = ()
+    shut: tuple[int, ...] = ()
 
 
 class RowReader:
@@ -127,7 +132,7 @@ class RowReader:
     ) -> None:
         """columns: names of the history's own columns by role, as its LoadReport has them; a header
         may have these in the place of `unique_id`, `ds` and `y`."""
-        self.clock = clock
+        self.clock, self._panel = clock, panel
         self._usual = _usual_names(columns or {})
         self.ids = panel.ids.tolist()
         self.number = {name: number for number, name in enumerate(self.ids)}
@@ -162,7 +167,12 @@ class RowReader:
         value = _number(rest[1])
         missing = self._ahead(position, expected)
         self.next[series] = position + 1
-        return Row(series, missing, value)
+        if not missing:
+            return Row(series, missing, value)
+        steps = np.arange(expected, position)
+        jumped = skipped(self._panel.frequency, self._panel.tz, steps)
+        shut = ~is_open(self._panel, np.full(missing, series), steps)
+        return Row(series, missing, value, _numbers(jumped), _numbers(shut))
 
     def _fields(self, line: str) -> list[str]:
         try:
@@ -206,6 +216,10 @@ def _usual_names(columns: Mapping[str, object]) -> dict[str, str]:
         if isinstance(own, list | tuple) and len(own) == 1:
             usual[str(own[0]).strip().lower()] = name
     return usual
+
+
+def _numbers(which: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(which).tolist())
 
 
 def _number(text: str) -> float:
@@ -274,9 +288,10 @@ def _one(
         done.refused += 1
         complain(number, error.code, str(error))
         return
-    if row.missing:
+    gap = row.missing - len(row.shut)
+    if gap:
         done.gaps += 1
-        steps = "1 step" if row.missing == 1 else f"{row.missing:,} steps"
+        steps = "1 step" if gap == 1 else f"{gap:,} steps"
         complain(number, "row/gap", f"comes after a gap of {steps}, which count as missing")
     done.rows += 1
     answer(row)

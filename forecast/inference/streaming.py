@@ -364,6 +364,7 @@ class GrowingSeries:
         self.known, self._sum = len(known), float(known.sum())
         self._smallest = float(known.min()) if len(known) else math.inf
         self._last = float(known[-1]) if len(known) else math.nan
+        self.newest = float(values[-1]) if len(values) else math.nan  # NaN where it is missing
         self._begin(values)
 
     @property
@@ -379,6 +380,7 @@ class GrowingSeries:
     def append(self, value: float) -> None:
         """Takes the next value; NaN where it is missing."""
         self._length += 1
+        self.newest = value
         if value == value:
             self.known += 1
             self._sum += value

@@ -18,6 +18,7 @@ from forecast.common.files import check_output, one_command, table_kind
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
+from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import refuse_what_rows_lack
@@ -159,8 +160,10 @@ def _watcher(
         if row.series not in watched:
             one = panel.select(np.array([row.series]))
             past = judged_values(forecaster, one, threshold)
-            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past)
-        for found in watched[row.series].take(row.value, row.missing):
+            steps = one.first[0] + np.arange(len(one.values))
+            there = is_open(one, np.zeros_like(steps), steps)
+            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past, there)
+        for found in watched[row.series].take(row.value, row.missing, row.shut):
             time = reader.clock.text(reader.next[row.series] - 1 - found.back)
             fields = record(reader.ids[row.series], time, found)
             sink.write((json.dumps(fields) if as_json else csv_row(fields)) + "\n")

@@ -85,26 +85,49 @@ def read_with_columns(
     read: Callable[[DataSettings], tuple[Panel, LoadReport]], settings: DataSettings
 ) -> tuple[Panel, LoadReport]:
     """What `read` gives with the hierarchy's columns among the static covariates, or, where it is
-    they that tell the series apart, as the parts of the ids."""
+    they that tell the series apart, as the parts of the ids: also where --id-col names one level
+    whose names return elsewhere (a shop of the same name in two regions)."""
     columns = columns_of(factors_of(settings))
     elsewhere = (
         () if settings.static is None else tuple(read_plain(settings.static, settings).columns)
     )
-    own = {name.strip().lower() for name in (settings.id_col or "").split(",")}
-    taken = own | {name.lower() for name in (*elsewhere, *settings.static_cov)}
-    wanted = tuple(column for column in columns if column.lower() not in taken)
+    own = {name.strip().lower() for name in (settings.id_col or "").split(",") if name.strip()}
+    beside = {name.lower() for name in (*elsewhere, *settings.static_cov)}
+    wanted = tuple(column for column in columns if column.lower() not in own | beside)
+    lowered = {column.lower() for column in columns}
+    joinable = own < lowered and not beside & lowered
     words = {"categorical": tuple(dict.fromkeys((*settings.categorical, *columns)))}
     asked = settings.model_copy(update={"static_cov": (*settings.static_cov, *wanted), **words})
     try:
         return read(asked)
     except InputError as error:
-        if error.code != CLASH or settings.id_col is not None or len(wanted) < len(columns):
+        if error.code != CLASH:
+            raise
+        if own and not own & lowered and wanted:
+            raise _with_more_columns(error, read, settings, wanted) from None
+        if not joinable:
             raise
         together = settings.model_copy(update={"id_col": ",".join(columns), **words})
         try:
             return read(together)
         except InputError:
             raise error from None
+
+
+def _with_more_columns(
+    error: InputError,
+    read: Callable[[DataSettings], tuple[Panel, LoadReport]],
+    settings: DataSettings,
+    wanted: Sequence[str],
+) -> InputError:
+    """`error`, with the ids that tell the rows apart in its remedy where there are such ids."""
+    ids = ",".join((settings.id_col or "", *wanted))
+    try:
+        read(settings.model_copy(update={"id_col": ids}))
+    except InputError:
+        return error
+    error.remedy = f"If these are different series, tell them apart: --id-col {ids}"
+    return error
 
 
 def labels_of(panel: Panel, report: LoadReport, factors: Factors) -> Labels:

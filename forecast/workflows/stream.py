@@ -138,8 +138,8 @@ class Answers:
         if growing is None:
             growing = self._begin(self.panel.series(row.series))
             self._series[row.series] = growing
-        for _ in range(row.missing):
-            growing.append(np.nan)
+        for step in range(row.missing):  # an hour that the clock skips goes on as `as_read` says
+            growing.append(growing.newest if step in row.skipped else np.nan)
         growing.append(row.value)
         quantiles, own = growing.quantiles(self.horizon)
         numbers = self.written.columns(quantiles, growing.never_negative)
