@@ -24,6 +24,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from sqlite3 import connect
+from typing import NamedTuple
 
 from _record import record
 from _rehearsal import (
@@ -65,6 +66,15 @@ COMMANDS: Counter[str] = Counter()
 Values = dict[str, tuple[int, ...]]
 
 
+class Edition(NamedTuple):
+    """One publication. slot: its as-of; seen: digest of the data up to it; run: its folder."""
+
+    slot: int
+    seen: str
+    leads: bool
+    run: str
+
+
 class Machine(RuleBasedStateMachine):
     """One job's life."""
 
@@ -75,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         (self.home / "batch.yaml").write_text(CONFIG)
         (self.home / "small.yaml").write_text(SMALL)
         self.values: Values = {name: tuple(range(100, 100 + DAYS)) for name in "ab"}
-        self.editions: list[tuple[int, str, bool]] = []  # slot, digest of what was seen, leads
+        self.editions: list[Edition] = []
         self.bytes: dict[tuple[int, str], str] = {}
         self.withheld: set[tuple[int, str]] = set()  # rolled back: not of the same data again
         self.behind = False  # a run was killed: link and ledger may be behind until the next one
@@ -139,15 +149,18 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def rollback(self) -> None:
         code = self.call("rollback")
-        leading = [n for n, (_, _, leads) in enumerate(self.editions) if leads]
+        leading = [each for each in self.editions if each.leads]
         if code == 2 and "rollback/nothing" in self.words():
             # Nothing before it, or tidied away after an earlier rollback.
             assert len(leading) < 2 or len(self.folders()) <= 1 or self.cut, self.words()
             return
         assert code == 0, self.words()
-        self.withheld |= {(slot, seen) for slot, seen, leads in self.editions[leading[-2] + 1 :]
-                          if leads}  # fmt: skip
-        self.editions = self.editions[: leading[-2] + 1]
+        # Retention may have let go of those right before; runs for earlier as-ofs stay.
+        kept = {path.parent.name for path in self.folders()}
+        to = max(n for n, each in enumerate(leading[:-1]) if each.run in kept)
+        out = leading[to + 1 :]
+        self.withheld |= {(each.slot, each.seen) for each in out}
+        self.editions = [each for each in self.editions if each not in out]
         self.cut, self.behind = True, False
 
     cut = False  # a rollback has been made: what was before may have been tidied away
@@ -192,13 +205,15 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def readers_find_what_is_published(self) -> None:
-        if not self.editions and not (self.job / "current").is_symlink():
+        if (self.behind or not self.editions) and not os.path.lexists(self.job / "current"):
+            # Nothing yet; or the first run of all was killed before there was a link.
+            assert len(self.editions) <= 1, "there is no current any more"
             return
         found = published(self.job)
         slot = (FIRST.fromisoformat(found.as_of) - FIRST).days
         if self.behind:
             return
-        current = [(s, d) for s, d, leads in self.editions if leads][-1]
+        current = [each[:2] for each in self.editions if each.leads][-1]
         assert slot == current[0], f"slot {slot} is current, not {current[0]}"
         assert self.bytes.setdefault(current, found.files[0][1]) == found.files[0][1]
 
@@ -209,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         list(ledger_runs(self.job / "ledger.sqlite"))
         with closing(connect(self.job / "ledger.sqlite")) as ledger:
             times = {time for (time,) in ledger.execute("select cutoff_time from runs")}
-        stands = {(FIRST + timedelta(days=s)).isoformat() for s, _, _ in self.editions}
+        stands = {(FIRST + timedelta(days=s)).isoformat() for s, *_ in self.editions}
         assert times == stands, f"in the ledger {sorted(times)}, published {sorted(stands)}"
 
     @invariant()
@@ -231,8 +246,8 @@ class Machine(RuleBasedStateMachine):
         """The model's own run: appends unless the slot stands with the same data."""
         assert code == 0, self.words()
         self.behind = False
-        standing = {s: d for s, d, _ in self.editions}
-        current = [s for s, _, leads in self.editions if leads][-1:]
+        standing = {each.slot: each.seen for each in self.editions}
+        current = [each.slot for each in self.editions if each.leads][-1:]
         if standing.get(slot) == self.seen(slot):
             assert "already done" in self.words(), self.words()
             return
@@ -240,23 +255,24 @@ class Machine(RuleBasedStateMachine):
             assert "rolled back" in self.words(), self.words()
             return
         leads = not named or not current or slot >= current[0]
-        self.editions.append((slot, self.seen(slot), leads))
+        self.editions.append(Edition(slot, self.seen(slot), leads, self.newest()[1]))
 
     def perhaps_published(self) -> None:
         """After a run that did not end well: it is published if its manifest is there."""
-        names = {path.parent.name for path in self.job.glob("runs/*/manifest.json")}
-        newest = max((json.loads((self.job / "runs" / name / "manifest.json").read_bytes())
-                      ["sequence"] for name in names), default=0)  # fmt: skip
-        if newest > self.sequence:
-            self.editions.append((self.last(), self.seen(self.last()), True))
+        sequence, run = self.newest()
+        if sequence > self.sequence:
+            self.editions.append(Edition(self.last(), self.seen(self.last()), True, run))
         self.behind = True
+
+    def newest(self) -> tuple[int, str]:
+        """The latest publication's number and run."""
+        found = [(json.loads(path.read_bytes())["sequence"], path.parent.name)
+                 for path in self.folders()]  # fmt: skip
+        return max(found, default=(0, ""))
 
     def call(self, command: str, *more: str, fault: Fault | None = None) -> int:
         """A command on the job, in a process of its own."""
-        self.sequence = max(
-            (json.loads(path.read_bytes())["sequence"]
-             for path in self.job.glob("runs/*/manifest.json")), default=0,
-        )  # fmt: skip
+        self.sequence = self.newest()[0]
         return self.call_plainly(command, "batch.yaml", *more, fault=fault)
 
     def call_plainly(self, *words: str, fault: Fault | None = None) -> int:
