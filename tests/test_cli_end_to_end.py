@@ -63,3 +63,15 @@ def test_a_file_is_checked_trained_on_and_forecast(lstmcast):
     assert code == 0
     assert numbers["history"][-1] == 100 + 71 + 30 * 11
     assert len(numbers["medians"]["LSTM"]) == 6
+
+
+def test_a_forecast_as_json_holds_the_forecast(tmp_path, lstmcast):
+    months = [f"{2018 + n // 12}-{n % 12 + 1:02d}-01" for n in range(48)]
+    rows = "".join(f"{m},{100 + n % 12}\n" for n, m in enumerate(months))
+    (tmp_path / "sales.csv").write_text("month,sales\n" + rows)
+    words = ("forecast", str(tmp_path / "sales.csv"), "--horizon", "3", "--json", "-q")
+    code, out, err = lstmcast(*words)
+    assert code == 0, err
+    found = json.loads(out)["forecast"]
+    assert [row["ds"] for row in found] == ["2022-01-01", "2022-02-01", "2022-03-01"]
+    assert all(row["LSTM-lo-80"] <= row["LSTM"] <= row["LSTM-hi-80"] for row in found)

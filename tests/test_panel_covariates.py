@@ -85,6 +85,16 @@ def test_a_table_of_the_steps_to_come_gives_its_columns_without_naming_them(tmp_
     check_ahead(panel, 5)
 
 
+def test_an_id_column_that_the_outlook_shares_is_no_covariate(tmp_path):
+    names = {"unique_id": "sku", "y": "units"}
+    ahead = frame(ahead=5, promo=1.0).drop(columns="y").rename(columns=names)
+    path = written(tmp_path, ahead[ahead.ds > "2024-01-30"], "plan.csv")
+    table = frame(promo=1.0).rename(columns=names)
+    panel, report = load(tmp_path, table, target_col="units", future_covariates=path)
+    assert report.columns["id"] == ["sku"]
+    assert [c.name for c in panel.covariates.columns] == ["promo"]
+
+
 def test_what_the_data_say_counts_where_an_old_outlook_overlaps_it(tmp_path):
     outlook = frame(ahead=5, heat=lambda number, step: -1.0 * step).drop(columns="y")
     path = written(tmp_path, outlook, "ahead.csv")
