@@ -355,7 +355,7 @@ def test_check_says_what_train_would(folder: Path, monkeypatch, capsys) -> None:
     given = ["check", "b_hist.csv", "--future-covariates", "b_fut.csv", "--holidays", "DE"]
     assert guarded(lambda: run([*given, "--horizon", "7"])) == 0
     said = capsys.readouterr().out
-    assert "horizon 7 (as asked)" in said
+    assert "horizon 7 (as the settings say)" in said
     assert "promo (future)" in said and "holidays of DE" in said
     assert guarded(lambda: run([*given, "--horizon", "9"])) == 4
     assert "input/covariates-short" in capsys.readouterr().err
