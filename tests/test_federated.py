@@ -276,3 +276,12 @@ def test_the_command_knows_one_action(lstmcast):
     code, _, err = lstmcast("federate", "simulat", "a.csv")
     assert code == 2
     assert "federate/action" in err
+
+
+def test_an_app_takes_no_option_of_a_training_and_says_how_it_is_run(tmp_path, lstmcast):
+    code, _, err = lstmcast("federate", "app", str(tmp_path / "app"), "--rounds", "5")
+    assert (code, (tmp_path / "app").exists()) == (2, False)
+    assert "takes no options" in err and "--rounds" in err
+    code, out, err = lstmcast("federate", "app", str(tmp_path / "app"))
+    assert code == 0, err
+    assert "--run-config \"state='rounds' sites=2\"" in out

@@ -62,6 +62,7 @@ EXTRA = "federated"
 FEDERATED, ALONE, POOLED, ZERO_SHOT = "Federated", "Alone", "Pooled", "Zero-shot"
 SHOWN = ("mase", "wql")
 SCHEMA_VERSION = 1
+ROUNDS = ("round", "phase", "counted", "validation", "epsilon")  # columns of rounds.csv
 
 
 @dataclass(frozen=True)
@@ -493,16 +494,22 @@ def privacy_of(settings: Settings, at: Standing, sites: int) -> dict[str, Any] |
     }
 
 
-def write(
-    result: SimulateResult, records: Sequence[RunRecord], agreement: Agreement
-) -> list[tuple[Path, str]]:
-    """The result folder with a run folder of each site. Raises OutputError."""
-    rounds = ("round", "phase", "counted", "validation", "epsilon")
-    document = {
+def headed(agreement: Agreement) -> dict[str, Any]:
+    """What `federation.json` begins with."""
+    return {
         "schema_version": SCHEMA_VERSION,
         "format": "lstmcast-federation",
         "versions": versions(),
         "agreement": json.loads(agreement.text()),
+    }
+
+
+def write(
+    result: SimulateResult, records: Sequence[RunRecord], agreement: Agreement
+) -> list[tuple[Path, str]]:
+    """The result folder with a run folder of each site. Raises OutputError."""
+    document = {
+        **headed(agreement),
         "chosen": [list(reason) for reason in result.chosen],
         "sites": [
             {"name": s.name, "folder": s.folder.name, "series": s.series,
@@ -521,7 +528,7 @@ def write(
             write_run(staging / site.folder.name, record)
         (staging / "federation.json").write_text(text, encoding="utf-8")
         (staging / "sites.csv").write_bytes(rows_csv(result.rows))
-        (staging / "rounds.csv").write_bytes(rows_csv(result.history, rounds))
+        (staging / "rounds.csv").write_bytes(rows_csv(result.history, ROUNDS))
     return [
         (result.folder / "sites.csv", "the scores of every site and forecaster"),
         (result.folder / "rounds.csv", "what each round brought"),

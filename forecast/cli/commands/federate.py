@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,12 +85,21 @@ def write_app_to(files: list[str], run: Run) -> int:
             value=" ".join(files),
             remedy="For example: lstmcast federate app federated",
         )
+    typed = [source for source in run.resolved.sources.values() if source.startswith("--")]
+    if typed:
+        raise UsageError(
+            "federate app takes no options: how sites train is said when the app is run",
+            code="federate/action",
+            value=typed[0],
+            remedy="Leave it out, and write it into the settings file that --run-config names",
+        )
     found = write_app(files[0])
     if run.look.json:
         render.show_document("federate", {"files": render.files(found)})
     elif not run.look.quiet:
         render.show_files(run.out(), found)
-        render.show_hint(run.out(), f"start the rounds: flwr run {files[0]} (docs/federated.md)")
+        start = f"flwr run {quote(files[0])} --run-config \"state='rounds' sites=2\""
+        render.show_hint(run.out(), f"start the rounds, once SuperLink and SuperNodes run: {start}")
     return 0
 
 

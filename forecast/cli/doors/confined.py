@@ -40,7 +40,7 @@ class Folders:
         """
         if is_database(text) or "://" in text or text == "-" or "\0" in text:
             raise self._refused(text, where, "only files and folders can be named here")
-        found = Path(os.path.expanduser(text))
+        found = at_home(text)
         found = found if found.is_absolute() else self.roots[0] / found
         real = Path(os.path.realpath(found))
         if any(sign in text for sign in PATTERN) and not real.exists():

@@ -26,10 +26,9 @@ from forecast.common.progress import Silent
 from forecast.config.schema import Settings
 from forecast.config.sources import resolve
 from forecast.models.networks.numpy_ops import Weights
-from forecast.models.store import versions
 from forecast.reporting.run_folder import rows_csv, write_run
 from forecast.training.federated import Agreement, Site, agree, starting_weights
-from forecast.workflows.federate import SCHEMA_VERSION, Trained, check_possible
+from forecast.workflows.federate import ROUNDS, Trained, check_possible, headed
 from forecast.workflows.federation.messages import make_client_app
 from forecast.workflows.federation.rounds import (
     LEAST_SITES,
@@ -42,7 +41,6 @@ from forecast.workflows.federation.standing import FILE, Standing
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock
 
-ROUNDS = ("round", "phase", "counted", "validation", "epsilon")
 WAIT, TIMEOUT = 600.0, 3600.0  # seconds, where the run says nothing
 
 
@@ -112,7 +110,7 @@ def finish(
 def tell(error: Exception) -> None:
     """What went wrong here, for whoever looks after this site."""
     if isinstance(error, ForecastError):
-        print(f"error: {error}\nto do: {error.remedy}", flush=True)
+        print(f"error: {error} ({error.code})", flush=True)
     else:
         traceback.print_exception(error)
 
@@ -178,7 +176,7 @@ def main(grid: Grid, context: Context) -> None:
     write(place, agreement, at, len(taking_part))
     hand_over(federation, at, listener)
     (place / FILE).unlink(missing_ok=True)
-    listener.stage(f"Done: every site has its network; {place} tells of the rounds")
+    listener.stage(f"Done: {len(taking_part)} sites have the network; {place} tells of the rounds")
 
 
 def connected(grid: Grid, waiting: Waiting, listener: Told) -> list[int]:
@@ -232,10 +230,7 @@ def hand_over(federation: Federation, at: Standing, listener: Told) -> None:
 def write(place: Path, agreement: Agreement, at: Standing, sites: int) -> None:
     """What the rounds brought, beside where they stand. Raises OutputError."""
     document = {
-        "schema_version": SCHEMA_VERSION,
-        "format": "lstmcast-federation",
-        "versions": versions(),
-        "agreement": json.loads(agreement.text()),
+        **headed(agreement),
         "sites": sites,
         "rounds": at.number,
         "best_round": at.best_round,
