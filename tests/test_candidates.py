@@ -109,6 +109,8 @@ def test_the_reason_names_a_better_blend_that_was_not_kept():
     assert f"blended {NOISE.mean() * 0.99:.3g}" in why
     assert why.endswith(f"from scratch {NOISE.mean() * 0.985:.3g} is lower, but within chance")
     assert "chance" not in selection._why(losses, (SCRATCH,))
+    alike = {(TUNED,): NOISE, USUAL: NOISE, (SCRATCH,): NOISE * (1 - 1e-6)}
+    assert "lower" not in selection._why(alike, USUAL)  # of two figures that are shown as one
 
 
 def test_of_one_kind_there_is_nothing_to_choose():

@@ -89,7 +89,8 @@ def _why(losses: Mapping[Blend, np.ndarray], kept: Blend) -> str:
     if len(kept) > 1:
         parts.append(f"blended {mean[kept]}")
     best = min(losses, key=lambda blend: losses[blend].mean())
-    other = "" if best == kept else f"; {named(best)} {mean[best]} is lower, but within chance"
+    alike = mean[best] == mean[kept]  # as far as the figures show
+    other = "" if alike else f"; {named(best)} {mean[best]} is lower, but within chance"
     return f"loss on validation origins: {', '.join(parts)}{other}"
 
 
