@@ -76,7 +76,7 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 	$(BIN)/python -m pytest tests/test_federation_rounds.py
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-# The promises of scheduled runs at every point there is; some 65 minutes of a core.
+# The promises of scheduled runs at every point there is; hours of a core.
 proof-full: $(STAMP) ## prove scheduled runs at full length; writes docs/proofs.md
 	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful clocks full_disk; do \
 	  echo "== $$name"; $(BIN)/python proof/batch_$$name.py --full; done
