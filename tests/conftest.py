@@ -31,9 +31,13 @@ def subprocess_imports():
 
 
 @pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch):
-    """Lines are not wrapped at the width of whatever terminal runs the tests."""
+def surroundings(monkeypatch):
+    """Lines are not wrapped at the width of whatever terminal runs the tests.
+
+    And what the command sets for every Python started from it does not reach the next test.
+    """
     monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
 
 
 @pytest.fixture
