@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
+from forecast.reporting.html.live_page import render_live_page
 from forecast.scheduling.override import OVERRIDES, override_job
 from forecast.scheduling.recovery import read_state
 from forecast.scheduling.retention import prune_job
@@ -187,6 +189,9 @@ def test_ten_days_of_runs_and_an_override_are_told_by_score(tmp_path, lstmcast, 
     code, out, err = lstmcast("score", str(tmp_path / "batch.yaml"))
     assert code == 0, err
     text = " ".join(out.split())
+    page = tmp_path / "page.html"
+    assert lstmcast("score", str(tmp_path / "batch.yaml"), "--report", str(page))[0] == 0
+    assert page_cells(page.read_text())["Ann"][0] == "1"
     assert "Stability: from one run to the next" in text and "Overrides by Ann: better on 1" in text
 
 
@@ -236,6 +241,16 @@ def stability_by_hand(points, runs_made: int):
     return by_age, sum(map(sum, moves.values())) / sum(map(sum, sizes.values()))
 
 
+def moves_by_hand(points, runs_made: int) -> list[float]:
+    """Mean change over mean level of each run but the first."""
+    found = []
+    for day in range(1, runs_made):
+        now = np.array([points[day, name][:6] for name in NAMES])
+        then = np.array([points[day - 1, name][1:] for name in NAMES])
+        found.append(np.abs(now - then).sum() / np.abs(now).sum())
+    return found
+
+
 def errors_by_hand(points, runs_made: int) -> list[float]:
     """Absolute errors of what has come true: 49 + runs_made values are known."""
     return [
@@ -254,12 +269,15 @@ def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
     )
     points, wrote, moment = run_daily(tmp_path, runs_made)
     prune_job(job(tmp_path, more), Silent())  # runs are let go, but for those with an override
-    told = score_job(job(tmp_path, more), Silent(), now=moment).planning
+    facts = score_job(job(tmp_path, more), Silent(), now=moment)
+    told = facts.planning
 
     by_age, change = stability_by_hand(points, runs_made)
     assert told["stability"]["pairs"] == (runs_made - 1) * 3 * 6
     assert told["stability"]["by_age"] == pytest.approx(by_age, rel=1e-6)
     assert told["stability"]["change"] == pytest.approx(change, rel=1e-6)
+    moved = [each["change"] for each in told["stability"]["by_run"]]
+    assert moved == pytest.approx(moves_by_hand(points, runs_made), rel=1e-6)
 
     final = {key: list(own) for key, own in points.items()}
     for _, day, name, step, number in wrote:
@@ -274,3 +292,19 @@ def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
     assert by["Bob"]["count"] == len(known)
     assert by["Bob"]["mae_override"] == pytest.approx(np.mean([w[4] / 2 for w in known]), rel=1e-6)
     assert by["Ann"]["added_by_override"] > 0 > by["Bob"]["added_by_override"]
+
+    cells = page_cells(render_live_page("t", [{"job": "sales", **facts.scores_document()}]))
+    assert cells["the model"][0] == f"{model:.3f}"
+    assert cells["with overrides"][0] == f"{override:.3f}"
+    share = 100 * (override / model - 1)
+    assert cells["with overrides"][2] == f"{share:+,.1f} %".replace("-", "\u2212")
+    assert cells["Bob"][0] == str(len(known))
+    assert cells["Ann"][2:] == ["0", "\u2212100.0 %"]
+    assert f"{100 * change:.1f} %" in cells["tiles"]
+
+
+def page_cells(page: str) -> dict[str, list[str]]:
+    """Figures of the page's tables by the name of their row, and those of the tiles."""
+    rows = re.findall(r'<th scope="row"[^>]*>(.*?)</th>(.*?)</tr>', page, re.DOTALL)
+    found = {name: re.findall(r"<td[^>]*>(.*?)</td>", cells) for name, cells in rows}
+    return {**found, "tiles": re.findall(r'class="figure">(.*?)<', page)}

@@ -117,6 +117,15 @@ TERMS: dict[str, dict[str, str]] = {
         "champion": "the model that serves now; a new one has to beat it",
         "ledger": "the record of what was forecast, so that it can be compared with what came true",
         "stale": "too old: the data, or the last success of a job",
+        "stability": (
+            "how much the forecast of the same step changed from one run to the next, as mean "
+            "absolute change over the mean level; 0 where nothing changed"
+        ),
+        "override": "a planner's number in place of the model's in a published forecast",
+        "value added": (
+            "how much error a step on the way to the published number took away, from seasonal "
+            "naive to the model, and from the model to the planner's overrides"
+        ),
     },
     "Anomalies": {
         "anomaly": "a value that the forecast from the values before it did not expect",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,7 +57,14 @@ def planning(connection: sqlite3.Connection, state: State, folder: Path, panel: 
     runs = list(_runs(connection))
     ids = dict(connection.execute("SELECT id, unique_id FROM series").fetchall())
     overrides = _overrides(state, folder)
-    return Planning(stability(runs), value_added(runs, ids, overrides, panel))
+    moved = stability(runs, ids, lambda cutoff: _times(panel, cutoff, 1)[0])
+    return Planning(moved, value_added(runs, ids, overrides, panel))
+
+
+def _times(panel: Panel, first: int, steps: int) -> list[str]:
+    """Grid positions from `first` on, as the data write times."""
+    stamps = panel.frequency.stamps(first + np.arange(steps))
+    return [str(t) for t in format_stamps(stamps, panel.time_format, panel.tz).to_pylist()]
 
 
 def _runs(connection: sqlite3.Connection) -> Iterator[_Run]:
@@ -73,42 +80,67 @@ def _runs(connection: sqlite3.Connection) -> Iterator[_Run]:
             yield _Run(run, cutoff, horizon, season, series, point)
 
 
-def stability(runs: list[_Run]) -> dict[str, Any]:
+def stability(
+    runs: list[_Run], ids: Mapping[int, str] | None = None, named: Callable[[int], str] = str
+) -> dict[str, Any]:
     """How much the forecast of the same step changed from each run to the next.
 
-    Mean absolute change over the mean absolute level of the later forecasts, in all and by age (the
-    step ahead of the later run): 0 where nothing changed. As the change-over-level measures of
+    Mean absolute change over the mean absolute level of the later forecasts, in all, by age (the
+    step ahead of the later run), by run (the later one, told by the name of its cutoff) and of the
+    series that changed most: 0 where nothing changed. As the change-over-level measures of
     forecast stability (Van Belle, Crevits & Verbeke 2023, International Journal of Forecasting 39).
     """
-    change: dict[int, float] = {}
-    level: dict[int, float] = {}
-    count = 0
+    found = _Moves()
     for before, after in pairwise(runs):
         shift = after.cutoff - before.cutoff
         shared = min(before.horizon - shift, after.horizon)
         if shift < 1 or shared < 1:
             continue
-        _, old, new = np.intersect1d(before.series, after.series, return_indices=True)
-        then = before.point[old, shift : shift + shared]
-        now = after.point[new, :shared]
-        known = np.isfinite(then) & np.isfinite(now)
-        count += int(known.sum())
-        for step in range(shared):
-            here = known[:, step]
-            moved = np.abs(now[here, step] - then[here, step]).sum()
-            change[step + 1] = change.get(step + 1, 0.0) + float(moved)
-            level[step + 1] = level.get(step + 1, 0.0) + float(np.abs(now[here, step]).sum())
-    if not count:
+        series, old, new = np.intersect1d(before.series, after.series, return_indices=True)
+        then, now = before.point[old, shift : shift + shared], after.point[new, :shared]
+        found.add(after, series, then, now)
+    if not found.count:
         return {}
-    total = sum(level.values())
+    by_series = {(ids or {}).get(n, str(n)): found.share(("series", n)) for n in found.of("series")}
+    moving = sorted(by_series.items(), key=lambda each: (-(each[1] or 0.0), each[0]))
     return {
-        "pairs": count,
-        "change": sum(change.values()) / total if total else None,
-        "by_age": {
-            str(step): change[step] / level[step] if level[step] else None
-            for step in sorted(change)
-        },
+        "pairs": found.count,
+        "change": found.share(("all", 0)),
+        "by_age": {str(step): found.share(("age", step)) for step in found.of("age")},
+        "by_run": [
+            {"as_of": named(cutoff), "change": found.share(("run", cutoff))}
+            for cutoff in found.of("run")
+        ],
+        "series": dict(moving[:SHOWN]),
     }
+
+
+class _Moves:
+    """Absolute changes and levels: in all, by age, by run (its cutoff), by series (its number)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: dict[tuple[str, int], np.ndarray] = {}
+
+    def add(self, run: _Run, series: np.ndarray, then: np.ndarray, now: np.ndarray) -> None:
+        """series (R,): numbers; then and now (R, H): what was forecast of the same steps."""
+        known = np.isfinite(then) & np.isfinite(now)
+        self.count += int(known.sum())
+        both = np.stack([np.where(known, np.abs(now - then), 0), np.where(known, np.abs(now), 0)])
+        keys = [("all", 0, both.sum((1, 2))), ("run", run.cutoff, both.sum((1, 2)))]
+        keys += [("age", step + 1, both[:, :, step].sum(1)) for step in range(now.shape[1])]
+        keys += [("series", int(n), both[:, row].sum(1)) for row, n in enumerate(series)]
+        for kind, number, amounts in keys:
+            self.sums[kind, number] = self.sums.get((kind, number), 0.0) + amounts
+
+    def of(self, kind: str) -> list[int]:
+        """The steps, cutoffs or numbers that were added."""
+        return sorted(number for each, number in self.sums if each == kind)
+
+    def share(self, key: tuple[str, int]) -> float | None:
+        """Mean change over mean level; None where the level is 0."""
+        change, level = self.sums[key]
+        return float(change / level) if level else None
 
 
 def _overrides(state: State, folder: Path) -> dict[int, dict[tuple[str, str], tuple[float, str]]]:
@@ -138,7 +170,8 @@ def value_added(
 ) -> dict[str, Any]:
     """Mean absolute error of each step of the way to the published number, on the same rows, and
     what each adds: the error before it less the error after it (Gilliland 2013, forecast value
-    added). In all, by series and by planner, the last on the overridden rows alone."""
+    added). In all, by run, of the series where most was won or lost, and by planner, the last on
+    the overridden rows alone."""
     sums = _Sums()
     place = {str(name): s for s, name in enumerate(panel.ids)}
     for run in runs:
@@ -166,25 +199,26 @@ def _add_run(
     naive = seasonal_naive(part, origins, run.horizon, np.empty(0), run.season).point
     final, who = model.copy(), np.full(model.shape, "", dtype=object)
     if given:
-        stamps = panel.frequency.stamps(run.cutoff + 1 + np.arange(run.horizon))
-        texts = format_stamps(stamps, panel.time_format, panel.tz).to_pylist()
-        step_of = {str(text): step for step, text in enumerate(texts)}
+        times = _times(panel, run.cutoff + 1, run.horizon)
+        step_of = {text: step for step, text in enumerate(times)}
         row_of = {str(name): row for row, name in enumerate(part.ids)}
         for (name, time), (number, by) in given.items():
             if name in row_of and time in step_of:
                 final[row_of[name], step_of[time]] = number
                 who[row_of[name], step_of[time]] = by
-    sums.add(part.ids, actual, {NAIVE: naive, MODEL: model, OVERRIDE: final}, who)
+    forecasts = {NAIVE: naive, MODEL: model, OVERRIDE: final}
+    sums.add(_times(panel, run.cutoff, 1)[0], part.ids, actual, forecasts, who)
 
 
 class _Sums:
-    """Counts and absolute errors by step of the way: in all, by series, by planner."""
+    """Counts and absolute errors by step of the way: in all, by run, by series, by planner."""
 
     def __init__(self) -> None:
         self.groups: dict[tuple[str, str], dict[str, float]] = {}
 
     def add(
         self,
+        as_of: str,
         names: np.ndarray,
         actual: np.ndarray,
         forecasts: Mapping[str, np.ndarray],
@@ -194,6 +228,7 @@ class _Sums:
         known = np.isfinite(actual) & np.all([np.isfinite(f) for f in forecasts.values()], axis=0)
         errors = {k: np.where(known, np.abs(f - actual), 0.0) for k, f in forecasts.items()}
         self._take(("all", ""), known, errors)
+        self._take(("run", as_of), known, errors)
         for row, name in enumerate(names.tolist()):
             if known[row].any():
                 self._take(
@@ -215,12 +250,22 @@ class _Sums:
         """JSON-able: count, errors and what each step added; {} where nothing has come true."""
         if not self.groups.get(("all", ""), {}).get("count"):
             return {}
-        made: dict[str, Any] = {"all": self._figures(("all", "")), "series": {}, "by": {}}
-        for key in sorted(self.groups, key=lambda k: (-self.groups[k]["count"], k)):
-            kind, name = key
-            if kind != "all" and (kind == "by" or len(made["series"]) < SHOWN):
-                made[kind][name] = self._figures(key)
-        return made
+        series = sorted((key for key in self.groups if key[0] == "series"), key=self._importance)
+        return {
+            "all": self._figures(("all", "")),
+            "series": {key[1]: self._figures(key) for key in series[:SHOWN]},
+            "by": {key[1]: self._figures(key) for key in sorted(self.groups) if key[0] == "by"},
+            "by_run": [
+                {"as_of": key[1], **self._figures(key)}
+                for key, sums in self.groups.items()
+                if key[0] == "run" and sums["count"]
+            ],
+        }
+
+    def _importance(self, key: tuple[str, str]) -> tuple[float, float, str]:
+        """Sorts first what the planners changed most for better or worse, then what the model."""
+        sums = self.groups[key]
+        return (-abs(sums[MODEL] - sums[OVERRIDE]), -abs(sums[NAIVE] - sums[MODEL]), key[1])
 
     def _figures(self, key: tuple[str, str]) -> dict[str, Any]:
         sums = self.groups[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,13 +23,33 @@ Rebuild = Annotated[
     ),
 ]
 
+Page = Annotated[
+    str | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        show_default=False,
+        help="Write a page of live scores, stability, overrides and value added.",
+    ),
+]
+
 
 @takes()
-def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: Run) -> int:
+def score(
+    file: Config,
+    job: JobName = None,
+    rebuild: Rebuild = False,
+    report: Page = None,
+    *,
+    run: Run,
+) -> int:
     """Score published forecasts against what came since."""
     jobs = jobs_of(file, job)
+    from forecast.reporting.html.live_page import check_live_page, write_live_page
     from forecast.scheduling.score import score_job
 
+    if report is not None:
+        check_live_page(report)
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
@@ -40,10 +61,13 @@ def score(file: Config, job: JobName = None, rebuild: Rebuild = False, *, run: R
         return 0
 
     code = for_each(jobs, run, work)
-    if run.look.json:
-        from forecast.cli.render import show_document
+    page = None if report is None else write_live_page(report, Path(file).name, documents)
+    from forecast.cli import render
 
-        show_document("score", {"jobs": documents})
+    if run.look.json:
+        render.show_document("score", {"jobs": documents} | ({"page": page} if page else {}))
+    elif page is not None and not run.look.quiet:
+        render.show_facts(run.out(), [("page", page)])
     return code
 
 
