@@ -3,7 +3,7 @@
     python proof/report_in_browser.py [FOLDER FOR SCREENSHOTS]
 
 Needs Chromium (path in CHROMIUM, default /usr/bin/chromium) and `pip install playwright`. Checked,
-with a page of 10,000 series and with one of hostile names: it opens in under 2 s and is under 3 MB;
+with a page of 10,000 series, with one of hostile names and with the page of `score`: it opens in under 2 s and is under 3 MB;
 no console message, no request but the page itself, no dialog; foreign script does not run; search,
 sorting, keyboard, curves and both views work; light, dark and the button; contrast; nothing sticks
 out at 375 px. Exits with 1 and the list of what failed.
@@ -33,6 +33,7 @@ from forecast.evaluation.scores import score_forecasts
 from forecast.evaluation.significance import verdict
 from forecast.reporting.html.contents import LearningCurve, ReportData, Setting
 from forecast.reporting.html.gather import report_data
+from forecast.reporting.html.live_page import write_live_page
 from forecast.reporting.html.page import write_report
 
 FLAGS = [
@@ -333,6 +334,50 @@ def colours_work(proof: Proof, page: Any, scheme: str) -> None:
     proof.check(f"{scheme}: the button goes through light, dark and auto", wanted < seen, len(seen))
 
 
+def live_page_holds(proof: Proof, folder: Path) -> None:
+    """The page of `score`, of ten weeks of runs: its charts, colours, and the width of a phone."""
+    path = write_live_page(folder / "live.html", "batch.yaml", [make_scores(70)])
+    for scheme, width in (("light", 1280), ("dark", 1280), ("dark", 375)):
+        with browser(scheme, width) as page:
+            page.goto(path.as_uri())
+            name = f"live scores, {scheme}, {width} px"
+            proof.check(f"{name}: nothing but the page is heard of", len(page.heard) == 1)
+            proof.check(f"{name}: four charts", page.locator("main figure svg").count() == 4)
+            beyond = page.evaluate(OVERHANG)
+            proof.check(f"{name}: no element sticks out", not beyond, beyond[:5])
+            ratio = page.evaluate(CONTRAST.replace(".explorer", ".card"))
+            proof.check(f"{name}: a contrast of 4.5 or more", ratio >= 4.5, f"({ratio:.1f})")
+            page.screenshot(path=folder / f"live-{scheme}-{width}.png", full_page=True)
+
+
+def make_scores(runs: int) -> dict[str, Any]:
+    """An invented job's score document; its series and planner have hostile names."""
+    chance = np.random.default_rng(8)
+    days = [str(np.datetime64("2024-01-01") + day) for day in range(runs)]
+
+    def group(count: int) -> dict[str, float]:
+        naive, model, override = np.sort(chance.uniform(1, 9, 3))[::-1].tolist()
+        return {"count": count, "mae_naive": naive, "mae_model": model, "mae_override": override}
+
+    live = {"runs": 7, "count": 90, "mase": 0.8, "mae": 3.0, "coverage": {"80": 0.78, "95": 0.94}}
+    return {
+        "job": HOSTILE[0], "model": "lstm-1", "recent": live, "expected_mase": 0.75,
+        "promise": {"by_step": {"mase": chance.uniform(0.7, 0.9, 14).tolist()}},
+        "by_age": {"newest": live, "all": live},
+        "by_step": {str(k): {**live, "mase": chance.uniform(0.7, 0.9)} for k in range(1, 15)},
+        "stability": {
+            "pairs": 900, "change": 0.03, "by_age": {str(k): 0.04 - k / 500 for k in range(1, 14)},
+            "by_run": [{"as_of": day, "change": chance.uniform(0, 0.05)} for day in days],
+            "series": {name: 0.05 for name in HOSTILE},
+        },
+        "value_added": {
+            "all": group(900), "by": {HOSTILE[1]: group(40), "Ann": group(20)},
+            "series": {name: group(90) for name in HOSTILE},
+            "by_run": [{"as_of": day, **group(14)} for day in days],
+        },
+    }  # fmt: skip
+
+
 def main(folder: Path) -> int:
     """Runs all checks, leaves screenshots in `folder`; 0 when everything held."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -377,6 +422,7 @@ def main(folder: Path) -> int:
         beyond = page.evaluate(OVERHANG)
         proof.check("375 px: no element sticks out", not beyond, beyond[:5])
         page.screenshot(path=folder / "phone.png", full_page=True)
+    live_page_holds(proof, folder)
     print(f"{len(proof.failed)} failed" if proof.failed else "all held")
     return 1 if proof.failed else 0
 

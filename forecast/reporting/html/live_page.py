@@ -106,9 +106,7 @@ def job_part(document: Mapping[str, Any]) -> JobPart:
     )
 
 
-def verdict_of(
-    document: Mapping[str, Any], added: Mapping[str, Any]
-) -> tuple[str, bool | None]:
+def verdict_of(document: Mapping[str, Any], added: Mapping[str, Any]) -> tuple[str, bool | None]:
     """What to remember of the page, as a sentence; and whether what was published is better than
     seasonal naive (None: nothing to tell, or no difference)."""
     if not added:
@@ -195,7 +193,7 @@ def _change(before: float, after: float) -> str:
     if not before:
         return "–"
     share = 100 * (after - before) / before
-    return f"{share:+,.1f} %".replace("-", "−") if abs(share) >= 0.05 else "0 %"  # noqa: RUF001
+    return f"{share:+,.1f} %".replace("-", "−") if abs(share) >= 0.05 else "0 %"
 
 
 def _better(before: float, after: float) -> bool | None:
@@ -223,12 +221,10 @@ def _steps(every: Mapping[str, Any]) -> Iterable[Line]:
 
 def _signed(value: float) -> str:
     text = figure(abs(value))
-    return text if value == 0 else ("+" if value > 0 else "−") + text  # noqa: RUF001
+    return text if value == 0 else ("+" if value > 0 else "−") + text
 
 
-def _added_lines(
-    groups: Mapping[str, Mapping[str, Any]], steps: Sequence[str]
-) -> Iterable[Line]:
+def _added_lines(groups: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) -> Iterable[Line]:
     """A row a group: values, errors before and after each of `steps`, and the last one's change."""
     names = list(NAMES)
     before = names[names.index(steps[0]) - 1]
