@@ -3,8 +3,8 @@
     python proof/report_in_browser.py [FOLDER FOR SCREENSHOTS]
 
 Needs Chromium (path in CHROMIUM, default /usr/bin/chromium) and `pip install playwright`. Checked,
-with a page of 10,000 series, with one of hostile names and with the page of `score`: it opens in under 2 s and is under 3 MB;
-no console message, no request but the page itself, no dialog; foreign script does not run; search,
+with a page of 10,000 series, one of hostile names and the page of `score`: it opens in under 2 s and
+is under 3 MB; no console message, no request but the page itself, no dialog; foreign script does not run; search,
 sorting, keyboard, curves and both views work; light, dark and the button; contrast; nothing sticks
 out at 375 px. Exits with 1 and the list of what failed.
 """
@@ -382,9 +382,9 @@ def main(folder: Path) -> int:
     """Runs all checks, leaves screenshots in `folder`; 0 when everything held."""
     folder.mkdir(parents=True, exist_ok=True)
     proof = Proof()
-    large = write_report(folder / "large.html", make_report(10_000))
-    small = write_report(folder / "small.html", make_report(40))
-    partial = write_report(folder / "partial.html", make_report(40, finished=2))
+    large = write_report(folder, folder / "large.html", make_report(10_000))
+    small = write_report(folder, folder / "small.html", make_report(40))
+    partial = write_report(folder, folder / "partial.html", make_report(40, finished=2))
     with browser() as page:
         opens_fast_and_alone(proof, page, large)
         table_unfolds(proof, page)

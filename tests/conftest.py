@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from forecast.cli.app import run
 from forecast.cli.error_handler import guarded
@@ -14,6 +15,10 @@ from forecast.cli.error_handler import guarded
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and every process that
 # they start with them: the tests of Ctrl-C would then wait for what never comes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on how busy the machine is.
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any")
 
 
 @pytest.fixture
