@@ -96,7 +96,8 @@ def test_the_views_are_named():
     assert in_words(AS_IT_IS) == ("in one way", "logarithms where they fit")
     how, which = in_words(IN_TWO_WAYS)
     assert how == "in 2 ways"
-    assert which == "logarithms where they fit, upside down: the forecasts are averaged"
+    told = "logarithms where they fit, plain values mirrored at zero: the forecasts are averaged"
+    assert which == told
 
 
 def test_a_model_on_disk_keeps_its_views(tmp_path):

@@ -33,7 +33,7 @@ def test_a_backtest_prints_choices_scores_verdict_and_files(lstmcast):
     assert ["held-out", "windows", "2", "as", "asked"] in lines
     names = {line[0] for line in lines}
     assert names >= {"LSTM", "LSTM-pretrained", "SeasonalNaive", "Naive2"}
-    assert "MASE scale: seasonal naive with m = 12" in " ".join(out.split())
+    assert "MASE scale: seasonal naive, 12 steps back" in " ".join(out.split())
     assert "it cannot be told whether the lead" in " ".join(out.split())
     assert "runs/sales-backtest-" in out.replace("\n", "")
     folder = next(Path("runs").glob("sales-backtest-*"))

@@ -162,7 +162,7 @@ def test_train_prints_choices_scores_verdict_and_files_on_stdout(lstmcast, pipel
     assert ["horizon", "24", "two", "seasons"] in rows
     assert ["LSTM", "0.900", "3.50", "20", "79%", "1", "4.2s"] in rows
     assert ["AutoARIMA", "1.250", "3.50", "20", "79%", "0", "9.0s"] in rows
-    assert "MASE scale: seasonal naive with m = 12" in out
+    assert "MASE scale: seasonal naive, 12 steps back" in out
     assert "LSTM was the most accurate" in out
     assert "written to runs/one\n  predictions.csv  the forecast" in out
     assert "CHART" not in out  # only terminals get a chart
@@ -228,6 +228,14 @@ def test_there_is_a_coverage_column_for_each_level():
     assert lines[0] == ["model", "MASE", "in", "50%", "in", "99.5%"]
     assert lines[2] == ["LSTM", "0.500", "50%", "100%"]
     assert lines[3] == ["AutoARIMA", "–", "40%", "–"]
+
+
+def test_the_metric_that_judges_stands_first():
+    rows = [{"model": "LSTM", "mase": 0.5, "rmsse": 0.7, "series": 3}]
+    for judged, heads in (("mase", ["model", "MASE"]), ("rmsse", ["model", "RMSSE", "MASE"])):
+        stream = io.StringIO()
+        show_scores(make_console(stream, {}), rows, "caption", judged)
+        assert next(line.split() for line in stream.getvalue().splitlines() if line) == heads
 
 
 def best_cells(rows: list[dict[str, object]]) -> tuple[set[str], str]:

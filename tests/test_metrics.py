@@ -488,8 +488,8 @@ def test_special_series_are_counted_in_the_caption():
     table = score_forecasts(panel, {"m": forecast}, 4)
     assert (table.undefined_scale, table.short_for_season, table.zero_actuals) == (1, 1, 1)
     caption = table.caption()
-    assert "3 series, 1 origin, 2 steps" in caption and "m = 4" in caption
-    assert "1 series shorter than m+1 use m = 1" in caption
+    assert "3 series, 1 origin, 2 steps" in caption and "seasonal naive, 4 steps back" in caption
+    assert "1 series too short for that: 1 step back" in caption
     assert "1 series with a constant past have no MASE" in caption
 
 

@@ -313,11 +313,11 @@ def test_a_long_chart_is_thinned_and_says_so():
 
 def test_the_best_figure_of_each_column_is_marked():
     table = score_table(make_data())
-    assert [head.name for head in table.heads] == ["MASE", "coverage 80 %", "MAPE"]
+    assert [head.name for head in table.heads] == ["MASE", "coverage 80%", "MAPE"]
     assert [head.extra for head in table.heads] == [False, False, True]
     lstm, arima = table.lines
     assert [cell.best for cell in lstm.cells] == [True, True, False]  # 0.79 is nearest to 80 %
-    assert [cell.text for cell in lstm.cells] == ["0.800", "79.0 %", "–"]
+    assert [cell.text for cell in lstm.cells] == ["0.800", "79.0%", "–"]
     assert [cell.best for cell in arima.cells] == [False, False, False]  # nothing to beat
 
 
@@ -364,8 +364,8 @@ def test_figures_and_names_of_metrics():
         "123",
         "–",
     ]
-    assert metric_named("msis-95").heading == "MSIS 95 %"
-    assert metric_named("coverage-80").heading == "coverage 80 %"
+    assert metric_named("msis-95").heading == "MSIS 95%"
+    assert metric_named("coverage-80").heading == "coverage 80%"
     assert metric_named("mystery").heading == "mystery"
 
 
@@ -474,7 +474,7 @@ def test_a_run_becomes_a_report_with_its_own_figures():
     assert data.reliability["LSTM"].observed.tolist() == [0, 0, 0 + 1, 1, 1]
     np.testing.assert_allclose(data.residuals["LSTM"].autocorrelation, 1)
     gain = 100 * (1 - table.score("LSTM").values["mase"] / table.score("AutoARIMA").values["mase"])
-    assert f"{gain:.1f} % lower than AutoARIMA" in data.tiles[0].note
+    assert f"{gain:.1f}% lower than AutoARIMA" in data.tiles[0].note
     assert len(render_report(data)) < LIMIT
 
 
@@ -523,6 +523,54 @@ def test_a_run_without_held_out_values_shows_the_forecast_ahead():
     assert data.series[0].chart is None and data.series[0].future.actual is None
     assert list(data.series[0].future.medians) == ["LSTM", "AutoARIMA"]
     assert len(Page(render_report(data)).payload["packed"]["items"]) == 5
+
+
+def test_a_page_of_intermittent_demand_shows_the_metric_that_judges():
+    panel, held = make_run(origins=1)
+    table = replace(score_forecasts(panel, held, season=12), intermittent=True)
+    data = report_data(panel, held, table, title="t", created="", verdict="")
+    assert (data.headline, data.step_metric) == ("rmsse", "rmsse")
+    head = score_table(data).heads[0]
+    assert (head.name, head.extra) == ("RMSSE", False)
+    each = table.per_series["LSTM"]["rmsse"]
+    np.testing.assert_allclose(data.step_errors["LSTM"], np.sqrt((each**2).mean()))
+    assert data.series[0].scores["LSTM"] in each
+
+
+def test_a_page_of_a_hierarchy_begins_with_its_total_and_adds_nothing_up_itself():
+    panel, held = make_run(origins=1)
+    ids = panel.ids.copy()
+    ids[3] = "total"
+    summed = Panel(ids, panel.offsets, panel.values, panel.first, panel.frequency)
+    ahead = {name: Forecast(**{**each[0].__dict__, "origins": np.full(5, 60)})
+             for name, each in held.items()}  # fmt: skip
+    table = score_forecasts(summed, held, season=12)
+    words = {"title": "t", "created": "", "verdict": ""}
+    plain = report_data(summed, held, table, future=ahead, **words)
+    assert plain.total is not None
+    data = report_data(summed, held, table, future=ahead, first="total", **words)
+    assert data.series[0].title == "total" and data.total is None
+    assert sorted(each.title for each in data.series) == sorted(ids.tolist())
+
+
+def test_no_correlation_is_told_of_errors_more_than_half_the_horizon_apart():
+    panel, held = make_run(origins=1)
+    data = report_data(
+        panel, held, score_forecasts(panel, held, season=12), title="t", created="", verdict=""
+    )
+    horizon = held["LSTM"][0].point.shape[1]
+    assert len(data.residuals["LSTM"].autocorrelation) == horizon // 2
+
+
+def test_a_page_writes_per_cent_in_one_way_and_a_column_with_one_number_of_decimals():
+    rows = (
+        ScoreRow("LSTM", {"smape": 141.234, "coverage-80": 0.839}, series=8),
+        ScoreRow("SeasonalNaive", {"smape": 85.8, "coverage-80": 0.889}, series=8),
+    )
+    data = make_data(scores=rows, verdict="LSTM won, 25.6% lower.")
+    assert [line.cells[0].text for line in score_table(data).lines] == ["141.23", "85.80"]
+    page = re.sub(r"<style>.*?</style>", "", render_report(data), flags=re.S)
+    assert not re.search(r"[\d}] %[^;%a-z]", page)
 
 
 def test_series_with_a_constant_past_are_told_by_their_absolute_error():
@@ -586,7 +634,7 @@ def test_a_training_run_becomes_a_page():
     assert data.learning[0].steps.tolist() == [10, 20, 30, 40]  # the refit goes on after the fit
     np.testing.assert_array_equal(data.learning[0].validation, [0.2, 0.1, np.nan, np.nan])
     assert data.repairs == ("rows were sorted", "1e30 looks odd")
-    assert ("Missing values", "3 (1.0 %)") in data.description
+    assert ("Missing values", "3 (1.0%)") in data.description
     assert data.decisions == (Setting("season", "12", "confirmed by the data"),)
     assert Setting("forecast.horizon", "6", "given") in data.settings
     assert Setting("forecast.level", "80.0, 95.0", "default") in data.settings
@@ -702,7 +750,7 @@ def test_an_interval_is_praised_only_near_its_level_and_blamed_only_beyond_chanc
 def test_every_score_that_is_shown_is_explained_beside_it():
     source = render_report(make_data())
     shown = re.findall(r"<dt>([^<]+)</dt><dd>([^<]+)</dd>", source.split('id="meanings"')[1])
-    assert [name for name, _ in shown[:3]] == ["MASE", "coverage 80 %", "MAPE"]
+    assert [name for name, _ in shown[:3]] == ["MASE", "coverage 80%", "MAPE"]
     assert all(len(what) > 15 for _, what in shown[:3])
     assert "Words on this page" in source and "test window" in source
 

@@ -30,7 +30,17 @@ if TYPE_CHECKING:
 # one for each level.
 _Column = tuple[str, str, str]
 _COVERAGE, _TIME, _MEMORY = "coverage-", "time", "memory_mb"
-_METRICS = ("mase", "smape", "rmse", "wql", "wape", "bias_pct", "service_level", "stock_cost")
+_METRICS = (
+    "rmsse",
+    "mase",
+    "smape",
+    "rmse",
+    "wql",
+    "wape",
+    "bias_pct",
+    "service_level",
+    "stock_cost",
+)
 _BESIDE: tuple[_Column, ...] = (
     ("best", "best on", "{:.4g}"),
     ("seconds", "time", _TIME),
@@ -129,14 +139,18 @@ def show_choices(console: Console, chosen: Sequence[tuple[str, Any, str]]) -> No
         console.print(table)
 
 
-def show_scores(console: Console, rows: Sequence[Mapping[str, Any]], caption: str) -> None:
+def show_scores(
+    console: Console, rows: Sequence[Mapping[str, Any]], caption: str, judged: str = "mase"
+) -> None:
     """The score table: one row a forecaster, the best figure of a column in bold.
 
-    Columns that a narrow terminal has no room for are left out and named below.
+    judged: the metric that says who is best; RMSSE is shown where it is that. Columns that a
+    narrow terminal has no room for are left out and named below.
     """
     from rich.text import Text
 
     shown = [column for column in _columns(rows) if _has_figures(column[0], rows)]
+    shown = [column for column in shown if column[0] != "rmsse" or judged == "rmsse"]
     dropped: list[str] = []
     table = _score_table(rows, shown)
     unbounded = console.options.update(max_width=10_000)

@@ -158,6 +158,8 @@ METRICS = (
         "RMSSE",
         "like MASE, with large errors counting more",
         per_series=lambda s: metrics.rmsse(s.actual, s.point, s.squared_scale),
+        per_step=lambda s: _error(s) ** 2 / s.squared_scale[:, None],
+        is_root=True,
         form="{:.3f}",
     ),
     Metric(
@@ -277,8 +279,8 @@ def coverage_of(level: float) -> Coverage:
 
     return Coverage(
         f"coverage-{level:g}",
-        f"coverage {level:g} %",
-        f"how often the value lay inside the {level:g} % interval; best when that often",
+        f"coverage {level:g}%",
+        f"how often the value lay inside the {level:g}% interval; best when that often",
         per_series=lambda s: metrics.coverage(s.actual, *s.intervals[level]),
         per_step=inside,
         short=f"in {level:g}%",
@@ -292,8 +294,8 @@ def interval_score_of(level: float) -> Metric:
     """The mean scaled interval score of the `level` per cent interval."""
     return Metric(
         f"msis-{level:g}",
-        f"MSIS {level:g} %",
-        f"width of the {level:g} % interval and a penalty for each value outside, scaled",
+        f"MSIS {level:g}%",
+        f"width of the {level:g}% interval and a penalty for each value outside, scaled",
         per_series=lambda s: metrics.msis(s.actual, *s.intervals[level], s.scale, level),
         defined=lambda s: level in s.intervals,
     )

@@ -149,9 +149,9 @@ def _per_step(each: Sequence[Scored]) -> dict[str, np.ndarray]:
 
 
 POOLING = (
-    "mean over the steps of each series and origin, then over the series' origins, then over "
-    "series; wql, wape and bias_pct pool all series, steps and origins; owa is against Naive2 on "
-    "the same series"
+    "a figure is the mean over the steps of each series and origin, then over the series' origins, "
+    "then over series; WQL, WAPE and bias are of all series, steps and origins together; OWA is "
+    "against Naive2 on the same series"
 )
 NAMED = 100  # series named at most in the JSON document; the counts are always complete
 
@@ -235,15 +235,20 @@ class ScoreTable:
         first = [name for name in ORDER if name in names]
         return first + sorted(name for name in names if name not in first)
 
+    @property
+    def judged(self) -> str:
+        """The metric that says who is best: "mase", of intermittent demand "rmsse"."""
+        return "rmsse" if self.intermittent else "mase"
+
     def caption(self) -> str:
         """One line that says on what, and with which scale, the figures were computed."""
         origins = "1 origin" if self.windows == 1 else f"{self.windows} origins"
         parts = [
             f"{len(self.ids) - self.without_actuals} series, {origins}, {self.horizon} steps",
-            f"MASE scale: seasonal naive with m = {self.season}",
+            f"MASE scale: seasonal naive, {_back(self.season)}",
         ]
         if self.short_for_season:
-            parts.append(f"{self.short_for_season} series shorter than m+1 use m = 1")
+            parts.append(f"{self.short_for_season} series too short for that: 1 step back")
         if self.undefined_scale:
             parts.append(f"{self.undefined_scale} series with a constant past have no MASE")
         if self.zero_actuals:
@@ -324,6 +329,10 @@ class ScoreTable:
         """Columns of the table by series: ids, then `metric` of each forecaster, (S,) each."""
         columns = {model: each[metric] for model, each in self.per_series.items() if metric in each}
         return {"unique_id": self.ids, **columns}
+
+
+def _back(steps: int) -> str:
+    return "1 step back" if steps == 1 else f"{steps} steps back"
 
 
 def _number(value: float | None) -> float | None:

@@ -156,8 +156,7 @@ def _shared_losses(
 
     MASE, of intermittent demand RMSSE; MAE where no series has one (all have a constant past).
     """
-    first_choice = "RMSSE" if table.intermittent else "MASE"
-    for metric, source in ((first_choice, table.losses), ("MAE", table.errors)):
+    for metric, source in ((table.judged.upper(), table.losses), ("MAE", table.errors)):
         both = ~np.isnan(source[first]) & ~np.isnan(source[second])
         if both.any() or metric == "MAE":
             break
@@ -186,8 +185,7 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
     pairs = [pair for pair in pairs if pair.series]
     if not pairs:
         own = table.score(model).values
-        metric = "rmsse" if table.intermittent else "mase"
-        metric = metric if np.isfinite(own[metric]) else "mae"
+        metric = table.judged if np.isfinite(own[table.judged]) else "mae"
         figure = f"{metric.upper()} {_figure(own[metric])}"
         if not np.isfinite(own[metric]):
             return f"{model} has no figures: it made no forecast that could be scored."

@@ -43,7 +43,7 @@ TERMS: dict[str, dict[str, str]] = {
             "median), unless a mean was asked for"
         ),
         "interval": (
-            "from where to where the value will lie in so many of 100 cases; 80 % means that "
+            "from where to where the value will lie in so many of 100 cases; 80% means that "
             "it should be outside one time in five"
         ),
         "quantile": (
@@ -79,7 +79,7 @@ TERMS: dict[str, dict[str, str]] = {
         "naive": "the last value, again",
         "Naive2": "the last value, again, after a season was taken out and put back",
         "coverage": (
-            "how often the actual value lay inside the interval; an 80 % interval should have 80 %"
+            "how often the actual value lay inside the interval; an 80% interval should have 80%"
         ),
         "conformal calibration": (
             "widening or narrowing the intervals until they hold as often as they say on "

@@ -175,7 +175,7 @@ def _reason_to_retrain(facts: ModelFacts, policy: Retrain) -> tuple[str, bool] |
     if policy.coverage_off is not None:
         for level, share in sorted(facts.coverage.items()):
             if abs(share - level / 100) > policy.coverage_off:
-                return f"the {level:g} % interval held {share:.0%} of what came true", False
+                return f"the {level:g}% interval held {share:.0%} of what came true", False
     return None
 
 

@@ -70,8 +70,8 @@ def in_words(views: Sequence[View]) -> tuple[str, str]:
     called = {
         (True, False): "logarithms where they fit",
         (False, False): "plain values",
-        (False, True): "upside down",
-        (True, True): "logarithms upside down",
+        (False, True): "plain values mirrored at zero",
+        (True, True): "logarithms mirrored at zero",
     }
     ways = ", ".join(called[view.logged, view.mirrored] for view in views)
     if len(views) == 1:

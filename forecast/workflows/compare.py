@@ -66,6 +66,7 @@ class ComparisonResult:
     rows: list[dict[str, Any]]
     apart: list[dict[str, Any]]
     caption: str
+    judged: str
     sentence: str
     files: list[tuple[Path, str]]
     interrupted: bool
@@ -109,6 +110,7 @@ def compare_run(
         rows=rows_of(result.scores.to_rows(), learnt),
         apart=rows_of([{**row, "best": None} for row in beside], learnt),
         caption=result.scores.caption(),
+        judged=result.scores.judged,
         sentence=sentence_of(result.scores, list(ready)),
         files=[],
         interrupted=any(one.interrupted for one in learnt.values()),

@@ -45,7 +45,8 @@ def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
     elif not run.look.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
-        render.show_scores(console, result.scores.to_rows(), result.scores.caption())
+        made = result.scores
+        render.show_scores(console, made.to_rows(), made.caption(), made.judged)
         render.show_sentence(console, with_more(result.verdict, result.about_arima))
         render.show_files(console, result.files)
         render.show_hint(

@@ -40,10 +40,10 @@ def compare(data: Data = None, *, run: Run) -> int:
     elif not run.look.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
-        render.show_scores(console, result.rows, result.caption)
+        render.show_scores(console, result.rows, result.caption, result.judged)
         if result.apart:
             words = "apart: the LSTM as it comes pretrained, untrained here, and trained from there"
-            render.show_scores(console, result.apart, words)
+            render.show_scores(console, result.apart, words, result.judged)
         render.show_sentence(console, result.sentence)
         render.show_files(console, result.files)
     return INTERRUPTED if result.interrupted else int(result.exit_code)

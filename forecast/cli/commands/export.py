@@ -21,7 +21,7 @@ Int8 = Annotated[
     typer.Option(
         "--int8",
         metavar=NO_WORD,
-        help="Write its weights as int8 as well, if the validation error grows by less than 1 %.",
+        help="Write its weights as int8 as well, if the validation error grows by less than 1%.",
     ),
 ]
 Data = Annotated[

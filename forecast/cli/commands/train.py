@@ -53,7 +53,8 @@ def train(data: Data = None, *, run: Run) -> int:
         console = run.out()
         render.show_choices(console, result.chosen)
         if result.scores is not None:
-            render.show_scores(console, result.scores.to_rows(), result.scores.caption())
+            made = result.scores
+            render.show_scores(console, made.to_rows(), made.caption(), made.judged)
         render.show_levels(console, result.levels)
         render.show_sentence(console, sentence(result.scores))
         render.show_chart(console, result.chart)

@@ -47,7 +47,8 @@ def tune(data: Data = None, *, run: Run) -> int:
         render.show_choices(console, result.chosen)
         show_trials(console, result)
         if result.scores is not None:
-            render.show_scores(console, result.scores.to_rows(), result.scores.caption())
+            made = result.scores
+            render.show_scores(console, made.to_rows(), made.caption(), made.judged)
         render.show_sentence(console, result.sentence)
         render.show_files(console, result.files)
         if result.judgement is not None and result.judgement.gained:

@@ -204,14 +204,14 @@ def _draw_forecasts(axes: Any, chart: FanChart) -> None:
         for tint, level in enumerate(sorted(levels, reverse=True)):
             lower, upper = levels[level]
             if place == 0:
-                label = f"{shown} {level:g} %"
+                label = f"{shown} {level:g}%"
                 alpha = min(0.14 + 0.16 * tint, 0.5)
                 fill = axes.fill_between(ahead, lower, upper, color=colour, alpha=alpha, lw=0)
                 fill.set(label=label, zorder=2 + 0.1 * tint)
             elif place == 1 and tint == 0:
                 style = {"linewidth": 0.9, "linestyle": (0, (1, 1.8)), "alpha": 0.9}
                 lines = axes.plot(ahead, np.stack([lower, upper], 1), color=colour, **style)
-                lines[0].set_label(f"{shown} {level:g} %")
+                lines[0].set_label(f"{shown} {level:g}%")
         width = 2.4 if place == 0 else 1.8
         axes.plot(*_joined(chart, median), color=colour, lw=width, ls=dashes, label=shown, zorder=5)
 

@@ -34,13 +34,13 @@ function frame(host, { x, y, title, room = 0 }) {
   svg("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }, picture);
   for (const tick of x.ticks(x.low, x.high, Math.max(2, Math.round(width / 90)))) {
     svg("line", { class: "axis", x1: X(tick.at), x2: X(tick.at), y1: box.bottom, y2: box.bottom + 4 }, picture);
-    words(picture, tick.text, Math.min(X(tick.at), width - 3.4 * tick.text.length), box.bottom + 17, "middle");
+    words(picture, tick.text, Math.min(X(tick.at), width - 4.2 * tick.text.length), box.bottom + 17, "middle");
   }
   if (x.label) words(picture, x.label, (box.left + box.right) / 2, height - 5, "middle");
   if (y.label) words(picture, y.label, 2, 12, "start");
   const clip = "clip" + drawings.length + "-" + host.id;
   const defs = svg("clipPath", { id: clip }, svg("defs", {}, picture));
-  svg("rect", { x: box.left, y: box.top - 6, width: box.right - box.left + 6, height: box.bottom - box.top + 12 }, defs);
+  svg("rect", { x: box.left - 6, y: box.top - 6, width: box.right - box.left + 12, height: box.bottom - box.top + 12 }, defs);
   const layer = svg("g", { "clip-path": `url(#${clip})` }, picture);
   return { picture, layer, box, X, Y, width, height };
 }

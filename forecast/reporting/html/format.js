@@ -15,8 +15,14 @@ function number(value, digits = 4) {
   return rounded.toLocaleString("en-GB", { maximumFractionDigits: 7 });
 }
 
+// A score with three digits that count, zeros too, so that a column of them can be read down.
+function figure(value) {
+  if (value === null || value === undefined) return "";
+  return Math.abs(value) >= 0.001 && Math.abs(value) < 1000 ? value.toPrecision(3) : number(value, 3);
+}
+
 function percent(share) {
-  return Number.isFinite(share) ? (100 * share).toFixed(1) + " %" : "–";
+  return Number.isFinite(share) ? (100 * share).toFixed(1) + "%" : "–";
 }
 
 function linearTicks(low, high, count) {

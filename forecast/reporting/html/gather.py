@@ -33,6 +33,7 @@ from forecast.reporting.html.contents import (
     Tile,
 )
 from forecast.reporting.html.score_table import duration, figure
+from forecast.transforms.hierarchy import TOTAL
 
 # --- What the report shows of a forecaster's errors: reliability, autocorrelation, which series
 # Axes: S series, H horizon (steps), Q quantiles.
@@ -128,6 +129,7 @@ def report_data(
     unit: str = "",
     rivals: Collection[str] | None = None,
     shown: Collection[str] | None = None,
+    first: str | None = None,
     **words: Any,
 ) -> ReportData:
     """The page's contents for one run.
@@ -139,6 +141,8 @@ def report_data(
     levels    interval levels, per cent; unit: of the values
     rivals    forecasters that the first one is judged against (default: all others)
     shown     ids of the series that get a chart (default: a choice, see below)
+    first     id of the sum of all others, of a hierarchy: the page begins with it, and adds
+              nothing up itself
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
 
@@ -155,6 +159,9 @@ def report_data(
     order = chosen_series(errors, DIAGNOSED)
     parts = _scored(panel, held_out, table, order, rivals) if table and last else {}
     drawn = order if shown is None else order_of(panel.ids, shown)
+    if first is not None and shown is None:
+        top = order_of(panel.ids, [first])
+        drawn = np.concatenate([top, drawn[~np.isin(drawn, top)]])
     entries = (
         _entry(panel, s, last, ahead, by_series, levels, unit) for s in drawn[:MOST_SERIES].tolist()
     )
@@ -163,7 +170,7 @@ def report_data(
         series=tuple(entries),
         total_series=panel.size,
         ahead=heading(panel, ahead[0].point.shape[1]) if ahead else "",
-        total=total_of(panel, ahead, SHORTEST_TAIL, unit),
+        total=None if first is not None else total_of(panel, ahead, SHORTEST_TAIL, unit),
         zone=zone_of(panel),
         **(parts | words),
     )
@@ -185,16 +192,18 @@ def _scored(
     """The parts of the page that speak of held-out values."""
     main = next(iter(held_out))
     metric, pairs = _headline(table, main), _rivalries(table, main, rivals)
+    # Runs of earlier versions have no RMSSE by step.
+    by_step = metric if any(metric in each for each in table.per_step.values()) else "mase"
     return {
         "won": _won(pairs),
         "tiles": _tiles(table, main, pairs),
         "headline": metric,
         "rival": _rival(pairs),
         "scores": tuple(_row(table, name) for name in held_out),
-        "scores_note": f"{table.caption()}. Pooling: {POOLING}.",
-        "step_metric": metric,
+        "scores_note": f"{table.caption()}. How it is averaged: {POOLING}.",
+        "step_metric": by_step,
         "step_errors": {
-            name: each[metric] for name, each in table.per_step.items() if metric in each
+            name: each[by_step] for name, each in table.per_step.items() if by_step in each
         },
         "reliability": _reliability(panel, held_out, order),
         "residuals": _residuals(panel, held_out, order, table.season),
@@ -258,13 +267,13 @@ def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[T
     rivals = [score for score in table.scores if score.model != main]
     if rivals and own.series > 1:
         share = 100 * own.best / own.series
-        tiles.append(Tile(f"{main} is best on", f"{share:.0f} %", f"of {own.series:,} series"))
+        tiles.append(Tile(f"{main} is best on", f"{share:.0f}%", f"of {own.series:,} series"))
     for name, held in own.values.items():
         if name.startswith("coverage-") and np.isfinite(held):
             level = float(name.removeprefix("coverage-"))
             good = _holds(level, 100 * held, table)
-            label = f"Coverage of the {level:g} % interval"
-            tiles.append(Tile(label, f"{100 * held:.1f} %", "of the actual values inside", good))
+            label = f"Coverage of the {level:g}% interval"
+            tiles.append(Tile(label, f"{100 * held:.1f}%", "of the actual values inside", good))
     slowest = sorted(rivals, key=lambda score: score.seconds)[-1:]
     other = "".join(f"{score.model} {duration(score.seconds)}" for score in slowest)
     tiles.append(Tile(f"Time of {main}", duration(own.seconds), other))
@@ -291,7 +300,7 @@ def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Ti
     closest = min(fair, key=lambda pair: pair.second_loss / pair.first_loss)
     if closest.second_loss > 0:
         gain = 100 * (1 - closest.first_loss / closest.second_loss)
-        note = f"{abs(gain):.1f} % {'lower' if gain >= 0 else 'higher'} than {closest.second}"
+        note = f"{abs(gain):.1f}% {'lower' if gain >= 0 else 'higher'} than {closest.second}"
     else:
         gain, note = -np.inf, f"{closest.second} made no error"
     if closest.series < table.score(main).series:
@@ -301,8 +310,9 @@ def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Ti
 
 
 def _headline(table: ScoreTable, main: str) -> str:
-    """ "mase", or "mae" where no series has a MASE (all have a constant past)."""
-    return "mase" if np.isfinite(table.score(main).values.get("mase", np.nan)) else "mae"
+    """The metric that judges, or "mae" where no series has it (all have a constant past)."""
+    value = table.score(main).values.get(table.judged, np.nan)
+    return table.judged if np.isfinite(value) else "mae"
 
 
 def _row(table: ScoreTable, name: str) -> ScoreRow:
@@ -368,11 +378,14 @@ def _reliability(
 def _residuals(
     panel: Panel, held_out: Mapping[str, Sequence[Forecast]], order: np.ndarray, season: int
 ) -> dict[str, Residuals]:
-    """Of every forecaster, over all its held-out origins; two seasons of lags if they fit."""
+    """Of every forecaster, over all its held-out origins; two seasons of lags if they fit.
+
+    Half the horizon apart at most: of errors further apart there are too few pairs.
+    """
     found = {}
     for name, forecasts in held_out.items():
         errors = [_actual(panel, each, order) - each.point[order] for each in forecasts]
-        lags = min(errors[0].shape[1] - 1, max(2 * season, 10), MOST_LAGS)
+        lags = min(errors[0].shape[1] // 2, max(2 * season, 10), MOST_LAGS)
         if lags >= 3:
             found[name] = residual_autocorrelation(np.concatenate(errors), lags)
     return found
@@ -436,6 +449,7 @@ def run_report(
         unit=unit_of(load),
         rivals=rivals,
         shown=shown,
+        first=TOTAL if settings.data.hierarchy or level_scores else None,
         title=title or data_name(load.source),
         created=f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
         verdict=verdict(scores) if scores is not None else UNSCORED,
@@ -512,7 +526,7 @@ def described(load: LoadReport) -> tuple[tuple[str, str], ...]:
         "To": load.span[1],
         "Frequency": load.frequency,
         "Seasons found": ", ".join(str(season) for season in load.seasons) or "none",
-        "Missing values": f"{load.missing:,} ({100 * load.missing / total:.1f} %)",
+        "Missing values": f"{load.missing:,} ({100 * load.missing / total:.1f}%)",
     }
     if len(load.constant):
         lines["Constant series"] = f"{len(load.constant):,}"

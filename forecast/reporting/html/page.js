@@ -44,7 +44,7 @@ function reliabilityChart() {
   if (ties > 0.02) document.getElementById("ties").textContent = ` ${percent(ties)} of the values are equal to the lowest quantile (zeros, mostly): no curve can begin below that share.`;
   legend(host, curves.map(([model]) => ["c" + colourOf(model), nameOf(model)]));
   drawn(() => {
-    const share = { low: 0, high: 1, ticks: () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((at) => ({ at, text: 100 * at + " %" })) };
+    const share = { low: 0, high: 1, ticks: () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((at) => ({ at, text: 100 * at + "%" })) };
     const plot = frame(host, {
       title: "Promised and observed shares",
       x: { ...share, label: "promised" }, y: { ...share, label: "observed" },

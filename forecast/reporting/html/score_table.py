@@ -50,26 +50,33 @@ class ShownTable:
 
 
 def score_table(data: ReportData) -> ShownTable:
-    """The scores of `data`, metrics in the order of the first row that has them.
+    """The scores of `data`: the metric that judges, then those of the first row that has them.
 
     The best of a column is marked among the forecasters that were scored on the most series: a
     mean over the few series that another one finished says nothing about the rest.
     """
-    metrics = list(dict.fromkeys(name for row in data.scores for name in row.values))
+    known = dict.fromkeys(name for row in data.scores for name in row.values)
+    metrics = sorted(known, key=lambda name: name != data.headline)
     most = max((row.series or 0 for row in data.scores), default=0)
     whole = tuple(row for row in data.scores if (row.series or 0) == most)
     best = {name: _best(name, whole) for name in metrics}
-    lines = tuple(_line(row, metrics, best, most) for row in data.scores)
-    known = [metric_named(name) for name in metrics]
-    heads = tuple(Head(each.heading, each.meaning, _extra(each.name)) for each in known)
+    extra = {name: _is_extra(name, data.headline) for name in metrics}
+    lines = tuple(_line(row, extra, best, most) for row in data.scores)
+    named = [metric_named(name) for name in metrics]
+    heads = tuple(Head(each.heading, each.meaning, extra[each.name]) for each in named)
     return ShownTable(heads, lines, any(line.memory for line in lines))
 
 
-def _line(row: ScoreRow, metrics: list[str], best: dict[str, float | None], most: int) -> ScoreLine:
+def _line(
+    row: ScoreRow, extra: dict[str, bool], best: dict[str, float | None], most: int
+) -> ScoreLine:
     whole = (row.series or 0) == most
     return ScoreLine(
         row,
-        tuple(_cell(name, row.values.get(name), best[name] if whole else None) for name in metrics),
+        tuple(
+            _cell(name, row.values.get(name), best[name] if whole else None, aside)
+            for name, aside in extra.items()
+        ),
         "" if row.seconds is None else duration(row.seconds),
         "" if row.memory is None else f"{row.memory / 2**20:,.0f} MB",
         "" if whole else f"on {row.series or 0:,} of {most:,} series",
@@ -105,14 +112,20 @@ def _best(metric: str, rows: tuple[ScoreRow, ...]) -> float | None:
     return min(defined) if len(defined) > 1 else None
 
 
-def _cell(metric: str, value: float | None, best: float | None) -> Cell:
+def _cell(metric: str, value: float | None, best: float | None, extra: bool) -> Cell:
     if value is None or not math.isfinite(value):
-        return Cell("–", extra=_extra(metric))
-    text = f"{100 * value:.1f} %" if metric.startswith("coverage-") else figure(value)
-    is_best = best is not None and metric_named(metric).badness(value) <= best
-    return Cell(text, is_best, _extra(metric))
+        return Cell("–", extra=extra)
+    named = metric_named(metric)
+    is_best = best is not None and named.badness(value) <= best
+    if metric.startswith("coverage-"):
+        text = f"{100 * value:.1f}%"
+    elif named.form[-2:] == "f}" and abs(value) < 1000:  # as on the terminal: a column lines up
+        text = named.form.format(value)
+    else:
+        text = figure(value)
+    return Cell(text, is_best, extra)
 
 
-def _extra(metric: str) -> bool:
+def _is_extra(metric: str, headline: str) -> bool:
     """Whether a metric is one of those that most readers do not look for first."""
-    return metric not in FIRST and not metric.startswith("coverage-")
+    return metric not in (*FIRST, headline) and not metric.startswith("coverage-")

@@ -59,7 +59,7 @@ function explorer(data) {
       const score = all[i][1][0];
       row.id = "series-" + i;
       row.setAttribute("role", "option");
-      row.append(name, html("span", score === null || score === undefined ? "" : number(score, 3)));
+      row.append(name, html("span", figure(score)));
       row.addEventListener("click", () => choose(i));
       return row;
     }));
@@ -114,7 +114,7 @@ function explorer(data) {
     const text = writer(entry), [best, place] = known.reduce((a, b) => (b[0] > a[0] ? b : a));
     const level = Math.min(...levels(entry, main.model));
     const bound = (side) => entry.curves.find((c) => c.model === main.model && c.side === side && c.level === level).values[known[0][1]];
-    const range = Number.isFinite(level) ? `, ${level} %: ${text(bound("lo"))} to ${text(bound("hi"))}` : "";
+    const range = Number.isFinite(level) ? `, ${level}%: ${text(bound("lo"))} to ${text(bound("hi"))}` : "";
     const total = known.reduce((a, [value]) => a + value, 0);
     $("sums").replaceChildren(...[
       ["Next", text(known[0][0]), when(known[0][1]) + range],
@@ -153,7 +153,7 @@ function explorer(data) {
   }
 
   const rank = (c) => (c.model === null ? -1 : 1000 * data.models.indexOf(c.model) + (c.side ? c.level * 2 + (c.side === "hi") : 0));
-  const heading = (c) => (c.model === null ? "actual" : c.side ? `${c.model === data.models[0] ? "" : c.model + " "}${c.level} % ${c.side === "lo" ? "from" : "to"}` : c.model);
+  const heading = (c) => (c.model === null ? "actual" : c.side ? `${c.model === data.models[0] ? "" : c.model + " "}${c.level}% ${c.side === "lo" ? "from" : "to"}` : c.model);
   const column = (c) => (c.model === null ? "y" : c.side ? `${c.model}-${c.side}-${c.level}` : c.model);
 
   // Rows as in predictions.csv; a cell that a spreadsheet would run as a formula is made text.
@@ -204,7 +204,7 @@ function explorer(data) {
     $("name").textContent = entry.name;
     $("own").hidden = entry.view === "ahead";
     $("own").textContent = data.models
-      .map((model, m) => (entry.scores[m] === null || entry.scores[m] === undefined ? "" : `${model} ${number(entry.scores[m], 3)}`))
+      .map((model, m) => (entry.scores[m] === null || entry.scores[m] === undefined ? "" : `${model} ${figure(entry.scores[m])}`))
       .filter(Boolean).map((text, i) => (i ? text : data.headline.toUpperCase() + ": " + text)).join(" · ");
     switches(entry);
     sums(entry);
@@ -213,8 +213,11 @@ function explorer(data) {
     fan($("fan"), entry, curves);
     numbers(entry, curves);
     const widest = curves.find((curve) => curve.side);
+    const second = [...new Set(curves.map((c) => c.model).filter((model) => model !== null))][1];
+    const dotted = curves.find((curve) => curve.side && curve.model === second);
     $("fan-note").textContent = [
-      widest ? `Shaded: the ${levels(entry, widest.model).join(" and ")} % intervals of ${widest.model}.` : "",
+      widest ? `Shaded: the ${levels(entry, widest.model).join("% and ")}% intervals of ${widest.model}.` : "",
+      dotted ? `Dotted: the ${levels(entry, dotted.model).at(-1)}% interval of ${dotted.model}.` : "",
       entry.remark,
       data.zone && axis.dates ? `Times are in ${data.zone}.` : "",
       entry.thinning > 1 ? `One step in ${entry.thinning} is drawn and listed.` : "",
@@ -291,7 +294,7 @@ function explorer(data) {
       if (curve.values[at] !== null) rows.push([key, name, number(curve.values[at])]);
       const level = levels(entry, curve.model)[0];
       const bound = (side) => curves.find((c) => c.model === curve.model && c.side === side && c.level === level)?.values[at];
-      if (level !== undefined && curve.model !== null) rows.push([key, `${level} %`, `${number(bound("lo"))} to ${number(bound("hi"))}`]);
+      if (level !== undefined && curve.model !== null) rows.push([key, `${level}%`, `${number(bound("lo"))} to ${number(bound("hi"))}`]);
     }
     return { title: timeText(entry.at[i], axis.exact), rows };
   }
