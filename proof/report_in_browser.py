@@ -3,10 +3,10 @@
     python proof/report_in_browser.py [FOLDER FOR SCREENSHOTS]
 
 Needs Chromium (path in CHROMIUM, default /usr/bin/chromium) and `pip install playwright`. Checked,
-with a page of 10,000 series, one of hostile names and the page of `score`: it opens in under 2 s and
-is under 3 MB; no console message, no request but the page itself, no dialog; foreign script does not run; search,
-sorting, keyboard, curves and both views work; light, dark and the button; contrast; nothing sticks
-out at 375 px. Exits with 1 and the list of what failed.
+with a page of 10,000 series, one of hostile names and the page of `score`: it opens in under 2 s
+and is under 3 MB; no console message, no request but the page itself, no dialog; foreign script
+does not run; search, sorting, keyboard, curves and both views work; light, dark and the button;
+contrast; nothing sticks out at 375 px. Exits with 1 and the list of what failed.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.panel import FUTURE, Covariate, Covariates, Panel
+from forecast.inference import effect_error
+from forecast.inference.effect_error import EffectError, pooled
 from forecast.transforms.covariates import Design, Entry
 from forecast.transforms.outlook import Event, cover, read_events, with_columns, with_events
 from forecast.workflows import scenarios
@@ -32,11 +35,25 @@ def with_price(price: float, ahead: int = 4, length: int = 24) -> Panel:
     return replace(panel, covariates=Covariates(np.array([0, len(values)]), columns))
 
 
-def elastic(forecaster, panel: Panel, horizon: int, *, allow_negative: bool = False) -> Forecast:
+def with_moves(price: float, noise: float = 0.0) -> Panel:
+    """As `with_price`, of 60 months in which the price moved; sales are 200 less ten times it."""
+    chance = np.random.default_rng(3)
+    panel = with_price(price, length=60)
+    assert panel.covariates is not None
+    (column,) = panel.covariates.columns
+    past = np.repeat(chance.uniform(8, 12, 20), 3)
+    column = replace(column, values=np.concatenate([past, column.values[60:]]))
+    sales = 200 - 10 * past + noise * chance.standard_normal(60)
+    return replace(panel, values=sales, covariates=replace(panel.covariates, columns=(column,)))
+
+
+def elastic(
+    forecaster, panel: Panel, horizon: int, *, allow_negative: bool = False, slope: float = 10.0
+) -> Forecast:
     """Sales of 200 less ten times the price, with a spread of 5."""
     assert panel.covariates is not None
     price = panel.covariates.columns[0].values[panel.lengths[0] :][:horizon]
-    point = (200 - 10 * price)[None]
+    point = (200 - slope * price + (slope - 10) * 10)[None]
     quantiles = point[:, :, None] + np.array([-6.4, 0.0, 6.4])
     return Forecast(
         "LSTM", panel.lengths, point, LEVELS, quantiles, np.array(["LSTM"], object),
@@ -71,14 +88,72 @@ def test_a_price_up_by_a_tenth_changes_sales_by_what_is_known_with_its_interval(
     base, dearer, same = rows[0], rows[3], rows[6]
     assert base["change"] is None and base["change-lo-80"] is None
     assert (base["LSTM"], dearer["LSTM"], dearer["change"]) == (100, 90, -10)
-    # the paths share their random numbers: only the price differs
-    assert dearer["change-lo-95"] <= -10 <= dearer["change-hi-95"]
-    assert dearer["change-hi-95"] - dearer["change-lo-95"] < 0.01
+    # the price never moved before, so nothing tells how right the change is: it may be none at all
+    assert -35 < dearer["change-lo-95"] < -25 and 5 < dearer["change-hi-95"] < 15
     assert (same["change"], same["change-lo-80"], same["change-hi-80"]) == (0, 0, 0)
     assert out.read_text().splitlines()[0].startswith('"unique_id","ds","scenario","LSTM"')
     # the model of the first scenario serves the others
     folder = str(tmp_path / "run" / "model")
     assert [model for _, model in world] == [None, folder, folder]
+
+
+class Warned(Silent):
+    """A listener that keeps the codes of its warnings."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+
+    def warn(self, code: str, text: str) -> None:
+        self.codes.append(code)
+
+
+@pytest.mark.parametrize(
+    ("slope", "noise", "narrow", "wide"),
+    [
+        (10.0, 0.0, 0.0, 8.0),  # right in the past: as little as few windows allow
+        (13.0, 1.0, 8.0, 30.0),  # told 30 per cent too strong: the true change is inside
+    ],
+)
+def test_an_interval_of_a_change_holds_how_wrong_such_changes_were(
+    slope, noise, narrow, wide, monkeypatch
+):
+    monkeypatch.setattr(scenarios, "forecast_panel", partial(elastic, slope=slope))
+    monkeypatch.setattr(effect_error, "forecast_panel", partial(elastic, slope=slope))
+    forecaster = replace(random_forecaster(horizon=3), design=PRICE)
+    made = {}
+    for name, price in (("base", 10.0), ("dearer", 11.0)):
+        panel = with_moves(price, noise)
+        made[name] = (panel, elastic(None, panel, 3, slope=slope))
+    heard = Warned()
+    table = scenarios.scenario_table(made, forecaster, Settings(), 3, heard)
+    row = table.to_pylist()[3]
+    assert row["change"] == pytest.approx(-slope) and heard.codes == []
+    assert narrow < row["change-hi-80"] - row["change-lo-80"] < wide
+    assert row["change-lo-80"] <= -10 <= row["change-hi-80"]
+
+
+def test_members_that_disagree_about_a_change_widen_its_interval(monkeypatch):
+    def forecast(forecaster, panel, horizon, **_):
+        return elastic(None, panel, horizon, slope=float(forecaster.members[0]["slope"]))
+
+    monkeypatch.setattr(scenarios, "forecast_panel", forecast)
+    monkeypatch.setattr(scenarios, "effect_error", lambda *_: EffectError(0.0, 9))
+    members = tuple({"slope": np.array(slope)} for slope in (8.0, 10.0, 12.0))
+    forecaster = replace(random_forecaster(horizon=3), design=PRICE, members=members)
+    made = {n: (with_price(p), elastic(None, with_price(p), 3)) for n, p in
+            (("base", 10.0), ("dearer", 11.0))}  # fmt: skip
+    row = scenarios.scenario_table(made, forecaster, Settings(), 3, Silent()).to_pylist()[3]
+    assert (row["change-lo-80"], row["change-hi-80"]) == pytest.approx((-12, -8))
+
+
+def test_slopes_are_pooled_by_hand():
+    same = pooled(np.full(8, 0.5), np.full(8, 0.08))
+    # mean 0.5, no excess spread, its own variance 0.08 / 8; and one cell that knows nothing
+    assert same.share == pytest.approx(np.sqrt((8 * (0.25 + 0.01) + 1) / 9))
+    apart = pooled(np.array([-0.4, 0.4]), np.array([0.01, 0.01]))
+    # Q = 32, less 1, over 200 - 100: a spread of 0.31 squared
+    assert apart.share == pytest.approx(np.sqrt((2 * (0.31 + 0.005) + 1) / 3))
+    assert pooled(np.empty(0), np.empty(0)) == EffectError(1.0, 0)
 
 
 def test_scenarios_are_drawn_together(world):

@@ -19,6 +19,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, Panel, interval_names
+from forecast.inference.effect_error import effect_error
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel, never_negative
 from forecast.inference.sample_paths import paths_from
@@ -83,7 +84,8 @@ def scenarios_run(
     """Forecasts `source` once for each of the futures `given` (name -> table of covariates).
 
     The table has a column `scenario` and, for each but the first, what it changes: the difference
-    of the points to the first's, with intervals from paths that share their random numbers. Raises
+    of the points to the first's, with intervals from paths that share their random numbers, as wide
+    as members disagree and as changes of these covariates were wrong before. Raises
     UsageError (a model without covariates known ahead, --future-covariates as well), InputError.
     """
     check_table(output, None, FORECAST)
@@ -106,7 +108,7 @@ def scenarios_run(
         horizon = settings.forecast.horizon or found.forecaster.horizon
         made[name] = _forecast(found, asked, horizon)
     assert found is not None
-    table = scenario_table(made, found.forecaster, settings, horizon)
+    table = scenario_table(made, found.forecaster, settings, horizon, listener)
     where = write_table(table, output, new_predictions(found.folder.parent), FORECAST)
     panel = next(iter(made.values()))[0]
     fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
@@ -145,6 +147,7 @@ def scenario_table(
     forecaster: Forecaster,
     settings: Settings,
     horizon: int,
+    listener: Listener,
 ) -> pa.Table:
     """All scenarios, one below the other: unique_id, ds, scenario, the forecast, and the change to
     the first with its intervals (missing for the first itself)."""
@@ -162,7 +165,10 @@ def scenario_table(
         at = kept[series], step
         point = np.full(each.point.shape, np.nan) if number == 0 else each.point - first.point
         columns = {CHANGE: numbers(point[at])}
-        gap = None if number == 0 else _paths(panel, each, forecaster, settings) - base
+        gap = None
+        if number:
+            gap = _paths(panel, each, forecaster, settings) - base
+            gap += _doubt(gap, (first_panel, first), (panel, each), forecaster, settings, listener)
         for level in asked.level:
             tail = (1 - level / 100) / 2
             bounds = np.full((2, *each.point.shape), np.nan)
@@ -175,6 +181,53 @@ def scenario_table(
             table = table.append_column(title, column)
         parts.append(table)
     return pa.concat_tables(parts, promote_options="default")
+
+
+Future = tuple[Panel, Forecast]
+
+
+def _doubt(
+    gap: np.ndarray,
+    first: Future,
+    other: Future,
+    forecaster: Forecaster,
+    settings: Settings,
+    listener: Listener,
+) -> np.ndarray:
+    """What is to be added to the changes `gap` (S, N, H) as their effect is not known exactly: the
+    error of such changes in the past, one for all steps of a path, and the members' own changes."""
+    names = changed(first[0], other[0])
+    if not names:
+        return np.zeros_like(gap)
+    horizon = gap.shape[2]
+    error = effect_error(forecaster, first[0], names, horizon)
+    if not error.cells:
+        told = ", ".join(repr(name) for name in names)
+        text = f"{told} did not move in the last windows, so nothing tells how right its effect is"
+        listener.warn("scenario/never-moved", f"{text}: the intervals of the change are wide")
+    random = np.random.default_rng(settings.training.seed + 1)
+    doubt = gap * (error.share * random.standard_normal(gap.shape[:2]))[:, :, None]
+    if len(forecaster.members) > 1:
+        changes = [
+            forecast_panel(alone, other[0], horizon).point
+            - forecast_panel(alone, first[0], horizon).point
+            for alone in (replace(forecaster, members=(m,)) for m in forecaster.members)
+        ]
+        apart = np.stack(changes, 1) - np.mean(changes, 0)[:, None]
+        doubt += apart[:, np.arange(gap.shape[1]) % len(changes)]
+    return doubt
+
+
+def changed(first: Panel, other: Panel) -> list[str]:
+    """The columns known ahead that differ between two futures."""
+    assert first.covariates is not None and other.covariates is not None
+    theirs = {column.name: column.values for column in other.covariates.columns}
+    return [
+        column.name
+        for column in first.covariates.columns
+        if column.role == FUTURE
+        and not np.array_equal(column.values, theirs[column.name], equal_nan=True)
+    ]
 
 
 def _paths(panel: Panel, made: Forecast, forecaster: Forecaster, settings: Settings) -> np.ndarray:
