@@ -89,7 +89,7 @@ def test_without_the_usual_blend_the_best_is_kept():
 @pytest.mark.parametrize("season", [1, 12])
 def test_the_unit_is_the_error_of_seasonal_naive_inside_the_past(season):
     panel = make_panel((60, 8, 1), missing=0.1)
-    unit = selection._naive_error(panel, season)
+    unit = selection.naive_error(panel, season)
     for s in range(2):
         y = panel.values[panel.offsets[s] : panel.offsets[s + 1]]
         lag = season if len(y) > season else 1

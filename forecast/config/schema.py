@@ -396,6 +396,11 @@ class ForecastSettings(Section):
         default=False,
         description="Let forecasts of a series that is never negative fall below zero.",
     )
+    blend: bool = Field(
+        default=True,
+        description="Combine the network with Theta and seasonal naive (column Blend) where that "
+        "is better on validation origins; --no-blend saves the time of fitting them.",
+    )
 
     _unique = field_validator("level", "quantiles")(_once_each)
 

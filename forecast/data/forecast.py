@@ -11,6 +11,7 @@ import numpy as np
 
 # The quantiles that networks learn; 80 and 95 per cent intervals are among them.
 LEVELS = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.975)
+BLEND = "Blend"  # column of the network and statistical forecasts combined
 
 
 @dataclass(frozen=True)

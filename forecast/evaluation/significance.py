@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.data.forecast import BLEND
 from forecast.evaluation.scores import ScoreTable
 
 ENOUGH = 10  # fewer pairs than this tell nothing about chance
@@ -176,7 +177,7 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
     `against` when it was scored and `model` won, else for the winner. model: the table's first,
     if none is named.
     """
-    names = [score.model for score in table.scores]
+    names = [score.model for score in table.scores if score.model != BLEND]
     if model is None:
         model = names[0]
     if model not in names:
@@ -202,7 +203,15 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
     if other is not best:
         shared = "" if other.series == best.series else f" (on {other.series} series)"
         text = f"{text}, and {_against(other, short=True)}{shared}"
-    return _with_sums(f"{text}; {_chance(other if won else best)}.", table, model)
+    text = f"{text}; {_chance(other if won else best)}.{_with_blend(table, model)}"
+    return _with_sums(text, table, model)
+
+
+def _with_blend(table: ScoreTable, model: str) -> str:
+    """A sentence on the blend of `model` and baselines, which is no rival of either; "" without."""
+    if not any(score.model == BLEND and score.series for score in table.scores):
+        return ""
+    return f" {BLEND}, its mean with baselines, has {_against(compare(table, BLEND, model))}."
 
 
 LARGE_BIAS = 20.0  # per cent of what came true by which intermittent forecasts may be off in sum

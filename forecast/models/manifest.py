@@ -15,7 +15,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from forecast.common.documents import Count, Document, Moment, Name, Sum, Text
 from forecast.config.schema import Settings
+from forecast.data.forecast import LEVELS
 from forecast.data.frequency import MONTHS, WEEKDAYS, Frequency
+from forecast.models.baselines.forecast import COLUMNS
 from forecast.models.forecaster import USUAL_DEPENDENCE
 from forecast.models.likelihoods import LIKELIHOODS, QUANTILES
 from forecast.models.networks.registry import IDEAS
@@ -275,6 +277,27 @@ class Described(Document):
     rivals: list[Text] = Field(default_factory=list)
 
 
+class BlendFields(Document):
+    """Weights of the network and of baselines, by column name, and how far their intervals are
+    stretched at the usual levels."""
+
+    weights: Annotated[
+        dict[Text, Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=8)
+    ]
+    interval_factors: Annotated[
+        list[Stretch], Field(min_length=len(LEVELS), max_length=len(LEVELS))
+    ]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if not math.isclose(sum(self.weights.values()), 1, abs_tol=1e-6):
+            raise ValueError("the weights of the blend do not add up to 1")
+        for name in list(self.weights)[1:]:
+            if name not in COLUMNS.values():
+                raise ValueError(f"no baseline is called {name}")
+        return self
+
+
 class ModelManifest(Described):
     """manifest.json beside weights.safetensors."""
 
@@ -284,3 +307,4 @@ class ModelManifest(Described):
     network: NetworkFields
     scores: ScoreRows = Field(default_factory=list)
     training: TrainingFields = TrainingFields()
+    blend: BlendFields | None = None

@@ -98,7 +98,8 @@ TERMS: dict[str, dict[str, str]] = {
         "pretrained": "the network as it comes with the package",
         "fine-tuned": "the pretrained network, trained on from there on your data",
         "from scratch": "the same network, trained on your data alone",
-        "blend": "a mean of two of them",
+        "blend": "a mean of several forecasts; the column Blend is that of the network and "
+        "baselines",
         "member": "one of the networks whose forecasts are averaged",
         "context": "how many past steps a network reads before it forecasts",
         "loss": (

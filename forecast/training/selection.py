@@ -150,7 +150,7 @@ def _watched(panel: Panel, plan: Plan) -> Iterator[tuple[Panel, np.ndarray, np.n
             part = panel.select(used)
             past = part.truncate(origins[used])
             actual = part.window(origins[used], plan.horizon)
-            yield past, actual, _naive_error(past, plan.season)
+            yield past, actual, naive_error(past, plan.season)
 
 
 def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -> Forecaster:
@@ -176,7 +176,7 @@ def _quantiles(
     return forecast_panel(uncalibrated(plan, members, design), past, plan.horizon).quantiles
 
 
-def _naive_error(past: Panel, season: int) -> np.ndarray:
+def naive_error(past: Panel, season: int) -> np.ndarray:
     """Mean absolute error of the seasonal naive forecast inside the past, (S,); NaN where none."""
     position = np.arange(len(past.values)) - np.repeat(past.offsets[:-1], past.lengths)
     series = np.repeat(np.arange(past.size), past.lengths)

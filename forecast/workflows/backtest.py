@@ -19,8 +19,8 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import BACKTEST
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Settings
-from forecast.data.forecast import Forecast
+from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Baseline, Settings
+from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel
 from forecast.evaluation.rolling import backtest, held_out
@@ -39,9 +39,10 @@ from forecast.workflows.backtest_folder import BacktestRecord, write_backtest
 from forecast.workflows.backtest_networks import COLUMNS as STATES
 from forecast.workflows.backtest_networks import Learnt, named, trained, variants, windows
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
+from forecast.workflows.combination import Combination, blended
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.load import read
-from forecast.workflows.train import Clock, scored_levels
+from forecast.workflows.train import Clock, scored_levels, weighted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,13 +64,16 @@ def baseline_forecasts(
     levels: np.ndarray,
     budget: float,
     listener: Listener,
+    needed: Sequence[Baseline] = (),
 ) -> dict[str, list[Forecast]]:
     """Every baseline from every origin, by column name; and Naive2 wherever there is one.
 
-    levels (Q,); budget: seconds that the statistical ones share. Their forecasts are kept below
+    levels (Q,); budget: seconds that the statistical ones share; needed: what a blend has of them.
+    Their forecasts are kept below
     the root of all runs, by the content of the data, and found again there.
     """
     names, why = usual_baselines(panel, BACKTEST_BASELINES, settings)
+    names = tuple(dict.fromkeys((*names, *needed)))
     if not names:
         return {}
     for _, chosen, reason in why:
@@ -265,11 +269,14 @@ def backtest_run(
         name: [at_levels(with_point(each, point), levels) for each in one.forecasts]
         for name, one in learnt.items()
     }
+    combination = _combination(panel, plan, learnt[plan.training.title], settings, clock, listener)
+    needed = () if combination is None else combination.names
     budget = clock.left_for(settings.baselines.budget)
-    rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener)
+    rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener, needed)
     listener.stage("Scoring")
     m, shown = plan.training.season, settings.forecast.level
     everyone = {**ready, **rivals}
+    everyone |= blended(everyone, combination)
     cost = settings.evaluation.cost
     result = backtest(panel, plan.origins, {}, m, shown, plan.gap, everyone, point=point, cost=cost)
     pairs = compared(result.scores)
@@ -290,12 +297,30 @@ def backtest_run(
     return _written(record, listener)
 
 
+def _combination(
+    panel: Panel,
+    plan: BacktestPlan,
+    learnt: Learnt,
+    settings: Settings,
+    clock: Clock,
+    listener: Listener,
+) -> Combination | None:
+    """How network and baselines are combined at all origins, as was best before the first one; of
+    networks that are trained anew for every origin none is."""
+    if learnt.network is None:
+        return None
+    chosen, why = weighted(panel, plan.training, learnt.network, None, settings, clock, listener)
+    for name, value, reason in why:
+        listener.note(f"{name} {value}: {reason}")
+    return chosen
+
+
 def _taken(settings: Settings) -> set[str]:
     """Column names that no saved model can have."""
     names = settings.baselines.chosen(BACKTEST_BASELINES)
     titles = (idea.title for idea in IDEAS.values())
     baselines = (COLUMNS[name] for name in (*names, *INTERMITTENT_BASELINES))
-    return {*titles, *STATES.values(), NAIVE2, *baselines}
+    return {*titles, *STATES.values(), NAIVE2, BLEND, *baselines}
 
 
 def _written(record: BacktestRecord, listener: Listener) -> BacktestResult:

@@ -31,13 +31,14 @@ COLUMNS: dict[Variant, str] = {
 
 @dataclass(frozen=True)
 class Learnt:
-    """A trained network's forecasts, W of them, how its training went, and how many numbers one
-    member learnt."""
+    """A trained network's forecasts, W of them, how its training went, how many numbers one member
+    learnt, and the network that made all of the forecasts, None where there are several."""
 
     forecasts: list[Forecast]
     history: list[dict[str, Any]]
     interrupted: bool
     parameters: int | None = None
+    network: Forecaster | None = None
 
 
 def trained(panel: Panel, plan: BacktestPlan, settings: Settings, listener: Listener) -> Learnt:
@@ -177,7 +178,7 @@ def _trained_once(
     made[0] = replace(
         first, seconds=first.seconds + spent, memory=float(np.fmax(first.memory, memory.peak))
     )
-    return Learnt(made, history, interrupted, scored.parameters)
+    return Learnt(made, history, interrupted, scored.parameters, scored)
 
 
 def _trained_anew(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,6 +63,7 @@ from forecast.training.plan import (
 from forecast.training.selection import calibrated
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
+from forecast.workflows.combination import Combination, blended, statistical
 from forecast.workflows.demand import MEDIAN, choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
 
     from forecast.workflows.load import Source
 
+Combined = tuple[Combination, int, Listener]  # weights, the baselines' season, who is told
 PAGE = text_kind("a page", rb"(?i)<!doctype html")
 UNTRAINED = (
     "Forecast by the pretrained network, as it is; train on these data to know how good it is."
@@ -143,7 +145,18 @@ def predict_run(
         output=output,
         usual=usual,
         levels=levels,
+        combined=_combined(found.manifest, settings, listener),
     )
+
+
+def _combined(
+    manifest: Mapping[str, Any], settings: Settings, listener: Listener
+) -> Combined | None:
+    """What `train` found to be combined with the network's forecast, None for nothing."""
+    combination = Combination.of(manifest, settings)
+    if combination is None:
+        return None
+    return combination, int(manifest.get("season") or 1), listener
 
 
 def new_predictions(run: Path) -> Path:
@@ -230,12 +243,13 @@ def deliver(
     *,
     levels: Levels | None = None,
     page: str | None = None,
+    combined: Combined | None = None,
 ) -> PredictResult:
     """Forecasts every series and writes the table to `output`, or to `usual` if that is None; and
     the charts to `page`, if that is wanted."""
     beside = samples_path(settings, output, usual)
     check_table(output, usual, FORECAST)
-    made, table = forecast_of(panel, forecaster, horizon, settings, levels)
+    made, table = forecast_of(panel, forecaster, horizon, settings, levels, combined)
     if beside is not None:
         draw_samples(beside, forecaster, panel, horizon, settings, levels, usual=output is None)
     chosen = format_of(output or USUAL)
@@ -345,8 +359,10 @@ def forecast_of(
     horizon: int,
     settings: Settings,
     levels: Levels | None = None,
+    combined: Combined | None = None,
 ) -> tuple[Forecast, pa.Table]:
-    """The forecast of every series, and its table. Raises InputError where covariates lack."""
+    """The network's forecast of every series, and the table, with the blend if one is `combined`.
+    Raises InputError where covariates lack."""
     steps = reach(panel, panel.lengths, horizon)  # of the grid, for as many as there are
     if forecaster.design is not None:
         names = [entry.name for entry in forecaster.design.of(FUTURE)]
@@ -361,8 +377,26 @@ def forecast_of(
         errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
-    table = forecast_table(panel, [made], asked.level, asked.quantiles, horizon)
+    shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
+    table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)
+
+
+def _blend(panel: Panel, made: Forecast, combined: Combined, settings: Settings) -> list[Forecast]:
+    """The blend of the network's forecast `made` and of baselines fitted now; what these could not
+    be fitted to in time is told."""
+    combination, season, listener = combined
+    listener.stage("Fitting what is blended")
+    parts = statistical(
+        panel, made.point.shape[1], combination.names, made.levels, season, settings, listener
+    )
+    blend = blended(
+        {name: [each] for name, each in {made.name: made, **parts}.items()}, combination
+    )
+    for each in blend.values():
+        for note in each[0].notes:
+            listener.note(note)
+    return [each[0] for each in blend.values()]
 
 
 def with_point_setting(settings: Settings, point: str) -> Settings:

@@ -46,6 +46,13 @@ from forecast.training.plan import (
 from forecast.training.selection import TimeLimit, forecasters, learn, lstm_windows
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover
+from forecast.workflows.combination import (
+    BLENDING,
+    BUDGET,
+    Combination,
+    blended,
+    choose_combination,
+)
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.hierarchy import (
     Levels,
@@ -67,6 +74,7 @@ if TYPE_CHECKING:
 WRITING, LEAST_WRITING, WRITING_TO_STARTING = 0.1, 4.0, 2.5
 TRAINING_SHARE = 0.65
 LEAST_TO_FIT = 3.0  # seconds below which no baseline is fitted: their workers take that to start
+LEAST_TO_WEIGH = 15.0  # seconds below which no weights of a blend are looked for
 UNFITTED = ("seasonal-naive",)
 SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stands
 
@@ -122,11 +130,19 @@ def train_run(
     summed = add_up(own, levels, shown, plan, scored, settings=settings, point=point[1],
                     listener=listener)  # fmt: skip
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
-    names = in_time(names, clock, skipped)
-    made = baseline_forecasts(panel, plan, names, settings, clock, listener)
-    tried = {name: [each.first(plan.horizon) for each in ways[:-1]] for name, ways in made.items()}
-    held_out = {final.name: summed.tried, **tried}
-    upcoming = [*summed.future, *(ways[-1] for ways in made.values())]
+    combination, weighed = weighted(shown, plan, scored, levels, settings, clock, listener)
+    plan = replace(plan, reasons=(*plan.reasons, *weighed))
+    needed = () if combination is None else combination.names
+    names = in_time(tuple(dict.fromkeys((*names, *needed))), clock, skipped)
+    made = {
+        final.name: [*summed.tried, *summed.future],
+        **baseline_forecasts(panel, plan, names, settings, clock, listener, more=bool(needed)),
+    }
+    made |= blended(made, combination)
+    held_out = {
+        name: [each.first(plan.horizon) for each in ways[:-1]] for name, ways in made.items()
+    }
+    upcoming = [ways[-1] for ways in made.values()]
     scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
@@ -147,6 +163,7 @@ def train_run(
         sampled=sampled,
         levels=None if levels is None else levels.names,
         level_scores=summed.scores(panel, held_out, plan, settings),
+        more={} if combination is None else {BLENDING: combination.to_dict()},
     )
     return written(record, shown, clock, summed)
 
@@ -341,6 +358,28 @@ def in_time(names: Sequence[Baseline], clock: Clock, skipped: list[str]) -> tupl
     return tuple(name for name in names if name in UNFITTED)
 
 
+def weighted(
+    panel: Panel,
+    plan: Plan,
+    scored: Forecaster,
+    levels: Levels | None,
+    settings: Settings,
+    clock: Clock,
+    listener: Listener,
+) -> tuple[Combination | None, tuple[Reason, ...]]:
+    """How network and baselines are combined, None for not at all, and why. Where none of the
+    baselines that are asked for has to be fitted, no other one is fitted for a blend."""
+    asked = settings.baselines.chosen(TRAIN_BASELINES)
+    if not settings.forecast.blend or set(asked) <= set(UNFITTED):
+        return None, ()
+    if levels is not None:
+        return None, ((BLENDING, "none", "the levels of a hierarchy are reconciled instead"),)
+    if clock.left_for(LEAST_TO_WEIGH) < LEAST_TO_WEIGH:
+        return None, ((BLENDING, "none", "the deadline leaves no time to choose its weights"),)
+    combination, why = choose_combination(panel, plan, scored, settings, listener)
+    return combination, (why,)
+
+
 def baseline_forecasts(
     panel: Panel,
     plan: Plan,
@@ -348,9 +387,12 @@ def baseline_forecasts(
     settings: Settings,
     clock: Clock,
     listener: Listener,
+    *,
+    more: bool = False,
 ) -> dict[str, list[Forecast]]:
     """The forecasts of the baselines `names` from the held-out origins and, last, from the end of
-    the data: all of so many steps as the last one needs."""
+    the data: all of so many steps as the last one needs. more: they are blended as well, for which
+    there is more time."""
     if not names:
         return {}
     listener.stage("Fitting the baselines")
@@ -361,7 +403,7 @@ def baseline_forecasts(
         names=names,
         levels=scored_levels(settings),
         season=plan.season,
-        budget=clock.left_for(settings.baselines.budget),
+        budget=clock.left_for(settings.baselines.budget + BUDGET * more),
         jobs=settings.training.jobs or available_cores(),
         listener=listener,
         allow_negative=settings.forecast.allow_negative,
