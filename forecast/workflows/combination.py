@@ -32,6 +32,7 @@ LEAST_PAIRS = 3  # of series and validation origin, below which no lead can be t
 TENTHS = 10  # weights are tenths
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
 DOUBT = 8.0  # as in training.selection: what few losses must show beyond one standard error
+FEW = 500  # series that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
 LEAST_GAIN = 0.005  # share of the network's error
 TOO_LITTLE = "there is too little data to choose its weights"
@@ -177,7 +178,7 @@ def statistical(
         levels=levels,
         season=season,
         budget=BUDGET,
-        jobs=settings.training.jobs or available_cores(),
+        jobs=1 if panel.size <= FEW else settings.training.jobs or available_cores(),
         listener=listener,
         allow_negative=settings.forecast.allow_negative,
     )
