@@ -11,6 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ORDER = (
     "LSTM",
+    "Blend",
     "LSTM zero-shot",
     "LSTM from scratch",
     "AutoARIMA",
@@ -56,7 +57,8 @@ def accuracy() -> list[str]:
         "## Accuracy on the official test parts", "",
         "Defaults as they are, chosen on origins inside the training parts. `LSTM` is `lstmcast "
         "train`, `LSTM zero-shot` is `lstmcast forecast` (pretrained on synthetic series alone), "
-        "`LSTM from scratch` is `lstmcast train --from-scratch`. "
+        "`LSTM from scratch` is `lstmcast train --from-scratch`, `Blend` what `train` combines the "
+        "LSTM to where validation origins say that it helps. "
         "Seconds are wall time of a fresh process, start-up included; memory is that of all its "
         "processes together; windows/s are training windows over the whole run's seconds. "
         "A baseline stops at its budget of wall time: the series it finished are counted, and its "

@@ -113,8 +113,9 @@ def test_values(path: Path, panel: Panel, horizon: int) -> np.ndarray:
     return table["y"].to_numpy().astype(float).reshape(-1, horizon)
 
 
-def read_forecast(path: Path, panel: Panel, horizon: int) -> Made:
-    """The forecast that `lstmcast` wrote, with QUANTILES and LEVELS among its columns."""
+def read_forecast(path: Path, panel: Panel, horizon: int, name: str = "LSTM") -> Made:
+    """The forecast in the columns `name` of what `lstmcast` wrote, QUANTILES and LEVELS among
+    them. Raises KeyError where there is none."""
     text = pacsv.ConvertOptions(column_types={"unique_id": "string"})
     table = pacsv.read_csv(path, convert_options=text)
     assert table["unique_id"].to_pylist()[::horizon] == panel.ids.tolist()
@@ -123,7 +124,10 @@ def read_forecast(path: Path, panel: Panel, horizon: int) -> Made:
         return table[name].to_numpy().astype(float).reshape(-1, horizon)
 
     return Made(
-        column("LSTM"),
-        np.stack([column(f"LSTM-q{q:g}") for q in QUANTILES], -1),
-        {level: (column(f"LSTM-lo-{level:g}"), column(f"LSTM-hi-{level:g}")) for level in LEVELS},
+        column(name),
+        np.stack([column(f"{name}-q{q:g}") for q in QUANTILES], -1),
+        {
+            level: (column(f"{name}-lo-{level:g}"), column(f"{name}-hi-{level:g}"))
+            for level in LEVELS
+        },
     )

@@ -81,7 +81,10 @@ def keep(test: Test, models: dict[str, Figures]) -> None:
     known = load("results.json")
     row = known.setdefault(test.set.name, {})
     about = {"series": test.panel.size, "horizon": test.set.horizon, "m": test.set.m}
-    row |= about | {"models": row.get("models", {}) | models}
+    before = {
+        k: v for k, v in row.get("models", {}).items() if k != "Blend" or "LSTM" not in models
+    }
+    row |= about | {"models": before | models}
     row.pop("date", None)
     store("results.json", known)
     write_page()
@@ -91,28 +94,34 @@ def keep(test: Test, models: dict[str, Figures]) -> None:
 
 
 def lstm(test: Test, extra: list[str]) -> dict[str, Figures]:
-    """Figures of `lstmcast train`, and of `lstmcast forecast`, which trains nothing."""
-    made = trained(test, extra)
+    """Figures of `lstmcast train`, of its blend if there is one, and of `lstmcast forecast`, which
+    trains nothing."""
+    made = trained(test, ["--baselines", "theta", *extra])
     with tempfile.TemporaryDirectory() as place:
         zero = Path(place) / "zero.csv"
         cost = timed([*COMMAND, "forecast", str(test.train), "-o", str(zero), *wanted(test)])
         untrained = score(test, zero) | cost
-    return {"LSTM": made, "LSTM zero-shot": untrained | stamp()}
+    return {**made, "LSTM zero-shot": untrained | stamp()}
 
 
 def from_scratch(test: Test) -> dict[str, Figures]:
     """Figures of `lstmcast train --from-scratch`, which knows of no pretrained network."""
-    return {"LSTM from scratch": trained(test, ["--from-scratch"])}
+    made = trained(test, ["--baselines", "none", "--from-scratch"])
+    return {"LSTM from scratch": made["LSTM"]}
 
 
-def trained(test: Test, extra: list[str]) -> Figures:
-    """Figures of `lstmcast train` with the flags `extra`."""
+def trained(test: Test, extra: list[str]) -> dict[str, Figures]:
+    """Figures of `lstmcast train` with the flags `extra`, and of the blend where it made one."""
     with tempfile.TemporaryDirectory() as place:
         run = Path(place) / "run"
-        cost = timed([*COMMAND, "train", str(test.train), "--baselines", "none",
-                      "--out", str(run), *wanted(test), *extra])  # fmt: skip
+        cost = timed([*COMMAND, "train", str(test.train), "--out", str(run), *wanted(test), *extra])
         figures = trained_figures(run, cost["seconds"])
-        return score(test, run / "predictions.csv") | cost | figures | stamp()
+        path = run / "predictions.csv"
+        made = {"LSTM": score(test, path) | cost | figures | stamp()}
+        weights = (describe(run).get("blend") or {}).get("weights")
+        if weights:
+            made["Blend"] = score(test, path, "Blend") | {"weights": weights} | stamp()
+        return made
 
 
 def wanted(test: Test) -> list[str]:
@@ -121,9 +130,9 @@ def wanted(test: Test) -> list[str]:
             "--quantiles", ",".join(map(str, QUANTILES)), *test.set.flags]  # fmt: skip
 
 
-def score(test: Test, path: Path) -> Figures:
-    """Figures of a written forecast."""
-    return test.figures(read_forecast(path, test.panel, test.set.horizon))
+def score(test: Test, path: Path, name: str = "LSTM") -> Figures:
+    """Figures of a written forecast, of the columns `name`."""
+    return test.figures(read_forecast(path, test.panel, test.set.horizon, name))
 
 
 def trained_figures(run: Path, seconds: float) -> Figures:
