@@ -1,4 +1,4 @@
-"""Open a forecast's workbook in LibreOffice: numbers, dates and text must be what it takes them for.
+"""Open a forecast's workbook in LibreOffice: numbers, dates and text must be such there.
 
     python proof/workbook_in_libreoffice.py [FOLDER]
 
