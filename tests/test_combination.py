@@ -199,6 +199,9 @@ def test_the_verdict_takes_the_blend_for_no_rival_of_its_own_part(trained):
     said = verdict(run.result.scores)
     assert "Blend was the most accurate" not in said
     assert "Blend, its mean with baselines, has" in said
+    assert np.isnan(run.result.scores.score("Blend").best)
+    page = (run.folder / "report.html").read_text()
+    assert "than Blend" not in page and '"rival":"DynamicOptimizedTheta"' in page
 
 
 @pytest.mark.parametrize(

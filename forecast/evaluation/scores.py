@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast.data.forecast import Forecast
+from forecast.data.forecast import BLEND, Forecast
 from forecast.data.panel import Panel
 from forecast.evaluation import metrics as accuracy
 from forecast.evaluation.catalogue import METRICS, ORDER, Scored, metrics_of
@@ -163,7 +163,7 @@ class Score:
     values       metric name -> value over all scored series; NaN where undefined
     series       series scored
     pairs        (series, origin) pairs scored
-    best         series on which this forecaster has the lowest MASE; ties are split
+    best         series on which this forecaster has the lowest MASE; ties are split; NaN of a blend
     unavailable  series without a forecast
     fallen_back  series that another forecaster stood in for: left out of the figures
     seconds      wall time spent on the forecasts
@@ -276,7 +276,7 @@ class ScoreTable:
             {
                 "model": score.model,
                 **{name: _number(score.values.get(name)) for name in self.metrics},
-                "best": score.best,
+                "best": _number(score.best),
                 "series": score.series,
                 "pairs": score.pairs,
                 "unavailable": len(score.unavailable),
@@ -383,7 +383,8 @@ def score_forecasts(
     per_series = {name: _means(metrics) for name, metrics in pairs.items()}
     intermittent = is_intermittent(panel)
     judged = "rmsse" if intermittent else "mase"
-    best = best_shares(_comparable(pairs, per_series, judged))
+    rivals = {name: each for name, each in pairs.items() if name != BLEND}  # its parts' own mean
+    best = {BLEND: math.nan, **best_shares(_comparable(rivals, per_series, judged))}
     scores = [
         _score(panel.ids, name, each, windows, per_series[name], found[name], best[name])
         for name, each in listed.items()
@@ -460,6 +461,7 @@ def _comparable(
     return {
         name: np.where(counts[name] == most, metrics[metric], np.nan)
         for name, metrics in per_series.items()
+        if name in counts
     }
 
 

@@ -37,7 +37,7 @@ class Scored(Document):
     model: Text
     series: Count
     pairs: Count
-    best: float
+    best: float | None
     unavailable: Count
     fallen_back: Count
     seconds: Seconds

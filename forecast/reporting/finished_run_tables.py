@@ -260,7 +260,7 @@ def _score(entry: Mapping[str, Any], metrics: Sequence[str]) -> Score:
         values={metric: _figure(entry[metric]) for metric in metrics if metric in entry},
         series=int(entry["series"]),
         pairs=int(entry["pairs"]),
-        best=float(entry["best"]),
+        best=_figure(entry["best"]),
         unavailable=named("unavailable"),
         fallen_back=named("fallen_back"),
         seconds=float(entry["seconds"]),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from forecast.config.schema import Settings
-from forecast.data.forecast import Forecast
+from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation.level_table import level_lines
@@ -219,8 +219,9 @@ _RHYTHMS = {
 def _rivalries(
     table: ScoreTable, main: str, rivals: Collection[str] | None = None
 ) -> list[Comparison]:
-    """`main` against every other forecaster (of `rivals`), each on the series that both have."""
-    names = [score.model for score in table.scores if score.model != main]
+    """`main` against every other forecaster (of `rivals`) but the blend, which it is part of, each
+    on the series that both have."""
+    names = [score.model for score in table.scores if score.model not in (main, BLEND)]
     names = [name for name in names if rivals is None or name in rivals]
     pairs = (compare(table, main, name) for name in names)
     return telling([pair for pair in pairs if pair.series])
