@@ -31,6 +31,7 @@ VALUES = np.arange(30.0)
         ({"ds": pa.array([dt.time(n % 24) for n in range(30)])}, "input/no-date"),
         ({"ds": DAYS, "y": pa.array([dt.timedelta(1)] * 30)}, "input/not-numeric"),
         ({"unique_id": pa.array([b"\xff\xfe"] * 30, pa.binary()), "ds": DAYS}, "input/binary-id"),
+        ({"unique_id": pa.array(["a\0b"] * 30), "ds": DAYS}, "input/nul-byte"),
     ],
 )
 def test_a_column_of_a_type_that_cannot_be_used_is_refused_by_name(

@@ -168,6 +168,18 @@ def test_a_forecast_is_a_table_on_a_terminal_and_csv_in_a_pipe(lstmcast, sales, 
     assert lstmcast(*words, "--output", "-")[1].startswith(out)
 
 
+def test_no_id_can_move_the_cursor_of_a_terminal_and_a_pipe_gets_it_as_it_is(
+    lstmcast, tmp_path, monkeypatch
+):
+    rows = "".join(f"\x1b[2Jshop,2020-01-{day:02d},{day}\n" for day in range(1, 29))
+    (tmp_path / "ids.csv").write_text("unique_id,ds,y\n" + rows)
+    words = ("forecast", str(tmp_path / "ids.csv"), "--horizon", "2", "--quiet")
+    assert '"\x1b[2Jshop"' in lstmcast(*words)[1]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = lstmcast(*words)[1]
+    assert "\x1b" not in shown and '"\\x1b[2Jshop"' in shown
+
+
 def test_a_page_is_opened_when_asked(lstmcast, sales, monkeypatch, tmp_path):
     opened = []
     monkeypatch.setattr("webbrowser.open", opened.append)

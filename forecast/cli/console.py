@@ -19,16 +19,12 @@ from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
 from forecast.common.errors import ForecastError
-from forecast.common.progress import BEST, LIMIT, Listener
+from forecast.common.progress import BEST, LIMIT, Listener, clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress
 
-# Control characters, and those that turn the direction of writing or split lines.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 _PLAIN_WIDTH = 10_000  # columns where no terminal is: nothing is folded, a row is a line
 _TRAILING = re.compile(r"[ ]+$", re.M)  # blanks at the end of a line
 _waiting_on: IO[str] | None = None  # the terminal that shows "starting"
@@ -48,18 +44,6 @@ class Look:
     json: bool = False
     debug: bool = False
     log_format: str = "text"
-
-
-def clean(text: object, *, lines: bool = False) -> str:
-    r"""`text` with its control characters written out (\x1b); `lines` keeps line ends and tabs."""
-    return _UNSAFE.sub(
-        lambda found: (
-            found.group()
-            if lines and found.group() in "\n\t"
-            else found.group().encode("unicode_escape", "backslashreplace").decode("ascii")
-        ),
-        str(text),
-    )
 
 
 def make_console(stream: IO[str], environ: Mapping[str, str] | None = None) -> Console:

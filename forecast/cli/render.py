@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.console import Look, clean, duration
+from forecast.cli.console import Look, duration
 from forecast.cli.error_handler import SCHEMA_VERSION, print_json
+from forecast.common.progress import clean
 from forecast.config.options import Option, all_options, show
 from forecast.config.sources import DEFAULT, Resolved
 from forecast.evaluation.catalogue import LOWEST, metric_named

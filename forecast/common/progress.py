@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
 # Names among the figures of progress that mean more than their number: the lowest validation loss
 # (training may stop early), and the seconds after which a stage ends, done or not.
 BEST, LIMIT = "best", "seconds left"
+# Control characters, and those that turn the direction of writing or split lines.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def clean(text: object, *, lines: bool = False) -> str:
+    r"""`text` with its control characters written out (\x1b); `lines` keeps line ends and tabs."""
+    return _UNSAFE.sub(
+        lambda found: (
+            found.group()
+            if lines and found.group() in "\n\t"
+            else found.group().encode("unicode_escape", "backslashreplace").decode("ascii")
+        ),
+        str(text),
+    )
 
 
 class Terminated(KeyboardInterrupt):

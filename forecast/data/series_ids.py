@@ -201,9 +201,16 @@ def distinct_ids(
 
 
 def _in_order(distinct: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct ids sorted by code point, and the position of each among them."""
+    """Distinct ids sorted by code point, and the position of each among them. Raises InputError
+    where one could not be written."""
     import pyarrow.compute as pc
 
+    if (spoilt := as_numpy(pc.match_substring(distinct, "\0").fill_null(False))).any():
+        raise refuse(
+            "input/nul-byte", "an id holds a NUL character, which no CSV can hold",
+            value=distinct[int(spoilt.argmax())].as_py(), count=int(spoilt.sum()),
+            remedy="Take it out of the ids, or name another column with --id-col",
+        )  # fmt: skip
     order = as_numpy(pc.sort_indices(distinct))
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)

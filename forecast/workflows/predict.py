@@ -22,7 +22,7 @@ from forecast.common.files import (
     write_output,
 )
 from forecast.common.folders import check_beside, list_in_mark, write_beside
-from forecast.common.progress import Listener
+from forecast.common.progress import Listener, clean
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.remote import check_remote_output, is_remote, shown, upload
@@ -489,7 +489,10 @@ def write_table(
     if output == "":
         return ""
     if output == "-":
-        sys.stdout.buffer.write(csv_bytes(table))
+        content = csv_bytes(table)
+        if sys.stdout.isatty():  # where an id could move the cursor
+            content = clean(content.decode(), lines=True).encode()
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return "-"
     where = output if output else str(usual)

@@ -38,8 +38,8 @@ def show_checks(console: Console, checks: Sequence[Check]) -> None:
     """One line a check, its remedy below where there is trouble, and a sentence at the end."""
     from rich.text import Text
 
-    from forecast.cli.console import clean
     from forecast.cli.render import plain_table, show_sentence
+    from forecast.common.progress import clean
 
     rows = plain_table("", "job", "check", "found")
     for check in checks:

@@ -81,8 +81,8 @@ def show(console: Console, found: list[TrackedRun], root: Path) -> None:
     """A line a run."""
     from rich.text import Text
 
-    from forecast.cli.console import clean
     from forecast.cli.render import plain_table, show_sentence
+    from forecast.common.progress import clean
 
     if not found:
         show_sentence(console, f"There is no finished run below {root}.")

@@ -48,8 +48,8 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
     """One line a job."""
     from rich.text import Text
 
-    from forecast.cli.console import clean
     from forecast.cli.render import plain_table
+    from forecast.common.progress import clean
     from forecast.scheduling.status import sentence
 
     rows = plain_table("job", "state", "last success", "as of", "live MASE", "promised", "")
