@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
+
+from forecast.scheduling.kubernetes import pod_name
 
 CONFIG = """
 jobs:
@@ -69,6 +75,7 @@ def test_units_are_written_where_they_are_wanted(lstmcast, tmp_path):
     [
         (("--cron", "--systemd"), "usage/contradiction"),
         (("--cron", "--output", "x"), "usage/contradiction"),
+        (("--kubernetes", "--cron"), "usage/contradiction"),
         (("--job", "sails"), "config/no-such-job"),
     ],
 )
@@ -83,3 +90,54 @@ def test_an_unknown_time_zone_is_refused_with_its_place(lstmcast):
     assert ended == 2
     assert "jobs.sales.schedule.time_zone" in err
     assert "config/unknown-zone" in err
+
+
+def test_a_cron_job_has_the_job_s_zone_no_root_and_no_secret(lstmcast, tmp_path):
+    code, out, err = lstmcast("schedule", "batch.yaml", "--kubernetes", "--image", "reg/lc:1")
+    assert code == 0 and "secret-uuid" not in out + err
+    sales, stock = (
+        yaml.safe_load(part) for part in re.split(r"(?=^# lstmcast-)", out, flags=re.M)[1:]
+    )
+    assert (sales["kind"], sales["metadata"]["name"]) == ("CronJob", "lstmcast-sales")
+    assert (sales["spec"]["schedule"], sales["spec"]["timeZone"]) == ("30 5 * * 0", "Europe/Berlin")
+    assert stock["spec"]["timeZone"] == "UTC"  # the machine's: a cluster has its own
+    assert sales["spec"]["concurrencyPolicy"] == "Forbid"
+    inner = sales["spec"]["jobTemplate"]["spec"]
+    assert (inner["activeDeadlineSeconds"], inner["backoffLimit"]) == (2400, 0)
+    assert "activeDeadlineSeconds" not in stock["spec"]["jobTemplate"]["spec"]
+    pod = inner["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 10001
+    (box,) = pod["containers"]
+    assert box["securityContext"]["readOnlyRootFilesystem"] and box["image"] == "reg/lc:1"
+    assert box["args"][:4] == ["run", "/data/batch.yaml", "--job", "sales"]
+    named = {each["name"]: each for each in box["env"]}
+    assert named["LSTMCAST_SEED"]["value"] == "7"
+    assert named["LSTMCAST_PING_ADDRESS"]["valueFrom"]["secretKeyRef"] == {
+        "name": "lstmcast-sales", "key": "LSTMCAST_PING_ADDRESS",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("ended", "told"), [(0, 0), (3, 0), (4, 4), (130, 130)])
+def test_a_run_that_is_done_in_part_is_a_success_for_kubernetes(lstmcast, tmp_path, ended, told):
+    out = lstmcast("schedule", "batch.yaml", "--kubernetes", "--job", "stock")[1]
+    (box,) = yaml.safe_load(out)["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    program = tmp_path / "lstmcast"
+    program.write_text(f'#!/bin/sh\n[ "$1 $4" = "run stock" ] || exit 9\nexit {ended}\n')
+    program.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run([*box["command"], *box["args"]], env={"PATH": path})
+    assert done.returncode == told
+
+
+def test_a_cron_job_sees_no_more_than_the_folder_of_its_configuration(lstmcast, tmp_path):
+    Path("batch.yaml").write_text("jobs: {stock: {data: /elsewhere/stock.csv}}")
+    ended, out, _ = lstmcast("schedule", "batch.yaml", "--kubernetes", "--json")
+    assert (ended, json.loads(out)["error"]["code"]) == (2, "schedule/outside")
+    assert lstmcast("schedule", "batch.yaml")[0] == 0
+
+
+def test_names_that_kubernetes_would_refuse_are_changed_and_stay_apart(tmp_path):
+    assert pod_name("sales") == "lstmcast-sales"
+    names = [pod_name(name) for name in ("Sales_EU", "sales-eu", "sales_eu", "x" * 60)]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", name) for name in names)

@@ -11,6 +11,7 @@ import pytest
 
 from forecast.common.errors import InputError
 from forecast.scheduling.config_file import load_config
+from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.run import run_job
 
 STEPS, LENGTH, NAMES = 6, 96, ("a", "b", "c")
@@ -99,6 +100,60 @@ def test_a_series_that_ends_sooner_needs_them_up_to_the_same_month(trained):
     assert run_job(job(trained), now=NOW).fallbacks == 0
     write(trained, known=(LENGTH, LENGTH - 1, LENGTH), ahead=STEPS)
     assert run_job(job(trained), now=NOW).fallbacks == 1
+
+
+def dated(folder, *days):
+    """A job whose outlook comes as a file each day, and those of `days`."""
+    for day in days:
+        (folder / f"weather-{day}.csv").write_text("ds,x\n2030-01-01,1\n")
+    (folder / "batch.yaml").write_text(
+        "jobs: {load: {data: data.csv, schedule: {time_zone: Australia/Melbourne},\n"
+        "  settings: {data: {future_covariates: 'weather-{date}.csv'}}}}"
+    )
+    return load_config(folder / "batch.yaml", environ={}).jobs["load"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "as_of", "chosen"),
+    [
+        ("2030-01-03T01:00+00:00", None, "weather-20300103.csv"),
+        ("2030-01-02T20:00+00:00", None, "weather-20300103.csv"),  # the third in Melbourne
+        ("2030-01-02T01:00+00:00", None, "weather-2030-01-01.csv"),  # the second's is not there
+        ("2030-01-09T01:00+00:00", "2030-01-02 23:30", "weather-2030-01-01.csv"),
+    ],
+)
+def test_of_dated_files_the_newest_is_read_that_the_run_can_know(tmp_path, moment, as_of, chosen):
+    job = dated(tmp_path, "2029-12-31", "2030-01-01", "20300103", "2030-13-45", "old")
+    data, told = data_as_of(job, datetime.fromisoformat(moment), as_of)
+    assert data.future_covariates == str(tmp_path / chosen) and chosen in told
+    assert job.settings.data.future_covariates.endswith("{date}.csv")  # no other settings each day
+
+
+def test_where_no_dated_file_fits_those_that_are_there_are_named(tmp_path):
+    job = dated(tmp_path, "2030-02-01")
+    with pytest.raises(InputError, match="dated 2030-01-01 or before") as caught:
+        data_as_of(job, NOW)
+    assert (
+        caught.value.code == "input/no-dated-file"
+        and caught.value.value == "weather-2030-02-01.csv"
+    )
+    assert load_config(job.config, environ={}).jobs["load"].digest == job.digest
+
+
+def test_a_run_reads_the_dated_file(trained):
+    months = pd.period_range("2012-01", periods=LENGTH + STEPS, freq="M").strftime("%Y-%m-%d")
+    write(trained, ahead=0)
+    rows = [f"{name},{month},1.0" for name in NAMES for month in months[LENGTH:]]
+    table = "\n".join(["unique_id,ds,x", *rows]) + "\n"
+    (trained / "outlook-2029-12-31.csv").write_text(table)
+    asked = job(trained)
+    text = asked.config.read_text()
+    ahead = text.replace("{future_cov: [x]}", "{future_covariates: 'outlook-{date}.csv'}")
+    asked.config.write_text(ahead)
+    outcome = run_job(load_config(asked.config, environ={}).jobs["sales"], now=NOW, dry_run=True)
+    assert outcome.outcome == "dry run"
+    log = [d.reason for d in outcome.decisions]
+    assert log and not any("does not cover" in each for each in log)
 
 
 def test_without_any_outlook_nothing_is_published_and_the_error_says_what_is_missing(trained):

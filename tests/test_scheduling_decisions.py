@@ -34,6 +34,7 @@ NONE = math.nan
         (27 * HOUR, RULES, "old"),
         (3 * DAY + 1, RULES, "stale"),
         (1000 * DAY, Freshness(), "fresh"),
+        (1000 * DAY, Freshness(warn_after=None), "not checked"),
         (None, RULES, "unknown"),
         (-HOUR, RULES, "fresh"),
         (4 * DAY, Freshness(error_after="3d"), "stale"),
@@ -41,6 +42,10 @@ NONE = math.nan
 )
 def test_freshness(age, rules, choice):
     assert decide_freshness(age, rules).choice == choice
+
+
+def test_an_age_of_years_is_told_in_years():
+    assert "is 66 years old" in decide_freshness(24102 * DAY, Freshness(warn_after=None)).reason
 
 
 PAST = Past("run-1", seen="d", config="c", model="m", intact=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_a_success_that_is_too_old_or_missing_ends_with_five_and_only_when_asked
     assert exit_code([describe(facts(), NOW, None)]) == 0
 
 
+def test_a_run_that_failed_or_was_cut_off_ends_with_its_own_code():
+    def code(*known: dict, most: float | None = None) -> int:
+        return exit_code(describe(facts(**each), NOW, most) for each in known)
+
+    well = {"last": attempt("published")}
+    failed = {"last": attempt("failed", exit_code=4, **FAILED)}
+    stale = {"last": attempt("stale", exit_code=5, **FAILED)}
+    assert code(well, failed) == 4
+    assert code(stale) == 5
+    assert code({"last": attempt("published", exit_code=3)}) == 0  # done in part
+    assert code({"last": attempt(None)}) == 130
+    assert code({"last": attempt(None), "running": {"pid": 7, "since": "2026-01-10"}}) == 0
+    assert code(failed, most=3600.0) == 5  # the age was asked for
+
+
 def test_a_record_that_is_lost_does_not_pass_for_a_job_that_never_ran():
     document = describe(facts(current=edition()), NOW, 26 * 3600.0)
     assert document["state"] == "unknown"
@@ -117,6 +133,16 @@ def test_what_is_published_is_named_with_its_age_and_files():
     assert published["age_seconds"] == 3 * 3600
     assert published["model"]["trained_until"] == "2026-01-02"
     assert document["kept"] == {"runs": 4, "withdrawn": 0, "bytes": 0}
+
+
+def test_what_became_of_the_covariates_of_the_model_in_service_is_known(tmp_path):
+    about = tmp_path / "models" / "m1" / "about.json"
+    known = {"last": attempt("published"), "current": edition(), "folder": tmp_path}
+    assert describe(facts(**known), NOW, None)["published"]["covariates"] is None
+    about.parent.mkdir(parents=True)
+    chosen = {"name": "covariates", "value": "left out", "why": "too small a gain"}
+    about.write_text(json.dumps({"chosen": [{"name": "season", "value": "7"}, chosen]}))
+    assert describe(facts(**known), NOW, None)["published"]["covariates"] == chosen
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Decision:
 
 
 def decide_freshness(age: float | None, rules: Freshness, usual: float | None = None) -> Decision:
-    """ "fresh", "old" (a warning), "stale" (nothing is published) or "unknown".
+    """ "fresh", "old" (a warning), "stale" (nothing is published), "not checked" or "unknown".
 
     age: seconds from the newest value's time to now; None where times are plain numbers. usual: the
     age that the job's schedule and step explain, in seconds; None: any age does.
@@ -49,7 +49,9 @@ def decide_freshness(age: float | None, rules: Freshness, usual: float | None = 
         return Decision("freshness", "old", f"{words}, over warn_after: {rules.warn_after}")
     named = (("warn_after", rules.warn_after), ("error_after", rules.error_after))
     limits = [f"{name}: {value}" for name, value in named if value]
-    return Decision("freshness", "fresh", f"{words}; {', '.join(limits) or 'no limit is set'}")
+    if not limits:
+        return Decision("freshness", "not checked", f"{words}, and no limit is set")
+    return Decision("freshness", "fresh", f"{words}; {', '.join(limits)}")
 
 
 @dataclass(frozen=True)
@@ -267,10 +269,12 @@ def _steps(count: int) -> str:
 
 
 def _ago(seconds: float) -> str:
-    """A length of time for a person: 3 h 20 min, 2 d 4 h."""
+    """A length of time for a person: 3 h 20 min, 2 d 4 h, 66 years."""
     minutes = round(abs(seconds) / 60)
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
+    if days >= 2 * 365:
+        text = f"{days / 365.25:.0f} years"
+    elif days:
         text = f"{days} d {hours} h" if hours else f"{days} d"
     else:
         text = f"{hours} h {rest} min" if hours else f"{rest} min"

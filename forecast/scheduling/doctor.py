@@ -24,6 +24,7 @@ from forecast.common.marks import JOB
 from forecast.common.workers import python_command
 from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
+from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.ledger import NAME as LEDGER
 from forecast.scheduling.lock import NAME as LOCK
 from forecast.scheduling.lock import holder
@@ -230,11 +231,13 @@ def _data(job: Job) -> Check:
     from forecast.data.io.timestamp_writing import format_stamps
     from forecast.data.load import load_panel
 
-    panel, report = load_panel(job.source, job.settings.data)
+    data, which = data_as_of(job, datetime.now(UTC))
+    panel, report = load_panel(job.source, data)
     last = (panel.first + panel.lengths).max()[None] - 1
     stamp = panel.frequency.stamps(last)
     written = format_stamps(stamp, panel.time_format, panel.tz)[0]
     found = f"{report.source}: {panel.size:,} series up to {written}"
+    found += f"; {which}" if which else ""
     return Check("data", "ok", found, job=job.name)
 
 

@@ -39,6 +39,7 @@ from forecast.scheduling.as_of import Slot, choose_slot, step_seconds, usual_age
 from forecast.scheduling.config import PERIODS, Job, redacted, reveal, span
 from forecast.scheduling.context import Attempt, Diary, Known, RunOutcome, Watch
 from forecast.scheduling.database import deliver
+from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.decisions import (
     ROLLED_BACK,
     Decision,
@@ -103,7 +104,10 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
     if job.section.model == "pretrained":
         refuse_covariates(job.settings)
     run.diary.stage(f"{job.name}: reading the data")
-    panel, report = read(job.source, job.settings.data, run.diary)
+    data, which = data_as_of(job, run.moment, run.as_of)
+    if which:
+        run.diary.note(which)
+    panel, report = read(job.source, data, run.diary)
     slot = choose_slot(panel, job, partial(_horizon_of, job), run.as_of, run.moment)
     report = replace(report, seasons=_seasons_of(job, slot.seen))
     run.diary.facts["as_of"] = slot.time

@@ -11,6 +11,7 @@ from forecast.common.progress import Listener
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import choose_slot
 from forecast.scheduling.config import Job, span
+from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.live_scores import notice_changes, take_in
 from forecast.scheduling.lock import locked
 from forecast.scheduling.recovery import recover
@@ -32,7 +33,7 @@ def score_job(
         if rebuild:
             set_aside(job)
         state = recover(job.folder, listener)
-        panel, _ = read(job.source, job.settings.data, listener)
+        panel, _ = read(job.source, data_as_of(job, moment)[0], listener)
         slot = choose_slot(panel, job, int(np.iinfo(np.int32).max), None, moment)
         with ledger.opened(job.folder / ledger.NAME) as connection:
             if not ledger.is_on(connection, slot.grid):

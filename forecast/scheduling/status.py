@@ -28,7 +28,7 @@ from forecast.scheduling.live_scores import (
 )
 from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
-from forecast.scheduling.models import NAIVE
+from forecast.scheduling.models import NAIVE, choice_of
 from forecast.scheduling.monitoring import JobMetrics
 from forecast.scheduling.publication import Edition
 from forecast.scheduling.recovery import in_words, read_state, what_is_aside
@@ -207,6 +207,7 @@ NEVER, UNKNOWN, RUNNING, KILLED, FAILED, OLD, FINE = (
 )  # fmt: skip
 
 
+CUT_OFF = 130  # exit code of what was interrupted
 AHEAD = 300.0  # seconds that a clock may have been ahead; more says that it was wrong
 
 
@@ -237,8 +238,17 @@ def describe(facts: JobFacts, now: datetime, most: float | None) -> dict[str, An
 
 
 def exit_code(documents: Iterable[Mapping[str, Any]]) -> int:
-    """5 when the last success of any job is too old, else 0."""
-    return 5 if any(document["too_old"] for document in documents) else 0
+    """5 when the last success of any job is too old, else the code of the first job whose last run
+    failed (130 where it was cut off), else 0."""
+    documents = list(documents)
+    if any(document["too_old"] for document in documents):
+        return 5
+    codes = {
+        FAILED: lambda document: int(document["last_attempt"]["exit_code"] or 1),
+        KILLED: lambda document: CUT_OFF,
+    }
+    bad = (document for document in documents if document["state"] in codes)
+    return next((codes[document["state"]](document) for document in bad), 0)
 
 
 def sentence(document: Mapping[str, Any]) -> str:
@@ -322,6 +332,7 @@ def _published(facts: JobFacts, now: datetime) -> dict[str, Any] | None:
         "horizon": manifest["horizon"],
         "series": {**manifest["series"], "by_baselines": by_baselines(manifest)},
         "model": {name: manifest["model"].get(name) for name in ("id", "kind", "trained_until")},
+        "covariates": choice_of(facts.folder, manifest["model"].get("id") or "", "covariates"),
         "files": sorted(n for n in manifest["outputs"] if n.startswith("predictions")),
         "intervals": dict(manifest["intervals"]),
         "exit_code": manifest["exit_code"],

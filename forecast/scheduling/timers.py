@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from forecast.common.errors import UsageError
 from forecast.common.files import at_home, text_kind
 from forecast.config.options import all_options
+from forecast.data.io.database import is_database
 from forecast.scheduling.config import Job, span, variable_of
 
 Every = Literal["hour", "day", "week", "month"]
@@ -99,7 +100,7 @@ def cron_times(when: When, here: str, now: datetime) -> CronTimes:
     be the right one (summer or winter), and the guard lets one of them through.
     """
     if when.zone in (None, here):
-        return CronTimes(_own_fields(when))
+        return CronTimes(own_fields(when))
     minutes, hours = local_clocks(when, here, now)
     written = ",".join(map(str, minutes))
     if when.every == "hour":
@@ -151,7 +152,8 @@ def skipped_starts(when: When, now: datetime, years: int = 1) -> list[datetime]:
     return found
 
 
-def _own_fields(when: When) -> str:
+def own_fields(when: When) -> str:
+    """The five fields of a crontab line whose cron runs in the zone of `when`."""
     at = f"{when.minute} {when.hour}"
     return {
         "hour": f"{when.minute} * * * *",
@@ -211,7 +213,7 @@ class Start:
     config: absolute path; the job runs in its folder. program: the words before `run`.
     environment: what is set for the run. secrets: variables that the configuration reads and
     whose values are written nowhere. limit: seconds after which the run is stopped, None: never.
-    writes: folders that the run writes to; accelerator: whether it may use a GPU.
+    writes: folders that the run writes to; reads: its files; accelerator: whether it may use a GPU.
     """
 
     job: str
@@ -222,6 +224,7 @@ class Start:
     secrets: tuple[str, ...] = ()
     limit: float | None = None
     writes: tuple[Path, ...] = ()
+    reads: tuple[Path, ...] = ()
     accelerator: bool = True
 
     @property
@@ -251,6 +254,7 @@ def start_of(job: Job, environ: Mapping[str, str]) -> Start:
         secrets=hidden,
         limit=_GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
         writes=_written_by(job),
+        reads=_read_by(job),
         accelerator=job.settings.training.device != "cpu",
     )
 
@@ -265,6 +269,13 @@ def _written_by(job: Job) -> tuple[Path, ...]:
     if database.startswith("sqlite:///"):
         places.append(Path(database.removeprefix("sqlite:///")).parent)
     return tuple(_nearest(place) for place in places)
+
+
+def _read_by(job: Job) -> tuple[Path, ...]:
+    """The files that a run of the job reads, where they are files."""
+    data = job.settings.data
+    found = (None if is_database(job.source) else job.source, data.future_covariates, data.static)
+    return tuple(Path(each) for each in found if each)
 
 
 def _nearest(place: Path) -> Path:

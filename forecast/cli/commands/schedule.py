@@ -1,9 +1,9 @@
-"""`lstmcast schedule`: units for systemd, or lines for a crontab, that start a config's jobs."""
+"""`lstmcast schedule`: what starts a config's jobs, for systemd, cron or Kubernetes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,18 @@ Systemd = Annotated[
     typer.Option("--systemd", metavar=NO_WORD, help="A service and a timer a job (the default)."),
 ]
 Cron = Annotated[bool, typer.Option("--cron", metavar=NO_WORD, help="Lines for a crontab.")]
+Kubernetes = Annotated[
+    bool,
+    typer.Option("--kubernetes", metavar=NO_WORD, help="A CronJob a job, for Kubernetes."),
+]
+Image = Annotated[
+    str,
+    typer.Option(
+        "--image",
+        metavar="NAME",
+        help="Image that a CronJob runs, with lstmcast in it (the Dockerfile makes one).",
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -30,7 +42,7 @@ Output = Annotated[
         "-o",
         metavar="DIR",
         show_default=False,
-        help="Folder to write the units into, e.g. ~/.config/systemd/user (standard output).",
+        help="Folder to write into, e.g. ~/.config/systemd/user (standard output).",
     ),
 ]
 
@@ -41,35 +53,40 @@ def schedule(
     job: JobName = None,
     systemd: Systemd = False,
     cron: Cron = False,
+    kubernetes: Kubernetes = False,
+    image: Image = "lstmcast",
     output: Output = None,
     *,
     run: Run,
 ) -> int:
-    """Print systemd units or crontab lines that start the jobs."""
-    _refuse_contradictions(systemd, cron, output)
+    """Print systemd units, crontab lines or CronJobs that start the jobs."""
+    kind = _kind(systemd, cron, kubernetes, output)
     from forecast.scheduling.timers import start_of
 
     starts = [start_of(each, os.environ) for each in jobs_of(file, job)]
-    texts = _crontab(starts) if cron else _units(starts)
+    texts = _texts(kind, starts, image)
     if output is not None:
-        _write(at_home(output), texts)
+        _write(at_home(output), texts, kind)
     if run.look.json:
         from forecast.cli.render import show_document
 
-        kind = "cron" if cron else "systemd"
         show_document("schedule", {"kind": kind, "folder": output, "files": texts})
     elif output is None:
         print("\n".join(texts.values()), end="")
     if not run.look.quiet and not run.look.json:
-        for line in _hints(file, texts, cron, output):
+        for line in _hints(file, texts, kind, output):
             run.err().print(line, style="dim", soft_wrap=True)
     return 0
 
 
-def _refuse_contradictions(systemd: bool, cron: bool, output: str | None) -> None:
-    if cron and systemd:
+def _kind(systemd: bool, cron: bool, kubernetes: bool, output: str | None) -> str:
+    """ "systemd", "cron" or "kubernetes". Raises UsageError for two of them."""
+    given = {"systemd": systemd, "cron": cron, "kubernetes": kubernetes}
+    chosen = [name for name, wanted in given.items() if wanted] or ["systemd"]
+    if len(chosen) > 1:
+        flags = [f"--{name}" for name in chosen]
         raise UsageError(
-            "--cron and --systemd contradict each other",
+            f"{' and '.join(flags[-2:][::-1])} contradict each other",
             code="usage/contradiction",
             remedy="Leave one of them out",
         )
@@ -79,6 +96,16 @@ def _refuse_contradictions(systemd: bool, cron: bool, output: str | None) -> Non
             code="usage/contradiction",
             remedy="Add the lines by hand: crontab -e",
         )
+    return chosen[0]
+
+
+def _texts(kind: str, starts: Sequence[Start], image: str) -> dict[str, str]:
+    if kind == "kubernetes":
+        from forecast.scheduling.kubernetes import cron_job
+
+        made = (cron_job(start, image, os.environ) for start in starts)
+        return {name: text for each in made for name, text in each.items()}
+    return _crontab(starts) if kind == "cron" else _units(starts)
 
 
 def _units(starts: Iterable[Start]) -> dict[str, str]:
@@ -95,20 +122,27 @@ def _crontab(starts: Iterable[Start]) -> dict[str, str]:
     return {"crontab": "".join(crontab_lines(start, here, now) for start in starts)}
 
 
-def _write(folder: Path, texts: dict[str, str]) -> None:
+def _write(folder: Path, texts: dict[str, str], kind: str) -> None:
     from forecast.common.files import check_output, write_output
+    from forecast.scheduling.kubernetes import MANIFEST
     from forecast.scheduling.timers import UNIT
 
+    form = MANIFEST if kind == "kubernetes" else UNIT
+
     for name in texts:
-        check_output(folder / name, UNIT)
+        check_output(folder / name, form)
     for name, text in texts.items():
-        write_output(folder / name, text.encode(), UNIT)
+        write_output(folder / name, text.encode(), form)
 
 
-def _hints(config: str, texts: dict[str, str], cron: bool, output: str | None) -> Iterable[str]:
+def _hints(config: str, texts: dict[str, str], kind: str, output: str | None) -> Iterable[str]:
     """What to do with it."""
+    if kind == "kubernetes":
+        yield f"the volume claim lstmcast holds what lies beside {quote(config)}, and that file"
+        yield f"kubectl apply -f {quote(output) if output else '-'}"
+        return
     yield f"lstmcast doctor {quote(config)} says whether it would run there"
-    if cron:
+    if kind == "cron":
         yield "add the lines to yours: crontab -e"
         return
     if output is None:

@@ -18,7 +18,8 @@ MaxAge = Annotated[
         "--max-age",
         metavar="DURATION",
         show_default=False,
-        help="End with exit code 5 when a job's last success is older: 26h, 2d.",
+        help="End with exit code 5 when a job's last success is older: 26h, 2d (else with the code "
+        "of the last run, where that failed).",
     ),
 ]
 _STYLES = {"in order": "green", "running": "green", "never run": "yellow"}
@@ -104,6 +105,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "left out", ", ".join(f"{e['series']}: {e['reason']}" for e in series["left_out"][:5])
         model = published["model"]
         yield "model", " ".join(str(p) for p in (model["kind"], model["id"]) if p)
+        about = published["covariates"]
+        yield "covariates", f"{about['value']}: {about['why']}" if about else ""
     for warning in attempt.get("warnings") or ():
         yield "warning", f"{warning['text']} [{warning['code']}]"
     kept = document["kept"]
