@@ -1,6 +1,7 @@
 """Open the report in a real browser and use it: what a structural test cannot see.
 
     python proof/report_in_browser.py [FOLDER FOR SCREENSHOTS]
+    python proof/report_in_browser.py --picture RUN    docs/images/report.png of a run's page
 
 Needs Chromium (path in CHROMIUM, default /usr/bin/chromium) and `pip install playwright`. Checked,
 with a page of 10,000 series, one of hostile names and the page of `score`: it opens in under 2 s
@@ -334,6 +335,16 @@ def colours_work(proof: Proof, page: Any, scheme: str) -> None:
     proof.check(f"{scheme}: the button goes through light, dark and auto", wanted < seen, len(seen))
 
 
+def take_picture(run: Path) -> int:
+    """The first screen of a run's page, the numbers folded, as the README shows it."""
+    with browser("light", 1120) as page:
+        page.set_viewport_size({"width": 1120, "height": 960})
+        page.goto((run / "report.html").resolve().as_uri())
+        page.evaluate("document.getElementById('numbers').open = false")
+        page.screenshot(path=Path(__file__).parent.parent / "docs" / "images" / "report.png")
+    return 0
+
+
 def live_page_holds(proof: Proof, folder: Path) -> None:
     """The page of `score`, of ten weeks of runs: its charts, colours, and the width of a phone."""
     path = write_live_page(folder / "live.html", "batch.yaml", [make_scores(70)])
@@ -428,5 +439,7 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--picture"]:
+        sys.exit(take_picture(Path(sys.argv[2])))
     default = Path(tempfile.gettempdir()) / "lstmcast-report-proof"
     sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else default))

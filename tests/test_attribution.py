@@ -20,6 +20,7 @@ from forecast.analysis.attribution import (
     look_inside,
     past_rows,
     past_steps,
+    to_document,
 )
 from forecast.analysis.importance import columns_of, medians, shuffled, without
 from forecast.cli.app import run
@@ -259,6 +260,30 @@ def test_explain_writes_table_document_and_picture_into_the_run(plain, capsys):
     total = sum(row["contribution"] for row in document["past"])
     made, start = document["forecast"], document["constant_series"]["forecast"]
     assert total == pytest.approx(made - start, abs=0.05 * abs(made))
+
+
+def test_what_is_explained_is_what_predict_writes_and_progress_is_told_on_the_way(plain, capsys):
+    words = [str(plain / "run"), str(plain / "data.csv")]
+    assert run(["predict", "--model", words[0], words[1], "--output", str(plain / "next.csv")]) == 0
+    written = [row for row in csv.DictReader((plain / "next.csv").open())][:6]
+    assert {row["unique_id"] for row in written} == {"series-0"}
+    capsys.readouterr()
+    told = []
+
+    class Heard(Silent):
+        def progress(self, done: int, total: int, figures) -> None:
+            told.append((done, total))
+
+    settings = Settings()
+    for step in (1, 6):
+        found = explain_run(words[1], settings, Heard(), model=words[0], step=step, output="").found
+        made = f"{found.median[step - 1]:.6g}"
+        assert made == f"{float(written[step - 1]['LSTM']):.6g}"
+        assert to_document(found)["forecast"] == pytest.approx(float(made), rel=1e-5)
+    assert told == [(1, 1), (1, 1)]
+    told.clear()
+    explain_run(words[1], settings, Heard(), model=words[0], output="")
+    assert told == [(done, 6) for done in range(1, 7)]
 
 
 def test_a_single_step_counts_its_lags_from_itself(plain):

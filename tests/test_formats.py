@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import threading
 from contextlib import contextmanager
@@ -274,3 +275,16 @@ def test_addresses_are_told_from_files_and_shown_without_secrets(name):
         and "pw" not in (remote.shown(name))
     )
     assert "sig" not in remote.shown(name)
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.PDF", "x.png", "dir.csv/x.svg"])
+@pytest.mark.parametrize("words", [("forecast",), ("detect",)])
+def test_no_table_is_written_under_the_name_of_a_page_or_a_picture(
+    lstmcast, tmp_path, monkeypatch, words, name
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("ds,y\n" + "".join(f"20{n:02d}-01-01,{n}\n" for n in range(40)))
+    code, out, _ = lstmcast(*words, "a.csv", "--output", name, "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["code"]) == (2, "usage/output-kind")
+    assert "lstmcast report" in error["remedy"] and not (tmp_path / name).exists()

@@ -44,9 +44,9 @@ def document(naive=4.0, model=3.0, override=2.4, by=("Ann",), job="sales", name=
 @pytest.mark.parametrize(
     ("errors", "by", "sentence", "won"),
     [
-        ((4, 3, 2.4), ("Ann",), "below seasonal naive's, and overrides took 20.0 % off it.", True),
-        ((4, 3, 4.5), ("Ann",), "and overrides added 50.0 % to it", False),
-        ((4, 5, 5), (), "The model's error is 25.0 % above seasonal naive's.", False),
+        ((4, 3, 2.4), ("Ann",), "below seasonal naive's, and overrides took 20.0% off it.", True),
+        ((4, 3, 4.5), ("Ann",), "and overrides added 50.0% to it", False),
+        ((4, 5, 5), (), "The model's error is 25.0% above seasonal naive's.", False),
         ((4, 4, 4), ("Ann",), "as large as seasonal naive's, and overrides changed nothing", None),
         ((0, 1, 1), (), "The model's error is above seasonal naive's.", False),
         ((0, 0, 1), ("Ann",), "as large as seasonal naive's, and overrides made it worse.", False),
@@ -61,15 +61,15 @@ def test_tables_and_tiles_have_the_figures():
     part = job_part(document())
     assert [line.cells for line in part.steps] == [
         ("4.000", "–", "–"),
-        ("3.000", "−1.000", "−25.0 %"),
-        ("2.400", "−0.600", "−20.0 %"),
+        ("3.000", "−1.000", "−25.0%"),
+        ("2.400", "−0.600", "−20.0%"),
     ]
     assert [line.good for line in part.steps] == [None, True, True]
-    assert part.planners[0].cells == ("10", "3.000", "2.400", "−20.0 %")
+    assert part.planners[0].cells == ("10", "3.000", "2.400", "−20.0%")
     values = {tile.label: (tile.value, tile.good) for tile in part.tiles}
-    assert values["Change from run to run"] == ("25.0 %", None)
+    assert values["Change from run to run"] == ("25.0%", None)
     assert values["Live MASE"] == ("0.800", False)  # 14 per cent above what was promised
-    assert values["Inside the 80 % interval"] == ("75.0 %", None)
+    assert values["Inside the 80% interval"] == ("75.0%", None)
     assert part.charts["errors"]["with overrides"] == [2.4, 2.4]
     assert part.charts["live"] == {"steps": [1, 2], "mase": [0.8, 0.8], "promised": [0.6, 0.9]}
 

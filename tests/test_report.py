@@ -550,6 +550,8 @@ def test_a_page_of_a_hierarchy_begins_with_its_total_and_adds_nothing_up_itself(
     assert plain.total is not None
     data = report_data(summed, held, table, future=ahead, first="total", **words)
     assert data.series[0].title == "total" and data.total is None
+    assert Page(render_report(data)).payload["pinned"] == 0
+    assert Page(render_report(plain)).payload["pinned"] is None
     assert sorted(each.title for each in data.series) == sorted(ids.tolist())
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from test_scheduling_run import NOW, VALUES, cutoffs, data, job, rows
 
+from forecast.cli.commands.score import about_planning
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.data.frequency import Frequency
@@ -297,10 +298,10 @@ def test_weeks_of_daily_runs_and_overrides_by_hand(tmp_path):
     assert cells["the model"][0] == f"{model:.3f}"
     assert cells["with overrides"][0] == f"{override:.3f}"
     share = 100 * (override / model - 1)
-    assert cells["with overrides"][2] == f"{share:+,.1f} %".replace("-", "\u2212")
+    assert cells["with overrides"][2] == f"{share:+,.1f}%".replace("-", "\u2212")
     assert cells["Bob"][0] == str(len(known))
-    assert cells["Ann"][2:] == ["0", "\u2212100.0 %"]
-    assert f"{100 * change:.1f} %" in cells["tiles"]
+    assert cells["Ann"][2:] == ["0", "\u2212100.0%"]
+    assert f"{100 * change:.1f}%" in cells["tiles"]
 
 
 def page_cells(page: str) -> dict[str, list[str]]:
@@ -308,3 +309,13 @@ def page_cells(page: str) -> dict[str, list[str]]:
     rows = re.findall(r'<th scope="row"[^>]*>(.*?)</th>(.*?)</tr>', page, re.DOTALL)
     found = {name: re.findall(r"<td[^>]*>(.*?)</td>", cells) for name, cells in rows}
     return {**found, "tiles": re.findall(r'class="figure">(.*?)<', page)}
+
+
+def test_of_overrides_nothing_is_told_where_nobody_made_any():
+    every = {"count": 48, "mae_naive": 281.8, "mae_model": 133.8, "added_by_model": 148.0,
+             "mae_override": 133.8, "added_by_override": 0.0}  # fmt: skip
+    (line,) = about_planning({"value_added": {"all": every, "by": {}}})
+    assert line.endswith("model 133.8 (-148).")
+    ann = {"count": 10, "mae_model": 3.0, "mae_override": 2.4, "added_by_override": 0.6}
+    both = about_planning({"value_added": {"all": every, "by": {"Ann": ann}}})
+    assert "with overrides" in both[0] and "Ann: better" in both[1]

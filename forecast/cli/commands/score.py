@@ -114,8 +114,7 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Value added over {every['count']:,} values: seasonal naive MAE "
             f"{every['mae_naive']:.4g}, model {every['mae_model']:.4g} "
-            f"({-every['added_by_model']:+.4g}), with overrides {every['mae_override']:.4g} "
-            f"({-every['added_by_override']:+.4g})."
+            f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
         )
         for name, figures in added["by"].items():
             better = "better" if figures["added_by_override"] > 0 else "no better"
@@ -126,9 +125,18 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _overridden(every: Mapping[str, Any], by: Mapping[str, Any]) -> str:
+    """What planners added, in words; nothing where nobody changed anything."""
+    if not by:
+        return ""
+    return f", with overrides {every['mae_override']:.4g} ({-every['added_by_override']:+.4g})"
+
+
 def sentence(facts: JobFacts) -> str:
     """How the model in service keeps what its backtest promised."""
-    if math.isnan(facts.recent.mase) or math.isnan(facts.expected) or not facts.expected:
+    if math.isnan(facts.recent.mase):
+        return "Nothing that the model in service forecast has come true yet."
+    if math.isnan(facts.expected) or not facts.expected:
         return "The backtest of the model in service made no promise to compare with."
     ratio = facts.recent.mase / facts.expected
     return (

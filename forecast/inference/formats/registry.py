@@ -69,24 +69,31 @@ def format_of(path: str | Path) -> Format:
     return formats().get(suffix_of(path), formats()[USUAL])
 
 
-# What a table is often called that is not written.
+# What a table is often called that is not written, and what is no table at all.
 OTHER_TABLES = {
     ".xls", ".ods", ".json", ".jsonl", ".feather", ".arrow", ".tsv", ".pq", ".xlsm", ".xlsb",
-    ".gz", ".bz2", ".xz", ".zst", ".zip",
+    ".gz", ".bz2", ".xz", ".zst", ".zip", ".orc", ".avro", ".pkl", ".pickle", ".db", ".sqlite",
+}  # fmt: skip
+NO_TABLES = {
+    ".html", ".htm", ".pdf", ".png", ".svg", ".jpg", ".jpeg", ".md", ".xml", ".yaml", ".yml",
+    ".doc", ".docx", ".ppt", ".pptx",
 }  # fmt: skip
 
 
 def refuse_other_tables(output: str | None) -> None:
     """Raises UsageError for a file whose name promises another kind of table than is written."""
     suffix = suffix_of(output or "")
-    if suffix in OTHER_TABLES and suffix not in formats():
+    if suffix in OTHER_TABLES | NO_TABLES and suffix not in formats():
         *most, last = formats()
         raise UsageError(
             f"a table is written as {', '.join(most)} or {last}, not as {suffix}",
             code="usage/output-kind",
             where="--output",
             value=output,
-            remedy="For example: --output forecast.csv",
+            remedy="For example: --output forecast.csv"
+            if suffix in OTHER_TABLES
+            else "For example: --output forecast.csv; pages and pictures are made by "
+            "lstmcast report, lstmcast plot and detect --report",
         )
 
 

@@ -129,6 +129,7 @@ class ReportData:
     series        a sample, bounded by the caller or by the page; total_series is how many there are
     ahead         heading of the forecast: "The next 12 months"; "" where there is none
     total         the sum of all series ahead; None where there is one, or their times differ
+    pinned        id of the series that stands first whatever the order: a hierarchy's total
     zone          whose clock the times show: "UTC", "Europe/Berlin"; "" where the data do not say
     step_errors   model -> error at each step ahead, (H,); step_metric names the error
     description   what the data are: (name, value) pairs; repairs: what was mended or ignored
@@ -150,6 +151,7 @@ class ReportData:
     total_series: int = 0
     ahead: str = ""
     total: SeriesEntry | None = None
+    pinned: str = ""
     zone: str = ""
     step_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
     step_metric: str = "mase"

@@ -171,6 +171,7 @@ def report_data(
         total_series=panel.size,
         ahead=heading(panel, ahead[0].point.shape[1]) if ahead else "",
         total=None if first is not None else total_of(panel, ahead, SHORTEST_TAIL, unit),
+        pinned=first or "",
         zone=zone_of(panel),
         **(parts | words),
     )

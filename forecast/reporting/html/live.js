@@ -36,7 +36,7 @@ function curveChart(host, { title, curves, x, xs, told, unit, text }) {
   });
 }
 
-const share = (value) => (value === null ? "–" : `${Number((100 * value).toPrecision(3))} %`);
+const share = (value) => (value === null ? "–" : `${Number((100 * value).toPrecision(3))}%`);
 const ahead = (steps) => (i) => `${steps[i]} ${steps[i] === 1 ? "step" : "steps"} ahead`;
 
 function drawJob(job, number_) {

@@ -186,14 +186,14 @@ def _tiles(
         yield Tile("Live MASE", f"{recent['mase']:.3f}", promised, good)
     held = (recent.get("coverage") or {}).get("80")
     if held is not None:
-        yield Tile("Inside the 80 % interval", percent(held), "should be 80 %")
+        yield Tile("Inside the 80% interval", percent(held), "should be 80%")
 
 
 def _change(before: float, after: float) -> str:
     if not before:
         return "–"
     share = 100 * (after - before) / before
-    return f"{share:+,.1f} %".replace("-", "−") if abs(share) >= 0.05 else "0 %"
+    return f"{share:+,.1f}%".replace("-", "−") if abs(share) >= 0.05 else "0%"
 
 
 def _better(before: float, after: float) -> bool | None:
@@ -205,7 +205,7 @@ def _better(before: float, after: float) -> bool | None:
 
 def percent(share: float | None) -> str:
     """A share for people; a dash where there is none."""
-    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f} %"
+    return "–" if share is None or not math.isfinite(share) else f"{100 * share:.1f}%"
 
 
 def _steps(every: Mapping[str, Any]) -> Iterable[Line]:

@@ -249,6 +249,7 @@ def payload(data: ReportData) -> dict[str, Any]:
             if line.part
         },
         "headline": clean_label(data.headline, 30),
+        "pinned": next((n for n, e in enumerate(data.series) if e.title == data.pinned), None),
         "rival": clean_label(data.rival, 30),
         "total": max(data.total_series, len(data.series)),
         "packed": packed_series(data.series, models, total=data.total),

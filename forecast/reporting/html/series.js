@@ -51,8 +51,9 @@ function explorer(data) {
 
   function list() {
     const wanted = $("search").value.trim().toLowerCase();
-    const matches = order.filter((i) => items[i][0].toLowerCase().includes(wanted));
-    const pinned = sum && !wanted ? [items.length] : [];
+    const top = sum ? items.length : data.pinned; // the sum of all, or a hierarchy's total
+    const pinned = top !== null && !wanted ? [top] : [];
+    const matches = order.filter((i) => items[i][0].toLowerCase().includes(wanted) && !pinned.includes(i));
     shown = [...pinned, ...matches.slice(0, LISTED - pinned.length)];
     $("list").replaceChildren(...shown.map((i) => {
       const row = html("li"), name = html("bdi", all[i][0]);
