@@ -240,3 +240,11 @@ def test_a_failure_takes_the_bar_off_the_screen():
 )
 def test_a_duration_is_said_as_a_person_would(value, text):
     assert duration(value) == text
+
+
+def test_what_the_message_quotes_is_not_told_again():
+    stream, console = on_file()
+    print_error(
+        console, InputError("there is no column 'Passenger'", code="x/y", value="Passenger")
+    )
+    assert "found" not in stream.getvalue()

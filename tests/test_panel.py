@@ -407,3 +407,16 @@ def test_a_truncated_panel_keeps_the_first_values_of_each_series() -> None:
     short = panel.truncate(np.array([2, 0, 1, 0, 3]))
     assert short.values.tolist() == [0, 1, 4, 9, 10, 11]
     assert short.offsets.tolist() == [0, 2, 2, 3, 3, 6]
+
+
+def test_of_several_targets_the_most_varied_is_proposed_and_a_missing_driver_is_named(
+    tmp_path: Path,
+) -> None:
+    text = table(["Time", "hum", "users"], days(40), [0.5, 0.6] * 20, wave(40))
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert "--target-col users" in str(caught.value.remedy)
+    with pytest.raises(InputError) as caught:
+        load_panel("oracle://host/db", DataSettings(query="select 1"))
+    assert caught.value.code == "input/no-driver"
+    assert "pip install " in str(caught.value.remedy)

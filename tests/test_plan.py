@@ -99,3 +99,10 @@ def test_members_that_wait_for_others_share_a_deadline():
         plan((300,), "MS", training={**deadline, "jobs": jobs}).recipe["seconds"] for jobs in (3, 1)
     )
     assert after == pytest.approx(together / 3)
+
+
+def test_no_season_is_named_where_the_data_show_none():
+    told = {name: why for name, _, why in plan((144,), "ME").reasons}
+    assert "no season" in told["season"] and "the data show no season" in told["one LSTM step"]
+    told = {name: why for name, _, why in plan((144,), "MS", (12,)).reasons}
+    assert told["one LSTM step"] == "season 12"

@@ -116,6 +116,7 @@ def past_steps(
             gaps.append(abs(float(gap[0])))
         with torch.no_grad():
             baseline = forecast(constant)[0].numpy()[steps]
+        report(len(steps), len(steps))
     finally:
         torch.set_num_threads(threads)
     return PastSteps(np.stack(made), steps, baseline, level, max(gaps))

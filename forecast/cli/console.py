@@ -106,7 +106,7 @@ def print_error(console: Console, error: ForecastError) -> None:
     console.print(headline, soft_wrap=not console.is_terminal)
     parts = (
         ("where", error.where),
-        ("found", None if error.value is None else _shortened(error.value)),
+        ("found", None if _is_told(error) else _shortened(error.value)),
         ("to do", error.remedy),
         ("code", error.code),
     )
@@ -117,6 +117,11 @@ def print_error(console: Console, error: ForecastError) -> None:
             console.print(_labelled(label, clean(text)))
         else:  # a log: one line each, however long
             console.print(Text(f"  {label:<5}  {clean(text)}"), soft_wrap=True)
+
+
+def _is_told(error: ForecastError) -> bool:
+    """Whether there is no value, or the message quotes it already."""
+    return error.value is None or f"'{error.value}'" in error.message
 
 
 def print_warning(console: Console, code: str, text: str) -> None:

@@ -293,6 +293,8 @@ def choose_layout(
     lag = next((m for m in usual if typical >= m + 2), 1)
     long = YEAR if lag == 7 and typical >= YEAR + LEAST_OF_YEAR else 0
     why = f"season {lag}" if lag > 1 else "no season"
+    if lag > 1 and season == 1:
+        why = f"the one {lag} steps before stands beside it, though the data show no season"
     return step_layout(lag, long), ("a value", why + (", and a year back" if long else ""))
 
 

@@ -152,8 +152,9 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
             names = list(result.keys())
             parts = [list(zip(*rows, strict=True)) for rows in result.partitions(BATCH)]
     except (NoSuchModuleError, ImportError) as error:
+        driver = getattr(error, "name", None) or "the driver that SQLAlchemy's page on it names"
         raise refuse("input/no-driver", f"the database's driver is not installed: {error}",
-                     where=where, remedy="Install it with pip") from None  # fmt: skip
+                     where=where, remedy=f"Install it: pip install {driver}") from None  # fmt: skip
     except SQLAlchemyError as error:
         raise _query_error(error, url, where) from None
     if not parts:

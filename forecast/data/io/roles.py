@@ -447,7 +447,7 @@ def _choose_target(
     if not numeric:
         return _last_resort(free, sample, reasons)
     shown = likely or numeric
-    best = max(shown, key=lambda c: (c.kind == "number", c.distinct))
+    best = max(shown, key=lambda c: c.distinct)
     wide = "" if ids or options else "; or --wide if each is a series"
     raise refuse(
         "input/ambiguous-target",
