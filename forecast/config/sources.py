@@ -163,4 +163,4 @@ def _remedy(error: Any, option: Option, entry: Given) -> str:
         return f"Did you mean {near[0]}?"
     if error["type"] == "string_type" and isinstance(entry.value, int | float):
         return "Put the value in quotes"
-    return f"Give another one: {option.help}"
+    return option.help
