@@ -43,7 +43,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "status": "Show what the jobs did last, what is published, how good it is.",
         "score": "Score published forecasts against what came since.",
         "serve": "Serve the published forecasts over HTTP, read only.",
-        "schedule": "Print systemd units, crontab lines or CronJobs that start the jobs.",
+        "schedule": "Print units, crontab lines or CronJobs that start the jobs.",
         "doctor": "Check whether the jobs would run from cron.",
         "override": "Publish a planner's numbers in place of the model's.",
         "rollback": "Withdraw a job's newest run: the one before it serves again.",

@@ -59,7 +59,7 @@ def schedule(
     *,
     run: Run,
 ) -> int:
-    """Print systemd units, crontab lines or CronJobs that start the jobs."""
+    """Print units, crontab lines or CronJobs that start the jobs."""
     kind = _kind(systemd, cron, kubernetes, output)
     from forecast.scheduling.timers import start_of
 
