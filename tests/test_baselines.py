@@ -524,16 +524,24 @@ def arima_windows(panel, origins, folder=None, budget=60.0):
     )["AutoARIMA"]
 
 
-def test_arima_carried_forward_is_statsforecasts_forward_and_sees_nothing_later():
-    from statsforecast.models import AutoARIMA
+def test_an_order_of_arima_is_kept_its_coefficients_are_estimated_anew_and_see_nothing_later():
+    from statsforecast.models import ARIMA, AutoARIMA
 
-    y = seasonal_series(80, 4, 3, noise=4.0)
+    y = seasonal_series(74, 4, 3, noise=4.0)
     one = fits.Task(0, 0, "AutoARIMA", y[:50], 4, None, 4, LEVELS, ((1, y[:62]), (2, y)))
     first, second, third = fits.fit_forward(one)
     assert np.array_equal(first.quantiles, fits.fit(one).quantiles) and not first.carried
     scale = history.scale_of(y[:50])
-    model = AutoARIMA(season_length=4, approximation=None).fit(y[:50] / scale)
-    theirs = model.forward(y[:62] / scale, 4, level=[80])
+    model = AutoARIMA(season_length=4, approximation=None).fit(y[:50] / scale).model_
+    p, q, seasonal_p, seasonal_q, _, d, seasonal_d = model["arma"]
+    theirs = ARIMA(
+        order=(p, d, q),
+        season_length=4,
+        seasonal_order=(seasonal_p, seasonal_d, seasonal_q),
+        include_mean="intercept" in model["coef"],
+        include_drift="drift" in model["coef"],
+        method="CSS-ML",
+    ).forecast(y[:62] / scale, 4, level=[80])
     assert second.carried and second.point == pytest.approx(theirs["mean"] * scale)
     assert second.quantiles[:, 2] == pytest.approx(theirs["hi-80"] * scale)
     changed = y.copy()
@@ -541,6 +549,27 @@ def test_arima_carried_forward_is_statsforecasts_forward_and_sees_nothing_later(
     other = fits.fit_forward(replace(one, later=((1, changed[:62]), (2, changed))))
     assert np.array_equal(other[1].quantiles, second.quantiles)
     assert not np.array_equal(other[2].quantiles, third.quantiles)
+
+
+def test_of_a_season_whose_estimate_takes_long_the_coefficients_are_kept_as_well():
+    from statsforecast.models import AutoARIMA
+
+    y = seasonal_series(200, 24, 3, noise=4.0)
+    one = fits.Task(0, 0, "AutoARIMA", y[:150], 24, None, 4, LEVELS, ((1, y[:174]),))
+    _, second = fits.fit_forward(one)
+    scale = history.scale_of(y[:150])
+    model = fits._model("AutoARIMA", 24).fit(y[:150] / scale)
+    assert isinstance(model, AutoARIMA)
+    theirs = model.forward(y[:174] / scale, 4)
+    assert second.carried and second.point == pytest.approx(theirs["mean"] * scale)
+
+
+def test_an_order_is_not_kept_where_the_history_has_outgrown_it():
+    y = seasonal_series(80, 4, 3, noise=4.0)
+    one = fits.Task(0, 0, "AutoARIMA", y[:40], 4, None, 4, LEVELS, ((1, y[:60]), (2, y[:61])))
+    _, second, third = fits.fit_forward(one)
+    assert second.carried and third.point is None
+    assert third.reason == "too much has come since its order was chosen"
 
 
 def test_with_time_for_one_search_a_series_every_origin_is_forecast_and_it_is_said(
@@ -552,15 +581,15 @@ def test_with_time_for_one_search_a_series_every_origin_is_forecast_and_it_is_sa
     quick = arima_windows(panel, origins, tmp_path)
     assert all(each.available.all() and (each.source == "AutoARIMA").all() for each in quick)
     assert (
-        "AutoARIMA: for 6 of 9 forecasts the model of the series' first origin was carried forward;"
-        " for the others it was chosen anew" in quick[0].notes
+        "AutoARIMA: for 6 of 9 forecasts the order of the series' first origin was kept; for the "
+        "others it was chosen anew" in quick[0].notes
     )
     monkeypatch.setattr(statistical, "Pool", InlinePool)
     full = arima_windows(panel, origins, tmp_path, budget=90.0)  # more time: not the kept ones
     alone = run(panel, origins[2], season=1)["AutoARIMA"]
     assert np.array_equal(full[2].quantiles, alone.quantiles)
     assert np.array_equal(full[0].quantiles, quick[0].quantiles)
-    assert not any("carried forward" in note for note in full[0].notes)
+    assert not any("was kept" in note for note in full[0].notes)
 
 
 def test_short_series_come_first_and_the_most_grown_histories_are_searched_again_first(
