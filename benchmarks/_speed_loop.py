@@ -26,7 +26,7 @@ from forecast.config.schema import Settings
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.training.config import Recipe
-from forecast.training.ensemble import Lesson, train_members
+from forecast.training.ensemble import MemberTask, train_members
 from forecast.training.loop import fit
 from forecast.training.plan import Plan, make_plan
 
@@ -218,12 +218,12 @@ class Job:
     def members(self, jobs: int) -> None:
         """Two members in processes of their own, `jobs` at a time."""
         plan = self.plan
-        lesson = Lesson(
+        task = MemberTask(
             self.panel.values, self.panel.offsets, plan.keep, plan.validation, plan.layout,
             {**plan.recipe, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0, plan.initial,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as place:
-            train_members(lesson, [1, 2], Path(place), jobs)
+            train_members(task, [1, 2], Path(place), jobs)
 
     def lstm_flops(self) -> float:
         """Of the LSTM's matrix products in one step, forward and backward: 3 x 2 x 4h (h + h)

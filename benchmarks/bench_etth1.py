@@ -40,7 +40,7 @@ from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.networks.registry import size_of
 from forecast.models.pretrained import load_backbone
-from forecast.training.ensemble import Lesson, train_members
+from forecast.training.ensemble import MemberTask, train_members
 from forecast.transforms.augment import View
 from forecast.transforms.windows import Layout
 
@@ -152,7 +152,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
         "device": "cpu", "precision": "fp32", "seconds": None,
         "views": VIEWS,
     }  # fmt: skip
-    lesson = Lesson(
+    task = MemberTask(
         values=cut.reshape(-1),
         offsets=np.arange(count + 1) * length,
         keep=np.full(count, length),
@@ -165,7 +165,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
     )
     with tempfile.TemporaryDirectory() as folder:
         members, interrupted = train_members(
-            lesson, list(kind.seeds), Path(folder), min(cores(), len(kind.seeds))
+            task, list(kind.seeds), Path(folder), min(cores(), len(kind.seeds))
         )
     if interrupted:
         raise KeyboardInterrupt

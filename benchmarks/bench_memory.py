@@ -27,7 +27,7 @@ from _measure import stamp
 from torch import nn
 
 from forecast.models.networks.base import Size
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import spec_of
 
 HERE = Path(__file__).resolve().parent
 CELLS = ("rnn", "gru", "lstm", "peephole")
@@ -69,7 +69,7 @@ class Recall(nn.Module):
     def __init__(self, cell: str) -> None:
         super().__init__()
         self.embed = nn.Linear(2, HIDDEN)
-        self.cell = idea_of(cell).layer[0].module(Size(2, HIDDEN, 1))
+        self.cell = spec_of(cell).layer[0].module(Size(2, HIDDEN, 1))
         self.answer = nn.Linear(HIDDEN, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -159,7 +159,7 @@ def picture(outcomes: Iterable[Outcome], path: Path) -> None:
         for start in starts(cell):
             mine = [o for o in outcomes if (o.cell, o.start) == (cell, start)]
             look = {"color": colours[cell], "ls": "--" if start == "chrono" else "-"}
-            title = idea_of(cell).title + (", chrono" if start == "chrono" else "")
+            title = spec_of(cell).title + (", chrono" if start == "chrono" else "")
             far = next(o for o in mine if o.delay == longest)
             norm = np.maximum(list(far.gradients.values()), 1e-45)
             left.plot([1 + k for k in far.gradients], norm, label=title, lw=1.5, **look)
@@ -210,7 +210,7 @@ def page(outcomes: list[Outcome], about: dict[str, Any]) -> str:
             row = [by[cell, start, delay] for delay in delays]
             figures = " | ".join(_figure(each) for each in row)
             spent = sum(each.seconds for each in row)
-            lines.append(f"| {idea_of(cell).title} | {start} | {figures} | {spent:.0f} |")
+            lines.append(f"| {spec_of(cell).title} | {start} | {figures} | {spent:.0f} |")
     lines += ["", *findings(by, delays), "", "![gradients and errors](memory.png)", ""]
     lines += [f"{about['machine']}", ""]
     return "\n".join(lines)
@@ -233,7 +233,7 @@ def findings(by: dict[tuple[str, str, int], Outcome], delays: list[int]) -> list
         faded = [by[cell, start, delays[-1]].faded for start in starts(cell)]
         fade = ["on no step" if k is None else f"after {k:,} steps" for k in faded]
         lines.append(
-            f"- {idea_of(cell).title} recalls, {'; '.join(said)}. Untrained, its gradient falls "
+            f"- {spec_of(cell).title} recalls, {'; '.join(said)}. Untrained, its gradient falls "
             f"to a millionth {', with chrono biases '.join(fade)}."
         )
     return lines

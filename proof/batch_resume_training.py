@@ -26,13 +26,13 @@ from _record import record
 from _rehearsal import ended, forked
 
 from forecast.data.forecast import LEVELS
-from forecast.training.ensemble import Lesson, teach
+from forecast.training.ensemble import MemberTask, fit_member
 from forecast.transforms.windows import step_layout
 
 STEPS, REFIT, SEED = 40, 0.5, 11
 
 
-def lesson(schedule: str, every: float | None) -> Lesson:
+def task(schedule: str, every: float | None) -> MemberTask:
     """Six monthly series, a small network with dropout, and something to resume in every part."""
     rng = np.random.default_rng(5)
     time_ = np.arange(72)
@@ -45,7 +45,7 @@ def lesson(schedule: str, every: float | None) -> Lesson:
         "schedule": schedule, "warmup": 4, "weight_decay": 0.01, "clip": 1.0, "average": 0.9,
         "patience": 50, "device": "cpu", "precision": "fp32", "seconds": None,
     }  # fmt: skip
-    return Lesson(
+    return MemberTask(
         np.concatenate(series), offsets, np.full(6, 60), np.array([[54] * 6, [57] * 6]),
         step_layout(12), recipe, REFIT, 0.3, None, every,
     )  # fmt: skip
@@ -62,9 +62,9 @@ class StopAfter:
         return self.left < 0
 
 
-def trained(taught: Lesson, place: Path | None, stopping: Callable[[], bool]) -> bytes | None:
+def trained(taught: MemberTask, place: Path | None, stopping: Callable[[], bool]) -> bytes | None:
     """The bits of both fits' weights; None when it was stopped before the end."""
-    scored, final, _ = teach(taught, SEED, stopping, lambda event: None, place)
+    scored, final, _ = fit_member(taught, SEED, stopping, lambda event: None, place)
     if final is None:
         return None
     both = {**{f"a.{k}": v for k, v in scored.weights.items()}, **final}
@@ -81,7 +81,7 @@ def at_points(count: int, schedule: str, wanted: bytes, rng: random.Random) -> i
             points: list[int] = []
             while result is None:
                 points.append(rng.randint(0, STEPS) if len(points) < stops else 10**9)
-                result = trained(lesson(schedule, 3600.0), place, StopAfter(points[-1]))
+                result = trained(task(schedule, 3600.0), place, StopAfter(points[-1]))
             assert result == wanted, f"{schedule}: other weights after stops at {points[:-1]}"
             done += len(points) - 1
     return done
@@ -95,7 +95,7 @@ def by_kills(count: int, wanted: bytes, rng: random.Random) -> int:
             place, result = Path(folder) / "member-0", Path(folder) / "weights"
 
             def work(place: Path = place, result: Path = result) -> int:
-                found = trained(lesson("cosine", 0.0), place, lambda: False)
+                found = trained(task("cosine", 0.0), place, lambda: False)
                 assert found is not None
                 result.write_bytes(found)
                 return 0
@@ -131,7 +131,7 @@ def main() -> int:
     half, wanted = given.points // 2, b""
     points = 0
     for schedule, count in (("plateau", half), ("cosine", given.points - half)):
-        wanted = trained(lesson(schedule, None), None, lambda: False) or b""
+        wanted = trained(task(schedule, None), None, lambda: False) or b""
         points += at_points(count, schedule, wanted, rng)
     kills = by_kills(given.kills, wanted, rng)
     print(f"{points} stops and {kills} kills: the weights of every training are bit-equal")

@@ -41,7 +41,7 @@ from forecast.models.networks.cnn_lstm import DILATIONS
 from forecast.models.networks.cnn_lstm import TAPS as CNN_TAPS
 from forecast.models.networks.convlstm import KINDS, TAPS, points_of
 from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, norm, sigmoid, times
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import spec_of
 from forecast.models.networks.transformer import _heads, _shares
 from forecast.transforms.windows import SCALARS
 
@@ -195,36 +195,36 @@ FORWARD = {
     id(lstm.PART): lstm.forward,
     id(gru_network.PART): gru,
     id(rnn_network.PART): rnn,
-    id(peephole_network.IDEA.layer[0]): peephole,
+    id(peephole_network.SPEC.layer[0]): peephole,
     id(bilstm_network.PART): bilstm,
     id(attention_network.PART): attention,
-    id(convlstm_network.IDEA.layer[0]): convlstm,
+    id(convlstm_network.SPEC.layer[0]): convlstm,
     id(transformer.ATTEND): attend,
     id(transformer.FEED): feed,
     id(mlp_network.WINDOW): mlp,
     **{
         id(part): partial(cnn_lstm, dilation=dilation)
-        for part, dilation in zip(cnn_lstm_network.IDEA.front, DILATIONS, strict=True)
+        for part, dilation in zip(cnn_lstm_network.SPEC.front, DILATIONS, strict=True)
     },
 }
-EMBEDDING = {id(LINEAR): LINEAR.forward, id(convlstm_network.IDEA.embedding): convlstm_embedding}
+EMBEDDING = {id(LINEAR): LINEAR.forward, id(convlstm_network.SPEC.embedding): convlstm_embedding}
 
 
 def states(weights: Weights, context: np.ndarray, network: str) -> np.ndarray:
     """The normed state (T, B, h) after each step of context (T, B, F)."""
-    idea = idea_of(network)
-    state = EMBEDDING[id(idea.embedding)](inside(weights, "embed."), context)
-    ends = range(1, len(context) + 1) if idea.each_origin else [len(context)]
+    spec = spec_of(network)
+    state = EMBEDDING[id(spec.embedding)](inside(weights, "embed."), context)
+    ends = range(1, len(context) + 1) if spec.each_origin else [len(context)]
     made = [_stack(weights, state[:end], network) for end in ends]
     return norm(
-        weights, "norm", np.concatenate([s[-1:] for s in made]) if idea.each_origin else made[0]
+        weights, "norm", np.concatenate([s[-1:] for s in made]) if spec.each_origin else made[0]
     )
 
 
 def _stack(weights: Weights, state: np.ndarray, network: str) -> np.ndarray:
-    idea = idea_of(network)
-    for number, part in enumerate(idea.parts(idea.layers(weights))):
-        tensors = inside(weights, f"{idea.prefix}.{number}.")
+    spec = spec_of(network)
+    for number, part in enumerate(spec.parts(spec.layers(weights))):
+        tensors = inside(weights, f"{spec.prefix}.{number}.")
         change = FORWARD[id(part)](tensors, norm(weights, f"norms.{number}", state))
         state = state[-len(change) :] + change
     return state

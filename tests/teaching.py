@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from forecast.training.ensemble import Member, teach
+from forecast.training.ensemble import Member, fit_member
 
 
-def taught_here(lesson, seeds, folder, jobs, report, until=None):
+def taught_here(task, seeds, folder, jobs, report, until=None):
     """In place of worker processes: the same teaching, without starting torch anew."""
     made = []
     for number, seed in enumerate(seeds):
-        scored, final, device = teach(
-            lesson, seed, lambda: False, lambda event, n=number: report(n, event)
+        scored, final, device = fit_member(
+            task, seed, lambda: False, lambda event, n=number: report(n, event)
         )
         best = (scored.best_step, scored.best_loss, scored.ended)
         made.append(Member(scored.weights, final, *best, device))

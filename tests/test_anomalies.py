@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from forecast.analysis import anomalies
-from forecast.analysis.anomalies import MOST, expected, find_anomalies, judge, surprise
+from forecast.analysis.anomalies import MOST, anomaly_score, expected, find_anomalies, judge
 from forecast.analysis.anomaly_stream import WatchedSeries, anomaly_table
 from forecast.analysis.masking import without_anomalies
 from forecast.cli.app import run
@@ -46,14 +46,14 @@ def found(panel, forecaster=DAILY, threshold=4.0):
 def test_a_score_is_the_normal_quantile_of_the_forecast_probability():
     quantiles = np.array([[-3.92, -2.56, -1.68, -1.05, -0.5, 0, 0.5, 1.05, 1.68, 2.56, 3.92]])
     score = [
-        surprise(np.array([y]), quantiles, np.array(LEVELS))[0] for y in (0, 3.92, 7.84, -2.56)
+        anomaly_score(np.array([y]), quantiles, np.array(LEVELS))[0] for y in (0, 3.92, 7.84, -2.56)
     ]
     np.testing.assert_allclose(score, [0, 1.96, 3.92, -1.2816], atol=1e-3)
 
 
 def test_without_width_any_other_value_is_as_surprising_as_can_be():
     flat = np.full((3, len(LEVELS)), 5.0)
-    score = surprise(np.array([5.0, 5.1, np.nan]), flat, np.array(LEVELS))
+    score = anomaly_score(np.array([5.0, 5.1, np.nan]), flat, np.array(LEVELS))
     np.testing.assert_array_equal(score, [0.0, MOST, np.nan])
 
 
@@ -61,7 +61,9 @@ def test_the_expected_range_ends_where_the_score_does():
     quantiles = np.sort(np.random.default_rng(0).normal(50, 9, (4, len(LEVELS))), 1)
     low, high = expected(quantiles, np.array(LEVELS), np.full(4, 3.0), np.ones(4, bool))
     for bound, sign in ((low, -3), (high, 3)):
-        np.testing.assert_allclose(surprise(bound, quantiles, np.array(LEVELS)), sign, rtol=1e-6)
+        np.testing.assert_allclose(
+            anomaly_score(bound, quantiles, np.array(LEVELS)), sign, rtol=1e-6
+        )
 
 
 def test_a_quiet_series_has_no_anomaly():

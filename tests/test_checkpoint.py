@@ -13,7 +13,7 @@ import pytest
 from forecast.common.errors import ModelDamagedError
 from forecast.training.checkpoint import Checkpoint
 from forecast.training.config import Recipe
-from forecast.training.ensemble import Lesson, _digest, keep_member, resumes, teach
+from forecast.training.ensemble import MemberTask, _digest, fit_member, keep_member, resumes
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, recipe_numbers
@@ -23,8 +23,8 @@ VALIDATION = (PANEL.lengths - 12)[None]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def lesson(every=1e9, **changes):
-    return Lesson(
+def task(every=1e9, **changes):
+    return MemberTask(
         changes.pop("values", PANEL.values),
         PANEL.offsets,
         PANEL.lengths - 6,
@@ -50,14 +50,14 @@ def after(calls):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    return teach(lesson(None), 1, lambda: False, lambda event: None)
+    return fit_member(task(None), 1, lambda: False, lambda event: None)
 
 
 @pytest.mark.parametrize("calls", sorted(random.Random(0).sample(range(1, 22), 4)))
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(tmp_path, uninterrupted, calls):
     place = tmp_path / "member-0"
-    teach(lesson(), 1, after(calls), lambda event: None, place)
-    scored, final, _ = teach(lesson(), 1, lambda: False, lambda event: None, place)
+    fit_member(task(), 1, after(calls), lambda event: None, place)
+    scored, final, _ = fit_member(task(), 1, lambda: False, lambda event: None, place)
     assert same(scored.weights, uninterrupted[0].weights)
     assert same(final, uninterrupted[1])
     assert (scored.best_step, scored.ended) == (uninterrupted[0].best_step, "steps")
@@ -72,10 +72,10 @@ def test_a_stop_between_the_two_fits_leaves_neither_out(tmp_path, uninterrupted,
         seen.extend([1] * first.exists())
         return len(seen) > looks
 
-    final = teach(lesson(), 1, stopping, lambda event: None, place)[1]
+    final = fit_member(task(), 1, stopping, lambda event: None, place)[1]
     assert first.exists()
     if final is None:
-        final = teach(lesson(), 1, lambda: False, lambda event: None, place)[1]
+        final = fit_member(task(), 1, lambda: False, lambda event: None, place)[1]
     assert same(final, uninterrupted[1])
 
 
@@ -100,23 +100,25 @@ def test_being_stopped_again_and_again_changes_nothing(tmp_path, schedule):
 
 
 def test_saving_on_the_way_changes_nothing(tmp_path, uninterrupted):
-    scored, final, _ = teach(lesson(0.0), 1, lambda: False, lambda e: None, tmp_path / "member-0")
+    scored, final, _ = fit_member(
+        task(0.0), 1, lambda: False, lambda e: None, tmp_path / "member-0"
+    )
     assert same(scored.weights, uninterrupted[0].weights)
     assert same(final, uninterrupted[1])
 
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path):
     folder = tmp_path / "training"
-    assert resumes(lesson(), [1], folder) == "new"
-    teach(lesson(), 1, after(5), lambda event: None, folder / "member-0")
-    assert resumes(lesson(5.0, seconds=9.0), [1], folder) == "resumed"
+    assert resumes(task(), [1], folder) == "new"
+    fit_member(task(), 1, after(5), lambda event: None, folder / "member-0")
+    assert resumes(task(5.0, seconds=9.0), [1], folder) == "resumed"
     assert (folder / "member-0-fit.checkpoint").exists()
     values = PANEL.values.copy()
     values[0] += 1
     for other, seeds in (
-        (lesson(values=values), [1]),
-        (lesson(hidden_size=12), [1]),
-        (lesson(), [2]),
+        (task(values=values), [1]),
+        (task(hidden_size=12), [1]),
+        (task(), [2]),
     ):
         assert resumes(other, seeds, folder) == "refused"
         assert not (folder / "member-0-fit.checkpoint").exists()
@@ -125,18 +127,18 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tmp_path):
 
 def test_a_damaged_checkpoint_is_an_error_that_says_what_to_do(tmp_path):
     place = tmp_path / "member-0"
-    teach(lesson(), 1, after(5), lambda event: None, place)
+    fit_member(task(), 1, after(5), lambda event: None, place)
     path = tmp_path / "member-0-fit.checkpoint"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ModelDamagedError, match="Remove its folder"):
-        teach(lesson(), 1, lambda: False, lambda event: None, place)
+        fit_member(task(), 1, lambda: False, lambda event: None, place)
 
 
 def test_what_is_damaged_of_an_unfinished_training_starts_anew(tmp_path, uninterrupted):
     folder = tmp_path / "kept"
     place = folder / "member-0"
-    resumes(lesson(), [1], folder)
-    teach(lesson(), 1, after(5), lambda event: None, place)
+    resumes(task(), [1], folder)
+    fit_member(task(), 1, after(5), lambda event: None, place)
     path = folder / "member-0-fit.checkpoint"
     whole = path.read_bytes()
     draw = random.Random(3)
@@ -144,18 +146,18 @@ def test_what_is_damaged_of_an_unfinished_training_starts_anew(tmp_path, uninter
         blob = bytearray(whole)
         blob[draw.randrange(len(blob))] ^= 1 << draw.randrange(8)
         path.write_bytes(blob)
-        assert resumes(lesson(), [1], folder) == "damaged"
+        assert resumes(task(), [1], folder) == "damaged"
         assert not path.exists()
-    scored, final, device = teach(lesson(), 1, lambda: False, lambda event: None, place)
+    scored, final, device = fit_member(task(), 1, lambda: False, lambda event: None, place)
     assert same(scored.weights, uninterrupted[0].weights)
     keep_member(folder, 0, scored, final, device)
-    assert resumes(lesson(), [1], folder) == "resumed"
+    assert resumes(task(), [1], folder) == "resumed"
     for name in ("member-0-scored.safetensors", "member-0.json", "member-0-fit.safetensors"):
         keep_member(folder, 0, scored, final, device)
         blob = bytearray((folder / name).read_bytes())
         blob[len(blob) // 2] ^= 1
         (folder / name).write_bytes(blob)
-        assert resumes(lesson(), [1], folder) == "damaged"
+        assert resumes(task(), [1], folder) == "damaged"
     assert not (folder / "member-0-fit.safetensors").exists()
 
 
@@ -191,8 +193,8 @@ def test_a_member_goes_on_after_its_parent_was_killed(tmp_path, uninterrupted):
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_until_gone(str(folder))  # its worker notices within a step
-    assert resumes(lesson(0.0), [1], folder) == "resumed"
+    assert resumes(task(0.0), [1], folder) == "resumed"
     assert list(folder.glob("member-0*"))
-    scored, final, _ = teach(lesson(), 1, lambda: False, lambda e: None, folder / "member-0")
+    scored, final, _ = fit_member(task(), 1, lambda: False, lambda e: None, folder / "member-0")
     assert same(scored.weights, uninterrupted[0].weights)
     assert same(final, uninterrupted[1])

@@ -9,7 +9,7 @@ from forecast.common.errors import UsageError
 from forecast.config.schema import Settings, seconds
 from forecast.data.forecast import Forecast
 from forecast.evaluation.scores import score_forecasts
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.workflows.compare import _as_the_others, budget_of, plans_of, rows_of, sentence_of
 from tests.builders import make_panel
 
@@ -21,7 +21,7 @@ def settings(**sections):
 
 
 def test_all_networks_have_the_same_origins_seeds_steps_and_validation():
-    names = list(IDEAS)
+    names = list(NETWORK_SPECS)
     plans = plans_of(PANEL, (12,), settings(compare={"networks": names}))
     assert list(plans) == names
     first = plans["lstm"].training
@@ -35,7 +35,7 @@ def test_all_networks_have_the_same_origins_seeds_steps_and_validation():
         shared = ("steps", "batch_size", "context", "learning_rate", "patience", "hidden_size")
         assert [mine.recipe[k] for k in shared] == [first.recipe[k] for k in shared]
     assert {plan.training.recipe["forks"] for name, plan in plans.items()
-            if IDEAS[name].each_origin} == {4}  # fmt: skip
+            if NETWORK_SPECS[name].each_origin} == {4}  # fmt: skip
 
 
 def test_a_deadline_is_parted_evenly_among_the_networks_and_the_fine_tuned_lstm():

@@ -15,7 +15,7 @@ import torch
 from forecast.data.forecast import LEVELS
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
-from forecast.models.networks.registry import IDEAS, idea_of
+from forecast.models.networks.registry import NETWORK_SPECS, spec_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
@@ -113,10 +113,10 @@ def test_a_training_that_was_stopped_goes_on_to_about_the_same_weights(tmp_path)
         assert np.abs(weight - resumed.weights[name]).max() < 1e-3, name
 
 
-@pytest.mark.parametrize("network", sorted(IDEAS))
+@pytest.mark.parametrize("network", sorted(NETWORK_SPECS))
 def test_every_network_of_the_family_trains_there(network):
     panel = make_panel()
-    multiple = idea_of(network).multiple(LAYOUT.features)
+    multiple = spec_of(network).multiple(LAYOUT.features)
     hidden = -(-24 // multiple) * multiple
     numbers = recipe(network=network, hidden_size=hidden, steps=4)
     made = fit(panel.values, panel.offsets, LAYOUT, numbers)

@@ -15,7 +15,7 @@ from builders import make_panel, recipe_numbers
 from forecast.__main__ import main
 from forecast.common import resources
 from forecast.config.schema import Settings
-from forecast.training.ensemble import Lesson, train_members
+from forecast.training.ensemble import MemberTask, train_members
 from forecast.training.selection import TimeLimit
 from forecast.transforms.windows import step_layout
 from forecast.workflows.train import Clock
@@ -80,11 +80,11 @@ def test_trainings_share_what_is_left_and_one_that_would_hardly_begin_is_skipped
 def test_a_member_that_has_nothing_in_time_is_ended(tmp_path):
     """The worker is still importing torch when its time is up."""
     panel = make_panel((60,))
-    lesson = Lesson(
+    task = MemberTask(
         panel.values, panel.offsets, panel.lengths - 6, panel.lengths[None] - 12, step_layout(12),
         recipe_numbers(), 0.0, 0.3,
     )  # fmt: skip
-    members, interrupted = train_members(lesson, [1, 2], tmp_path, 1, until=time.monotonic() + 0.05)
+    members, interrupted = train_members(task, [1, 2], tmp_path, 1, until=time.monotonic() + 0.05)
     assert (members, interrupted) == ([], False)
 
 

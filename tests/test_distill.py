@@ -22,7 +22,7 @@ from forecast.inference.tables import csv_bytes
 from forecast.models.store import load_model, save_model
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher, drawn_to
-from forecast.training.ensemble import Lesson, _digest, train_members
+from forecast.training.ensemble import MemberTask, _digest, train_members
 from forecast.training.loop import fit
 from forecast.training.selection import on_validation_origins
 from forecast.transforms.windows import ahead, context, step_layout
@@ -94,19 +94,19 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_has_none():
 
 def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without(tmp_path):
     panel, layout = make_panel((50, 40)), step_layout(12)
-    lesson = Lesson(
+    task = MemberTask(
         panel.values, panel.offsets, panel.lengths, np.empty((0, 2), np.int64), layout,
         {**recipe_numbers(steps=4, context=24), "seconds": None}, 0.0, 1.0, None,
     )  # fmt: skip
     weights = {}
     for name, teacher in (("alone", None), ("taught", teacher_of()), ("more", teacher_of(0.9))):
         (tmp_path / name).mkdir()
-        taught = replace(lesson, teacher=teacher)
+        taught = replace(task, teacher=teacher)
         members, _ = train_members(taught, [1], tmp_path / name, 1)
         weights[name] = members[0].final["out.weight"]
     assert not np.array_equal(weights["alone"], weights["taught"])
     assert not np.array_equal(weights["taught"], weights["more"])
-    digests = {_digest(replace(lesson, teacher=t), [1]) for t in (None, teacher_of(), None)}
+    digests = {_digest(replace(task, teacher=t), [1]) for t in (None, teacher_of(), None)}
     assert len(digests) == 2
 
 

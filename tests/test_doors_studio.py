@@ -331,7 +331,7 @@ def test_too_many_jobs_wait_and_old_ones_are_forgotten(folder, monkeypatch):
     started = []
     monkeypatch.setattr(Spare, "run", lambda *a: started.append(a) or pytest.skip.Exception)
     monkeypatch.setattr(Work, "get", Work.get)
-    work._tidy()
+    work._sweep()
     assert len(work.all()) == 60
     monkeypatch.setattr("forecast.cli.doors.studio.work.AT_ONCE", 0)
     with pytest.raises(UsageError, match="enough is being computed"):

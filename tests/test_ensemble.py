@@ -12,15 +12,15 @@ from builders import make_panel, recipe_numbers
 from safetensors import SafetensorError
 
 from forecast.common.errors import OutputError, TrainingError
-from forecast.training.ensemble import Lesson, _say, train_members
+from forecast.training.ensemble import MemberTask, _say, train_members
 from forecast.transforms.windows import step_layout
 
 
-def lesson(**changes: object) -> Lesson:
+def task(**changes: object) -> MemberTask:
     panel = make_panel((40, 40))
     numbers = recipe_numbers(steps=2, **changes)
     validation = np.full((1, 2), 34)
-    return Lesson(
+    return MemberTask(
         panel.values, panel.offsets, panel.lengths, validation, step_layout(12), numbers, 0.0, 1.0
     )
 
@@ -29,7 +29,7 @@ def lesson(**changes: object) -> Lesson:
 def test_what_cannot_be_written_is_an_output_error_in_the_parent_and_in_the_worker(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(OutputError) as error:
-        train_members(lesson(), [1], tmp_path, 1)
+        train_members(task(), [1], tmp_path, 1)
     assert error.value.code == "output/cannot-write"
     assert error.value.where == str(tmp_path / name)
 
@@ -40,13 +40,13 @@ def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch):
 
     monkeypatch.setattr("safetensors.numpy.save_file", refused)
     with pytest.raises(OutputError) as error:
-        train_members(lesson(), [1], tmp_path, 1)
+        train_members(task(), [1], tmp_path, 1)
     assert error.value.code == "output/disk-full"
 
 
 def test_numbers_that_cannot_be_learnt_from_stay_a_training_error(tmp_path):
     with pytest.raises(TrainingError) as error:
-        train_members(lesson(learning_rate=1e30, clip=1e30), [1], tmp_path, 1)
+        train_members(task(learning_rate=1e30, clip=1e30), [1], tmp_path, 1)
     assert error.value.code == "train/not-finite"
 
 
@@ -83,5 +83,5 @@ def test_a_line_that_ctrl_c_took_part_of_says_nothing(tmp_path, monkeypatch, lin
     monkeypatch.setattr("forecast.training.ensemble._start", lambda *which: Process())
     monkeypatch.setattr("forecast.training.ensemble.selectors.DefaultSelector", Selector)
     told = []
-    train_members(lesson(), [1], tmp_path, 1, lambda member, event: told.append(event))
+    train_members(task(), [1], tmp_path, 1, lambda member, event: told.append(event))
     assert told == [{"step": 1}]

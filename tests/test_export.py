@@ -32,7 +32,7 @@ from forecast.inference.onnx.export import (
 from forecast.inference.onnx.graph import WholeForecaster, networks_of
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.models.store import save_model
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.windows import segment_layout, step_layout
@@ -127,10 +127,10 @@ def test_the_metadata_say_what_the_numbers_are(exported):
     assert {entry.key: entry.value for entry in stored} == about
 
 
-@pytest.mark.parametrize("name", [name for name in IDEAS if name != "lstm"])
+@pytest.mark.parametrize("name", [name for name in NETWORK_SPECS if name != "lstm"])
 def test_every_network_of_the_family_can_be_exported(name):
     forecaster = random_forecaster(step_layout(4), network=name, horizon=6)
-    if not IDEAS[name].window:  # else its tensors are as long as the context
+    if not NETWORK_SPECS[name].window:  # else its tensors are as long as the context
         forecaster = replace(forecaster, context=5)
     session = session_of(to_onnx(forecaster, {"levels": json.dumps(forecaster.levels.tolist())}))
     panel = make_panel((40, 13), 4, alias="QS")

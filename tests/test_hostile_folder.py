@@ -133,12 +133,12 @@ def test_the_message_of_a_dead_worker_is_what_it_printed(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(ensemble, "python_command", dies)
     panel = make_panel((60,))
-    lesson = ensemble.Lesson(
+    task = ensemble.MemberTask(
         panel.values, panel.offsets, panel.lengths - 6, panel.lengths[None] - 12, step_layout(12),
         recipe_numbers(), 0.0, 0.3,
     )  # fmt: skip
     with pytest.raises(TrainingError) as caught:
-        ensemble.train_members(lesson, [1], tmp_path, 1)
+        ensemble.train_members(task, [1], tmp_path, 1)
     assert printed.splitlines()[-1] in str(caught.value.value)
     memory = "memory" in str(caught.value.remedy)
     assert memory == (printed == "Killed")  # an ImportError is no lack of memory

@@ -19,7 +19,7 @@ from forecast.inference.predict import forecast_panel
 from forecast.models.networks.base import Size
 from forecast.models.networks.numpy_forward import attention_maps, forward, last_state, states
 from forecast.models.networks.numpy_ops import linear, sigmoid
-from forecast.models.networks.registry import IDEAS, idea_of, size_of, state_shapes
+from forecast.models.networks.registry import NETWORK_SPECS, size_of, spec_of, state_shapes
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
@@ -32,7 +32,7 @@ from forecast.transforms.windows import Flat, ahead, context, segment_layout, st
 from tests import reference_networks
 from tests.builders import make_panel, random_forecaster, recipe_numbers
 
-NAMES = tuple(IDEAS)
+NAMES = tuple(NETWORK_SPECS)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 LAYOUTS = {"steps": step_layout(12), "days": segment_layout(24)}
 HIDDEN, STEPS, QUANTILES = 48, 10, 5
@@ -67,11 +67,11 @@ def windows(kind):
 
 
 def test_the_option_offers_every_network_and_no_other():
-    assert set(get_args(Network)) == set(IDEAS)
-    assert all(idea.name == name for name, idea in IDEAS.items())
-    assert len({idea.title for idea in IDEAS.values()}) == len(IDEAS)
+    assert set(get_args(Network)) == set(NETWORK_SPECS)
+    assert all(spec.name == name for name, spec in NETWORK_SPECS.items())
+    assert len({spec.title for spec in NETWORK_SPECS.values()}) == len(NETWORK_SPECS)
     with pytest.raises(ValueError, match="no network is called 'elman'"):
-        idea_of("elman")
+        spec_of("elman")
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -89,7 +89,7 @@ def test_tensors_are_those_known_without_torch(name, kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_part_has_as_many_parameters_as_its_formula_says(name, kind):
     size = Size(LAYOUTS[kind].features, HIDDEN, STEPS)
-    for part in idea_of(name).parts(1):
+    for part in spec_of(name).parts(1):
         tensors = dict(part.module(size).named_parameters())
         second = sum(p.numel() for n, p in tensors.items() if "bias_hh" in n)
         if name == "gru":  # the candidate's second bias does count
@@ -100,9 +100,9 @@ def test_every_part_has_as_many_parameters_as_its_formula_says(name, kind):
 def test_the_formulas_are_the_literatures():
     h = 7
     size = Size(15, h, 10)
-    count = {name: idea_of(name).layer[0].parameters(size) for name in ("lstm", "rnn", "gru")}
+    count = {name: spec_of(name).layer[0].parameters(size) for name in ("lstm", "rnn", "gru")}
     assert count == {"lstm": 4 * h * (h + h + 1), "rnn": h * (h + h + 1), "gru": 3 * h * 15 + h}
-    assert idea_of("peephole").layer[0].parameters(size) == count["lstm"] + 3 * h
+    assert spec_of("peephole").layer[0].parameters(size) == count["lstm"] + 3 * h
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -157,7 +157,7 @@ def test_a_forecast_does_not_change_with_what_comes_after_its_origin(name):
     for start, keep, end in zip(panel.offsets[:-1], cut, panel.offsets[1:], strict=True):
         changed.values[start + keep : end] *= 7
     one, two = (forecast_panel(forecaster, each.truncate(cut), 12) for each in (panel, changed))
-    assert one.name == idea_of(name).title
+    assert one.name == spec_of(name).title
     assert (one.source == one.name).all()
     assert one.quantiles.tobytes() == two.quantiles.tobytes()
 
@@ -243,16 +243,16 @@ def test_attention_weights_are_shares_and_the_ones_that_the_pass_uses(name):
 
 def test_the_page_on_networks_names_each_and_its_column():
     rows = re.findall(r"^\| `([a-z-]+)` \| (\S+) \|", PAGE.read_text(encoding="utf-8"), re.M)
-    assert dict(rows) == {name: idea.title for name, idea in IDEAS.items()}
+    assert dict(rows) == {name: spec.title for name, spec in NETWORK_SPECS.items()}
 
 
 def test_the_template_of_the_page_on_networks_works(tmp_path):
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     (tmp_path / "gate.py").write_text(code[1], encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("gate", tmp_path / "gate.py")
-    gate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(gate)
-    (part,) = gate.IDEA.parts(1)
+    found = importlib.util.spec_from_file_location("gate", tmp_path / "gate.py")
+    gate = importlib.util.module_from_spec(found)
+    found.loader.exec_module(gate)
+    (part,) = gate.SPEC.parts(1)
     size = Size(15, 7, 10)
     made = part.module(size)
     x = np.random.default_rng(0).standard_normal((10, 3, 7)).astype(np.float32)

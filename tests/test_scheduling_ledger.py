@@ -204,7 +204,7 @@ def test_tidying_keeps_the_newest_forecasts_and_all_recent_scores(open_ledger):
     for cutoff in range(5, 25):
         ledger.record(open_ledger, published(panel, cutoff, sequence=cutoff))
     bring_in(open_ledger, panel)
-    ledger.tidy(open_ledger, 4)
+    ledger.apply_retention(open_ledger, 4)
     assert sorted(ledger.recorded_runs(open_ledger)) == list(range(9, 25))
     assert rows(open_ledger) == 4 * 6
     assert {s.cutoff for s in step_scores(open_ledger)} == set(range(9, 25))
@@ -219,7 +219,7 @@ def test_a_restated_past_leaves_the_scores_whose_forecasts_were_let_go(open_ledg
     for cutoff in range(5, 25):
         ledger.record(open_ledger, published(panel, cutoff, sequence=cutoff))
     bring_in(open_ledger, panel)
-    ledger.tidy(open_ledger, 4)
+    ledger.apply_retention(open_ledger, 4)
     before = step_scores(open_ledger)
     values = panel.values.copy()
     values[[7, 23]] += 5  # one before the kept forecasts, one that a kept forecast is about

@@ -8,7 +8,7 @@ from forecast.common.errors import LockedError, OutputError
 from forecast.common.progress import Silent
 from forecast.scheduling import run
 from forecast.scheduling.config_file import load_config
-from forecast.scheduling.run import run_attended
+from forecast.scheduling.run import run_monitored
 
 ADDRESS = "postgresql://robot:open-sesame@db.example/sales"
 MONITOR = "https://monitor.example/5f0c1e7a"
@@ -56,7 +56,7 @@ def test_no_secret_is_in_what_a_failure_tells(tmp_path, monkeypatch, told, ping,
     problem = kind(text, code="output/database") if kind is OutputError else kind(text)
     failing(problem, monkeypatch)
     with pytest.raises(kind):
-        run_attended(job(tmp_path, ping), Silent())
+        run_monitored(job(tmp_path, ping), Silent())
     assert [(address, event) for address, event, _ in told] == [
         (MONITOR, "start"),
         (MONITOR, "fail"),
@@ -68,7 +68,7 @@ def test_no_secret_is_in_what_a_failure_tells(tmp_path, monkeypatch, told, ping,
 def test_an_interruption_without_words_is_told_by_its_name(tmp_path, monkeypatch, told):
     failing(KeyboardInterrupt(), monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        run_attended(job(tmp_path, f"url: {MONITOR}"), Silent())
+        run_monitored(job(tmp_path, f"url: {MONITOR}"), Silent())
     assert told[1][1:] == ("fail", "KeyboardInterrupt")
 
 
@@ -78,5 +78,5 @@ def test_a_run_that_finds_another_at_work_tells_nobody(tmp_path, monkeypatch, to
 
     monkeypatch.setattr(run, "run_job", run_job)
     with pytest.raises(LockedError):
-        run_attended(job(tmp_path, f"url: {MONITOR}"), Silent())
+        run_monitored(job(tmp_path, f"url: {MONITOR}"), Silent())
     assert told == []

@@ -29,8 +29,8 @@ from forecast.training.tuning.search import (
     ROUND,
     Outcome,
     Search,
-    lesson_of,
     run_trial,
+    task_of,
 )
 from forecast.training.tuning.space import SCRATCH, Choice, space_of
 from forecast.workflows.tune import (
@@ -206,19 +206,19 @@ def test_a_trial_learns_from_what_precedes_the_held_out_origins_alone():
     settings = settings_of()
     panel, plan = plan_of(settings)
     choice = space().usual[1]
-    lesson = lesson_of(panel, plan, choice, settings, None)
-    assert np.array_equal(lesson.keep, plan.origins.min(0))
-    assert (lesson.validation + plan.horizon <= lesson.keep).all()
-    assert lesson.refit_share == 0.0
-    assert lesson.initial is None
+    task = task_of(panel, plan, choice, settings, None)
+    assert np.array_equal(task.keep, plan.origins.min(0))
+    assert (task.validation + plan.horizon <= task.keep).all()
+    assert task.refit_share == 0.0
+    assert task.initial is None
     changed = replace(choice, network="gru", hidden=16, layers=3, context=20, dropout=0.25)
-    recipe = lesson_of(panel, plan, changed, settings, 9.0).recipe
+    recipe = task_of(panel, plan, changed, settings, 9.0).recipe
     for name, value in (
         ("network", "gru"), ("hidden_size", 16), ("layers", 3), ("context", 20),
         ("dropout", 0.25), ("seconds", 9.0), ("views", plan.recipe["views"]),
     ):  # fmt: skip
         assert recipe[name] == value
-    tuned = lesson_of(panel, plan, space().usual[0], settings, None)
+    tuned = task_of(panel, plan, space().usual[0], settings, None)
     assert tuned.initial is not None
 
 
@@ -226,8 +226,8 @@ def test_a_trial_is_trained_and_ends_when_it_is_told_to():
     settings = settings_of(**QUICK)
     panel, plan = plan_of(settings)
     choice = replace(space(**QUICK).usual[0], hidden=8, layers=1)
-    lesson = lesson_of(panel, plan, choice, settings, None)
-    whole = run_trial(lesson, 1, lambda running: False, lambda: False, None)
+    task = task_of(panel, plan, choice, settings, None)
+    whole = run_trial(task, 1, lambda running: False, lambda: False, None)
     assert whole.ended == "done"
     assert 0 < whole.loss < 10
     assert whole.loss == min(whole.running.values())
@@ -238,10 +238,10 @@ def test_a_trial_is_trained_and_ends_when_it_is_told_to():
         seen.append(dict(running))
         return len(running) == 2
 
-    pruned = run_trial(lesson, 1, prune, lambda: False, None)
+    pruned = run_trial(task, 1, prune, lambda: False, None)
     assert (pruned.ended, len(pruned.running)) == (PRUNED, 2)
     assert seen[-1] == {k: v for k, v in whole.running.items() if k in seen[-1]}
-    late = run_trial(lesson, 1, lambda running: False, lambda: False, time.monotonic() - 1)
+    late = run_trial(task, 1, lambda running: False, lambda: False, time.monotonic() - 1)
     assert len(late.running) <= 1
 
 

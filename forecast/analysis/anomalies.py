@@ -128,7 +128,7 @@ CAP = 6.0  # a score counts as no more than this in what is usual: anomalies mus
 PRIOR = 30.0  # weight of "the forecast's own width is right", in scores
 
 
-def surprise(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
+def anomaly_score(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Signed normal score (N,) of each `actual` (N,) in the forecast `quantiles` (N, Q).
 
     0 at the median, 1.96 at the quantile 0.975: the standard normal's quantile at the forecast's
@@ -248,7 +248,7 @@ def judge(forecaster: Forecaster, panel: Panel, threshold: float) -> Judged:
     offsets, levels = panel.offsets, forecaster.levels
     logged = positive_at_first(panel, forecaster.layout)
     young = positions(offsets) < warm_up(forecaster.layout)
-    first = surprise(panel.values, _expectations(forecaster, panel, logged), levels)
+    first = anomaly_score(panel.values, _expectations(forecaster, panel, logged), levels)
     first[young] = np.nan
     width = usual(first, offsets)
     with np.errstate(invalid="ignore"):
@@ -256,7 +256,7 @@ def judge(forecaster: Forecaster, panel: Panel, threshold: float) -> Judged:
         negative = before(panel.values < 0, offsets) > 0
     calm = replace(panel, values=np.where(left_out, np.nan, panel.values))
     quantiles = _expectations(forecaster, calm, logged)
-    score = surprise(panel.values, quantiles, levels) / width
+    score = anomaly_score(panel.values, quantiles, levels) / width
     score[young] = np.nan
     low, high = expected(quantiles, levels, threshold * width, negative)
     with np.errstate(invalid="ignore"):

@@ -17,10 +17,10 @@ from forecast.analysis import anomalies
 from forecast.analysis.anomalies import (
     Anomalies,
     Judged,
+    anomaly_score,
     counted,
     expected,
     reason,
-    surprise,
     typical,
     usual,
     warm_up,
@@ -115,9 +115,9 @@ class WatchedSeries:
         levels = self.forecaster.levels
         seen, calm = self._looks
         width = typical(self._total, self._count)
-        first = surprise(np.array([value]), seen.quantiles(), levels)
+        first = anomaly_score(np.array([value]), seen.quantiles(), levels)
         quantiles = calm.quantiles()
-        score = float(surprise(np.array([value]), quantiles, levels)[0] / width)
+        score = float(anomaly_score(np.array([value]), quantiles, levels)[0] / width)
         low, high = expected(quantiles, levels, self.threshold * width, np.array([self._negative]))
         self._total += float(counted(first)[0])
         self._count += int(np.isfinite(first[0]))

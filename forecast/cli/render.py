@@ -635,9 +635,9 @@ def _sizes(network: Manifest) -> str:
 
 
 def _title(network: str) -> str:
-    from forecast.models.networks.registry import IDEAS
+    from forecast.models.networks.registry import NETWORK_SPECS
 
-    return IDEAS[network].title if network in IDEAS else clean(network)
+    return NETWORK_SPECS[network].title if network in NETWORK_SPECS else clean(network)
 
 
 def _counted(count: int | None, noun: str) -> str:

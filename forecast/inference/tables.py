@@ -14,7 +14,7 @@ from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, TARGET, TIME, Panel, interval_names, quantile_name
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,9 @@ def _is_forecast(columns: list[str]) -> bool:
     if columns[:2] != [ID, TIME] or TARGET in columns:
         return False
     bounds = any(re.fullmatch(r".+-((lo|hi)-[\d.]+|q[\d.]+)", name) for name in columns[2:])
-    return bounds or any(idea.title == name for idea in IDEAS.values() for name in columns[2:4])
+    return bounds or any(
+        spec.title == name for spec in NETWORK_SPECS.values() for name in columns[2:4]
+    )
 
 
 FORECAST = table_kind("a forecast", _is_forecast)

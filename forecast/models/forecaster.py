@@ -11,7 +11,7 @@ import numpy as np
 
 from forecast.models.likelihoods import COUNTS, QUANTILES
 from forecast.models.networks.numpy_ops import Weights
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import spec_of
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariates import Design
 from forecast.transforms.windows import Layout
@@ -51,7 +51,7 @@ class Forecaster:
     @property
     def name(self) -> str:
         """Of the column of its forecasts."""
-        return idea_of(self.network).title
+        return spec_of(self.network).title
 
     @property
     def parameters(self) -> int:

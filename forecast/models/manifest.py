@@ -20,7 +20,7 @@ from forecast.data.frequency import MONTHS, WEEKDAYS, Frequency
 from forecast.models.baselines.forecast import COLUMNS
 from forecast.models.forecaster import USUAL_DEPENDENCE
 from forecast.models.likelihoods import LIKELIHOODS, QUANTILES
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.transforms.windows import POINTS
 
 MOST_MEMBERS, MOST_LAYERS, MOST_UNITS = 256, 64, 16384  # of an ensemble; of a network
@@ -43,8 +43,8 @@ def _is_alias(text: str) -> str:
 
 
 def _is_network(text: str) -> str:
-    if text not in IDEAS:
-        raise ValueError(f"no network is called so; there are {', '.join(IDEAS)}")
+    if text not in NETWORK_SPECS:
+        raise ValueError(f"no network is called so; there are {', '.join(NETWORK_SPECS)}")
     return text
 
 

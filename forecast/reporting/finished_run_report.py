@@ -21,7 +21,7 @@ from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import with_more
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import spec_of
 from forecast.models.store import recorded_data, refuse_to_take_places
 from forecast.reporting.finished_run import FinishedRun, damaged, read_explained, read_run
 from forecast.reporting.finished_run_tables import (
@@ -69,7 +69,7 @@ def _rebuilt(
     panel, load, settings = found
     _check_series(panel, series)
     names = [str(each["model"]) for each in (run.metrics or {}).get("models", [])]
-    names = names or [idea_of(run.manifest.get("network", {}).get("name", "lstm")).title]
+    names = names or [spec_of(run.manifest.get("network", {}).get("name", "lstm")).title]
     upcoming = _upcoming(panel, run, names, listener)
     held_out, scores = _scored(panel, run, settings)
     if not held_out and not upcoming:

@@ -27,7 +27,7 @@ from forecast.common.documents import (
 from forecast.common.errors import ModelDamagedError, OutputError
 from forecast.common.resources import needed
 from forecast.data.io.notes import quantity
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.models.store import MANIFEST, read_manifest
 from forecast.reporting.documents import BacktestManifest, Comparison, Metrics, Timed, Tuning
 
@@ -131,7 +131,7 @@ def _trained(folder: Path) -> TrackedRun:
     manifest = read_manifest(folder / "model")
     network, data = manifest["network"], manifest.get("data", {})
     name = network.get("name", "lstm")
-    title = IDEAS[name].title
+    title = NETWORK_SPECS[name].title
     scores, arima = _scores(manifest.get("scores", []), title)
     seeds = manifest.get("training", {}).get("seeds", [])
     settings = manifest.get("settings", {})
@@ -192,13 +192,15 @@ def _backtested(folder: Path) -> TrackedRun:
     check_schema(Metrics, metrics)
     network = manifest.get("settings", {}).get("network", {}).get("name", "lstm")
     origins = quantity(metrics["windows"], "origin")
-    return _scored(folder, "backtest", manifest, metrics, (network, IDEAS[network].title, origins))
+    return _scored(
+        folder, "backtest", manifest, metrics, (network, NETWORK_SPECS[network].title, origins)
+    )
 
 
 def _compared(folder: Path) -> TrackedRun:
     document = read_document(folder / COMPARISON, LARGEST)
     check_schema(Comparison, document)
-    titles = {idea.title: name for name, idea in IDEAS.items()}
+    titles = {spec.title: name for name, spec in NETWORK_SPECS.items()}
     figures = {
         row["model"]: row["mase"]
         for row in document["models"]

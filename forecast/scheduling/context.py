@@ -36,7 +36,7 @@ LAST, LOGS = "last.json", "logs"
 SCHEMA_VERSION = 1
 
 
-class Diary:
+class RunLog:
     """A listener that writes the story down and passes it on; holds the facts of the attempt.
 
     The log is for reading; that a line of it cannot be written stops nothing.
@@ -221,14 +221,14 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class RunContext:
     """What a run is asked: the job, the as-of it is to have (None: what the data reach to), the
     moment that counts as the present; where it tells its story; and its watch."""
 
     job: Job
     as_of: str | None
     moment: datetime
-    diary: Diary
+    run_log: RunLog
     watch: Watch
 
     @property
@@ -247,8 +247,8 @@ class Attempt:
             run=edition.run if edition is not None else None,
             as_of=slot.time,
             folder=str(self.job.folder),
-            decisions=tuple(self.diary.decisions),
-            warnings=tuple(self.diary.warnings),
+            decisions=tuple(self.run_log.decisions),
+            warnings=tuple(self.run_log.warnings),
             series=int(series.get("forecast", slot.panel.size)),
             fallbacks=int(series.get("fallbacks", 0)),
             seconds=self.watch.elapsed(),

@@ -384,7 +384,7 @@ def note_grid(connection: sqlite3.Connection, grid: str | None) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('grid', ?)", (grid,))
 
 
-def tidy(connection: sqlite3.Connection, keep: int) -> None:
+def apply_retention(connection: sqlite3.Connection, keep: int) -> None:
     """Keeps the forecasts of the newest `keep` cutoffs and the scores of four times as many.
 
     Actuals that no kept forecast needs go too.

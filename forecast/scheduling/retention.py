@@ -19,7 +19,7 @@ from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.publication import RUNS
 from forecast.scheduling.recovery import State, read_state, recover
 
-LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `Diary` names them
+LOG_NAME = re.compile(r"\d{4,}-\d\d-\d\dT[\dZ.+-]+-\d+\.jsonl")  # as `RunLog` names them
 
 
 @dataclass(frozen=True)
@@ -162,18 +162,18 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
     wait = job.section.lock_wait
     with locked(job.folder, span(wait) if wait else 0.0):
         state = recover(job.folder, listener)
-        done = tidy(job, state, listener)
+        done = apply_retention(job, state, listener)
         return {"kept": to_keep(job, state), "runs": done["runs"], "models": done["models"]}
 
 
-def tidy(job: Job, state: State, listener: Listener) -> dict[str, Any]:
+def apply_retention(job: Job, state: State, listener: Listener) -> dict[str, Any]:
     """Lets go of runs, models and old parts of the ledger. Returns which runs and models."""
     kept = to_keep(job, state)
     runs = sweep_runs(job.folder, kept, state.editions)
     models = sweep_models(job.folder, models_in_use(state, kept))
     if (job.folder / ledger.NAME).exists():
         with ledger.opened(job.folder / ledger.NAME) as connection:
-            ledger.tidy(connection, job.section.retention.keep_ledger)
+            ledger.apply_retention(connection, job.section.retention.keep_ledger)
     if runs or models:
         listener.note(f"let go by retention: {len(runs)} runs, {len(models)} models")
     return {"runs": runs, "models": models}

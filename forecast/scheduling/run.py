@@ -37,7 +37,7 @@ from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import Slot, choose_slot, step_seconds, usual_age
 from forecast.scheduling.config import PERIODS, Job, redacted, reveal, span
-from forecast.scheduling.context import Attempt, Diary, Known, RunOutcome, Watch
+from forecast.scheduling.context import Known, RunContext, RunLog, RunOutcome, Watch
 from forecast.scheduling.database import deliver
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.decisions import (
@@ -84,7 +84,7 @@ from forecast.scheduling.recovery import (
     recover,
     with_sound_ledger,
 )
-from forecast.scheduling.retention import tidy, to_keep
+from forecast.scheduling.retention import apply_retention, to_keep
 from forecast.scheduling.retraining import unfinished
 from forecast.scheduling.serving import choose_model, decide_model
 from forecast.scheduling.status import job_facts, job_metrics
@@ -98,24 +98,24 @@ from forecast.workflows.load import read, refuse_covariates
 NAMED = 5  # series that a line names
 
 
-def look(run: Attempt) -> tuple[LoadReport, Slot]:
+def look(run: RunContext) -> tuple[LoadReport, Slot]:
     """Reads the data and settles the as-of. Raises StaleInputError when they are too old."""
     job = run.job
     if job.section.model == "pretrained":
         refuse_covariates(job.settings)
-    run.diary.stage(f"{job.name}: reading the data")
+    run.run_log.stage(f"{job.name}: reading the data")
     data, which = data_as_of(job, run.moment, run.as_of)
     if which:
-        run.diary.note(which)
-    panel, report = read(job.source, data, run.diary)
+        run.run_log.note(which)
+    panel, report = read(job.source, data, run.run_log)
     slot = choose_slot(panel, job, partial(_horizon_of, job), run.as_of, run.moment)
     report = replace(report, seasons=_seasons_of(job, slot.seen))
-    run.diary.facts["as_of"] = slot.time
+    run.run_log.facts["as_of"] = slot.time
     _report_as_of(run, slot)
     period = PERIODS[job.section.schedule.every]
     usual = usual_age(step_seconds(slot.seen), period) if run.as_of is None else None
     fresh = decide_freshness(slot.age, job.section.freshness, usual)
-    run.diary.decide(fresh, said=fresh.choice not in ("stale", "old"))
+    run.run_log.decide(fresh, said=fresh.choice not in ("stale", "old"))
     if fresh.choice == "stale":
         raise StaleInputError(
             fresh.reason,
@@ -125,7 +125,7 @@ def look(run: Attempt) -> tuple[LoadReport, Slot]:
             remedy="See why no newer data came; what is published stays as it is",
         )
     if fresh.choice == "old":
-        run.diary.warn("input/old", fresh.reason)
+        run.run_log.warn("input/old", fresh.reason)
     return report, slot
 
 
@@ -140,18 +140,18 @@ def _horizon_of(job: Job, seen: Panel) -> int:
     return choose_horizon(seen, job.settings, seasons, int(np.median(seen.lengths)))[0]
 
 
-def _report_as_of(run: Attempt, slot: Slot) -> None:
-    run.diary.note(f"as of {slot.time}: {slot.panel.size} series")
+def _report_as_of(run: RunContext, slot: Slot) -> None:
+    run.run_log.note(f"as of {slot.time}: {slot.panel.size} series")
     if slot.dropped and run.as_of is None:
-        run.diary.note(f"up to {slot.dropped} steps that are not over yet were left out")
+        run.run_log.note(f"up to {slot.dropped} steps that are not over yet were left out")
     for name, reason in slot.left_out[:NAMED]:
-        run.diary.note(f"left out: {name} {reason}")
+        run.run_log.note(f"left out: {name} {reason}")
     if slot.late:
         names = ", ".join(slot.late[:NAMED])
-        run.diary.warn("input/late-series", f"{len(slot.late)} series are late: {names}")
+        run.run_log.warn("input/late-series", f"{len(slot.late)} series are late: {names}")
 
 
-def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition] | None:
+def nothing_to_do(run: RunContext, state: State, slot: Slot) -> tuple[str, Edition] | None:
     """("already done", the run that stands for the as-of) or ("rolled back", the current run)
     where a run would publish what there is, or what was withdrawn; None where there is work."""
     edition, current = state.of_position(slot.position, slot.grid), state.current
@@ -160,7 +160,7 @@ def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition]
         let_go = recorded_runs(run.job.folder).get(slot.position)
         if let_go is not None:  # a clock or data that went back: the record must not be rewritten
             why = f"{let_go} was published for it, and has been let go by retention"
-            return run.diary.decide(Decision("this as-of", "already done", why)).choice, current
+            return run.run_log.decide(Decision("this as-of", "already done", why)).choice, current
     past = _past(run, edition) if edition is not None else None
     serving = current.manifest["model"]["id"] if current is not None else None
     withheld = [
@@ -170,7 +170,7 @@ def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition]
     ]
     judged = serving if edition is current else None
     decision = decide_whether_to_run(slot.digest, run.job.digest, judged, past, withheld)
-    run.diary.decide(decision)
+    run.run_log.decide(decision)
     if decision.choice == "already done" and edition is not None:
         return decision.choice, edition
     if decision.choice == ROLLED_BACK and current is not None:
@@ -178,7 +178,7 @@ def nothing_to_do(run: Attempt, state: State, slot: Slot) -> tuple[str, Edition]
     return None
 
 
-def _past(run: Attempt, edition: Edition) -> Past:
+def _past(run: RunContext, edition: Edition) -> Past:
     manifest = edition.manifest
     return Past(
         edition.run,
@@ -195,13 +195,13 @@ def _past(run: Attempt, edition: Edition) -> Past:
 ARIMA_SHARE = 0.5  # of what the deadline leaves when the networks are done
 
 
-def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, dict[str, Any]]:
+def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made, dict[str, Any]]:
     """Forecasts every series; also how the intervals were adjusted.
 
     Raises InputError when more series fail than the job allows.
     """
     job, slot = run.job, known.slot
-    run.diary.stage("Forecasting")
+    run.run_log.stage("Forecasting")
     unknown = _not_covered(slot, service, job.settings.data.cov_short)
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
@@ -212,7 +212,7 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
     design = service.forecaster.design if service.forecaster is not None else None
     steps = slot.lags + steps_ahead(slot, service.horizon)
     for code, text in unknown_ahead(design, slot.panel, steps):
-        run.diary.warn(code, text)
+        run.run_log.warn(code, text)
     made = forecast_all(
         job=job,
         slot=slot,
@@ -220,11 +220,11 @@ def make_forecast(run: Attempt, known: Known, service: Service) -> tuple[Made, d
         seasons=known.report.seasons,
         factors=factors,
         arima_seconds=seconds,
-        listener=run.diary,
+        listener=run.run_log,
         unable=unknown,
     )
     decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
-    run.diary.decide(decision)
+    run.run_log.decide(decision)
     if decision.choice == "refuse":
         raise InputError(
             decision.reason,
@@ -264,7 +264,7 @@ def _not_covered(slot: Slot, service: Service, cov_short: str | None) -> np.ndar
 
 
 def publish(
-    run: Attempt,
+    run: RunContext,
     known: Known,
     service: Service,
     made: Made,
@@ -274,15 +274,15 @@ def publish(
     """Writes the run folder, the manifest last, and moves the link unless a later as-of is
     published: `current` never goes back. Raises OutputError."""
     job, slot, state = run.job, known.slot, known.state
-    run.diary.stage("Publishing")
+    run.run_log.stage("Publishing")
     current, before = state.current, state.of_position(slot.position, slot.grid)
     sequence = state.next_sequence()
     leads = goes_on(current, slot)
     if current is not None and not leads and run.as_of is None:
         text = f"the data end before what is published, {current.manifest['as_of']}, which stays"
-        run.diary.warn("run/not-leading", text)
+        run.run_log.warn("run/not-leading", text)
     if service.kind == NAIVE:
-        run.diary.warn("run/baseline-serves", "seasonal naive is in service: no model beats it")
+        run.run_log.warn("run/baseline-serves", "seasonal naive is in service: no model beats it")
     name = run_name(slot, slot.digest, job.digest, service.id, str(sequence))
     manifest = {
         "job": job.name,
@@ -294,9 +294,9 @@ def publish(
         **about_the_data(known.report, slot),
         **about_the_forecast(service, slot, made, len(known.lost)),
         "trial": trial,
-        "decisions": [d.to_dict() for d in run.diary.decisions],
+        "decisions": [d.to_dict() for d in run.run_log.decisions],
         "intervals": intervals,
-        "warnings": run.diary.warnings,
+        "warnings": run.run_log.warnings,
         "exit_code": exit_code(made.fallbacks, len(known.lost)),
         "seconds": round(run.watch.elapsed(), 3),
         "versions": versions(),
@@ -318,7 +318,7 @@ def goes_on(current: Edition | None, slot: Slot) -> bool:
     return slot.position >= current.position
 
 
-def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]:
+def refuse_incomplete(run: RunContext, state: State, slot: Slot) -> tuple[str, ...]:
     """Series of the published forecast that this one cannot have; said. Raises InputError where
     they are more than the job allows."""
     if not goes_on(state.current, slot):
@@ -328,10 +328,10 @@ def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]
         return ()
     names = ", ".join(lost[:NAMED])
     text = f"{len(lost)} of {before} series are gone or too late: {names}"
-    run.diary.warn("input/series-lost", text)
+    run.run_log.warn("input/series-lost", text)
     decision = decide_completeness(len(lost), before, run.job.section.max_lost)
     if decision is not None and run.as_of is None:
-        run.diary.decide(decision)
+        run.run_log.decide(decision)
         raise InputError(
             decision.reason,
             code="run/too-many-lost",
@@ -343,20 +343,20 @@ def refuse_incomplete(run: Attempt, state: State, slot: Slot) -> tuple[str, ...]
     return tuple(lost)
 
 
-def _files(run: Attempt, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
+def _files(run: RunContext, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
     """What the run folder holds beside its manifest."""
     scale = seasonal_errors(slot.panel.values, slot.panel.offsets, service.season)
     table = prediction_table(slot, made, run.job.settings.forecast, service.horizon)
     kinds = run.job.section.outputs.files
-    return output_files(table, whole_table(slot, made, scale), kinds, run.diary.log())
+    return output_files(table, whole_table(slot, made, scale), kinds, run.run_log.log())
 
 
-def settle(run: Attempt, known: Known, edition: Edition) -> None:
+def settle(run: RunContext, known: Known, edition: Edition) -> None:
     """Ledger and database take the published run in; what is no longer needed goes. Raises
     OutputError or UsageError where the database could not be written: all else is done then."""
     job, slot = run.job, known.slot
     state = State({**known.state.editions, edition.run: edition}, known.state.rollbacks)
-    run.diary.facts["run"] = edition.run
+    run.run_log.facts["run"] = edition.run
 
     def record() -> None:
         with ledger.opened(job.folder / ledger.NAME) as connection:
@@ -370,26 +370,26 @@ def settle(run: Attempt, known: Known, edition: Edition) -> None:
             if slot.position >= newest or run.as_of is None:
                 remember(connection, slot.seen)
 
-    with_sound_ledger(job.folder, state, run.diary, record)
+    with_sound_ledger(job.folder, state, run.run_log, record)
     trouble = hand_over(run, state)
     remove_folder(unfinished(job.folder), TRAINING)
-    tidy(job, state, run.diary)
+    apply_retention(job, state, run.run_log)
     if trouble is not None:
         raise trouble
 
 
-def hand_over(run: Attempt, state: State) -> ForecastError | None:
+def hand_over(run: RunContext, state: State) -> ForecastError | None:
     """Brings the user's database up to date; why that failed, or None. What is published as files
     does not wait for it."""
     try:
         with_sound_ledger(
             run.job.folder,
             state,
-            run.diary,
-            lambda: deliver(run.job, state, run.diary, run.stamp),
+            run.run_log,
+            lambda: deliver(run.job, state, run.run_log, run.stamp),
         )
     except ForecastError as error:
-        run.diary.warn(error.code, str(error))
+        run.run_log.warn(error.code, str(error))
         return error
     return None
 
@@ -397,14 +397,14 @@ def hand_over(run: Attempt, state: State) -> ForecastError | None:
 # --- The step of a run that looks back: what came true, what was restated, how good it was -------
 
 
-def what_came_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
+def what_came_true(run: RunContext, slot: Slot) -> tuple[Changes, list[StepScore]]:
     """Stores new actuals and restatements and scores the runs that they touch.
 
     A run for an as-of before the newest one sees part of the data only: it stores nothing.
     """
     with ledger.opened(run.job.folder / ledger.NAME) as connection:
         if not ledger.is_on(connection, slot.grid):
-            run.diary.warn("input/other-grid", "the data are of another frequency than before: "
+            run.run_log.warn("input/other-grid", "the data are of another frequency than before: "
                            "what was forecast until now cannot be compared with them")  # fmt: skip
             return NOTHING, []
         newest = max(ledger.recorded_runs(connection), default=None)
@@ -414,11 +414,11 @@ def what_came_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
             _report_changes(run, changes)
             _, restated = take_in(connection, slot.seen, changes, run.stamp)
             if restated:
-                run.diary.note(f"{restated} values that had been forecast were restated")
+                run.run_log.note(f"{restated} values that had been forecast were restated")
         return changes, _by_then(slot, step_scores(connection))
 
 
-def what_would_come_true(run: Attempt, slot: Slot) -> tuple[Changes, list[StepScore]]:
+def what_would_come_true(run: RunContext, slot: Slot) -> tuple[Changes, list[StepScore]]:
     """The same as far as it is known, for a rehearsal: nothing is stored."""
     path = run.job.folder / ledger.NAME
     if not path.exists():
@@ -434,20 +434,20 @@ def _by_then(slot: Slot, scores: Sequence[StepScore]) -> list[StepScore]:
     return [s for s in scores if s.cutoff + s.step <= slot.position]
 
 
-def _report_changes(run: Attempt, changes: Changes) -> None:
+def _report_changes(run: RunContext, changes: Changes) -> None:
     """Says what is different in the past."""
     if changes.shorter:
         names = ", ".join(changes.shorter[:NAMED])
         text = f"{len(changes.shorter)} series lost values at their end: {names}"
-        run.diary.warn("input/history-shrunk", text)
+        run.run_log.warn("input/history-shrunk", text)
     if len(changes.restated):
         text = f"the past of {len(changes.restated)} series is not what it was at the last run"
-        run.diary.warn("input/history-restated", text)
+        run.run_log.warn("input/history-restated", text)
     if len(changes.moved):
-        run.diary.note(f"{len(changes.moved)} series begin later than at the last run")
+        run.run_log.note(f"{len(changes.moved)} series begin later than at the last run")
     for word, ids in (("new", changes.new), ("gone", changes.gone)):
         if ids:
-            run.diary.note(f"{len(ids)} series are {word}: {', '.join(ids[:NAMED])}")
+            run.run_log.note(f"{len(ids)} series are {word}: {', '.join(ids[:NAMED])}")
 
 
 # -------------------------------------------------------------------------------------------------
@@ -476,35 +476,39 @@ def run_job(
     moment = now or clock.now()
     wait = job.section.lock_wait
     seconds = lock_wait if lock_wait is not None else span(wait) if wait else 0.0
-    diary = Diary(job.folder, job.name, moment, listener or Silent(), job.secrets())
-    run = Attempt(job, as_of, moment, diary, Watch(job.section.deadline))
+    run_log = RunLog(job.folder, job.name, moment, listener or Silent(), job.secrets())
+    run = RunContext(job, as_of, moment, run_log, Watch(job.section.deadline))
     if dry_run and not job.folder.exists():
-        return _rehearse(run)
+        return _dry_run(run)
     with locked(job.folder, seconds), noticed_termination() as signals:
         if dry_run:
-            return _rehearse(run)
-        diary.begin(job.section.retention.keep_logs)
+            return _dry_run(run)
+        run_log.begin(job.section.retention.keep_logs)
         begun()
         try:
             outcome = _work(run)
         except BaseException as problem:
-            diary.fail(problem, _code(problem, bool(signals)), now or clock.now())
+            run_log.fail(problem, _code(problem, bool(signals)), now or clock.now())
             raise
         words = {"run": outcome.run, "as_of": outcome.as_of}
-        diary.end(outcome.outcome, outcome.exit_code, now or clock.now(), **words)
+        run_log.end(outcome.outcome, outcome.exit_code, now or clock.now(), **words)
         return outcome
 
 
-def _work(run: Attempt) -> RunOutcome:
+def _work(run: RunContext) -> RunOutcome:
     """The whole way."""
     folder = run.job.folder
-    state = recover(folder, run.diary)
+    state = recover(folder, run.run_log)
     trouble = hand_over(run, state)  # what an interrupted run still owes
     report, slot = look(run)
-    changes, scores = with_sound_ledger(folder, state, run.diary, lambda: what_came_true(run, slot))
+    changes, scores = with_sound_ledger(
+        folder, state, run.run_log, lambda: what_came_true(run, slot)
+    )
     if done := nothing_to_do(run, state, slot):
         if state.editions.keys() - to_keep(run.job, state).keys():
-            tidy(run.job, state, run.diary)  # what a run that was killed has left to do
+            apply_retention(
+                run.job, state, run.run_log
+            )  # what a run that was killed has left to do
         if trouble is not None:
             raise trouble
         return run.outcome(done[0], 0, done[1], slot)
@@ -517,7 +521,7 @@ def _work(run: Attempt) -> RunOutcome:
     return run.outcome("published", int(edition.manifest["exit_code"]), edition, slot)
 
 
-def _rehearse(run: Attempt) -> RunOutcome:
+def _dry_run(run: RunContext) -> RunOutcome:
     """Every decision up to the training, and nothing after it; nothing is changed."""
     state = read_state(run.job.folder)
     report, slot = look(run)
@@ -540,7 +544,7 @@ def _code(problem: BaseException, terminated: bool) -> int:
 # --- A run with its watchers: the monitor is pinged, the metrics file written, whatever happens
 
 
-def run_attended(
+def run_monitored(
     job: Job,
     listener: Listener,
     *,

@@ -17,7 +17,7 @@ from forecast.common.errors import (
 )
 from forecast.scheduling.as_of import Slot
 from forecast.scheduling.config import Job
-from forecast.scheduling.context import Attempt, Known
+from forecast.scheduling.context import Known, RunContext
 from forecast.scheduling.decisions import (
     Decision,
     ModelFacts,
@@ -57,11 +57,11 @@ class Due:
     trial: dict[str, Any] | None = None
 
 
-def decide_model(run: Attempt, known: Known) -> Due:
+def decide_model(run: RunContext, known: Known) -> Due:
     """Whether this run learns; nothing is learnt yet."""
     job, slot, seasons = run.job, known.slot, known.report.seasons
     if job.section.model == "pretrained":
-        return Due(run.diary.decide(Decision("model", "pretrained", "as the job asks")))
+        return Due(run.run_log.decide(Decision("model", "pretrained", "as the job asks")))
     found, trial, misfit = in_service(job, known.state, slot, seasons)
     facts = model_facts(
         job=job,
@@ -73,12 +73,12 @@ def decide_model(run: Attempt, known: Known) -> Due:
         changes=known.changes,
         scores=known.scores,
     )
-    decision = run.diary.decide(decide_learning(facts, job.section.retrain))
+    decision = run.run_log.decide(decide_learning(facts, job.section.retrain))
     fitting = None if misfit else found
     return Due(decision, fitting, None if facts.changed else fitting, trial)
 
 
-def choose_model(run: Attempt, known: Known) -> tuple[Service, dict[str, Any]]:
+def choose_model(run: RunContext, known: Known) -> tuple[Service, dict[str, Any]]:
     """The model that serves this run and the facts of the last trial, for the manifest."""
     due = decide_model(run, known)
     trial = due.trial or {}
@@ -89,15 +89,15 @@ def choose_model(run: Attempt, known: Known) -> tuple[Service, dict[str, Any]]:
         return due.fitting, trial
     left = run.watch.left(TRAINING_SHARE)
     if (late := decide_time_to_learn(left, due.fitting is not None)) is not None:
-        run.diary.decide(late)
+        run.run_log.decide(late)
         return due.fitting or _pretrained(run, known), trial
     judged = _tried(run, known, due, left)
     if isinstance(judged, Untried):
-        run.diary.warn(judged.code, judged.why)
+        run.run_log.warn(judged.code, judged.why)
         choice = "reuse" if due.rival is not None else "pretrained"
-        run.diary.decide(Decision("model", choice, judged.reason))
+        run.run_log.decide(Decision("model", choice, judged.reason))
         return due.rival or _pretrained(run, known), trial
-    run.diary.decide(judged.decision)
+    run.run_log.decide(judged.decision)
     return judged.service, _record(judged, run.job, known.slot)
 
 
@@ -110,7 +110,7 @@ class Untried:
     reason: str
 
 
-def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judged | Untried:
+def _tried(run: RunContext, known: Known, due: Due, seconds: float | None) -> Judged | Untried:
     """The outcome of a trial; or that the deadline came before its end, or the training died: what
     is there already can forecast."""
     with time_limit(run.watch.left(HARD_SHARE)) as limit:
@@ -124,7 +124,7 @@ def _tried(run: Attempt, known: Known, due: Due, seconds: float | None) -> Judge
                 refused=sorted(known.state.refused),
                 seconds_left=seconds,
                 created=run.stamp,
-                listener=run.diary,
+                listener=run.run_log,
             )
         except KeyboardInterrupt:
             if not limit.reached:
@@ -246,7 +246,7 @@ def _misfit(job: Job, name: str, slot: Slot) -> str:
     return f"the data are now of frequency {here.alias}, the model's were {alias}"
 
 
-def _pretrained(run: Attempt, known: Known) -> Service:
+def _pretrained(run: RunContext, known: Known) -> Service:
     """The pretrained network with its promise, taken over from the last run that had one."""
     service = pretrained_service(run.job, known.slot.panel, known.report.seasons)
     current = known.state.current

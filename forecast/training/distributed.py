@@ -31,7 +31,7 @@ STRIDE = 7_919  # between the seeds of two ranks
 LOST = ("connection", "gloo", "nccl", "socket", "timed out")  # in what torch says of a lost rank
 
 
-class Alone:
+class SingleProcess:
     """One process that trains: the answers that need nobody else."""
 
     rank, size = 0, 1
@@ -70,7 +70,7 @@ class Alone:
         return Checkpoint(path, every)
 
 
-class Team(Alone):
+class Team(SingleProcess):
     """This process among those of torchrun; all ranks call the same methods in the same order."""
 
     def __init__(self, rank: int, size: int) -> None:
@@ -146,7 +146,7 @@ class Team(Alone):
         ranks.destroy_process_group()
 
 
-ALONE = Alone()
+ALONE = SingleProcess()
 
 
 def join(asked: bool, environ: dict[str, str] | None = None) -> Team | None:

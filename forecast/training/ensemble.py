@@ -45,7 +45,7 @@ from forecast.training.checkpoint import (
 )
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, Alone, Team
+from forecast.training.distributed import ALONE, SingleProcess, Team
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
@@ -63,7 +63,7 @@ THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLA
 
 
 @dataclass(frozen=True)
-class Lesson:
+class MemberTask:
     """What a member is taught: choose the number of steps on validation origins, then go over all.
 
     values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
@@ -105,7 +105,7 @@ class Member:
 
 
 def train_members(
-    lesson: Lesson,
+    task: MemberTask,
     seeds: list[int],
     folder: Path,
     jobs: int,
@@ -121,7 +121,7 @@ def train_members(
     when (time.monotonic) members have to stop with their best weights so far; one that has none a
     moment later is ended and not among those returned. Raises TrainingError when a worker fails.
     """
-    _write_lesson(lesson, folder)
+    _write_task(task, folder)
     waiting = [(m, seed) for m, seed in enumerate(seeds) if not _is_done(folder, m)]
     crew = _Crew(folder, jobs, report, waiting)
     interrupted = late = False
@@ -288,13 +288,13 @@ def worker_died(code: int, printed: str) -> TrainingError:
     )
 
 
-def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
+def resumes(task: MemberTask, seeds: list[int], folder: Path) -> str:
     """Makes `folder` ready for a checkpointed lesson: "new", "resumed", "damaged" or "refused".
 
     What another lesson left there (other data, other numbers; only the time limit may differ) is
     refused, that is removed; of this lesson's, what is damaged.
     """
-    path, digest = folder / "lesson.sha256", _digest(lesson, seeds).encode()
+    path, digest = folder / "lesson.sha256", _digest(task, seeds).encode()
     found = path.read_bytes() if path.is_file() else None
     if found == digest:
         return "damaged" if forget_damaged(folder) else "resumed"
@@ -304,7 +304,7 @@ def resumes(lesson: Lesson, seeds: list[int], folder: Path) -> str:
     return "new" if found is None else "refused"
 
 
-def _digest(lesson: Lesson, seeds: list[int]) -> str:
+def _digest(task: MemberTask, seeds: list[int]) -> str:
     """sha256 of everything that the trained weights depend on."""
     found = hashlib.sha256(json.dumps(seeds).encode())
 
@@ -320,33 +320,33 @@ def _digest(lesson: Lesson, seeds: list[int]) -> str:
         else:
             found.update(json.dumps(value).encode())
 
-    recipe = {name: value for name, value in lesson.recipe.items() if name != "seconds"}
-    whole = {**vars(lesson), "recipe": recipe, "checkpoint_every": None}
+    recipe = {name: value for name, value in task.recipe.items() if name != "seconds"}
+    whole = {**vars(task), "recipe": recipe, "checkpoint_every": None}
     take("lesson", whole)
     return found.hexdigest()
 
 
-def _write_lesson(lesson: Lesson, folder: Path) -> None:
+def _write_task(task: MemberTask, folder: Path) -> None:
     arrays = {
-        "values": np.ascontiguousarray(lesson.values, np.float64),
-        "offsets": np.ascontiguousarray(lesson.offsets, np.int64),
-        "keep": np.ascontiguousarray(lesson.keep, np.int64),
-        "validation": np.ascontiguousarray(lesson.validation, np.int64),
+        "values": np.ascontiguousarray(task.values, np.float64),
+        "offsets": np.ascontiguousarray(task.offsets, np.int64),
+        "keep": np.ascontiguousarray(task.keep, np.int64),
+        "validation": np.ascontiguousarray(task.validation, np.int64),
     }
     _save(arrays, folder / "lesson.safetensors")
-    if lesson.initial is not None:
-        _save(dict(lesson.initial), folder / "initial.safetensors")
-    if lesson.known is not None:
-        _save(vars(lesson.known), folder / "known.safetensors")
-    if lesson.teacher is not None:
-        _save(dict(lesson.teacher.weights), folder / "teacher.safetensors")
+    if task.initial is not None:
+        _save(dict(task.initial), folder / "initial.safetensors")
+    if task.known is not None:
+        _save(vars(task.known), folder / "known.safetensors")
+    if task.teacher is not None:
+        _save(dict(task.teacher.weights), folder / "teacher.safetensors")
     plain = {
-        "layout": asdict(lesson.layout),
-        "recipe": lesson.recipe,
-        "refit_share": lesson.refit_share,
-        "refit_rate": lesson.refit_rate,
-        "checkpoint_every": lesson.checkpoint_every,
-        "teacher": lesson.teacher and [lesson.teacher.network, lesson.teacher.share],
+        "layout": asdict(task.layout),
+        "recipe": task.recipe,
+        "refit_share": task.refit_share,
+        "refit_rate": task.refit_rate,
+        "checkpoint_every": task.checkpoint_every,
+        "teacher": task.teacher and [task.teacher.network, task.teacher.share],
     }
     (folder / "lesson.json").write_text(json.dumps(plain))
 
@@ -364,7 +364,7 @@ def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
         raise failed_to_write(path, problem) from error
 
 
-def _read_lesson(folder: Path) -> Lesson:
+def _read_task(folder: Path) -> MemberTask:
     from safetensors.numpy import load_file
 
     plain = json.loads((folder / "lesson.json").read_text())
@@ -372,7 +372,7 @@ def _read_lesson(folder: Path) -> Lesson:
     arrays: dict[str, Any] = load_file(folder / "lesson.safetensors")
     about = plain.pop("teacher")
     teacher = about and Teacher(load_file(folder / "teacher.safetensors"), *about)
-    return Lesson(
+    return MemberTask(
         **arrays,
         layout=Layout(**plain.pop("layout")),
         initial=load_file(initial) if initial.exists() else None,
@@ -399,10 +399,10 @@ def _files_of(folder: Path, member: int) -> tuple[Path, dict[str, Path]]:
 
 def work(folder: Path, member: int, seed: int) -> None:
     """The worker: both fits of one member, results written beside the lesson."""
-    lesson = _read_lesson(folder)
+    task = _read_task(folder)
     stopping = _stop_on_signals()
-    scored, final, device = teach(
-        lesson,
+    scored, final, device = fit_member(
+        task,
         seed,
         stopping,
         _say,
@@ -416,7 +416,7 @@ def work(folder: Path, member: int, seed: int) -> None:
 def keep_member(
     folder: Path, member: int, scored: Fitted, final: dict[str, np.ndarray], device: str
 ) -> None:
-    """Writes a finished member: what `teach` returned. The last file says that it is whole."""
+    """Writes a finished member: what `fit_member` returned. The last file says that it is whole."""
     path, files = _files_of(folder, member)
     _save(scored.weights, files["scored"])
     _save(final, files["final"])
@@ -429,13 +429,13 @@ def keep_member(
     write_member(path, plain, **files)
 
 
-def teach(
-    lesson: Lesson,
+def fit_member(
+    task: MemberTask,
     seed: int,
     stopping: Callable[[], bool],
     emit: Callable[[dict[str, Any]], None],
     place: Path | None = None,
-    team: Alone = ALONE,
+    team: SingleProcess = ALONE,
 ) -> tuple[Fitted, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
@@ -444,60 +444,60 @@ def teach(
     """
     from forecast.training.loop import resolve_device
 
-    fits = _Fits(lesson, seed, stopping, emit, place, team)
-    recipe = _recipe(lesson, seed)
+    fits = _Fits(task, seed, stopping, emit, place, team)
+    recipe = _recipe(task, seed)
     scored = fits.first(recipe)
     device = str(resolve_device(recipe.device))
     stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
-    if stopped and lesson.checkpoint_every is not None:
+    if stopped and task.checkpoint_every is not None:
         return scored, None, device
-    again = _recipe_of_refit(lesson, recipe, scored.best_step)
+    again = _recipe_of_refit(task, recipe, scored.best_step)
     if stopped or again is None:
         return scored, scored.weights, device
-    refitted = fits.fit("refit", again, lesson.values, lesson.offsets, scored.weights)
-    if refitted.ended == "interrupted" and lesson.checkpoint_every is not None:
+    refitted = fits.fit("refit", again, task.values, task.offsets, scored.weights)
+    if refitted.ended == "interrupted" and task.checkpoint_every is not None:
         return scored, None, device
     return scored, refitted.weights, device
 
 
-def _recipe(lesson: Lesson, seed: int) -> Recipe:
+def _recipe(task: MemberTask, seed: int) -> Recipe:
     """The lesson's numbers; a list of JSON is a tuple again."""
-    numbers = lesson.recipe
+    numbers = task.recipe
     views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
     return Recipe(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
 
 
-def _recipe_of_refit(lesson: Lesson, recipe: Recipe, best_step: int) -> Recipe | None:
+def _recipe_of_refit(task: MemberTask, recipe: Recipe, best_step: int) -> Recipe | None:
     """How the weights of `best_step` go on over all data; None where they do not."""
-    steps = round(lesson.refit_share * max(best_step, recipe.steps // 4))
+    steps = round(task.refit_share * max(best_step, recipe.steps // 4))
     if not steps or not best_step:
         return None
-    rate = recipe.learning_rate * lesson.refit_rate
+    rate = recipe.learning_rate * task.refit_rate
     return replace(recipe, steps=steps, learning_rate=rate, seed=recipe.seed + 1_000_003)
 
 
 @dataclass(frozen=True)
 class _Fits:
-    """What the two fits of `teach` have in common; its arguments."""
+    """What the two fits of `fit_member` have in common; its arguments."""
 
-    lesson: Lesson
+    task: MemberTask
     seed: int
     stopping: Callable[[], bool]
     emit: Callable[[dict[str, Any]], None]
     place: Path | None
-    team: Alone
+    team: SingleProcess
 
     def first(self, recipe: Recipe) -> Fitted:
         """The fit that the validation origins watch; read again where it was finished before."""
         from forecast.training.loop import Fitted
 
-        lesson = self.lesson
+        task = self.task
 
         def make() -> Fitted:
-            values, offsets = _shown(lesson)
-            return self.fit("fit", recipe, values, offsets, lesson.initial, lesson.validation)
+            values, offsets = _shown(task)
+            return self.fit("fit", recipe, values, offsets, task.initial, task.validation)
 
-        if lesson.checkpoint_every is None or self.place is None:
+        if task.checkpoint_every is None or self.place is None:
             return make()
         path = self.place.with_name(f"{self.place.name}-fit.safetensors")
         return cast("Fitted", once(path, make, Fitted, writes=self.team.first))
@@ -517,32 +517,32 @@ class _Fits:
         return fit(
             values,
             offsets,
-            self.lesson.layout,
+            self.task.layout,
             recipe,
             validation=validation,
-            known=self.lesson.known,
+            known=self.task.known,
             initial=initial,
             report=lambda progress: self.emit({"phase": phase, **asdict(progress)}),
             interrupted=self.stopping,
             checkpoint=self._checkpoint(phase),
             team=self.team,
-            teacher=self.lesson.teacher,
+            teacher=self.task.teacher,
         )
 
     def _checkpoint(self, phase: str) -> Checkpoint | None:
-        every, place = self.lesson.checkpoint_every, self.place
+        every, place = self.task.checkpoint_every, self.place
         if every is None or place is None:
             return None
         path = place.with_name(f"{place.name}-{phase}.checkpoint")
         return self.team.checkpoint(path, every, self.seed)
 
 
-def _shown(lesson: Lesson) -> tuple[np.ndarray, np.ndarray]:
+def _shown(task: MemberTask) -> tuple[np.ndarray, np.ndarray]:
     """Values and offsets of the observations that the scored weights may see."""
-    lengths = np.diff(lesson.offsets)
-    position = np.arange(len(lesson.values)) - np.repeat(lesson.offsets[:-1], lengths)
-    seen = position < np.repeat(lesson.keep, lengths)
-    return lesson.values[seen], np.concatenate([[0], np.cumsum(lesson.keep)])
+    lengths = np.diff(task.offsets)
+    position = np.arange(len(task.values)) - np.repeat(task.offsets[:-1], lengths)
+    seen = position < np.repeat(task.keep, lengths)
+    return task.values[seen], np.concatenate([[0], np.cumsum(task.keep)])
 
 
 def _stop_on_signals() -> Callable[[], bool]:
@@ -588,7 +588,7 @@ def _tell(error: ForecastError) -> int:
 
 
 def train_together(
-    lesson: Lesson,
+    task: MemberTask,
     seeds: list[int],
     folder: Path,
     team: Team,
@@ -609,7 +609,7 @@ def train_together(
                 report(number, event)
 
         place = folder / f"member-{number}"
-        scored, final, device = teach(lesson, seed, team.stopping, emit, place, team)
+        scored, final, device = fit_member(task, seed, team.stopping, emit, place, team)
         if final is None:
             return members, True
         if team.first:
@@ -620,9 +620,9 @@ def train_together(
     return members, False
 
 
-def ready(lesson: Lesson, seeds: list[int], folder: Path, team: Team) -> str:
+def ready(task: MemberTask, seeds: list[int], folder: Path, team: Team) -> str:
     """As `ensemble.resumes`, done by rank 0 while the others wait."""
-    return team.same(resumes(lesson, seeds, folder) if team.first else "")
+    return team.same(resumes(task, seeds, folder) if team.first else "")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from forecast.models.networks.residual import ResidualNetwork
 from forecast.training.checkpoint import Checkpoint, Standing
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, Alone
+from forecast.training.distributed import ALONE, SingleProcess
 from forecast.training.sampler import Judge, Sampler, tensors, to_device
 from forecast.transforms.augment import distinct, seen
 from forecast.transforms.covariate_tensors import Known
@@ -169,7 +169,7 @@ def fit(
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
-    team: Alone = ALONE,
+    team: SingleProcess = ALONE,
     teacher: Teacher | None = None,
     proximal: float = 0.0,
 ) -> Fitted:
@@ -266,7 +266,7 @@ def _loop(
     report: Callable[[Progress], None],
     interrupted: Callable[[], bool],
     checkpoint: Checkpoint | None,
-    team: Alone,
+    team: SingleProcess,
     proximal: float,
 ) -> Fitted:
     """The training loop; see `fit`."""
@@ -304,7 +304,7 @@ def _loop(
 
 
 def _standing(
-    network: ResidualNetwork, sampler: Sampler, judge: Judge, recipe: Recipe, team: Alone
+    network: ResidualNetwork, sampler: Sampler, judge: Judge, recipe: Recipe, team: SingleProcess
 ) -> Standing:
     """Where every fit begins: the weights as they are, averaged with nothing, the best so far."""
     averaged = copy.deepcopy(network).eval()
@@ -334,7 +334,9 @@ def _learn(at: Standing, batch_loss: Callable[[], Tensor], recipe: Recipe, rate:
     at.total += loss.detach()
 
 
-def _look(at: Standing, judge: Judge, recipe: Recipe, team: Alone, evaluate: bool) -> Progress:
+def _look(
+    at: Standing, judge: Judge, recipe: Recipe, team: SingleProcess, evaluate: bool
+) -> Progress:
     """What there is to report; evaluated, best weights and schedule take note of it as well.
 
     Raises TrainingError when the training loss is not finite.

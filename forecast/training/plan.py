@@ -25,7 +25,7 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
 from forecast.models.networks.head import with_new_spread
 from forecast.models.networks.numpy_ops import Weights
-from forecast.models.networks.registry import idea_of, size_of
+from forecast.models.networks.registry import size_of, spec_of
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import load_model, model_path
 from forecast.training.distillation import Teacher
@@ -99,7 +99,7 @@ class Plan:
     @property
     def title(self) -> str:
         """What the network is called: LSTM, GRU, ..."""
-        return idea_of(self.recipe["network"]).title
+        return spec_of(self.recipe["network"]).title
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
@@ -187,7 +187,7 @@ def network_reasons(
 ) -> tuple[Reason, ...]:
     """The network of each recipe in words, and what it says of a step."""
     ensemble = "1 member" if members == 1 else f"{members} members"
-    title = "" if recipe["network"] == "lstm" else f"{idea_of(recipe['network']).title}, "
+    title = "" if recipe["network"] == "lstm" else f"{spec_of(recipe['network']).title}, "
     mine = f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}"
     reads = f"{recipe['context']} steps of context, at most {recipe['steps']} training steps"
     reasons: list[Reason] = [("network", mine, reads)]
@@ -406,7 +406,7 @@ def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
             remedy="Leave out --init, or --from-scratch, --hidden and --layers",
         )
     reads = network.context or model.context
-    if idea_of(model.network).window and reads != model.context:
+    if spec_of(model.network).window and reads != model.context:
         raise UsageError(
             f"--init starts from {a_network(model.network)} that reads {model.context} steps, all "
             "at once; it cannot read another number",
@@ -418,7 +418,7 @@ def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
 
 def a_network(name: str) -> str:
     """The network in words: "an LSTM", "a GRU"."""
-    title = idea_of(name).title
+    title = spec_of(name).title
     return f"{'an' if title[:2] in ('LS', 'RN', 'At', 'ML') else 'a'} {title}"
 
 
@@ -439,7 +439,7 @@ def choose_recipe(
 ) -> dict[str, Any]:
     """The numbers of recipe.Recipe but the seed."""
     training, network = settings.training, settings.network
-    daily, idea = layout.width > 1, idea_of(network.name)
+    daily, spec = layout.width > 1, spec_of(network.name)
     context = network.context or choose_context(panel, layout)
     small = len(panel.values) < SMALL
     if initial is not None:
@@ -448,20 +448,20 @@ def choose_recipe(
     else:
         hidden, layers = network.hidden_size or (96 if daily else 64), network.layers
         steps, rate = (300 if small else 600), RANDOM_RATE
-    if hidden % idea.multiple(layout.features):
+    if hidden % spec.multiple(layout.features):
         raise UsageError(
-            f"the hidden units of {a_network(idea.name)} on these data must be a multiple of "
-            f"{idea.multiple(layout.features)}",
+            f"the hidden units of {a_network(spec.name)} on these data must be a multiple of "
+            f"{spec.multiple(layout.features)}",
             code="usage/hidden-does-not-fit",
             where="--hidden",
             value=hidden,
-            remedy=f"Use --hidden {_near(hidden, idea.multiple(layout.features))}",
+            remedy=f"Use --hidden {_near(hidden, spec.multiple(layout.features))}",
         )
-    if initial is not None and idea.window:
+    if initial is not None and spec.window:
         context = initial["parts.0.window.weight"].shape[1] // hidden
     chunks = -(-horizon // layout.chunk)
     # Training costs grow with forks x chunks; long horizons need fewer origins a window.
-    most = SEPARATE_FORKS if idea.each_origin else 10 if daily else 16
+    most = SEPARATE_FORKS if spec.each_origin else 10 if daily else 16
     forks = max(2, min(most, context, 64 // chunks))
     return {
         "steps": training.max_steps or steps,

@@ -25,7 +25,14 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
 from forecast.models.networks.numpy_ops import Weights
 from forecast.training.distributed import Team
-from forecast.training.ensemble import Lesson, Member, ready, resumes, train_members, train_together
+from forecast.training.ensemble import (
+    Member,
+    MemberTask,
+    ready,
+    resumes,
+    train_members,
+    train_together,
+)
 from forecast.training.plan import PRETRAINED, SMALL, Plan, Reason, in_part_of_the_time
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.covariates import Design, encode
@@ -478,8 +485,8 @@ def _inside(kept: Kept | None, name: str) -> Kept | None:
     return (kept[0] / name.replace(" ", "-"), kept[1]) if kept and name else kept
 
 
-def _lesson(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> Lesson:
-    return Lesson(
+def _task(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> MemberTask:
+    return MemberTask(
         values=as_read(panel),
         offsets=panel.offsets,
         keep=plan.keep,
@@ -508,7 +515,7 @@ def _train(
     whether the user interrupted."""
     begun, until = time.monotonic(), limit.end_of_next() if limit is not None else None
     refit = settings.training.refit
-    lesson = _lesson(panel, plan, refit, kept)
+    task = _task(panel, plan, refit, kept)
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
     first = plan.recipe["steps"]
@@ -527,15 +534,15 @@ def _train(
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
     if kept and team is not None:
-        listener.note(RESUMING[ready(lesson, plan.seeds, kept[0], team)])
-        members, interrupted = train_together(lesson, plan.seeds, kept[0], team, heard)
+        listener.note(RESUMING[ready(task, plan.seeds, kept[0], team)])
+        members, interrupted = train_together(task, plan.seeds, kept[0], team, heard)
     elif kept:
-        listener.note(RESUMING[resumes(lesson, plan.seeds, kept[0])])
-        members, interrupted = train_members(lesson, plan.seeds, kept[0], plan.jobs, heard)
+        listener.note(RESUMING[resumes(task, plan.seeds, kept[0])])
+        members, interrupted = train_members(task, plan.seeds, kept[0], plan.jobs, heard)
     else:
         with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
             members, interrupted = train_members(
-                lesson, plan.seeds, Path(folder), plan.jobs, heard, until
+                task, plan.seeds, Path(folder), plan.jobs, heard, until
             )
     if limit is not None and until is not None and time.monotonic() >= until:
         limit.skipped.append("the rest of the training steps")

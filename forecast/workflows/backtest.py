@@ -31,7 +31,7 @@ from forecast.inference.predict import at_levels
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.baselines.naive import naive2
 from forecast.models.forecaster import Forecaster
-from forecast.models.networks.registry import IDEAS
+from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.models.store import frequency_of, load_model, model_path, read_manifest
 from forecast.reporting.run_folder import check_place, run_path
 from forecast.training.plan import Reason
@@ -318,7 +318,7 @@ def _combination(
 def _taken(settings: Settings) -> set[str]:
     """Column names that no saved model can have."""
     names = settings.baselines.chosen(BACKTEST_BASELINES)
-    titles = (idea.title for idea in IDEAS.values())
+    titles = (spec.title for spec in NETWORK_SPECS.values())
     baselines = (COLUMNS[name] for name in (*names, *INTERMITTENT_BASELINES))
     return {*titles, *STATES.values(), NAIVE2, BLEND, *baselines}
 

@@ -32,7 +32,7 @@ from forecast.models.store import versions
 from forecast.reporting.run_folder import check_place, rows_csv, run_path
 from forecast.training.plan import Plan, Reason, make_plan
 from forecast.training.selection import forecasters, learn, lstm_windows
-from forecast.training.tuning.search import Judge, Outcome, Search, lesson_of, run_trial
+from forecast.training.tuning.search import Judge, Outcome, Search, run_trial, task_of
 from forecast.training.tuning.space import Choice, space_of
 from forecast.transforms.outlook import cover
 from forecast.workflows.load import read
@@ -251,8 +251,8 @@ def _search(
     def run(number: int, choice: Choice, prune: Judge) -> Outcome:
         left, turns = clock.search_left, -(-(total - number) // jobs)
         limit = None if left is None else max(LEAST_SECONDS, left / turns)
-        lesson = lesson_of(panel, plan, choice, settings, limit)
-        return run_trial(lesson, plan.seeds[0], prune, search.stopping.is_set, clock.until)
+        task = task_of(panel, plan, choice, settings, limit)
+        return run_trial(task, plan.seeds[0], prune, search.stopping.is_set, clock.until)
 
     def goes_on() -> bool:
         left = clock.search_left

@@ -67,13 +67,13 @@ def run(
     """Run scheduled jobs: read, decide, forecast, publish, score."""
     given = {"deadline": deadline, "max_failed": max_failed, "lock_wait": lock_wait}
     jobs = [_with_flags(each, given) for each in jobs_of(file, job)]
-    from forecast.scheduling.run import run_attended
+    from forecast.scheduling.run import run_monitored
 
     documents: list[dict[str, Any]] = []
 
     def work(each: Job) -> int:
         with run.watching(job=each.name) as listener:
-            outcome = run_attended(each, listener, as_of=as_of, dry_run=dry_run)
+            outcome = run_monitored(each, listener, as_of=as_of, dry_run=dry_run)
         documents.append(document(outcome))
         if not run.look.json and not run.look.quiet:
             show(run, outcome)

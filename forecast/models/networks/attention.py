@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.models.networks import lstm
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 from forecast.models.networks.numpy_ops import Weights, inside, softmax, times
 
 if TYPE_CHECKING:
@@ -81,4 +81,4 @@ def module(size: Size) -> nn.Module:
 
 
 PART = Part(shapes, parameters, module, attention)
-IDEA = Idea("attention", "Attention-LSTM", (PART,), LINEAR)
+SPEC = NetworkSpec("attention", "Attention-LSTM", (PART,), LINEAR)

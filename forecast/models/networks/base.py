@@ -63,7 +63,7 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class Idea:
+class NetworkSpec:
     """A network by name.
 
     name         of the option --network; title: of the column of its forecasts

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forecast.models.networks import lstm
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,4 +44,4 @@ def module(size: Size) -> nn.Module:
 
 
 PART = Part(shapes, parameters, module)
-IDEA = Idea("bilstm", "BiLSTM", (PART,), LINEAR, each_origin=True)
+SPEC = NetworkSpec("bilstm", "BiLSTM", (PART,), LINEAR, each_origin=True)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from forecast.models.networks import lstm
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +60,7 @@ def convolution(dilation: int) -> Part:
     )
 
 
-IDEA = Idea(
+SPEC = NetworkSpec(
     "cnn-lstm",
     "CNN-LSTM",
     (lstm.PART,),

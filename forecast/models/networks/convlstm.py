@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from forecast.models.networks.base import Embedding, Idea, Part, Shapes, Size
+from forecast.models.networks.base import Embedding, NetworkSpec, Part, Shapes, Size
 from forecast.transforms.windows import POINTS, SCALARS
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def embed_module(size: Size) -> nn.Module:
     return Tensors(embed_shapes(size), torch_embed)
 
 
-IDEA = Idea(
+SPEC = NetworkSpec(
     "convlstm",
     "ConvLSTM",
     (Part(shapes, parameters, module),),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Size
 from forecast.models.networks.lstm import recurrent_shapes
 
 if TYPE_CHECKING:
@@ -33,4 +33,4 @@ def module(size: Size) -> nn.Module:
 
 
 PART = Part(lambda size: recurrent_shapes(3, size.hidden), parameters, module)
-IDEA = Idea("gru", "GRU", (PART,), LINEAR)
+SPEC = NetworkSpec("gru", "GRU", (PART,), LINEAR)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 from forecast.models.networks.numpy_ops import Weights, sigmoid, times
 
 if TYPE_CHECKING:
@@ -72,4 +72,4 @@ def module(size: Size) -> nn.Module:
 
 
 PART = Part(lambda size: recurrent_shapes(4, size.hidden), parameters, module, forward=forward)
-IDEA = Idea("lstm", "LSTM", (PART,), LINEAR, prefix="lstms")
+SPEC = NetworkSpec("lstm", "LSTM", (PART,), LINEAR, prefix="lstms")

@@ -10,10 +10,10 @@ LSTM; torch keeps two.
 from __future__ import annotations
 
 from forecast.models.networks import lstm
-from forecast.models.networks.base import LINEAR, Idea
+from forecast.models.networks.base import LINEAR, NetworkSpec
 from forecast.models.networks.transformer import ATTEND, FEED, HEADS
 
-IDEA = Idea(
+SPEC = NetworkSpec(
     "lstm-transformer",
     "LSTM-Transformer",
     (lstm.PART, ATTEND, FEED),

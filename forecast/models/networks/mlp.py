@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 from forecast.models.networks.transformer import FEED
 
 if TYPE_CHECKING:
@@ -49,4 +49,4 @@ def module(size: Size) -> nn.Module:
 
 
 WINDOW = Part(shapes, parameters, module)
-IDEA = Idea("mlp", "MLP", (FEED,), LINEAR, front=(WINDOW,), each_origin=True, window=True)
+SPEC = NetworkSpec("mlp", "MLP", (FEED,), LINEAR, front=(WINDOW,), each_origin=True, window=True)

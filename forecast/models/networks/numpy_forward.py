@@ -14,7 +14,7 @@ from forecast.models.likelihoods import QUANTILES
 from forecast.models.networks.base import Embedding, Part, Size
 from forecast.models.networks.head import assemble, head_inputs, mix_horizon
 from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, norm, times
-from forecast.models.networks.registry import idea_of, size_of
+from forecast.models.networks.registry import size_of, spec_of
 from forecast.transforms.windows import Ahead, Layout
 
 
@@ -35,7 +35,7 @@ def states(
     """The normed state after each step, (T, B, hidden), from that step and those before it; as
     `last_state`."""
     size, state = _embedded(weights, context, beside, network)
-    if not idea_of(network).each_origin:
+    if not spec_of(network).each_origin:
         return norm(weights, "norm", _stack(weights, state, network, size))
     ends = range(1, len(context) + 1)
     last = [_stack(weights, state[:end], network, size)[-1:] for end in ends]
@@ -77,10 +77,10 @@ def _embedded(
     weights: Weights, context: np.ndarray, beside: np.ndarray | None, network: str
 ) -> tuple[Size, np.ndarray]:
     """The network's size, and (T, B, F) -> (T, B, hidden)."""
-    idea, hidden = idea_of(network), size_of(weights, network)[0]
-    window = weights.get(f"{idea.prefix}.0.window.weight")
+    spec, hidden = spec_of(network), size_of(weights, network)[0]
+    window = weights.get(f"{spec.prefix}.0.window.weight")
     size = Size(context.shape[2], hidden, 0 if window is None else window.shape[1] // hidden)
-    state = _computed(idea.embedding, size, inside(weights, "embed."), context)
+    state = _computed(spec.embedding, size, inside(weights, "embed."), context)
     if beside is not None:
         state = state + times(beside, weights["embed_covariates.weight"])
     return size, state
@@ -95,9 +95,9 @@ def _stack(
 ) -> np.ndarray:
     """The residual parts, not normed yet: (T, B, hidden) -> the same, or (1, B, hidden) where a
     part gives the last step alone. `look` gets each part, its tensors and what it reads."""
-    idea = idea_of(network)
-    for number, part in enumerate(idea.parts(idea.layers(weights))):
-        tensors = inside(weights, f"{idea.prefix}.{number}.")
+    spec = spec_of(network)
+    for number, part in enumerate(spec.parts(spec.layers(weights))):
+        tensors = inside(weights, f"{spec.prefix}.{number}.")
         x = norm(weights, f"norms.{number}", state)
         look(part, tensors, x)
         change = _computed(part, size, tensors, x)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,4 +63,4 @@ def module(size: Size) -> nn.Module:
     return Tensors(shapes(size), torch_forward)
 
 
-IDEA = Idea("peephole", "Peephole-LSTM", (Part(shapes, parameters, module),), LINEAR)
+SPEC = NetworkSpec("peephole", "Peephole-LSTM", (Part(shapes, parameters, module),), LINEAR)

@@ -16,14 +16,14 @@ from forecast.models.networks import (
     rnn,
     transformer,
 )
-from forecast.models.networks.base import Idea, Shapes, Size
+from forecast.models.networks.base import NetworkSpec, Shapes, Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
 from forecast.models.networks.head import META, REACH
 from forecast.models.networks.numpy_ops import Weights
 from forecast.transforms.windows import POINTS, SKIPS
 
-IDEAS: dict[str, Idea] = {
-    each.IDEA.name: each.IDEA
+NETWORK_SPECS: dict[str, NetworkSpec] = {
+    each.SPEC.name: each.SPEC
     for each in (
         lstm,
         rnn,
@@ -40,11 +40,11 @@ IDEAS: dict[str, Idea] = {
 }
 
 
-def idea_of(name: str) -> Idea:
+def spec_of(name: str) -> NetworkSpec:
     """The network called `name`. Raises ValueError, which names all there are."""
-    if name not in IDEAS:
-        raise ValueError(f"no network is called {name!r}; there are {', '.join(IDEAS)}")
-    return IDEAS[name]
+    if name not in NETWORK_SPECS:
+        raise ValueError(f"no network is called {name!r}; there are {', '.join(NETWORK_SPECS)}")
+    return NETWORK_SPECS[name]
 
 
 # --- Names and shapes of a network's tensors, known without torch --------------------------------
@@ -68,9 +68,9 @@ def state_shapes(
     Without covariates (known_ahead, beside: 0) there are no tensors for them. Raises ValueError
     when no network has that name or that size, or there is no such likelihood.
     """
-    idea, size = idea_of(network), Size(features, hidden, context)
-    if hidden % idea.multiple(features):
-        raise ValueError(f"{hidden} units are no multiple of {idea.multiple(features)}")
+    spec, size = spec_of(network), Size(features, hidden, context)
+    if hidden % spec.multiple(features):
+        raise ValueError(f"{hidden} units are no multiple of {spec.multiple(features)}")
     shapes: Shapes = {}
 
     def linear(name: str, inputs: int, outputs: int) -> None:
@@ -79,10 +79,10 @@ def state_shapes(
     def inside(prefix: str, tensors: Shapes) -> None:
         shapes.update({f"{prefix}.{name}": shape for name, shape in tensors.items()})
 
-    inside("embed", idea.embedding.shapes(size))
-    for number, part in enumerate(idea.parts(layers)):
+    inside("embed", spec.embedding.shapes(size))
+    for number, part in enumerate(spec.parts(layers)):
         shapes[f"norms.{number}.weight"] = shapes[f"norms.{number}.bias"] = (hidden,)
-        inside(f"{idea.prefix}.{number}", part.shapes(size))
+        inside(f"{spec.prefix}.{number}", part.shapes(size))
     shapes["norm.weight"] = shapes["norm.bias"] = (hidden,)
     linear("from_state", hidden, hidden)
     linear("from_skips", 3 * SKIPS * POINTS + META, hidden)
@@ -103,7 +103,7 @@ def state_shapes(
 
 def size_of(weights: Weights, network: str = "lstm") -> tuple[int, int]:
     """Hidden size and number of layers of a network, read off its tensors."""
-    return len(weights["norm.bias"]), idea_of(network).layers(weights)
+    return len(weights["norm.bias"]), spec_of(network).layers(weights)
 
 
 def mixer_of(weights: Weights) -> int:

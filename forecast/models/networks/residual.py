@@ -17,7 +17,7 @@ from forecast.models.likelihoods import QUANTILES, head_width
 from forecast.models.networks.base import Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
 from forecast.models.networks.head import META, REACH, assemble, head_inputs, mix_horizon
-from forecast.models.networks.registry import idea_of
+from forecast.models.networks.registry import spec_of
 from forecast.models.networks.torch_layers import Linear
 from forecast.transforms.windows import POINTS, SKIPS, Ahead, Layout
 
@@ -74,14 +74,14 @@ class ResidualNetwork(nn.Module):
         mixer: int = 0,
     ) -> None:
         super().__init__()
-        idea, size = idea_of(network), Size(features, hidden_size, context)
-        parts = idea.parts(layers)
+        spec, size = spec_of(network), Size(features, hidden_size, context)
+        parts = spec.parts(layers)
         self.quantiles, self.likelihood = quantiles, likelihood
-        self.each_origin = idea.each_origin
-        self.embed = idea.embedding.module(size)
+        self.each_origin = spec.each_origin
+        self.embed = spec.embedding.module(size)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_size) for _ in parts)
-        self.prefix = idea.prefix  # the name under which the parts' tensors are kept
-        self.add_module(idea.prefix, nn.ModuleList(part.module(size) for part in parts))
+        self.prefix = spec.prefix  # the name under which the parts' tensors are kept
+        self.add_module(spec.prefix, nn.ModuleList(part.module(size) for part in parts))
         self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size)
         self.from_state = Linear(hidden_size, hidden_size)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Size
 from forecast.models.networks.lstm import recurrent_shapes
 
 if TYPE_CHECKING:
@@ -31,4 +31,4 @@ def module(size: Size) -> nn.Module:
 
 
 PART = Part(lambda size: recurrent_shapes(1, size.hidden), parameters, module)
-IDEA = Idea("rnn", "RNN", (PART,), LINEAR)
+SPEC = NetworkSpec("rnn", "RNN", (PART,), LINEAR)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.models.networks.base import LINEAR, Idea, Part, Shapes, Size
+from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
 from forecast.models.networks.numpy_ops import Weights, linear, softmax
 
 if TYPE_CHECKING:
@@ -141,6 +141,6 @@ def feed_module(size: Size) -> nn.Module:
 
 ATTEND = Part(attend_shapes, attend_parameters, attend_module, attention)
 FEED = Part(feed_shapes, feed_parameters, feed_module)
-IDEA = Idea(
+SPEC = NetworkSpec(
     "transformer", "Transformer", (ATTEND, FEED), LINEAR, multiple=lambda features: 2 * HEADS
 )

@@ -24,7 +24,7 @@ from forecast.common.resources import needed
 from forecast.config.schema import Settings
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
-from forecast.training.ensemble import Lesson, train_members
+from forecast.training.ensemble import MemberTask, train_members
 from forecast.training.plan import Plan, choose_recipe, choose_start
 from forecast.training.selection import known_of
 from forecast.training.tuning.space import Choice, Space
@@ -67,9 +67,9 @@ class _Enough(Exception):
     """Ends a training from inside its own report."""
 
 
-def lesson_of(
+def task_of(
     panel: Panel, plan: Plan, choice: Choice, settings: Settings, limit: float | None
-) -> Lesson:
+) -> MemberTask:
     """What one member learns with `choice`: the plan's own validation origins, no refit.
 
     limit: seconds that its training may take, None for no limit.
@@ -78,7 +78,7 @@ def lesson_of(
     _, initial, _ = choose_start(chosen, plan.layout)
     recipe = choose_recipe(panel, chosen, plan.layout, plan.horizon, initial)
     recipe |= {"views": plan.recipe["views"], "seconds": limit}
-    return Lesson(
+    return MemberTask(
         as_read(panel),
         panel.offsets,
         plan.keep,
@@ -93,7 +93,7 @@ def lesson_of(
 
 
 def run_trial(
-    lesson: Lesson, seed: int, prune: Judge, stopped: Callable[[], bool], until: float | None
+    task: MemberTask, seed: int, prune: Judge, stopped: Callable[[], bool], until: float | None
 ) -> Outcome:
     """Trains the member and returns what it came to.
 
@@ -116,7 +116,7 @@ def run_trial(
 
     try:
         with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
-            members, _ = train_members(lesson, [seed], Path(folder), 1, heard)
+            members, _ = train_members(task, [seed], Path(folder), 1, heard)
         outcome.loss = members[0].best_loss
     except _Enough:
         pass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from forecast.config.schema import Settings
-from forecast.models.networks.registry import idea_of, size_of
+from forecast.models.networks.registry import size_of, spec_of
 from forecast.models.pretrained import load_backbone
 from forecast.training.plan import PRETRAINED, PRETRAINED_RATE, RANDOM_RATE, Plan
 
@@ -137,7 +137,7 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
         contexts=contexts,
         rates={start: _rates(rate, training.learning_rate) for start, rate in usual_rate.items()},
         shape=shape,
-        multiples={name: idea_of(name).multiple(features) for name in networks},
+        multiples={name: spec_of(name).multiple(features) for name in networks},
         usual=tuple(
             Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
             for start in (starts if network.name in networks else ())

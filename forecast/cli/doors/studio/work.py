@@ -93,7 +93,7 @@ class Work:
                 code="studio/busy",
                 remedy="Wait for one of the jobs, or stop one",
             )
-        self._tidy()
+        self._sweep()
         name = folder or f"{time.strftime('%y%m%d%H%M%S')}{secrets.token_hex(6)}"
         place = self._home / name
         place.mkdir(parents=True)
@@ -151,7 +151,7 @@ class Work:
             return None
         return read_outcome(place, None)
 
-    def _tidy(self) -> None:
+    def _sweep(self) -> None:
         """Forgets the oldest jobs that have ended; the runs that they made stay."""
         for job in [job for job in self.all() if not job.running][KEPT:]:
             shutil.rmtree(job.folder, ignore_errors=True)
