@@ -165,11 +165,11 @@ WORKER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from tests.test_checkpoint import lesson
+from tests.test_checkpoint import task
 from forecast.training.ensemble import resumes, train_members
 folder = Path(sys.argv[1])
-resumes(lesson(0.0), [1], folder)
-train_members(lesson(0.0), [1], folder, 1, lambda m, e: print("on", flush=True))
+resumes(task(0.0), [1], folder)
+train_members(task(0.0), [1], folder, 1, lambda m, e: print("on", flush=True))
 """
 
 

@@ -139,7 +139,7 @@ def test_flags_win_over_the_config(tmp_path, capsys, monkeypatch):
         jobs.append((job, more))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(monitored_run, "run_attended", heard)
+    monkeypatch.setattr(monitored_run, "run_monitored", heard)
     path = write(tmp_path, more="    deadline: 1h\n    max_failed: 1%\n")
     words = ("--deadline", "90s", "--max-failed", "20%", "--lock-wait", "2m", "--as-of", "2019-06")
     assert command("run", path, *words) == 130

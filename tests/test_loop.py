@@ -130,7 +130,9 @@ def test_an_interruption_keeps_the_best_so_far():
 
 def test_a_deadline_ends_training_with_the_schedule_run_out(monkeypatch):
     ticks = count(0, 0.01)
-    monkeypatch.setattr("forecast.training.distributed.Alone.clock", lambda self: next(ticks))
+    monkeypatch.setattr(
+        "forecast.training.distributed.SingleProcess.clock", lambda self: next(ticks)
+    )
     panel = make_panel()
     seen = []
     numbers = recipe(steps=100_000, seconds=0.5)

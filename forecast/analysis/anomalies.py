@@ -31,13 +31,13 @@ from forecast.transforms.windows import Layout
 
 
 POINT, RUN, SHIFT, STILL, GAP = "point", "run", "level shift", "standstill", "gap"
-HOLD = 5  # values after a surprise that are judged by what was known before it
+HOLD = 5  # values after a far value that are judged by what was known before it
 CROWD = 3 * HOLD  # with more than a third of so many values surprising, this is how the series is
 LEAST_STILL = 8  # equal values in a row that may mean a broken sensor
 
 
 def held(out: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Values (N,), bool, that the history leaves out: each surprise `out` (N,) and those HOLD - 1
+    """Values (N,), bool, that the history leaves out: each far value `out` (N,) and those HOLD - 1
     after it, so that one spike does not bend the forecasts that follow and a new level is seen as
     one. Where surprises crowd, the history takes them as they are."""
     surprises = out.astype(float)

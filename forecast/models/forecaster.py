@@ -25,7 +25,7 @@ class Forecaster:
 
     members: the weights of each; levels (Q,); context: LSTM steps read; horizon: steps that it was
     trained for (beyond them the last block's correction is kept); factors (Q,): conformal stretch;
-    network: name of the idea (networks/registry.py); design: the covariates that it reads, None
+    network: name of its spec (networks/registry.py); design: the covariates that it reads, None
     without any; views: the ways it reads a series, whose forecasts are averaged; likelihood: what
     it says of each step (forecast/models/likelihoods.py); dependence: correlation of the errors of
     neighbouring steps (forecast/inference/conformal.py), for sample paths.

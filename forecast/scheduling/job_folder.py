@@ -12,7 +12,7 @@ A job is a section of the config file (`config.py`) and a folder of its own:
         manifest.json         written last: a folder without it was never published
       models/MODEL/           model/ (serves), scored/ (the weights that the held-out steps judged),
                               about.json (what it was trained on, what its backtest promised)
-      training/               an unfinished training: lesson, checkpoints; gone once published
+      training/               an unfinished training: task, checkpoints; gone once published
       ledger.sqlite           every published forecast, actuals with revisions, live scores
       last.json               the latest attempt, whatever became of it
       rollbacks.json          which runs were withdrawn, when and why

@@ -14,7 +14,7 @@ class Recipe:
 
     steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
     are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
-    averaged weights; patience: evaluations without improvement; network: name of the idea
+    averaged weights; patience: evaluations without improvement; network: name of its spec
     (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
     step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
     by the views' weights; mixer: channels of the head's mixer over the horizon, where training

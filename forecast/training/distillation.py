@@ -28,7 +28,7 @@ CAP = 20.0  # units of error from which on the distance grows with the logarithm
 
 @dataclass(frozen=True)
 class Teacher:
-    """weights: every member's tensors, "0.embed.weight"; network: name of the idea; share: of the
+    """weights: every member's tensors, "0.embed.weight"; network: name of its spec; share: of the
     student's loss that is its distance from the teacher."""
 
     weights: Mapping[str, np.ndarray]

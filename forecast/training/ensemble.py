@@ -114,7 +114,7 @@ def train_members(
 ) -> tuple[list[Member], bool]:
     """Trains one member for each seed, `jobs` at a time, in the existing `folder`.
 
-    The folder is empty, or, where the lesson is checkpointed, one that `resumes` looked at: members
+    The folder is empty, or, where the task is checkpointed, one that `resumes` looked at: members
     that are finished there are not trained again, others go on where they stood.
     Returns the members and whether the user interrupted (Ctrl-C: best weights so far; with
     checkpoints only what is finished). `report` gets (member, event) for each progress line. until:
@@ -289,10 +289,10 @@ def worker_died(code: int, printed: str) -> TrainingError:
 
 
 def resumes(task: MemberTask, seeds: list[int], folder: Path) -> str:
-    """Makes `folder` ready for a checkpointed lesson: "new", "resumed", "damaged" or "refused".
+    """Makes `folder` ready for a checkpointed task: "new", "resumed", "damaged" or "refused".
 
-    What another lesson left there (other data, other numbers; only the time limit may differ) is
-    refused, that is removed; of this lesson's, what is damaged.
+    What another task left there (other data, other numbers; only the time limit may differ) is
+    refused, that is removed; of this task's, what is damaged.
     """
     path, digest = folder / "lesson.sha256", _digest(task, seeds).encode()
     found = path.read_bytes() if path.is_file() else None
@@ -439,7 +439,7 @@ def fit_member(
 ) -> tuple[Fitted, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
-    place: start of the names of its checkpoints, where the lesson has them. Returns the first's
+    place: start of the names of its checkpoints, where the task has them. Returns the first's
     Fitted, the final weights (None when a checkpointed fit was stopped) and the device's name.
     """
     from forecast.training.loop import resolve_device
@@ -461,7 +461,7 @@ def fit_member(
 
 
 def _recipe(task: MemberTask, seed: int) -> Recipe:
-    """The lesson's numbers; a list of JSON is a tuple again."""
+    """The task's numbers; a list of JSON is a tuple again."""
     numbers = task.recipe
     views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
     return Recipe(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)

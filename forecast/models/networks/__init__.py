@@ -1,1 +1,1 @@
-"""Networks: one idea a file."""
+"""Networks: one network a file."""

@@ -23,7 +23,7 @@ def last_state(
 ) -> np.ndarray:
     """The stack's normed state after the last step: (1, B, hidden), from context (T, B, F).
 
-    beside (T, B, E): features of covariates; network: name of the idea.
+    beside (T, B, E): features of covariates; network: name of its spec.
     """
     size, state = _embedded(weights, context, beside, network)
     return norm(weights, "norm", _stack(weights, state, network, size)[-1:])

@@ -1,7 +1,7 @@
 """The torch network: a residual stack of parts and a head that corrects a mixture of naive skips.
 
 s <- s + dropout(part(LayerNorm(s))), part after part (networks/base.py); which parts, the network's
-idea says (networks/registry.py). Prediction runs the same in numpy (networks/numpy_forward.py).
+spec says (networks/registry.py). Prediction runs the same in numpy (networks/numpy_forward.py).
 Axes: T steps, B batch, F features, O origins, D chunks ahead, Q quantiles.
 """
 
@@ -53,7 +53,7 @@ class ResidualNetwork(nn.Module):
 
     features: F of the layout; hidden_size, layers: of the stack; quantiles: Q, odd; known_ahead,
     beside: features of covariates (networks/covariate_effect.py), 0 without them; network: name of
-    the idea; context: steps that a forecast reads, where the idea's tensors depend on it;
+    the spec; context: steps that a forecast reads, where the spec's tensors depend on it;
     likelihood: what is said of each step (forecast/models/likelihoods.py); mixer: channels of the
     head's mixer over the horizon, 0 without one.
     """
