@@ -298,7 +298,9 @@ class Month:
         success = last["last_success"]
         at = datetime.fromisoformat(success["at"]) if success else None
         fresh = at is not None and timedelta(minutes=-5) < truth - at <= timedelta(minutes=150)
-        assert code == (0 if fresh else 5), f"--max-age ends with {code}, last success {at}"
+        failed = last["outcome"] in ("failed", "stale", "interrupted")
+        wanted = 5 if not fresh else last["exit_code"] if failed else 0
+        assert code == wanted, f"--max-age ends with {code}, not {wanted}; last success {at}"
         assert found["last_attempt"]["outcome"] == last["outcome"]
         if at is not None and at - truth > timedelta(minutes=6):
             self.tally["a last success in the future, said"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,15 @@ def test_the_document_has_the_same_facts(published, capsys):
     assert sales["scores"]["by_age"]["newest"]["count"] == 3
     assert stock["published"] is None
     assert list(published.parent.glob("stock*")) == []
+
+
+def test_a_damaged_published_forecast_is_the_jobs_state_and_exit_code(published, capsys, tmp_path):
+    home = tmp_path / "jobs"
+    shutil.copytree(published.parent, home, symlinks=True)
+    current = home / "sales" / "current"
+    (home / "sales" / "runs" / current.readlink().name / "manifest.json").write_text('{"x"')
+    code, out = call(capsys, str(home / "batch.yaml"), "--job", "sales")
+    assert code == 12
+    assert "what is published is damaged; the next run publishes anew" in out
+    assert guarded(lambda: run(["run", str(home / "batch.yaml"), "--job", "sales", "-q"])) == 0
+    assert call(capsys, str(home / "batch.yaml"), "--job", "sales")[0] == 0

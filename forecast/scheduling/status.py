@@ -30,7 +30,7 @@ from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
 from forecast.scheduling.models import NAIVE, choice_of
 from forecast.scheduling.monitoring import JobMetrics
-from forecast.scheduling.publication import Edition
+from forecast.scheduling.publication import Edition, current_run
 from forecast.scheduling.recovery import in_words, read_state, what_is_aside
 
 # --- What is known of a job, gathered for a person, a monitor and the score command --------------
@@ -46,7 +46,8 @@ class JobFacts:
     of the newest runs of the model in service; expected: the backtest's MASE at the same steps;
     ages, steps: live scores by age of the forecast and by step ahead; trouble: why part of this
     could not be read; aside: what was damaged and lies in set-aside/ (or will, at the next run);
-    period: seconds from one start of its schedule to the next; planning: how stable forecasts
+    spoilt: whether what `current` shows is damaged; period: seconds from one start of its schedule
+    to the next; planning: how stable forecasts
     were and who made them better, where `score` has told it.
     """
 
@@ -64,6 +65,7 @@ class JobFacts:
     bytes_kept: int
     trouble: str | None = None
     aside: tuple[str, ...] = ()
+    spoilt: bool = False
     period: float = PERIODS["day"]
     planning: Mapping[str, Any] = field(default_factory=dict)
 
@@ -106,6 +108,7 @@ def job_facts(job: Job) -> JobFacts:
         scores = ledger_scores(job.folder)
     except ForecastError as error:
         trouble.append(str(error))
+    damaged = [each.path.name for each in state.damaged]
     current = state.current
     nothing: dict[str, Any] = {"id": "", "promise": {}}
     model = current.manifest["model"] if current is not None else nothing
@@ -125,7 +128,8 @@ def job_facts(job: Job) -> JobFacts:
         bytes_kept=folder_size(job.folder),
         trouble="; ".join(trouble) or None,
         period=PERIODS[job.section.schedule.every],
-        aside=(*what_is_aside(job.folder), *(each.path.name for each in state.damaged)),
+        aside=(*what_is_aside(job.folder), *damaged),
+        spoilt=current_run(job.folder) in damaged,
     )
 
 
@@ -202,12 +206,12 @@ def _moment(text: str | None) -> float | None:
 
 
 # States of a job, the gravest first.
-NEVER, UNKNOWN, RUNNING, KILLED, FAILED, OLD, FINE = (
-    "never run", "unknown", "running", "cut off", "failed", "too old", "in order",
+NEVER, UNKNOWN, RUNNING, KILLED, FAILED, DAMAGED, OLD, FINE = (
+    "never run", "unknown", "running", "cut off", "failed", "damaged", "too old", "in order",
 )  # fmt: skip
 
 
-CUT_OFF = 130  # exit code of what was interrupted
+CUT_OFF, SPOILT = 130, 12  # exit codes of what was interrupted, and of what is damaged
 AHEAD = 300.0  # seconds that a clock may have been ahead; more says that it was wrong
 
 
@@ -239,13 +243,14 @@ def describe(facts: JobFacts, now: datetime, most: float | None) -> dict[str, An
 
 def exit_code(documents: Iterable[Mapping[str, Any]]) -> int:
     """5 when the last success of any job is too old, else the code of the first job whose last run
-    failed (130 where it was cut off), else 0."""
+    failed (130 where it was cut off) or whose published forecast is damaged (12), else 0."""
     documents = list(documents)
     if any(document["too_old"] for document in documents):
         return 5
     codes = {
         FAILED: lambda document: int(document["last_attempt"]["exit_code"] or 1),
         KILLED: lambda document: CUT_OFF,
+        DAMAGED: lambda document: SPOILT,
     }
     bad = (document for document in documents if document["state"] in codes)
     return next((codes[document["state"]](document) for document in bad), 0)
@@ -268,6 +273,7 @@ def sentence(document: Mapping[str, Any]) -> str:
         RUNNING: f"a run is at work since {(document['running'] or {}).get('since')}",
         KILLED: f"the run that began {attempt['started']} was cut off; the next one cleans up",
         FAILED: f"{_times(attempt['failures_in_a_row'])}: {error['message'] if error else ''}",
+        DAMAGED: "what is published is damaged; the next run publishes anew",
         OLD: ahead or "no run has ended well for too long",
         FINE: ahead or fine,
     }
@@ -295,6 +301,8 @@ def _state(facts: JobFacts, too_old: bool) -> str:
         return KILLED
     if last.get("outcome") in ("failed", "stale", "interrupted"):
         return FAILED
+    if facts.spoilt:
+        return DAMAGED
     if not facts.last:
         return NEVER if facts.current is None else UNKNOWN
     return OLD if too_old else FINE
