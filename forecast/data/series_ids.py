@@ -205,10 +205,11 @@ def _in_order(distinct: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     where one could not be written."""
     import pyarrow.compute as pc
 
-    if (spoilt := as_numpy(pc.match_substring(distinct, "\0").fill_null(False))).any():
+    if pc.any(pc.match_substring(distinct, "\0")).as_py():
+        spoilt = [each for each in distinct.to_pylist() if each and "\0" in each]
         raise refuse(
             "input/nul-byte", "an id holds a NUL character, which no CSV can hold",
-            value=distinct[int(spoilt.argmax())].as_py(), count=int(spoilt.sum()),
+            value=spoilt[0], count=len(spoilt),
             remedy="Take it out of the ids, or name another column with --id-col",
         )  # fmt: skip
     order = as_numpy(pc.sort_indices(distinct))
