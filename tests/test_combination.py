@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from forecast import backtest, predict, train
@@ -16,7 +14,8 @@ from forecast.evaluation.significance import verdict
 from forecast.models.store import load_model
 from forecast.workflows import combination
 from forecast.workflows.combination import Combination, blended, combinations, combine, weigh
-from tests.builders import make_panel, reword
+from tests.builders import reword
+from tests.test_train import rows, table
 
 HALF = Combination({"LSTM": 0.5, "DynamicOptimizedTheta": 0.5})
 
@@ -122,18 +121,6 @@ def test_there_is_no_blend_where_a_part_was_not_computed():
 QUICK = dict(max_steps=5, hidden=8, members=1, from_scratch=True)
 
 
-def table(lengths=(72, 60)):
-    panel = make_panel(lengths, seed=0)
-    months = pd.period_range("2015-01", periods=max(lengths), freq="M").to_timestamp()
-    return pd.DataFrame(
-        {
-            "unique_id": np.repeat(panel.ids.astype(str), panel.lengths),
-            "ds": np.concatenate([months[:n] for n in panel.lengths]),
-            "y": panel.values.round(3),
-        }
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run in which Theta has a weight: a network of five steps from random weights is worse."""
@@ -151,11 +138,6 @@ def trained(tmp_path_factory):
             folder / "data.csv", out=str(folder / "bt"), baselines="theta", windows=1, **QUICK
         )
     return folder, run, tested
-
-
-def rows(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_train_writes_the_blend_beside_its_parts_and_scores_it(trained):

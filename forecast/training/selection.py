@@ -111,11 +111,15 @@ def choose(losses: Mapping[Blend, np.ndarray], usual: Blend = USUAL) -> Blend:
     best = min(losses, key=lambda blend: (losses[blend].mean(), len(blend)))
     if usual not in losses or best == usual:
         return best
-    gain = losses[usual] - losses[best]
+    least = LEAST_GAIN * float(losses[usual].mean())
+    return best if leads(losses[usual] - losses[best], least) else usual
+
+
+def leads(gain: np.ndarray, least: float) -> bool:
+    """Whether paired gains (N,) are in the mean above `least` and above one standard error, both
+    times 1 + DOUBT / N."""
     chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    if gain.mean() <= (1 + DOUBT / len(gain)) * max(chance, LEAST_GAIN * losses[usual].mean()):
-        return usual
-    return best
+    return bool(gain.mean() > (1 + DOUBT / len(gain)) * max(chance, least))
 
 
 def _losses(

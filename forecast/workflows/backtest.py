@@ -19,7 +19,7 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import BACKTEST
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Baseline, Settings
+from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Settings
 from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel
@@ -39,7 +39,7 @@ from forecast.workflows.backtest_folder import BacktestRecord, write_backtest
 from forecast.workflows.backtest_networks import COLUMNS as STATES
 from forecast.workflows.backtest_networks import Learnt, named, trained, variants, windows
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
-from forecast.workflows.combination import Combination, blended
+from forecast.workflows.combination import Combination, blended, with_parts
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock, scored_levels, weighted
@@ -64,16 +64,16 @@ def baseline_forecasts(
     levels: np.ndarray,
     budget: float,
     listener: Listener,
-    needed: Sequence[Baseline] = (),
+    combination: Combination | None = None,
 ) -> dict[str, list[Forecast]]:
     """Every baseline from every origin, by column name; and Naive2 wherever there is one.
 
-    levels (Q,); budget: seconds that the statistical ones share; needed: what a blend has of them.
-    Their forecasts are kept below
+    levels (Q,); budget: seconds that the statistical ones share; combination: the blend, which
+    needs some of them. Their forecasts are kept below
     the root of all runs, by the content of the data, and found again there.
     """
     names, why = usual_baselines(panel, BACKTEST_BASELINES, settings)
-    names = tuple(dict.fromkeys((*names, *needed)))
+    names = with_parts(names, combination)
     if not names:
         return {}
     for _, chosen, reason in why:
@@ -270,9 +270,8 @@ def backtest_run(
         for name, one in learnt.items()
     }
     combination = _combination(panel, plan, learnt[plan.training.title], settings, clock, listener)
-    needed = () if combination is None else combination.names
     budget = clock.left_for(settings.baselines.budget)
-    rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener, needed)
+    rivals = baseline_forecasts(panel, plan, settings, levels, budget, listener, combination)
     listener.stage("Scoring")
     m, shown = plan.training.season, settings.forecast.level
     everyone = {**ready, **rivals}

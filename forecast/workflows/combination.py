@@ -19,10 +19,10 @@ from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.inference.conformal import calibrate, normal_quantiles
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.models.baselines.forecast import COLUMNS, forecast_baselines
+from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.training.plan import Plan, Reason
-from forecast.training.selection import naive_error
+from forecast.training.selection import leads, naive_error
 
 # Beside the network. ETS had next to no weight on eleven panels, and ARIMA takes too long to be
 # fitted at the validation origins as well (benchmarks/TRIED.md).
@@ -31,8 +31,7 @@ SAMPLE = 80  # series at validation origins that the weights are chosen on, even
 LEAST_PAIRS = 3  # of series and validation origin, below which no lead can be told
 TENTHS = 10  # weights are tenths
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
-DOUBT = 8.0  # as in training.selection: what few losses must show beyond one standard error
-FEW = 500  # series that one process fits in less time than starting a second one takes
+FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
 LEAST_GAIN = 0.005  # share of the network's error
 TOO_LITTLE = "there is too little data to choose its weights"
@@ -70,24 +69,26 @@ class Combination:
 
 
 def choose_combination(
-    panel: Panel, plan: Plan, network: Forecaster, settings: Settings, listener: Listener
+    panel: Panel,
+    plan: Plan,
+    network: Forecaster,
+    settings: Settings,
+    budget: float,
+    listener: Listener,
 ) -> tuple[Combination | None, Reason]:
     """The weights with the least absolute error on validation origins, in units of the seasonal
     naive one; None, with the reason, where the network alone is as good.
 
-    network: as it was before the held-out windows were seen. Of many series a sample is fitted.
+    network: as it was before the held-out windows were seen. Of many series a sample is fitted,
+    in `budget` seconds.
     """
-    rows = np.flatnonzero((plan.validation >= 0).any(axis=0))
-    most = -(-SAMPLE // len(plan.validation))  # of a few series all have several origins
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
-    if int((plan.validation >= 0).sum()) < LEAST_PAIRS:
+    rows = np.flatnonzero((plan.validation >= 0).all(axis=0))
+    if rows.size * len(plan.validation) < LEAST_PAIRS:
         return None, (BLENDING, "none", TOO_LITTLE)
     listener.stage("Weighing the network and the baselines")
-    tried = [
-        _tried(panel.select(rows[origins >= 0]), origins[origins >= 0], plan, network, settings)
-        for origins in plan.validation[:, rows]
-        if (origins >= 0).any()
-    ]
+    most = -(-SAMPLE // len(plan.validation))  # of a few series all have several origins
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+    tried = _tried(panel.select(rows), plan.validation[:, rows], plan, network, settings, budget)
     names = list(tried[0].parts)
     losses = np.concatenate([each.losses() for each in tried], axis=1)
     weights, why = weigh(names, losses[:, np.isfinite(losses).all(axis=0)])
@@ -109,12 +110,11 @@ def weigh(names: Sequence[str], losses: np.ndarray) -> tuple[dict[str, float] | 
         return None, TOO_LITTLE
     best = int(losses.mean(axis=1).argmin())
     gain = losses[0] - losses[best]
-    count, alone = len(gain), float(losses[0].mean())
-    chance = gain.std(ddof=1) / np.sqrt(count) if count > 1 else np.inf
+    alone = float(losses[0].mean())
     why = f"error on validation origins {alone - gain.mean():.3g}, of {names[0]} alone {alone:.3g}"
     if best == 0:
         return None, f"no weight of {' or '.join(names[1:])} lowers the error on validation origins"
-    if gain.mean() <= (1 + DOUBT / count) * max(chance, LEAST_GAIN * alone):
+    if not leads(gain, LEAST_GAIN * alone):
         return None, f"{why}: too small a gain, or too unsure"
     shares = combinations(len(names))[best]
     return dict(zip(names, shares.tolist(), strict=True)), why
@@ -146,42 +146,61 @@ class _Tried:
 
 
 def _tried(
-    panel: Panel, origins: np.ndarray, plan: Plan, network: Forecaster, settings: Settings
-) -> _Tried:
-    """Network and baselines from `origins` (S,)."""
-    past = panel.truncate(origins)
-    negative = settings.forecast.allow_negative
-    made = forecast_panel(network, past, plan.horizon, allow_negative=negative)
-    parts = {
-        made.name: at_levels(made, np.array(LEVELS)),
-        **statistical(past, plan.horizon, PARTS, np.array(LEVELS), plan.season, settings),
-    }
-    actual = panel.window(origins, plan.horizon)
-    return _Tried(parts, actual, naive_error(past, plan.season))
+    panel: Panel,
+    origins: np.ndarray,
+    plan: Plan,
+    network: Forecaster,
+    settings: Settings,
+    budget: float,
+) -> list[_Tried]:
+    """Network and baselines from each row of `origins` (V, S)."""
+    levels, negative = np.array(LEVELS), settings.forecast.allow_negative
+    fitted = statistical(
+        panel, origins, plan.horizon, PARTS, levels, plan.season, settings, budget=budget
+    )
+    found = []
+    for window, row in enumerate(origins):
+        past = panel.truncate(row)
+        made = forecast_panel(network, past, plan.horizon, allow_negative=negative)
+        parts = {name: each[window] for name, each in fitted.items()}
+        parts = {made.name: at_levels(made, levels), **parts}
+        actual = panel.window(row, plan.horizon)
+        found.append(_Tried(parts, actual, naive_error(past, plan.season)))
+    return found
 
 
 def statistical(
     panel: Panel,
+    origins: np.ndarray,
     horizon: int,
     names: Sequence[Baseline],
     levels: np.ndarray,
     season: int,
     settings: Settings,
+    *,
+    budget: float = BUDGET,
     listener: Listener | None = None,
-) -> dict[str, Forecast]:
-    """The statistical parts from the end of `panel`, at `levels` (Q,), within BUDGET seconds."""
-    return forecast_baselines(
+) -> dict[str, list[Forecast]]:
+    """The statistical parts from each row of `origins` (W, S), at `levels` (Q,), in `budget`
+    seconds."""
+    return forecast_baselines_windows(
         panel=panel,
-        origins=panel.lengths,
+        origins=origins,
         horizon=horizon,
         names=names,
         levels=levels,
         season=season,
-        budget=BUDGET,
-        jobs=1 if panel.size <= FEW else settings.training.jobs or available_cores(),
+        budget=budget,
+        jobs=1 if origins.size <= FEW else settings.training.jobs or available_cores(),
         listener=listener,
         allow_negative=settings.forecast.allow_negative,
     )
+
+
+def with_parts(names: Sequence[Baseline], combination: Combination | None) -> tuple[Baseline, ...]:
+    """The baselines `names`, and those that a combination needs beside them."""
+    needed = () if combination is None else combination.names
+    return tuple(dict.fromkeys((*names, *needed)))
 
 
 def blended(

@@ -388,11 +388,10 @@ def _blend(panel: Panel, made: Forecast, combined: Combined, settings: Settings)
     combination, season, listener = combined
     listener.stage("Fitting what is blended")
     parts = statistical(
-        panel, made.point.shape[1], combination.names, made.levels, season, settings, listener
-    )
-    blend = blended(
-        {name: [each] for name, each in {made.name: made, **parts}.items()}, combination
-    )
+        panel, panel.lengths[None], made.point.shape[1], combination.names, made.levels, season,
+        settings, listener=listener,
+    )  # fmt: skip
+    blend = blended({made.name: [made], **parts}, combination)
     for each in blend.values():
         for note in each[0].notes:
             listener.note(note)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +52,7 @@ from forecast.workflows.combination import (
     Combination,
     blended,
     choose_combination,
+    with_parts,
 )
 from forecast.workflows.demand import choose_point, usual_baselines
 from forecast.workflows.hierarchy import (
@@ -132,17 +133,10 @@ def train_run(
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     combination, weighed = weighted(shown, plan, scored, levels, settings, clock, listener)
     plan = replace(plan, reasons=(*plan.reasons, *weighed))
-    needed = () if combination is None else combination.names
-    names = in_time(tuple(dict.fromkeys((*names, *needed))), clock, skipped)
-    made = {
-        final.name: [*summed.tried, *summed.future],
-        **baseline_forecasts(panel, plan, names, settings, clock, listener, more=bool(needed)),
-    }
-    made |= blended(made, combination)
-    held_out = {
-        name: [each.first(plan.horizon) for each in ways[:-1]] for name, ways in made.items()
-    }
-    upcoming = [ways[-1] for ways in made.values()]
+    names = in_time(with_parts(names, combination), clock, skipped)
+    more = combination is not None
+    baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more)
+    held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan.horizon)
     scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
@@ -166,6 +160,21 @@ def train_run(
         more={} if combination is None else {BLENDING: combination.to_dict()},
     )
     return written(record, shown, clock, summed)
+
+
+def side_by_side(
+    network: str,
+    summed: Summed,
+    baselines: Mapping[str, list[Forecast]],
+    combination: Combination | None,
+    horizon: int,
+) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
+    """Everyone's held-out forecasts by column, the network's first and the blend's last, and in the
+    same order those of the future."""
+    made = {network: [*summed.tried, *summed.future], **baselines}
+    made |= blended(made, combination)
+    tried = {name: [each.first(horizon) for each in ways[:-1]] for name, ways in made.items()}
+    return tried, [ways[-1] for ways in made.values()]
 
 
 class Prepared(NamedTuple):
@@ -376,7 +385,8 @@ def weighted(
         return None, ((BLENDING, "none", "the levels of a hierarchy are reconciled instead"),)
     if clock.left_for(LEAST_TO_WEIGH) < LEAST_TO_WEIGH:
         return None, ((BLENDING, "none", "the deadline leaves no time to choose its weights"),)
-    combination, why = choose_combination(panel, plan, scored, settings, listener)
+    budget = clock.left_for(BUDGET)
+    combination, why = choose_combination(panel, plan, scored, settings, budget, listener)
     return combination, (why,)
 
 
