@@ -130,14 +130,12 @@ def train_run(
     )  # fmt: skip
     summed = add_up(own, levels, shown, plan, scored, settings=settings, point=point[1],
                     listener=listener)  # fmt: skip
-    plan = replace(plan, reasons=(*plan.reasons, *summed.reasons))
     combination, weighed = weighted(shown, plan, scored, levels, settings, clock, listener)
-    plan = replace(plan, reasons=(*plan.reasons, *weighed))
+    plan = replace(plan, reasons=(*plan.reasons, *summed.reasons, *weighed))
     names = in_time(with_parts(names, combination), clock, skipped)
     more = combination is not None
     baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more)
     held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan.horizon)
-    scores = score(panel, plan, held_out, settings, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
     listener.stage("Writing the results")
@@ -151,7 +149,7 @@ def train_run(
         history=learnt.history,
         held_out=held_out,
         upcoming=upcoming,
-        scores=scores,
+        scores=score(panel, plan, held_out, settings, point[1]),
         interrupted=learnt.interrupted,
         seconds=clock.elapsed(),
         sampled=sampled,
