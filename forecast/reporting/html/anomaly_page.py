@@ -101,6 +101,9 @@ def render_anomaly_page(page: AnomalyPage) -> str:
     return rendered(
         "anomalies.html",
         ("format.js", "draw.js", "anomalies.js"),
+        kind="anomalies",
+        title=page.title,
+        created=page.created,
         page=page,
         words=TERMS["Anomalies"],
         payload=json_text(_payload(page)),

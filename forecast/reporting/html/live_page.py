@@ -37,7 +37,8 @@ class Line:
 
 @dataclass(frozen=True)
 class JobPart:
-    """What the page holds of one job; steps, planners, series, ages: rows of its tables."""
+    """What the page holds of one job; steps, planners, series, moving, ages: rows of its tables;
+    levels: per cent, of the intervals in the last one."""
 
     job: str
     sentence: str
@@ -48,8 +49,14 @@ class JobPart:
     planners: tuple[Line, ...]
     series: tuple[Line, ...]
     moving: tuple[Line, ...]
+    levels: tuple[str, ...]
     ages: tuple[Line, ...]
     charts: Mapping[str, Any]
+
+    @property
+    def age_heads(self) -> list[str]:
+        """The heading of the table of ages."""
+        return ["Runs", "Values", "MASE", "MAE", *(f"In {level}%" for level in self.levels)]
 
 
 def check_live_page(path: str | Path) -> None:
@@ -75,6 +82,7 @@ def render_live_page(title: str, documents: Iterable[Mapping[str, Any]]) -> str:
     return rendered(
         "live.html",
         ("format.js", "draw.js", "live.js"),
+        kind="live scores",
         title=title,
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         parts=parts,
@@ -87,6 +95,8 @@ def job_part(document: Mapping[str, Any]) -> JobPart:
     """What the page tells of one job; document: as `score --json` has it."""
     added = document.get("value_added") or {}
     stability = document.get("stability") or {}
+    ages = document.get("by_age") or {}
+    levels = _levels(ages)
     sentence, won = verdict_of(document, added)
     return JobPart(
         job=str(document["job"]),
@@ -101,7 +111,8 @@ def job_part(document: Mapping[str, Any]) -> JobPart:
             Line(name, (percent(change),))
             for name, change in (stability.get("series") or {}).items()
         ),
-        ages=tuple(_ages(document.get("by_age") or {})),
+        levels=levels,
+        ages=tuple(_ages(ages, levels)),
         charts=_charts(document, added, stability),
     )
 
@@ -184,9 +195,8 @@ def _tiles(
         promised = f"the backtest promised {expected:.3f}" if expected else "nothing was promised"
         good = recent["mase"] <= 1.1 * expected if expected else None
         yield Tile("Live MASE", f"{recent['mase']:.3f}", promised, good)
-    held = (recent.get("coverage") or {}).get("80")
-    if held is not None:
-        yield Tile("Inside the 80% interval", percent(held), "should be 80%")
+    for level, held in list((recent.get("coverage") or {}).items())[:1]:
+        yield Tile(f"Inside the {level}% interval", percent(held), f"should be {level}%")
 
 
 def _change(before: float, after: float) -> str:
@@ -237,9 +247,15 @@ def _added_lines(groups: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) 
         )
 
 
-def _ages(ages: Mapping[str, Mapping[str, Any]]) -> Iterable[Line]:
+def _levels(ages: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Levels, per cent, of the intervals whose coverage any of the scores tell."""
+    known = (scores.get("coverage") or {} for scores in ages.values())
+    return tuple(dict.fromkeys(level for coverage in known for level in coverage))
+
+
+def _ages(ages: Mapping[str, Mapping[str, Any]], levels: Iterable[str]) -> Iterable[Line]:
     for name, scores in ages.items():
-        held = [(scores.get("coverage") or {}).get(level) for level in ("80", "95")]
+        held = [(scores.get("coverage") or {}).get(level) for level in levels]
         errors = [scores.get(name) for name in ("mase", "mae")]
         told = ["–" if error is None else figure(error) for error in errors]
         words = "the newest run" if scores["runs"] == 1 and name == "newest" else f"{name} runs"

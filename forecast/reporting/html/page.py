@@ -345,7 +345,11 @@ def _kind_of(run: Path) -> FolderKind:
 
 
 def rendered(template: str, scripts: Sequence[str], **contents: Any) -> str:
-    """A page from `template`, with the style, the scripts and the policy that allows only these."""
+    """A page from `template`, with the style, the scripts and the policy that allows only these.
+
+    contents: what the template asks for; `base.html` a title, what kind of page it is, when it was
+    created, and the payload of its script.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     style, script = _part("style.css"), "\n".join(_part(name) for name in scripts)
@@ -370,6 +374,9 @@ def render_report(data: ReportData) -> str:
     return rendered(
         "page.html",
         SCRIPTS,
+        kind="forecast report",
+        title=data.title,
+        created=data.created,
         data=data,
         headline=headline,
         details=details,
