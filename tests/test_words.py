@@ -27,8 +27,8 @@ NOT_IN_NAMES = {
     "tidy": "apply retention",
 }
 NOT_IN_PAGES = ("lesson", "diary", "rehearse", "rehearsal", "taught")
-# The contract of last.json has an attempt; the loader tidies up text, which is no retention.
-KEPT = {"LastAttempt", "_attempt", "last_attempt", "attempt", "failures", "tidy"}
+# last.json and the document of `status` have an attempt: readers count on these words.
+KEPT = {"LastAttempt", "_attempt", "last_attempt", "attempt"}
 
 
 def identifiers(tree: ast.AST) -> set[str]:

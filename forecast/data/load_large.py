@@ -88,8 +88,12 @@ def direct_panel(table: Table, settings: DataSettings) -> Built | None:
         return None
     extent = _extent(coded, positions)
     lengths = extent.last - extent.first + 1
-    tidy = extent.by_series or extent.by_time
-    if not tidy or (extent.last < extent.first).any() or lengths.sum() > most_steps(len(positions)):
+    ordered = extent.by_series or extent.by_time
+    if (
+        not ordered
+        or (extent.last < extent.first).any()
+        or lengths.sum() > most_steps(len(positions))
+    ):
         return None
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     laid = _laid(coded, positions, extent, offsets)

@@ -139,13 +139,16 @@ function explorer(data) {
         : value.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "−"));
   }
 
+  // Steps ahead of which anything is told: closed days and hours are none.
+  const stepsTold = (entry) => Array.from({ length: entry.ahead }, (_, i) => i).filter((i) => entry.curves.some((c) => c.values[i] !== null));
+
   // The table below the chart: what is drawn, step by step.
   function numbers(entry, curves) {
     const text = writer(entry), columns = [...curves].sort((a, b) => rank(a) - rank(b));
     const head = html("tr");
     head.append(html("th", axis.dates ? "Time" + (data.zone ? `, ${data.zone}` : "") : "Step"), ...columns.map((c) => html("th", heading(c))));
     $("rows").tHead.replaceChildren(head);
-    $("rows").tBodies[0].replaceChildren(...Array.from({ length: entry.ahead }, (_, i) => {
+    $("rows").tBodies[0].replaceChildren(...stepsTold(entry).map((i) => {
       const row = html("tr"), time = html("th", timeText(entry.at[entry.past + i], axis.exact));
       time.scope = "row";
       row.append(time, ...columns.map((c) => html("td", text(c.values[i]))));
@@ -163,7 +166,7 @@ function explorer(data) {
     const cell = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" + text : text);
     const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
     const plain = (value) => (value === null || value === undefined ? "" : String(Number(value.toPrecision(7))));
-    return Array.from({ length: entry.ahead }, (_, i) => [
+    return stepsTold(entry).map((i) => [
       quoted(cell(entry.name)), isoText(entry.at[entry.past + i], axis.exact), ...names.map((name) => plain(curves.get(name)?.[i])),
     ].join(","));
   }
