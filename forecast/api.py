@@ -326,7 +326,7 @@ def tune(
     return Tuning(result.folder, result, kept)
 
 
-@takes_options("forecast", "data", "sampling", "training.seed", "output.root")
+@takes_options("forecast", "data", "sampling", "training.seed", "output.root", "baselines.blend")
 def predict(
     data: Data | None = None,
     *,

@@ -396,12 +396,6 @@ class ForecastSettings(Section):
         default=False,
         description="Let forecasts of a series that is never negative fall below zero.",
     )
-    blend: bool = Field(
-        default=True,
-        description="Combine the network with Theta and seasonal naive (column Blend) where that "
-        "is better on validation origins; --no-blend saves the time of fitting them.",
-    )
-
     _unique = field_validator("level", "quantiles")(_once_each)
 
 
@@ -559,7 +553,7 @@ INTERMITTENT_BASELINES: tuple[Baseline, ...] = ("croston", "croston-sba", "tsb",
 
 
 class BaselineSettings(Section):
-    """What the LSTM is compared with."""
+    """What the LSTM is compared with, and combined."""
 
     names: tuple[Baseline, ...] | None = Field(
         default=None,
@@ -574,6 +568,12 @@ class BaselineSettings(Section):
         description="Seconds that all statistical baselines share; ARIMA chooses its order once a "
         "series and uses what is left to choose it anew at later origins.",
         json_schema_extra=_cli(metavar="SECONDS"),
+    )
+
+    blend: bool = Field(
+        default=True,
+        description="Combine the network with Theta and seasonal naive (column Blend) where that "
+        "is better on validation origins; --no-blend saves the time of fitting them.",
     )
 
     _unique = field_validator("names")(_once_each)

@@ -63,7 +63,7 @@ class Combination:
     def of(cls, manifest: Mapping[str, Any], settings: Settings) -> Combination | None:
         """That of a trained model, None where it has none or none is wanted."""
         kept = manifest.get(BLENDING)
-        if not kept or not settings.forecast.blend:
+        if not kept or not settings.baselines.blend:
             return None
         return cls(dict(kept["weights"]), tuple(kept["interval_factors"]))
 

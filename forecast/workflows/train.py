@@ -377,7 +377,7 @@ def weighted(
     """How network and baselines are combined, None for not at all, and why. Where none of the
     baselines that are asked for has to be fitted, no other one is fitted for a blend."""
     asked = settings.baselines.chosen(TRAIN_BASELINES)
-    if not settings.forecast.blend or set(asked) <= set(UNFITTED):
+    if not settings.baselines.blend or set(asked) <= set(UNFITTED):
         return None, ()
     if levels is not None:
         return None, ((BLENDING, "none", "the levels of a hierarchy are reconciled instead"),)

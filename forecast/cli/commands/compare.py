@@ -16,7 +16,7 @@ SECTIONS = (
 # What is decided here: every network learns once, from random weights, and sees no held-out data.
 DECIDED = (
     *TRAIN_ONLY, "network.name", "training.init", "training.from_scratch", "training.try_scratch",
-    "evaluation.variants", "evaluation.refit",
+    "evaluation.variants", "evaluation.refit", "baselines.blend",
 )  # fmt: skip
 PARTS = tuple(o.path for o in options_of(*SECTIONS) if o.path not in DECIDED)
 

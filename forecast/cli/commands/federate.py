@@ -25,7 +25,7 @@ PARTS = (
     "training.max_steps", "training.batch_size", "training.init", "training.from_scratch",
     "training.learning_rate", "training.patience", "training.refit", "training.seed",
     "training.jobs",
-    "baselines", "evaluation.windows",
+    "baselines.names", "baselines.budget", "evaluation.windows",
     "output",
 )  # fmt: skip
 Action = Annotated[

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = (
     "forecast", "data", "engine", "training.jobs", "sampling", "training.seed", "output.root",
+    "baselines.blend",
 )  # fmt: skip
 _NOT_IN_JSON = ("chart", "predictions")  # drawn for people; in its file
 
