@@ -327,6 +327,11 @@ def output(words: str) -> Any:
     return typer.Option("--output", "-o", metavar="FILE", show_default=False, help=words)
 
 
+def page(words: str) -> Any:
+    """--report FILE.html; `words` say what the page shows."""
+    return typer.Option("--report", metavar="FILE.html", show_default=False, help=words)
+
+
 def observations(words: str) -> Any:
     """--data FILE: where a finished run's observations are, if not where they were."""
     return typer.Option("--data", metavar="FILE", show_default=False, help=words)

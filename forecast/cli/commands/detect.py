@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from forecast.cli import parameters
 from forecast.cli.parameters import Data, Run, takes, wanted
 from forecast.common.errors import UsageError
@@ -21,13 +19,7 @@ Output = Annotated[
     str | None, parameters.output("Where the anomalies go, .csv or .parquet (standard output).")
 ]
 Page = Annotated[
-    str | None,
-    typer.Option(
-        "--report",
-        metavar="FILE.html",
-        show_default=False,
-        help="Write a page that shows every series with its anomalies.",
-    ),
+    str | None, parameters.page("Write a page that shows every series with its anomalies.")
 ]
 Follow = Annotated[
     bool,

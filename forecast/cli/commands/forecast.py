@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from forecast.cli import parameters
 from forecast.cli.commands.predict import show_result
 from forecast.cli.parameters import Data, Run, forecast_in_parts, in_parts, takes, wanted
@@ -14,15 +12,7 @@ from forecast.common.errors import UsageError
 Output = Annotated[
     str | None, parameters.output("Where the forecast goes, .csv or .parquet (standard output).")
 ]
-Report = Annotated[
-    str | None,
-    typer.Option(
-        "--report",
-        metavar="FILE",
-        show_default=False,
-        help="Also write a page with the charts of the series, .html (none).",
-    ),
-]
+Report = Annotated[str | None, parameters.page("Also write a page with the charts of the series.")]
 
 
 @takes("forecast", "data", "engine", "training.jobs", "sampling", "training.seed")

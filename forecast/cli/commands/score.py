@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forecast.cli import parameters
 from forecast.cli.parameters import NO_WORD, Config, JobName, Run, for_each, jobs_of, takes
 
 if TYPE_CHECKING:
@@ -25,12 +26,7 @@ Rebuild = Annotated[
 
 Page = Annotated[
     str | None,
-    typer.Option(
-        "--report",
-        metavar="FILE.html",
-        show_default=False,
-        help="Write a page of live scores, stability, overrides and value added.",
-    ),
+    parameters.page("Write a page of live scores, stability, overrides and value added."),
 ]
 
 
