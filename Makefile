@@ -78,12 +78,12 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 
 # The promises of scheduled runs at every point there is; hours of a core.
 proof-full: $(STAMP) ## prove scheduled runs at full length; writes docs/proofs.md
-	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful clocks full_disk; do \
+	set -e; for name in two_starters resume_training timing kill_anywhere soak stateful clocks clock_changes full_disk; do \
 	  echo "== $$name"; $(BIN)/python proof/batch_$$name.py --full; done
 
 proof-scale: $(STAMP) ## a million fuzzed files, ten gigabytes, a million series, Ray: hours
 	mkdir -p build
-	$(BIN)/python proof/fuzz_loader.py --cases 1000000 --state build/fuzz.json --keep build/fuzz
+	$(BIN)/python proof/fuzz_loader.py --full --state build/fuzz.json --keep build/fuzz
 	$(BIN)/python proof/scale_loader.py --only long --gigabytes 10
 	$(BIN)/python proof/scale_loader.py --only many --series 1000000
 	$(BIN)/python proof/scale_engines.py --series 1000000

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
@@ -322,3 +322,9 @@ def ledger_runs(path: Path) -> Iterator[tuple[str, int]]:
             "select runs.run, sum(forecasts.size) * horizon from runs"
             " left join forecasts on forecasts.run = runs.id group by runs.id"
         )
+
+
+def instant(text: str) -> datetime:
+    """The moment of an as-of."""
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)

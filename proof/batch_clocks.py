@@ -1,19 +1,16 @@
-"""Clocks that jump and clocks that change: each slot published once, `current` never back.
+"""Clocks that jump: each slot published once, `current` never back.
 
-    python proof/batch_clocks.py             # bounded: a day and a half, one zone
-    python proof/batch_clocks.py --full      # a month of hours, four zones
+    python proof/batch_clocks.py             # bounded: a day and a half
+    python proof/batch_clocks.py --full      # a month of hours
+    python proof/batch_clocks.py --full --state FOLDER --seconds 1800    # half an hour of it
 
-1. Two hourly jobs on a clock of their own (_clock.c): before a run, or while it works, its clock
-   jumps back by minutes, hours or a day, ahead by minutes, hours, days or a year, or to 1970; some
-   hours later it is right again. After each run: the exit code is the one that the data as that
-   clock reads them must give, `current` never goes back in as-of, each slot is published once
-   (again only where its value was restated), the ledger is in order, nothing is tidied away that
-   retention keeps, and `status` tells the truth by the right clock. Skipped, and said, where there
-   is no C compiler.
-2. Both clock changes of a year in four zones (one of half an hour), data in local time and with
-   ISO offsets: an hourly job, and daily ones at 02:30 over daily and over hourly values, started
-   when their timer or their line in a crontab of another zone would start them. One forecast for
-   each slot.
+Two hourly jobs on a clock of their own (_clock.c): before a run, or while it works, its clock
+jumps back by minutes, hours or a day, ahead by minutes, hours, days or a year, or to 1970; some
+hours later it is right again. After each run: the exit code is the one that the data as that
+clock reads them must give, `current` never goes back in as-of, each slot is published once
+(again only where its value was restated), the ledger is in order, nothing is tidied away that
+retention keeps, and `status` tells the truth by the right clock. Skipped, and said, where there
+is no C compiler. Clocks that change by law: batch_clock_changes.py.
 """
 
 from __future__ import annotations
@@ -31,18 +28,25 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from _progress import Progress, Snapshots, going_on, state_of
 from _record import record
-from _rehearsal import ROOT, consistent, ended, forked, ledger_runs, lstmcast, published, warming
-
-from forecast.scheduling.timers import SKIPPED, When, cron_times
+from _rehearsal import (
+    ROOT,
+    consistent,
+    ended,
+    forked,
+    instant,
+    ledger_runs,
+    lstmcast,
+    published,
+    warming,
+)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 4, tzinfo=UTC)  # of the month of hours
@@ -148,6 +152,33 @@ class Month:
     def __post_init__(self) -> None:
         (self.home / "batch.yaml").write_text(CONFIG)
         self._noise = [[self.rng.gauss(0, 2) for _ in SERIES] for _ in range(24 * 60)]
+
+    def begin(self) -> None:
+        """The first run of each job; what it imports is then imported here."""
+        self.write(START)
+        self.clock.show(START + timedelta(minutes=5))
+        for job in JOBS:
+            words = ("run", str(self.home / "batch.yaml"), "--job", job)
+            code = warming(lambda words=words: lstmcast(*words), self.home / "last.log")
+            assert code == 0, self.words()
+            self.judge(job, START, START + timedelta(minutes=5), 0)
+
+    def in_json(self) -> dict[str, Any]:
+        """All that it is beside its folder; `restore` takes it back."""
+        slots = {job: {f"{at:%FT%T%z}": v for at, v in s.items()} for job, s in self.slots.items()}
+        reached = {job: f"{at:%FT%T%z}" for job, at in self.reached.items()}
+        return {"rng": self.rng.getstate(), "slots": slots, "reached": reached,
+                "attempts": self.attempts, "tally": self.tally, "spell": self.spell}  # fmt: skip
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Makes of a month that has not begun the one that `in_json` told of."""
+        self.rng.setstate(state_of(kept["rng"]))
+        self.slots = {
+            job: {instant(t): v for t, v in s.items()} for job, s in kept["slots"].items()
+        }
+        self.reached = {job: instant(text) for job, text in kept["reached"].items()}
+        self.attempts, self.tally = kept["attempts"], Counter(kept["tally"])
+        self.spell = tuple(kept["spell"])
 
     def value(self, at: datetime, k: int, part: float = 1.0) -> str:
         n = int((at - START) / HOUR)
@@ -332,206 +363,29 @@ def said(*words: str) -> tuple[int, str]:
     return code, text.getvalue()
 
 
-def instant(text: str) -> datetime:
-    """The moment of an as-of."""
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=at.tzinfo or UTC).astimezone(UTC)
-
-
-def live_through(hours: int, seed: int, home: Path) -> Month:
-    """The month of hours."""
-    month = Month(home, random.Random(seed), Clock())
-    month.write(START)
-    month.clock.show(START + timedelta(minutes=5))
-    for job in JOBS:
-        words = ("run", str(home / "batch.yaml"), "--job", job)
-        code = warming(lambda words=words: lstmcast(*words), home / "last.log")
-        assert code == 0, month.words()
-        month.judge(job, START, START + timedelta(minutes=5), 0)
-    for n in range(1, hours - KEEP_LOGS - 2):
-        month.hour(START + n * HOUR, month.draw())
-    month.end(START + (hours - KEEP_LOGS - 2) * HOUR)
-    return month
-
-
-# --- Clock changes: one forecast for each slot, in local time and with ISO offsets ----------------
-
-
-ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago")
-YEAR = 2025
-AROUND = timedelta(days=2)  # before and after a change
-PAST = 10  # days of history before
-CHANGES = """\
-jobs:
-  {name}:
-    data: {name}.csv
-    model: pretrained
-    retention: {{keep_last: 400}}
-    schedule: {{every: {every}, at: "{at}", time_zone: {zone}}}
-    settings: {{forecast: {{horizon: 6}}, data: {{{tz}}}}}
-"""
-
-
-def clock_changes(zone: ZoneInfo) -> list[datetime]:
-    """The moments of the year at which the zone's clocks change, to the half hour."""
-    begin, half = datetime(YEAR, 1, 1, tzinfo=UTC), timedelta(minutes=30)
-    found, before = [], begin.astimezone(zone).utcoffset()
-    for n in range(365 * 48):
-        at = begin + n * half
-        if (now := at.astimezone(zone).utcoffset()) != before:
-            found.append(at)
-        before = now
-    return found
-
-
-def cron_starts(when: When, first: datetime, last: datetime) -> Iterator[datetime]:
-    """When cron on a machine in UTC lets the job's line go on, to a quarter of an hour."""
-    times, zone = cron_times(when, "UTC", first), ZoneInfo(when.zone or "UTC")
-    wanted = [None if f == "*" else {*map(int, f.split(","))} for f in times.fields.split()]
-    at = first
-    while at < last:
-        there = at.astimezone(zone)
-        due = all(w is None or v in w for w, v in zip(wanted, (at.minute, at.hour), strict=False))
-        form, text = times.guard or ("", "")
-        if due and (there.strftime(form) == text or there.strftime(SKIPPED) in times.also):
-            yield at
-        at += timedelta(minutes=15)
-
-
-@dataclass
-class Change:
-    """One job around one change of clocks.
-
-    step: between values; iso: with offsets, else local time and the zone in the config.
-    """
-
-    name: str
-    zone: ZoneInfo
-    step: timedelta
-    iso: bool
-    at: datetime
-    home: Path
-    slots: dict[datetime, int] = field(default_factory=dict)
-
-    def grid(self) -> list[datetime]:
-        """The times of all values (UTC): local midnights; full hours of the local clock, in a
-        notation that has offsets those that are an hour apart."""
-        day = (self.at - AROUND).astimezone(self.zone).date() - PAST * DAY
-        days = [day + n * DAY for n in range(PAST + 6)]
-        midnights = [datetime(d.year, d.month, d.day, tzinfo=self.zone) for d in days]
-        if self.step == DAY:
-            return [at.astimezone(UTC) for at in midnights]
-        begin, half = midnights[0].astimezone(UTC), HOUR / 2
-        if self.iso:
-            return [begin + n * HOUR for n in range(24 * len(days))]
-        every = (begin + n * half for n in range(48 * len(days)))
-        return [at for at in every if at.astimezone(self.zone).minute == 0]
-
-    def has_midnights(self) -> bool:
-        """Whether each day begins at 0:00: in some zones clocks skip it."""
-        return all(at.astimezone(self.zone).hour == 0 for at in self.grid())
-
-    def write(self, now: datetime) -> datetime:
-        """The file at `now`, the step that has begun in it as well; the slot that must be seen."""
-        begun = [at for at in self.grid() if at <= now]
-        form = "%Y-%m-%d" if self.step == DAY else "%Y-%m-%dT%H:%M"
-        rows = ["unique_id,ds,y"]
-        for k, name in enumerate(SERIES):
-            for n, at in enumerate(begun):
-                there = at.astimezone(self.zone)
-                text = there.isoformat() if self.iso else there.strftime(form)
-                value = 100 + 30 * k + 10 * (there.hour % 12) + n * 7919 % 11
-                rows.append(f"{name},{text},{value}")
-        (self.home / f"{self.name}.csv").write_text("\n".join(rows) + "\n")
-        return self.over(begun, now)
-
-    def over(self, begun: list[datetime], now: datetime) -> datetime:
-        """The last step that is over: of local hours the last whose hour has passed by the clock,
-        so that the two moments of a repeated hour are one step."""
-        if self.iso or self.step == DAY:
-            return begun[-2]
-        shown = now.astimezone(self.zone).replace(tzinfo=None)
-        there = (at.astimezone(self.zone).replace(tzinfo=None) for at in begun)
-        last = max(at for at in there if at + HOUR <= shown)
-        return last.replace(tzinfo=self.zone).astimezone(UTC)
-
-    def config(self, every: str, clock: str) -> None:
-        tz = "" if self.iso else f"tz: {self.zone.key}"
-        words = CHANGES.format(name=self.name, every=every, at=clock, zone=self.zone.key, tz=tz)
-        (self.home / "batch.yaml").write_text(words)
-
-    def live(self, starts: Iterator[datetime]) -> int:
-        """A run at each start; how many. Raises AssertionError."""
-        from forecast.scheduling.config_file import load_config
-        from forecast.scheduling.run import run_job
-
-        job = load_config(self.home / "batch.yaml", {}).jobs[self.name]
-        runs = 0
-        for now in starts:
-            slot = self.write(now)
-            made = run_job(job, now=now)
-            runs += 1
-            wanted = "already done" if slot in self.slots else "published"
-            where = f"{self.name} {self.zone.key} iso {self.iso}, {now.astimezone(self.zone)}"
-            assert made.outcome == wanted, f"{where}: {made.outcome}, not {wanted}"
-            self.slots[slot] = self.slots.get(slot, 0) + 1
-            seen = json.loads((job.folder / "current/manifest.json").read_bytes())
-            assert self.slot_of(seen) == slot, f"{where}: {seen['as_of']} is current"
-        self.check(job.folder)
-        return runs
-
-    def slot_of(self, manifest: dict[str, Any]) -> datetime:
-        """Of a published run; days are those of the zone."""
-        if self.step == DAY:
-            day = datetime.fromisoformat(manifest["as_of"][:10])
-            return day.replace(tzinfo=self.zone).astimezone(UTC)
-        return instant(manifest["as_of_moment"])
-
-    def check(self, folder: Path) -> None:
-        """Each slot has one forecast, in the folders and in the ledger."""
-        consistent(folder)
-        runs = [json.loads(p.read_bytes()) for p in folder.glob("runs/*/manifest.json")]
-        found = Counter(self.slot_of(run) for run in runs)
-        assert found == Counter(self.slots.keys()), "slots and runs differ"
-        assert all(run["replaces"] is None for run in runs), "a slot was published twice"
-        assert len(dict(ledger_runs(folder / "ledger.sqlite"))) == len(self.slots)
-
-
-def through_changes(zones: tuple[str, ...], around: timedelta, folder: Path) -> Counter[str]:
-    """All jobs around both changes in each zone, in both notations."""
-    tally: Counter[str] = Counter()
-    kinds = {"hourly": (HOUR, "hour", "00:15"), "daily": (DAY, "day", "02:30"),
-             "nightly": (HOUR, "day", "02:30")}  # fmt: skip
-    for key in zones:
-        zone = ZoneInfo(key)
-        for at in clock_changes(zone):
-            for iso in (False, True):
-                for name, (step, every, clock) in kinds.items():
-                    home = folder / f"{name}-{len(tally)}-{tally['runs']}"
-                    home.mkdir()
-                    change = Change(name, zone, step, iso, at, home)
-                    if step == DAY and iso and not change.has_midnights():
-                        continue  # no time of day there that all days have
-                    change.config(every, clock)
-                    when = When(every, 2, 30, zone=key)  # type: ignore[arg-type]
-                    starts = (cron_starts(when, at.replace(minute=0) - AROUND, at + AROUND)
-                              if every == "day" else
-                              hours(at - around, at + around, change))  # fmt: skip
-                    tally["runs"] += change.live(starts)
-                    tally["slots"] += len(change.slots)
-                    if every == "day":
-                        days = {s.astimezone(zone).date() for s in change.slots}
-                        whole = (max(days) - min(days)).days + 1
-                        assert len(days) == whole, f"{name}, {key}, {at}: a day was missed"
-            tally["changes"] += 1
-            shutil.rmtree(folder)
-            folder.mkdir()
-    return tally
-
-
-def hours(first: datetime, last: datetime, change: Change) -> Iterator[datetime]:
-    """A quarter past each step."""
-    return (at + timedelta(minutes=15) for at in change.grid() if first <= at < last)
+def live_through(hours: int, seed: int, snapshots: Snapshots, end: float) -> tuple[Month, Progress]:
+    """The month of hours, until its last one or until the clock (monotonic) says `end`."""
+    at = snapshots.progress(hours)
+    month = Month(snapshots.folder, random.Random(seed), Clock())
+    if at.done:
+        with tempfile.TemporaryDirectory(prefix="lstmcast-clocks-") as folder:
+            Month(Path(folder), random.Random(seed), month.clock).begin()  # it imports
+        month.restore(snapshots.kept())
+    else:
+        month.begin()
+        at.done = 1
+    last = hours - KEEP_LOGS - 2
+    while at.done < last and time.monotonic() < end:
+        month.hour(START + at.done * HOUR, month.draw())
+        at.done += 1
+        if at.done % 24 == 0:
+            snapshots.keep(at, month.in_json())
+            print(f"{at.done} of {hours} hours", flush=True)
+    if at.done == last:
+        month.end(START + last * HOUR)
+        at.done = hours
+    snapshots.keep(at, month.in_json())
+    return month, at
 
 
 def main() -> int:
@@ -539,47 +393,37 @@ def main() -> int:
     parser.add_argument("--hours", type=int, default=36)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="a month, and write the outcome")
-    parser.add_argument(
-        "--zones", type=int, default=1, help="whose clock changes are lived through"
-    )
+    going_on(parser)
     given = parser.parse_args()
-    if given.full:
-        given.hours, given.zones = 720, len(ZONES)
+    given.hours = 720 if given.full else given.hours
     missing = faked()
     if missing is not None:
         print(f"clocks that jump: skipped, {missing}")
-    else:
-        with tempfile.TemporaryDirectory(prefix="lstmcast-clocks-") as folder:
-            month = live_through(given.hours, given.seed, Path(folder))
-            print(dict(sorted(month.tally.items())), flush=True)
-    zones = (ZONES * 2)[given.seed % len(ZONES) :][: given.zones]
-    with tempfile.TemporaryDirectory(prefix="lstmcast-changes-") as folder:
-        home = Path(folder) / "home"
-        home.mkdir()
-        changes = through_changes(zones, HOUR * (9 if given.full else 5), home)
-        print(dict(changes))
-    print("each slot published once, and current never went back")
-    if given.full and missing is None:
-        record(*in_words(month, changes, given.hours))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="lstmcast-clocks-") as folder:
+        snapshots = Snapshots(given.state, Path(folder))
+        end = time.monotonic() + (given.seconds or float("inf"))
+        month, at = live_through(given.hours, given.seed, snapshots, end)
+    print(dict(sorted(month.tally.items())), flush=True)
+    print(f"{at.told() or 'all '}hours: each slot published once, and current never went back")
+    if given.full:
+        record(*in_words(month, at), at)
     return 0
 
 
-def in_words(month: Month, changes: Counter[str], hours_: int) -> tuple[str, str]:
+def in_words(month: Month, at: Progress) -> tuple[str, str]:
     """What was tried, and how it ended."""
     tally = month.tally
     jumps = ", ".join(f"{kind} {tally[kind] + tally[f'within: {kind}']}" for kind in JUMPS)
     within = sum(n for kind, n in tally.items() if kind.startswith("within: "))
     ends = ", ".join(f"{n} with {what}" for what, n in sorted(tally.items()) if "exit" in what)
-    tried = (
-        f"{hours_} hours, {tally['runs']:,} runs of two jobs on a clock that jumps ({jumps}; "
-        f"{within} while the run worked); {changes['changes']} clock changes in {len(ZONES)} "
-        f"zones, local times and ISO offsets, hourly and at 02:30 ({changes['runs']:,} runs)"
-    )
-    slots = sum(len(each) for each in month.slots.values()) + changes["slots"]
-    return tried, (
+    slots = sum(len(each) for each in month.slots.values())
+    return (
+        f"{at.told() or f'{at.of} '}hours, {tally['runs']:,} runs of two jobs on a clock that "
+        f"jumps ({jumps}; {within} while the run worked)",
         f"{slots:,} slots, each published once ({tally['restated']} of them again, restated by the "
         f"right clock); {ends}; current never back, the ledger in order, a last success in the "
-        f"future said {tally['a last success in the future, said']} times"
+        f"future said {tally['a last success in the future, said']} times",
     )
 
 

@@ -2,6 +2,7 @@
 
     python proof/batch_soak.py             # bounded: all runs around clock changes, some between
     python proof/batch_soak.py --full      # every day of the ten years
+    python proof/batch_soak.py --full --state FOLDER --seconds 1800    # half an hour of them
 
 Two jobs run once a day, each at its local time: `daily` in Europe/Berlin over a growing file of
 daily values, `hourly` in America/New_York over a window of hourly values written in local time.
@@ -13,6 +14,7 @@ names an as-of again, a stop that is longer than the horizon.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sqlite3
 import sys
@@ -23,9 +25,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from _progress import Snapshots, going_on, state_of
 from _record import record
 
 CONFIG = """\
@@ -48,6 +52,7 @@ HISTORY = 60  # days before the first run
 HOURLY_DAYS = 30  # of the hourly window
 MOST_RUNS = 5 + 7 + 4 + 2
 REMEMBERED = 4 * 100  # cutoffs that the ledger knows: four times keep_ledger
+SAVED = 28  # days from one snapshot of a soak that may be stopped to the next
 
 
 @dataclass
@@ -244,8 +249,6 @@ class Life:
 
     def current(self) -> str:
         """The as-of of the published forecast, in UTC."""
-        import json
-
         manifest = json.loads((self.home / self.feed.name / "current/manifest.json").read_bytes())
         at = datetime.fromisoformat(manifest["as_of"])
         zone = self.feed.world.zone
@@ -276,26 +279,92 @@ class Life:
         self.sizes.append(sum(p.stat().st_size for p in job.rglob("*") if p.is_file()))
 
 
-def live(years: int, every: int, seed: int, folder: Path) -> list[Life]:
-    """Both jobs through all the years."""
-    config = folder / "batch.yaml"
-    config.write_text(CONFIG)
-    lives = [Life(feed, folder, config) for feed in feeds(seed)]
-    for each in lives:
-        each.feed.begin()
-    days, rng = wanted_days(years, every), random.Random(seed)
-    for n in range(years * 365 + years // 4):
-        today = START + timedelta(days=n)
-        for each in lives:
-            each.feed.yesterday(today, quiet=n == 0)
-            if today in days:
-                each.day(today, rng)
-        if n % 365 == 364:
-            for each in lives:
-                each.check()
-    for each in lives:
-        each.check()
-    return lives
+def in_json(each: Life) -> dict[str, Any]:
+    """All that a life is beside its folder; `restore` takes it back."""
+    feed = each.feed
+    version, numbers, gauss = feed.rng.getstate()
+    values = [
+        (name, at.isoformat(), value, feed.world.known_from[name, at].isoformat())
+        for (name, at), value in feed.world.values.items()
+    ]
+    return {
+        "alive": feed.alive, "slots": feed.slots, "events": feed.events, "values": values,
+        "rng": [version, numbers, gauss], "sizes": each.sizes,
+        "recorded": sorted(each.recorded), "outcomes": each.outcomes,
+    }  # fmt: skip
+
+
+def restore(each: Life, kept: dict[str, Any]) -> None:
+    """Makes of a life that has just begun the one that `in_json` told of."""
+    feed, world = each.feed, each.feed.world
+    feed.alive, feed.slots, feed.events = (
+        tuple(kept["alive"]),
+        kept["slots"],
+        Counter(kept["events"]),
+    )
+    for name, at, value, known in kept["values"]:
+        world.values[name, datetime.fromisoformat(at)] = value
+        world.known_from[name, datetime.fromisoformat(at)] = date.fromisoformat(known)
+    feed.rng.setstate(state_of(kept["rng"]))
+    each.sizes, each.recorded = kept["sizes"], set(kept["recorded"])
+    each.outcomes = Counter(kept["outcomes"])
+
+
+class Soak:
+    """Both jobs through all the years, from the beginning or from a snapshot."""
+
+    def __init__(self, years: int, every: int, seed: int, snapshots: Snapshots) -> None:
+        self.snapshots, self.rng = snapshots, random.Random(seed)
+        self.days = wanted_days(years, every)
+        config = snapshots.folder / "batch.yaml"
+        config.write_text(CONFIG)
+        self.lives = [Life(feed, snapshots.folder, config) for feed in feeds(seed)]
+        self.at = snapshots.progress(years * 365 + years // 4)
+        if not self.at.done:
+            for each in self.lives:
+                each.feed.begin()
+            return
+        kept = snapshots.kept()
+        self.rng.setstate(state_of(kept["rng"]))
+        for each, told in zip(self.lives, kept["lives"], strict=True):
+            restore(each, told)
+
+    def save(self) -> None:
+        """A snapshot to go on from."""
+        lives = [in_json(each) for each in self.lives]
+        self.snapshots.keep(self.at, {"rng": self.rng.getstate(), "lives": lives})
+
+    def live(self, end: float) -> None:
+        """Day after day, until the last one or until the clock (monotonic) says `end`."""
+        while self.at.done < self.at.of and time.monotonic() < end:
+            n = self.at.done
+            today = START + timedelta(days=n)
+            for each in self.lives:
+                each.feed.yesterday(today, quiet=n == 0)
+                if today in self.days:
+                    each.day(today, self.rng)
+            self.at.done += 1
+            if n % 365 == 364:
+                for each in self.lives:
+                    each.check()
+            if self.at.done % SAVED == 0:
+                self.save()
+                print(f"{self.at.done:,} of {self.at.of:,} days", flush=True)
+        self.save()
+
+
+def tell(soak: Soak) -> None:
+    """What was lived through, and whether the disk has stayed as it was."""
+    for each in soak.lives:
+        events = ", ".join(f"{what} {n}" for what, n in sorted(each.feed.events.items()))
+        sizes = ", ".join(f"{size / 1024:,.0f}" for size in each.sizes)
+        print(f"{each.feed.name}: {dict(each.outcomes)}, {len(each.feed.slots):,} slots, each "
+              f"published once; {events}; KiB by year: {sizes}")  # fmt: skip
+        if each.sizes:
+            grown = each.sizes[-1] - each.sizes[min(2, len(each.sizes) - 1)]
+            assert grown < 0.1 * each.sizes[-1], f"the disk fills: {grown} bytes since year 3"
+    cpu, wall = soak.at.spent().values()
+    print(f"{soak.at.told() or 'all '}days in {wall:,.0f} s, {cpu:,.0f} CPU seconds")
 
 
 def main() -> int:
@@ -304,28 +373,27 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=14, help="runs on each n-th day between")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--full", action="store_true", help="every day, and write the outcome")
+    going_on(parser)
     given = parser.parse_args()
-    given.every = 1 if given.full else given.every
-    started = time.monotonic()
+    every = 1 if given.full else given.every
     with tempfile.TemporaryDirectory(prefix="lstmcast-soak-") as folder:
-        lives = live(given.years, given.every, given.seed, Path(folder))
-        for each in lives:
-            events = ", ".join(f"{what} {n}" for what, n in sorted(each.feed.events.items()))
-            sizes = ", ".join(f"{size / 1024:,.0f}" for size in each.sizes)
-            print(f"{each.feed.name}: {dict(each.outcomes)}, {len(each.feed.slots):,} slots, each "
-                  f"published once; {events}; KiB by year: {sizes}")  # fmt: skip
-            grown = each.sizes[-1] - each.sizes[min(2, len(each.sizes) - 1)]
-            assert grown < 0.1 * each.sizes[-1], f"the disk fills: {grown} bytes since year 3"
-    print(f"{given.years} years in {time.monotonic() - started:,.0f} s")
+        soak = Soak(given.years, every, given.seed, Snapshots(given.state, Path(folder)))
+        soak.live(time.monotonic() + (given.seconds or float("inf")))
+        for each in soak.lives:
+            each.check()
+        tell(soak)
     if given.full:
-        runs = sum(sum(each.outcomes.values()) for each in lives)
-        slots = sum(len(each.feed.slots) for each in lives)
+        runs = sum(sum(each.outcomes.values()) for each in soak.lives)
+        slots = sum(len(each.feed.slots) for each in soak.lives)
         events = Counter[str]()
-        for each in lives:
+        for each in soak.lives:
             events += each.feed.events
-        record(f"{given.years} years of daily runs of two jobs in two time zones: {runs:,} runs, "
+        days = soak.at.told() or f"{soak.at.of:,} "
+        record(f"{days}days of {given.years} years, daily runs of two jobs in two time zones: "
+               f"{runs:,} runs, "
                + ", ".join(f"{what} {n}" for what, n in sorted(events.items())),
-               f"{slots:,} slots, each published once; the ledger in order; disk flat")  # fmt: skip
+               f"{slots:,} slots, each published once; the ledger in order; disk flat",
+               soak.at)  # fmt: skip
     return 0
 
 

@@ -1,7 +1,7 @@
 """Fuzz the loader: random tables and damaged ones, each read twice, by us and by plain Python.
 
     python proof/fuzz_loader.py                                        # three minutes
-    python proof/fuzz_loader.py --cases 1000000 --state fuzz.json      # the full run: an hour
+    python proof/fuzz_loader.py --full --state fuzz.json               # a million: an hour
 
 Every case is a file. The loader must either refuse it with an InputError that has a code and a
 place, or read it; what it reads must be what Python's csv module and Decimal read, value for
@@ -19,6 +19,7 @@ import gzip
 import io
 import json
 import lzma
+import math
 import os
 import random
 import re
@@ -29,16 +30,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+
+from _progress import Progress, commit, going_on
+from _record import record
 
 BATCH = 500  # cases between two notes of how far it got
 WORKER = 10_000  # cases that one child process takes
 LIMIT = 10.0  # seconds (processor) that a case may take
 SILENCE = 120.0  # seconds after which a child that says nothing is killed: the machine may be busy
 MOST_FAILURES = 20
+MILLION = 1_000_000
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
 FORMS = (
     "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
@@ -349,7 +354,10 @@ class Worker:
 
 @dataclass
 class Standing:
-    """How far a run got: the number of the next case, verdicts counted, failures, peak memory."""
+    """How far a run got: the number of the next case, verdicts counted, failures, peak memory.
+
+    cpu, wall, commits: as of _record.Progress.
+    """
 
     seed: int
     first: int
@@ -357,12 +365,20 @@ class Standing:
     counts: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     peak: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+    commits: list[str] = field(default_factory=list)
+
+    def progress(self, of: int) -> Progress:
+        """It, as a row of docs/proofs.md tells of it."""
+        kept = self.cpu, self.wall, [*self.commits]
+        return Progress(of, self.next - self.first, Counter(self.counts), *kept)
 
     def save(self, path: Path | None) -> None:
         """Keeps it in `path`, whole or not at all."""
         if path is not None:
             new = path.with_name(path.name + ".new")
-            new.write_text(json.dumps(asdict(self), indent=1))
+            new.write_text(json.dumps({**vars(self), **self.progress(0).spent()}, indent=1))
             new.replace(path)
 
     def take(self, verdicts: dict[int, str], peak: int, keep: Path) -> None:
@@ -380,12 +396,12 @@ class Standing:
 
 
 def run(at: Standing, last: int | None, end: float, keep: Path, state: Path | None) -> None:
-    """Runs cases from `at.next` up to `last`, or until the clock says `end`."""
+    """Runs cases from `at.next` up to `last`, or until the clock (monotonic) says `end`."""
     worker = Worker(at.seed)
     told = at.next
     while len(at.failures) < MOST_FAILURES:
         count = BATCH if last is None else min(BATCH, last - at.next)
-        if count <= 0 or (last is None and time.monotonic() >= end):
+        if count <= 0 or time.monotonic() >= end:
             break
         verdicts, peak = worker.run(at.next, count)
         if not verdicts:
@@ -403,12 +419,12 @@ def run(at: Standing, last: int | None, end: float, keep: Path, state: Path | No
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=180, help="when no --cases are given")
-    parser.add_argument("--cases", type=int, default=None, help="as many, however long it takes")
+    parser.add_argument("--cases", type=int, default=None, help="as many, else three minutes")
+    parser.add_argument("--full", action="store_true", help="a million, and write the outcome")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, default=None, help="folder for failing files")
-    parser.add_argument("--state", type=Path, default=None, help="file to go on from")
+    going_on(parser)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
@@ -419,13 +435,24 @@ def main() -> int:
     at = Standing(given.seed, given.first, given.first)
     if given.state is not None and given.state.exists():
         at = Standing(**json.loads(given.state.read_text()))
-    last = None if given.cases is None else at.first + given.cases
-    run(at, last, time.monotonic() + given.seconds, keep, given.state)
+    if commit() not in at.commits:
+        at.commits.append(commit())
+    wanted = MILLION if given.full else given.cases
+    last = None if wanted is None else at.first + wanted
+    most = given.seconds or (180.0 if wanted is None else math.inf)
+    run(at, last, time.monotonic() + most, keep, given.state)
     print(", ".join(f"{kind}: {n:,}" for kind, n in sorted(at.counts.items())))
     print(f"peak memory of a child process: {at.peak} MB")
     for failure in at.failures:
         print(failure)
     print(f"failing files: {keep}" if at.failures else "no failure")
+    if given.full and not at.failures:
+        progress = at.progress(MILLION)
+        kinds = ", ".join(f"{kind} {n:,}" for kind, n in sorted(at.counts.items()))
+        record(f"{progress.told() or f'{MILLION:,} '}tables, of a grammar and changed by chance, "
+               f"seed {at.seed} from case {at.first:,}",
+               f"{kinds}; every value read is what Python reads; a child process used {at.peak:,} "
+               "MB at most", progress)  # fmt: skip
     return 1 if at.failures else 0
 
 
