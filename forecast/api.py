@@ -8,7 +8,6 @@ Options have the names of the command line's flags, dashes as underscores (`hori
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from forecast.cli.commands.tune import PARTS as OF_TUNE
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener, Silent
+from forecast.common.scratch import ScratchFolder
 from forecast.config.options import show
 from forecast.config.schema import Settings
 from forecast.config.signatures import takes_options
@@ -473,7 +473,7 @@ def _place(write: bool, options: dict[str, Any]) -> Iterator[tuple[dict[str, Any
             value=show(options["out"]),
             remedy="Leave one of them out",
         )
-    kept = tempfile.TemporaryDirectory(prefix="lstmcast-")
+    kept = ScratchFolder()
     yield {**options, "out": str(Path(kept.name) / "run")}, kept
 
 

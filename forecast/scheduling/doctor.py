@@ -21,6 +21,7 @@ from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.files import STAGING, at_home
 from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
+from forecast.common.scratch import clear_dead_folders
 from forecast.common.workers import python_command
 from forecast.scheduling.config import BatchConfig, Job, reveal
 from forecast.scheduling.config_file import chosen_jobs, load_config
@@ -169,7 +170,9 @@ def _python() -> Check:
 def _temporary() -> Check:
     """Whether there is a folder for temporary files, which worker processes and charts need."""
     try:
-        return Check("temporary files", "ok", tempfile.gettempdir())
+        folder, gone = tempfile.gettempdir(), len(clear_dead_folders())
+        cleared = f"; {gone} folder{'s' * (gone > 1)} of killed commands removed" * bool(gone)
+        return Check("temporary files", "ok", folder + cleared)
     except OSError as error:
         remedy = "Set TMPDIR to a folder that can be written to"
         return Check("temporary files", "problem", error.strerror or "none", remedy, exit_code=74)

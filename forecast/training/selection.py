@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.progress import BEST, Listener
+from forecast.common.scratch import ScratchFolder
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.open_steps import as_read
@@ -544,7 +544,7 @@ def _train(
         listener.note(RESUMING[resumes(task, plan.seeds, kept[0])])
         members, interrupted = train_members(task, plan.seeds, kept[0], plan.jobs, heard)
     else:
-        with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+        with ScratchFolder() as folder:
             members, interrupted = train_members(
                 task, plan.seeds, Path(folder), plan.jobs, heard, until
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from forecast.cli.doors.confined import Folders, is_path, leads_out
 from forecast.cli.doors.process import CommandProcess, Event, Outcome, Spare, Watch
 from forecast.cli.error_handler import as_forecast_error, error_document
 from forecast.common.errors import UsageError
+from forecast.common.scratch import ScratchFolder
 from forecast.config.options import BACKTEST_ONLY, TRAIN_ONLY, Option, options_of, show
 from forecast.scheduling.config_file import chosen_jobs, load_config
 
@@ -336,7 +336,7 @@ class Tools:
     ) -> Outcome:
         import anyio
 
-        with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+        with ScratchFolder() as folder:
             command: CommandProcess = self._spare.run(words, Path(folder), self._folders.roots[0])
             watch = Watch(command, seconds)
             told, stage = 0, ""

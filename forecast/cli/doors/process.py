@@ -17,7 +17,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.errors import ForecastError
+from forecast.common.scratch import ScratchFolder
 from forecast.common.workers import python_command
 
 DOCUMENT, EVENTS, LOCK = "document.json", "events.jsonl", "lock"
@@ -189,7 +189,7 @@ def run_command(
     listen: Callable[[Event], None] = lambda event: None,
 ) -> Outcome:
     """Runs a command to its end and returns what it said; nothing of it stays on disk."""
-    with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+    with ScratchFolder() as folder:
         command = spare.run(words, Path(folder), working)
         try:
             return command.wait(seconds, listen)

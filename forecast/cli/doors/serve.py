@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -25,6 +24,7 @@ from forecast.cli.doors.process import Outcome, Spare, run_command
 from forecast.cli.error_handler import SCHEMA_VERSION
 from forecast.cli.render import plain
 from forecast.common.errors import ForecastError, InputError, UsageError
+from forecast.common.scratch import ScratchFolder
 from forecast.inference.formats.registry import file_bytes
 from forecast.inference.tables import records
 from forecast.scheduling import clock
@@ -173,7 +173,7 @@ class Service:
         if not self._waiting.acquire(blocking=False):
             raise _busy()
         try:
-            with self._working, tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+            with self._working, ScratchFolder() as folder:
                 path = Path(folder) / f"data{suffix}"
                 path.write_bytes(content)
                 return run_command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import numpy as np
 
 from forecast.common.errors import ForecastError, UsageError
 from forecast.common.resources import needed
+from forecast.common.scratch import ScratchFolder
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.open_steps import as_read
@@ -89,7 +89,7 @@ def quantised(blob: bytes) -> bytes:
     onnx = needed("onnx", EXTRA, "export")
     quantization = needed("onnxruntime.quantization", EXTRA, "export")
     model = onnx.load_model_from_string(blob)
-    with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder, _without_advice():
+    with ScratchFolder() as folder, _without_advice():
         path = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(
             model,

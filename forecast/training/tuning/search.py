@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from typing import Any
 
 from forecast.common.errors import TrainingError, UsageError
 from forecast.common.resources import needed
+from forecast.common.scratch import ScratchFolder
 from forecast.config.schema import Settings
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
@@ -115,7 +115,7 @@ def run_trial(
             raise _Enough  # the best so far is what there was time for
 
     try:
-        with tempfile.TemporaryDirectory(prefix="lstmcast-") as folder:
+        with ScratchFolder() as folder:
             members, _ = train_members(task, [seed], Path(folder), 1, heard)
         outcome.loss = members[0].best_loss
     except _Enough:
