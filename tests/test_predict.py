@@ -8,6 +8,7 @@ import pytest
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.inference.predict import at_levels, forecast_panel
+from forecast.inference.tables import wanted_levels
 from forecast.transforms.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
 
@@ -139,3 +140,17 @@ def test_an_ensemble_is_the_mean_of_its_members():
 
 def test_prediction_imports_neither_torch_nor_pandas(subprocess_imports):
     assert not {"torch", "pandas", "statsforecast"} & subprocess_imports("forecast.workflows.train")
+
+
+@pytest.mark.parametrize("level", [0.0001, 99.9, 99.9995])
+def test_intervals_of_levels_that_lie_close_together_are_told_apart(level):
+    panel = make_panel()
+    levels = wanted_levels([level, 99.9998], [0.999998])
+    made = forecast_panel(random_forecaster(), panel, 5)
+    made = replace(made, quantiles=made.quantiles - 1e3, point=made.point - 1e3)  # far from 0
+    result = at_levels(made, levels)
+    low, high = result.interval(level)
+    outer_low, outer_high = result.interval(99.9998)
+    assert (low < result.point).all() and (result.point < high).all()
+    assert (outer_low < low).all() and (high < result.quantile(0.999998)).all()
+    assert (result.quantile(0.999998) < outer_high).all()

@@ -58,7 +58,7 @@ class Forecast:
 
     def quantile(self, q: float) -> np.ndarray:
         """The forecast of quantile `q`, (S, H). Raises KeyError when it was not forecast."""
-        found = np.flatnonzero(np.isclose(self.levels, q, atol=1e-9))
+        found = np.flatnonzero(np.isclose(self.levels, q, rtol=0, atol=1e-9))
         if len(found) == 0:
             raise KeyError(f"quantile {q:g} was not forecast; there are {self.levels.tolist()}")
         return self.quantiles[:, :, found[0]]

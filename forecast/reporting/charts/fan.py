@@ -112,7 +112,10 @@ def _bands(forecast: Forecast, s: int, levels: Sequence[float]) -> dict[float, B
     found: dict[float, Band] = {}
     for level in levels:
         tail = (1 - level / 100) / 2
-        pair = [np.flatnonzero(np.isclose(forecast.levels, q, atol=1e-9)) for q in (tail, 1 - tail)]
+        pair = [
+            np.flatnonzero(np.isclose(forecast.levels, q, rtol=0, atol=1e-9))
+            for q in (tail, 1 - tail)
+        ]
         if all(len(where) for where in pair):
             lower, upper = (forecast.quantiles[s, :, where[0]] for where in pair)
             found[level] = (lower, upper)
