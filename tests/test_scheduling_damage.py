@@ -215,6 +215,10 @@ def test_repair_says_what_it_would_do_and_does_it(folder, capsys):
     assert sorted(os.listdir(folder / "out" / "set-aside")) == sorted([first, last, "last.json"])
     assert current_run(folder / "out") == names(folder)[-1]
     goes_on(folder)
+    capsys.readouterr()
+    assert command(["status", str(folder / "batch.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("set aside", first, last, "last.json")), shown
 
 
 def test_a_database_that_is_down_stops_no_forecast(folder):

@@ -113,6 +113,8 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     withdrawn = f", {kept['withdrawn']} of them withdrawn" if kept["withdrawn"] else ""
     runs = "1 run" if kept["runs"] == 1 else f"{kept['runs']} runs"
     yield "kept", f"{runs}{withdrawn}, {kept['bytes'] / 2**20:,.1f} MB"
+    if document["set_aside"]:
+        yield "set aside", f"{', '.join(document['set_aside'])}: damaged, to be looked at"
     yield "trouble", document["trouble"] or ""
 
 
