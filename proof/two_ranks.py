@@ -1,6 +1,7 @@
 """Two processes train one network: as good as one, the same weights, and a lost rank costs little.
 
-    python proof/two_ranks.py [--batch 512]
+        python proof/two_ranks.py [--batch 512]
+    python proof/two_ranks.py --full --state FILE --seconds 1800    # kills alone, 100 in all
 
 A fit of the same recipe by one rank and by two (gloo, on loopback): steps a second, processor
 seconds, the loss on the validation origins with three seeds, the weights of both ranks bit for bit.
@@ -15,17 +16,23 @@ import argparse
 import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from _progress import Progress, going_on
+from _record import record
 
 SERIES, POINTS, HORIZON = 300, 400, 14
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+KILLS = 100  # a minute of both ranks each
 MOST_DIFFERENCE = 0.03  # of the validation losses, beside the spread of the seeds
 
 
@@ -116,26 +123,36 @@ def ranks_of(launcher: int) -> dict[int, int]:
     return found
 
 
-def killed_and_resumed(folder: Path, steps: int) -> bool:
-    """Kills rank 1 of two once something is saved; one process then goes on."""
+def command(folder: Path, series: int, steps: int) -> list[str]:
+    """A training of the first `series` of the table, whose file is written below `folder`."""
     data, out = folder / "data.csv", folder / "out"
     days = np.datetime_as_string(np.datetime64("2022-01-01") + np.arange(POINTS))
     with data.open("w") as file:
         file.write("unique_id,ds,y\n")
-        for n, row in enumerate(table()):
+        for n, row in enumerate(table()[:series]):
             file.writelines(f"s{n},{d},{v:.4f}\n" for d, v in zip(days, row, strict=True))
-    words = ["-m", "forecast", "train", str(data), "--horizon", str(HORIZON), "--members", "1",
-             "--max-steps", str(steps), "--baselines", "none", "--no-try-scratch", "--no-refit",
-             "--root", str(folder / "runs"), "--out", str(out)]  # fmt: skip
+    return ["-m", "forecast", "train", str(data), "--horizon", str(HORIZON), "--members", "1",
+            "--max-steps", str(steps), "--baselines", "none", "--no-try-scratch", "--no-refit",
+            "--root", str(folder / "runs"), "--out", str(out)]  # fmt: skip
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run is whole, and nothing of its training is left beside it."""
+    whole = (folder / "out" / "model" / "weights.safetensors").exists()
+    return whole and not list(folder.glob("runs/.training-*"))
+
+
+def killed_and_resumed(folder: Path, steps: int) -> bool:
+    """Kills rank 1 of two once something is saved; one process then goes on."""
+    words = command(folder, SERIES, steps)
     running = subprocess.Popen([*LAUNCH, "2", *words], stderr=subprocess.PIPE, text=True)
     while running.poll() is None:
-        saved = list(folder.glob("runs/.training-*/*.checkpoint"))
-        if saved:
+        if list(folder.glob("runs/.training-*/*.checkpoint")):
             os.kill(ranks_of(running.pid)[1], signal.SIGKILL)
             break
         time.sleep(0.1)
     said = running.communicate()[1]
-    gone = running.returncode != 0 and not out.exists()
+    gone = running.returncode != 0 and not (folder / "out").exists()
     told = "train/rank-lost" if "train/rank-lost" in said else "nothing, it was ended first"
     print(f"rank 1 killed: the command ended with {running.returncode}; rank 0 said: {told}")
     done = subprocess.run([*LAUNCH, "1", *words], capture_output=True, text=True)
@@ -143,9 +160,56 @@ def killed_and_resumed(folder: Path, steps: int) -> bool:
     first = [line.split()[1] for line in done.stderr.splitlines() if "/" in line and " lr " in line]
     print(f"one process: ended with {done.returncode}, went on: {resumed}; "
           f"first steps it told of: {', '.join(first[:2])}")  # fmt: skip
-    left = list(folder.glob("runs/.training-*"))
-    whole = (out / "model" / "weights.safetensors").exists()
-    return gone and resumed and done.returncode == 0 and whole and not left
+    return gone and resumed and done.returncode == 0 and finished(folder)
+
+
+def killed_anywhere(folder: Path, number: int) -> Counter[str]:
+    """Kills a rank at a random instant of a small training; one process then finishes.
+
+    Raises AssertionError when something half done is left, or is not gone on from.
+    """
+    rng = random.Random(number)
+    victim, early, wait = rng.choice((0, 1)), rng.random() < 0.3, rng.uniform(0.0, 4.0)
+    words = command(folder, 100, 500)
+    with (folder / "said").open("w") as log:
+        running = subprocess.Popen([*LAUNCH, "2", *words], stdout=log, stderr=log)
+    while running.poll() is None:
+        ranks = ranks_of(running.pid)
+        saved = list(folder.glob("runs/.training-*/*.checkpoint"))
+        if victim in ranks and (early or saved):
+            time.sleep(wait)
+            with suppress(ProcessLookupError):
+                os.kill(ranks[victim], signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    running.wait()
+    said = (folder / "said").read_text(errors="replace")[-2000:]
+    if running.returncode == 0:
+        assert finished(folder), f"kill {number}: not whole, though it ended well\n{said}"
+        return Counter(["ended before the kill"])
+    written = (folder / "out").exists()  # the last instants are after the rename
+    assert not written or finished(folder), f"kill {number}: half of a run\n{said}"
+    done = subprocess.run([*LAUNCH, "1", *words], capture_output=True, text=True)
+    assert done.returncode == 0 and finished(folder), f"kill {number}: {done.stderr[-2000:]}"
+    went_on = "went on from what was saved" if "goes on" in done.stderr else "began anew"
+    return Counter([f"rank {victim} killed", went_on])
+
+
+def kill_many(given: argparse.Namespace) -> int:
+    """All kills, or as many as there is time for."""
+    at = Progress.found(given.state, KILLS)
+    end = time.monotonic() + (given.seconds or float("inf"))
+    while at.done < KILLS and time.monotonic() < end:
+        with tempfile.TemporaryDirectory(prefix="two-ranks-") as name:
+            at.counts += killed_anywhere(Path(name), at.done)
+        at.done += 1
+        at.save(given.state)
+        print(f"{at.done} of {at.of}: {dict(at.counts)}", flush=True)
+    ends = ", ".join(f"{what} {n}" for what, n in sorted(at.counts.items()))
+    record(f"{at.told() or f'{KILLS:,} '}trainings by two ranks (gloo), one of them killed at a "
+           "random instant, then one rank by the same command",
+           f"{ends}; nothing half done was left, and each was finished", at)  # fmt: skip
+    return 0
 
 
 def main() -> int:
@@ -153,12 +217,16 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--batch", type=int, default=64, help="windows a step, of all ranks")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--full", action="store_true", help="kills alone; write the outcome")
+    going_on(parser)
     parser.add_argument("--child", type=Path, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
         child(given.child, given.steps, given.seed, given.batch)
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if given.full:
+        return kill_many(given)
     fine = compare(given.steps, given.batch)
     with tempfile.TemporaryDirectory(prefix="two-ranks-") as name:
         fine &= killed_and_resumed(Path(name), 600)
