@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -543,6 +545,30 @@ def test_a_damaged_model_is_replaced_and_an_earlier_as_of_does_not_use_it(traine
     weights.write_bytes(content)
     assert choices(damaged)["model"] == "retrain"
     assert "cannot be used" in damaged.decisions[-1].reason
+
+
+@pytest.mark.parametrize("how", ["whole", "flipped", "gone"])
+def test_a_lost_copy_of_the_model_that_judges_stops_no_retraining(trained, tmp_path, how):
+    folder, outcome = trained
+    copied = tmp_path / "out" / "models"
+    shutil.copytree(folder / "out" / "models", copied)
+    model = outcome.manifest["model"]["id"]
+    weights = copied / model / "scored" / "weights.safetensors"
+    if how == "flipped":
+        blob = bytearray(weights.read_bytes())
+        blob[len(blob) // 2] ^= 8
+        weights.write_bytes(blob)
+    elif how == "gone":
+        shutil.rmtree(weights.parent)
+    heard: list[str] = []
+    listener = SimpleNamespace(warn=lambda code, text: heard.append(code))
+    slot = SimpleNamespace(panel=SimpleNamespace(first=np.array([0])))
+    plan = SimpleNamespace(origins=np.array([[90]]))
+    champion = SimpleNamespace(kind="trained", trained_until=100, id=model)
+    chosen = job(tmp_path, model="trained")
+    judge = retraining._as_judge(chosen, slot, plan, champion, listener)
+    assert (judge is None, heard) == ((False, []) if how == "whole" else
+                                      (True, ["run/champion-unjudged"]))  # fmt: skip
 
 
 def test_training_goes_on_from_a_model_only_if_it_saw_nothing_that_judges(tmp_path):
