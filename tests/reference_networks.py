@@ -35,6 +35,9 @@ from forecast.models.networks import (
 from forecast.models.networks import (
     rnn as rnn_network,
 )
+from forecast.models.networks import (
+    xlstm as xlstm_network,
+)
 from forecast.models.networks.attention import _shares as attention_shares
 from forecast.models.networks.base import LINEAR
 from forecast.models.networks.cnn_lstm import DILATIONS
@@ -44,6 +47,34 @@ from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, no
 from forecast.models.networks.registry import spec_of
 from forecast.models.networks.transformer import _heads, _shares
 from forecast.transforms.windows import SCALARS
+
+
+def lstm_step(
+    x: np.ndarray, h: np.ndarray, c: np.ndarray, recurrent: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """One gate-by-gate step: x (B, 4h) = W x_t + both biases in torch's order i, f, g, o;
+    h, c (B, h); recurrent U transposed (h, 4h). Returns the new h and c."""
+    size = h.shape[-1]
+    gates = x + h @ recurrent
+    i = sigmoid(gates[:, :size])
+    f = sigmoid(gates[:, size : 2 * size])
+    g = np.tanh(gates[:, 2 * size : 3 * size])
+    o = sigmoid(gates[:, 3 * size :])
+    c = f * c + i * g
+    return o * np.tanh(c), c
+
+
+def lstm_forward(weights: Weights, x: np.ndarray, suffix: str = "") -> np.ndarray:
+    """All states (T, B, h) of one layer that starts at zero; x (T, B, i)."""
+    bias = weights[f"bias_ih_l0{suffix}"] + weights[f"bias_hh_l0{suffix}"]
+    inputs = times(x, weights[f"weight_ih_l0{suffix}"]) + bias
+    recurrent = np.ascontiguousarray(weights[f"weight_hh_l0{suffix}"].T)
+    h = c = np.zeros((x.shape[1], len(recurrent)), np.float32)
+    out = np.empty((len(x), *h.shape), np.float32)
+    for t in range(len(x)):
+        h, c = lstm_step(inputs[t], h, c, recurrent)
+        out[t] = h
+    return out
 
 
 def gru_step(x: np.ndarray, h: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -96,11 +127,30 @@ def peephole(weights: Weights, x: np.ndarray) -> np.ndarray:
     return out
 
 
+def xlstm(weights: Weights, x: np.ndarray) -> np.ndarray:
+    """y (T, B, h) of x (T, B, h): head by head, in double precision, exponentials as they are."""
+    heads, size = xlstm_network.HEADS, x.shape[2] // xlstm_network.HEADS
+    inputs = linear(weights, "input", x).astype(float).reshape(*x.shape[:2], heads, 4, size)
+    recurrent = weights["recurrent.weight"].astype(float).reshape(heads, 4, size, size)
+    normed = np.empty((*x.shape[:2], heads, size))
+    for head in range(heads):
+        h = c = n = np.zeros((x.shape[1], size))
+        for t in range(len(x)):
+            gates = [inputs[t, :, head, k] + h @ recurrent[head, k].T for k in range(4)]
+            i, f, z, o = np.exp(gates[0]), sigmoid(gates[1]), np.tanh(gates[2]), sigmoid(gates[3])
+            c, n = f * c + i * z, f * n + i
+            h = o * c / n
+            spread = np.sqrt(h.var(-1, keepdims=True) + 1e-5)
+            normed[t, :, head] = (h - h.mean(-1, keepdims=True)) / spread
+    gate, up = np.split(linear(weights, "up", normed.reshape(x.shape).astype(np.float32)), 2, -1)
+    return linear(weights, "down", gelu(gate) * up)
+
+
 def bilstm(weights: Weights, x: np.ndarray) -> np.ndarray:
     """y (T, B, h) of x (T, B, h), the context of one origin."""
     cells = inside(weights, "lstm.")
-    ahead = lstm.forward(cells, x)
-    back = lstm.forward(cells, x[::-1], "_reverse")[::-1]
+    ahead = lstm_forward(cells, x)
+    back = lstm_forward(cells, x[::-1], "_reverse")[::-1]
     back = np.concatenate([back[:-1], back[:1]])
     return linear(weights, "project", np.concatenate([ahead, back], -1))
 
@@ -185,17 +235,18 @@ def feed(weights: Weights, x: np.ndarray) -> np.ndarray:
 
 def attention(weights: Weights, x: np.ndarray) -> np.ndarray:
     """y (T, B, h) of x (T, B, h)."""
-    states = lstm.forward(inside(weights, "lstm."), x)
+    states = lstm_forward(inside(weights, "lstm."), x)
     share = attention_shares(weights, states, states)  # (B, T, T)
     seen = (share @ states.swapaxes(0, 1)).swapaxes(0, 1)
     return np.tanh(linear(weights, "combine", np.concatenate([seen, states], -1)))
 
 
 FORWARD = {
-    id(lstm.PART): lstm.forward,
+    id(lstm.PART): lstm_forward,
     id(gru_network.PART): gru,
     id(rnn_network.PART): rnn,
     id(peephole_network.SPEC.layer[0]): peephole,
+    id(xlstm_network.SPEC.layer[0]): xlstm,
     id(bilstm_network.PART): bilstm,
     id(attention_network.PART): attention,
     id(convlstm_network.SPEC.layer[0]): convlstm,

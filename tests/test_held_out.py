@@ -22,7 +22,7 @@ def test_of_very_many_series_some_evenly_spread_calibrate(monkeypatch: pytest.Mo
     monkeypatch.setattr(selection, "forecast_panel", counted)
     forecaster = random_forecaster()
     every = selection.calibrated(forecaster, panel, origins, 6)
-    monkeypatch.setattr(selection, "MOST_CALIBRATED", 10)
+    monkeypatch.setattr(selection, "MOST_SERIES", 10)
     some = selection.calibrated(forecaster, panel, origins, 6)
     assert [len(each) for each in sizes] == [30, 10]
     assert sizes[1][0] == panel.ids[0]

@@ -185,6 +185,15 @@ def test_one_batch_is_learnt_by_heart(name):
     assert unused == []  # every tensor has a part in the forecast
 
 
+def test_an_xlstm_survives_inputs_whose_exponentials_would_overflow():
+    made = spec_of("xlstm").layer[0].module(Size(15, 8, 10))
+    x = 1000 * torch.randn(30, 3, 8, generator=torch.Generator().manual_seed(1))
+    x.requires_grad_()
+    out = made(x)
+    out.sum().backward()
+    assert torch.isfinite(out).all() and torch.isfinite(x.grad).all()
+
+
 def after(calls):
     """True from the call number `calls` on."""
     count = iter(range(10**9))

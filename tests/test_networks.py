@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from forecast.models.networks.head import _outwards, assemble, head_inputs, head_width
-from forecast.models.networks.lstm import lstm_step
 from forecast.models.networks.numpy_forward import forward, last_state
 from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import Dropout, ResidualNetwork
@@ -22,6 +21,7 @@ from forecast.transforms.windows import (
     step_layout,
 )
 from tests.builders import make_panel
+from tests.reference_networks import lstm_step
 
 LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layout(48)]
 

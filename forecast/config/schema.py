@@ -400,7 +400,7 @@ class ForecastSettings(Section):
 
 
 Network = Literal[
-    "lstm", "rnn", "gru", "peephole", "bilstm", "attention", "cnn-lstm", "convlstm",
+    "lstm", "rnn", "gru", "peephole", "xlstm", "bilstm", "attention", "cnn-lstm", "convlstm",
     "lstm-transformer", "transformer", "mlp",
 ]  # fmt: skip
 
@@ -461,7 +461,10 @@ class TrainingSettings(Section):
         json_schema_extra=_cli(metavar="STEPS"),
     )
     batch_size: int | None = Field(
-        default=None, ge=1, description="Sequences in one step (by the number of series)."
+        default=None,
+        ge=1,
+        description="Windows in one step (64; where a network that reads single values is "
+        "fine-tuned, 32).",
     )
     init: str | None = Field(
         default=None,
@@ -507,7 +510,8 @@ class TrainingSettings(Section):
     patience: int = Field(
         default=8,
         ge=1,
-        description="Validation rounds without improvement before training stops.",
+        description="Validation rounds without improvement before training stops; rounds more than "
+        "2% worse than the best count twice.",
         json_schema_extra=_cli(metavar="ROUNDS"),
     )
     members: int = Field(default=2, ge=1, le=50, description="Networks in the ensemble.")

@@ -45,7 +45,7 @@ from forecast.training.checkpoint import (
 )
 from forecast.training.config import Recipe
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, SingleProcess, Team
+from forecast.training.distributed import ALONE, SingleProcess, Team, compute_the_same_bytes
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
@@ -563,10 +563,7 @@ def _stop_on_signals() -> Callable[[], bool]:
 def main(arguments: list[str]) -> int:
     """Entry of the worker process."""
     folder, member = Path(arguments[0]), int(arguments[1])
-    import torch
-
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    compute_the_same_bytes()
     try:
         work(folder, member, int(arguments[2]))
     except OSError as error:

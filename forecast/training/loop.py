@@ -76,12 +76,13 @@ class BestWeights:
         self.state = copy.deepcopy(network.state_dict())
 
     def offer(self, network: ResidualNetwork, loss: float, step: int) -> int:
-        """Keeps the weights if they are better; returns the rounds without improvement."""
+        """Keeps the weights if they are better; returns the rounds without improvement, of which
+        those well above the best count twice: such a fit goes from bad to worse."""
         if math.isnan(loss) or loss < self.loss:
             self.loss, self.step, self.idle = loss, step, 0
             self.state = copy.deepcopy(network.state_dict())
         else:
-            self.idle += 1
+            self.idle += 2 if loss > RISEN * self.loss > 0 else 1
         return self.idle
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -109,6 +110,7 @@ def parameter_groups(network: ResidualNetwork) -> list[dict[str, Any]]:
 
 
 MOST_STEPS_BETWEEN = 100  # evaluations
+RISEN = 1.02  # of the least validation loss, from where on a round counts twice
 SECONDS_BETWEEN = 1.0  # progress reports
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.models.networks.base import LINEAR, NetworkSpec, Part, Shapes, Size
-from forecast.models.networks.numpy_ops import Weights, sigmoid, times
+from forecast.models.networks.numpy_ops import Weights, times
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,31 +36,28 @@ def parameters(size: Size) -> int:
     return 4 * size.hidden * (2 * size.hidden + 1)
 
 
-def lstm_step(
-    x: np.ndarray, h: np.ndarray, c: np.ndarray, recurrent: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """One gate-by-gate step: x (B, 4h) = W x_t + both biases in torch's order i, f, g, o;
-    h, c (B, h); recurrent U transposed (h, 4h). Returns the new h and c."""
-    size = h.shape[-1]
-    gates = x + h @ recurrent
-    i = sigmoid(gates[:, :size])
-    f = sigmoid(gates[:, size : 2 * size])
-    g = np.tanh(gates[:, 2 * size : 3 * size])
-    o = sigmoid(gates[:, 3 * size :])
-    c = f * c + i * g
-    return o * np.tanh(c), c
-
-
 def forward(weights: Weights, x: np.ndarray, suffix: str = "") -> np.ndarray:
-    """All hidden states (T, B, h) of one layer that starts at zero; x (T, B, i)."""
+    """All hidden states (T, B, h) of one layer that starts at zero; x (T, B, i).
+
+    sigmoid(z) = (1 + tanh(z / 2)) / 2, and halving the gates' weights halves z exactly, so one tanh
+    in place serves all gates.
+    """
+    size = weights[f"weight_hh_l0{suffix}"].shape[1]
+    half = np.full(4 * size, 0.5, np.float32)
+    half[2 * size : 3 * size] = 1  # the candidate is a tanh
     bias = weights[f"bias_ih_l0{suffix}"] + weights[f"bias_hh_l0{suffix}"]
-    inputs = times(x, weights[f"weight_ih_l0{suffix}"]) + bias
-    recurrent = np.ascontiguousarray(weights[f"weight_hh_l0{suffix}"].T)
-    h = c = np.zeros((x.shape[1], recurrent.shape[0]), np.float32)
-    out = np.empty((x.shape[0], x.shape[1], recurrent.shape[0]), np.float32)
-    for t in range(x.shape[0]):
-        h, c = lstm_step(inputs[t], h, c, recurrent)
-        out[t] = h
+    inputs = times(x, half[:, None] * weights[f"weight_ih_l0{suffix}"]) + half * bias
+    recurrent = np.ascontiguousarray((half[:, None] * weights[f"weight_hh_l0{suffix}"]).T)
+    h = c = np.zeros((x.shape[1], size), np.float32)
+    out = np.empty((len(x), *h.shape), np.float32)
+    gates = np.empty((x.shape[1], 4 * size), np.float32)
+    for t in range(len(x)):
+        np.matmul(h, recurrent, out=gates)
+        gates += inputs[t]
+        np.tanh(gates, out=gates)
+        i, f, g, o = (gates[:, k * size : (k + 1) * size] for k in range(4))
+        c = 0.5 * (1 + f) * c + 0.5 * (1 + i) * g
+        h = np.multiply(0.5 * (1 + o), np.tanh(c), out=out[t])
     return out
 
 

@@ -15,6 +15,7 @@ from forecast.models.networks import (
     peephole,
     rnn,
     transformer,
+    xlstm,
 )
 from forecast.models.networks.base import NetworkSpec, Shapes, Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
@@ -29,6 +30,7 @@ NETWORK_SPECS: dict[str, NetworkSpec] = {
         rnn,
         gru,
         peephole,
+        xlstm,
         bilstm,
         attention,
         cnn_lstm,
