@@ -90,7 +90,7 @@ INSIDE = {
         "numpy_ops covariate_effect",
         "base",
         "torch_layers",
-        "head lstm peephole transformer convlstm",
+        "head lstm peephole transformer convlstm xlstm",
         "gru rnn attention bilstm cnn_lstm lstm_transformer mlp",
         "registry",
         "numpy_forward residual",

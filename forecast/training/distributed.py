@@ -194,7 +194,7 @@ def compute_the_same_bytes() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # That would also fill each new tensor before it is written: a tenth of the time of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _batch_loss(network: Any, sampler: Any) -> Any:

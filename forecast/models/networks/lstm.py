@@ -48,7 +48,8 @@ def forward(weights: Weights, x: np.ndarray, suffix: str = "") -> np.ndarray:
     bias = weights[f"bias_ih_l0{suffix}"] + weights[f"bias_hh_l0{suffix}"]
     inputs = times(x, half[:, None] * weights[f"weight_ih_l0{suffix}"]) + half * bias
     recurrent = np.ascontiguousarray((half[:, None] * weights[f"weight_hh_l0{suffix}"]).T)
-    h = c = np.zeros((x.shape[1], size), np.float32)
+    h: np.ndarray = np.zeros((x.shape[1], size), np.float32)
+    c = h
     out = np.empty((len(x), *h.shape), np.float32)
     gates = np.empty((x.shape[1], 4 * size), np.float32)
     for t in range(len(x)):
