@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from forecast import train
+from forecast.common.progress import Silent
 from forecast.config.schema import Settings
 from forecast.inference.predict import forecast_panel
 from forecast.models.store import load_model
@@ -143,7 +145,40 @@ def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
     assert "too little data" in reasons[0][2]
 
 
+def members_of(panel, monkeypatch, fine_tuned):
+    """What `best_of_part` keeps of these and of members from scratch that fell behind."""
+    plan = replace(plan_of(panel), compare=True)
+    asked = []
+
+    def trained(panel, plan, *rest):
+        asked.append(plan)
+        lost = replace(as_it_is(plan_of(panel).initial), ended="behind", best_loss=9.0)
+        return (fine_tuned if plan.initial is not None else [lost] * 2), [], False
+
+    monkeypatch.setattr(selection, "_train", trained)
+    learnt = selection.best_of_part(panel, plan, Settings(), Silent(), None)
+    return learnt, asked
+
+
+def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(monkeypatch):
+    panel = make_panel((80,) * 3)
+    same = replace(as_it_is(plan_of(panel).initial), best_loss=1.0)
+    learnt, asked = members_of(panel, monkeypatch, [same, same])
+    assert [member.kind for member in learnt.members] == [PRETRAINED]
+    assert learnt.reasons[0][:2] == ("kept", PRETRAINED)
+    assert "no step of fine-tuning" in learnt.reasons[0][2]
+    assert asked[1].recipe["behind"] == pytest.approx(1.05)
+
+
+def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretrained(monkeypatch):
+    panel = make_panel((80,) * 3)
+    same = replace(as_it_is(plan_of(panel).initial), best_loss=1.0)
+    learnt, _ = members_of(panel, monkeypatch, [same, replace(same, best_step=25, best_loss=0.9)])
+    assert [member.kind for member in learnt.members] == [PRETRAINED, TUNED]
+
+
 def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "NEAR", np.inf)
     monkeypatch.setattr(selection, "choose", lambda losses, usual: max(losses, key=len))
     run = train(
         table((72, 60)), out=str(tmp_path / "run"), max_steps=3, members=1, baselines="none"

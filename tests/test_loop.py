@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from forecast.common.errors import TrainingError
-from forecast.training.config import Recipe
-from forecast.training.loop import Schedule, fit, resolve_device
+from forecast.training import sampler
+from forecast.training.config import BEHIND, Recipe
+from forecast.training.loop import BestWeights, Schedule, fit, resolve_device
 from forecast.training.losses import pinball
-from forecast.training.sampler import Sampler, to_device
+from forecast.training.sampler import Judge, Sampler, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, Gather, segment_layout, step_layout
@@ -68,15 +69,13 @@ def test_no_window_of_training_reaches_into_the_validation_block():
     lags = [lag for lag in LAYOUT.lags if lag]
     scaled = scale_panel(panel.values, panel.offsets, lags=lags, level_window=12)
     ends = torch.as_tensor(panel.lengths - 9)
-    sampler = Sampler(
-        [to_device(Flat.of(scaled), ends.device)], LAYOUT, recipe(batch_size=64), ends
-    )
+    drawn = Sampler([to_device(Flat.of(scaled), ends.device)], LAYOUT, recipe(batch_size=64), ends)
     for _ in range(20):
-        series, end, _ = sampler.draw()
+        series, end, _ = drawn.draw()
         assert (end < ends[series]).all() and (end > 0).all()
         step = torch.arange(30)
         position = end[None, :, None] + step
-        _, known = Gather(sampler.flats[0], series).values(position)
+        _, known = Gather(drawn.flats[0], series).values(position)
         assert (known[0].bool() <= (position[0] < ends[series][:, None])).all()
 
 
@@ -96,6 +95,46 @@ def test_training_stops_when_patience_runs_out():
     wild = recipe(steps=200, learning_rate=0.5, average=0.0, warmup=0, clip=1e6, patience=2)
     result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=(panel.lengths - 6)[None])
     assert result.ended == "patience"
+
+
+def test_a_fit_from_bad_to_worse_stops_sooner_than_one_that_stands_still():
+    network = torch.nn.Linear(1, 1)
+    worse, still = BestWeights(network, 1.0), BestWeights(network, 1.0)
+    assert [worse.offer(network, 1.1, step) for step in range(3)] == [2, 4, 6]
+    assert [still.offer(network, 1.01, step) for step in range(3)] == [1, 2, 3]
+    below_zero = BestWeights(network, -1.0)  # a likelihood's loss: no share of it says anything
+    assert below_zero.offer(network, -0.5, 1) == 1
+
+
+def test_a_fit_that_is_far_behind_is_given_up_after_a_third_of_its_steps():
+    panel = make_panel((60,), seed=3)
+    seen = []
+
+    def ended(behind):
+        seen.clear()
+        numbers = replace(recipe(steps=60), behind=behind)
+        return fit(
+            panel.values, panel.offsets, LAYOUT, numbers,
+            validation=(panel.lengths - 6)[None], report=seen.append,
+        ).ended  # fmt: skip
+
+    assert ended(1e-6) == BEHIND
+    assert seen[-1].step == 21  # evaluated every third step
+    assert ended(1e6) != BEHIND
+
+
+def test_of_very_many_origins_some_evenly_spread_are_watched(monkeypatch):
+    panel = make_panel((40,) * 30)
+    lags = [lag for lag in LAYOUT.lags if lag]
+    flat = Flat.of(scale_panel(panel.values, panel.offsets, lags=lags, level_window=12))
+    flat = to_device(flat, torch.device("cpu"))
+    origins = np.stack([panel.lengths - 12, panel.lengths - 6])
+    assert len(Judge([flat], LAYOUT, recipe(), origins).series) == 60
+    monkeypatch.setattr(sampler, "MOST_WATCHED", 12)
+    some = Judge([flat], LAYOUT, recipe(), origins)
+    assert len(some.series) == 12
+    assert (some.series[0], some.series[-1]) == (0, 29)
+    assert set(some.origins.tolist()) == {28, 34}
 
 
 def test_a_small_network_learns_what_no_skip_can_say():

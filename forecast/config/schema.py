@@ -460,12 +460,7 @@ class TrainingSettings(Section):
         description="Optimisation steps of each member (by the size of the data).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
-    batch_size: int | None = Field(
-        default=None,
-        ge=1,
-        description="Windows in one step (64; where a network that reads single values is "
-        "fine-tuned, 32).",
-    )
+    batch_size: int = Field(default=64, ge=1, description="Windows in one step.")
     init: str | None = Field(
         default=None,
         description="Run or model folder to start from (the pretrained network in the package).",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from forecast.models.likelihoods import QUANTILES
 from forecast.transforms.augment import AS_IT_IS, View
 
+BEHIND = "behind"  # how a fit ended that was given up
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -18,7 +20,8 @@ class Recipe:
     (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
     step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
     by the views' weights; mixer: channels of the head's mixer over the horizon, where training
-    starts from random weights (0: none).
+    starts from random weights (0: none); behind: the validation loss that a fit must have come
+    below after a third of its steps, or it is given up (None: it never is).
     """
 
     steps: int
@@ -45,3 +48,4 @@ class Recipe:
     views: tuple[View, ...] = AS_IT_IS
     likelihood: str = QUANTILES
     mixer: int = 0
+    behind: float | None = None

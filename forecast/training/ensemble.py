@@ -43,7 +43,7 @@ from forecast.training.checkpoint import (
     read_finished,
     write_member,
 )
-from forecast.training.config import Recipe
+from forecast.training.config import BEHIND, Recipe
 from forecast.training.distillation import Teacher
 from forecast.training.distributed import ALONE, SingleProcess, Team, compute_the_same_bytes
 from forecast.transforms.augment import AS_IT_IS, View
@@ -452,7 +452,7 @@ def fit_member(
     if stopped and task.checkpoint_every is not None:
         return scored, None, device
     again = _recipe_of_refit(task, recipe, scored.best_step)
-    if stopped or again is None:
+    if stopped or again is None or scored.ended == BEHIND:
         return scored, scored.weights, device
     refitted = fits.fit("refit", again, task.values, task.offsets, scored.weights)
     if refitted.ended == "interrupted" and task.checkpoint_every is not None:

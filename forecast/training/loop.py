@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch  # noqa: TID253 - imported only where a network is trained
@@ -24,7 +24,7 @@ from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
 from forecast.models.networks.registry import mixer_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.training.checkpoint import Checkpoint, Standing
-from forecast.training.config import Recipe
+from forecast.training.config import BEHIND, Recipe
 from forecast.training.distillation import Teacher
 from forecast.training.distributed import ALONE, SingleProcess
 from forecast.training.sampler import Judge, Sampler, tensors, to_device
@@ -135,7 +135,7 @@ class Fitted:
     weights: dict[str, np.ndarray]
     best_step: int
     best_loss: float
-    ended: str  # "steps", "patience", "deadline" or "interrupted"
+    ended: str  # "steps", "patience", "behind", "deadline" or "interrupted"
 
 
 def resolve_device(name: str) -> torch.device:
@@ -299,8 +299,9 @@ def _loop(
             continue
         told = now
         report(_look(at, judge, recipe, team, evaluate))
-        if stop or at.best.idle >= recipe.patience:
-            ended = stop or "patience"
+        stop = stop or _reason_to_give_up(at, recipe)
+        if stop:
+            ended = stop
             break
     return Fitted(at.best.arrays(), at.best.step, at.best.loss, ended)
 
@@ -359,6 +360,14 @@ def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: fl
     if interrupted():
         return "interrupted"
     return "deadline" if recipe.seconds is not None and elapsed > recipe.seconds else None
+
+
+def _reason_to_give_up(at: Standing, recipe: Recipe) -> str | None:
+    """What the validation losses so far say against going on."""
+    if at.best.idle >= recipe.patience:
+        return "patience"
+    late = recipe.behind is not None and at.step >= recipe.steps // 3
+    return BEHIND if late and at.best.loss > cast("float", recipe.behind) else None
 
 
 def _finite(loss: float, step: int) -> float:

@@ -41,9 +41,6 @@ YEAR, LEAST_OF_YEAR = 364, 56  # days: a year of whole weeks, and how many more 
 SMALL = 3000  # values of all series together, below which few steps are enough
 FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
-# Windows of a step. Fine-tuned on steps of one value, 64 were no better (weekly) or by half a per
-# cent (NN5), in half as much time again; on days, 32 lost one per cent (M4 hourly).
-BATCH, TUNED_BATCH = 64, 32
 PRETRAINED = "pretrained"
 SCRATCH_TIME = 0.4  # share of a deadline's training time
 SEPARATE_FORKS = 4  # origins of a window where each has a pass of its own
@@ -468,7 +465,7 @@ def choose_recipe(
     forks = max(2, min(most, context, 64 // chunks))
     return {
         "steps": training.max_steps or steps,
-        "batch_size": training.batch_size or (BATCH if daily or initial is None else TUNED_BATCH),
+        "batch_size": training.batch_size,
         "context": context,
         "forks": min(forks, context),
         "horizon": horizon,
