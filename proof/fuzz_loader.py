@@ -41,7 +41,7 @@ from _record import record
 BATCH = 500  # cases between two notes of how far it got
 WORKER = 10_000  # cases that one child process takes
 LIMIT = 10.0  # seconds (processor) that a case may take
-SILENCE = 120.0  # seconds after which a child that says nothing is killed: the machine may be busy
+SILENCE = 900.0  # seconds after which a child that says nothing is killed: the machine may be busy
 MOST_FAILURES = 20
 MILLION = 1_000_000
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
