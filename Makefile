@@ -122,7 +122,7 @@ audit: $(TOOLS)/bin/uv ## look for known advisories against requirements/dev.txt
 
 lowest: $(TOOLS)/bin/uv ## test with the lowest version of each direct dependency, in .venv-lowest
 	test -x $(LOWEST)/bin/python || $(TOOLS)/bin/uv venv -q --python 3.11 $(LOWEST)
-	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python -r requirements/lowest.txt pytest packaging
+	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python -r requirements/lowest.txt pytest packaging hypothesis
 	PYTHONPATH=. $(LOWEST)/bin/python -m pytest tests/test_first_house.py tests/test_store.py \
 	  tests/test_predict.py tests/test_train.py
 
