@@ -415,6 +415,7 @@ def run(at: Standing, last: int | None, end: float, keep: Path, state: Path | No
             told = at.next
             print(f"{at.next - at.first:,} cases, {len(at.failures)} failures", flush=True)
     worker.close()
+    at.save(state)  # the processor time of the child process as well
 
 
 def main() -> int:
