@@ -49,7 +49,7 @@ def unpacked_tests(source: Path, folder: Path, full: bool) -> list[str]:
         archive.extractall(folder, filter="data")
     place = folder / source.name.removesuffix(".tar.gz")
     environment = {**os.environ, "PYTHONPATH": str(place), "OMP_WAIT_POLICY": "PASSIVE"}
-    test = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-q"]
+    test = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider"]
     own = "import forecast; print(forecast.__file__)"
     where = call(sys.executable, "-P", "-c", own, cwd=place, env=environment).stdout
     wrong = [] if where.startswith(str(place)) else [f"the tests would run another copy: {where}"]
@@ -57,7 +57,7 @@ def unpacked_tests(source: Path, folder: Path, full: bool) -> list[str]:
     chosen = ["tests"] if full else [name for name in chosen if (place / name).exists()]
     for words in ([*test, "--collect-only", "tests"], [*test, *chosen]):
         done = call(*words, cwd=place, env=environment)
-        print(f"  {' '.join(words[6:])[:70]} …: {done.stdout.strip().splitlines()[-1]}", flush=True)
+        print(f"  {' '.join(words[5:])[:70]} …: {done.stdout.strip().splitlines()[-1]}", flush=True)
         if done.returncode:
             wrong.append(done.stdout[-3000:] + done.stderr[-500:])
     return wrong

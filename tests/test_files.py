@@ -274,3 +274,11 @@ def test_tables_are_told_by_their_columns(tmp_path):
         assert kind.recognises(tmp_path / "x") is ours, content
     parquet.write_table(pa.table({"unique_id": ["a"], "ds": ["b"]}), tmp_path / "x")
     assert kind.recognises(tmp_path / "x")
+
+
+def test_one_folder_is_made_and_no_more(tmp_path):
+    check_output(tmp_path / "new" / "x", NOTES)
+    with pytest.raises(UsageError, match="nor the one above it") as caught:
+        check_output(tmp_path / "new" / "deeper" / "x", NOTES)
+    assert caught.value.remedy.endswith(f"mkdir -p {tmp_path / 'new' / 'deeper'}")
+    assert names(tmp_path) == []

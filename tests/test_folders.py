@@ -356,3 +356,10 @@ def test_in_a_run_without_a_mark_only_what_a_file_holds_makes_it_ours(tmp_path):
     beside = (tmp_path / "run", "model.onnx", b"1", NOTES)
     assert code_of(write_beside, *beside) == "output/foreign-file"
     assert (tmp_path / "run" / "model.onnx").read_text() == "mine"
+
+
+def test_one_folder_is_made_above_a_folder_and_no_more(tmp_path):
+    check_folder(tmp_path / "new" / "run", RUN)
+    with pytest.raises(UsageError, match="nor the one above it"):
+        check_folder(tmp_path / "new" / "deeper" / "run", RUN)
+    assert tree(tmp_path) == {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import shutil
 import stat
 import tempfile
@@ -155,6 +156,19 @@ def refuse_address(path: str | Path) -> None:
         )
 
 
+def refuse_missing_folders(real: Path, path: str | Path) -> None:
+    """Raises UsageError where neither the folder of the output at `real`, which the user calls
+    `path`, nor the one above it exists: a name mistyped or a disk not mounted, more likely than a
+    wish for several new folders."""
+    if not real.parent.exists() and not real.parent.parent.exists():
+        raise UsageError(
+            "neither the folder of what is to be written nor the one above it exists",
+            code="output/no-folder",
+            value=str(path),
+            remedy=f"Name another, or make it first: mkdir -p {shlex.quote(str(real.parent))}",
+        )
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where an output goes: a regular file or a new one at the real `path` (about: as it is now,
@@ -176,6 +190,8 @@ def check_output(path: str | Path, kind: FileKind, *, usual: bool = False) -> No
     usual: the name is not one that the user chose, so that a link is not followed.
     """
     place = _checked(Path(path), kind, usual)
+    if place.is_file:
+        refuse_missing_folders(place.path, path)
     command = _command.get()
     if command is None or not place.is_file:
         return

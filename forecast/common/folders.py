@@ -24,6 +24,7 @@ from forecast.common.files import (
     check_output,
     failed_to_write,
     refuse_address,
+    refuse_missing_folders,
     replacing,
     sync_folder,
     umask,
@@ -75,7 +76,9 @@ def check_folder(path: str | Path, kind: FolderKind, *, replaced: bool = True) -
         is_there, entries = real.exists(), entries_of(real) if real.is_dir() else []
     except OSError as error:
         raise failed_to_write(real, error) from error
-    if is_there and not real.is_dir():
+    if not is_there:
+        refuse_missing_folders(real, path)
+    elif not real.is_dir():
         raise _refused(path, "is a file")
     ours = bool(entries) and is_ours(real, kind)
     if replaced or not ours:

@@ -7,6 +7,7 @@ metrics.csv, history.csv, forecast.png, report.html.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.common.errors import UsageError
-from forecast.common.files import refuse_address
+from forecast.common.files import refuse_address, refuse_missing_folders
 from forecast.common.folders import check_folder
 from forecast.common.marks import FolderKind
 from forecast.config.schema import Settings
@@ -76,13 +77,15 @@ def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) 
     if settings.output.out:
         check_folder(settings.output.out, kind, replaced=replaced)
         return
-    refuse_address(settings.output.root)
-    if Path(settings.output.root).is_file():
+    root = settings.output.root
+    refuse_address(root)
+    refuse_missing_folders(Path(os.path.realpath(root)) / "run", root)
+    if Path(root).is_file():
         raise UsageError(
             "the folder of all runs is a file",
             code="output/foreign-folder",
             where="--root",
-            value=settings.output.root,
+            value=root,
             remedy="Name a folder, or leave --root out: runs",
         )
 
