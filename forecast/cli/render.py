@@ -151,7 +151,8 @@ def show_scores(
     from rich.text import Text
 
     shown = [column for column in _columns(rows) if _has_figures(column[0], rows)]
-    shown = [column for column in shown if column[0] != "rmsse" or judged == "rmsse"]
+    idle = {"rmsse"} - {judged} | ({"best"} if len(rows) == 1 else set())
+    shown = [column for column in shown if column[0] not in idle]
     dropped: list[str] = []
     table = _score_table(rows, shown)
     unbounded = console.options.update(max_width=10_000)

@@ -333,7 +333,14 @@ def fair_verdict(table: ScoreTable, other_networks: Collection[str]) -> str:
     seen what they are tested on).
     """
     rivals = tuple(score for score in table.scores if score.model not in other_networks)
-    return verdict(dataclasses.replace(table, scores=rivals))
+    text = verdict(dataclasses.replace(table, scores=rivals))
+    own = table.scores[0].model
+    pairs = [compare(table, name, own) for name in other_networks if name != own]
+    lower = [pair for pair in pairs if pair.series and pair.first_loss < pair.second_loss]
+    if not lower:
+        return text
+    best = min(lower, key=lambda pair: _relative(pair.first_loss, pair.second_loss))
+    return f"{text} {best.first}, which is no rival here, has {_against(best)}."
 
 
 def lead(pair: Comparison) -> str:

@@ -88,9 +88,9 @@ def _follow(source: str, model: str | None, output: str | None, run: Run) -> int
 
 
 def _facts(result: DetectResult) -> list[tuple[str, object]]:
-    found = ", ".join(f"{count:,} {kind}" for kind, count in result.kinds.items())
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in result.kinds.items())
     return [
-        ("anomalies", found or "none"),
+        ("anomalies", f"{sum(result.kinds.values()):,} ({kinds})" if kinds else "none"),
         ("judged", f"{result.judged:,} of {result.values:,} values, {result.series} series"),
         ("threshold", f"{result.threshold:g} usual deviations from the forecast"),
         ("judged by", result.model),
