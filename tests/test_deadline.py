@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -141,3 +142,16 @@ def test_leaving_does_not_look_through_every_object(monkeypatch):
         assert gc.get_freeze_count() > before
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not say")
+def test_the_time_that_a_shell_waited_before_the_command_is_not_the_commands():
+    program = (
+        "import time; from forecast.common import resources as r; r.begin_now(); "
+        "print(time.monotonic() - r.began)"
+    )
+    shell = 'sleep 2; exec "$0" -P -c "$1"'
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable, program], capture_output=True, text=True, check=True
+    )
+    assert 0 < float(done.stdout) < 2

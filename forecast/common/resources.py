@@ -16,6 +16,7 @@ from forecast.common.errors import UsageError
 
 # glibc's mallopt: one heap for all threads, of which nothing is handed back to the kernel.
 _ARENAS, _FROM_KERNEL, _TRIM = (-8, 1), (-3, 32 << 20), (-1, (1 << 31) - 1)
+_LOADED = 10  # processes that a core may have to serve at once
 _limit: int | None = None
 began: float | None = None  # time.monotonic() at the start of a program that does one command
 
@@ -35,14 +36,18 @@ def begin_now() -> None:
 
 
 def _age() -> float:
-    """Seconds since this process was started; 0 where the system does not say."""
+    """Seconds since this program was started; 0 where the system does not say.
+
+    The system tells when the process was, which may have been a shell that waited for an hour
+    before it became this program: no start takes more than _LOADED times its processor time.
+    """
     try:
         with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
             ticks = int(file.read().rpartition(")")[2].split()[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return 0.0
-    return min(max(0.0, age), 3600.0)
+    return min(max(0.0, age), _LOADED * time.process_time())
 
 
 def limit_cores(most: int) -> None:
