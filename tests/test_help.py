@@ -99,6 +99,19 @@ def test_the_usual_options_are_a_part_of_all(lstmcast, monkeypatch):
     assert re.search(r"All \d+ options: lstmcast train --help-all", usual)
 
 
+def test_the_first_page_of_a_command_is_short_and_has_what_its_examples_use(lstmcast, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in COMMANDS:
+        page = lstmcast(name, "--help")[1]
+        assert len(page.splitlines()) <= 64, name
+        explained = set(re.findall(r"^  (?:-\w, )?(--[a-z0-9-]+)", page, re.M))
+        own = (line for _, line in EXAMPLES[name] if line.startswith(name))
+        used = {word for line in own for word in line.split() if word.startswith("--")}
+        assert used <= explained, name
+    assert "peephole" not in lstmcast("train", "--help")[1]
+    assert "peephole" in lstmcast("train", "--help-all")[1]
+
+
 def test_usage_has_one_notation(lstmcast):
     for name in COMMANDS:
         usage = next(x for x in lstmcast(name, "--help")[1].splitlines() if x.startswith("Usage"))

@@ -6,6 +6,7 @@ shows what most people need, `--help-all` every option.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -33,7 +34,21 @@ USUAL = {
     "output.out",
 }  # fmt: skip
 USUAL_OF = {"detect": {"detection.threshold"}, "predict": {"sampling.number"}}
+_OF_THE_MODEL = {  # what a trained model knows, so that it is seldom said again
+    "data.id_col", "data.time_col", "data.target_col", "data.freq", "data.future_cov",
+    "data.holidays", "training.seed",
+}  # fmt: skip
+_IN_PARTS = {"engine.name", "engine.shard", "training.jobs"}
+RARE_OF = {
+    "forecast": {*_IN_PARTS, "training.seed"},
+    "predict": _OF_THE_MODEL | _IN_PARTS,
+    "explain": _OF_THE_MODEL,
+    "export": _OF_THE_MODEL | {"data.future_covariates"},
+    "distill": _OF_THE_MODEL | {"data.future_covariates"},
+    "tune": {"network.name"},
+}
 RARE_WORDS = {"--verbose", "--debug", "--log-format"}  # of those that all commands have
+LONG = 40  # signs of a list of choices that only --help-all shows
 
 Row = tuple[str, str]
 
@@ -71,7 +86,10 @@ def show_command(command: Any, context: Any) -> None:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     everything = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     full = bool((context.find_root().obj or {}).get(FULL))
-    options = everything if full else [p for p in everything if not _is_rare(p, name)]
+    rare = set() if full else _rare_flags(name)
+    if not (full or any("--output" in p.opts for p in everything)):
+        rare = rare | {"--force"}  # there it is for --rejects alone
+    options = [p for p in everything if rare.isdisjoint(p.opts)]
     _paragraph(console, command.help or "")
     words = " ".join([path, *(_metavar(p) for p in arguments), "[OPTIONS]"])
     _title(console, "Usage", f" {words}")
@@ -79,7 +97,8 @@ def show_command(command: Any, context: Any) -> None:
     if arguments:
         _title(console, "Arguments")
         _table(console, [(_metavar(p), p.help or "") for p in arguments])
-    panels = _by_panel(options) if full else [(OWN_OPTIONS, _rows(options))]
+    brief = [(names, _brief(text)) for names, text in _rows(options)]
+    panels = _by_panel(options) if full else [(OWN_OPTIONS, brief)]
     for title, rows in panels:
         _title(console, title)
         _table(console, rows)
@@ -154,16 +173,20 @@ def _by_panel(options: Iterable[Any]) -> list[tuple[str, list[Row]]]:
 
 @cache
 def _rare_flags(command: str) -> set[str]:
+    """Flags that --help leaves out; what an example shows is never one of them."""
     from forecast.config.options import all_options
 
-    usual = USUAL | USUAL_OF.get(command, set())
+    usual = (USUAL | USUAL_OF.get(command, set())) - RARE_OF.get(command, set())
     rare = [option for option in all_options() if option.path not in usual]
     twins = {f"--no-{option.flag.removeprefix('--')}" for option in rare if option.switch}
-    return {option.flag for option in rare} | twins | RARE_WORDS
+    shown = {word for _, line in EXAMPLES.get(command, ()) for word in line.split()}
+    return ({option.flag for option in rare} | twins | RARE_WORDS) - shown
 
 
-def _is_rare(option: Any, command: str) -> bool:
-    return not _rare_flags(command).isdisjoint(option.opts)
+def _brief(text: str) -> str:
+    """An explanation without long lists of choices and of defaults, which --help-all has."""
+    text = re.sub(rf" (?:One|Any) of: [^:]{{{LONG},}}?\.(?= |$)", "", text)
+    return re.sub(r" \([^()]{80,}\)(?=\.)", "", text)
 
 
 def _names(option: Any) -> str:
