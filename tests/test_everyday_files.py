@@ -389,3 +389,37 @@ def test_years_that_are_not_turned_over_are_named(tmp_path: Path) -> None:
     (tmp_path / "back.csv").write_text("\n".join(["ds,y", *rows]) + "\n")
     with pytest.raises(InputError, match="jump back"):
         read(tmp_path, "back")
+
+
+def test_exports_of_tills_grids_and_pages_are_read_or_refused_with_a_way(tmp_path: Path) -> None:
+    days = [f"2024-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
+    receipts = tmp_path / "receipts.csv"
+    lines = [f"{100_000 + i},{day},{7 + i % 5}.5" for i, day in enumerate(days[:28])]
+    receipts.write_text("\n".join(["receipt_no,day,amount", *lines]))
+    assert read(tmp_path, "receipts")[1].columns["target"] == ["amount"]
+
+    grid = tmp_path / "grid.csv"
+    lines = [f"{day},{i * 7 % 23 + 900},{i % 9 + 900}" for i, day in enumerate(days[:28])]
+    grid.write_text("\n".join(["day,Load forecast [MW],Actual load [MW]", *lines]))
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, "grid")
+    assert "--target-col 'Actual load [MW]'" in str(caught.value.remedy)
+
+    page = tmp_path / "page.csv"
+    lines = [f'{day},"{1_000 + i:,}"' for i, day in enumerate(days[:28])]
+    page.write_text("\n".join(["day,users", *lines, ',"28,378"']))
+    with pytest.raises(InputError, match="a time is blank") as caught:
+        read(tmp_path, "page")
+    assert "--rejects" in str(caught.value.remedy)
+    panel, _ = read(tmp_path, "page", rejects=str(tmp_path / "aside.csv"))
+    assert panel.values[-1] == 1_027
+
+    names = [f"{month}-1-{year}" for year in (1995, 1996) for month in ("Jan", "Feb", "Mar", "Apr",
+             "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")]  # fmt: skip
+    bank = tmp_path / "bank.csv"
+    bank.write_text(
+        "\n".join(["DATE,index", *(f"{name},{60 + i}" for i, name in enumerate(names))])
+    )
+    panel, _ = read(tmp_path, "bank")
+    assert panel.frequency.alias == "MS"
+    assert coming(panel, 2) == ["Jan-1-1997", "Feb-1-1997"]

@@ -230,7 +230,8 @@ def _irregular(rows: LongRows) -> InputError:
     return refuse(
         "input/irregular-times", f"the {unit} in column '{rows.time_name}' follow no regular step",
         where=rows.where, places=places, count=len(odd),
-        remedy=f"Bring them to one, e.g. --resample {near} --agg mean",
+        remedy=f"Bring them to one, e.g. --resample {near} --agg mean; --agg sum for amounts, "
+        "such as receipts",
     )  # fmt: skip
 
 

@@ -206,6 +206,7 @@ def _time_error(
     every = reason in ("ambiguous", "excel", "dayfirst") or (every_row and reason == "unreadable")
     if reason == "unreadable" and not value.strip():
         code, message = "input/blank-time", "a time is blank"
+        remedy = "Remove the row if it is none (a sum, a remark), or --rejects FILE puts it aside"
     elif reason == "unreadable" and value.strip() in name.split("+"):
         code, message = "input/repeated-header", "the header is repeated inside the table"
         remedy = "Remove the line"

@@ -16,7 +16,8 @@ Model = Annotated[
     str | None, parameters.model("Run folder or its model folder (none: the pretrained network).")
 ]
 Output = Annotated[
-    str | None, parameters.output("Where the anomalies go, .csv, .parquet or .xlsx (standard output).")
+    str | None,
+    parameters.output("Where the anomalies go, .csv, .parquet or .xlsx (standard output)."),
 ]
 Page = Annotated[
     str | None, parameters.page("Write a page that shows every series with its anomalies.")

@@ -10,7 +10,8 @@ from forecast.cli.parameters import Data, Run, forecast_in_parts, in_parts, take
 from forecast.common.errors import UsageError
 
 Output = Annotated[
-    str | None, parameters.output("Where the forecast goes, .csv, .parquet or .xlsx (standard output).")
+    str | None,
+    parameters.output("Where the forecast goes, .csv, .parquet or .xlsx (standard output)."),
 ]
 Report = Annotated[str | None, parameters.page("Also write a page with the charts of the series.")]
 

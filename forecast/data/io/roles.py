@@ -24,7 +24,9 @@ from forecast.data.io.vocabulary import (
     STEP_NAMES,
     key_of,
     month_of,
+    names_forecast,
     names_key,
+    names_number,
     names_place,
     names_row,
     names_series,
@@ -447,7 +449,7 @@ def _choose_target(
     if not numeric:
         return _last_resort(free, sample, reasons)
     shown = likely or numeric
-    best = max(shown, key=lambda c: c.distinct)
+    best = max(shown, key=lambda c: (not names_forecast(c.name), c.distinct))
     wide = "" if ids or options else "; or --wide if each is a series"
     raise refuse(
         "input/ambiguous-target",
@@ -511,7 +513,8 @@ def _counts_rows(column: Column, sample: Sample) -> bool:
         return False
     numbers = sorted(map(int, cells))
     whole = numbers[-1] - numbers[0] == len(numbers) - 1
-    return whole and (names_row(column.name) or (sample.rows > 9 and numbers[0] < 2))
+    named = names_row(column.name) or names_number(column.name)
+    return whole and (named or (sample.rows > 9 and numbers[0] < 2))
 
 
 def _wide_targets(

@@ -50,7 +50,7 @@ FAMILIES: dict[str, str] = {
     "quarter-number": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<q>[1-4])$",
     "named": rf"^{WEEKDAY}(?P<d>\d{{1,2}})(?P<s>[-/. ]*){NAME}(?P<s2>[-/., ]*)"
     rf"(?P<Y>\d{{4}}|\d{{2}}){CLOCK}$",
-    "name-first": rf"^{WEEKDAY}{NAME}(?P<s>[-/. ]+)(?P<d>\d{{1,2}})(?P<s2>,? ?)(?P<Y>\d{{4}})"
+    "name-first": rf"^{WEEKDAY}{NAME}(?P<s>[-/. ]+)(?P<d>\d{{1,2}})(?P<s2>[-/]|,? ?)(?P<Y>\d{{4}})"
     rf"{CLOCK}$",
     "name-year": rf"^{NAME}(?P<s>[-/., ']+)(?P<Y>\d{{4}}|\d{{2}})$",
     "year-name": rf"^(?P<Y>\d{{4}})(?P<s>[-/. ]+){NAME}$",

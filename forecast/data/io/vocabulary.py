@@ -211,6 +211,17 @@ def names_key(name: str) -> bool:
     return names_series(name) or bool(words & {"id", "code", "key", "zip", "plz", "uuid", "guid"})
 
 
+def names_number(name: str) -> bool:
+    """Whether a column is called like a running number: receipt_no, Belegnr., order number."""
+    return re.search(r"(?i)((^|[_ .-])no|nr|(^|[_ .-])num(ber|ero)?|nummer)\.?$", name) is not None
+
+
+def names_forecast(name: str) -> bool:
+    """Whether a column is called like somebody's forecast or plan of another one."""
+    words = r"(?i)forecast|predict|prognos|vorhersage|pr[eé]vision|\bplan|budget"
+    return re.search(words, name) is not None
+
+
 def names_row(name: str) -> bool:
     """Whether a column is called like a count of rows, or has no name at all."""
     return key_of(name) in ROW_NAMES or re.fullmatch(r"column \d+", name) is not None
