@@ -406,19 +406,19 @@ def test_exports_of_tills_grids_and_pages_are_read_or_refused_with_a_way(tmp_pat
     assert "--target-col 'Actual load [MW]'" in str(caught.value.remedy)
 
     page = tmp_path / "page.csv"
-    lines = [f'{day},"{1_000 + i:,}"' for i, day in enumerate(days[:28])]
+    lines = [f'{day},"{(1_250 + 371 * i) * 1_000:,}"' for i, day in enumerate(days[:28])]
     page.write_text("\n".join(["day,users", *lines, ',"28,378"']))
     with pytest.raises(InputError, match="a time is blank") as caught:
         read(tmp_path, "page")
     assert "--rejects" in str(caught.value.remedy)
     panel, _ = read(tmp_path, "page", rejects=str(tmp_path / "aside.csv"))
-    assert panel.values[-1] == 1_027
+    assert panel.values[-1] == 11_267_000
 
     names = [f"{month}-1-{year}" for year in (1995, 1996) for month in ("Jan", "Feb", "Mar", "Apr",
              "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")]  # fmt: skip
     bank = tmp_path / "bank.csv"
     bank.write_text(
-        "\n".join(["DATE,index", *(f"{name},{60 + i}" for i, name in enumerate(names))])
+        "\n".join(["DATE,turnover", *(f"{name},{60 + i}" for i, name in enumerate(names))])
     )
     panel, _ = read(tmp_path, "bank")
     assert panel.frequency.alias == "MS"

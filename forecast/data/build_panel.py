@@ -122,7 +122,8 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
     if empty.all():
         raise refuse(
             "input/all-missing", f"column '{rows.target_name}' holds no number at all",
-            where=rows.where, remedy="Choose another column with --target-col",
+            where=rows.where, remedy="Choose another column with --target-col; where --rejects put "
+            "cells aside, leave it out to be told why",
         )  # fmt: skip
     keep = (at >= first[rows.codes]) & (at <= last[rows.codes])
     after = int((at > last[rows.codes])[~empty[rows.codes]].sum())
