@@ -57,7 +57,7 @@ def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
 
 def test_help_shows_the_defaults_in_force(lstmcast, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
-    out = " ".join(lstmcast("train", "--help")[1].split())
+    out = " ".join(lstmcast("train", "--help-all")[1].split())
     assert "Levels of the prediction intervals, per cent. (default: 80,95)" in out
     assert "Forecasters to compare with" in out
     assert "(for train arima,seasonal-naive; for backtest ets and theta as well, and Naive2;" in out
@@ -104,7 +104,8 @@ def test_an_error_with_json_is_a_document_on_stdout(lstmcast):
             "message": "--horizon must be a whole number",
             "where": None,
             "value": "x",
-            "remedy": "Steps ahead (by the frequency and the length of the data).",
+            "remedy": "Give one that fits, or leave it out: steps ahead (by the frequency and the "
+            "length of the data).",
             "exit_code": 2,
         },
     }

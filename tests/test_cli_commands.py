@@ -495,6 +495,7 @@ def test_inspect_is_a_page_of_facts_choices_and_scores(lstmcast, model_folder):
     code, out, err = lstmcast("inspect", "runs/one")
     assert (code, err) == (0, "")
     lines = [line.rstrip() for line in out.splitlines()]
+    assert lines[0] == "model     runs/one"  # which one it is, where none was named as well
     assert "network   LSTM, 2 x 48 units, 1 member, 77,796 weights" in lines
     assert "horizon   12 steps" in lines
     assert "data      a\\x1b[2J.csv, 3 series, MS" in lines

@@ -128,7 +128,9 @@ def test_plot_draws_plain_text_when_stdout_is_no_terminal(run_folder, capsys):
 
 def test_plot_takes_the_newest_run_below_the_root(run_folder, capsys):
     assert lstmcast("plot", "--root", str(run_folder.parent)) == 0
-    assert capsys.readouterr().out.startswith("007\n")
+    said = capsys.readouterr()
+    assert said.out.startswith("007\n")
+    assert f"{run_folder}, the newest" in said.err.replace("\n", "")
 
 
 def test_plot_writes_an_image(run_folder, tmp_path, capsys):

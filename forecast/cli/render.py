@@ -575,12 +575,13 @@ Manifest = Mapping[str, Any]
 _LONG = 12  # entries of a list that are printed
 
 
-def show_model(console: Console, manifest: Manifest, verbose: bool = False) -> None:
+def show_model(console: Console, folder: Path, manifest: Manifest, verbose: bool = False) -> None:
     """The manifest in a few lines with its choices and scores. verbose: every entry instead."""
     if verbose:
         show_facts(console, flat(manifest))
         return
-    show_facts(console, [(name, text) for name, text in model_facts(manifest) if text])
+    facts = [("model", str(folder)), *model_facts(manifest)]
+    show_facts(console, [(name, text) for name, text in facts if text])
     show_choices(console, [(c["name"], c["value"], c["why"]) for c in manifest.get("chosen", ())])
     if manifest.get("scores"):
         show_scores(console, manifest["scores"], "on data held out of training")
@@ -590,12 +591,13 @@ def model_facts(manifest: Manifest) -> Iterable[tuple[str, str]]:
     """(name, sentence) of what one wants to know of a model first; "" where nothing is known."""
     network, data = manifest.get("network", {}), manifest.get("data", {})
     versions, span = manifest.get("versions", {}), data.get("span", {})
+    kept = next((c["value"] for c in manifest.get("chosen", ()) if c["name"] == "kept"), "")
     yield (
         "network",
         _joined(
             _title(network.get("name", "lstm")),
             _sizes(network),
-            _counted(network.get("members"), "member"),
+            _counted(network.get("members"), "member") + (f" ({kept})" if kept else ""),
             _counted(network.get("parameters"), "weight"),
         ),
     )

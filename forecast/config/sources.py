@@ -163,4 +163,7 @@ def _remedy(error: Any, option: Option, entry: Given) -> str:
         return f"Did you mean {near[0]}?"
     if error["type"] == "string_type" and isinstance(entry.value, int | float):
         return "Put the value in quotes"
-    return option.help
+    meaning = option.help
+    if meaning[1:2].islower():
+        meaning = meaning[0].lower() + meaning[1:]
+    return f"Give one that fits, or leave it out: {meaning}"

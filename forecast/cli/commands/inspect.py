@@ -22,5 +22,5 @@ def inspect(model: Trained = None, *, run: Run) -> int:
     if run.look.json:
         render.show_document("inspect", {"folder": folder, "model": document})
     elif not run.look.quiet:
-        show_model(run.out(), document, run.look.verbose)
+        show_model(run.out(), folder, document, run.look.verbose)
     return 0

@@ -39,7 +39,7 @@ def plot(
     from forecast.models.store import newest_model
     from forecast.reporting.charts.image import check_chart, forecast_png
     from forecast.reporting.charts.terminal import terminal_chart
-    from forecast.reporting.finished_run import run_chart
+    from forecast.reporting.finished_run import run_chart, run_of
 
     if output is not None:
         check_chart(output)
@@ -50,6 +50,8 @@ def plot(
     if run.look.json:
         render.show_document("plot", {"output": output, **numbers(chart)})
     elif output is None:
+        if not (folder or run.look.quiet):
+            run.err().print(f"run  {run_of(where)}, the newest", style="dim", highlight=False)
         print(terminal_chart(chart, plain=None if sys.stdout.isatty() else True))
     elif not run.look.quiet:
         render.show_facts(run.out(), [("series", chart.title), ("written to", output)])
