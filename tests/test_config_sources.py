@@ -93,7 +93,8 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
         (
             {"flags": {"forecast.horizon": "many"}},
             "--horizon must be a whole number (found 'many'). "
-            "Give one that fits, or leave it out: steps ahead (by the frequency and the length of the data).",
+            "Give one that fits, or leave it out: steps ahead (by the frequency and the length of "
+            "the data).",
         ),
         (
             {"flags": {"data.duplicates": "men"}},
@@ -103,7 +104,8 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
         (
             {"environ": {"LSTMCAST_DROPOUT": "1"}},
             "LSTMCAST_DROPOUT must be below 1 (found '1'). "
-            "Give one that fits, or leave it out: share of units dropped after each layer in training.",
+            "Give one that fits, or leave it out: share of units dropped after each "
+            "layer in training.",
         ),
         (
             {"flags": {"baselines.names": "arma"}},
@@ -114,7 +116,8 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
         (
             {"flags": {"training.device": "gpu"}},
             "--device is not one that can be used (found 'gpu'). "
-            "Give one that fits, or leave it out: where to compute: auto (a GPU when there is one), cpu, cuda, cuda:N or mps.",
+            "Give one that fits, or leave it out: where to compute: auto "
+            "(a GPU when there is one), cpu, cuda, cuda:N or mps.",
         ),
     ],
 )
@@ -127,8 +130,8 @@ def test_a_bad_value_is_named_with_its_source_and_the_remedy(arguments, text):
 def test_a_bad_value_in_a_file_is_named_with_its_line(write):
     error = refused(config=write("data:\n  id_col: x\n\nforecast:\n  horizon: 0\n"))
     assert str(error).startswith(
-        "my.yaml, line 5: forecast.horizon must be at least 1 (found 0). Give one that fits, or leave "
-        "it out: steps ahead"
+        "my.yaml, line 5: forecast.horizon must be at least 1 (found 0). Give one that fits, "
+        "or leave it out: steps ahead"
     )
 
 
