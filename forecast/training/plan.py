@@ -194,7 +194,7 @@ def network_reasons(
     if scratch is not None:
         other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
         steps = f"from random weights, at most {scratch['steps']} training steps"
-        reasons.append(("tried beside it", other, steps))
+        reasons.append(("also tried", other, steps))
     likelihood = recipe["likelihood"]
     if likelihood != QUANTILES:
         reasons.append(("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
