@@ -248,3 +248,14 @@ def test_what_the_message_quotes_is_not_told_again():
         console, InputError("there is no column 'Passenger'", code="x/y", value="Passenger")
     )
     assert "found" not in stream.getvalue()
+
+
+def test_a_long_note_goes_on_below_its_own_beginning():
+    stream = Terminal()
+    console = make_console(stream, {"COLUMNS": "60", "TERM": "xterm"})
+    LineListener(console).note("point forecast median: it has the lowest absolute error " * 2)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()
+    assert len(lines) > 2
+    assert lines[0].startswith("         - point forecast")
+    assert all(line.startswith(" " * 11) and line[11] != " " for line in lines[1:])
+    assert max(map(len, lines)) <= 60

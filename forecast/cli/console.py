@@ -30,6 +30,7 @@ _TRAILING = re.compile(r"[ ]+$", re.M)  # blanks at the end of a line
 _waiting_on: IO[str] | None = None  # the terminal that shows "starting"
 _PLAIN_EVERY = 5.0  # seconds between two plain lines of progress
 _VERBOSE_EVERY = 1.0
+_NARROW = 20  # columns of text below which nothing is lined up
 _SILENT = 8.0  # seconds after which a line says that work goes on
 _JSON_EVERY = 0.1
 PROGRESS_VARIABLE = "LSTMCAST_PROGRESS"
@@ -313,12 +314,20 @@ class LineListener(WarningsOnly):
 
     def note(self, text: str) -> None:
         """An indented line."""
-        self._line(f"{'':7}  - {clean(text)}")
+        self._line(f"{'':7}  - ", clean(text))
 
-    def _line(self, text: str) -> None:
+    def _line(self, lead: str, text: str = "") -> None:
+        """`text` behind `lead`; on a terminal its further lines begin below its first."""
         from rich.text import Text
 
-        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
+        room = self._console.width - len(lead)
+        if not (text and self._console.is_terminal and room > _NARROW):
+            self._console.print(Text(lead + text), soft_wrap=not self._console.is_terminal)
+            return
+        for line in Text(text).wrap(self._console, room):
+            line.rstrip()
+            self._console.print(Text(lead).append_text(line), soft_wrap=True)
+            lead = " " * len(lead)
 
 
 class LiveListener(LineListener):
