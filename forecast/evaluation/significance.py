@@ -337,7 +337,7 @@ def fair_verdict(table: ScoreTable, other_networks: Collection[str]) -> str:
     own = table.scores[0].model
     pairs = [compare(table, name, own) for name in other_networks if name != own]
     lower = [pair for pair in pairs if pair.series and pair.first_loss < pair.second_loss]
-    if not lower:
+    if not lower or not text.startswith(f"{own} was the most accurate"):
         return text
     best = min(lower, key=lambda pair: _relative(pair.first_loss, pair.second_loss))
     return f"{text} {best.first}, which is no rival here, has {_against(best)}."
