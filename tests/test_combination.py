@@ -9,11 +9,21 @@ import pytest
 
 from forecast import backtest, predict, train
 from forecast.common.errors import ModelDamagedError
+from forecast.common.progress import Silent
+from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.evaluation.significance import verdict
 from forecast.models.store import load_model
 from forecast.workflows import combination
-from forecast.workflows.combination import Combination, blended, combinations, combine, weigh
+from forecast.workflows import train as train_workflow
+from forecast.workflows.combination import (
+    BUDGET,
+    Combination,
+    blended,
+    combinations,
+    combine,
+    weigh,
+)
 from tests.builders import reword
 from tests.test_train import rows, table
 
@@ -206,3 +216,27 @@ def test_nothing_is_fitted_for_a_blend_where_no_baseline_is(tmp_path, monkeypatc
     monkeypatch.setattr(combination, "statistical", None)  # would fail if it were called
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), baselines="none", **QUICK)
     assert "blend" not in [name for name, *_ in run.result.chosen]
+
+
+def test_weighing_and_fitting_what_is_blended_share_one_budget(monkeypatch):
+    class Slow:
+        """A clock by which weighing takes 30 seconds."""
+
+        now = 0.0
+
+        def elapsed(self):
+            return self.now
+
+        def left_for(self, wanted):
+            return wanted
+
+    clock = Slow()
+
+    def choose(panel, plan, network, settings, budget, listener):
+        assert budget == BUDGET
+        clock.now += 30
+        return HALF, ("blend", "half", "")
+
+    monkeypatch.setattr(train_workflow, "choose_combination", choose)
+    found, why, left = train_workflow.weighted(None, None, None, None, Settings(), clock, Silent())
+    assert (found, why, left) == (HALF, (("blend", "half", ""),), BUDGET - 30)

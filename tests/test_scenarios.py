@@ -132,6 +132,23 @@ def test_an_interval_of_a_change_holds_how_wrong_such_changes_were(
     assert row["change-lo-80"] <= -10 <= row["change-hi-80"]
 
 
+def test_the_error_of_past_changes_is_sought_once_for_all_scenarios_of_a_column(monkeypatch):
+    sought = []
+
+    def seek(forecaster, panel, names, horizon):
+        sought.append((tuple(names), horizon))
+        return EffectError(1.0, 0)
+
+    monkeypatch.setattr(scenarios, "forecast_panel", elastic)
+    monkeypatch.setattr(scenarios, "effect_error", seek)
+    forecaster = replace(random_forecaster(horizon=3), design=PRICE)
+    prices = {"base": 10.0, "dearer": 11.0, "cheaper": 9.0, "same": 10.0}
+    made = {n: (with_price(p), elastic(None, with_price(p), 3)) for n, p in prices.items()}
+    heard = Warned()
+    scenarios.scenario_table(made, forecaster, Settings(), 3, heard)
+    assert sought == [(("price",), 3)] and heard.codes == ["scenario/never-moved"]
+
+
 def test_members_that_disagree_about_a_change_widen_its_interval(monkeypatch):
     def forecast(forecaster, panel, horizon, **_):
         return elastic(None, panel, horizon, slope=float(forecaster.members[0]["slope"]))

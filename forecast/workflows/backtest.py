@@ -308,7 +308,8 @@ def _combination(
     networks that are trained anew for every origin none is."""
     if learnt.network is None:
         return None
-    chosen, why = weighted(panel, plan.training, learnt.network, None, settings, clock, listener)
+    network = learnt.network
+    chosen, why, _ = weighted(panel, plan.training, network, None, settings, clock, listener)
     for name, value, reason in why:
         listener.note(f"{name} {value}: {reason}")
     return chosen

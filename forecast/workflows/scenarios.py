@@ -6,8 +6,9 @@ Axes: C scenarios, S series, N paths, H horizon (steps).
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, Panel, interval_names
-from forecast.inference.effect_error import effect_error
+from forecast.inference.effect_error import EffectError, effect_error
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel, never_negative
 from forecast.inference.sample_paths import paths_from
@@ -156,6 +157,11 @@ def scenario_table(
     asked = settings.forecast
     first_panel, first = next(iter(made.values()))
     base = _paths(first_panel, first, forecaster, settings)
+
+    @cache
+    def error_of(names: tuple[str, ...]) -> EffectError:  # scenarios change the same columns, often
+        return _error_of(names, forecaster, first_panel, first.point.shape[1], listener)
+
     parts = []
     for number, (name, (panel, each)) in enumerate(made.items()):
         shown = at_levels(each, wanted_levels(asked.level, asked.quantiles))
@@ -168,7 +174,7 @@ def scenario_table(
         gap = None
         if number:
             gap = _paths(panel, each, forecaster, settings) - base
-            gap += _doubt(gap, (first_panel, first), (panel, each), forecaster, settings, listener)
+            gap += _doubt(gap, first_panel, panel, forecaster, settings, error_of)
         for level in asked.level:
             tail = (1 - level / 100) / 2
             bounds = np.full((2, *each.point.shape), np.nan)
@@ -183,34 +189,40 @@ def scenario_table(
     return pa.concat_tables(parts, promote_options="default")
 
 
-Future = tuple[Panel, Forecast]
-
-
-def _doubt(
-    gap: np.ndarray,
-    first: Future,
-    other: Future,
-    forecaster: Forecaster,
-    settings: Settings,
-    listener: Listener,
-) -> np.ndarray:
-    """What is to be added to the changes `gap` (S, N, H) as their effect is not known exactly: the
-    error of such changes in the past, one for all steps of a path, and the members' own changes."""
-    names = changed(first[0], other[0])
-    if not names:
-        return np.zeros_like(gap)
-    horizon = gap.shape[2]
-    error = effect_error(forecaster, first[0], names, horizon)
+def _error_of(
+    names: Sequence[str], forecaster: Forecaster, panel: Panel, horizon: int, listener: Listener
+) -> EffectError:
+    """How far changes by the columns `names` were off in the past; where nothing tells, a warning
+    says so."""
+    error = effect_error(forecaster, panel, names, horizon)
     if not error.cells:
         told = ", ".join(repr(name) for name in names)
         text = f"{told} did not move in the last windows, so nothing tells how right its effect is"
         listener.warn("scenario/never-moved", f"{text}: the intervals of the change are wide")
+    return error
+
+
+def _doubt(
+    gap: np.ndarray,
+    first: Panel,
+    other: Panel,
+    forecaster: Forecaster,
+    settings: Settings,
+    error_of: Callable[[tuple[str, ...]], EffectError],
+) -> np.ndarray:
+    """What is to be added to the changes `gap` (S, N, H) as their effect is not known exactly: the
+    error of such changes in the past, one for all steps of a path, and the members' own changes."""
+    names = changed(first, other)
+    if not names:
+        return np.zeros_like(gap)
+    horizon = gap.shape[2]
+    error = error_of(tuple(names))
     random = np.random.default_rng(settings.training.seed + 1)
     doubt = gap * (error.share * random.standard_normal(gap.shape[:2]))[:, :, None]
     if len(forecaster.members) > 1:
         changes = [
-            forecast_panel(alone, other[0], horizon).point
-            - forecast_panel(alone, first[0], horizon).point
+            forecast_panel(alone, other, horizon).point
+            - forecast_panel(alone, first, horizon).point
             for alone in (replace(forecaster, members=(m,)) for m in forecaster.members)
         ]
         apart = np.stack(changes, 1) - np.mean(changes, 0)[:, None]

@@ -130,10 +130,9 @@ def train_run(
     )  # fmt: skip
     summed = add_up(own, levels, shown, plan, scored, settings=settings, point=point[1],
                     listener=listener)  # fmt: skip
-    combination, weighed = weighted(shown, plan, scored, levels, settings, clock, listener)
+    combination, weighed, more = weighted(shown, plan, scored, levels, settings, clock, listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons, *weighed))
     names = in_time(with_parts(names, combination), clock, skipped)
-    more = combination is not None
     baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more)
     held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan.horizon)
     sampled = sampled_scores(shown, panel, plan, scored, settings)
@@ -373,19 +372,23 @@ def weighted(
     settings: Settings,
     clock: Clock,
     listener: Listener,
-) -> tuple[Combination | None, tuple[Reason, ...]]:
-    """How network and baselines are combined, None for not at all, and why. Where none of the
-    baselines that are asked for has to be fitted, no other one is fitted for a blend."""
+) -> tuple[Combination | None, tuple[Reason, ...], float]:
+    """How network and baselines are combined, None for not at all, and why; and the seconds of a
+    blend's budget that weighing it has left. Where none of the baselines that are asked for has to
+    be fitted, no other one is fitted for a blend."""
     asked = settings.baselines.chosen(TRAIN_BASELINES)
     if not settings.baselines.blend or set(asked) <= set(UNFITTED):
-        return None, ()
+        return None, (), 0.0
     if levels is not None:
-        return None, ((BLENDING, "none", "the levels of a hierarchy are reconciled instead"),)
+        why = (BLENDING, "none", "the levels of a hierarchy are reconciled instead")
+        return None, (why,), 0.0
     if clock.left_for(LEAST_TO_WEIGH) < LEAST_TO_WEIGH:
-        return None, ((BLENDING, "none", "the deadline leaves no time to choose its weights"),)
-    budget = clock.left_for(BUDGET)
+        why = (BLENDING, "none", "the deadline leaves no time to choose its weights")
+        return None, (why,), 0.0
+    budget, began = clock.left_for(BUDGET), clock.elapsed()
     combination, why = choose_combination(panel, plan, scored, settings, budget, listener)
-    return combination, (why,)
+    left = 0.0 if combination is None else max(0.0, BUDGET - (clock.elapsed() - began))
+    return combination, (why,), left
 
 
 def baseline_forecasts(
@@ -396,11 +399,11 @@ def baseline_forecasts(
     clock: Clock,
     listener: Listener,
     *,
-    more: bool = False,
+    more: float = 0.0,
 ) -> dict[str, list[Forecast]]:
     """The forecasts of the baselines `names` from the held-out origins and, last, from the end of
-    the data: all of so many steps as the last one needs. more: they are blended as well, for which
-    there is more time."""
+    the data: all of so many steps as the last one needs. more: seconds beside their own budget, as
+    they are blended as well."""
     if not names:
         return {}
     listener.stage("Fitting the baselines")
@@ -411,7 +414,7 @@ def baseline_forecasts(
         names=names,
         levels=scored_levels(settings),
         season=plan.season,
-        budget=clock.left_for(settings.baselines.budget + BUDGET * more),
+        budget=clock.left_for(settings.baselines.budget + more),
         jobs=settings.training.jobs or available_cores(),
         listener=listener,
         allow_negative=settings.forecast.allow_negative,
