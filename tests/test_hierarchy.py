@@ -23,6 +23,7 @@ from forecast.inference.reconciliation import (
     Errors,
     Reconciler,
     coherent_paths,
+    own_errors,
     past_errors,
     reconciled,
     shared_errors,
@@ -297,11 +298,31 @@ def test_intervals_are_no_narrower_than_the_nodes_own_nor_than_past_errors_of_it
     scores = np.full((7, 6), 0.5)
     scores[0] = 2 * 1.2816
     past = replace(alone, ahead=tuple((back, scores) for back in (0, 6, 12)))
-    assert width_by_level(past, hierarchy.level) == pytest.approx([2, *[1] * 6], rel=1e-3)
+    unsure = 1.6377 / 1.2816  # Student's t of the three horizons, which lie side by side
+    assert width_by_level(past, hierarchy.level) == pytest.approx([2 * unsure, *[1] * 6], rel=1e-3)
     wide = reconciled(made, panel, hierarchy, past, "bottom-up", 0.0, allow_negative=False)
     low, high = wide.interval(80)
-    assert (high - low)[0] == pytest.approx(2 * (own_high - own_low)[0], rel=1e-3)
+    assert (high - low)[0] == pytest.approx(2 * unsure * (own_high - own_low)[0], rel=1e-3)
     assert (np.diff(wide.quantiles, axis=2) >= 0).all()
+
+
+def test_few_past_horizons_of_a_total_make_its_interval_wider_by_students_t():
+    _, _, hierarchy, errors = joint()
+    chance = np.random.default_rng(4).standard_normal((7, 6))
+    scores = np.where(hierarchy.level[:, None] == 0, 2 * 1.2816, 0.5 * chance)
+
+    def told(*backs):
+        past = replace(errors, ahead=tuple((back, scores) for back in backs))
+        return float(width_by_level(past, hierarchy.level)[0])
+
+    assert told(0, 6, 12) == pytest.approx(2 * 1.6377 / 1.2816, rel=1e-3)  # three, side by side
+    assert told(0, 3, 6) == pytest.approx(2 * 1.8856 / 1.2816, rel=1e-3)  # room for two
+    assert told(0, 6) == 1  # too few to tell anything
+    # nodes that err for themselves tell more: five of them as much as five times the horizons
+    assert own_errors(np.random.default_rng(1).standard_normal((5, 4000))) == pytest.approx(
+        5, rel=0.02
+    )
+    assert own_errors(np.ones((5, 6))) == pytest.approx(1.0)
 
 
 def test_paths_add_up_in_every_future_and_one_seed_gives_the_same():

@@ -386,17 +386,42 @@ class _Joint:
 
 def width_by_level(errors: Errors, level: np.ndarray) -> np.ndarray:
     """(R,) by how much forecasts of each node's level were too narrow over past horizons, at least
-    1: the middle 80 per cent of the errors over those of the forecasts. level: (R,)."""
+    1: the middle 80 per cent of the errors over those of the forecasts. level: (R,).
+
+    A total has a dozen past horizons that overlap, three or four that do not: what they say of its
+    width is itself uncertain, so that the width is Student's t of as many degrees of freedom as
+    there are horizons beside each other times nodes that err for themselves.
+    """
+    from scipy.special import stdtrit
+
     width = np.ones(len(level))
     if len(errors.ahead) < LEAST_HORIZONS:
         return width
-    scores = np.abs(errors.joint)
     usual = float(normal_quantiles(np.array([0.9]))[0])
+    horizons = _side_by_side(errors.ahead[:HORIZONS])
     for each in np.unique(level):
-        own = scores[level == each]
+        own = errors.joint[level == each]
         if np.isfinite(own).any():
-            width[level == each] = max(1.0, float(np.nanquantile(own, 0.8)) / usual)
+            unsure = float(stdtrit(horizons * own_errors(own), 0.9)) / usual
+            found = float(np.nanquantile(np.abs(own), 0.8)) / usual
+            width[level == each] = max(1.0, found * unsure)
     return width
+
+
+def _side_by_side(ahead: tuple[tuple[int, np.ndarray], ...]) -> float:
+    """How many horizons there would be, beside each other, in the steps that all of them take."""
+    steps = ahead[0][1].shape[1]
+    ends = [back for back, _ in ahead]
+    return (max(ends) - min(ends) + steps) / steps
+
+
+def own_errors(scores: np.ndarray) -> float:
+    """How many nodes there would be if each erred for itself, from scores (R, T): R where errors
+    are independent, 1 where all are the same. NaN is unknown."""
+    filled = np.nan_to_num(scores)
+    small = filled if len(filled) <= filled.shape[1] else filled.T
+    together = float(((small @ small.T) ** 2).sum())  # of either side: the same sum of squares
+    return float((filled**2).sum()) ** 2 / together if together > 0 else 1.0
 
 
 def _no_narrower(found: np.ndarray, alone: np.ndarray, width: np.ndarray) -> np.ndarray:
