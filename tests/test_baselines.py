@@ -564,12 +564,16 @@ def test_of_a_season_whose_estimate_takes_long_the_coefficients_are_kept_as_well
     assert second.carried and second.point == pytest.approx(theirs["mean"] * scale)
 
 
-def test_an_order_is_not_kept_where_the_history_has_outgrown_it():
+def test_an_order_is_chosen_anew_where_the_history_has_outgrown_it_and_kept_from_there():
     y = seasonal_series(80, 4, 3, noise=4.0)
-    one = fits.Task(0, 0, "AutoARIMA", y[:40], 4, None, 4, LEVELS, ((1, y[:60]), (2, y[:61])))
-    _, second, third = fits.fit_forward(one)
-    assert second.carried and third.point is None
-    assert third.reason == "too much has come since its order was chosen"
+    later = ((1, y[:60]), (2, y[:61]), (3, y[:79]))
+    one = fits.Task(0, 0, "AutoARIMA", y[:40], 4, None, 4, LEVELS, later)
+    made = fits.fit_forward(one)
+    assert [each.carried for each in made] == [False, True, False, True]
+    again = fits.fit(replace(one, history=y[:61], later=()))
+    assert np.array_equal(made[2].quantiles, again.quantiles)  # as if it began there
+    from_there = fits.fit_forward(replace(one, history=y[:61], later=((3, y[:79]),)))
+    assert np.array_equal(made[3].quantiles, from_there[1].quantiles)
 
 
 def test_with_time_for_one_search_a_series_every_origin_is_forecast_and_it_is_said(
@@ -581,8 +585,8 @@ def test_with_time_for_one_search_a_series_every_origin_is_forecast_and_it_is_sa
     quick = arima_windows(panel, origins, tmp_path)
     assert all(each.available.all() and (each.source == "AutoARIMA").all() for each in quick)
     assert (
-        "AutoARIMA: for 6 of 9 forecasts the order of the series' first origin was kept; for the "
-        "others it was chosen anew" in quick[0].notes
+        "AutoARIMA: for 6 of 9 forecasts the order of an earlier origin was kept; for the others "
+        "it was chosen there" in quick[0].notes
     )
     monkeypatch.setattr(statistical, "Pool", InlinePool)
     full = arima_windows(panel, origins, tmp_path, budget=90.0)  # more time: not the kept ones
@@ -606,7 +610,8 @@ def test_short_series_come_first_and_the_most_grown_histories_are_searched_again
     origins = np.stack([panel.lengths - 20, panel.lengths - 10, panel.lengths])
     arima_windows(panel, origins)
     assert seen[:3] == [(1, "all"), (2, "all"), (0, "all")]
-    assert seen[3:] == [(1, 2), (2, 2), (1, 1), (0, 2), (2, 1), (0, 1)]  # by n / n then
+    # by n / n then; (1, 2) and (2, 2) had outgrown their first order and were searched at once
+    assert seen[3:] == [(1, 1), (0, 2), (2, 1), (0, 1)]
 
 
 def test_a_series_without_a_fit_at_its_first_origin_is_fitted_at_the_others(in_process):

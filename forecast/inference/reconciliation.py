@@ -32,7 +32,7 @@ METHODS = (MINT, OLS, BOTTOM_UP, TOP_DOWN)
 MOST_DENSE = 4000  # nodes whose whole covariance is estimated; beyond, their variances alone
 FEWEST = 8  # steps with a known error, of the median node, from which there is a covariance
 HORIZONS, LEAST_HORIZONS = 12, 3  # past horizons whose errors tell of the coming one's
-MANY_NODES, FEW_HORIZONS = 500, 6  # of so many nodes fewer tell enough, read in one way alone
+MANY_NODES, FEW_HORIZONS = 500, 6  # of so many nodes fewer tell enough (see in_brief as well)
 LEAST_PAST = 8  # values of a series before an origin that counts
 PATHS = 1000  # drawn for the intervals
 LATEST = 400  # last steps whose errors are looked at
@@ -94,9 +94,7 @@ def past_errors(
     horizon: steps of the forecasts whose errors hang together; earliest: how many steps before the
     end the first origin lies at which this is to be known.
     """
-    if panel.size > MANY_NODES:
-        view = max(forecaster.views, key=lambda each: each.weight)
-        forecaster = replace(forecaster, views=(view._replace(weight=1.0),))
+    forecaster = in_brief(forecaster, panel.size)
     ahead = tuple(_horizons(forecaster, panel, horizon, earliest))
     steps = LATEST + 4 * forecaster.context * forecaster.layout.width
     panel = _latest(panel, steps)
@@ -111,6 +109,15 @@ def past_errors(
         max(1, *panel.frequency.seasons[:1]),
         ahead,
     )
+
+
+def in_brief(forecaster: Forecaster, nodes: int) -> Forecaster:
+    """The forecaster that looks at the past of so many nodes: of many the last member alone, in its
+    main view. So many errors tell of correlations and widths as well, in a fraction of the time."""
+    if nodes <= MANY_NODES:
+        return forecaster
+    view = max(forecaster.views, key=lambda each: each.weight)
+    return replace(forecaster, members=forecaster.members[-1:], views=(view._replace(weight=1.0),))
 
 
 def _horizons(

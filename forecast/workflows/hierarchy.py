@@ -31,6 +31,7 @@ from forecast.inference.reconciliation import (
     Errors,
     Reconciler,
     has_library,
+    in_brief,
     past_errors,
     reconciled,
 )
@@ -265,6 +266,7 @@ def _validation_losses(
     looks good there: one origin says little of the total, however many series there are.
     """
     sums: dict[str, list[float]] = {}
+    forecaster = in_brief(forecaster, hierarchy.size)
     for row in _judged(plan, hierarchy.size):
         origins = np.where(row >= 0, row, panel.lengths)
         cut = panel.truncate(origins)

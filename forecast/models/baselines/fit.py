@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,8 +80,8 @@ def fit_forward(task: Task) -> list[Fit]:
     The coefficients are estimated anew (of seasons above SHORT_SEASON they stay, by StatsForecast's
     `forward`): a fiftieth of what a search costs, and on 88 monthly and quarterly series one
     horizon later no worse (MASE 1.19 against 1.30). An order says little of MOST_GROWN times the
-    history that it was chosen on: for such an origin there is no fit. Where the first fit fails
-    there is its reason alone; a later one that fails is no more than its reason.
+    history that it was chosen on: at such an origin it is chosen anew, and kept from there. Where
+    the first fit fails there is its reason alone; a later one that fails is just its reason.
     """
     return _guarded(task, _forecast_forward)
 
@@ -143,18 +143,37 @@ def _forecast(task: Task) -> list[Fit]:
 
 
 def _forecast_forward(task: Task) -> list[Fit]:
+    made, found = _searched(task)
+    fits = [made]
+    for window, history in task.later:
+        origin = replace(task, window=window, history=history, later=())
+        if len(history) > MOST_GROWN * len(found.history):
+            try:
+                made, found = _searched(origin)
+                fits.append(made)
+            except Exception as error:  # what was found before is too old, and this no model
+                fits.append(Fit(None, None, _reason(error)))
+            continue
+        later = _ready(origin, history, found.scale)
+        result = _kept_order(found.model, later.rest, origin, _widths(task) or None)
+        fits.append(replace(_restored(result, later, origin), carried=True))
+    return fits
+
+
+class _Found(NamedTuple):
+    """An AutoARIMA, the history that it was chosen on, and what that was divided by."""
+
+    model: Any
+    history: np.ndarray
+    scale: float
+
+
+def _searched(task: Task) -> tuple[Fit, _Found]:
+    """The forecast of an order that is chosen at the task's own origin."""
     ready = _ready(task, task.history)
     model = _model(task.model, _own_season(task)).fit(ready.rest)
-    wanted = _widths(task) or None
-    made = [_restored(model.predict(task.horizon, level=wanted), ready, task)]
-    for _, history in task.later:
-        if len(history) > MOST_GROWN * len(task.history):
-            made.append(Fit(None, None, "too much has come since its order was chosen"))
-            continue
-        later = _ready(task, history, ready.scale)
-        result = _kept_order(model, later.rest, task, wanted)
-        made.append(replace(_restored(result, later, task), carried=True))
-    return made
+    made = _restored(model.predict(task.horizon, level=_widths(task) or None), ready, task)
+    return made, _Found(model, task.history, ready.scale)
 
 
 def _kept_order(

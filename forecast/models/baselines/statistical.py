@@ -68,8 +68,8 @@ def method_notes(
     carried = sum(fit.carried for _, fit in done)
     if carried:
         notes.append(
-            f"{column}: for {carried} of {len(done)} forecasts the order of the series' first "
-            "origin was kept; for the others it was chosen anew"
+            f"{column}: for {carried} of {len(done)} forecasts the order of an earlier origin was "
+            "kept; for the others it was chosen there"
         )
     tasks = [task for task, _ in done]
     cut = [t for t in tasks if len(t.history) < origins[t.window][t.series]]
@@ -132,7 +132,8 @@ def statistical_forecasts(
     The cheap models come first, each with an equal share of the budget; what one leaves over goes
     to the next. All models take the series in the same order, the short ones first and those of
     one length shuffled. ARIMA's order is chosen at the first origin of each series and kept for
-    its others; the time that is left goes into choosing it anew at those.
+    its others as long as it tells of them (`fit_forward`); the time that is left goes into choosing
+    it anew at those.
     `naive` (one for each window) says origins, horizon and levels, and stands in for series that a
     model cannot be fitted to. wanted: bool (W, S), pairs to forecast. ray: on a Ray cluster, at
     `ray_address` or of this machine's own.
