@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from forecast.config.schema import Settings
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, train_members
 from forecast.training.loop import fit
 from forecast.training.plan import Plan, make_plan
@@ -129,7 +129,7 @@ def gpu_figures(turns: int) -> dict[str, Any]:
         "fit_lstm_gflops": job.lstm_flops() * STEPS / middle(fitted) / 1e9,
         "fit_all_gflops": job.all_flops() * STEPS / middle(fitted) / 1e9,
         "synchronisations_a_step": synchronisations(job) / STEPS,
-        "m4_hourly_s": spent(lambda: job.fit(steps=job.recipe.steps, watched=True)).wall,
+        "m4_hourly_s": spent(lambda: job.fit(steps=job.config.steps, watched=True)).wall,
     }
 
 
@@ -172,8 +172,8 @@ def middle(values: list[float]) -> float:
 class Job:
     """A panel and the recipe for it."""
 
-    def __init__(self, panel: Panel, plan: Plan, recipe: Recipe) -> None:
-        self.panel, self.plan, self.recipe = panel, plan, recipe
+    def __init__(self, panel: Panel, plan: Plan, config: TrainConfig) -> None:
+        self.panel, self.plan, self.config = panel, plan, config
 
     @classmethod
     def like_m4_hourly(cls, device: str = "cpu") -> Job:
@@ -193,7 +193,7 @@ class Job:
             {"forecast": {"horizon": HORIZON}, "training": {"device": device}}
         )
         plan = make_plan(panel, (24,), settings)
-        return cls(panel, plan, Recipe(**plan.recipe, seed=1))
+        return cls(panel, plan, TrainConfig(**plan.config, seed=1))
 
     def fit(self, steps: int = STEPS, watched: bool = False) -> None:
         """Training steps of one member; `watched`: with the plan's validation origins."""
@@ -201,14 +201,14 @@ class Job:
             self.panel.values,
             self.panel.offsets,
             self.plan.layout,
-            replace(self.recipe, steps=steps, patience=steps),
+            replace(self.config, steps=steps, patience=steps),
             validation=self.plan.validation if watched else None,
             initial=self.plan.initial,
         )
 
     def bare(self, steps: int = STEPS) -> None:
         """nn.LSTM of the same shape forward and backward, and nothing else."""
-        r, device = self.recipe, torch.device(self.recipe.device)
+        r, device = self.config, torch.device(self.config.device)
         lstm = nn.LSTM(r.hidden_size, r.hidden_size, r.layers).to(device)
         x = torch.randn(r.context, r.batch_size, r.hidden_size, device=device)
         for _ in range(steps):
@@ -220,7 +220,7 @@ class Job:
         plan = self.plan
         task = MemberTask(
             self.panel.values, self.panel.offsets, plan.keep, plan.validation, plan.layout,
-            {**plan.recipe, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0, plan.initial,
+            {**plan.config, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0, plan.initial,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as place:
             train_members(task, [1, 2], Path(place), jobs)
@@ -228,7 +228,7 @@ class Job:
     def lstm_flops(self) -> float:
         """Of the LSTM's matrix products in one step, forward and backward: 3 x 2 x 4h (h + h)
         for each LSTM step, window and layer."""
-        r = self.recipe
+        r = self.config
         return 48.0 * r.hidden_size**2 * r.context * r.batch_size * r.layers
 
     def all_flops(self) -> float:
@@ -243,10 +243,10 @@ class Job:
 
     def words(self) -> str:
         """The shape."""
-        r = self.recipe
+        r = self.config
         return (
             f"{r.context} LSTM steps x {r.batch_size} windows, {r.layers} layers of "
-            f"{r.hidden_size} units, {r.forks} origins a window, horizon {r.horizon}"
+            f"{r.hidden_size} units, {r.origins_per_window} origins a window, horizon {r.horizon}"
         )
 
 

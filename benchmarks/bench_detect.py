@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from _labelled import KINDS, Figures, Labelled, figures, labelled, synthetic
 from sklearn.ensemble import IsolationForest
 
-from forecast.analysis.anomalies import judge, warm_up
+from forecast.analysis.anomalies import score_values, warm_up
 from forecast.config.schema import DataSettings
 from forecast.data.load import load_panel, panel_from_frame
 from forecast.transforms.scaling import scale_panel
@@ -127,7 +127,7 @@ def best(name: str, cases: list[Labelled]) -> tuple[float, Figures]:
 
 def by_detect(case: Labelled) -> Flags:
     """What `detect` flags, gaps left out."""
-    return lambda threshold: judge(case.forecaster, case.panel, threshold).kind != ""
+    return lambda threshold: score_values(case.forecaster, case.panel, threshold).kind != ""
 
 
 def by_naive(case: Labelled) -> Flags:

@@ -144,10 +144,11 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
     backbone = load_backbone(layout)
     hidden, layers = size_of(backbone.members[0])
     count, length = cut.shape
-    recipe = {
-        "steps": kind.steps, "batch_size": 64, "context": CONTEXT // layout.width, "forks": 3,
-        "horizon": LONGEST, "levels": LEVELS, "hidden_size": hidden, "layers": layers,
-        "dropout": kind.dropout, "learning_rate": kind.learning_rate, "schedule": "cosine",
+    config = {
+        "steps": kind.steps, "batch_size": 64, "context": CONTEXT // layout.width,
+        "origins_per_window": 3, "horizon": LONGEST, "levels": LEVELS, "hidden_size": hidden,
+        "layers": layers, "dropout": kind.dropout, "learning_rate": kind.learning_rate,
+        "schedule": "cosine",
         "warmup": 50, "weight_decay": 0.01, "clip": 1.0, "average": 0.995, "patience": kind.steps,
         "device": "cpu", "precision": "fp32", "seconds": None,
         "views": VIEWS,
@@ -158,7 +159,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
         keep=np.full(count, length),
         validation=np.empty((0, count), np.int64),
         layout=layout,
-        recipe=recipe,
+        config=config,
         refit_share=0.0,
         refit_rate=1.0,
         initial=backbone.members[0],
@@ -173,7 +174,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
         layout,
         tuple(member.final for member in members),
         np.array(LEVELS),
-        recipe["context"],
+        config["context"],
         LONGEST,
         np.ones(len(LEVELS)),
         views=VIEWS,

@@ -227,22 +227,22 @@ class Life:
 
     def day(self, today: date, rng: random.Random) -> None:
         """The run of a day, sometimes started twice, sometimes for an earlier as-of as well."""
-        slot = self.feed.write(self.home / f"{self.feed.name}.csv", today)
+        snapshot = self.feed.write(self.home / f"{self.feed.name}.csv", today)
         first = self.run(today)
-        if slot not in self.feed.slots:
+        if snapshot not in self.feed.slots:
             assert first == "published", f"{self.feed.name}, {today}: {first} for a new slot"
-        self.feed.slots[slot] = self.feed.slots.get(slot, 0) + 1
-        assert self.current() == slot, f"{today}: {self.current()} is current, not {slot}"
+        self.feed.slots[snapshot] = self.feed.slots.get(snapshot, 0) + 1
+        assert self.current() == snapshot, f"{today}: {self.current()} is current, not {snapshot}"
         if rng.random() < 0.05:
             assert self.run(today) == "already done", f"{today}: started twice, published twice"
             self.feed.events["started twice"] += 1
         if rng.random() < 0.05 and len(self.feed.slots) > 3:
             self.again(today, sorted(self.feed.slots)[-3])
-            assert self.current() == slot, f"{today}: an earlier as-of has become current"
+            assert self.current() == snapshot, f"{today}: an earlier as-of has become current"
 
-    def again(self, today: date, slot: str) -> None:
+    def again(self, today: date, snapshot: str) -> None:
         """A run for an earlier slot, if the data still go back to it."""
-        at = datetime.fromisoformat(slot).astimezone(self.feed.world.zone)
+        at = datetime.fromisoformat(snapshot).astimezone(self.feed.world.zone)
         if self.feed.window is None or (today - at.date()).days < self.feed.window - 10:
             self.run(today, at.replace(tzinfo=None).isoformat())
             self.feed.events["an earlier as-of again"] += 1

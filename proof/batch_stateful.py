@@ -66,10 +66,10 @@ COMMANDS: Counter[str] = Counter()
 Values = dict[str, tuple[int, ...]]
 
 
-class Edition(NamedTuple):
-    """One publication. slot: its as-of; seen: digest of the data up to it; run: its folder."""
+class PublishedForecast(NamedTuple):
+    """One publication. snapshot: its as-of; seen: digest of the data up to it; run: its folder."""
 
-    slot: int
+    snapshot: int
     seen: str
     leads: bool
     run: str
@@ -85,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         (self.home / "batch.yaml").write_text(CONFIG)
         (self.home / "small.yaml").write_text(SMALL)
         self.values: Values = {name: tuple(range(100, 100 + DAYS)) for name in "ab"}
-        self.editions: list[Edition] = []
+        self.forecasts: list[PublishedForecast] = []
         self.bytes: dict[tuple[int, str], str] = {}
         self.withheld: set[tuple[int, str]] = set()  # rolled back: not of the same data again
         self.behind = False  # a run was killed: link and ledger may be behind until the next one
@@ -126,9 +126,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 5))
     def run_as_of(self, back: int) -> None:
-        slot = self.last() - back
-        text = (FIRST + timedelta(days=slot)).isoformat()
-        self.expect(slot, self.call("run", "--as-of", text), named=True)
+        snapshot = self.last() - back
+        text = (FIRST + timedelta(days=snapshot)).isoformat()
+        self.expect(snapshot, self.call("run", "--as-of", text), named=True)
 
     @rule()
     def look_at_what_a_run_would_do(self) -> None:
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def rollback(self) -> None:
         code = self.call("rollback")
-        leading = [each for each in self.editions if each.leads]
+        leading = [each for each in self.forecasts if each.leads]
         if code == 2 and "rollback/nothing" in self.words():
             # Nothing before it, or tidied away after an earlier rollback.
             assert len(leading) < 2 or len(self.folders()) <= 1 or self.cut, self.words()
@@ -165,8 +165,8 @@ class Machine(RuleBasedStateMachine):
         kept = {path.parent.name for path in self.folders()}
         to = max(n for n, each in enumerate(leading[:-1]) if each.run in kept)
         out = leading[to + 1 :]
-        self.withheld |= {(each.slot, each.seen) for each in out}
-        self.editions = [each for each in self.editions if each not in out]
+        self.withheld |= {(each.snapshot, each.seen) for each in out}
+        self.forecasts = [each for each in self.forecasts if each not in out]
         self.cut, self.behind = True, False
 
     cut = False  # a rollback has been made: what was before may have been tidied away
@@ -211,16 +211,16 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def readers_find_what_is_published(self) -> None:
-        if (self.behind or not self.editions) and not os.path.lexists(self.job / "current"):
+        if (self.behind or not self.forecasts) and not os.path.lexists(self.job / "current"):
             # Nothing yet; or the first run of all was killed before there was a link.
-            assert len(self.editions) <= 1, "there is no current any more"
+            assert len(self.forecasts) <= 1, "there is no current any more"
             return
         found = published(self.job)
-        slot = (FIRST.fromisoformat(found.as_of) - FIRST).days
+        snapshot = (FIRST.fromisoformat(found.as_of) - FIRST).days
         if self.behind:
             return
-        current = [each[:2] for each in self.editions if each.leads][-1]
-        assert slot == current[0], f"slot {slot} is current, not {current[0]}"
+        current = [each[:2] for each in self.forecasts if each.leads][-1]
+        assert snapshot == current[0], f"slot {snapshot} is current, not {current[0]}"
         assert self.bytes.setdefault(current, found.files[0][1]) == found.files[0][1]
 
     @invariant()
@@ -230,7 +230,7 @@ class Machine(RuleBasedStateMachine):
         list(ledger_runs(self.job / "ledger.sqlite"))
         with closing(connect(self.job / "ledger.sqlite")) as ledger:
             times = {time for (time,) in ledger.execute("select cutoff_time from runs")}
-        stands = {(FIRST + timedelta(days=s)).isoformat() for s, *_ in self.editions}
+        stands = {(FIRST + timedelta(days=s)).isoformat() for s, *_ in self.forecasts}
         assert times == stands, f"in the ledger {sorted(times)}, published {sorted(stands)}"
 
     @invariant()
@@ -243,31 +243,33 @@ class Machine(RuleBasedStateMachine):
     def last(self) -> int:
         return len(self.values["a"]) - 1
 
-    def seen(self, slot: int) -> str:
+    def seen(self, snapshot: int) -> str:
         """Digest of the data up to a slot."""
-        view = {name: values[: slot + 1] for name, values in self.values.items()}
+        view = {name: values[: snapshot + 1] for name, values in self.values.items()}
         return hashlib.sha256(json.dumps(view, sort_keys=True).encode()).hexdigest()
 
-    def expect(self, slot: int, code: int, named: bool = False) -> None:
+    def expect(self, snapshot: int, code: int, named: bool = False) -> None:
         """The model's own run: appends unless the slot stands with the same data."""
         assert code == 0, self.words()
         self.behind = False
-        standing = {each.slot: each.seen for each in self.editions}
-        current = [each.slot for each in self.editions if each.leads][-1:]
-        if standing.get(slot) == self.seen(slot):
+        standing = {each.snapshot: each.seen for each in self.forecasts}
+        current = [each.snapshot for each in self.forecasts if each.leads][-1:]
+        if standing.get(snapshot) == self.seen(snapshot):
             assert "already done" in self.words(), self.words()
             return
-        if not named and (slot, self.seen(slot)) in self.withheld:
+        if not named and (snapshot, self.seen(snapshot)) in self.withheld:
             assert "rolled back" in self.words(), self.words()
             return
-        leads = not named or not current or slot >= current[0]
-        self.editions.append(Edition(slot, self.seen(slot), leads, self.newest()[1]))
+        leads = not named or not current or snapshot >= current[0]
+        self.forecasts.append(
+            PublishedForecast(snapshot, self.seen(snapshot), leads, self.newest()[1])
+        )
 
     def perhaps_published(self) -> None:
         """After a run that did not end well: it is published if its manifest is there."""
         sequence, run = self.newest()
         if sequence > self.sequence:
-            self.editions.append(Edition(self.last(), self.seen(self.last()), True, run))
+            self.forecasts.append(PublishedForecast(self.last(), self.seen(self.last()), True, run))
         self.behind = True
 
     def newest(self) -> tuple[int, str]:

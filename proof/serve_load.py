@@ -33,7 +33,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from forecast.inference.tables import csv_bytes
-from forecast.scheduling.publication import point_at, write_edition
+from forecast.scheduling.publication import point_at, write_published
 from tests.builders import run_manifest
 
 SERIES, HORIZON, CONNECTIONS = 1000, 24, 32
@@ -58,7 +58,7 @@ def publish(folder: Path, number: int) -> None:
         as_of_position=number, horizon=HORIZON,
     )  # fmt: skip
     run = f"{number:06d}-{number:010d}"
-    write_edition(folder, run, files, manifest)
+    write_published(folder, run, files, manifest)
     point_at(folder, run)
     for old in sorted((folder / "runs").iterdir())[:-3]:
         shutil.rmtree(old)

@@ -47,16 +47,16 @@ def table() -> np.ndarray:
 
 def child(folder: Path, steps: int, seed: int, batch: int) -> None:
     """One rank of a fit: what it measured goes into a file."""
-    from forecast.training.config import Recipe
+    from forecast.training.config import TrainConfig
     from forecast.training.distributed import join
     from forecast.training.loop import fit
     from forecast.transforms.windows import step_layout
 
-    team = join(True)
-    assert team is not None
+    context = join(True)
+    assert context is not None
     values = table()
-    recipe = Recipe(
-        steps=steps, batch_size=batch, context=42, forks=8, horizon=HORIZON,
+    config = TrainConfig(
+        steps=steps, batch_size=batch, context=42, origins_per_window=8, horizon=HORIZON,
         levels=(0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975), hidden_size=64, layers=2, dropout=0.1,
         learning_rate=2e-3, schedule="cosine", warmup=20, weight_decay=0.01, clip=1.0,
         average=0.98, patience=1000, seed=seed,
@@ -64,16 +64,21 @@ def child(folder: Path, steps: int, seed: int, batch: int) -> None:
     offsets = np.arange(SERIES + 1) * POINTS
     validation = np.full((1, SERIES), POINTS - HORIZON)
     started, worked = time.monotonic(), time.process_time()
-    with team.together():
+    with context.together():
         made = fit(
-            values.reshape(-1), offsets, step_layout(7), recipe, validation=validation, team=team
+            values.reshape(-1),
+            offsets,
+            step_layout(7),
+            config,
+            validation=validation,
+            context=context,
         )
     digest = hashlib.sha256(b"".join(made.weights[k].tobytes() for k in sorted(made.weights)))
     told = {
         "wall": time.monotonic() - started, "cpu": time.process_time() - worked,
         "loss": made.best_loss, "weights": digest.hexdigest(),
     }  # fmt: skip
-    (folder / f"rank-{team.rank}.json").write_text(json.dumps(told))
+    (folder / f"rank-{context.rank}.json").write_text(json.dumps(told))
 
 
 def fitted(ranks: int, steps: int, seed: int, batch: int) -> list[dict[str, object]]:

@@ -42,13 +42,13 @@ def make_panel(
     )
 
 
-def recipe_numbers(**changes: object) -> dict[str, object]:
+def train_config(**changes: object) -> dict[str, object]:
     """The numbers of a small, quick training.config.Recipe, all but the seed."""
     return {
         "steps": 12,
         "batch_size": 8,
         "context": 12,
-        "forks": 4,
+        "origins_per_window": 4,
         "horizon": 6,
         "levels": LEVELS,
         "network": "lstm",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from forecast.analysis import anomalies
-from forecast.analysis.anomalies import MOST, anomaly_score, expected, find_anomalies, judge
+from forecast.analysis.anomalies import MOST, anomaly_score, expected, find_anomalies, score_values
 from forecast.analysis.anomaly_stream import WatchedSeries, anomaly_table
 from forecast.analysis.masking import without_anomalies
 from forecast.cli.app import run
@@ -141,7 +141,7 @@ def test_what_is_said_of_a_value_does_not_change_when_more_arrive():
 
 def test_the_first_season_is_not_judged():
     panel = spoilt(daily(), lambda y: y.__setitem__(5, 1e4))
-    assert np.isnan(judge(DAILY, panel, 4.0).score[:24]).all()
+    assert np.isnan(score_values(DAILY, panel, 4.0).score[:24]).all()
 
 
 @pytest.mark.parametrize("start", [0, 10, 250])
@@ -157,7 +157,7 @@ def test_values_that_come_one_by_one_are_judged_as_in_a_batch(start):
 
     panel = spoilt(panel, odd)
     cut = panel.truncate(np.array([start]))
-    watched = WatchedSeries(forecaster, 3.0, cut.values, judge(forecaster, cut, 3.0))
+    watched = WatchedSeries(forecaster, 3.0, cut.values, score_values(forecaster, cut, 3.0))
     came = []
     for n in range(start, 420):
         came += [(n - a.back, a.kind, a.score) for a in watched.take(panel.values[n])]

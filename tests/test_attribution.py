@@ -17,9 +17,9 @@ from forecast.analysis.attribution import (
     csv_text,
     explain,
     lag_rows,
-    look_inside,
     past_rows,
     past_steps,
+    read_inside,
     to_document,
 )
 from forecast.analysis.importance import columns_of, medians, shuffled, without
@@ -205,13 +205,13 @@ def test_shuffling_moves_rows_and_leaves_others_and_the_outside_alone(driven):
 def test_gates_are_those_of_the_pass_that_forecasts():
     forecaster = random_forecaster(step_layout(12))
     panel = make_panel((60,))
-    gates = look_inside(forecaster, panel).gates
+    gates = read_inside(forecaster, panel).gates
     assert gates.shape == (2, 3, 24) and (gates > 0).all() and (gates < 1).all()
     # With a forget gate that is held open, the mean of the forget gate says so, and no other.
     weights = dict(forecaster.members[0])
     weights["lstms.1.bias_ih_l0"] = weights["lstms.1.bias_ih_l0"].copy()
     weights["lstms.1.bias_ih_l0"][8:16] += 30.0
-    opened = look_inside(replace(forecaster, members=(weights,)), panel).gates
+    opened = read_inside(replace(forecaster, members=(weights,)), panel).gates
     assert opened[1, 1].min() > 0.99
     np.testing.assert_allclose(opened[0], gates[0])
 
@@ -228,9 +228,9 @@ def test_what_the_parts_read_is_what_the_pass_hands_on():
 
 def test_attention_is_shown_where_the_network_attends():
     panel = make_panel((60,))
-    looking = look_inside(random_forecaster(step_layout(12), network="attention"), panel)
+    looking = read_inside(random_forecaster(step_layout(12), network="attention"), panel)
     assert looking.attention.shape == (2, 24) and looking.attention.sum(1) == pytest.approx(1)
-    assert len(look_inside(random_forecaster(step_layout(12)), panel).attention) == 0
+    assert len(read_inside(random_forecaster(step_layout(12)), panel).attention) == 0
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(m
     assert [member.kind for member in learnt.members] == [PRETRAINED]
     assert learnt.reasons[0][:2] == ("kept", PRETRAINED)
     assert "no step of fine-tuning" in learnt.reasons[0][2]
-    assert asked[1].recipe["behind"] == pytest.approx(1.05)
+    assert asked[1].config["behind"] == pytest.approx(1.05)
 
 
 def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretrained(monkeypatch):

@@ -12,11 +12,11 @@ import pytest
 
 from forecast.common.errors import ModelDamagedError
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, _digest, fit_member, keep_member, resumes
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
-from tests.builders import make_panel, recipe_numbers
+from tests.builders import make_panel, train_config
 
 PANEL = make_panel()
 VALIDATION = (PANEL.lengths - 12)[None]
@@ -30,7 +30,7 @@ def task(every=1e9, **changes):
         PANEL.lengths - 6,
         VALIDATION,
         step_layout(12),
-        recipe_numbers(**{"steps": 16, **changes}),
+        train_config(**{"steps": 16, **changes}),
         0.3,
         0.3,
         None,
@@ -81,8 +81,8 @@ def test_a_stop_between_the_two_fits_leaves_neither_out(tmp_path, uninterrupted,
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_being_stopped_again_and_again_changes_nothing(tmp_path, schedule):
-    recipe = Recipe(**recipe_numbers(steps=20, schedule=schedule, patience=3), seed=5)
-    words = (PANEL.values, PANEL.offsets, step_layout(12), recipe)
+    config = TrainConfig(**train_config(steps=20, schedule=schedule, patience=3), seed=5)
+    words = (PANEL.values, PANEL.offsets, step_layout(12), config)
     once = fit(*words, validation=VALIDATION)
     path = tmp_path / "fit.checkpoint"
     for _ in range(30):

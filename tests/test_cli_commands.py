@@ -123,7 +123,7 @@ class Pipeline(ModuleType):
         self.outcome: object = None
         self.asked: dict[str, object] = {}
 
-    def train_run(self, source, settings, listener, team=None):
+    def train_run(self, source, settings, listener, ranks=None):
         self.asked = {"source": source, "settings": settings}
         listener.stage("Training the LSTM")
         listener.progress(5, 10, {"loss": 0.5})

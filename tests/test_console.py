@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from forecast.cli.console import (
     LineListener,
     LiveListener,
-    Look,
+    Screen,
     WarningsOnly,
     clean,
     duration,
@@ -153,7 +153,7 @@ def test_a_long_silence_is_broken_by_a_line():
 def test_a_listener_that_watches_is_asked_in_the_background_and_no_longer_than_it_watches():
     _, console = on_file()
     before = threading.active_count()
-    with watching(console, Look()):
+    with watching(console, Screen()):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
 
@@ -199,25 +199,25 @@ def test_names_in_progress_and_notes_are_cleaned():
 
 
 @pytest.mark.parametrize(
-    ("look", "terminal", "environ", "kind"),
+    ("screen", "terminal", "environ", "kind"),
     [
-        (Look(), True, {}, LiveListener),
-        (Look(), True, {"TERM": "dumb"}, LineListener),
-        (Look(), True, {"NO_COLOR": "1"}, LiveListener),
-        (Look(), False, {}, LineListener),
-        (Look(quiet=True), True, {}, WarningsOnly),
-        (Look(quiet=True), False, {}, WarningsOnly),
+        (Screen(), True, {}, LiveListener),
+        (Screen(), True, {"TERM": "dumb"}, LineListener),
+        (Screen(), True, {"NO_COLOR": "1"}, LiveListener),
+        (Screen(), False, {}, LineListener),
+        (Screen(quiet=True), True, {}, WarningsOnly),
+        (Screen(quiet=True), False, {}, WarningsOnly),
     ],
 )
-def test_the_listener_suits_the_terminal(look, terminal, environ, kind):
+def test_the_listener_suits_the_terminal(screen, terminal, environ, kind):
     _, console = on_terminal(**environ) if terminal else on_file()
-    with watching(console, look) as listener:
+    with watching(console, screen) as listener:
         assert type(listener) is kind
 
 
 def test_quiet_says_only_warnings():
     stream, console = on_file()
-    with watching(console, Look(quiet=True)) as listener:
+    with watching(console, Screen(quiet=True)) as listener:
         listener.stage("x")
         listener.progress(1, 2, {})
         listener.note("x")
@@ -228,7 +228,7 @@ def test_quiet_says_only_warnings():
 
 def test_a_failure_takes_the_bar_off_the_screen():
     stream, console = on_terminal()
-    with pytest.raises(RuntimeError), watching(console, Look()) as listener:
+    with pytest.raises(RuntimeError), watching(console, Screen()) as listener:
         listener.progress(1, 2, {})
         raise RuntimeError
     assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1

@@ -22,14 +22,14 @@ from forecast.models.networks.covariate_effect import (
 )
 from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.sampler import tensors, to_device
 from forecast.transforms.augment import View
 from forecast.transforms.covariates import Design, Entry, encode, widths
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
-from tests.builders import make_panel, recipe_numbers
+from tests.builders import make_panel, train_config
 
 LAYOUTS = [step_layout(12), step_layout(7, 28), segment_layout(24), segment_layout(48)]
 HORIZON = 9
@@ -265,10 +265,12 @@ def learnable(covariate, seed=2, size=6, length=90):
 
 def fitted(panel, design, steps=40, **numbers):
     layout = step_layout(12)
-    recipe = Recipe(**recipe_numbers(steps=steps, hidden_size=16, batch_size=16, **numbers), seed=1)
+    config = TrainConfig(
+        **train_config(steps=steps, hidden_size=16, batch_size=16, **numbers), seed=1
+    )
     known = encode(design, panel, 0) if design else None
     validation = panel.lengths[None] - 6
-    return fit(panel.values, panel.offsets, layout, recipe, validation=validation, known=known)
+    return fit(panel.values, panel.offsets, layout, config, validation=validation, known=known)
 
 
 def test_what_a_covariate_does_is_learnt_through_inputs_and_targets():

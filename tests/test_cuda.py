@@ -19,19 +19,19 @@ from forecast.models.networks.registry import NETWORK_SPECS, spec_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.pretraining.pretrain import Pretraining, export, pretrain
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.windows import segment_layout, step_layout
-from tests.builders import make_panel, recipe_numbers
+from tests.builders import make_panel, train_config
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 LAYOUT = step_layout(12)
 
 
-def recipe(**changes):
-    return Recipe(**recipe_numbers(**{"device": "cuda", **changes}), seed=5)
+def config(**changes):
+    return TrainConfig(**train_config(**{"device": "cuda", **changes}), seed=5)
 
 
 def forecaster_of(made, layout=LAYOUT, **changes):
@@ -47,7 +47,7 @@ def test_the_loss_falls_and_the_model_forecasts_on_a_cpu_as_it_does_on_the_gpu(t
     panel = make_panel((90, 80, 70), seed=1)
     losses = []
     made = fit(
-        panel.values, panel.offsets, LAYOUT, recipe(steps=200, batch_size=32, dropout=0.0),
+        panel.values, panel.offsets, LAYOUT, config(steps=200, batch_size=32, dropout=0.0),
         validation=(panel.lengths - 6)[None],
         report=lambda p: losses.append(p.validation_loss) if p.evaluated else None,
     )  # fmt: skip
@@ -81,33 +81,33 @@ def test_the_networks_pass_on_the_gpu_is_that_of_numpy(layout):
     rows_, end_ = torch.as_tensor(rows).cuda(), torch.as_tensor(end).cuda()
     with torch.no_grad():
         x = context(there, layout, rows_, end_, 12)
-        look = ahead(there, layout, rows_, end_[None], 2)
-        gpu = network(layout, network.last_state(x), look).cpu().numpy()
+        decoder = ahead(there, layout, rows_, end_[None], 2)
+        gpu = network(layout, network.last_state(x), decoder).cpu().numpy()
     assert np.abs(gpu - said).max() <= 2e-4 * np.abs(said).max()
 
 
 @pytest.mark.parametrize("changes", [{}, {"views": IN_THREE_WAYS}, {"precision": "bf16"}])
 def test_the_same_seed_gives_the_same_forecast(changes):
     panel = make_panel()
-    one, two = (fit(panel.values, panel.offsets, LAYOUT, recipe(**changes)) for _ in range(2))
+    one, two = (fit(panel.values, panel.offsets, LAYOUT, config(**changes)) for _ in range(2))
     first, second = (forecast_panel(forecaster_of(x), panel, 6).quantiles for x in (one, two))
     assert np.abs(first / second - 1).max() < 1e-3
-    other = fit(panel.values, panel.offsets, LAYOUT, replace(recipe(**changes), seed=6))
+    other = fit(panel.values, panel.offsets, LAYOUT, replace(config(**changes), seed=6))
     assert not same(one.weights, other.weights)
 
 
 def test_a_training_that_was_stopped_goes_on_to_about_the_same_weights(tmp_path):
     panel = make_panel()
-    whole = fit(panel.values, panel.offsets, LAYOUT, recipe(steps=16))
+    whole = fit(panel.values, panel.offsets, LAYOUT, config(steps=16))
     calls = iter(range(1000))
     kept = Checkpoint(tmp_path / "x", 1e9)
     stopped = fit(
-        panel.values, panel.offsets, LAYOUT, recipe(steps=16),
+        panel.values, panel.offsets, LAYOUT, config(steps=16),
         checkpoint=kept, interrupted=lambda: next(calls) >= 9,
     )  # fmt: skip
     assert stopped.ended == "interrupted"
     again = Checkpoint(tmp_path / "x", 1e9)
-    resumed = fit(panel.values, panel.offsets, LAYOUT, recipe(steps=16), checkpoint=again)
+    resumed = fit(panel.values, panel.offsets, LAYOUT, config(steps=16), checkpoint=again)
     assert (resumed.ended, resumed.best_step) == ("steps", whole.best_step)
     for name, weight in whole.weights.items():
         assert np.abs(weight - resumed.weights[name]).max() < 1e-3, name
@@ -118,7 +118,7 @@ def test_every_network_of_the_family_trains_there(network):
     panel = make_panel()
     multiple = spec_of(network).multiple(LAYOUT.features)
     hidden = -(-24 // multiple) * multiple
-    numbers = recipe(network=network, hidden_size=hidden, steps=4)
+    numbers = config(network=network, hidden_size=hidden, steps=4)
     made = fit(panel.values, panel.offsets, LAYOUT, numbers)
     assert all(np.isfinite(weight).all() for weight in made.weights.values())
     assert np.isfinite(
@@ -132,7 +132,7 @@ def test_every_likelihood_trains_there(likelihood):
 
     panel = make_panel(level=20.0)
     panel = replace(panel, values=np.round(panel.values))
-    made = fit(panel.values, panel.offsets, LAYOUT, recipe(likelihood=likelihood, views=PLAIN))
+    made = fit(panel.values, panel.offsets, LAYOUT, config(likelihood=likelihood, views=PLAIN))
     forecaster = forecaster_of(made, likelihood=likelihood, views=PLAIN)
     assert np.isfinite(forecast_panel(forecaster, panel, 6).quantiles).all()
 

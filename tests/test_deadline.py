@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from builders import make_panel, recipe_numbers
+from builders import make_panel, train_config
 
 from forecast.__main__ import main
 from forecast.common import resources
@@ -83,7 +83,7 @@ def test_a_member_that_has_nothing_in_time_is_ended(tmp_path):
     panel = make_panel((60,))
     task = MemberTask(
         panel.values, panel.offsets, panel.lengths - 6, panel.lengths[None] - 12, step_layout(12),
-        recipe_numbers(), 0.0, 0.3,
+        train_config(), 0.0, 0.3,
     )  # fmt: skip
     members, interrupted = train_members(task, [1, 2], tmp_path, 1, until=time.monotonic() + 0.05)
     assert (members, interrupted) == ([], False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import make_panel, random_forecaster, recipe_numbers
+from builders import make_panel, random_forecaster, train_config
 
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
@@ -20,7 +20,7 @@ from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.store import load_model, save_model
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.ensemble import MemberTask, _digest, train_members
 from forecast.training.loop import fit
@@ -54,12 +54,12 @@ def test_the_distance_is_from_the_mean_of_the_members_in_units_of_errors():
     flat = Flat.of(scaled)
     series, end = np.arange(2), panel.lengths
     x = context(flat, layout, series, end, 24)
-    look = ahead(flat, layout, series, end[None], 1)
+    decoder = ahead(flat, layout, series, end[None], 1)
     made = [
-        forward(weights, layout, last_state(weights, x), look, len(forecaster.levels))
+        forward(weights, layout, last_state(weights, x), decoder, len(forecaster.levels))
         for weights in forecaster.members
     ]
-    wanted = np.abs(np.mean(made, 0)) / look.scale[:, :, None, None, None]
+    wanted = np.abs(np.mean(made, 0)) / decoder.scale[:, :, None, None, None]
 
     tensors = to_device(flat, torch.device("cpu"))
     where = (torch.from_numpy(series), torch.from_numpy(end))
@@ -80,12 +80,12 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_has_none():
     panel, layout = make_panel((70, 66, 60)), step_layout(12)
     forecaster = random_forecaster(layout, horizon=6, hidden=6)
     wanted = forecast_panel(forecaster, panel, 6).quantiles
-    numbers = recipe_numbers(steps=60, hidden_size=6, layers=1, dropout=0.0, context=24)
-    recipe = Recipe(**{**numbers, "learning_rate": 0.01}, seed=1)
+    numbers = train_config(steps=60, hidden_size=6, layers=1, dropout=0.0, context=24)
+    config = TrainConfig(**{**numbers, "learning_rate": 0.01}, seed=1)
     apart = {}
     for share in (None, 1.0):
         teacher = None if share is None else Teacher.of(forecaster.members, "lstm", share)
-        fitted = fit(panel.values, panel.offsets, layout, recipe, teacher=teacher)
+        fitted = fit(panel.values, panel.offsets, layout, config, teacher=teacher)
         student = replace(forecaster, members=(fitted.weights,))
         made = forecast_panel(student, panel, 6).quantiles
         apart[share] = np.abs(made - wanted).mean()
@@ -96,7 +96,7 @@ def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without
     panel, layout = make_panel((50, 40)), step_layout(12)
     task = MemberTask(
         panel.values, panel.offsets, panel.lengths, np.empty((0, 2), np.int64), layout,
-        {**recipe_numbers(steps=4, context=24), "seconds": None}, 0.0, 1.0, None,
+        {**train_config(steps=4, context=24), "seconds": None}, 0.0, 1.0, None,
     )  # fmt: skip
     weights = {}
     for name, teacher in (("alone", None), ("taught", teacher_of()), ("more", teacher_of(0.9))):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import recipe_numbers
+from builders import train_config
 
 from forecast.common.errors import UsageError
-from forecast.training.config import Recipe
-from forecast.training.distributed import ALONE, NEEDED, STRIDE, Team, join
+from forecast.training.config import TrainConfig
+from forecast.training.distributed import ALONE, NEEDED, STRIDE, DistributedContext, join
 
 # A rank: fits, saves its standing all the time; rank 1 alone is asked to stop at step `stop`.
 RANK = """
@@ -92,16 +92,16 @@ def test_without_torchrun_there_is_no_team_unless_it_was_asked_for():
 
 
 def test_ranks_share_batch_and_series_and_draw_from_streams_of_their_own(monkeypatch):
-    monkeypatch.setattr(Team, "same", lambda self, value: value)
-    monkeypatch.setattr(Team, "any", lambda self, flag: flag)
-    recipe = Recipe(**{**recipe_numbers(batch_size=9), "seed": 7})
-    teams = [Team(rank, 2) for rank in (0, 1)]
-    parts = [team.recipe(recipe) for team in teams]
+    monkeypatch.setattr(DistributedContext, "same", lambda self, value: value)
+    monkeypatch.setattr(DistributedContext, "any", lambda self, flag: flag)
+    config = TrainConfig(**{**train_config(batch_size=9), "seed": 7})
+    contexts = [DistributedContext(rank, 2) for rank in (0, 1)]
+    parts = [ranks.config(config) for ranks in contexts]
     assert [(part.batch_size, part.seed) for part in parts] == [(5, 7), (5, 7 + STRIDE)]
     ends = np.array([10, 20, 30, 40, 1])
-    shares = [team.share(ends) for team in teams]
+    shares = [ranks.share(ends) for ranks in contexts]
     assert [share.tolist() for share in shares] == [[10, 0, 30, 0, 1], [0, 20, 0, 40, 0]]
     few = np.array([50, 60])
-    assert all((team.share(few) == few).all() for team in teams)
-    assert ALONE.recipe(recipe) is recipe
+    assert all((ranks.share(few) == few).all() for ranks in contexts)
+    assert ALONE.config(config) is config
     assert ALONE.share(ends) is ends

@@ -23,7 +23,7 @@ from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.inference.tables import csv_bytes
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.monitoring import together
-from forecast.scheduling.publication import point_at, write_edition
+from forecast.scheduling.publication import point_at, write_published
 from forecast.scheduling.published_forecasts import PublishedForecasts
 from forecast.scheduling.recovery import write_rollbacks
 from tests.builders import run_manifest
@@ -56,7 +56,7 @@ def publish(folder: Path, number: int, *, kind: str = "csv", point: bool = True,
         as_of_moment=f"{month}-01T00:00:00+00:00", horizon=4,
         created=f"2024-01-{number:02d}T00:00:00+00:00",
     )  # fmt: skip
-    write_edition(folder, run_name, files, manifest)
+    write_published(folder, run_name, files, manifest)
     if point:
         point_at(folder, run_name)
     return run_name
@@ -394,7 +394,7 @@ def test_rows_that_do_not_stand_together_are_brought_together(config):
     folder = config.jobs["sales"].folder
     text = b"unique_id,ds,LSTM\nb,1,1\na,1,2\nb,2,3\na,2,4\n"
     manifest = run_manifest(sequence=1, as_of="0", as_of_position=0)
-    write_edition(folder, "r", {"predictions.csv": text}, manifest)
+    write_published(folder, "r", {"predictions.csv": text}, manifest)
     point_at(folder, "r")
     found = PublishedForecasts(config.jobs["sales"]).current()
     assert found.select(["a"]).column("LSTM").to_pylist() == [2, 4]
@@ -407,7 +407,7 @@ def test_the_columns_of_overrides_are_texts_and_the_model_stands_beside(config):
         b"unique_id,ds,LSTM,model,override_by,override_reason,override_at\n"
         b"1,2024-01,5,4.5,7,2024-01-01,2024-01-01T00:00:00\n1,2024-02,6,,,,\n"
     )
-    write_edition(folder, "r", {"predictions.csv": text}, run_manifest(as_of="0"))
+    write_published(folder, "r", {"predictions.csv": text}, run_manifest(as_of="0"))
     point_at(folder, "r")
     client = TestClient(build_app(Service(config), hosts=None, key=None))
     first, second = client.get("/jobs/sales/forecast").json()["forecast"]
@@ -421,7 +421,7 @@ def test_the_columns_of_overrides_are_texts_and_the_model_stands_beside(config):
 def test_a_job_without_a_table_that_can_be_served_is_told_so(config):
     folder = config.jobs["sales"].folder
     manifest = run_manifest(sequence=1, as_of="0", as_of_position=0)
-    write_edition(folder, "r", {"forecast.parquet": b""}, manifest)
+    write_published(folder, "r", {"forecast.parquet": b""}, manifest)
     point_at(folder, "r")
     with pytest.raises(OutputError, match="neither a CSV nor a Parquet"):
         PublishedForecasts(config.jobs["sales"]).current()

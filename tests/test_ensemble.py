@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from builders import make_panel, recipe_numbers
+from builders import make_panel, train_config
 from safetensors import SafetensorError
 
 from forecast.common.errors import OutputError, TrainingError
@@ -18,7 +18,7 @@ from forecast.transforms.windows import step_layout
 
 def task(**changes: object) -> MemberTask:
     panel = make_panel((40, 40))
-    numbers = recipe_numbers(steps=2, **changes)
+    numbers = train_config(steps=2, **changes)
     validation = np.full((1, 2), 34)
     return MemberTask(
         panel.values, panel.offsets, panel.lengths, validation, step_layout(12), numbers, 0.0, 1.0

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from builders import make_panel, recipe_numbers
+from builders import make_panel, train_config
 
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.load import panel_from_frame
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.federated import (
     FIT,
     REFIT,
@@ -158,12 +158,12 @@ def test_a_round_sees_nothing_from_the_first_validation_origin_on():
 
 def test_the_proximal_term_draws_back_to_the_start():
     panel, layout = make_panel((60, 50)), step_layout(12)
-    recipe = Recipe(**recipe_numbers(steps=20, context=24), seed=1)
-    start = fit(panel.values, panel.offsets, layout, replace(recipe, steps=1)).weights
+    config = TrainConfig(**train_config(steps=20, context=24), seed=1)
+    start = fit(panel.values, panel.offsets, layout, replace(config, steps=1)).weights
 
     def away(proximal: float) -> float:
         found = fit(
-            panel.values, panel.offsets, layout, recipe, initial=start, proximal=proximal
+            panel.values, panel.offsets, layout, config, initial=start, proximal=proximal
         ).weights
         return sum(float(((found[name] - start[name]) ** 2).sum()) for name in start)
 

@@ -130,8 +130,8 @@ def test_a_run_s_manifest_is_left_out_or_fits(house):
     for what, document in some(json.loads(before), 0.04):
         written(path, document)
         state = read_state(job)
-        assert (run in state.editions) != bool(state.damaged), what
-        out += run not in state.editions
+        assert (run in state.forecasts) != bool(state.damaged), what
+        out += run not in state.forecasts
         assert state.current is not None and state.next_sequence() > 1
     path.write_bytes(before)
     assert out > 60

@@ -122,7 +122,7 @@ def test_every_place_that_starts_python_says_how():
 
 @pytest.mark.parametrize("printed", ["Traceback ...\nImportError: no spaceship", "Killed"])
 def test_the_message_of_a_dead_worker_is_what_it_printed(tmp_path, monkeypatch, printed):
-    from builders import make_panel, recipe_numbers
+    from builders import make_panel, train_config
 
     from forecast.common.errors import TrainingError
     from forecast.training import ensemble
@@ -135,7 +135,7 @@ def test_the_message_of_a_dead_worker_is_what_it_printed(tmp_path, monkeypatch, 
     panel = make_panel((60,))
     task = ensemble.MemberTask(
         panel.values, panel.offsets, panel.lengths - 6, panel.lengths[None] - 12, step_layout(12),
-        recipe_numbers(), 0.0, 0.3,
+        train_config(), 0.0, 0.3,
     )  # fmt: skip
     with pytest.raises(TrainingError) as caught:
         ensemble.train_members(task, [1], tmp_path, 1)

@@ -76,7 +76,7 @@ INSIDE = {
         "tuning/space",
         "tuning/search",
         "pretraining/base",
-        "pretraining/recipe",
+        "pretraining/config",
         "pretraining/components",
         "pretraining/calendar_effects pretraining/gaussian_process pretraining/counts",
         "pretraining/structural",

@@ -33,14 +33,14 @@ from forecast.models.networks.numpy_forward import forward, last_state
 from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import MANIFEST, load_model, save_model
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.losses import counts_of, loss_of, negative_binomial, student_t
 from forecast.training.plan import make_plan
 from forecast.training.sampler import to_device
 from forecast.transforms.augment import AS_IT_IS, PLAIN, seen
 from forecast.transforms.windows import ahead, context, segment_layout, step_layout
-from tests.builders import make_panel, random_forecaster, recipe_numbers, reword
+from tests.builders import make_panel, random_forecaster, reword, train_config
 
 DISTRIBUTIONS = (STUDENT_T, COUNTS)
 LAYOUTS = [step_layout(12), segment_layout(48)]
@@ -65,17 +65,22 @@ def trained_on(panel: Panel, likelihood: str, steps: int, **changes: object) -> 
     """A forecaster that learnt from all values of the panel, from random weights."""
     layout = step_layout(1)
     views = PLAIN if likelihood == COUNTS else AS_IT_IS
-    numbers = recipe_numbers(
-        steps=steps, likelihood=likelihood, context=24, forks=8, batch_size=16, **changes
+    numbers = train_config(
+        steps=steps,
+        likelihood=likelihood,
+        context=24,
+        origins_per_window=8,
+        batch_size=16,
+        **changes,
     )
-    recipe = Recipe(**{**numbers, "seed": 1, "views": views})  # type: ignore[arg-type]
-    fitted = fit(panel.values, panel.offsets, layout, recipe)
+    config = TrainConfig(**{**numbers, "seed": 1, "views": views})  # type: ignore[arg-type]
+    fitted = fit(panel.values, panel.offsets, layout, config)
     return Forecaster(
         layout,
         (fitted.weights,),
         LEVELS_,
         24,
-        recipe.horizon,
+        config.horizon,
         np.ones(len(LEVELS)),
         views=views,
         likelihood=likelihood,
@@ -93,7 +98,7 @@ def window(layout, likelihood):
     torch.nn.init.normal_(made.out.weight, std=0.1)
     torch.nn.init.normal_(made.out.bias, std=0.1)
     x = context(flat, layout, series, panel.lengths, 10)
-    look = ahead(flat, layout, series, panel.lengths[None], 2)
+    decoder = ahead(flat, layout, series, panel.lengths[None], 2)
     tensors = ahead(
         to_device(flat, torch.device("cpu")),
         layout,
@@ -101,17 +106,17 @@ def window(layout, likelihood):
         torch.as_tensor(panel.lengths)[None],
         2,
     )
-    return made, x, look, tensors
+    return made, x, decoder, tensors
 
 
 @pytest.mark.parametrize("likelihood", DISTRIBUTIONS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_parameters_in_numpy_agree_with_torch(layout, likelihood):
-    made, x, look, tensors = window(layout, likelihood)
+    made, x, decoder, tensors = window(layout, likelihood)
     weights = {k: v.numpy() for k, v in made.state_dict().items()}
     with torch.no_grad():
         wanted = made(layout, made.states(torch.as_tensor(x))[-1:], tensors).numpy()
-    mine = forward(weights, layout, last_state(weights, x), look, 11, likelihood=likelihood)
+    mine = forward(weights, layout, last_state(weights, x), decoder, 11, likelihood=likelihood)
     np.testing.assert_allclose(mine, wanted, atol=2e-5, rtol=2e-5)
     wanted_shapes = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     assert state_shapes(layout.features, 16, 2, 11, likelihood=likelihood) == wanted_shapes
@@ -120,34 +125,34 @@ def test_parameters_in_numpy_agree_with_torch(layout, likelihood):
 @pytest.mark.parametrize("likelihood", DISTRIBUTIONS)
 def test_parameters_are_valid_and_quantiles_do_not_cross_whatever_the_head_says(likelihood):
     layout = step_layout(12)
-    _, _, look, _ = window(layout, likelihood)
+    _, _, decoder, _ = window(layout, likelihood)
     width = head_width(11, likelihood)
     raw = 8 * np.random.default_rng(0).standard_normal((1, 2, 2, width)).astype(np.float32)
-    said = assemble(layout, look, raw, 11, likelihood)
+    said = assemble(layout, decoder, raw, 11, likelihood)
     assert (said[..., 1] > 0).all()
     assert (said[..., 2] > 2).all() if likelihood == STUDENT_T else (said[..., 0] > 0).all()
-    made = quantiles_at(said, LEVELS_, look, likelihood)
+    made = quantiles_at(said, LEVELS_, decoder, likelihood)
     assert made.shape == (1, 2, 2, 24, 11)
     assert (np.diff(made, axis=-1) >= 0).all()
 
 
 def test_quantiles_of_the_student_t_are_scipys():
-    _, _, look, _ = window(step_layout(12), STUDENT_T)
+    _, _, decoder, _ = window(step_layout(12), STUDENT_T)
     random = np.random.default_rng(1)
     freedom = np.repeat(random.uniform(2.1, 30, (1, 2, 2, 1)), 24, -1)
     said = np.stack([random.normal(size=(1, 2, 2, 24)), np.full((1, 2, 2, 24), 0.7), freedom], -1)
     wanted = stats.t.ppf(LEVELS_, said[..., 2:], said[..., :1], said[..., 1:2])
-    np.testing.assert_allclose(quantiles_at(said, LEVELS_, look, STUDENT_T), wanted, rtol=1e-9)
+    np.testing.assert_allclose(quantiles_at(said, LEVELS_, decoder, STUDENT_T), wanted, rtol=1e-9)
 
 
 def test_quantiles_of_counts_are_scipys_whole_numbers():
-    _, _, look, _ = window(step_layout(12), COUNTS)
+    _, _, decoder, _ = window(step_layout(12), COUNTS)
     random = np.random.default_rng(2)
     mean, spread = 10 ** random.uniform(-4, 4, (2, 1, 2, 2, 24))
     said = np.stack([mean, spread], -1)
-    made = quantiles_at(said, LEVELS_, look, COUNTS)
-    shift, unit = look.shift[None, :, None, None, None], look.unit[None, :, None, None, None]
-    counts = (made + look.level[:, :, None, None, None]) * unit + shift
+    made = quantiles_at(said, LEVELS_, decoder, COUNTS)
+    shift, unit = decoder.shift[None, :, None, None, None], decoder.unit[None, :, None, None, None]
+    counts = (made + decoder.level[:, :, None, None, None]) * unit + shift
     size = 1 / said[..., 1:]
     wanted = stats.nbinom.ppf(LEVELS_, size, size / (size + said[..., :1]))
     np.testing.assert_allclose(counts, wanted, atol=1e-6 * (1 + wanted.max()))
@@ -178,16 +183,16 @@ def test_the_losses_are_the_distributions_log_likelihoods():
 @pytest.mark.parametrize("likelihood", DISTRIBUTIONS)
 def test_targets_that_are_unknown_or_wild_do_not_steer(likelihood):
     layout = step_layout(12)
-    made, x, _, look = window(layout, likelihood)
-    said = made(layout, made.states(torch.as_tensor(x))[-1:], look)
+    made, x, _, decoder = window(layout, likelihood)
+    said = made(layout, made.states(torch.as_tensor(x))[-1:], decoder)
     known, actual = torch.zeros(1, 2, 2, 24), torch.full((1, 2, 2, 24), 1e12)
     known[0, 0, 0, :3], actual[0, 0, 0, :3] = 1, 0.2
     levels = torch.tensor(LEVELS)
-    loss = loss_of(likelihood, said, actual, known, look, levels)
+    loss = loss_of(likelihood, said, actual, known, decoder, levels)
     loss.backward()
     assert bool(torch.isfinite(loss))
     assert all(bool(torch.isfinite(p.grad).all()) for p in made.parameters() if p.grad is not None)
-    wild = loss_of(likelihood, said.detach(), actual.clamp(max=1e6), known * 0 + 1, look, levels)
+    wild = loss_of(likelihood, said.detach(), actual.clamp(max=1e6), known * 0 + 1, decoder, levels)
     assert float(wild) < 1000
 
 
@@ -196,10 +201,10 @@ def test_counts_are_found_again_in_the_scaled_targets():
     layout = step_layout(1)
     flat, transform = seen(panel.values, panel.offsets, layout, PLAIN[0])
     series, origin = np.arange(3), np.full(3, 40)
-    look = ahead(flat, layout, series, origin[None], 1)
+    decoder = ahead(flat, layout, series, origin[None], 1)
     after = panel.window(origin, 20)
-    scaled = transform.apply(after, series[:, None]) - look.level[0][:, None]
-    tensors = replace(look, **{k: torch.as_tensor(v) for k, v in vars(look).items()})
+    scaled = transform.apply(after, series[:, None]) - decoder.level[0][:, None]
+    tensors = replace(decoder, **{k: torch.as_tensor(v) for k, v in vars(decoder).items()})
     found = counts_of(torch.as_tensor(scaled)[None, :, None], tensors)
     np.testing.assert_array_equal(found[0, :, 0].numpy(), after)
 
@@ -283,16 +288,18 @@ def test_forecasts_of_counts_are_counts_at_every_level():
 def test_a_start_from_quantiles_keeps_the_median_as_the_location():
     layout = step_layout(12)
     plain = random_forecaster(layout, hidden=16).members[0]
-    _, x, look, _ = window(layout, STUDENT_T)
+    _, x, decoder, _ = window(layout, STUDENT_T)
     state = last_state(plain, x)
-    median = forward(plain, layout, state, look, 11)[..., 5]
+    median = forward(plain, layout, state, decoder, 11)[..., 5]
     begun = with_new_spread(plain, 11, STUDENT_T)
-    said = forward(begun, layout, state, look, 11, likelihood=STUDENT_T)
+    said = forward(begun, layout, state, decoder, 11, likelihood=STUDENT_T)
     np.testing.assert_allclose(said[..., 0], median, rtol=1e-5, atol=1e-5)
-    counts = forward(with_new_spread(plain, 11, COUNTS), layout, state, look, 11, likelihood=COUNTS)
-    unit, shift = look.unit[None, :, None, None], look.shift[None, :, None, None]
-    wanted = (median + look.level[:, :, None, None]) * unit + shift
-    far = wanted > 4 * look.scale[:, :, None, None] * unit  # there the mean does not bend
+    counts = forward(
+        with_new_spread(plain, 11, COUNTS), layout, state, decoder, 11, likelihood=COUNTS
+    )
+    unit, shift = decoder.unit[None, :, None, None], decoder.shift[None, :, None, None]
+    wanted = (median + decoder.level[:, :, None, None]) * unit + shift
+    far = wanted > 4 * decoder.scale[:, :, None, None] * unit  # there the mean does not bend
     assert far.mean() > 0.2
     np.testing.assert_allclose(counts[..., 0][far], wanted[far], rtol=1e-4)
 
@@ -373,7 +380,7 @@ def test_a_plan_says_that_the_spread_is_new_and_leaves_the_untrained_start_out()
     assert reasons["start"] == (
         "learnt from synthetic series; its median is the location, the spread is new"
     )
-    assert plan.recipe["likelihood"] == STUDENT_T
+    assert plan.config["likelihood"] == STUDENT_T
     assert not plan.whole_start
     assert make_plan(count_panel(), (7,), settings()).whole_start
     assert make_plan(count_panel(), (7,), settings(likelihood=COUNTS)).views == PLAIN

@@ -9,20 +9,20 @@ import torch
 
 from forecast.common.errors import TrainingError
 from forecast.training import sampler
-from forecast.training.config import BEHIND, Recipe
+from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.loop import BestWeights, Schedule, fit, resolve_device
 from forecast.training.losses import pinball
-from forecast.training.sampler import Judge, Sampler, to_device
+from forecast.training.sampler import ValidationLoss, Sampler, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, Gather, segment_layout, step_layout
-from tests.builders import make_panel, recipe_numbers
+from tests.builders import make_panel, train_config
 
 LAYOUT = step_layout(12)
 
 
-def recipe(**changes):
-    return Recipe(**recipe_numbers(**changes), seed=5)
+def config(**changes):
+    return TrainConfig(**train_config(**changes), seed=5)
 
 
 def same(one, other):
@@ -31,18 +31,18 @@ def same(one, other):
 
 def test_the_same_seed_gives_the_same_bytes():
     panel = make_panel()
-    one, other = (fit(panel.values, panel.offsets, LAYOUT, recipe()) for _ in range(2))
+    one, other = (fit(panel.values, panel.offsets, LAYOUT, config()) for _ in range(2))
     assert same(one.weights, other.weights)
-    third = fit(panel.values, panel.offsets, LAYOUT, replace(recipe(), seed=6))
+    third = fit(panel.values, panel.offsets, LAYOUT, replace(config(), seed=6))
     assert not same(one.weights, third.weights)
 
 
 def test_training_on_several_views_gives_the_same_bytes_and_other_weights():
     panel = make_panel()
-    several = replace(recipe(), views=IN_THREE_WAYS)
+    several = replace(config(), views=IN_THREE_WAYS)
     one, other = (fit(panel.values, panel.offsets, LAYOUT, several) for _ in range(2))
     assert same(one.weights, other.weights)
-    assert not same(one.weights, fit(panel.values, panel.offsets, LAYOUT, recipe()).weights)
+    assert not same(one.weights, fit(panel.values, panel.offsets, LAYOUT, config()).weights)
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, segment_layout(24)])
@@ -54,7 +54,7 @@ def test_values_after_the_origin_change_no_weight(layout):
     for s in range(panel.size):
         changed[panel.offsets[s] + keep[s] : panel.offsets[s + 1]] = -1e9
     other = replace(panel, values=changed)
-    numbers = recipe(horizon=width + 2)
+    numbers = config(horizon=width + 2)
     one, two = (fit(*cut(p, keep), layout, numbers) for p in (panel, other))
     assert same(one.weights, two.weights)
 
@@ -69,7 +69,7 @@ def test_no_window_of_training_reaches_into_the_validation_block():
     lags = [lag for lag in LAYOUT.lags if lag]
     scaled = scale_panel(panel.values, panel.offsets, lags=lags, level_window=12)
     ends = torch.as_tensor(panel.lengths - 9)
-    drawn = Sampler([to_device(Flat.of(scaled), ends.device)], LAYOUT, recipe(batch_size=64), ends)
+    drawn = Sampler([to_device(Flat.of(scaled), ends.device)], LAYOUT, config(batch_size=64), ends)
     for _ in range(20):
         series, end, _ = drawn.draw()
         assert (end < ends[series]).all() and (end > 0).all()
@@ -83,7 +83,7 @@ def test_the_best_weights_are_kept_not_the_last():
     panel = make_panel((60,), seed=3)
     seen = []
     origins = (panel.lengths - 6)[None]
-    wild = recipe(steps=40, learning_rate=0.5, average=0.0, warmup=0, clip=1e6)
+    wild = config(steps=40, learning_rate=0.5, average=0.0, warmup=0, clip=1e6)
     result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=origins, report=seen.append)
     losses = [progress.validation_loss for progress in seen]
     assert result.best_loss <= min(losses)
@@ -92,7 +92,7 @@ def test_the_best_weights_are_kept_not_the_last():
 
 def test_training_stops_when_patience_runs_out():
     panel = make_panel((60,), seed=3)
-    wild = recipe(steps=200, learning_rate=0.5, average=0.0, warmup=0, clip=1e6, patience=2)
+    wild = config(steps=200, learning_rate=0.5, average=0.0, warmup=0, clip=1e6, patience=2)
     result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=(panel.lengths - 6)[None])
     assert result.ended == "patience"
 
@@ -112,7 +112,7 @@ def test_a_fit_that_is_far_behind_is_given_up_after_a_third_of_its_steps():
 
     def ended(behind):
         seen.clear()
-        numbers = replace(recipe(steps=60), behind=behind)
+        numbers = replace(config(steps=60), behind=behind)
         return fit(
             panel.values, panel.offsets, LAYOUT, numbers,
             validation=(panel.lengths - 6)[None], report=seen.append,
@@ -129,9 +129,9 @@ def test_of_very_many_origins_some_evenly_spread_are_watched(monkeypatch):
     flat = Flat.of(scale_panel(panel.values, panel.offsets, lags=lags, level_window=12))
     flat = to_device(flat, torch.device("cpu"))
     origins = np.stack([panel.lengths - 12, panel.lengths - 6])
-    assert len(Judge([flat], LAYOUT, recipe(), origins).series) == 60
+    assert len(ValidationLoss([flat], LAYOUT, config(), origins).series) == 60
     monkeypatch.setattr(sampler, "MOST_WATCHED", 12)
-    some = Judge([flat], LAYOUT, recipe(), origins)
+    some = ValidationLoss([flat], LAYOUT, config(), origins)
     assert len(some.series) == 12
     assert (some.series[0], some.series[-1]) == (0, 29)
     assert set(some.origins.tolist()) == {28, 34}
@@ -145,7 +145,9 @@ def test_a_small_network_learns_what_no_skip_can_say():
         y.append(1.6 * y[-1] - 0.95 * y[-2] + 0.05 * rng.standard_normal())
     values = np.array(y)
     seen = []
-    numbers = recipe(steps=150, horizon=3, batch_size=32, hidden_size=16, context=16, forks=8)
+    numbers = config(
+        steps=150, horizon=3, batch_size=32, hidden_size=16, context=16, origins_per_window=8
+    )
     fit(
         values,
         np.array([0, len(values)]),
@@ -161,7 +163,7 @@ def test_an_interruption_keeps_the_best_so_far():
     panel = make_panel()
     asked = iter([False] * 4 + [True] * 100)
     result = fit(
-        panel.values, panel.offsets, LAYOUT, recipe(steps=50), interrupted=lambda: next(asked)
+        panel.values, panel.offsets, LAYOUT, config(steps=50), interrupted=lambda: next(asked)
     )
     assert result.ended == "interrupted"
     assert result.best_step == 5
@@ -174,14 +176,14 @@ def test_a_deadline_ends_training_with_the_schedule_run_out(monkeypatch):
     )
     panel = make_panel()
     seen = []
-    numbers = recipe(steps=100_000, seconds=0.5)
+    numbers = config(steps=100_000, seconds=0.5)
     result = fit(panel.values, panel.offsets, LAYOUT, numbers, report=seen.append)
     assert result.ended == "deadline"
     assert seen[-1].learning_rate < 0.1 * numbers.learning_rate
 
 
 def test_the_rate_warms_up_and_falls_along_a_cosine():
-    schedule = Schedule(recipe(steps=100, warmup=10, learning_rate=1.0))
+    schedule = Schedule(config(steps=100, warmup=10, learning_rate=1.0))
     rates = [schedule.rate(step, 0.0) for step in range(1, 101)]
     assert rates[0] == pytest.approx(0.1, rel=0.01)
     assert max(rates) > 0.95
@@ -190,7 +192,7 @@ def test_the_rate_warms_up_and_falls_along_a_cosine():
 
 
 def test_the_rate_halves_on_a_plateau():
-    schedule = Schedule(recipe(schedule="plateau", warmup=0, learning_rate=1.0))
+    schedule = Schedule(config(schedule="plateau", warmup=0, learning_rate=1.0))
     for loss in (1.0, 1.0, 1.0):
         schedule.seen(loss)
     assert schedule.rate(50, 0.0) == 0.5
@@ -198,12 +200,12 @@ def test_the_rate_halves_on_a_plateau():
 
 def test_a_series_without_two_values_teaches_nothing():
     with pytest.raises(TrainingError, match="two values"):
-        fit(np.array([1.0]), np.array([0, 1]), LAYOUT, recipe())
+        fit(np.array([1.0]), np.array([0, 1]), LAYOUT, config())
 
 
 def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step():
     panel = make_panel()
-    numbers = recipe(learning_rate=1e30, clip=1e30, warmup=0, average=0.0)
+    numbers = config(learning_rate=1e30, clip=1e30, warmup=0, average=0.0)
     with pytest.raises(TrainingError, match="step"):
         fit(panel.values, panel.offsets, LAYOUT, numbers)
 

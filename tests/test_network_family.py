@@ -23,14 +23,14 @@ from forecast.models.networks.registry import NETWORK_SPECS, size_of, spec_of, s
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.losses import pinball
 from forecast.training.sampler import to_device
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests import reference_networks
-from tests.builders import make_panel, random_forecaster, recipe_numbers
+from tests.builders import make_panel, random_forecaster, train_config
 
 NAMES = tuple(NETWORK_SPECS)
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
@@ -108,7 +108,7 @@ def test_the_formulas_are_the_literatures():
 @pytest.mark.parametrize("kind", LAYOUTS)
 @pytest.mark.parametrize("name", NAMES)
 def test_torch_and_what_predicts_are_held_to_the_equations(name, kind):
-    layout, (panel, flat, x, look) = LAYOUTS[kind], windows(kind)
+    layout, (panel, flat, x, decoder) = LAYOUTS[kind], windows(kind)
     made = network(name, layout)
     weights = arrays(made)
     here = ahead(
@@ -128,7 +128,7 @@ def test_torch_and_what_predicts_are_held_to_the_equations(name, kind):
     reference = reference_networks.states(weights, x, name)
     np.testing.assert_allclose(all_states, reference, atol=1e-5)
     np.testing.assert_allclose(mine, all_states[-1:], atol=1e-5)
-    made_here = forward(weights, layout, mine, look, QUANTILES)
+    made_here = forward(weights, layout, mine, decoder, QUANTILES)
     np.testing.assert_allclose(made_here, wanted, atol=2e-5, rtol=1e-5)
 
 
@@ -167,15 +167,15 @@ def test_one_batch_is_learnt_by_heart(name):
     layout, (panel, flat, _, _) = LAYOUTS["steps"], windows("steps")
     on = to_device(flat, torch.device("cpu"))
     series, origin = torch.tensor([0, 1]), torch.as_tensor(panel.lengths - 24)
-    look = ahead(on, layout, series, origin[None], 1)
+    decoder = ahead(on, layout, series, origin[None], 1)
     actual, known = targets(on, layout, series, origin[None], 1, 24)
     inputs = context(on, layout, series, origin, STEPS)
     made, levels = network(name, layout).train(), torch.linspace(0.1, 0.9, QUANTILES)
     optimiser = torch.optim.Adam(made.parameters(), lr=0.01)
     losses = []
     for _ in range(80):
-        predicted = made(layout, made.last_state(inputs), look)
-        loss = pinball(predicted, actual, known, look.scale, levels)
+        predicted = made(layout, made.last_state(inputs), decoder)
+        loss = pinball(predicted, actual, known, decoder.scale, levels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -204,9 +204,9 @@ def after(calls):
 def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(name, tmp_path):
     panel = make_panel((60, 48))
     layout = LAYOUTS["steps"]
-    numbers = recipe_numbers(network=name, hidden_size=HIDDEN, layers=1, steps=6)
-    recipe = Recipe(**numbers, seed=1)
-    words = (panel.values, panel.offsets, layout, recipe)
+    numbers = train_config(network=name, hidden_size=HIDDEN, layers=1, steps=6)
+    config = TrainConfig(**numbers, seed=1)
+    words = (panel.values, panel.offsets, layout, config)
     watched = (panel.lengths - 12)[None]
     once = fit(*words, validation=watched)
     place = Checkpoint(tmp_path / "fit.checkpoint", 1e9)
@@ -230,9 +230,9 @@ def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(nam
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_trains_too(name):
     panel = make_panel((60, 48))
-    numbers = recipe_numbers(network=name, hidden_size=24, layers=1, steps=2, precision="bf16")
-    recipe = Recipe(**numbers, seed=1)
-    fitted = fit(panel.values, panel.offsets, LAYOUTS["steps"], recipe)
+    numbers = train_config(network=name, hidden_size=24, layers=1, steps=2, precision="bf16")
+    config = TrainConfig(**numbers, seed=1)
+    fitted = fit(panel.values, panel.offsets, LAYOUTS["steps"], config)
     assert fitted.best_step == 2
     assert all(np.isfinite(tensor).all() for tensor in fitted.weights.values())
 

@@ -48,7 +48,7 @@ def inputs(layout):
     return panel, flat, x, ahead(flat, layout, series, panel.lengths[None], 2)
 
 
-def torch_look(layout, flat, panel):
+def torch_decoder(layout, flat, panel):
     series = torch.tensor([0, 1])
     return ahead(
         to_device(flat, torch.device("cpu")),
@@ -63,15 +63,15 @@ def torch_look(layout, flat, panel):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_numpy_forward_pass_agrees_with_torch(layout, mixer):
     made = network(layout, mixer=mixer)
-    panel, flat, x, look = inputs(layout)
+    panel, flat, x, decoder = inputs(layout)
     weights = {k: v.numpy() for k, v in made.state_dict().items()}
     with torch.no_grad():
         state = made.states(torch.as_tensor(x))[-1:]
-        wanted = made(layout, state, torch_look(layout, flat, panel)).numpy()
+        wanted = made(layout, state, torch_decoder(layout, flat, panel)).numpy()
     mine = last_state(weights, x)
     np.testing.assert_allclose(mine, state.numpy(), atol=1e-5)
     np.testing.assert_allclose(
-        forward(weights, layout, mine, look, 5), wanted, atol=2e-5, rtol=1e-5
+        forward(weights, layout, mine, decoder, 5), wanted, atol=2e-5, rtol=1e-5
     )
 
 
@@ -81,7 +81,7 @@ def test_the_mixer_over_the_horizon_starts_at_zero_and_sees_neighbours_alone():
     plain, mixed = network(layout), network(layout, mixer=4)
     mixed.load_state_dict({**mixed.state_dict(), **plain.state_dict()})
     torch.nn.init.zeros_(mixed.mixer.out)
-    seen, state = torch_look(layout, flat, panel), torch.zeros(1, 2, 16)
+    seen, state = torch_decoder(layout, flat, panel), torch.zeros(1, 2, 16)
     with torch.no_grad():
         assert torch.equal(plain(layout, state, seen), mixed(layout, state, seen))
         torch.nn.init.normal_(mixed.mixer.out)
@@ -110,15 +110,15 @@ def test_one_lstm_step_agrees_with_torchs_cell():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_an_untrained_network_is_a_mixture_of_its_skips(layout):
-    panel, flat, x, look = inputs(layout)
+    panel, flat, x, decoder = inputs(layout)
     made = network(layout, zero=True)
     with torch.no_grad():
-        made_look = torch_look(layout, flat, panel)
-        out = made(layout, made.states(torch.as_tensor(x))[-1:], made_look).numpy()
+        made_decoder = torch_decoder(layout, flat, panel)
+        out = made(layout, made.states(torch.as_tensor(x))[-1:], made_decoder).numpy()
     median = out[..., 2]
-    moved = look.skips + look.carried
-    choices = np.stack([look.skips, moved])
-    present = look.present > 0
+    moved = decoder.skips + decoder.carried
+    choices = np.stack([decoder.skips, moved])
+    present = decoder.present > 0
     low = np.where(present, choices, np.inf).min((0, -2))
     high = np.where(present, choices, -np.inf).max((0, -2))
     assert ((median >= low - 1e-4) & (median <= high + 1e-4)).all()
@@ -126,9 +126,9 @@ def test_an_untrained_network_is_a_mixture_of_its_skips(layout):
 
 def test_quantiles_never_cross_whatever_the_head_says():
     layout = step_layout(12)
-    _, _, _, look = inputs(layout)
+    _, _, _, decoder = inputs(layout)
     raw = 5 * np.random.default_rng(0).standard_normal((1, 2, 2, head_width(7))).astype(np.float32)
-    assert (np.diff(assemble(layout, look, raw, 7), axis=-1) >= 0).all()
+    assert (np.diff(assemble(layout, decoder, raw, 7), axis=-1) >= 0).all()
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -12,11 +12,11 @@ from forecast.config.schema import DataSettings
 from forecast.data.frequency import Frequency
 from forecast.data.load import panel_from_frame
 from forecast.scheduling.as_of import (
-    choose_slot,
     counted_from_utc,
     digest_of,
     grid_of,
     last_over,
+    take_snapshot,
 )
 from forecast.scheduling.clock import on_the_data_s_clock, position_of
 from forecast.scheduling.config_file import load_config
@@ -80,17 +80,21 @@ def test_weeks_that_end_on_friday_are_forecast_on_saturday(tmp_path):
     saturday = panel.frequency.stamps(np.array([19]))[0] + np.timedelta64(30, "h")
     now = saturday.astype("M8[s]").item().replace(tzinfo=UTC)
     told = job(tmp_path, "    stamps: end\n")
-    assert choose_slot(panel, told, 4, None, now).panel.lengths.tolist() == [20]
-    assert choose_slot(panel, job(tmp_path), 4, None, now).panel.lengths.tolist() == [19]
+    assert take_snapshot(panel, told, 4, None, now).panel.lengths.tolist() == [20]
+    assert take_snapshot(panel, job(tmp_path), 4, None, now).panel.lengths.tolist() == [19]
 
 
 def test_a_partial_last_period_is_dropped_unless_the_job_keeps_it(tmp_path):
     panel = daily()  # 1 to 30 January 1970
     noon = datetime(1970, 1, 30, 12, tzinfo=UTC)
     panel = replace(panel, tz="UTC")
-    slot = choose_slot(panel, job(tmp_path), 7, None, noon)
-    assert (slot.time, slot.dropped, slot.panel.lengths.tolist()) == ("1970-01-29", 1, [29] * 3)
-    kept = choose_slot(panel, job(tmp_path, "    drop_partial: false\n"), 7, None, noon)
+    snapshot = take_snapshot(panel, job(tmp_path), 7, None, noon)
+    assert (snapshot.time, snapshot.dropped, snapshot.panel.lengths.tolist()) == (
+        "1970-01-29",
+        1,
+        [29] * 3,
+    )
+    kept = take_snapshot(panel, job(tmp_path, "    drop_partial: false\n"), 7, None, noon)
     assert (kept.time, kept.dropped) == ("1970-01-30", 0)
 
 
@@ -104,11 +108,11 @@ def test_a_partial_last_period_is_dropped_unless_the_job_keeps_it(tmp_path):
 )
 def test_days_without_a_zone_go_by_the_job_s(tmp_path, rules, last):
     afternoon = datetime(1970, 1, 29, 16, tzinfo=UTC)  # the small hours of the 30th in Lord Howe
-    slot = choose_slot(daily(), job(tmp_path, rules), 7, None, afternoon)
-    assert slot.time == last
-    begins = datetime.fromisoformat(slot.moment)
+    snapshot = take_snapshot(daily(), job(tmp_path, rules), 7, None, afternoon)
+    assert snapshot.time == last
+    begins = datetime.fromisoformat(snapshot.moment)
     assert begins.hour != 0  # midnight there, not in UTC
-    assert slot.age == pytest.approx((afternoon - begins).total_seconds(), abs=3601)
+    assert snapshot.age == pytest.approx((afternoon - begins).total_seconds(), abs=3601)
 
 
 @pytest.mark.parametrize(
@@ -123,43 +127,43 @@ def test_days_without_a_zone_go_by_the_job_s(tmp_path, rules, last):
 )
 def test_nothing_after_the_as_of_is_seen(tmp_path, text, time):
     panel = replace(daily(), tz="UTC")
-    slot = choose_slot(panel, job(tmp_path), 7, text, LATER)
-    assert slot.time == time
+    snapshot = take_snapshot(panel, job(tmp_path), 7, text, LATER)
+    assert snapshot.time == time
     changed = panel.values.copy()
-    cut = slot.position + 1 - panel.first[0]
+    cut = snapshot.position + 1 - panel.first[0]
     if cut < 30:
         changed[cut:30] = 1e9
-        again = choose_slot(replace(panel, values=changed), job(tmp_path), 7, text, LATER)
-        assert again.digest == slot.digest
+        again = take_snapshot(replace(panel, values=changed), job(tmp_path), 7, text, LATER)
+        assert again.digest == snapshot.digest
 
 
 def test_what_is_no_time_is_refused(tmp_path):
     for text in ("yesterday", "1970-13-01", ""):
         with pytest.raises(UsageError, match="--as-of must name a time"):
-            choose_slot(daily(), job(tmp_path), 7, text, LATER)
+            take_snapshot(daily(), job(tmp_path), 7, text, LATER)
     with pytest.raises(InputError, match="no value lies up to the as-of"):
-        choose_slot(daily(), job(tmp_path), 7, "1969-01-01", LATER)
+        take_snapshot(daily(), job(tmp_path), 7, "1969-01-01", LATER)
 
 
 def test_late_series_are_forecast_to_the_same_end_and_ended_ones_left_out(tmp_path):
     panel = daily((30, 28, 15))
-    slot = choose_slot(panel, job(tmp_path), 7, None, LATER)
-    assert slot.lags.tolist() == [0, 2]
-    assert slot.left_out == (("series-2", "ends at 1970-01-15"),)
-    assert slot.seen.size == 3
+    snapshot = take_snapshot(panel, job(tmp_path), 7, None, LATER)
+    assert snapshot.lags.tolist() == [0, 2]
+    assert snapshot.left_out == (("series-2", "ends at 1970-01-15"),)
+    assert snapshot.seen.size == 3
     rules = "    freshness: {series_error_after: 1d, series_warn_after: 12h}\n"
-    strict = choose_slot(panel, job(tmp_path, rules), 7, None, LATER)
+    strict = take_snapshot(panel, job(tmp_path, rules), 7, None, LATER)
     assert [name for name, _ in strict.left_out] == ["series-1", "series-2"]
     mild = "    freshness: {series_error_after: 30d, series_warn_after: 36h}\n"
-    late = choose_slot(panel, job(tmp_path, mild), 7, None, LATER)
+    late = take_snapshot(panel, job(tmp_path, mild), 7, None, LATER)
     assert (late.left_out, late.late) == ((), ("series-1", "series-2"))
 
 
 def test_values_that_are_missing_at_the_as_of_count_as_late(tmp_path):
     panel = daily((30, 30))
     panel.values[58:60] = np.nan
-    slot = choose_slot(panel, job(tmp_path), 7, None, LATER)
-    assert slot.lags.tolist() == [0, 2]
+    snapshot = take_snapshot(panel, job(tmp_path), 7, None, LATER)
+    assert snapshot.lags.tolist() == [0, 2]
 
 
 def test_the_age_is_measured_on_the_data_s_own_clock(tmp_path):
@@ -167,15 +171,15 @@ def test_the_age_is_measured_on_the_data_s_own_clock(tmp_path):
     assert on_the_data_s_clock(at, "+05:30") == np.datetime64("2024-03-01T17:30", "ns")
     assert on_the_data_s_clock(at, "Europe/Paris") == np.datetime64("2024-03-01T13:00", "ns")
     panel = replace(daily(), tz="UTC")
-    slot = choose_slot(panel, job(tmp_path), 7, None, datetime(1970, 2, 2, tzinfo=UTC))
-    assert slot.age == 3 * 86400
-    assert choose_slot(panel, job(tmp_path), 7, "1970-01-31", LATER).age == 86400
+    snapshot = take_snapshot(panel, job(tmp_path), 7, None, datetime(1970, 2, 2, tzinfo=UTC))
+    assert snapshot.age == 3 * 86400
+    assert take_snapshot(panel, job(tmp_path), 7, "1970-01-31", LATER).age == 86400
 
 
 def test_integer_steps_have_an_as_of_and_no_age(tmp_path):
     panel = replace(daily(), frequency=Frequency("1", integer=True), time_format="integer")
-    slot = choose_slot(panel, job(tmp_path), 7, "12", LATER)
-    assert (slot.time, slot.label, slot.age) == ("12", "12", None)
+    snapshot = take_snapshot(panel, job(tmp_path), 7, "12", LATER)
+    assert (snapshot.time, snapshot.label, snapshot.age) == ("12", "12", None)
     assert position_of("12", panel) == 12
 
 

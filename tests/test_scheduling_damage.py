@@ -102,11 +102,11 @@ def test_one_flipped_bit_of_a_manifest_is_never_taken(folder):
     draw = random.Random(7)
     path = folder / "out" / "runs" / names(folder)[1] / "manifest.json"
     whole = path.read_bytes()
-    before = read_state(folder / "out").editions
+    before = read_state(folder / "out").forecasts
     for _ in range(60):
         path.write_bytes(flipped(whole, draw))
         state = read_state(folder / "out")
-        assert len(state.editions) == 3 or state.editions == before  # or the flip says nothing
+        assert len(state.forecasts) == 3 or state.forecasts == before  # or the flip says nothing
     path.write_bytes(whole)
 
 
@@ -228,9 +228,9 @@ def test_a_database_that_is_down_stops_no_forecast(folder):
         with pytest.raises(OutputError) as caught:
             run_job(job(folder, more), now=NOW)
         assert caught.value.code == "output/database"
-    edition = read_state(folder / "out").current
-    assert edition.manifest["as_of"] == "2024-02-28"
-    assert current_run(folder / "out") == edition.run
+    published = read_state(folder / "out").current
+    assert published.manifest["as_of"] == "2024-02-28"
+    assert current_run(folder / "out") == published.run
     (folder / "none").mkdir()
     assert run_job(job(folder, more), now=NOW).outcome == "already done"
     with sqlite3.connect(folder / "none" / "x.db") as base:

@@ -9,7 +9,7 @@ import pytest
 from forecast.common.progress import Silent
 from forecast.data.forecast import LEVELS
 from forecast.scheduling import forecast as forecasting
-from forecast.scheduling.as_of import choose_slot
+from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.forecast import TOO_SHORT, forecast_all, objections
 from forecast.scheduling.models import Service, naive_service, pretrained_service
@@ -38,13 +38,13 @@ def job(tmp_path):
 
 
 @pytest.fixture
-def slot(job):
-    return choose_slot(make_panel((60, 60, 60)), job, 6, None, LATER)
+def snapshot(job):
+    return take_snapshot(make_panel((60, 60, 60)), job, 6, None, LATER)
 
 
-def trained(job, slot):
+def trained(job, snapshot):
     """The pretrained network in the part of a trained model."""
-    service = pretrained_service(job, slot.panel, (12,))
+    service = pretrained_service(job, snapshot.panel, (12,))
     return replace(service, kind="trained")
 
 
@@ -63,8 +63,8 @@ def spoilt(monkeypatch, rows, value):
     monkeypatch.setattr(forecasting, "forecast_panel", fake)
 
 
-def test_every_series_is_forecast_by_the_model_in_service(job, slot):
-    made = forecast_all(job, slot, trained(job, slot), (12,), ONES, 10.0, Silent())
+def test_every_series_is_forecast_by_the_model_in_service(job, snapshot):
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 10.0, Silent())
     assert made.forecast.source.tolist() == ["LSTM"] * 3
     assert (made.fallbacks, made.failed) == (0, 0)
     assert made.reason.tolist() == ["", "", ""]
@@ -78,9 +78,9 @@ def without_arima(monkeypatch):
     monkeypatch.setattr(forecasting, "forecast_baselines", broken)
 
 
-def test_a_series_that_the_networks_spoil_gets_arima_and_says_why(job, slot, monkeypatch):
+def test_a_series_that_the_networks_spoil_gets_arima_and_says_why(job, snapshot, monkeypatch):
     spoilt(monkeypatch, ["series-1"], 1e12)
-    made = forecast_all(job, slot, trained(job, slot), (12,), ONES, 60.0, Silent())
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 60.0, Silent())
     assert made.forecast.source.tolist() == ["LSTM", "AutoARIMA", "LSTM"]
     assert made.reason[1].startswith("LSTM: implausible: 1e+12 where the history is")
     assert (made.fallbacks, made.failed) == (1, 1)
@@ -88,54 +88,54 @@ def test_a_series_that_the_networks_spoil_gets_arima_and_says_why(job, slot, mon
 
 
 @pytest.mark.parametrize("value", [np.nan, 1e12])
-def test_without_arima_there_is_still_seasonal_naive(job, slot, monkeypatch, value):
+def test_without_arima_there_is_still_seasonal_naive(job, snapshot, monkeypatch, value):
     spoilt(monkeypatch, ["series-0", "series-2"], value)
     without_arima(monkeypatch)
     heard = Heard()
-    made = forecast_all(job, slot, trained(job, slot), (12,), ONES, 0.1, heard)
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 0.1, heard)
     assert made.forecast.source.tolist() == ["SeasonalNaive", "LSTM", "SeasonalNaive"]
     assert made.failed == 2
     assert [code for code, _ in heard.warnings] == ["run/forecaster-failed"]
-    past = slot.panel.series(0)
+    past = snapshot.panel.series(0)
     assert made.forecast.point[0] == pytest.approx(past[-12:-6])
 
 
-def test_a_pretrained_network_that_cannot_be_made_leaves_the_rest(job, slot, monkeypatch):
+def test_a_pretrained_network_that_cannot_be_made_leaves_the_rest(job, snapshot, monkeypatch):
     spoilt(monkeypatch, ["series-1"], np.nan)
-    service = trained(job, slot)
+    service = trained(job, snapshot)
 
     def broken(*words):
         raise RuntimeError("no backbone")
 
     monkeypatch.setattr(forecasting, "pretrained_service", broken)
-    made = forecast_all(job, slot, service, (12,), ONES, 30.0, Silent())
+    made = forecast_all(job, snapshot, service, (12,), ONES, 30.0, Silent())
     assert made.forecast.source.tolist() == ["LSTM", "AutoARIMA", "LSTM"]
     assert made.forecast.available.all()
 
 
-def test_a_network_that_breaks_down_does_not_cost_the_forecast(job, slot, monkeypatch):
+def test_a_network_that_breaks_down_does_not_cost_the_forecast(job, snapshot, monkeypatch):
     def broken(*words, **more):
         raise FloatingPointError("bang")
 
     monkeypatch.setattr(forecasting, "forecast_panel", broken)
     without_arima(monkeypatch)
     heard = Heard()
-    made = forecast_all(job, slot, naive_and_network(job, slot), (12,), ONES, 0.1, heard)
+    made = forecast_all(job, snapshot, naive_and_network(job, snapshot), (12,), ONES, 0.1, heard)
     assert set(made.forecast.source) == {"SeasonalNaive"}
     assert made.failed == 3
     assert any("bang" in text for _, text in heard.warnings)
 
 
-def naive_and_network(job, slot):
-    service = trained(job, slot)
+def naive_and_network(job, snapshot):
+    service = trained(job, snapshot)
     return Service(**{**vars(service), "kind": "pretrained"})
 
 
 def test_a_series_that_is_too_short_is_no_failure_but_says_so(job):
     panel = make_panel((60, 2, 1))
     panel = replace(panel, first=np.array([0, 58, 59]))
-    slot = choose_slot(panel, job, 6, None, LATER)
-    made = forecast_all(job, slot, trained(job, slot), (12,), ONES, 10.0, Silent())
+    snapshot = take_snapshot(panel, job, 6, None, LATER)
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 10.0, Silent())
     assert made.forecast.source.tolist() == ["LSTM", "SeasonalNaive", "SeasonalNaive"]
     assert made.reason.tolist() == ["", TOO_SHORT, TOO_SHORT]
     assert (made.fallbacks, made.failed) == (2, 0)
@@ -145,27 +145,27 @@ def test_a_series_that_is_too_short_is_no_failure_but_says_so(job):
 def test_late_series_are_forecast_for_the_steps_after_the_as_of(job):
     whole = make_panel((60, 60))
     late = whole.truncate(np.array([60, 57]))
-    slot = choose_slot(late, job, 6, None, LATER)
-    service = trained(job, slot)
-    made = forecast_all(job, slot, service, (12,), ONES, 10.0, Silent())
+    snapshot = take_snapshot(late, job, 6, None, LATER)
+    service = trained(job, snapshot)
+    made = forecast_all(job, snapshot, service, (12,), ONES, 10.0, Silent())
     assert made.forecast.origins.tolist() == [60, 60]
-    alone = choose_slot(late.select(np.array([1])), job, 6, None, LATER)
+    alone = take_snapshot(late.select(np.array([1])), job, 6, None, LATER)
     longer = forecast_all(job, alone, replace(service, horizon=9), (12,), ONES, 10.0, Silent())
     assert made.forecast.point[1] == pytest.approx(longer.forecast.point[0, 3:9], rel=1e-5)
 
 
-def test_the_online_adjustment_stretches_the_intervals_and_leaves_the_median(job, slot):
-    service = trained(job, slot)
-    plain = forecast_all(job, slot, service, (12,), ONES, 10.0, Silent()).forecast
+def test_the_online_adjustment_stretches_the_intervals_and_leaves_the_median(job, snapshot):
+    service = trained(job, snapshot)
+    plain = forecast_all(job, snapshot, service, (12,), ONES, 10.0, Silent()).forecast
     wide = np.where(np.array(LEVELS) == 0.5, 1.0, 1.5)
-    stretched = forecast_all(job, slot, service, (12,), wide, 10.0, Silent()).forecast
+    stretched = forecast_all(job, snapshot, service, (12,), wide, 10.0, Silent()).forecast
     assert stretched.point == pytest.approx(plain.point)
     widths = [f.quantiles[..., -1] - f.quantiles[..., 5] for f in (plain, stretched)]
     assert widths[1] == pytest.approx(1.5 * widths[0])
 
 
-def test_seasonal_naive_can_be_the_model_in_service(job, slot):
-    made = forecast_all(job, slot, naive_service(12, 6, {}), (12,), ONES, 10.0, Silent())
+def test_seasonal_naive_can_be_the_model_in_service(job, snapshot):
+    made = forecast_all(job, snapshot, naive_service(12, 6, {}), (12,), ONES, 10.0, Silent())
     assert made.forecast.source.tolist() == ["SeasonalNaive"] * 3
     assert (made.fallbacks, made.failed) == (0, 0)
 

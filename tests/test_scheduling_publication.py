@@ -14,12 +14,12 @@ from forecast.common.progress import Silent
 from forecast.scheduling.config import Retention
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.publication import (
-    Edition,
+    PublishedForecast,
     current_run,
     is_intact,
     point_at,
-    read_edition,
-    write_edition,
+    read_published,
+    write_published,
 )
 from forecast.scheduling.recovery import (
     State,
@@ -38,8 +38,8 @@ from forecast.scheduling.retention import (
 from tests.builders import run_manifest
 
 
-def edition(folder, name, sequence, position=None, *, leads=True, model="m"):
-    return write_edition(
+def published(folder, name, sequence, position=None, *, leads=True, model="m"):
+    return write_published(
         folder,
         name,
         {"predictions.csv": name.encode()},
@@ -53,29 +53,29 @@ def edition(folder, name, sequence, position=None, *, leads=True, model="m"):
 
 
 def test_the_manifest_is_what_makes_a_run(tmp_path):
-    made = edition(tmp_path, "r1", 1)
-    assert read_edition(tmp_path / "runs" / "r1") == made
+    made = published(tmp_path, "r1", 1)
+    assert read_published(tmp_path / "runs" / "r1") == made
     assert is_intact(tmp_path, made)
     (tmp_path / "runs" / "r1" / "predictions.csv").write_text("other")
     assert not is_intact(tmp_path, made)
     (tmp_path / "runs" / "r1" / "manifest.json").unlink()
-    assert read_edition(tmp_path / "runs" / "r1") is None
+    assert read_published(tmp_path / "runs" / "r1") is None
 
 
 def test_a_manifest_that_cannot_be_read_is_no_reason_to_forget_the_run(tmp_path):
-    edition(tmp_path, "r1", 1)
+    published(tmp_path, "r1", 1)
     path = tmp_path / "runs" / "r1" / "manifest.json"
     path.write_text("{")
     clear_leftovers(tmp_path, Silent())
     assert path.exists()
     with pytest.raises(OutputError, match="manifest of a published run"):
-        read_edition(path.parent)
+        read_published(path.parent)
     assert [d.path.name for d in read_state(tmp_path).damaged] == ["r1"]
 
 
 def test_the_link_moves_in_one_step(tmp_path, monkeypatch):
-    edition(tmp_path, "r1", 1)
-    edition(tmp_path, "r2", 2)
+    published(tmp_path, "r1", 1)
+    published(tmp_path, "r2", 2)
     point_at(tmp_path, "r1")
     assert os.readlink(tmp_path / "current") == "runs/r1"
     assert (tmp_path / "current" / "predictions.csv").read_text() == "r1"
@@ -93,7 +93,7 @@ def test_the_link_moves_in_one_step(tmp_path, monkeypatch):
 
 
 def test_what_was_half_written_is_removed_and_the_rest_untouched(tmp_path):
-    edition(tmp_path, "r1", 1)
+    published(tmp_path, "r1", 1)
     half = tmp_path / "runs" / "20240102T000000-0123456789"
     half.mkdir()
     (half / "predictions.csv").write_text("half")
@@ -111,8 +111,8 @@ def test_what_was_half_written_is_removed_and_the_rest_untouched(tmp_path):
 
 def test_the_newest_run_that_leads_is_current_whatever_the_link_says(tmp_path):
     for n in (1, 2):
-        edition(tmp_path, f"r{n}", n)
-    edition(tmp_path, "backfill", 3, position=0, leads=False)
+        published(tmp_path, f"r{n}", n)
+    published(tmp_path, "backfill", 3, position=0, leads=False)
     point_at(tmp_path, "r1")  # as if the run was killed before the link moved
     state = read_state(tmp_path)
     bring_link(tmp_path, state, Silent())
@@ -123,7 +123,7 @@ def test_the_newest_run_that_leads_is_current_whatever_the_link_says(tmp_path):
 
 def states(*rollbacks, count=4):
     made = {
-        f"r{n}": Edition(
+        f"r{n}": PublishedForecast(
             f"r{n}",
             {
                 "sequence": n,
@@ -220,7 +220,7 @@ def test_days_and_weeks_go_by_the_as_of_whatever_the_clock_showed(tmp_path):
     for n in range(1, 31):
         day = START + timedelta(days=n)
         clock = day + timedelta(days=400) if n % 3 == 0 else day  # one of three was far ahead
-        made[f"r{n}"] = Edition(f"r{n}", {
+        made[f"r{n}"] = PublishedForecast(f"r{n}", {
             "sequence": n, "as_of_position": n, "leads": True, "created": clock.isoformat(),
             "as_of_moment": day.isoformat(), "model": {"id": "m", "sha256": "m"},
         })  # fmt: skip
@@ -241,7 +241,7 @@ def test_logs_of_the_future_go_before_those_of_now(tmp_path):
 
 def test_sweeping_removes_exactly_what_is_not_kept(tmp_path):
     for n in (1, 2, 3):
-        edition(tmp_path, f"r{n}", n)
+        published(tmp_path, f"r{n}", n)
         with whole_folder(tmp_path / "models" / f"m{n}", JOB_MODEL) as staging:
             (staging / "about.json").write_text("{}")
     assert sweep_runs(tmp_path, {"r3"}, ["r1", "r2", "r3"]) == ["r1", "r2"]

@@ -17,7 +17,7 @@ from forecast.common.errors import InputError, LockedError, OutputError, StaleIn
 from forecast.common.progress import Silent
 from forecast.models.store import load_model
 from forecast.scheduling import ledger, retraining
-from forecast.scheduling.as_of import choose_slot
+from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.decisions import CHALLENGER, Decision
 from forecast.scheduling.live_scores import step_scores
@@ -390,9 +390,9 @@ def test_pruning_says_first_and_then_removes(tmp_path):
         run_job(job(tmp_path), now=NOW)
     said = prune_job(job(tmp_path, rules), Silent(), dry_run=True)
     assert len(said["runs"]) == 2
-    assert len(read_state(tmp_path / "out").editions) == 4
+    assert len(read_state(tmp_path / "out").forecasts) == 4
     assert prune_job(job(tmp_path, rules), Silent())["runs"] == said["runs"]
-    assert set(read_state(tmp_path / "out").editions) == set(said["kept"])
+    assert set(read_state(tmp_path / "out").forecasts) == set(said["kept"])
     assert len(cutoffs(tmp_path)) == 4  # the ledger remembers longer than the folders
 
 
@@ -416,7 +416,7 @@ def test_a_run_without_news_tidies_what_a_killed_one_has_left(tmp_path):
         data(tmp_path, until)
         run_job(job(tmp_path), now=NOW)
     assert run_job(job(tmp_path, rules), now=NOW).outcome == "already done"
-    assert len(read_state(tmp_path / "out").editions) == 2
+    assert len(read_state(tmp_path / "out").forecasts) == 2
 
 
 def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
@@ -562,12 +562,12 @@ def test_a_lost_copy_of_the_model_that_judges_stops_no_retraining(trained, tmp_p
         shutil.rmtree(weights.parent)
     heard: list[str] = []
     listener = SimpleNamespace(warn=lambda code, text: heard.append(code))
-    slot = SimpleNamespace(panel=SimpleNamespace(first=np.array([0])))
+    snapshot = SimpleNamespace(panel=SimpleNamespace(first=np.array([0])))
     plan = SimpleNamespace(origins=np.array([[90]]))
     champion = SimpleNamespace(kind="trained", trained_until=100, id=model)
     chosen = job(tmp_path, model="trained")
-    judge = retraining._as_judge(chosen, slot, plan, champion, listener)
-    assert (judge is None, heard) == ((False, []) if how == "whole" else
+    candidate = retraining._as_candidate(chosen, snapshot, plan, champion, listener)
+    assert (candidate is None, heard) == ((False, []) if how == "whole" else
                                       (True, ["run/champion-unjudged"]))  # fmt: skip
 
 
@@ -592,10 +592,12 @@ def test_a_model_that_was_rolled_back_is_not_put_into_service_again(trained, mon
     )
     monkeypatch.setattr(retraining, "save_trained", lambda *words: None)
     monkeypatch.setattr(retraining, "learn", lambda *words: _as_learnt(folder, outcome))
-    slot = choose_slot(make_panel((110,), 7, alias="D"), job(folder), 7, None, NOW)
+    snapshot = take_snapshot(make_panel((110,), 7, alias="D"), job(folder), 7, None, NOW)
     retrain = Decision("model", "retrain", "")
     for refused in ((), (sha,)):
-        retraining.run_trial(job(folder), slot, (7,), retrain, None, refused, None, "x", Silent())
+        retraining.run_trial(
+            job(folder), snapshot, (7,), retrain, None, refused, None, "x", Silent()
+        )
     assert [t.refused for t in judged] == [False, True]
     assert state.refused == frozenset()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from forecast.scheduling.live_scores import Live
-from forecast.scheduling.publication import Edition
+from forecast.scheduling.publication import PublishedForecast
 from forecast.scheduling.status import JobFacts, age, describe, exit_code, sentence
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -44,8 +44,8 @@ def facts(**more) -> JobFacts:
     return JobFacts(**{**known, **more})
 
 
-def edition() -> Edition:
-    return Edition(
+def made_forecast() -> PublishedForecast:
+    return PublishedForecast(
         "r1",
         {
             "as_of": "2026-01-09",
@@ -111,7 +111,7 @@ def test_a_run_that_failed_or_was_cut_off_ends_with_its_own_code():
 
 
 def test_a_record_that_is_lost_does_not_pass_for_a_job_that_never_ran():
-    document = describe(facts(current=edition()), NOW, 26 * 3600.0)
+    document = describe(facts(current=made_forecast()), NOW, 26 * 3600.0)
     assert document["state"] == "unknown"
     assert sentence(document) == "what the last run did is not recorded"
     assert document["too_old"]
@@ -126,7 +126,9 @@ def test_a_failure_does_not_hide_the_last_success():
 
 
 def test_what_is_published_is_named_with_its_age_and_files():
-    document = describe(facts(last=attempt("published"), current=edition(), runs=4), NOW, None)
+    document = describe(
+        facts(last=attempt("published"), current=made_forecast(), runs=4), NOW, None
+    )
     published = document["published"]
     assert published["folder"] == "/srv/sales/current"
     assert published["files"] == ["predictions.csv"]
@@ -137,7 +139,7 @@ def test_what_is_published_is_named_with_its_age_and_files():
 
 def test_what_became_of_the_covariates_of_the_model_in_service_is_known(tmp_path):
     about = tmp_path / "models" / "m1" / "about.json"
-    known = {"last": attempt("published"), "current": edition(), "folder": tmp_path}
+    known = {"last": attempt("published"), "current": made_forecast(), "folder": tmp_path}
     assert describe(facts(**known), NOW, None)["published"]["covariates"] is None
     about.parent.mkdir(parents=True)
     chosen = {"name": "covariates", "value": "left out", "why": "too small a gain"}
@@ -155,7 +157,7 @@ def test_ages_are_said_as_people_say_them(seconds, words):
 
 
 def test_a_success_of_the_future_is_said_and_is_too_old_for_any_age():
-    known = facts(last=attempt("published", hours=-48), current=edition())
+    known = facts(last=attempt("published", hours=-48), current=made_forecast())
     document = describe(known, NOW, None)
     assert document["last_success"]["in_the_future"] is True
     assert (document["state"], exit_code([document])) == ("in order", 0)

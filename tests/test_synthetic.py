@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from forecast.common.errors import UsageError
 from forecast.training.pretraining.base import Frame
+from forecast.training.pretraining.config import SyntheticConfig
 from forecast.training.pretraining.families import families
 from forecast.training.pretraining.generate import VERSION, SyntheticBatch, generate, spliced
-from forecast.training.pretraining.recipe import Recipe
 
 ALL = [(kind, name) for kind in ("step", "day") for name in families(kind)]
 LENGTH = {"step": 160, "day": 14 * 24}
@@ -83,17 +83,17 @@ def test_hourly_series_are_whole_days_and_say_a_season_of_24() -> None:
 
 
 def test_seasons_and_families_come_as_often_as_the_recipe_says() -> None:
-    recipe = Recipe()
+    config = SyntheticConfig()
     batch = generate(6000, 64, "step", 2)
-    total = sum(recipe.step.seasons.values())
-    for season, share in recipe.step.seasons.items():
+    total = sum(config.step.seasons.values())
+    for season, share in config.step.seasons.items():
         assert abs((batch.season == season).mean() - share / total) < 0.03
-    assert set(batch.family) == set(recipe.step.weights)
-    expected = dict.fromkeys(recipe.step.weights, 0.0)
-    for season, share in recipe.step.seasons.items():
-        liked = recipe.step.affinity.get(season, {})
+    assert set(batch.family) == set(config.step.weights)
+    expected = dict.fromkeys(config.step.weights, 0.0)
+    for season, share in config.step.seasons.items():
+        liked = config.step.affinity.get(season, {})
         fits = [n for n, f in families("step").items() if not f.seasons or season in f.seasons]
-        weight = {n: recipe.step.weights[n] * liked.get(n, 1.0) for n in fits}
+        weight = {n: config.step.weights[n] * liked.get(n, 1.0) for n in fits}
         for name in fits:
             expected[name] += share / total * weight[name] / sum(weight.values())
     for name, share in expected.items():
@@ -106,12 +106,12 @@ def test_a_family_for_some_seasons_appears_in_no_other() -> None:
 
 
 def test_affinity_makes_a_family_commoner_in_its_season() -> None:
-    plain = Recipe.model_validate({"step": {"seasons": {12: 1}, "affinity": {}}})
-    tilted = Recipe.model_validate(
+    plain = SyntheticConfig.model_validate({"step": {"seasons": {12: 1}, "affinity": {}}})
+    tilted = SyntheticConfig.model_validate(
         {"step": {"seasons": {12: 1}, "affinity": {12: {"counts": 6.0}}}}
     )
-    before = (generate(2000, 32, "step", 1, recipe=plain).family == "counts").mean()
-    after = (generate(2000, 32, "step", 1, recipe=tilted).family == "counts").mean()
+    before = (generate(2000, 32, "step", 1, config=plain).family == "counts").mean()
+    after = (generate(2000, 32, "step", 1, config=tilted).family == "counts").mean()
     assert after > 3 * before
 
 
@@ -160,17 +160,17 @@ def seasonal_share(batch: SyntheticBatch, season: int) -> np.ndarray:
 
 
 def test_hourly_loads_repeat_by_the_day_and_more_by_the_week() -> None:
-    clean = Recipe.model_validate(
+    clean = SyntheticConfig.model_validate(
         {"day": {"full": 1.0, "spoiling": {"points": 0.0, "stretches": 0.0}}}
     )
-    batch = generate(200, 28 * 24, "day", 8, weights={"traffic": 1.0}, recipe=clean)
+    batch = generate(200, 28 * 24, "day", 8, weights={"traffic": 1.0}, config=clean)
     daily, weekly = seasonal_share(batch, 24), seasonal_share(batch, 168)
     assert np.median(daily) > 0.4
     assert np.median(weekly) > np.median(daily) + 0.05
 
 
 def test_monthly_structural_series_run_from_seasonless_to_nearly_periodic() -> None:
-    recipe = Recipe.model_validate(
+    config = SyntheticConfig.model_validate(
         {
             "step": {
                 "seasons": {12: 1.0},
@@ -179,7 +179,7 @@ def test_monthly_structural_series_run_from_seasonless_to_nearly_periodic() -> N
             }
         }
     )
-    batch = generate(600, 120, "step", 8, weights={"structural": 1.0}, recipe=recipe)
+    batch = generate(600, 120, "step", 8, weights={"structural": 1.0}, config=config)
     share = seasonal_share(batch, 12)
     assert np.quantile(share, 0.15) < 0.15
     assert np.quantile(share, 0.9) > 0.75
@@ -205,7 +205,7 @@ def test_the_kinds_differ_and_an_unknown_one_is_refused() -> None:
                 "count": 5,
                 "length": 100,
                 "weights": {"calendar": 1.0},
-                "recipe": Recipe.model_validate({"step": {"seasons": {5: 1.0}}}),
+                "config": SyntheticConfig.model_validate({"step": {"seasons": {5: 1.0}}}),
             },
             "usage/synthetic-weights",
         ),

@@ -26,6 +26,7 @@ from forecast.training.pretraining.components import (
     seasonal_recursion,
     smooth_path,
 )
+from forecast.training.pretraining.config import SyntheticConfig, load_config
 from forecast.training.pretraining.counts import overdispersed
 from forecast.training.pretraining.families import families
 from forecast.training.pretraining.gaussian_process import rbf
@@ -36,7 +37,6 @@ from forecast.training.pretraining.generate import (
     with_outliers,
     with_years,
 )
-from forecast.training.pretraining.recipe import Recipe, load_recipe
 from forecast.training.pretraining.structural import random_poles
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,17 +49,17 @@ def frame_of(size: int, length: int = 120, season: int = 12) -> Frame:
 def test_the_written_recipe_is_the_built_in_one() -> None:
     path = ROOT / "configs" / "synthetic.yaml"
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert load_recipe(path) == Recipe()
+    assert load_config(path) == SyntheticConfig()
     # Nothing is left to a default: the file shows every figure.
-    assert Recipe().model_dump() == Recipe.model_validate(written).model_dump()
-    assert set(written["step"]) == set(Recipe().step.model_dump())
-    assert set(written["day"]) == set(Recipe().day.model_dump())
+    assert SyntheticConfig().model_dump() == SyntheticConfig.model_validate(written).model_dump()
+    assert set(written["step"]) == set(SyntheticConfig().step.model_dump())
+    assert set(written["day"]) == set(SyntheticConfig().day.model_dump())
 
 
 def test_every_family_has_a_weight_and_every_weight_a_family() -> None:
-    recipe = Recipe()
-    assert set(recipe.step.weights) == set(families("step"))
-    assert set(recipe.day.weights) == set(families("day"))
+    config = SyntheticConfig()
+    assert set(config.step.weights) == set(families("step"))
+    assert set(config.day.weights) == set(families("day"))
     assert all(family.source for kind in ("step", "day") for family in families(kind).values())
 
 
@@ -67,7 +67,7 @@ def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("step:\n  wieghts: {walk: 1}\n")
     with pytest.raises(UsageError, match="wieghts") as caught:
-        load_recipe(path)
+        load_config(path)
     assert caught.value.code == "usage/synthetic-recipe"
     assert str(path) in str(caught.value)
 

@@ -48,9 +48,12 @@ def test_numpy_and_torch_gather_the_same_numbers(layout):
     x = context(flat, layout, series, end, 9)
     assert x.shape == (9, 3, layout.features)
     np.testing.assert_allclose(x, context(on_torch, layout, s, e, 9).numpy(), atol=1e-5)
-    look, other = ahead(flat, layout, series, end[None], 2), ahead(on_torch, layout, s, e[None], 2)
+    decoder, other = (
+        ahead(flat, layout, series, end[None], 2),
+        ahead(on_torch, layout, s, e[None], 2),
+    )
     for name in ("skips", "carried", "present", "level", "scale", "move"):
-        np.testing.assert_allclose(getattr(look, name), getattr(other, name).numpy(), atol=1e-4)
+        np.testing.assert_allclose(getattr(decoder, name), getattr(other, name).numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -75,11 +78,11 @@ def test_a_skip_repeats_the_value_one_season_ago(layout):
     panel = make_panel((60 * layout.width,), layout.season)
     flat = flat_of(panel, layout)
     origin = np.array([[50 * layout.width]])
-    look = ahead(flat, layout, np.array([0]), origin, 1)
+    decoder = ahead(flat, layout, np.array([0]), origin, 1)
     season = layout.lags.index(layout.season) + 1
     start = origin[0, 0] - layout.season
-    wanted = flat.values[start + np.arange(layout.chunk) % layout.season] - look.level[0, 0]
-    np.testing.assert_allclose(look.skips[0, 0, 0, season], wanted, atol=1e-5)
+    wanted = flat.values[start + np.arange(layout.chunk) % layout.season] - decoder.level[0, 0]
+    np.testing.assert_allclose(decoder.skips[0, 0, 0, season], wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -121,9 +124,11 @@ def test_an_origin_looks_the_same_whatever_values_come_after_it(layout, steps):
             )
         )
         one, at = np.zeros(1, int), np.array([origin])
-        look = ahead(flat, layout, one, at[None], 2)
-        unit = np.where(flat.scale[origin - 1] > 0, 1 / look.move, 0)[..., None, None, None]
-        seen.append([context(flat, layout, one, at, 20), look.skips * unit, look.carried * unit])
+        decoder = ahead(flat, layout, one, at[None], 2)
+        unit = np.where(flat.scale[origin - 1] > 0, 1 / decoder.move, 0)[..., None, None, None]
+        seen.append(
+            [context(flat, layout, one, at, 20), decoder.skips * unit, decoder.carried * unit]
+        )
     for short, whole in zip(*seen, strict=True):
         np.testing.assert_allclose(short, whole, atol=2e-3)
 
@@ -132,8 +137,8 @@ def test_the_drift_of_a_straight_line_carries_the_level_and_the_last_value_on():
     layout = step_layout(1)
     line = np.arange(100.0) - 300
     flat = Flat.of(scale_panel(line, np.array([0, 100]), lags=[1], level_window=1))
-    look = ahead(flat, layout, np.array([0]), np.array([[60]]), 1)
-    forecast = (look.skips + look.carried)[0, 0, 0, :2] / look.scale[0, 0]
+    decoder = ahead(flat, layout, np.array([0]), np.array([[60]]), 1)
+    forecast = (decoder.skips + decoder.carried)[0, 0, 0, :2] / decoder.scale[0, 0]
     np.testing.assert_allclose(forecast, [np.arange(1, 25)] * 2, rtol=1e-4)
 
 

@@ -1,6 +1,6 @@
 """The anomalies of a panel: every value is judged by a forecast from the values before it alone.
 
-Two looks. The first forecasts each value from all that precede it. The second leaves those out
+Two passes. The first forecasts each value from all that precede it. The second leaves those out
 that surprised the first, and a few after each (rules.held), and its scores are the ones that
 count: a spike does not spoil what follows it, and a level that has shifted stays surprising long
 enough to be named. Both are causal: with the same forecaster, what is said of a value never changes
@@ -68,7 +68,7 @@ def kinds(score: np.ndarray, threshold: float, offsets: np.ndarray) -> np.ndarra
     return kind
 
 
-def standstill(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def flatline(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """How many equal values (N,) in a row end at each one, where there are at least LEAST_STILL and
     over twice as many as ever before in a series that usually moves; else 0."""
     first = positions(offsets) == 0
@@ -189,12 +189,12 @@ def expected(
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredValues:
     """What is known of every value of a panel; arrays (N,).
 
-    first  signed normal score in the first look; score: in the second, in units of what is usual
+    first  signed normal score in the first pass; score: in the second, in units of what is usual
            for the series; NaN where nothing could be judged
-    left_out   what the history of the second look is without
+    left_out   what the history of the second pass is without
     low, high  the expected range
     kind   "" where nothing is odd; steps: how long a standstill is, else 0
     """
@@ -243,7 +243,7 @@ def positive_at_first(panel: Panel, layout: Layout) -> np.ndarray:
     return calls_for_log(start.values, start.offsets)
 
 
-def judge(forecaster: Forecaster, panel: Panel, threshold: float) -> Judged:
+def score_values(forecaster: Forecaster, panel: Panel, threshold: float) -> ScoredValues:
     """Every value of `panel` judged; threshold: scores beyond it are anomalies."""
     offsets, levels = panel.offsets, forecaster.levels
     logged = positive_at_first(panel, forecaster.layout)
@@ -261,9 +261,9 @@ def judge(forecaster: Forecaster, panel: Panel, threshold: float) -> Judged:
     low, high = expected(quantiles, levels, threshold * width, negative)
     with np.errstate(invalid="ignore"):
         kind = kinds(score, threshold, offsets)
-    still = standstill(panel.values, offsets)
+    still = flatline(panel.values, offsets)
     kind = np.where((kind == "") & (still > 0), STILL, kind)
-    return Judged(first, left_out, score, low, high, kind, still)
+    return ScoredValues(first, left_out, score, low, high, kind, still)
 
 
 def _expectations(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> np.ndarray:
@@ -287,7 +287,7 @@ def find_anomalies(forecaster: Forecaster, panel: Panel, threshold: float) -> An
 
     threshold: in usual deviations (a normal score of 1 is one); beyond it a value is an anomaly.
     """
-    found = judge(forecaster, panel, threshold)
+    found = score_values(forecaster, panel, threshold)
     series = np.repeat(np.arange(panel.size), panel.lengths)
     here = positions(panel.offsets)
     there = is_open(panel, series, panel.first[series] + here)

@@ -1,4 +1,4 @@
-"""One series whose values come one by one, each judged at once, as `anomalies.judge` a panel.
+"""One series whose values come one by one, each scored at once, as `anomalies.score_values` does.
 
 A value costs the same however long the series is.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from forecast.analysis import anomalies
 from forecast.analysis.anomalies import (
     Anomalies,
-    Judged,
+    ScoredValues,
     anomaly_score,
     counted,
     expected,
@@ -61,7 +61,7 @@ class WatchedSeries:
         forecaster: Forecaster,
         threshold: float,
         values: np.ndarray,
-        judged: Judged,
+        judged: ScoredValues,
         there: np.ndarray | None = None,
     ) -> None:
         self.forecaster, self.threshold = forecaster, threshold
@@ -74,13 +74,13 @@ class WatchedSeries:
         self._count = int(np.isfinite(judged.first).sum())
         width = usual(judged.first, np.array([0, len(values)]))
         with np.errstate(invalid="ignore"):
-            self._surprised = _last(np.abs(judged.first) > threshold * width)
+            self._far = _last(np.abs(judged.first) > threshold * width)
         self._scores = _last(judged.score)
-        self._still = _Standstill(values)
+        self._still = _Flatline(values)
         self._early: list[float] = []
-        self._looks: tuple[_Look, _Look] | None = None
+        self._passes: tuple[_Pass, _Pass] | None = None
         if len(values) >= warm_up(forecaster.layout):
-            self._looks = self._begun(values, np.where(judged.left_out, np.nan, values))
+            self._passes = self._begun(values, np.where(judged.left_out, np.nan, values))
         else:
             self._early = values.tolist()
 
@@ -89,7 +89,7 @@ class WatchedSeries:
         those of the numbers `shut` never have one; NaN where the value itself is missing."""
         for step in range(missing):
             self._miss(step not in shut)
-            self._judge(np.nan)
+            self._score_value(np.nan)
             self._still.take(np.nan)
         found = []
         if value != value:
@@ -98,7 +98,7 @@ class WatchedSeries:
             text = reason(anomalies.GAP, np.nan, self._gap)
             found.append(Anomaly(self._since, np.nan, np.nan, np.nan, np.nan, anomalies.GAP, text))
             self._gap = self._since = 0
-        score, low, high = self._judge(value)
+        score, low, high = self._score_value(value)
         kind, steps = self._kind(value)
         if kind:
             found.append(Anomaly(0, value, score, low, high, kind, reason(kind, score, steps)))
@@ -108,12 +108,12 @@ class WatchedSeries:
         self._gap += there
         self._since += self._gap > 0
 
-    def _judge(self, value: float) -> tuple[float, float, float]:
+    def _score_value(self, value: float) -> tuple[float, float, float]:
         """Score and expected range of the next value, which then belongs to the past."""
-        if self._looks is None:
+        if self._passes is None:
             return self._wait(value)
         levels = self.forecaster.levels
-        seen, calm = self._looks
+        seen, calm = self._passes
         width = typical(self._total, self._count)
         first = anomaly_score(np.array([value]), seen.quantiles(), levels)
         quantiles = calm.quantiles()
@@ -124,7 +124,7 @@ class WatchedSeries:
         self._push(score, bool(np.abs(first[0]) > self.threshold * width))
         self._negative |= value < 0
         seen.append(value)
-        calm.append(np.nan if anomalies.held(self._surprised, WHOLE)[-1] else value)
+        calm.append(np.nan if anomalies.held(self._far, WHOLE)[-1] else value)
         return score, float(low[0]), float(high[0])
 
     def _kind(self, value: float) -> tuple[str, int]:
@@ -133,26 +133,26 @@ class WatchedSeries:
         return (anomalies.STILL if not kind and still else kind), still
 
     def _push(self, score: float, surprised: bool) -> None:
-        self._scores[:-1], self._surprised[:-1] = self._scores[1:], self._surprised[1:]
-        self._scores[-1], self._surprised[-1] = score, surprised
+        self._scores[:-1], self._far[:-1] = self._scores[1:], self._far[1:]
+        self._scores[-1], self._far[-1] = score, surprised
 
     def _wait(self, value: float) -> tuple[float, float, float]:
-        """There is too little to go by; with enough, the looks begin."""
+        """There is too little to go by; with enough, the passes begin."""
         self._push(np.nan, False)
         self._negative |= value < 0
         self._early.append(value)
         if len(self._early) >= warm_up(self.forecaster.layout):
             past = np.array(self._early)
-            self._looks = self._begun(past, past)
+            self._passes = self._begun(past, past)
         return np.nan, np.nan, np.nan
 
-    def _begun(self, seen: np.ndarray, calm: np.ndarray) -> tuple[_Look, _Look]:
+    def _begun(self, seen: np.ndarray, calm: np.ndarray) -> tuple[_Pass, _Pass]:
         start = seen[: warm_up(self.forecaster.layout)]
         logged = bool(calls_for_log(start, np.array([0, len(start)]))[0])
-        return _Look(self.forecaster, seen, logged), _Look(self.forecaster, calm, logged)
+        return _Pass(self.forecaster, seen, logged), _Pass(self.forecaster, calm, logged)
 
 
-class _Look:
+class _Pass:
     """A history, with some values left out or none, and the forecast of the next value."""
 
     def __init__(self, forecaster: Forecaster, values: np.ndarray, logged: bool) -> None:
@@ -176,7 +176,7 @@ class _Look:
         self._series.append(value)
 
 
-class _Standstill:
+class _Flatline:
     """How long the newest value has stood still, if oddly long, as `anomaly_rules.standstill`."""
 
     def __init__(self, values: np.ndarray) -> None:

@@ -209,15 +209,15 @@ class _Seen:
                 window = by_window(own, network.effect)
                 flat, here, amount = without_effect(flat, layout, window, here, end, steps, chunks)
         x = context(flat, layout, here, end, steps)
-        look = ahead(flat, layout, here, end[None], chunks)
-        said = network(layout, network.last_state(x, extra), look)
+        decoder = ahead(flat, layout, here, end[None], chunks)
+        said = network(layout, network.last_state(x, extra), decoder)
         if self.forecaster.whole:  # the mean count, in the network's units
-            assert look.shift is not None and look.unit is not None
+            assert decoder.shift is not None and decoder.unit is not None
             count = said[..., 0][0].reshape(len(here), -1)
-            median = (count - look.shift[:, None]) / look.unit[:, None]
+            median = (count - decoder.shift[:, None]) / decoder.unit[:, None]
         else:
             middle = said[..., self.middle()][0].reshape(len(here), -1)
-            median = middle + look.level[0][:, None]
+            median = middle + decoder.level[0][:, None]
         median = median if amount is None else median + amount
         return median[:, : self.horizon]
 
@@ -278,7 +278,7 @@ class Inside:
     attention: np.ndarray
 
 
-def look_inside(forecaster: Forecaster, panel: Panel) -> Inside:
+def read_inside(forecaster: Forecaster, panel: Panel) -> Inside:
     """Of the forecast from the end of the only series of `panel`, in its first view."""
     view = distinct(forecaster.views, panel.values, panel.offsets)[0]
     flat, _ = seen(as_read(panel), panel.offsets, forecaster.layout, view)
@@ -385,7 +385,7 @@ def explain(
         past=past_steps(forecaster, own, steps, horizon, report),
         shares=contributions(forecaster, own, steps, horizon),
         importance=importances(forecaster, panel, validation, horizon, seed),
-        inside=look_inside(forecaster, own),
+        inside=read_inside(forecaster, own),
     )
 
 

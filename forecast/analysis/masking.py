@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecast.analysis.anomalies import judge
+from forecast.analysis.anomalies import score_values
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
@@ -32,7 +32,7 @@ def without_anomalies(
     future.
     """
     threshold = settings.detection.threshold
-    found = judge(untrained(panel, seasons, settings), panel, threshold).kind
+    found = score_values(untrained(panel, seasons, settings), panel, threshold).kind
     kinds, counts = np.unique(found[found != ""].astype(str), return_counts=True)
     named = ", ".join(f"{count:,} {kind}" for kind, count in zip(kinds, counts, strict=True))
     share = counts.sum() / max(np.isfinite(panel.values).sum(), 1)

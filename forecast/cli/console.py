@@ -37,7 +37,7 @@ PROGRESS_VARIABLE = "LSTMCAST_PROGRESS"
 
 
 @dataclass(frozen=True)
-class Look:
+class Screen:
     """How much is said, and in which form."""
 
     quiet: bool = False
@@ -152,7 +152,7 @@ def _shortened(value: object, limit: int = 200) -> str:
 
 
 @contextmanager
-def watching(console: Console, look: Look, **fields: str) -> Iterator[Listener]:
+def watching(console: Console, screen: Screen, **fields: str) -> Iterator[Listener]:
     """The listener that suits the terminal and the user's wishes, closed at the end.
 
     A program that watches sets LSTMCAST_PROGRESS=json, and gets a JSON object a line, as with
@@ -160,19 +160,19 @@ def watching(console: Console, look: Look, **fields: str) -> Iterator[Listener]:
     """
     if os.environ.get(PROGRESS_VARIABLE) == "json":
         yield JsonListener(console.file, fields)
-    elif look.log_format == "json":
-        every = _VERBOSE_EVERY if look.verbose else _PLAIN_EVERY
-        yield JsonListener(console.file, fields, every, look.quiet)
-    elif look.quiet:
+    elif screen.log_format == "json":
+        every = _VERBOSE_EVERY if screen.verbose else _PLAIN_EVERY
+        yield JsonListener(console.file, fields, every, screen.quiet)
+    elif screen.quiet:
         yield WarningsOnly(console)
     elif console.is_terminal and not console.is_dumb_terminal:
-        bar = LiveListener(console, look.verbose)
+        bar = LiveListener(console, screen.verbose)
         try:
             yield bar
         finally:
             bar.close()
     else:
-        lines = LineListener(console, look.verbose)
+        lines = LineListener(console, screen.verbose)
         with _beating(lines):
             yield lines
 

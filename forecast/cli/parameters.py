@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecast.cli import completion
-from forecast.cli.console import Look, duration
+from forecast.cli.console import Screen, duration
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener
@@ -58,7 +58,7 @@ class Run:
     """What every command is given: the settings with their sources, and how to talk."""
 
     resolved: Resolved
-    look: Look
+    screen: Screen
 
     @property
     def settings(self) -> Settings:
@@ -85,13 +85,13 @@ class Run:
         """Whether rows are to be read by a person: a terminal, and neither --json nor --quiet."""
         import sys
 
-        return sys.stdout.isatty() and not self.look.json and not self.look.quiet
+        return sys.stdout.isatty() and not self.screen.json and not self.screen.quiet
 
     def watching(self, **fields: str) -> AbstractContextManager[Listener]:
         """A listener on stderr; fields: what each line of a JSON log says besides."""
         from forecast.cli.console import watching
 
-        return watching(self.err(), self.look, **fields)
+        return watching(self.err(), self.screen, **fields)
 
 
 def _flag(text: str, *names: str) -> Any:
@@ -99,7 +99,7 @@ def _flag(text: str, *names: str) -> Any:
     return Annotated[bool, info]
 
 
-_LOOK: dict[str, Any] = {
+_SCREEN: dict[str, Any] = {
     "json": _flag("Print one JSON document instead of text.", "--json"),
     "quiet": _flag("Print nothing but warnings, errors and the data asked for.", "--quiet", "-q"),
     "verbose": _flag("Say more on the way.", "--verbose", "-v"),
@@ -157,7 +157,7 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
                 *(parameter for option in options for parameter in _parameters(option)),
                 *_plain(_FORCE if writes else {}),
                 *_plain(_SHARED if parts else {}),
-                *_plain(_LOOK),
+                *_plain(_SCREEN),
             ]
         )
         return parsed
@@ -214,24 +214,24 @@ def _help(option: Option) -> str:
 
 def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) -> int:
     """Settles the settings, then runs the command, or prints the settings if that was asked."""
-    look = Look(**{name: given.pop(name) for name in _LOOK})
-    if look.log_format not in LOG_FORMATS:
+    screen = Screen(**{name: given.pop(name) for name in _SCREEN})
+    if screen.log_format not in LOG_FORMATS:
         raise UsageError(
             "a log is text or json",
             code="usage/log-format",
             where="--log-format",
-            value=look.log_format,
+            value=screen.log_format,
             remedy=f"One of: {', '.join(LOG_FORMATS)}",
         )
     config, show_config = given.pop("config", None), given.pop("show_config", False)
     flags = {option.path: _flag_value(option, given) for option in options}
     with one_command(force=given.pop("force", False), apart=True):
-        run = Run(resolve(flags, os.environ, config), look)
+        run = Run(resolve(flags, os.environ, config), screen)
         if show_config:
             from forecast.cli.render import show_settings
 
-            return show_settings(run.resolved, run.out(), look)
-        if look.verbose:
+            return show_settings(run.resolved, run.out(), screen)
+        if screen.verbose:
             _show_given(run)
         if any(option.path == "training.max_steps" for option in options):
             check_dependency("torch", "training")
@@ -370,7 +370,7 @@ def model(words: str, panel: str | None = None) -> Any:
 
 def refuse_two_outputs(run: Run, output: str | None, what: str = "forecast") -> None:
     """Raises UsageError when both the document and `what` was made go to standard output."""
-    if run.look.json and output == "-":
+    if run.screen.json and output == "-":
         raise UsageError(
             "--json and --output - both want standard output",
             code="usage/one-stdout",
@@ -537,10 +537,10 @@ def forecast_in_parts(
             model=model,
             pretrained_network=command == "forecast",
         )
-    if run.look.json:
+    if run.screen.json:
         document = {**vars(result), "failed": failures(result.failed)}
         render.show_document(command, {**document, "exit_code": result.exit_code})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         render.show_facts(run.out(), _facts(result))
         if run.settings.engine.shard is not None:
             folder = quote(str(result.folder))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.console import Look, duration
+from forecast.cli.console import Screen, duration
 from forecast.cli.error_handler import SCHEMA_VERSION, print_json
 from forecast.common.progress import clean
 from forecast.config.options import Option, all_options, show
@@ -100,10 +100,10 @@ def plain(value: Any) -> Any:
     return value
 
 
-def show_settings(resolved: Resolved, console: Console, look: Look) -> int:
+def show_settings(resolved: Resolved, console: Console, screen: Screen) -> int:
     """Every setting, its value and where it came from."""
     rows = resolved.rows()
-    if look.json:
+    if screen.json:
         show_document("show-config", {"settings": rows})
         return 0
     from rich.text import Text

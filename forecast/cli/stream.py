@@ -20,7 +20,7 @@ def follow(run: Run, stream: Callable[..., Followed], source: str | None, **how:
     """
     from forecast.inference.stream_rows import complaints
 
-    as_json = run.look.json
+    as_json = run.screen.json
     with run.watching() as listener:
         streams, complain = (sys.stdin.buffer, sys.stdout), complaints(sys.stderr, as_json)
         done = stream(source, run.settings, listener, streams, complain, as_json=as_json, **how)
@@ -31,7 +31,7 @@ def _ended(run: Run, done: Followed) -> int:
     """Says how many rows came: the exit code, 3 where some could not be used."""
     from forecast.cli import render
 
-    if not run.look.quiet and not run.look.json:
+    if not run.screen.quiet and not run.screen.json:
         facts = [
             ("rows", f"{done.rows:,} used, {done.refused:,} refused, {done.gaps:,} after gaps")
         ]

@@ -1,7 +1,7 @@
 """Whose a folder is: the mark that lstmcast leaves in every folder that it makes.
 
 A mark is `.lstmcast.json`, with the kind of the folder and the files that were put there. Folders
-of the first edition have none and are known by their manifests, what is theirs by its names.
+of the first release have none and are known by their manifests, what is theirs by its names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FolderKind:
 
     name: in the mark; words: with its article, for messages; files: regular expression of what is
     put there beside what a mark lists, which in a folder without a mark is all that is ours;
-    first: whether a folder without a mark is of the first edition.
+    first: whether a folder without a mark is of the first release.
     """
 
     name: str
@@ -41,11 +41,11 @@ class FolderKind:
 def says(file: str, **facts: str) -> Callable[[Path], bool]:
     """Tells whether a folder holds a JSON document `file` with these facts."""
 
-    def look(folder: Path) -> bool:
+    def check(folder: Path) -> bool:
         document = _document(folder / file)
         return document is not None and all(document.get(k) == v for k, v in facts.items())
 
-    return look
+    return check
 
 
 _ADDED = r"report\.html|(samples|predictions)(-[\w.-]+)?\.(csv|parquet)|explanation\.(csv|json|svg)"
@@ -84,7 +84,7 @@ FLOWER_APP = FolderKind(
     "flower-app",
     "a Flower app of lstmcast",
     r"pyproject\.toml|lstmcast_federated/__init__\.py",
-    lambda folder: False,  # the first edition made none
+    lambda folder: False,  # the first release made none
 )
 
 

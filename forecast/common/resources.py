@@ -89,7 +89,7 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> PeakMemory:
-        self._look()
+        self._measure()
         self._thread.start()
         return self
 
@@ -101,13 +101,13 @@ class PeakMemory:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._look()
+        self._measure()
 
     def _watch(self) -> None:
         while not self._over.wait(INTERVAL):
-            self._look()
+            self._measure()
 
-    def _look(self) -> None:
+    def _measure(self) -> None:
         now = family_memory(os.getpid())
         if now and not self.peak >= now:
             self.peak = float(now)

@@ -312,7 +312,7 @@ def metrics_of(scored: Scored) -> Iterator[Metric]:
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of that name; for an unknown one (of another edition) a record of its name."""
+    """The metric of that name; for an unknown one (of another release) a record of its name."""
     level = re.fullmatch(r"(coverage|msis)-([\d.]+)", name)
     if level:
         return (coverage_of if level[1] == "coverage" else interval_score_of)(float(level[2]))

@@ -108,17 +108,17 @@ def _head(
     """Quantiles (M, Q) of the step after each origin (M,), in the network's units."""
     layout, levels = forecaster.layout, len(forecaster.levels)
     trained = -(-forecaster.horizon // layout.chunk)
-    look = ahead(flat, layout, series, origin[None, :], 1)
+    decoder = ahead(flat, layout, series, origin[None, :], 1)
     parts = [
-        forward(weights, layout, state[None], look, levels, trained, forecaster.likelihood)[
+        forward(weights, layout, state[None], decoder, levels, trained, forecaster.likelihood)[
             :, :, :1, :1
         ]
         for weights, state in zip(forecaster.members, known, strict=True)
     ]
     mean = quantiles_at(
-        sum(parts[1:], parts[0]) / len(parts), forecaster.levels, look, forecaster.likelihood
+        sum(parts[1:], parts[0]) / len(parts), forecaster.levels, decoder, forecaster.likelihood
     )[0, :, 0, 0]
-    return mean.astype(np.float64) + look.level[0][:, None]
+    return mean.astype(np.float64) + decoder.level[0][:, None]
 
 
 def _from_own_windows(forecaster: Forecaster, panel: Panel, scaled: Scaled) -> np.ndarray:

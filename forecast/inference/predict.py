@@ -173,18 +173,18 @@ def _members_mean(
     origin = flat.lengths[rows]
     x = context(flat, layout, rows, origin, forecaster.context)
     trained = -(-forecaster.horizon // layout.chunk)
-    look = ahead(flat, layout, rows, origin[None, :], -(-horizon // layout.chunk))
+    decoder = ahead(flat, layout, rows, origin[None, :], -(-horizon // layout.chunk))
     total: np.ndarray | None = None
     for weights in members:
         state = last_state(weights, x, beside_, forecaster.network)
         part = forward(
-            weights, layout, state, look, len(forecaster.levels), trained, forecaster.likelihood
+            weights, layout, state, decoder, len(forecaster.levels), trained, forecaster.likelihood
         )
         total = part if total is None else total + part
     assert total is not None
-    made = quantiles_at(total / len(members), forecaster.levels, look, forecaster.likelihood)
+    made = quantiles_at(total / len(members), forecaster.levels, decoder, forecaster.likelihood)
     relative = made[0].reshape(len(rows), -1, len(forecaster.levels))
-    return relative[:, :horizon].astype(np.float64) + look.level[0][:, None, None]
+    return relative[:, :horizon].astype(np.float64) + decoder.level[0][:, None, None]
 
 
 def _with_covariates(

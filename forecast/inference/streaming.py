@@ -26,7 +26,7 @@ from forecast.models.networks.numpy_forward import last_state
 from forecast.models.networks.numpy_ops import Weights, gelu
 from forecast.transforms.augment import View, distinct, restored
 from forecast.transforms.scaling import LOG_MINIMUM_SHARE, SCALE_FLOOR, Transform, scale_panel
-from forecast.transforms.windows import Ahead, Flat, Layout, ahead, context
+from forecast.transforms.windows import DecoderInputs, Flat, Layout, ahead, context
 
 # --- Level, units and transform of one series, kept up to date value by value --------------------
 # What `scaling.scale_panel` makes of a whole series stands here for its end alone: sums that grow,
@@ -486,14 +486,14 @@ class GrowingSeries:
     def _made(self, horizon: int) -> np.ndarray:
         f, layout = self.forecaster, self.forecaster.layout
         count = len(self._views)
-        look = ahead(
+        decoder = ahead(
             self._flat,
             layout,
             np.arange(count),
             np.full((1, count), self._length),
             -(-horizon // layout.chunk),
         )
-        z = self._heads_mean(look, horizon) + look.level[0][:, None, None]
+        z = self._heads_mean(decoder, horizon) + decoder.level[0][:, None, None]
         series = np.zeros(z.shape[1:], int)
         parts = [
             view.weight * restored(one, transform, series, view)
@@ -502,13 +502,13 @@ class GrowingSeries:
         made = stretch(sum(parts[1:], parts[0]), f.factors)
         return np.rint(made) if f.whole else made
 
-    def _heads_mean(self, look: Ahead, horizon: int) -> np.ndarray:
+    def _heads_mean(self, decoder: DecoderInputs, horizon: int) -> np.ndarray:
         """The members' mean relative to the level, (V, H, Q), float64."""
         f, layout, levels = self.forecaster, self.forecaster.layout, len(self.forecaster.levels)
         count = len(self._views)
         step, place = divmod(self._length, layout.width)
         states = self._carried.state(self._places(place), step)
-        inputs = head_inputs(layout, look, -(-f.horizon // layout.chunk))[0]
+        inputs = head_inputs(layout, decoder, -(-f.horizon // layout.chunk))[0]
         chunks = inputs.shape[1]
         flat = inputs.reshape(count * chunks, -1)
         blocks = inputs[None]
@@ -523,9 +523,9 @@ class GrowingSeries:
                 for m in range(len(z)):
                     own = {name: weights[f"mixer.{name}"][m] for name in ("points", "near", "out")}
                     raw[m] += mix_horizon(blocks, said_of[m : m + 1], own, raw.shape[-1])[0]
-            parts.append(assemble(layout, look, raw, levels, f.likelihood))
+            parts.append(assemble(layout, decoder, raw, levels, f.likelihood))
         said = np.concatenate(parts).mean(0, keepdims=True)
-        mean = quantiles_at(said, f.levels, look, f.likelihood).reshape(count, -1, levels)
+        mean = quantiles_at(said, f.levels, decoder, f.likelihood).reshape(count, -1, levels)
         return np.asarray(mean[:, :horizon], np.float64)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.data.panel import Panel
-from forecast.transforms.windows import POINTS, SKIPS, Ahead
+from forecast.transforms.windows import POINTS, SKIPS, DecoderInputs
 
 QUANTILES, STUDENT_T, COUNTS = "quantiles", "student-t", "negative-binomial"
 LIKELIHOODS = (QUANTILES, STUDENT_T, COUNTS)
@@ -35,11 +35,11 @@ def head_width(quantiles: int, likelihood: str = QUANTILES) -> int:
 
 
 def quantiles_at(
-    said: np.ndarray, levels: np.ndarray, look: Ahead, likelihood: str = QUANTILES
+    said: np.ndarray, levels: np.ndarray, decoder: DecoderInputs, likelihood: str = QUANTILES
 ) -> np.ndarray:
     """Quantiles relative to the level, (O, B, D, C, Q), in the network's units.
 
-    said: what the head made (networks/head.py), (O, B, D, C, Q or P); levels (Q,); look: at the
+    said: what the head made (networks/head.py), (O, B, D, C, Q or P); levels (Q,); decoder: at the
     same origins. Counts are whole before they are brought into the network's units.
     """
     if likelihood == QUANTILES:
@@ -47,9 +47,9 @@ def quantiles_at(
     if likelihood == STUDENT_T:
         return _of_student_t(said, levels)
     counts = _of_counts(said, levels)
-    assert look.shift is not None and look.unit is not None
-    shift, unit = (x[None, :, None, None, None] for x in (look.shift, look.unit))
-    made: np.ndarray = (counts - shift) / unit - look.level[:, :, None, None, None]
+    assert decoder.shift is not None and decoder.unit is not None
+    shift, unit = (x[None, :, None, None, None] for x in (decoder.shift, decoder.unit))
+    made: np.ndarray = (counts - shift) / unit - decoder.level[:, :, None, None, None]
     return made
 
 

@@ -182,7 +182,11 @@ def about(record: RunRecord) -> dict[str, Any]:
         "season": record.plan.season,
         "training": {
             "seeds": record.plan.seeds,
-            "recipe": {k: v for k, v in record.plan.recipe.items() if k != "levels"},
+            "recipe": {
+                "forks" if k == "origins_per_window" else k: v
+                for k, v in record.plan.config.items()
+                if k != "levels"
+            },
             "members": [
                 {
                     "best_step": m.best_step,

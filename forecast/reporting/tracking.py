@@ -346,10 +346,10 @@ def _write(client: Any, experiment: str, run: TrackedRun) -> None:
 
 def _parameters(run: TrackedRun) -> dict[str, str]:
     """Settings as given and what they came to, by dotted names."""
-    recipe = run.document.get("training", {}).get("recipe") or run.document.get("best", {})
+    config = run.document.get("training", {}).get("recipe") or run.document.get("best", {})
     made = {"network": run.network, "shape": run.shape, "seed": run.seed, "horizon": run.horizon}
     made |= dict(_flat(run.settings, "settings."))
-    made |= dict(_flat(recipe, "chosen."))
+    made |= dict(_flat(config, "chosen."))
     return {name: str(value) for name, value in made.items() if value is not None}
 
 

@@ -27,7 +27,7 @@ DAY = np.timedelta64(1, "D")
 
 
 @dataclass(frozen=True)
-class Slot:
+class AsOfSnapshot:
     """One run's view of the data; every series is forecast for the same steps after the as-of.
 
     panel: the series that take part, up to the as-of; seen: all series up to it, the others
@@ -90,14 +90,14 @@ def counted_from_utc(panel: Panel) -> Panel:
     return replace(panel, first=panel.first + steps, frequency=frequency)
 
 
-def choose_slot(
+def take_snapshot(
     panel: Panel,
     job: Job,
     horizon: int | Callable[[Panel], int],
     as_of: str | None,
     now: datetime,
-) -> Slot:
-    """The slot of a run that is started at `now`, or that is to see nothing after `as_of`.
+) -> AsOfSnapshot:
+    """What a run sees that is started at `now`, or that is to see nothing after `as_of`.
 
     Without as_of, periods that are not over at `now` are left out (job.drop_partial). The as-of is
     the last step that then has a value. horizon: steps, or what tells them from what is seen.
@@ -130,7 +130,7 @@ def choose_slot(
     told = _written(seen, last)
     chosen = np.flatnonzero(~gone)
     part = seen.select(chosen)
-    return Slot(
+    return AsOfSnapshot(
         panel=part,
         seen=seen,
         position=position,

@@ -18,14 +18,14 @@ from forecast.common.files import failed_to_write, write_bytes
 from forecast.common.progress import Listener
 from forecast.data.load import LoadReport
 from forecast.scheduling import clock
-from forecast.scheduling.as_of import Slot
+from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, redacted, span
 from forecast.scheduling.decisions import Decision
 from forecast.scheduling.documents import LastAttempt
 from forecast.scheduling.history import Changes
 from forecast.scheduling.live_scores import StepScore
-from forecast.scheduling.publication import Edition
+from forecast.scheduling.publication import PublishedForecast
 from forecast.scheduling.recovery import State
 from forecast.scheduling.retention import sweep_logs
 
@@ -236,20 +236,22 @@ class RunContext:
         """When this run is, ISO 8601."""
         return clock.stamp(self.moment)
 
-    def outcome(self, word: str, code: int, edition: Edition | None, slot: Slot) -> RunOutcome:
+    def outcome(
+        self, word: str, code: int, published: PublishedForecast | None, snapshot: AsOfSnapshot
+    ) -> RunOutcome:
         """For the screen and for Python."""
-        manifest = dict(edition.manifest) if edition is not None else {}
+        manifest = dict(published.manifest) if published is not None else {}
         series = manifest.get("series", {})
         return RunOutcome(
             job=self.job.name,
             outcome=word,
             exit_code=code,
-            run=edition.run if edition is not None else None,
-            as_of=slot.time,
+            run=published.run if published is not None else None,
+            as_of=snapshot.time,
             folder=str(self.job.folder),
             decisions=tuple(self.run_log.decisions),
             warnings=tuple(self.run_log.warnings),
-            series=int(series.get("forecast", slot.panel.size)),
+            series=int(series.get("forecast", snapshot.panel.size)),
             fallbacks=int(series.get("fallbacks", 0)),
             seconds=self.watch.elapsed(),
             manifest=manifest,
@@ -264,7 +266,7 @@ class Known:
 
     state: State
     report: LoadReport
-    slot: Slot
+    snapshot: AsOfSnapshot
     changes: Changes
     scores: Sequence[StepScore]
     lost: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from forecast.common.progress import Listener
 from forecast.data.panel import ID, TIME
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job, redacted
-from forecast.scheduling.publication import RUNS, Edition
+from forecast.scheduling.publication import RUNS, PublishedForecast
 from forecast.scheduling.recovery import State
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
         done = _delivered(connection, target)
         wanted = {e.position: e for e in state.comparable}
         owed = [e for e in wanted.values() if e.run not in done and _newer(e, done, state)]
-        gone = sorted(done & state.withdrawn & set(state.editions))
-        withdrawn = [state.editions[run] for run in gone]
+        gone = sorted(done & state.withdrawn & set(state.forecasts))
+        withdrawn = [state.forecasts[run] for run in gone]
         if not owed and not withdrawn:
             return
         restored = [wanted[e.position] for e in withdrawn if e.position in wanted and e not in owed]
@@ -55,8 +55,8 @@ def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
                 "INSERT OR REPLACE INTO deliveries VALUES (?, ?, ?)",
                 [(e.run, target, at) for e in (*owed, *restored)],
             )
-    for edition in owed:
-        listener.note(f"{edition.run} is in the table {job.section.outputs.table}")
+    for published in owed:
+        listener.note(f"{published.run} is in the table {job.section.outputs.table}")
 
 
 def _delivered(connection: sqlite3.Connection, target: str) -> set[str]:
@@ -64,15 +64,17 @@ def _delivered(connection: sqlite3.Connection, target: str) -> set[str]:
     return {run for (run,) in rows}
 
 
-def _newer(edition: Edition, done: set[str], state: State) -> bool:
+def _newer(published: PublishedForecast, done: set[str], state: State) -> bool:
     """A table that is new gets the newest publication; from then on every one."""
-    known = [e.sequence for e in state.editions.values() if e.run in done]
+    known = [e.sequence for e in state.forecasts.values() if e.run in done]
     if known:
-        return edition.sequence > min(known)
-    return edition is state.standing[-1]
+        return published.sequence > min(known)
+    return published is state.standing[-1]
 
 
-def _write(job: Job, address: str, editions: list[Edition], withdrawn: list[Edition]) -> None:
+def _write(
+    job: Job, address: str, forecasts: list[PublishedForecast], withdrawn: list[PublishedForecast]
+) -> None:
     try:
         from sqlalchemy import create_engine
         from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -83,7 +85,7 @@ def _write(job: Job, address: str, editions: list[Edition], withdrawn: list[Edit
             where="outputs.database",
             remedy="pip install 'lstmcast[sql]'",
         ) from None
-    tables = [(e, _predictions(job, e)) for e in editions]
+    tables = [(e, _predictions(job, e)) for e in forecasts]
     try:
         engine = create_engine(address)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
@@ -95,10 +97,10 @@ def _write(job: Job, address: str, editions: list[Edition], withdrawn: list[Edit
         ) from None
     try:
         with engine.begin() as connection:
-            for edition in withdrawn:
-                _forget(connection, job, edition)
-            for edition, table in tables:
-                _replace(connection, job, edition, table)
+            for published in withdrawn:
+                _forget(connection, job, published)
+            for published, table in tables:
+                _replace(connection, job, published, table)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise OutputError(
@@ -111,12 +113,12 @@ def _write(job: Job, address: str, editions: list[Edition], withdrawn: list[Edit
         engine.dispose()
 
 
-def _predictions(job: Job, edition: Edition) -> pa.Table:
+def _predictions(job: Job, published: PublishedForecast) -> pa.Table:
     """The users' table of a run, read from its folder."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    place = job.folder / RUNS / edition.run
+    place = job.folder / RUNS / published.run
     if (place / "predictions.parquet").is_file():
         return parquet.read_table(place / "predictions.parquet")
     texts = csv.ConvertOptions(
@@ -125,15 +127,17 @@ def _predictions(job: Job, edition: Edition) -> pa.Table:
     return csv.read_csv(place / "predictions.csv", convert_options=texts)
 
 
-def _replace(connection: Connection, job: Job, edition: Edition, table: pa.Table) -> None:
+def _replace(
+    connection: Connection, job: Job, published: PublishedForecast, table: pa.Table
+) -> None:
     """All rows of one as-of, in place of those that were there."""
     numbers = [name for name in table.column_names if name not in TEXTS]
     made = _table(job, numbers)
     made.create(connection, checkfirst=True)
-    _delete(connection, made, job, edition)
+    _delete(connection, made, job, published)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     columns[TIME] = [str(value) for value in columns[TIME]]
-    keys = {"job": job.name, "as_of": edition.manifest["as_of"]}
+    keys = {"job": job.name, "as_of": published.manifest["as_of"]}
     rows: list[dict[str, Any]] = [
         {**keys, **dict(zip(columns, row, strict=True))}
         for row in zip(*columns.values(), strict=True)
@@ -142,17 +146,17 @@ def _replace(connection: Connection, job: Job, edition: Edition, table: pa.Table
         connection.execute(made.insert(), rows)
 
 
-def _forget(connection: Connection, job: Job, edition: Edition) -> None:
+def _forget(connection: Connection, job: Job, published: PublishedForecast) -> None:
     """No row of this as-of."""
     from sqlalchemy import inspect
 
     schema, _, name = job.section.outputs.table.rpartition(".")
     if inspect(connection).has_table(name, schema=schema or None):
-        _delete(connection, _table(job, []), job, edition)
+        _delete(connection, _table(job, []), job, published)
 
 
-def _delete(connection: Connection, table: Table, job: Job, edition: Edition) -> None:
-    mine = (table.c.job == job.name) & (table.c.as_of == edition.manifest["as_of"])
+def _delete(connection: Connection, table: Table, job: Job, published: PublishedForecast) -> None:
+    mine = (table.c.job == job.name) & (table.c.as_of == published.manifest["as_of"])
     connection.execute(table.delete().where(mine))
 
 

@@ -25,7 +25,7 @@ from forecast.inference.predict import LEAST_VALUES, forecast_panel
 from forecast.models.baselines.forecast import forecast_baselines
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
-from forecast.scheduling.as_of import Slot
+from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job
 from forecast.scheduling.live_scores import StepScore
 from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
@@ -58,7 +58,7 @@ class Made:
 
 def forecast_all(
     job: Job,
-    slot: Slot,
+    snapshot: AsOfSnapshot,
     service: Service,
     seasons: tuple[int, ...],
     factors: np.ndarray,
@@ -66,14 +66,14 @@ def forecast_all(
     listener: Listener,
     unable: np.ndarray | None = None,
 ) -> Made:
-    """Forecasts every series of the slot.
+    """Forecasts every series of the snapshot.
 
     factors (Q,): online adjustment of the intervals; unable object (S,): why the model in service
     cannot forecast a series, "" where it can (None: anywhere).
     """
     negative = job.settings.forecast.allow_negative
-    whole = _Whole.empty(slot, steps_ahead(slot, service.horizon))
-    known = sum_by_series(np.isfinite(slot.panel.values).astype(float), slot.panel.offsets)
+    whole = _Whole.empty(snapshot, steps_ahead(snapshot, service.horizon))
+    known = sum_by_series(np.isfinite(snapshot.panel.values).astype(float), snapshot.panel.offsets)
     enough = known >= LEAST_VALUES
     name = None
     if service.forecaster is not None:
@@ -86,7 +86,7 @@ def forecast_all(
     if name is not None and whole.missing.any():
         whole.explain(np.where(enough, "", TOO_SHORT))
         if service.kind != PRETRAINED:
-            whole.fill(_pretrained(job, slot, seasons), PRETRAINED_SOURCE, enough, listener)
+            whole.fill(_pretrained(job, snapshot, seasons), PRETRAINED_SOURCE, enough, listener)
         whole.fill(_arima(job, service, arima_seconds, listener), ARIMA_SOURCE, enough, listener)
     whole.fill(_naive(service), NAIVE_SOURCE, known > 0, listener)
     made = whole.made(name or NAIVE_SOURCE, failed)
@@ -95,9 +95,9 @@ def forecast_all(
     return made
 
 
-def steps_ahead(slot: Slot, horizon: int) -> int:
+def steps_ahead(snapshot: AsOfSnapshot, horizon: int) -> int:
     """Steps of the grid after the as-of in which every series has `horizon` that there are."""
-    return reach(slot.panel, slot.position + 1 - slot.panel.first, horizon)
+    return reach(snapshot.panel, snapshot.position + 1 - snapshot.panel.first, horizon)
 
 
 Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end
@@ -117,11 +117,11 @@ def _network(forecaster: Forecaster, adjust: np.ndarray, negative: bool) -> Make
     return make
 
 
-def _pretrained(job: Job, slot: Slot, seasons: tuple[int, ...]) -> Make:
-    """Its intervals are fitted to all series of the slot, not to those that it forecasts."""
+def _pretrained(job: Job, snapshot: AsOfSnapshot, seasons: tuple[int, ...]) -> Make:
+    """Its intervals are fitted to all series of the snapshot, not to those that it forecasts."""
 
     def make(panel: Panel, horizon: int) -> Forecast:
-        forecaster = pretrained_service(job, slot.panel, seasons).forecaster
+        forecaster = pretrained_service(job, snapshot.panel, seasons).forecaster
         assert forecaster is not None
         plain = np.ones(len(LEVELS))
         return _network(forecaster, plain, job.settings.forecast.allow_negative)(panel, horizon)
@@ -159,17 +159,17 @@ def _naive(service: Service) -> Make:
 class _Whole:
     """Forecasts as they come together; `missing` (S,): series that have none yet."""
 
-    slot: Slot
+    snapshot: AsOfSnapshot
     point: np.ndarray
     quantiles: np.ndarray
     source: np.ndarray
     reason: np.ndarray
 
     @staticmethod
-    def empty(slot: Slot, horizon: int) -> _Whole:
-        size = slot.panel.size
+    def empty(snapshot: AsOfSnapshot, horizon: int) -> _Whole:
+        size = snapshot.panel.size
         return _Whole(
-            slot,
+            snapshot,
             np.full((size, horizon), np.nan),
             np.full((size, horizon, len(LEVELS)), np.nan),
             np.full(size, "", object),
@@ -198,8 +198,8 @@ class _Whole:
         if not len(rows):
             return
         horizon = self.point.shape[1]
-        lags = self.slot.lags[rows]
-        panel = self.slot.panel.select(rows)
+        lags = self.snapshot.lags[rows]
+        panel = self.snapshot.panel.select(rows)
         try:
             made = make(panel, horizon + int(lags.max()))
         except ForecastError:
@@ -223,13 +223,13 @@ class _Whole:
                 self.reason[rows[at]] = f"{name}: {wrong[at]}"
 
     def made(self, service: str, failed: int) -> Made:
-        panel = self.slot.panel
+        panel = self.snapshot.panel
         available = ~self.missing
         self.reason[np.asarray(self.source == service)] = ""
         # The column that readers count on keeps its name, whatever serves: `source` says what did.
         forecast = Forecast(
             LSTM,
-            self.slot.position + 1 - panel.first,
+            self.snapshot.position + 1 - panel.first,
             self.point,
             np.array(LEVELS),
             self.quantiles,

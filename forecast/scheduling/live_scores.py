@@ -248,7 +248,7 @@ def promised(scores: Sequence[StepScore], promise: dict[str, Any]) -> float:
 # Axes: S series, N observations of all series together.
 
 
-LOOK_BACK = 8  # horizons that are compared value for value where a series' past has moved
+COMPARED = 8  # horizons that are compared value for value where a series' past has moved
 
 
 def notice_changes(connection: sqlite3.Connection, panel: Panel) -> Changes:
@@ -312,7 +312,7 @@ def _since(
     if unscored is not None:
         since = np.minimum(since, unscored + 1)
     since[changes.restated] = start
-    recent = (panel.first + panel.lengths)[changes.moved] - LOOK_BACK * horizon
+    recent = (panel.first + panel.lengths)[changes.moved] - COMPARED * horizon
     since[changes.moved] = np.minimum(since[changes.moved], np.maximum(recent, start))
     return since
 

@@ -1,7 +1,7 @@
 """`lstmcast override`: a planner's numbers in place of the model's in the published forecast.
 
-A new edition of the current run is published: its table has the planner's number where there is
-one, the model's beside it, who gave it and why. The edition before stays as it is, and so do the
+A new publication of the current run is published: its table has the planner's number where there is
+one, the model's beside it, who gave it and why. The forecast before stays as it is, and so do the
 model's numbers in the ledger; what each was worth is told by `lstmcast score`.
 """
 
@@ -27,13 +27,20 @@ from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import LOG, RUNS, WHOLE, Edition, is_intact, write_edition
+from forecast.scheduling.publication import (
+    LOG,
+    RUNS,
+    WHOLE,
+    PublishedForecast,
+    is_intact,
+    write_published,
+)
 from forecast.scheduling.recovery import bring_ledger, bring_link, read_state, recover
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-OVERRIDES = "overrides.csv"  # in the folder of an edition: every override of its as-of
+OVERRIDES = "overrides.csv"  # in the folder of a published forecast: every override of its as-of
 MODEL, BY, REASON, AT = "model", "override_by", "override_reason", "override_at"
 SHOWN = 3  # rows that an error names
 
@@ -42,7 +49,7 @@ Place = tuple[str, str]  # id and time of a step, as they are written
 
 @dataclass(frozen=True)
 class Overridden:
-    """What an override did: the edition that is published now, and how many steps it changed."""
+    """What an override did: the forecast that is published now, and how many steps it changed."""
 
     job: str
     run: str
@@ -86,7 +93,7 @@ def override_job(
                 remedy="Run the job first: lstmcast run",
             )
         at = stamp(moment or now())
-        made, files, about = _edition(job.folder, current, file, by.strip(), reason.strip(), at)
+        made, files, about = _published(job.folder, current, file, by.strip(), reason.strip(), at)
         name = f"{current.run.rsplit('-', 1)[0]}-{_digest(current.run, files)}"
         manifest = {
             **{k: v for k, v in current.manifest.items() if k not in (SEAL, "outputs", "run")},
@@ -94,12 +101,12 @@ def override_job(
             "created": at,
             "override": about,
         }
-        edition = write_edition(job.folder, name, files, manifest)
+        published = write_published(job.folder, name, files, manifest)
         after = read_state(job.folder)
         bring_link(job.folder, after, listener)
         bring_ledger(job.folder, after, listener)
         deliver(job, after, listener, at)
-    return Overridden(job.name, edition.run, current.run, *made)
+    return Overridden(job.name, published.run, current.run, *made)
 
 
 def _digest(run: str, files: Mapping[str, bytes]) -> str:
@@ -109,11 +116,11 @@ def _digest(run: str, files: Mapping[str, bytes]) -> str:
     return whole.hexdigest()[:10]
 
 
-def _edition(
-    folder: Path, current: Edition, file: str, by: str, reason: str, at: str
+def _published(
+    folder: Path, current: PublishedForecast, file: str, by: str, reason: str, at: str
 ) -> tuple[tuple[int, float, float], dict[str, bytes], dict[str, Any]]:
-    """Steps changed and the sums before and after; the files of the new edition; what its manifest
-    says of the override."""
+    """Steps changed and the sums before and after; the files to publish; what the manifest says of
+    the override."""
     place = folder / RUNS / current.run
     table = published_table(place)
     point = _point(table)
@@ -142,7 +149,7 @@ def _edition(
 
 
 def published_table(place: Path) -> pa.Table:
-    """The table that users read in the folder of an edition; ids and times as text."""
+    """The table that users read in the folder of a published forecast; ids and times as text."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 

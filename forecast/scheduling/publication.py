@@ -37,7 +37,7 @@ from forecast.data.load import LoadReport
 from forecast.data.open_steps import rows_ahead
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
-from forecast.scheduling.as_of import Slot, step_seconds
+from forecast.scheduling.as_of import AsOfSnapshot, step_seconds
 from forecast.scheduling.documents import RunManifest
 from forecast.scheduling.forecast import Made
 from forecast.scheduling.models import Service
@@ -54,7 +54,7 @@ WHOLE, LOG = "forecast.parquet", "log.jsonl"
 
 
 @dataclass(frozen=True)
-class Edition:
+class PublishedForecast:
     """A published run: its name and its manifest."""
 
     run: str
@@ -71,22 +71,22 @@ class Edition:
         return int(self.manifest["as_of_position"])
 
 
-def run_name(slot: Slot, *parts: str) -> str:
+def run_name(snapshot: AsOfSnapshot, *parts: str) -> str:
     """AS_OF-ID: the same parts give the same name."""
-    return f"{slot.label}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:10]}"
+    return f"{snapshot.label}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:10]}"
 
 
 def prediction_table(
-    slot: Slot, made: Made, settings: ForecastSettings, most: int | None = None
+    snapshot: AsOfSnapshot, made: Made, settings: ForecastSettings, most: int | None = None
 ) -> pa.Table:
     """What users read: unique_id, ds, LSTM and its intervals, then source and reason; `most` steps
     of each series, those that there are."""
     levels = wanted_levels(settings.level, settings.quantiles)
     forecast = at_levels(made.forecast, levels)
-    table = forecast_table(slot.panel, [forecast], settings.level, settings.quantiles, most)
+    table = forecast_table(snapshot.panel, [forecast], settings.level, settings.quantiles, most)
     kept = np.flatnonzero(forecast.available)
     horizon = forecast.point.shape[1]
-    series, *_ = rows_ahead(slot.panel, kept, forecast.origins, horizon, most)
+    series, *_ = rows_ahead(snapshot.panel, kept, forecast.origins, horizon, most)
     if "source" in table.column_names:
         table = table.drop_columns(["source"])
     each = as_arrow(series)
@@ -95,7 +95,7 @@ def prediction_table(
     return table
 
 
-def whole_table(slot: Slot, made: Made, scale: np.ndarray) -> pa.Table:
+def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Table:
     """Every quantile, for the ledger: series, step, source, scale, point, q0.025 ..."""
     import pyarrow as pa
 
@@ -103,7 +103,7 @@ def whole_table(slot: Slot, made: Made, scale: np.ndarray) -> pa.Table:
     kept, each = _rows_of(forecast)
     horizon = forecast.point.shape[1]
     columns: dict[str, Any] = {
-        "series": as_strings(slot.panel.ids[kept].tolist()).take(each),
+        "series": as_strings(snapshot.panel.ids[kept].tolist()).take(each),
         "step": as_arrow(np.tile(np.arange(1, horizon + 1), len(kept))),
         "source": as_strings(forecast.source[kept].tolist()).take(each),
         "scale": as_arrow(np.repeat(scale[kept], horizon)),
@@ -115,13 +115,13 @@ def whole_table(slot: Slot, made: Made, scale: np.ndarray) -> pa.Table:
     return pa.table(columns)
 
 
-def read_whole(place: Path, edition: Edition) -> pa.Table:
+def read_whole(place: Path, published: PublishedForecast) -> pa.Table:
     """The table that `whole_table` wrote into the run's folder `place`. Raises OutputError where it
     is not as it was written."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    path, about = place / WHOLE, edition.manifest["outputs"].get(WHOLE)
+    path, about = place / WHOLE, published.manifest["outputs"].get(WHOLE)
     try:
         if about is None:
             raise BadDocument("is none of the run's files")
@@ -155,9 +155,9 @@ def output_files(
     return files
 
 
-def write_edition(
+def write_published(
     folder: Path, run: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]
-) -> Edition:
+) -> PublishedForecast:
     """Writes the folder of a run; the manifest, with the sums of all files, is the commit."""
     place = folder / RUNS / run
     made_folder(place, JOB_RUN)
@@ -176,10 +176,10 @@ def write_edition(
     whole = sealed({"schema_version": SCHEMA_VERSION, **manifest, "run": run, "outputs": sums})
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
     write_bytes(place / MANIFEST, text.encode("utf-8", "surrogatepass"))
-    return Edition(run, whole)
+    return PublishedForecast(run, whole)
 
 
-def read_edition(place: Path) -> Edition | None:
+def read_published(place: Path) -> PublishedForecast | None:
     """The published run in the folder `place`; None where it was never finished.
 
     Raises OutputError: run/damaged for a manifest that is not as it was written, run/unreadable for
@@ -206,7 +206,7 @@ def read_edition(place: Path) -> Edition | None:
         ) from error
     except OSError as error:
         raise _unreadable(path, f"cannot be opened: {error.strerror}") from error
-    return Edition(place.name, manifest)
+    return PublishedForecast(place.name, manifest)
 
 
 def _unreadable(path: Path, what: str) -> OutputError:
@@ -219,14 +219,14 @@ def _unreadable(path: Path, what: str) -> OutputError:
     )
 
 
-def is_intact(folder: Path, edition: Edition) -> bool:
+def is_intact(folder: Path, published: PublishedForecast) -> bool:
     """Whether the files of a published run still have the sums of its manifest."""
-    place = folder / RUNS / edition.run
+    place = folder / RUNS / published.run
     try:
         return all(
             (place / name).stat().st_size == entry["bytes"]
             and hashlib.sha256((place / name).read_bytes()).hexdigest() == entry["sha256"]
-            for name, entry in edition.manifest["outputs"].items()
+            for name, entry in published.manifest["outputs"].items()
         )
     except OSError:
         return False
@@ -273,28 +273,30 @@ def _parquet(table: pa.Table) -> bytes:
 # --- What a run's manifest says of the data that were seen and of the forecast that was made -----
 
 
-def about_the_data(report: LoadReport, slot: Slot) -> dict[str, Any]:
+def about_the_data(report: LoadReport, snapshot: AsOfSnapshot) -> dict[str, Any]:
     """The as-of and the input, with the digests of the file and of what of it was seen."""
     return {
-        "as_of": slot.time,
-        "as_of_position": slot.position,
-        "as_of_moment": slot.moment,
-        "grid": slot.grid,
+        "as_of": snapshot.time,
+        "as_of_position": snapshot.position,
+        "as_of_moment": snapshot.moment,
+        "grid": snapshot.grid,
         "input": {
             "path": report.source,
             "sha256": report.digest,
-            "seen_sha256": slot.digest,
+            "seen_sha256": snapshot.digest,
             "rows": report.rows,
-            "series": slot.seen.size,
-            "last": slot.time,
-            "dropped": slot.dropped,
-            "age_seconds": slot.age,
-            "step_seconds": step_seconds(slot.seen),
+            "series": snapshot.seen.size,
+            "last": snapshot.time,
+            "dropped": snapshot.dropped,
+            "age_seconds": snapshot.age,
+            "step_seconds": step_seconds(snapshot.seen),
         },
     }
 
 
-def about_the_forecast(service: Service, slot: Slot, made: Made, lost: int = 0) -> dict[str, Any]:
+def about_the_forecast(
+    service: Service, snapshot: AsOfSnapshot, made: Made, lost: int = 0
+) -> dict[str, Any]:
     """The model, and who forecast how many series; lost: of the forecast before."""
     available = made.forecast.available
     return {
@@ -308,22 +310,24 @@ def about_the_forecast(service: Service, slot: Slot, made: Made, lost: int = 0) 
             "failed": made.failed,
             "lost": lost,
             "by_source": dict(Counter(made.forecast.source[available].tolist())),
-            "left_out": [{"series": name, "reason": why} for name, why in slot.left_out],
+            "left_out": [{"series": name, "reason": why} for name, why in snapshot.left_out],
         },
     }
 
 
-def lost_series(folder: Path, current: Edition | None, slot: Slot) -> tuple[list[str], int]:
+def lost_series(
+    folder: Path, current: PublishedForecast | None, snapshot: AsOfSnapshot
+) -> tuple[list[str], int]:
     """Series that the published forecast has and this run cannot have, as they are gone from the
     data or too late; and how many it has."""
     if current is None:
         return [], 0
-    now = set(slot.panel.ids.tolist())
+    now = set(snapshot.panel.ids.tolist())
     try:
         column = read_whole(folder / RUNS / current.run, current).column("series")
     except (OutputError, KeyError):  # then at least those that are left out
         before = {entry["series"] for entry in current.manifest["series"]["left_out"]}
         had = current.manifest["series"]["forecast"]
-        return [name for name, _ in slot.left_out if name not in before], had
+        return [name for name, _ in snapshot.left_out if name not in before], had
     names = [str(name) for name in column.unique().to_pylist()]
     return [name for name in names if name not in now], len(names)

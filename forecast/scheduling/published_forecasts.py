@@ -26,9 +26,9 @@ from forecast.scheduling.config import Job
 from forecast.scheduling.publication import (
     MANIFEST,
     RUNS,
-    Edition,
+    PublishedForecast,
     current_run,
-    read_edition,
+    read_published,
 )
 from forecast.scheduling.recovery import State, read_rollbacks
 
@@ -55,7 +55,7 @@ class PublishedTable:
     tag    changes whenever the publication does
     """
 
-    edition: Edition
+    published: PublishedForecast
     table: pa.Table
     start: Mapping[str, tuple[int, int]]
     tag: str
@@ -73,10 +73,10 @@ class PublishedTable:
 
     def about(self) -> dict[str, Any]:
         """What stands beside the rows: which run it is, and what it reaches to."""
-        manifest = self.edition.manifest
+        manifest = self.published.manifest
         return {
             "job": manifest.get("job"),
-            "run": self.edition.run,
+            "run": self.published.run,
             "as_of": manifest["as_of"],
             "created": manifest["created"],
             "horizon": manifest["horizon"],
@@ -133,7 +133,7 @@ class PublishedForecasts:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._tables: OrderedDict[tuple[Any, ...], PublishedTable] = OrderedDict()
-        self._editions: dict[str, tuple[tuple[int, int, int], Edition]] = {}
+        self._forecasts: dict[str, tuple[tuple[int, int, int], PublishedForecast]] = {}
         self._lock = threading.Lock()
 
     def current(self) -> PublishedTable:
@@ -169,11 +169,11 @@ class PublishedForecasts:
         """
         standing = self.state().standing
         wanted = _instant(as_of)
-        for edition in reversed(standing):
-            manifest = edition.manifest
+        for published in reversed(standing):
+            manifest = published.manifest
             moment = _instant(manifest.get("as_of_moment"))
             if manifest["as_of"] == as_of or (wanted is not None and moment == wanted):
-                return self._table(edition.run)
+                return self._table(published.run)
         newest = list(dict.fromkeys(str(e.manifest["as_of"]) for e in reversed(standing)))[:5]
         raise UsageError(
             "no forecast of this as-of is kept",
@@ -195,7 +195,7 @@ class PublishedForecasts:
                 "current": e.run == current,
                 "withdrawn": e.run in state.withdrawn,
             }
-            for e in sorted(state.editions.values(), key=lambda e: -e.sequence)
+            for e in sorted(state.forecasts.values(), key=lambda e: -e.sequence)
         ]
 
     def state(self) -> State:
@@ -203,21 +203,21 @@ class PublishedForecasts:
         again. A run that cannot be read is left out. Raises OutputError where the list of
         rollbacks is damaged."""
         runs = self.job.folder / RUNS
-        found: dict[str, Edition] = {}
+        found: dict[str, PublishedForecast] = {}
         for place in sorted(runs.iterdir()) if runs.is_dir() else []:
             try:
                 key = _stat_key(place / MANIFEST)
-                known = self._editions.get(place.name)
+                known = self._forecasts.get(place.name)
                 if known is None or known[0] != key:
-                    edition = read_edition(place)
-                    if edition is None:
+                    published = read_published(place)
+                    if published is None:
                         continue
-                    known = self._editions[place.name] = (key, edition)
+                    known = self._forecasts[place.name] = (key, published)
                 found[place.name] = known[1]
             except (OSError, ForecastError):
                 continue
-        for gone in set(self._editions) - set(found):
-            self._editions.pop(gone, None)
+        for gone in set(self._forecasts) - set(found):
+            self._forecasts.pop(gone, None)
         return State(found, read_rollbacks(self.job.folder))
 
     def _table(self, run: str) -> PublishedTable:
@@ -231,14 +231,14 @@ class PublishedForecasts:
             if key in self._tables:
                 self._tables.move_to_end(key)
                 return self._tables[key]
-            made = read_published(place)
+            made = read_table(place)
             self._tables[key] = made
             while len(self._tables) > KEPT:
                 self._tables.popitem(last=False)
             return made
 
 
-def read_published(place: Path) -> PublishedTable:
+def read_table(place: Path) -> PublishedTable:
     """The publication in the run folder `place`, checked against its manifest.
 
     Raises OutputError where a file is missing, is not what the manifest says, or is of no kind that
@@ -246,13 +246,13 @@ def read_published(place: Path) -> PublishedTable:
     """
     try:
         text = (place / MANIFEST).read_bytes()
-        edition = read_edition(place)
-        outputs = edition.manifest["outputs"] if edition is not None else {}
+        published = read_published(place)
+        outputs = published.manifest["outputs"] if published is not None else {}
         kind = next((name for name in KINDS if name in outputs), None)
         content = (place / kind).read_bytes() if kind else b""
     except OSError as error:
         raise _damaged(place, "the published files cannot be read") from error
-    if edition is None:
+    if published is None:
         raise _damaged(place, "the run is not there any more")
     if kind is None:
         raise OutputError(
@@ -265,7 +265,7 @@ def read_published(place: Path) -> PublishedTable:
         raise _damaged(place / kind, "the file is not the one that was published")
     table = _grouped(_parsed(content, kind, place))
     tag = hashlib.sha256(text).hexdigest()[:24]
-    return PublishedTable(edition, table, _starts(table), tag)
+    return PublishedTable(published, table, _starts(table), tag)
 
 
 def _parsed(content: bytes, kind: str, place: Path) -> pa.Table:

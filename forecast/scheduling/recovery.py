@@ -36,11 +36,11 @@ from forecast.scheduling.publication import (
     MANIFEST,
     RUNS,
     WHOLE,
-    Edition,
+    PublishedForecast,
     bad_forecast,
     current_run,
     point_at,
-    read_edition,
+    read_published,
     read_whole,
 )
 
@@ -54,9 +54,9 @@ ROLLBACKS, ASIDE = "rollbacks.json", "set-aside"
 ROLLBACKS_VERSION = 1
 
 
-def is_on(edition: Edition, grid: str | None) -> bool:
-    """Whether an edition's positions count on this grid; those of earlier versions do not say."""
-    return grid is None or edition.manifest.get("grid") in (None, grid)
+def is_on(published: PublishedForecast, grid: str | None) -> bool:
+    """Whether its positions count on this grid; those of earlier versions do not say."""
+    return grid is None or published.manifest.get("grid") in (None, grid)
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Damage:
 
 @dataclass(frozen=True)
 class State:
-    """What is published: editions by name, those withdrawn, and digests of models refused; and
+    """What is published: forecasts by name, those withdrawn, and digests of models refused; and
     what of it cannot be read."""
 
-    editions: Mapping[str, Edition]
+    forecasts: Mapping[str, PublishedForecast]
     rollbacks: tuple[Mapping[str, Any], ...] = ()
     damaged: tuple[Damage, ...] = ()
 
@@ -99,49 +99,49 @@ class State:
     @property
     def refused(self) -> frozenset[str]:
         """Digests of models that a rollback took out of service."""
-        back = {self.editions[e["to"]].manifest["model"]["sha256"] for e in self.rollbacks[-1:]
-                if e["to"] in self.editions}  # fmt: skip
+        back = {self.forecasts[e["to"]].manifest["model"]["sha256"] for e in self.rollbacks[-1:]
+                if e["to"] in self.forecasts}  # fmt: skip
         return frozenset(d for e in self.rollbacks for d in e["refused"]) - back
 
     @property
-    def standing(self) -> list[Edition]:
-        """Editions that were not withdrawn, oldest publication first."""
-        valid = [e for e in self.editions.values() if e.run not in self.withdrawn]
+    def standing(self) -> list[PublishedForecast]:
+        """Published forecasts that were not withdrawn, oldest publication first."""
+        valid = [e for e in self.forecasts.values() if e.run not in self.withdrawn]
         return sorted(valid, key=lambda e: (e.sequence, e.run))
 
     @property
-    def current(self) -> Edition | None:
+    def current(self) -> PublishedForecast | None:
         """The edition that is to be current."""
         leading = [e for e in self.standing if e.manifest["leads"]]
         return leading[-1] if leading else None
 
-    def of_position(self, position: int, grid: str | None = None) -> Edition | None:
-        """The newest edition that stands for an as-of, on that grid."""
+    def of_position(self, position: int, grid: str | None = None) -> PublishedForecast | None:
+        """The newest published forecast that stands for an as-of, on that grid."""
         here = (e for e in reversed(self.standing) if is_on(e, grid))
         return next((e for e in here if e.position == position), None)
 
     @property
-    def comparable(self) -> list[Edition]:
-        """The standing editions on the grid of the current one, oldest publication first."""
+    def comparable(self) -> list[PublishedForecast]:
+        """The standing forecasts on the grid of the current one, oldest publication first."""
         grid = self.current.manifest.get("grid") if self.current is not None else None
         return [e for e in self.standing if is_on(e, grid)]
 
     def next_sequence(self) -> int:
         """Number of the next publication."""
-        return max((e.sequence for e in self.editions.values()), default=0) + 1
+        return max((e.sequence for e in self.forecasts.values()), default=0) + 1
 
 
 def read_state(folder: Path) -> State:
     """The state on disk; changes nothing. What cannot be read is in `State.damaged`."""
     runs = folder / RUNS
-    found: dict[str, Edition] = {}
+    found: dict[str, PublishedForecast] = {}
     damaged = []
     for place in sorted(runs.iterdir()) if runs.is_dir() else []:
         if not is_ours(place, JOB_RUN):
             continue
         try:
-            if (edition := read_edition(place)) is not None:
-                found[place.name] = edition
+            if (published := read_published(place)) is not None:
+                found[place.name] = published
         except OutputError as error:
             damaged.append(Damage(place, error.message, error.code == "run/damaged"))
     try:
@@ -171,7 +171,9 @@ def read_rollbacks(folder: Path) -> tuple[dict[str, Any], ...]:
         ) from error
 
 
-def _rollbacks_as_they_show(folder: Path, found: Mapping[str, Edition]) -> tuple[dict, ...]:
+def _rollbacks_as_they_show(
+    folder: Path, found: Mapping[str, PublishedForecast]
+) -> tuple[dict, ...]:
     """What rollbacks must have been, from the link and the ledger: whatever is newer than the
     current run, or missing in the ledger, was withdrawn. So a forecast that somebody took back is
     not served again because a list is lost."""
@@ -200,14 +202,17 @@ def recorded_runs(folder: Path) -> dict[int, str]:
 
 
 def rollback_to(
-    target: Edition, editions: Mapping[str, Edition], withdrawn: Sequence[Edition], at: str
+    target: PublishedForecast,
+    forecasts: Mapping[str, PublishedForecast],
+    withdrawn: Sequence[PublishedForecast],
+    at: str,
 ) -> dict[str, Any]:
-    """What `rollbacks.json` says of a rollback to `target` that withdraws these editions.
+    """What `rollbacks.json` says of a rollback to `target` that withdraws these forecasts.
 
     Models that serve only there are refused from then on.
     """
     names = {e.run for e in withdrawn}
-    kept = {e.manifest["model"]["sha256"] for e in editions.values() if e.run not in names}
+    kept = {e.manifest["model"]["sha256"] for e in forecasts.values() if e.run not in names}
     return {
         "at": at,
         "to": target.run,
@@ -308,7 +313,7 @@ def _note_left(place: Path, left: list[str], listener: Listener) -> None:
 
 
 def bring_link(folder: Path, state: State, listener: Listener) -> None:
-    """Lets `current` name the edition that is to be current."""
+    """Lets `current` name the published forecast that is to be current."""
     wanted, found = state.current, current_run(folder)
     if wanted is None or wanted.run == found:
         return
@@ -360,46 +365,46 @@ def _bring_ledger(folder: Path, state: State, listener: Listener) -> None:
             ledger.withdraw(connection, run)
         # What lies before the oldest cutoff was let go by retention, not forgotten.
         oldest = min(recorded, default=min(wanted, default=0))
-        for position, edition in sorted(wanted.items()):
-            if position >= oldest and recorded.get(position) != edition.run:
-                _take_in(connection, folder, edition, listener)
+        for position, published in sorted(wanted.items()):
+            if position >= oldest and recorded.get(position) != published.run:
+                _take_in(connection, folder, published, listener)
 
 
 def _take_in(
-    connection: sqlite3.Connection, folder: Path, edition: Edition, listener: Listener
+    connection: sqlite3.Connection, folder: Path, published: PublishedForecast, listener: Listener
 ) -> None:
-    """Records an edition; one whose forecast cannot be read is left out of the scores, and said."""
+    """Records a published forecast; one that cannot be read is left out of the scores, and said."""
     try:
-        made = published(folder, edition)
+        made = ledger_entry(folder, published)
     except OutputError as error:
-        listener.warn("run/not-scored", f"{edition.run} cannot be scored: {error.message}")
+        listener.warn("run/not-scored", f"{published.run} cannot be scored: {error.message}")
         return
-    listener.note(f"the ledger takes in {edition.run}")
+    listener.note(f"the ledger takes in {published.run}")
     ledger.record(connection, made)
 
 
-def published(folder: Path, edition: Edition) -> ledger.Published:
-    """An edition as the ledger takes it, read from its folder. Raises OutputError."""
+def ledger_entry(folder: Path, published: PublishedForecast) -> ledger.Published:
+    """A published forecast as the ledger takes it, read from its folder. Raises OutputError."""
     import pyarrow as pa
 
-    place = folder / RUNS / edition.run
-    table = read_whole(place, edition)
+    place = folder / RUNS / published.run
+    table = read_whole(place, published)
     try:
-        return _as_published(edition, table)
+        return _as_published(published, table)
     except (KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise bad_forecast(place / WHOLE, f"does not fit its manifest ({error})") from error
 
 
-def _as_published(edition: Edition, table: pa.Table) -> ledger.Published:
-    manifest = edition.manifest
+def _as_published(published: PublishedForecast, table: pa.Table) -> ledger.Published:
+    manifest = published.manifest
     horizon = int(manifest["horizon"])
     first = np.arange(0, table.num_rows, horizon)
     names = [name for name in table.column_names if name.startswith("q")]
     quantiles = np.stack([_numbers(table, name) for name in names], axis=-1)
     return ledger.Published(
-        run=edition.run,
-        sequence=edition.sequence,
-        cutoff=edition.position,
+        run=published.run,
+        sequence=published.sequence,
+        cutoff=published.position,
         cutoff_time=manifest["as_of"],
         created=manifest["created"],
         model=manifest["model"]["id"],

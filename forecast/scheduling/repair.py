@@ -73,11 +73,11 @@ def _repairs(job: Job) -> Iterator[Found]:
         action = ASIDE_TOO if damage.lasting else "left where it is"
         yield Repair(damage.path.name, damage.why, action), _nothing
     changed = [e for e in state.standing if not is_intact(job.folder, e)]
-    for edition in changed:
-        place = job.folder / RUNS / edition.run
+    for published in changed:
+        place = job.folder / RUNS / published.run
         found = "its files are missing or are not as they were written"
-        yield Repair(edition.run, found, ASIDE_TOO), partial(set_aside, job.folder, place)
-    gone = {edition.run for edition in changed}
+        yield Repair(published.run, found, ASIDE_TOO), partial(set_aside, job.folder, place)
+    gone = {published.run for published in changed}
     yield from _link(job.folder, state, gone)
     yield from _models(job.folder, state, gone)
     yield from _ledger(job.folder)
@@ -89,7 +89,7 @@ def _repairs(job: Job) -> Iterator[Found]:
 
 def _link(folder: Path, state: State, gone: set[str]) -> Iterator[Found]:
     """Whether `current` names the newest run that stands and is whole."""
-    whole = {run: e for run, e in state.editions.items() if run not in gone}
+    whole = {run: e for run, e in state.forecasts.items() if run not in gone}
     wanted = State(whole, state.rollbacks).current
     if wanted is not None and current_run(folder) != wanted.run:
         yield (

@@ -134,7 +134,7 @@ def to_keep(job: Job, state: State) -> dict[str, str]:
             datetime.fromisoformat(e.manifest.get("as_of_moment") or e.manifest["created"]),
             bool(e.manifest.get("override")),
         )
-        for e in state.editions.values()
+        for e in state.forecasts.values()
     ]
     name = current.run if current is not None else None
     return choose_kept(runs, state.withdrawn, name, job.section.retention)
@@ -142,7 +142,7 @@ def to_keep(job: Job, state: State) -> dict[str, str]:
 
 def models_in_use(state: State, kept: dict[str, str]) -> set[str]:
     """The models that a kept run was made with."""
-    return {state.editions[run].manifest["model"]["id"] for run in kept if run in state.editions}
+    return {state.forecasts[run].manifest["model"]["id"] for run in kept if run in state.forecasts}
 
 
 def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
         used = models_in_use(state, kept)
         return {
             "kept": kept,
-            "runs": [run for run in state.editions if run not in kept],
+            "runs": [run for run in state.forecasts if run not in kept],
             "models": [name for name in own_models(job.folder) if name not in used],
         }
     wait = job.section.lock_wait
@@ -169,7 +169,7 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
 def apply_retention(job: Job, state: State, listener: Listener) -> dict[str, Any]:
     """Lets go of runs, models and old parts of the ledger. Returns which runs and models."""
     kept = to_keep(job, state)
-    runs = sweep_runs(job.folder, kept, state.editions)
+    runs = sweep_runs(job.folder, kept, state.forecasts)
     models = sweep_models(job.folder, models_in_use(state, kept))
     if (job.folder / ledger.NAME).exists():
         with ledger.opened(job.folder / ledger.NAME) as connection:

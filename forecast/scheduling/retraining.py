@@ -21,7 +21,7 @@ from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
-from forecast.scheduling.as_of import Slot
+from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.decisions import (
     CHALLENGER,
@@ -90,7 +90,7 @@ def is_free(job: Job, panel: Panel, seasons: tuple[int, ...], trained_until: int
 
 def run_trial(
     job: Job,
-    slot: Slot,
+    snapshot: AsOfSnapshot,
     seasons: tuple[int, ...],
     learning: Decision,
     champion: Service | None,
@@ -105,24 +105,24 @@ def run_trial(
     a rollback took out of service. Raises TrainingStopped, and whatever training raises.
     """
     settings = _settings(job, learning, champion, seconds_left)
-    plan = make_plan(slot.panel, seasons, settings)
+    plan = make_plan(snapshot.panel, seasons, settings)
     _tell(plan.reasons, listener)
     listener.stage(f"Training the {plan.title}")
     kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
-    learnt = learn(slot.panel, plan, settings, listener, kept)
+    learnt = learn(snapshot.panel, plan, settings, listener, kept)
     if learnt.interrupted:
         raise TrainingStopped
     _tell(learnt.reasons, listener)
     plan = replace(plan, reasons=plan.reasons + learnt.reasons)
-    scored, final = forecasters(slot.panel, plan, learnt.members)
+    scored, final = forecasters(snapshot.panel, plan, learnt.members)
     listener.stage("Judging the new model")
-    standing = pretrained_service(job, slot.panel, seasons)
+    standing = pretrained_service(job, snapshot.panel, seasons)
     candidates = {
         "challenger": scored,
-        "champion": _as_judge(job, slot, plan, champion, listener),
-        "pretrained": _uncalibrated(standing, slot.panel, plan.validation),
+        "champion": _as_candidate(job, snapshot, plan, champion, listener),
+        "pretrained": _uncalibrated(standing, snapshot.panel, plan.validation),
     }
-    table = _table(slot.panel, plan, settings, candidates)
+    table = _table(snapshot.panel, plan, settings, candidates)
     trial = Trial(
         **{name: _mase(table, name) for name in NAMES},
         champion_fits=champion is not None and champion.kind == TRAINED_KIND,
@@ -130,8 +130,10 @@ def run_trial(
     )
     decision = decide_service(trial)
     if decision.choice == CHALLENGER:
-        made = Trained(scored, final, _about(job, slot, plan, table, created))
-        return Judged(save_trained(job.folder, made, slot.panel, slot.label), decision, trial)
+        made = Trained(scored, final, _about(job, snapshot, plan, table, created))
+        return Judged(
+            save_trained(job.folder, made, snapshot.panel, snapshot.label), decision, trial
+        )
     if decision.choice == CHAMPION and champion is not None:
         return Judged(champion, decision, trial)
     if decision.choice == PRETRAINED:
@@ -192,8 +194,8 @@ def _settings(
     return job.settings.model_copy(update={"training": training})
 
 
-def _as_judge(
-    job: Job, slot: Slot, plan: Plan, champion: Service | None, listener: Listener
+def _as_candidate(
+    job: Job, snapshot: AsOfSnapshot, plan: Plan, champion: Service | None, listener: Listener
 ) -> Forecaster | None:
     """The model in service as it may be judged: without anything seen after the first origin.
 
@@ -202,7 +204,7 @@ def _as_judge(
     """
     if champion is None or champion.kind != TRAINED_KIND or not len(plan.origins):
         return None
-    first = (slot.panel.first + plan.origins.min(0)).min()
+    first = (snapshot.panel.first + plan.origins.min(0)).min()
     if champion.trained_until is not None and first > champion.trained_until:
         return champion.forecaster
     try:
@@ -246,18 +248,18 @@ def _mase(table: ScoreTable | None, name: str) -> float:
 
 
 def _about(
-    job: Job, slot: Slot, plan: Plan, table: ScoreTable | None, created: str
+    job: Job, snapshot: AsOfSnapshot, plan: Plan, table: ScoreTable | None, created: str
 ) -> dict[str, Any]:
     return {
         "kind": TRAINED_KIND,
         "created": created,
-        "trained_until": slot.position,
-        "trained_until_time": slot.time,
+        "trained_until": snapshot.position,
+        "trained_until_time": snapshot.time,
         "season": plan.season,
         "horizon": plan.horizon,
         "learnt": job.what_is_learnt(),
         "promise": promise_of(table, "challenger", job.settings),
-        "data_sha256": slot.digest,
+        "data_sha256": snapshot.digest,
         "chosen": [{"name": n, "value": str(v), "why": why} for n, v, why in plan.reasons],
     }
 

@@ -15,7 +15,7 @@ from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
-from forecast.scheduling.publication import Edition, is_intact
+from forecast.scheduling.publication import PublishedForecast, is_intact
 from forecast.scheduling.recovery import (
     State,
     bring_ledger,
@@ -57,7 +57,7 @@ def roll_back(
         entry = _entry(state, target, stamp(moment or now()))
         rollbacks = [*state.rollbacks, entry][-KEPT:]
         write_rollbacks(job.folder, rollbacks)
-        after = State(state.editions, tuple(rollbacks))
+        after = State(state.forecasts, tuple(rollbacks))
         bring_link(job.folder, after, listener)
         bring_ledger(job.folder, after, listener)
         deliver(job, after, listener, stamp(moment or now()))
@@ -71,9 +71,9 @@ def roll_back(
     )
 
 
-def _target(job: Job, state: State, to: str | None) -> Edition:
+def _target(job: Job, state: State, to: str | None) -> PublishedForecast:
     current = state.current
-    leading = [e for e in state.editions.values() if e.manifest["leads"]]
+    leading = [e for e in state.forecasts.values() if e.manifest["leads"]]
     if to is not None:
         target = next((e for e in leading if e.run == to), None)
     else:
@@ -100,16 +100,16 @@ def _target(job: Job, state: State, to: str | None) -> Edition:
     return target
 
 
-def _entry(state: State, target: Edition, at: str) -> dict[str, Any]:
+def _entry(state: State, target: PublishedForecast, at: str) -> dict[str, Any]:
     """What `rollbacks.json` says of it."""
     current = state.current
     assert current is not None
     later = [
-        e for e in state.editions.values() if e.sequence > target.sequence and e.manifest["leads"]
+        e for e in state.forecasts.values() if e.sequence > target.sequence and e.manifest["leads"]
     ]
     serving = {
         run: e
-        for run, e in state.editions.items()
+        for run, e in state.forecasts.items()
         if e.sequence <= target.sequence and run not in state.withdrawn
     }
     entry = rollback_to(target, {**serving, target.run: target}, later, at)

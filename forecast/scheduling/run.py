@@ -35,7 +35,7 @@ from forecast.data.seasonality import confirm_seasons
 from forecast.evaluation.metrics import seasonal_errors
 from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
-from forecast.scheduling.as_of import Slot, choose_slot, step_seconds, usual_age
+from forecast.scheduling.as_of import AsOfSnapshot, step_seconds, take_snapshot, usual_age
 from forecast.scheduling.config import PERIODS, Job, redacted, reveal, span
 from forecast.scheduling.context import Known, RunContext, RunLog, RunOutcome, Watch
 from forecast.scheduling.database import deliver
@@ -63,7 +63,7 @@ from forecast.scheduling.lock import locked, noticed_termination
 from forecast.scheduling.models import NAIVE, Service
 from forecast.scheduling.monitoring import Event, ping, write_metrics
 from forecast.scheduling.publication import (
-    Edition,
+    PublishedForecast,
     about_the_data,
     about_the_forecast,
     is_intact,
@@ -73,12 +73,12 @@ from forecast.scheduling.publication import (
     prediction_table,
     run_name,
     whole_table,
-    write_edition,
+    write_published,
 )
 from forecast.scheduling.recovery import (
     State,
     is_on,
-    published,
+    ledger_entry,
     read_state,
     recorded_runs,
     recover,
@@ -98,7 +98,7 @@ from forecast.workflows.load import read, refuse_covariates
 NAMED = 5  # series that a line names
 
 
-def look(run: RunContext) -> tuple[LoadReport, Slot]:
+def read_snapshot(run: RunContext) -> tuple[LoadReport, AsOfSnapshot]:
     """Reads the data and settles the as-of. Raises StaleInputError when they are too old."""
     job = run.job
     if job.section.model == "pretrained":
@@ -108,25 +108,25 @@ def look(run: RunContext) -> tuple[LoadReport, Slot]:
     if which:
         run.run_log.note(which)
     panel, report = read(job.source, data, run.run_log)
-    slot = choose_slot(panel, job, partial(_horizon_of, job), run.as_of, run.moment)
-    report = replace(report, seasons=_seasons_of(job, slot.seen))
-    run.run_log.facts["as_of"] = slot.time
-    _report_as_of(run, slot)
+    snapshot = take_snapshot(panel, job, partial(_horizon_of, job), run.as_of, run.moment)
+    report = replace(report, seasons=_seasons_of(job, snapshot.seen))
+    run.run_log.facts["as_of"] = snapshot.time
+    _report_as_of(run, snapshot)
     period = PERIODS[job.section.schedule.every]
-    usual = usual_age(step_seconds(slot.seen), period) if run.as_of is None else None
-    fresh = decide_freshness(slot.age, job.section.freshness, usual)
+    usual = usual_age(step_seconds(snapshot.seen), period) if run.as_of is None else None
+    fresh = decide_freshness(snapshot.age, job.section.freshness, usual)
     run.run_log.decide(fresh, said=fresh.choice not in ("stale", "old"))
     if fresh.choice == "stale":
         raise StaleInputError(
             fresh.reason,
             code="input/stale",
             where=job.source,
-            value=slot.time,
+            value=snapshot.time,
             remedy="See why no newer data came; what is published stays as it is",
         )
     if fresh.choice == "old":
         run.run_log.warn("input/old", fresh.reason)
-    return report, slot
+    return report, snapshot
 
 
 def _seasons_of(job: Job, seen: Panel) -> tuple[int, ...]:
@@ -140,52 +140,54 @@ def _horizon_of(job: Job, seen: Panel) -> int:
     return choose_horizon(seen, job.settings, seasons, int(np.median(seen.lengths)))[0]
 
 
-def _report_as_of(run: RunContext, slot: Slot) -> None:
-    run.run_log.note(f"as of {slot.time}: {slot.panel.size} series")
-    if slot.dropped and run.as_of is None:
-        run.run_log.note(f"up to {slot.dropped} steps that are not over yet were left out")
-    for name, reason in slot.left_out[:NAMED]:
+def _report_as_of(run: RunContext, snapshot: AsOfSnapshot) -> None:
+    run.run_log.note(f"as of {snapshot.time}: {snapshot.panel.size} series")
+    if snapshot.dropped and run.as_of is None:
+        run.run_log.note(f"up to {snapshot.dropped} steps that are not over yet were left out")
+    for name, reason in snapshot.left_out[:NAMED]:
         run.run_log.note(f"left out: {name} {reason}")
-    if slot.late:
-        names = ", ".join(slot.late[:NAMED])
-        run.run_log.warn("input/late-series", f"{len(slot.late)} series are late: {names}")
+    if snapshot.late:
+        names = ", ".join(snapshot.late[:NAMED])
+        run.run_log.warn("input/late-series", f"{len(snapshot.late)} series are late: {names}")
 
 
-def nothing_to_do(run: RunContext, state: State, slot: Slot) -> tuple[str, Edition] | None:
+def nothing_to_do(
+    run: RunContext, state: State, snapshot: AsOfSnapshot
+) -> tuple[str, PublishedForecast] | None:
     """("already done", the run that stands for the as-of) or ("rolled back", the current run)
     where a run would publish what there is, or what was withdrawn; None where there is work."""
-    edition, current = state.of_position(slot.position, slot.grid), state.current
-    behind = current is not None and run.as_of is None and not goes_on(current, slot)
-    if edition is None and current is not None and behind:
-        let_go = recorded_runs(run.job.folder).get(slot.position)
+    published, current = state.of_position(snapshot.position, snapshot.grid), state.current
+    behind = current is not None and run.as_of is None and not goes_on(current, snapshot)
+    if published is None and current is not None and behind:
+        let_go = recorded_runs(run.job.folder).get(snapshot.position)
         if let_go is not None:  # a clock or data that went back: the record must not be rewritten
             why = f"{let_go} was published for it, and has been let go by retention"
             return run.run_log.decide(Decision("this as-of", "already done", why)).choice, current
-    past = _past(run, edition) if edition is not None else None
+    past = _past(run, published) if published is not None else None
     serving = current.manifest["model"]["id"] if current is not None else None
     withheld = [
         Past(e["run"], e["seen"], e["config"], e["model"], True)
         for e in state.withheld
-        if e["position"] == slot.position and e["model"] == serving and run.as_of is None
+        if e["position"] == snapshot.position and e["model"] == serving and run.as_of is None
     ]
-    judged = serving if edition is current else None
-    decision = decide_whether_to_run(slot.digest, run.job.digest, judged, past, withheld)
+    judged = serving if published is current else None
+    decision = decide_whether_to_run(snapshot.digest, run.job.digest, judged, past, withheld)
     run.run_log.decide(decision)
-    if decision.choice == "already done" and edition is not None:
-        return decision.choice, edition
+    if decision.choice == "already done" and published is not None:
+        return decision.choice, published
     if decision.choice == ROLLED_BACK and current is not None:
         return decision.choice, current
     return None
 
 
-def _past(run: RunContext, edition: Edition) -> Past:
-    manifest = edition.manifest
+def _past(run: RunContext, published: PublishedForecast) -> Past:
+    manifest = published.manifest
     return Past(
-        edition.run,
+        published.run,
         manifest["input"]["seen_sha256"],
         manifest["config_sha256"],
         manifest["model"]["id"],
-        is_intact(run.job.folder, edition),
+        is_intact(run.job.folder, published),
     )
 
 
@@ -200,9 +202,9 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
 
     Raises InputError when more series fail than the job allows.
     """
-    job, slot = run.job, known.slot
+    job, snapshot = run.job, known.snapshot
     run.run_log.stage("Forecasting")
-    unknown = _not_covered(slot, service, job.settings.data.cov_short)
+    unknown = _not_covered(snapshot, service, job.settings.data.cov_short)
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
         factors, updates = stretches(known.scores, LEVELS)
@@ -210,12 +212,12 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
     budget = job.section.fallback_seconds
     seconds = budget if left is None else max(0.1, min(budget, left))
     design = service.forecaster.design if service.forecaster is not None else None
-    steps = slot.lags + steps_ahead(slot, service.horizon)
-    for code, text in unknown_ahead(design, slot.panel, steps):
+    steps = snapshot.lags + steps_ahead(snapshot, service.horizon)
+    for code, text in unknown_ahead(design, snapshot.panel, steps):
         run.run_log.warn(code, text)
     made = forecast_all(
         job=job,
-        slot=slot,
+        snapshot=snapshot,
         service=service,
         seasons=known.report.seasons,
         factors=factors,
@@ -223,7 +225,7 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
         listener=run.run_log,
         unable=unknown,
     )
-    decision = decide_publication(made.failed, slot.panel.size, job.section.max_failed)
+    decision = decide_publication(made.failed, snapshot.panel.size, job.section.max_failed)
     run.run_log.decide(decision)
     if decision.choice == "refuse":
         raise InputError(
@@ -239,24 +241,24 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
     return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
 
 
-def _not_covered(slot: Slot, service: Service, cov_short: str | None) -> np.ndarray:
+def _not_covered(snapshot: AsOfSnapshot, service: Service, cov_short: str | None) -> np.ndarray:
     """object (S,): why the model in service lacks covariates of the steps to come, "" if it does
     not. Raises InputError when every series lacks some: then it is the file that is wrong."""
-    found = np.full(slot.panel.size, "", object)
-    covariates, design = slot.panel.covariates, None
+    found = np.full(snapshot.panel.size, "", object)
+    covariates, design = snapshot.panel.covariates, None
     if service.forecaster is not None:
         design = service.forecaster.design
     if design is None or covariates is None or cov_short == "mask":
         return found
     names = [entry.name for entry in design.of(FUTURE)]
-    steps = steps_ahead(slot, service.horizon)
+    steps = steps_ahead(snapshot, service.horizon)
     for column in covariates.of(FUTURE):
         if column.name in names:
             reached = last_known(column.values, covariates.offsets)
-            short = reached < slot.panel.lengths + slot.lags + steps - 1
+            short = reached < snapshot.panel.lengths + snapshot.lags + steps - 1
             found[short & (found == "")] = f"covariate {column.name} does not cover the horizon"
     if (found != "").all():
-        check_ahead(slot.panel, steps, names)
+        check_ahead(snapshot.panel, steps, names)
     return found
 
 
@@ -270,20 +272,20 @@ def publish(
     made: Made,
     trial: dict[str, Any],
     intervals: dict[str, Any],
-) -> Edition:
+) -> PublishedForecast:
     """Writes the run folder, the manifest last, and moves the link unless a later as-of is
     published: `current` never goes back. Raises OutputError."""
-    job, slot, state = run.job, known.slot, known.state
+    job, snapshot, state = run.job, known.snapshot, known.state
     run.run_log.stage("Publishing")
-    current, before = state.current, state.of_position(slot.position, slot.grid)
+    current, before = state.current, state.of_position(snapshot.position, snapshot.grid)
     sequence = state.next_sequence()
-    leads = goes_on(current, slot)
+    leads = goes_on(current, snapshot)
     if current is not None and not leads and run.as_of is None:
         text = f"the data end before what is published, {current.manifest['as_of']}, which stays"
         run.run_log.warn("run/not-leading", text)
     if service.kind == NAIVE:
         run.run_log.warn("run/baseline-serves", "seasonal naive is in service: no model beats it")
-    name = run_name(slot, slot.digest, job.digest, service.id, str(sequence))
+    name = run_name(snapshot, snapshot.digest, job.digest, service.id, str(sequence))
     manifest = {
         "job": job.name,
         "sequence": sequence,
@@ -291,8 +293,8 @@ def publish(
         "created": run.stamp,
         "replaces": before.run if before is not None else None,
         "config_sha256": job.digest,
-        **about_the_data(known.report, slot),
-        **about_the_forecast(service, slot, made, len(known.lost)),
+        **about_the_data(known.report, snapshot),
+        **about_the_forecast(service, snapshot, made, len(known.lost)),
         "trial": trial,
         "decisions": [d.to_dict() for d in run.run_log.decisions],
         "intervals": intervals,
@@ -301,29 +303,29 @@ def publish(
         "seconds": round(run.watch.elapsed(), 3),
         "versions": versions(),
     }
-    edition = write_edition(job.folder, name, _files(run, slot, service, made), manifest)
+    published = write_published(job.folder, name, _files(run, snapshot, service, made), manifest)
     if leads:
         point_at(job.folder, name)
-    return edition
+    return published
 
 
-def goes_on(current: Edition | None, slot: Slot) -> bool:
-    """Whether a forecast for the slot is not older than the published one: `current` never goes
+def goes_on(current: PublishedForecast | None, snapshot: AsOfSnapshot) -> bool:
+    """Whether a forecast for the snapshot is not older than the published one: `current` never goes
     back. On another grid it is another forecast; else times are compared where there are any."""
-    if current is None or not is_on(current, slot.grid):
+    if current is None or not is_on(current, snapshot.grid):
         return True
     before = current.manifest.get("as_of_moment")
-    if before is not None and slot.moment is not None:
-        return datetime.fromisoformat(slot.moment) >= datetime.fromisoformat(before)
-    return slot.position >= current.position
+    if before is not None and snapshot.moment is not None:
+        return datetime.fromisoformat(snapshot.moment) >= datetime.fromisoformat(before)
+    return snapshot.position >= current.position
 
 
-def refuse_incomplete(run: RunContext, state: State, slot: Slot) -> tuple[str, ...]:
+def refuse_incomplete(run: RunContext, state: State, snapshot: AsOfSnapshot) -> tuple[str, ...]:
     """Series of the published forecast that this one cannot have; said. Raises InputError where
     they are more than the job allows."""
-    if not goes_on(state.current, slot):
+    if not goes_on(state.current, snapshot):
         return ()
-    lost, before = lost_series(run.job.folder, state.current, slot)
+    lost, before = lost_series(run.job.folder, state.current, snapshot)
     if not lost:
         return ()
     names = ", ".join(lost[:NAMED])
@@ -343,32 +345,34 @@ def refuse_incomplete(run: RunContext, state: State, slot: Slot) -> tuple[str, .
     return tuple(lost)
 
 
-def _files(run: RunContext, slot: Slot, service: Service, made: Made) -> dict[str, bytes]:
+def _files(
+    run: RunContext, snapshot: AsOfSnapshot, service: Service, made: Made
+) -> dict[str, bytes]:
     """What the run folder holds beside its manifest."""
-    scale = seasonal_errors(slot.panel.values, slot.panel.offsets, service.season)
-    table = prediction_table(slot, made, run.job.settings.forecast, service.horizon)
+    scale = seasonal_errors(snapshot.panel.values, snapshot.panel.offsets, service.season)
+    table = prediction_table(snapshot, made, run.job.settings.forecast, service.horizon)
     kinds = run.job.section.outputs.files
-    return output_files(table, whole_table(slot, made, scale), kinds, run.run_log.log())
+    return output_files(table, whole_table(snapshot, made, scale), kinds, run.run_log.log())
 
 
-def settle(run: RunContext, known: Known, edition: Edition) -> None:
+def settle(run: RunContext, known: Known, published: PublishedForecast) -> None:
     """Ledger and database take the published run in; what is no longer needed goes. Raises
     OutputError or UsageError where the database could not be written: all else is done then."""
-    job, slot = run.job, known.slot
-    state = State({**known.state.editions, edition.run: edition}, known.state.rollbacks)
-    run.run_log.facts["run"] = edition.run
+    job, snapshot = run.job, known.snapshot
+    state = State({**known.state.forecasts, published.run: published}, known.state.rollbacks)
+    run.run_log.facts["run"] = published.run
 
     def record() -> None:
         with ledger.opened(job.folder / ledger.NAME) as connection:
-            if edition.manifest["leads"] and not ledger.is_on(connection, slot.grid):
-                ledger.begin_on(connection, slot.grid)
-            if not ledger.is_on(connection, slot.grid):
+            if published.manifest["leads"] and not ledger.is_on(connection, snapshot.grid):
+                ledger.begin_on(connection, snapshot.grid)
+            if not ledger.is_on(connection, snapshot.grid):
                 return
-            ledger.note_grid(connection, slot.grid)
-            ledger.record(connection, published(job.folder, edition))
+            ledger.note_grid(connection, snapshot.grid)
+            ledger.record(connection, ledger_entry(job.folder, published))
             newest = max(ledger.recorded_runs(connection))
-            if slot.position >= newest or run.as_of is None:
-                remember(connection, slot.seen)
+            if snapshot.position >= newest or run.as_of is None:
+                remember(connection, snapshot.seen)
 
     with_sound_ledger(job.folder, state, run.run_log, record)
     trouble = hand_over(run, state)
@@ -397,41 +401,45 @@ def hand_over(run: RunContext, state: State) -> ForecastError | None:
 # --- The step of a run that looks back: what came true, what was restated, how good it was -------
 
 
-def what_came_true(run: RunContext, slot: Slot) -> tuple[Changes, list[StepScore]]:
+def what_came_true(run: RunContext, snapshot: AsOfSnapshot) -> tuple[Changes, list[StepScore]]:
     """Stores new actuals and restatements and scores the runs that they touch.
 
     A run for an as-of before the newest one sees part of the data only: it stores nothing.
     """
     with ledger.opened(run.job.folder / ledger.NAME) as connection:
-        if not ledger.is_on(connection, slot.grid):
+        if not ledger.is_on(connection, snapshot.grid):
             run.run_log.warn("input/other-grid", "the data are of another frequency than before: "
                            "what was forecast until now cannot be compared with them")  # fmt: skip
             return NOTHING, []
         newest = max(ledger.recorded_runs(connection), default=None)
         changes = NOTHING
-        if newest is None or slot.position >= newest or run.as_of is None:
-            changes = notice_changes(connection, slot.seen)
+        if newest is None or snapshot.position >= newest or run.as_of is None:
+            changes = notice_changes(connection, snapshot.seen)
             _report_changes(run, changes)
-            _, restated = take_in(connection, slot.seen, changes, run.stamp)
+            _, restated = take_in(connection, snapshot.seen, changes, run.stamp)
             if restated:
                 run.run_log.note(f"{restated} values that had been forecast were restated")
-        return changes, _by_then(slot, step_scores(connection))
+        return changes, _by_then(snapshot, step_scores(connection))
 
 
-def what_would_come_true(run: RunContext, slot: Slot) -> tuple[Changes, list[StepScore]]:
+def what_would_come_true(
+    run: RunContext, snapshot: AsOfSnapshot
+) -> tuple[Changes, list[StepScore]]:
     """The same as far as it is known, for a rehearsal: nothing is stored."""
     path = run.job.folder / ledger.NAME
     if not path.exists():
         return NOTHING, []
     with ledger.opened(path) as connection:
-        if not ledger.is_on(connection, slot.grid):
+        if not ledger.is_on(connection, snapshot.grid):
             return NOTHING, []
-        return notice_changes(connection, slot.seen), _by_then(slot, step_scores(connection))
+        return notice_changes(connection, snapshot.seen), _by_then(
+            snapshot, step_scores(connection)
+        )
 
 
-def _by_then(slot: Slot, scores: Sequence[StepScore]) -> list[StepScore]:
+def _by_then(snapshot: AsOfSnapshot, scores: Sequence[StepScore]) -> list[StepScore]:
     """The scores of what had come true by the as-of: a rehearsed past does not know its future."""
-    return [s for s in scores if s.cutoff + s.step <= slot.position]
+    return [s for s in scores if s.cutoff + s.step <= snapshot.position]
 
 
 def _report_changes(run: RunContext, changes: Changes) -> None:
@@ -500,36 +508,36 @@ def _work(run: RunContext) -> RunOutcome:
     folder = run.job.folder
     state = recover(folder, run.run_log)
     trouble = hand_over(run, state)  # what an interrupted run still owes
-    report, slot = look(run)
+    report, snapshot = read_snapshot(run)
     changes, scores = with_sound_ledger(
-        folder, state, run.run_log, lambda: what_came_true(run, slot)
+        folder, state, run.run_log, lambda: what_came_true(run, snapshot)
     )
-    if done := nothing_to_do(run, state, slot):
-        if state.editions.keys() - to_keep(run.job, state).keys():
+    if done := nothing_to_do(run, state, snapshot):
+        if state.forecasts.keys() - to_keep(run.job, state).keys():
             apply_retention(
                 run.job, state, run.run_log
             )  # what a run that was killed has left to do
         if trouble is not None:
             raise trouble
-        return run.outcome(done[0], 0, done[1], slot)
-    lost = refuse_incomplete(run, state, slot)
-    known = Known(state, report, slot, changes, scores, lost)
+        return run.outcome(done[0], 0, done[1], snapshot)
+    lost = refuse_incomplete(run, state, snapshot)
+    known = Known(state, report, snapshot, changes, scores, lost)
     service, trial = choose_model(run, known)
     made, intervals = make_forecast(run, known, service)
-    edition = publish(run, known, service, made, trial, intervals)
-    settle(run, known, edition)
-    return run.outcome("published", int(edition.manifest["exit_code"]), edition, slot)
+    published = publish(run, known, service, made, trial, intervals)
+    settle(run, known, published)
+    return run.outcome("published", int(published.manifest["exit_code"]), published, snapshot)
 
 
 def _dry_run(run: RunContext) -> RunOutcome:
     """Every decision up to the training, and nothing after it; nothing is changed."""
     state = read_state(run.job.folder)
-    report, slot = look(run)
-    changes, scores = what_would_come_true(run, slot)
-    if done := nothing_to_do(run, state, slot):
-        return run.outcome("dry run", 0, done[1], slot)
-    decide_model(run, Known(state, report, slot, changes, scores))
-    return run.outcome("dry run", 0, None, slot)
+    report, snapshot = read_snapshot(run)
+    changes, scores = what_would_come_true(run, snapshot)
+    if done := nothing_to_do(run, state, snapshot):
+        return run.outcome("dry run", 0, done[1], snapshot)
+    decide_model(run, Known(state, report, snapshot, changes, scores))
+    return run.outcome("dry run", 0, None, snapshot)
 
 
 def _code(problem: BaseException, terminated: bool) -> int:

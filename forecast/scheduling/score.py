@@ -9,7 +9,7 @@ import numpy as np
 
 from forecast.common.progress import Listener
 from forecast.scheduling import clock, ledger
-from forecast.scheduling.as_of import choose_slot
+from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config import Job, span
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.live_scores import notice_changes, take_in
@@ -34,13 +34,13 @@ def score_job(
             set_aside(job)
         state = recover(job.folder, listener)
         panel, _ = read(job.source, data_as_of(job, moment)[0], listener)
-        slot = choose_slot(panel, job, int(np.iinfo(np.int32).max), None, moment)
+        snapshot = take_snapshot(panel, job, int(np.iinfo(np.int32).max), None, moment)
         with ledger.opened(job.folder / ledger.NAME) as connection:
-            if not ledger.is_on(connection, slot.grid):
+            if not ledger.is_on(connection, snapshot.grid):
                 return job_facts(job)
-            changes = notice_changes(connection, slot.seen)
-            take_in(connection, slot.seen, changes, clock.stamp(moment))
-            told = planning(connection, state, job.folder, slot.seen)
+            changes = notice_changes(connection, snapshot.seen)
+            take_in(connection, snapshot.seen, changes, clock.stamp(moment))
+            told = planning(connection, state, job.folder, snapshot.seen)
         return replace(job_facts(job), planning=told.to_dict())
 
 

@@ -15,7 +15,7 @@ from forecast.common.errors import (
     ModelNotFoundError,
     TrainingError,
 )
-from forecast.scheduling.as_of import Slot
+from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job
 from forecast.scheduling.context import Known, RunContext
 from forecast.scheduling.decisions import (
@@ -59,13 +59,13 @@ class Due:
 
 def decide_model(run: RunContext, known: Known) -> Due:
     """Whether this run learns; nothing is learnt yet."""
-    job, slot, seasons = run.job, known.slot, known.report.seasons
+    job, snapshot, seasons = run.job, known.snapshot, known.report.seasons
     if job.section.model == "pretrained":
         return Due(run.run_log.decide(Decision("model", "pretrained", "as the job asks")))
-    found, trial, misfit = in_service(job, known.state, slot, seasons)
+    found, trial, misfit = in_service(job, known.state, snapshot, seasons)
     facts = model_facts(
         job=job,
-        slot=slot,
+        snapshot=snapshot,
         seasons=seasons,
         service=found,
         trial=trial,
@@ -98,7 +98,7 @@ def choose_model(run: RunContext, known: Known) -> tuple[Service, dict[str, Any]
         run.run_log.decide(Decision("model", choice, judged.reason))
         return due.rival or _pretrained(run, known), trial
     run.run_log.decide(judged.decision)
-    return judged.service, _record(judged, run.job, known.slot)
+    return judged.service, _record(judged, run.job, known.snapshot)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _tried(run: RunContext, known: Known, due: Due, seconds: float | None) -> Ju
         try:
             return run_trial(
                 job=run.job,
-                slot=known.slot,
+                snapshot=known.snapshot,
                 seasons=known.report.seasons,
                 learning=due.decision,
                 champion=due.rival,
@@ -136,7 +136,7 @@ def _tried(run: RunContext, known: Known, due: Due, seconds: float | None) -> Ju
     return Untried("run/out-of-time", why, "the deadline leaves no time to train")
 
 
-def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:
+def _record(judged: Judged, job: Job, snapshot: AsOfSnapshot) -> dict[str, Any]:
     """A trial as a manifest holds it."""
     trial = judged.trial
     figures = {
@@ -146,8 +146,8 @@ def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:
         "naive": trial.naive,
     }
     return {
-        "position": slot.position,
-        "time": slot.time,
+        "position": snapshot.position,
+        "time": snapshot.time,
         "learnt": job.what_is_learnt(),
         "choice": judged.decision.choice,
         "mase": {name: None if math.isnan(v) else v for name, v in figures.items()},
@@ -156,7 +156,7 @@ def _record(judged: Judged, job: Job, slot: Slot) -> dict[str, Any]:
 
 
 def in_service(
-    job: Job, state: State, slot: Slot, seasons: tuple[int, ...]
+    job: Job, state: State, snapshot: AsOfSnapshot, seasons: tuple[int, ...]
 ) -> tuple[Service | None, dict[str, Any], str]:
     """The model in service for this as-of, the last trial, and why the model does not fit.
 
@@ -171,26 +171,26 @@ def in_service(
             trial = {**entry["trial"], "held": False}
     about = current.manifest["model"]
     until = about["trained_until"]
-    if until is not None and until > slot.position:
-        older = _older(job, slot)
+    if until is not None and until > snapshot.position:
+        older = _older(job, snapshot)
         return older, {}, "" if older else "no model has seen the data up to the as-of alone"
     if about["kind"] == NAIVE:
         horizon, season = current.manifest["horizon"], current.manifest["season"]
         service = naive_service(season, horizon, trial.get("learnt", {}))
         return replace(service, promise=about["promise"]), trial, ""
     if about["kind"] == PRETRAINED:
-        service = pretrained_service(job, slot.panel, seasons)
+        service = pretrained_service(job, snapshot.panel, seasons)
         learnt = trial.get("learnt", service.learnt)
         return replace(service, promise=about["promise"], learnt=learnt), trial, ""
     try:
-        return load_trained(job.folder, about["id"]), trial, _misfit(job, about["id"], slot)
+        return load_trained(job.folder, about["id"]), trial, _misfit(job, about["id"], snapshot)
     except (ModelDamagedError, ModelNotFoundError) as error:
         return None, trial, f"the model in service cannot be used: {error.message}"
 
 
 def model_facts(
     job: Job,
-    slot: Slot,
+    snapshot: AsOfSnapshot,
     seasons: tuple[int, ...],
     service: Service | None,
     trial: dict[str, Any],
@@ -204,26 +204,27 @@ def model_facts(
     mine = of_model(scores, service.id)
     now = live(mine)
     since = max(trial.get("position", -math.inf), service.trained_until or -math.inf)
-    steps = 0 if math.isinf(since) else slot.position - int(since)
+    steps = 0 if math.isinf(since) else snapshot.position - int(since)
     levels = {float(level) for level in job.settings.forecast.level}
     return ModelFacts(
         exists=True,
         changed=changed_settings(service.learnt, job.what_is_learnt()),
         misfit=misfit,
         steps=steps,
-        seconds=_seconds(slot, steps),
+        seconds=_seconds(snapshot, steps),
         horizon=service.horizon,
         live=now.mase,
         promised=promised(mine, dict(service.promise)),
         scored=now.count,
         coverage={level: share for level, share in now.coverage.items() if level in levels},
         series_changed=changes.share,
-        free=service.kind == TRAINED and is_free(job, slot.panel, seasons, service.trained_until),
+        free=service.kind == TRAINED
+        and is_free(job, snapshot.panel, seasons, service.trained_until),
     )
 
 
-def _older(job: Job, slot: Slot) -> Service | None:
-    """The newest trained model that has seen nothing after the slot; None where there is none."""
+def _older(job: Job, snapshot: AsOfSnapshot) -> Service | None:
+    """The newest trained model that has seen nothing after the snapshot, or None."""
     place = job.folder / FOLDER
     found = []
     for path in sorted(place.iterdir()) if place.is_dir() else []:
@@ -231,16 +232,16 @@ def _older(job: Job, slot: Slot) -> Service | None:
             service = load_trained(job.folder, path.name)
         except ForecastError:
             continue
-        if service.trained_until is not None and service.trained_until <= slot.position:
+        if service.trained_until is not None and service.trained_until <= snapshot.position:
             found.append(service)
-    fitting = [s for s in found if not _misfit(job, s.id, slot)]
+    fitting = [s for s in found if not _misfit(job, s.id, snapshot)]
     return max(fitting, key=lambda s: s.trained_until or 0, default=None)
 
 
-def _misfit(job: Job, name: str, slot: Slot) -> str:
-    """Why a model cannot forecast the slot's data; "" when it can."""
+def _misfit(job: Job, name: str, snapshot: AsOfSnapshot) -> str:
+    """Why a model cannot forecast the snapshot's data; "" when it can."""
     alias, integer = trained_on_grid(job.folder, name)
-    here = slot.panel.frequency
+    here = snapshot.panel.frequency
     if (alias, integer) == (here.alias, here.integer):
         return ""
     return f"the data are now of frequency {here.alias}, the model's were {alias}"
@@ -248,15 +249,15 @@ def _misfit(job: Job, name: str, slot: Slot) -> str:
 
 def _pretrained(run: RunContext, known: Known) -> Service:
     """The pretrained network with its promise, taken over from the last run that had one."""
-    service = pretrained_service(run.job, known.slot.panel, known.report.seasons)
+    service = pretrained_service(run.job, known.snapshot.panel, known.report.seasons)
     current = known.state.current
     if current is not None and current.manifest["model"]["id"] == service.id:
         return replace(service, promise=current.manifest["model"]["promise"])
-    return replace(service, promise=promise_of_pretrained(run.job, service, known.slot.panel))
+    return replace(service, promise=promise_of_pretrained(run.job, service, known.snapshot.panel))
 
 
-def _seconds(slot: Slot, steps: int) -> float | None:
-    if slot.panel.frequency.integer:
+def _seconds(snapshot: AsOfSnapshot, steps: int) -> float | None:
+    if snapshot.panel.frequency.integer:
         return None
-    ends = slot.panel.frequency.stamps(np.array([slot.position - steps, slot.position]))
+    ends = snapshot.panel.frequency.stamps(np.array([snapshot.position - steps, snapshot.position]))
     return float((ends[1] - ends[0]) / np.timedelta64(1, "s"))

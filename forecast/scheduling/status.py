@@ -30,7 +30,7 @@ from forecast.scheduling.live_scores import step_scores as read_scores
 from forecast.scheduling.lock import holder
 from forecast.scheduling.models import NAIVE, choice_of
 from forecast.scheduling.monitoring import JobMetrics
-from forecast.scheduling.publication import Edition, current_run
+from forecast.scheduling.publication import PublishedForecast, current_run
 from forecast.scheduling.recovery import in_words, read_state, what_is_aside
 
 # --- What is known of a job, gathered for a person, a monitor and the score command --------------
@@ -55,7 +55,7 @@ class JobFacts:
     folder: Path
     last: Mapping[str, Any] | None
     running: Mapping[str, Any] | None
-    current: Edition | None
+    current: PublishedForecast | None
     runs: int
     withdrawn: int
     recent: Live
@@ -119,8 +119,8 @@ def job_facts(job: Job) -> JobFacts:
         last=read_last(job.folder),
         running=holder(job.folder),
         current=current,
-        runs=len(state.editions),
-        withdrawn=len(state.withdrawn & set(state.editions)),
+        runs=len(state.forecasts),
+        withdrawn=len(state.withdrawn & set(state.forecasts)),
         recent=live(mine),
         expected=promised(mine, model["promise"]),
         ages=by_age(scores),

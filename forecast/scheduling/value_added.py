@@ -144,18 +144,18 @@ class _Moves:
 
 
 def _overrides(state: State, folder: Path) -> dict[int, dict[tuple[str, str], tuple[float, str]]]:
-    """By cutoff, of the edition that stands for it: number and planner by id and time."""
+    """By cutoff, of the forecast that stands for it: number and planner by id and time."""
     import pyarrow as pa
     from pyarrow import csv
 
     found: dict[int, dict[tuple[str, str], tuple[float, str]]] = {}
-    for edition in state.comparable:
-        path = folder / RUNS / edition.run / OVERRIDES
-        found.pop(edition.position, None)
+    for published in state.comparable:
+        path = folder / RUNS / published.run / OVERRIDES
+        found.pop(published.position, None)
         if path.is_file():
             texts = {name: pa.string() for name in ("unique_id", "ds", "by", "reason", "at")}
             table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
-            found[edition.position] = {
+            found[published.position] = {
                 (row["unique_id"], row["ds"]): (float(row["override"]), row["by"])
                 for row in table.to_pylist()
             }

@@ -11,10 +11,10 @@ BEHIND = "behind"  # how a fit ended that was given up
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainConfig:
     """How one member learns; every number is resolved, none is a default.
 
-    steps: optimisation steps; context: LSTM steps of a window (T); forks: origins of a window that
+    steps: optimisation steps; context: LSTM steps of a window (T); origins_per_window: those that
     are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
     averaged weights; patience: evaluations without improvement; network: name of its spec
     (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
@@ -27,7 +27,7 @@ class Recipe:
     steps: int
     batch_size: int
     context: int
-    forks: int
+    origins_per_window: int
     horizon: int
     levels: tuple[float, ...]
     hidden_size: int

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.models.networks.registry import mixer_of, size_of
-from forecast.transforms.windows import Ahead, Layout
+from forecast.transforms.windows import DecoderInputs, Layout
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ class Teacher:
 
 def drawn_to(
     teacher: Teacher, layout: Layout, context: int, quantiles: int, device: torch.device
-) -> Callable[[Tensor, Tensor, Sequence[Tensor], Tensor, Ahead], Tensor]:
+) -> Callable[[Tensor, Tensor, Sequence[Tensor], Tensor, DecoderInputs], Tensor]:
     """The loss of a student, of: its own loss, its quantiles (O, B, D, C, Q), what the networks
     read, the trained places (O,) and what the head sees there."""
     import torch
@@ -78,16 +78,20 @@ def drawn_to(
         networks.append(network.to(device).eval())
 
     @torch.no_grad()
-    def says(inputs: Sequence[Tensor], places: Tensor, look: Ahead) -> Tensor:
-        parts = [net(layout, net.states(*inputs, places=places), look) for net in networks]
+    def says(inputs: Sequence[Tensor], places: Tensor, decoder: DecoderInputs) -> Tensor:
+        parts = [net(layout, net.states(*inputs, places=places), decoder) for net in networks]
         total: Tensor = sum(parts[1:], parts[0])
         return total / len(parts)
 
     def loss(
-        own: Tensor, predicted: Tensor, inputs: Sequence[Tensor], places: Tensor, look: Ahead
+        own: Tensor,
+        predicted: Tensor,
+        inputs: Sequence[Tensor],
+        places: Tensor,
+        decoder: DecoderInputs,
     ) -> Tensor:
-        apart = (predicted - says(inputs, places, look)).abs()
-        apart = apart / look.scale[:, :, None, None, None]
+        apart = (predicted - says(inputs, places, decoder)).abs()
+        apart = apart / decoder.scale[:, :, None, None, None]
         felt = apart.clamp(max=CAP) + CAP * torch.log((apart / CAP).clamp(min=1))
         return (1 - teacher.share) * own + teacher.share * felt.mean()
 

@@ -41,9 +41,9 @@ class SingleProcess:
         """Whether this is the rank that writes and speaks."""
         return self.rank == 0
 
-    def recipe(self, recipe: Any) -> Any:
-        """This rank's part of the recipe: its share of a batch and its own seed."""
-        return recipe
+    def config(self, config: Any) -> Any:
+        """This rank's part of the config: its share of a batch and its own seed."""
+        return config
 
     def share(self, ends: np.ndarray) -> np.ndarray:
         """`ends` (S,) with zero for the series that other ranks draw from."""
@@ -66,20 +66,20 @@ class SingleProcess:
         return flag
 
     def checkpoint(self, path: Any, every: float, seed: int) -> Checkpoint:  # noqa: ARG002
-        """The file of one fit; seed: of its random streams, which a team draws anew."""
+        """The file of one fit; seed: of its random streams, which several ranks draw anew."""
         return Checkpoint(path, every)
 
 
-class Team(SingleProcess):
+class DistributedContext(SingleProcess):
     """This process among those of torchrun; all ranks call the same methods in the same order."""
 
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
         self._asked: list[int] = []
 
-    def recipe(self, recipe: Any) -> Any:
-        batch = -(-recipe.batch_size // self.size)
-        return replace(recipe, batch_size=batch, seed=recipe.seed + STRIDE * self.rank)
+    def config(self, config: Any) -> Any:
+        batch = -(-config.batch_size // self.size)
+        return replace(config, batch_size=batch, seed=config.seed + STRIDE * self.rank)
 
     def share(self, ends: np.ndarray) -> np.ndarray:
         """Every size-th series; all of them where there are too few to share."""
@@ -149,7 +149,7 @@ class Team(SingleProcess):
 ALONE = SingleProcess()
 
 
-def join(asked: bool, environ: dict[str, str] | None = None) -> Team | None:
+def join(asked: bool, environ: dict[str, str] | None = None) -> DistributedContext | None:
     """This process's place among those that torchrun started; None where it did not.
 
     asked: --distributed was said, so that it must have. CPU ranks speak by gloo, GPUs by NCCL, on
@@ -168,7 +168,7 @@ def join(asked: bool, environ: dict[str, str] | None = None) -> Team | None:
     if missing or not started:
         return None
     _connect(int(found["LOCAL_RANK"]))
-    return Team(int(found["RANK"]), int(found["WORLD_SIZE"]))
+    return DistributedContext(int(found["RANK"]), int(found["WORLD_SIZE"]))
 
 
 def _connect(local: int) -> None:
@@ -215,24 +215,24 @@ def _batch_loss(network: Any, sampler: Any) -> Any:
 class _Shared(Checkpoint):
     """Written by rank 0 when any rank's time has come; read by all, who go on in new streams."""
 
-    def __init__(self, path: Any, every: float, team: Team, seed: int) -> None:
+    def __init__(self, path: Any, every: float, ranks: DistributedContext, seed: int) -> None:
         super().__init__(path, every)
-        self._team, self._seed = team, seed
+        self._start_ranks, self._seed = ranks, seed
 
     def due(self) -> bool:
-        return self._team.same(super().due())
+        return self._start_ranks.same(super().due())
 
     def save(self, standing: Standing) -> None:
-        if self._team.first:
+        if self._start_ranks.first:
             super().save(standing)
-        self._team.any(False)  # nobody goes on before it is written
+        self._start_ranks.any(False)  # nobody goes on before it is written
 
     def restore(self, standing: Standing) -> bool:
         import torch
 
         found = super().restore(standing)
         if found:  # the file holds rank 0's streams, maybe of another number of ranks
-            seed = self._seed + STRIDE * (self._team.rank + 1) + 104_729 * standing.step
+            seed = self._seed + STRIDE * (self._start_ranks.rank + 1) + 104_729 * standing.step
             torch.manual_seed(seed)
             standing.generator.manual_seed(seed)
         return found

@@ -43,9 +43,9 @@ from forecast.training.checkpoint import (
     read_finished,
     write_member,
 )
-from forecast.training.config import BEHIND, Recipe
+from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, SingleProcess, Team, compute_the_same_bytes
+from forecast.training.distributed import ALONE, SingleProcess, DistributedContext, compute_the_same_bytes
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
@@ -67,8 +67,8 @@ class MemberTask:
     """What a member is taught: choose the number of steps on validation origins, then go over all.
 
     values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
-    the scored weights may see; validation int64 (V, S): origins within them. `recipe` holds the
-    numbers of recipe.Recipe without the seed; `refit` the share of the steps spent on all data
+    the scored weights may see; validation int64 (V, S): origins within them. `config` holds the
+    numbers of `TrainConfig` without the seed; `refit` the share of the steps spent on all data
     (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
     savings of where a member stands; None: never, and a member that is stopped ends with its best.
     known: the covariates; teacher: whose quantiles the member is drawn to.
@@ -79,7 +79,7 @@ class MemberTask:
     keep: np.ndarray
     validation: np.ndarray
     layout: Layout
-    recipe: dict[str, Any]
+    config: dict[str, Any]
     refit_share: float
     refit_rate: float
     initial: Mapping[str, np.ndarray] | None = None
@@ -320,8 +320,8 @@ def _digest(task: MemberTask, seeds: list[int]) -> str:
         else:
             found.update(json.dumps(value).encode())
 
-    recipe = {name: value for name, value in task.recipe.items() if name != "seconds"}
-    whole = {**vars(task), "recipe": recipe, "checkpoint_every": None}
+    config = {name: value for name, value in task.config.items() if name != "seconds"}
+    whole = {**vars(task), "config": config, "checkpoint_every": None}
     take("lesson", whole)
     return found.hexdigest()
 
@@ -342,7 +342,7 @@ def _write_task(task: MemberTask, folder: Path) -> None:
         _save(dict(task.teacher.weights), folder / "teacher.safetensors")
     plain = {
         "layout": asdict(task.layout),
-        "recipe": task.recipe,
+        "config": task.config,
         "refit_share": task.refit_share,
         "refit_rate": task.refit_rate,
         "checkpoint_every": task.checkpoint_every,
@@ -435,7 +435,7 @@ def fit_member(
     stopping: Callable[[], bool],
     emit: Callable[[dict[str, Any]], None],
     place: Path | None = None,
-    team: SingleProcess = ALONE,
+    ranks: SingleProcess = ALONE,
 ) -> tuple[Fitted, dict[str, np.ndarray] | None, str]:
     """The fit that the validation origins watch, then the refit on all data.
 
@@ -444,14 +444,14 @@ def fit_member(
     """
     from forecast.training.loop import resolve_device
 
-    fits = _Fits(task, seed, stopping, emit, place, team)
-    recipe = _recipe(task, seed)
-    scored = fits.first(recipe)
-    device = str(resolve_device(recipe.device))
+    fits = _Fits(task, seed, stopping, emit, place, ranks)
+    config = _config(task, seed)
+    scored = fits.first(config)
+    device = str(resolve_device(config.device))
     stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
     if stopped and task.checkpoint_every is not None:
         return scored, None, device
-    again = _recipe_of_refit(task, recipe, scored.best_step)
+    again = _config_of_refit(task, config, scored.best_step)
     if stopped or again is None or scored.ended == BEHIND:
         return scored, scored.weights, device
     refitted = fits.fit("refit", again, task.values, task.offsets, scored.weights)
@@ -460,20 +460,20 @@ def fit_member(
     return scored, refitted.weights, device
 
 
-def _recipe(task: MemberTask, seed: int) -> Recipe:
+def _config(task: MemberTask, seed: int) -> TrainConfig:
     """The task's numbers; a list of JSON is a tuple again."""
-    numbers = task.recipe
+    numbers = task.config
     views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
-    return Recipe(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
+    return TrainConfig(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
 
 
-def _recipe_of_refit(task: MemberTask, recipe: Recipe, best_step: int) -> Recipe | None:
+def _config_of_refit(task: MemberTask, config: TrainConfig, best_step: int) -> TrainConfig | None:
     """How the weights of `best_step` go on over all data; None where they do not."""
-    steps = round(task.refit_share * max(best_step, recipe.steps // 4))
+    steps = round(task.refit_share * max(best_step, config.steps // 4))
     if not steps or not best_step:
         return None
-    rate = recipe.learning_rate * task.refit_rate
-    return replace(recipe, steps=steps, learning_rate=rate, seed=recipe.seed + 1_000_003)
+    rate = config.learning_rate * task.refit_rate
+    return replace(config, steps=steps, learning_rate=rate, seed=config.seed + 1_000_003)
 
 
 @dataclass(frozen=True)
@@ -485,9 +485,9 @@ class _Fits:
     stopping: Callable[[], bool]
     emit: Callable[[dict[str, Any]], None]
     place: Path | None
-    team: SingleProcess
+    ranks: SingleProcess
 
-    def first(self, recipe: Recipe) -> Fitted:
+    def first(self, config: TrainConfig) -> Fitted:
         """The fit that the validation origins watch; read again where it was finished before."""
         from forecast.training.loop import Fitted
 
@@ -495,17 +495,17 @@ class _Fits:
 
         def make() -> Fitted:
             values, offsets = _shown(task)
-            return self.fit("fit", recipe, values, offsets, task.initial, task.validation)
+            return self.fit("fit", config, values, offsets, task.initial, task.validation)
 
         if task.checkpoint_every is None or self.place is None:
             return make()
         path = self.place.with_name(f"{self.place.name}-fit.safetensors")
-        return cast("Fitted", once(path, make, Fitted, writes=self.team.first))
+        return cast("Fitted", once(path, make, Fitted, writes=self.ranks.first))
 
     def fit(
         self,
         phase: str,
-        recipe: Recipe,
+        config: TrainConfig,
         values: np.ndarray,
         offsets: np.ndarray,
         initial: Mapping[str, np.ndarray] | None,
@@ -518,14 +518,14 @@ class _Fits:
             values,
             offsets,
             self.task.layout,
-            recipe,
+            config,
             validation=validation,
             known=self.task.known,
             initial=initial,
             report=lambda progress: self.emit({"phase": phase, **asdict(progress)}),
             interrupted=self.stopping,
             checkpoint=self._checkpoint(phase),
-            team=self.team,
+            ranks=self.ranks,
             teacher=self.task.teacher,
         )
 
@@ -534,7 +534,7 @@ class _Fits:
         if every is None or place is None:
             return None
         path = place.with_name(f"{place.name}-{phase}.checkpoint")
-        return self.team.checkpoint(path, every, self.seed)
+        return self.ranks.checkpoint(path, every, self.seed)
 
 
 def _shown(task: MemberTask) -> tuple[np.ndarray, np.ndarray]:
@@ -581,14 +581,14 @@ def _tell(error: ForecastError) -> int:
     return error.exit_code
 
 
-# --- Members of the ensemble taught one after the other by all ranks of a team -------------------
+# --- Members of the ensemble trained one after the other by all ranks ----------------
 
 
 def train_together(
     task: MemberTask,
     seeds: list[int],
     folder: Path,
-    team: Team,
+    ranks: DistributedContext,
     report: Callable[[int, dict[str, Any]], None] = lambda member, event: None,
 ) -> tuple[list[Member], bool]:
     """As `train_members`, in the folder that `ready` looked at: the same members on every rank.
@@ -597,19 +597,19 @@ def train_together(
     """
     members: list[Member] = []
     for number, seed in enumerate(seeds):
-        if team.same((folder / f"member-{number}.json").exists()):
+        if ranks.same((folder / f"member-{number}.json").exists()):
             members.append(read_member(folder, number))
             continue
 
         def emit(event: dict[str, Any], number: int = number) -> None:
-            if team.first:
+            if ranks.first:
                 report(number, event)
 
         place = folder / f"member-{number}"
-        scored, final, device = fit_member(task, seed, team.stopping, emit, place, team)
+        scored, final, device = fit_member(task, seed, ranks.stopping, emit, place, ranks)
         if final is None:
             return members, True
-        if team.first:
+        if ranks.first:
             keep_member(folder, number, scored, final, device)
         members.append(
             Member(scored.weights, final, scored.best_step, scored.best_loss, scored.ended, device)
@@ -617,9 +617,9 @@ def train_together(
     return members, False
 
 
-def ready(task: MemberTask, seeds: list[int], folder: Path, team: Team) -> str:
+def ready(task: MemberTask, seeds: list[int], folder: Path, ranks: DistributedContext) -> str:
     """As `ensemble.resumes`, done by rank 0 while the others wait."""
-    return team.same(resumes(task, seeds, folder) if team.first else "")
+    return ranks.same(resumes(task, seeds, folder) if ranks.first else "")
 
 
 if __name__ == "__main__":

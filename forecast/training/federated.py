@@ -23,14 +23,14 @@ from forecast.data.load import LoadReport
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.models.networks.numpy_ops import Weights
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.ensemble import Member
 from forecast.training.plan import (
     FEW_STEPS,
     MANY_STEPS,
     SMALL,
     Plan,
-    choose_recipe,
+    choose_config,
     choose_start,
     choose_views,
     make_plan,
@@ -256,7 +256,7 @@ class Site:
             horizon=plan.horizon,
             season=plan.season,
             layout=plan.layout,
-            context=plan.recipe["context"],
+            context=plan.config["context"],
             windows=len(plan.origins),
             count=self.count,
         )
@@ -297,7 +297,7 @@ class Site:
         plan = self.plan(agreement)
         panel = self.panel if phase == REFIT else self.panel.truncate(_watched_from(plan))
         pace = REFIT_RATE if phase == REFIT else pace_of(number, agreement.rounds)
-        numbers = {**plan.recipe, "learning_rate": plan.recipe["learning_rate"] * pace}
+        numbers = {**plan.config, "learning_rate": plan.config["learning_rate"] * pace}
         numbers |= {"steps": agreement.local_steps, "seconds": None, "views": plan.views}
         seed = seed_of(plan.seeds[0], self.name, number, phase)
         threads = torch.get_num_threads()
@@ -307,7 +307,7 @@ class Site:
                 as_read(panel),
                 panel.offsets,
                 plan.layout,
-                Recipe(**numbers, seed=seed),
+                TrainConfig(**numbers, seed=seed),
                 initial=weights,
                 proximal=agreement.proximal,
             )
@@ -337,13 +337,13 @@ def fit_to(plan: Plan, agreement: Agreement, panel: Panel, settings: Settings) -
         update={"network": settings.network.model_copy(update={"context": agreement.context})}
     )
     _, initial, _ = choose_start(settings, layout)
-    recipe = choose_recipe(panel, settings, layout, agreement.horizon, initial)
-    recipe["views"] = choose_views(panel, settings.network.likelihood, None, layout)
+    config = choose_config(panel, settings, layout, agreement.horizon, initial)
+    config["views"] = choose_views(panel, settings.network.likelihood, None, layout)
     return replace(
         plan,
         season=agreement.season,
         layout=layout,
-        recipe=recipe,
+        config=config,
         initial=initial,
         scratch=None,
         reasons=tuple(reason for reason in plan.reasons if reason[0] != "one LSTM step")

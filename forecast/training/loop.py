@@ -24,10 +24,10 @@ from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
 from forecast.models.networks.registry import mixer_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.training.checkpoint import Checkpoint, Standing
-from forecast.training.config import BEHIND, Recipe
+from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.distillation import Teacher
 from forecast.training.distributed import ALONE, SingleProcess
-from forecast.training.sampler import Judge, Sampler, tensors, to_device
+from forecast.training.sampler import Sampler, ValidationLoss, tensors, to_device
 from forecast.transforms.augment import distinct, seen
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
@@ -41,20 +41,20 @@ COVARIATE_PACE = 10.0  # learning rate of the covariates' layers relative to the
 class Schedule:
     """Linear warm-up, then cosine to zero, or constant and halved when validation stalls."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
         self.last = 0.0
         self.factor, self.best, self.rounds = 1.0, math.inf, 0
 
     def rate(self, step: int, elapsed: float) -> float:
         """Learning rate of `step` (from 1); a time limit brings the end of the cosine forward."""
-        recipe = self.recipe
-        warm = min(1.0, step / max(1, min(recipe.warmup, recipe.steps // 4)))
-        done = (step - 1) / recipe.steps
-        if recipe.seconds is not None:
-            done = max(done, min(1.0, elapsed / recipe.seconds))
-        shape = 0.5 * (1 + math.cos(math.pi * done)) if recipe.schedule == "cosine" else self.factor
-        self.last = recipe.learning_rate * warm * shape
+        config = self.config
+        warm = min(1.0, step / max(1, min(config.warmup, config.steps // 4)))
+        done = (step - 1) / config.steps
+        if config.seconds is not None:
+            done = max(done, min(1.0, elapsed / config.seconds))
+        shape = 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else self.factor
+        self.last = config.learning_rate * warm * shape
         return self.last
 
     def seen(self, validation: float) -> None:
@@ -163,7 +163,7 @@ def fit(
     values: np.ndarray,
     offsets: np.ndarray,
     layout: Layout,
-    recipe: Recipe,
+    config: TrainConfig,
     *,
     validation: np.ndarray | None = None,
     known: Known | None = None,
@@ -171,7 +171,7 @@ def fit(
     report: Callable[[Progress], None] = lambda progress: None,
     interrupted: Callable[[], bool] = lambda: False,
     checkpoint: Checkpoint | None = None,
-    team: SingleProcess = ALONE,
+    ranks: SingleProcess = ALONE,
     teacher: Teacher | None = None,
     proximal: float = 0.0,
 ) -> Fitted:
@@ -180,23 +180,23 @@ def fit(
     validation: origins int64 (V, S) whose next `horizon` values are kept out of training and
     watched; a negative entry stands for none. initial: weights to start from. checkpoint: where the
     fit saves its standing and goes on from it; interrupted, it then ends without an evaluation, so
-    that it can go on as if nothing had been. team: the ranks that train together; then
+    that it can go on as if nothing had been. ranks: the ranks that train together; then
     `interrupted` is one answer for all. teacher: whose quantiles it is drawn to. proximal: how
     strongly it is drawn back to where it started (FedProx). Raises TrainingError when the loss is
     not finite.
     """
-    torch.manual_seed(recipe.seed)
-    device = resolve_device(recipe.device)
-    views = distinct(recipe.views, values, offsets)
+    torch.manual_seed(config.seed)
+    device = resolve_device(config.device)
+    views = distinct(config.views, values, offsets)
     flats = [to_device(seen(values, offsets, layout, view)[0], device) for view in views]
     weights = [view.weight for view in views]
     if known is not None:
         known = tensors(known, device)
-    network = _network(layout, recipe, known, initial).to(device)
-    judge = Judge(flats, layout, recipe, validation, known, weights)
-    last = torch.as_tensor(team.share(_ends(offsets, validation)), device=device)
-    own = team.recipe(recipe)
-    if own.seed != recipe.seed:  # what is dropped is another rank's, too
+    network = _network(layout, config, known, initial).to(device)
+    validation_loss = ValidationLoss(flats, layout, config, validation, known, weights)
+    last = torch.as_tensor(ranks.share(_ends(offsets, validation)), device=device)
+    own = ranks.config(config)
+    if own.seed != config.seed:  # what is dropped is another rank's, too
         torch.manual_seed(own.seed)
     sampler = Sampler(flats, layout, own, last, known, weights)
     if teacher is not None:
@@ -204,12 +204,12 @@ def fit(
     return _loop(
         network=network,
         sampler=sampler,
-        judge=judge,
-        recipe=recipe,
+        validation_loss=validation_loss,
+        config=config,
         report=report,
         interrupted=interrupted,
         checkpoint=checkpoint,
-        team=team,
+        ranks=ranks,
         proximal=proximal,
     )
 
@@ -224,22 +224,22 @@ def _ends(offsets: np.ndarray, validation: np.ndarray | None) -> np.ndarray:
 
 
 def _network(
-    layout: Layout, recipe: Recipe, known: Any, initial: Mapping[str, np.ndarray] | None
+    layout: Layout, config: TrainConfig, known: Any, initial: Mapping[str, np.ndarray] | None
 ) -> ResidualNetwork:
-    """The network of a recipe, with the weights of `initial` where it has them. known: the tensors
+    """The network of `config`, with the weights of `initial` where it has them. known: the tensors
     of the covariates."""
     network = ResidualNetwork(
         layout.features,
-        recipe.hidden_size,
-        recipe.layers,
-        len(recipe.levels),
-        recipe.dropout,
+        config.hidden_size,
+        config.layers,
+        len(config.levels),
+        config.dropout,
         known.ahead if known is not None else 0,
         known.beside(layout) if known is not None else 0,
-        network=recipe.network,
-        context=recipe.context,
-        likelihood=recipe.likelihood,
-        mixer=recipe.mixer if initial is None else mixer_of(initial),
+        network=config.network,
+        context=config.context,
+        likelihood=config.likelihood,
+        mixer=config.mixer if initial is None else mixer_of(initial),
     )
     if initial is not None:
         network.load_state_dict({**network.state_dict(), **_fitting(initial, network)})
@@ -263,43 +263,43 @@ def near_the_start(
 def _loop(
     network: ResidualNetwork,
     sampler: Sampler,
-    judge: Judge,
-    recipe: Recipe,
+    validation_loss: ValidationLoss,
+    config: TrainConfig,
     report: Callable[[Progress], None],
     interrupted: Callable[[], bool],
     checkpoint: Checkpoint | None,
-    team: SingleProcess,
+    ranks: SingleProcess,
     proximal: float,
 ) -> Fitted:
     """The training loop; see `fit`."""
-    at = _standing(network, sampler, judge, recipe, team)
+    at = _standing(network, sampler, validation_loss, config, ranks)
     if checkpoint is not None:
         checkpoint.restore(at)
         interrupted, stopped = (lambda: False), interrupted
-    clock = team.clock if recipe.seconds is not None else time.monotonic
+    clock = ranks.clock if config.seconds is not None else time.monotonic
     started, ended = clock() - at.elapsed, "steps"
     told = started
-    every = min(max(1, recipe.steps // 20), MOST_STEPS_BETWEEN)
+    every = min(max(1, config.steps // 20), MOST_STEPS_BETWEEN)
     network.train()
-    batch_loss = team.loss(network, sampler)
+    batch_loss = ranks.loss(network, sampler)
     if proximal:
         batch_loss = near_the_start(batch_loss, network, proximal)
-    for step in range(at.step + 1, recipe.steps + 1):
+    for step in range(at.step + 1, config.steps + 1):
         if checkpoint is not None and (stopped() or checkpoint.due()):
             at.elapsed = clock() - started
             checkpoint.save(at)
             if stopped():
                 ended = "interrupted"
                 break
-        _learn(at, batch_loss, recipe, at.schedule.rate(step, clock() - started))
+        _learn(at, batch_loss, config, at.schedule.rate(step, clock() - started))
         now = clock()
-        stop = _reason_to_stop(interrupted, recipe, now - started)
-        evaluate = step % every == 0 or step == recipe.steps or stop is not None
+        stop = _reason_to_stop(interrupted, config, now - started)
+        evaluate = step % every == 0 or step == config.steps or stop is not None
         if not evaluate and now - told < SECONDS_BETWEEN:
             continue
         told = now
-        report(_look(at, judge, recipe, team, evaluate))
-        stop = stop or _reason_to_give_up(at, recipe)
+        report(_evaluate(at, validation_loss, config, ranks, evaluate))
+        stop = stop or _reason_to_give_up(at, config)
         if stop:
             ended = stop
             break
@@ -307,38 +307,48 @@ def _loop(
 
 
 def _standing(
-    network: ResidualNetwork, sampler: Sampler, judge: Judge, recipe: Recipe, team: SingleProcess
+    network: ResidualNetwork,
+    sampler: Sampler,
+    validation_loss: ValidationLoss,
+    config: TrainConfig,
+    ranks: SingleProcess,
 ) -> Standing:
     """Where every fit begins: the weights as they are, averaged with nothing, the best so far."""
     averaged = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(
         parameter_groups(network),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
         fused=sampler.device.type in ("cpu", "cuda"),  # all parameters in one operation
     )
-    best = BestWeights(averaged, team.same(judge(averaged)))
+    best = BestWeights(averaged, ranks.same(validation_loss(averaged)))
     # A sum, not a list: small tensors that live on would pin freed memory between them.
     total = torch.zeros((), device=sampler.device)
-    return Standing(network, averaged, optimiser, Schedule(recipe), best, sampler.generator, total)
+    return Standing(network, averaged, optimiser, Schedule(config), best, sampler.generator, total)
 
 
-def _learn(at: Standing, batch_loss: Callable[[], Tensor], recipe: Recipe, rate: float) -> None:
+def _learn(
+    at: Standing, batch_loss: Callable[[], Tensor], config: TrainConfig, rate: float
+) -> None:
     """One step: of the weights by the gradient of one batch, of the averaged ones towards them."""
     for group in at.optimiser.param_groups:
         group["lr"] = rate * group["pace"]
     loss = batch_loss()
     at.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(at.network.parameters(), recipe.clip, foreach=True)
+    torch.nn.utils.clip_grad_norm_(at.network.parameters(), config.clip, foreach=True)
     at.optimiser.step()
     at.step, at.count = at.step + 1, at.count + 1
-    average_into(at.averaged, at.network, min(recipe.average, at.step / (at.step + 10)))
+    average_into(at.averaged, at.network, min(config.average, at.step / (at.step + 10)))
     at.total += loss.detach()
 
 
-def _look(
-    at: Standing, judge: Judge, recipe: Recipe, team: SingleProcess, evaluate: bool
+def _evaluate(
+    at: Standing,
+    validation_loss: ValidationLoss,
+    config: TrainConfig,
+    ranks: SingleProcess,
+    evaluate: bool,
 ) -> Progress:
     """What there is to report; evaluated, best weights and schedule take note of it as well.
 
@@ -346,28 +356,30 @@ def _look(
     """
     train_loss, validation = _finite(at.total.item() / at.count, at.step), math.nan
     if evaluate:
-        validation = team.same(judge(at.averaged))
+        validation = ranks.same(validation_loss(at.averaged))
         at.best.offer(at.averaged, validation, at.step)
         at.schedule.seen(validation)
         at.total.zero_()
         at.count = 0
     return Progress(
-        at.step, recipe.steps, train_loss, validation, at.best.loss, at.schedule.last, evaluate
+        at.step, config.steps, train_loss, validation, at.best.loss, at.schedule.last, evaluate
     )
 
 
-def _reason_to_stop(interrupted: Callable[[], bool], recipe: Recipe, elapsed: float) -> str | None:
+def _reason_to_stop(
+    interrupted: Callable[[], bool], config: TrainConfig, elapsed: float
+) -> str | None:
     if interrupted():
         return "interrupted"
-    return "deadline" if recipe.seconds is not None and elapsed > recipe.seconds else None
+    return "deadline" if config.seconds is not None and elapsed > config.seconds else None
 
 
-def _reason_to_give_up(at: Standing, recipe: Recipe) -> str | None:
+def _reason_to_give_up(at: Standing, config: TrainConfig) -> str | None:
     """What the validation losses so far say against going on."""
-    if at.best.idle >= recipe.patience:
+    if at.best.idle >= config.patience:
         return "patience"
-    late = recipe.behind is not None and at.step >= recipe.steps // 3
-    return BEHIND if late and at.best.loss > cast("float", recipe.behind) else None
+    late = config.behind is not None and at.step >= config.steps // 3
+    return BEHIND if late and at.best.loss > cast("float", config.behind) else None
 
 
 def _finite(loss: float, step: int) -> float:

@@ -9,13 +9,18 @@ import torch  # noqa: TID253 - imported only where a network is trained
 from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.models.likelihoods import QUANTILES, STUDENT_T
-from forecast.transforms.windows import Ahead
+from forecast.transforms.windows import DecoderInputs
 
 CAP = 20.0  # from here on a loss grows with its logarithm
 
 
 def loss_of(
-    likelihood: str, said: Tensor, actual: Tensor, known: Tensor, look: Ahead, levels: Tensor
+    likelihood: str,
+    said: Tensor,
+    actual: Tensor,
+    known: Tensor,
+    decoder: DecoderInputs,
+    levels: Tensor,
 ) -> Tensor:
     """Mean loss over known targets, a scalar: pinball, or negative log-likelihood.
 
@@ -23,12 +28,12 @@ def loss_of(
     level; levels (Q,). Gradients go to `said`, and to `actual` where covariates have a part in it.
     """
     if likelihood == STUDENT_T:
-        return student_t(said, actual, known, look.scale)
+        return student_t(said, actual, known, decoder.scale)
     if likelihood != QUANTILES:
-        return negative_binomial(said, counts_of(actual, look), known)
+        return negative_binomial(said, counts_of(actual, decoder), known)
     if actual.requires_grad:  # less the covariates' effect; the loss sends gradients one way
         said, actual = said - actual[..., None], torch.zeros_like(actual)
-    return pinball(said, actual, known, look.scale, levels)
+    return pinball(said, actual, known, decoder.scale, levels)
 
 
 def student_t(said: Tensor, actual: Tensor, known: Tensor, scale: Tensor) -> Tensor:
@@ -61,11 +66,11 @@ def negative_binomial(said: Tensor, counts: Tensor, known: Tensor) -> Tensor:
     return _mean(loss, known.to(wide)).float()
 
 
-def counts_of(actual: Tensor, look: Ahead) -> Tensor:
+def counts_of(actual: Tensor, decoder: DecoderInputs) -> Tensor:
     """The counts that targets (O, B, D, C), relative to the level, stand for."""
-    assert look.shift is not None and look.unit is not None
-    scaled = actual + look.level[:, :, None, None]
-    shift, unit = (x[None, :, None, None] for x in (look.shift, look.unit))
+    assert decoder.shift is not None and decoder.unit is not None
+    scaled = actual + decoder.level[:, :, None, None]
+    shift, unit = (x[None, :, None, None] for x in (decoder.shift, decoder.unit))
     return torch.round(scaled * unit + shift).clamp(min=0)
 
 

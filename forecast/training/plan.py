@@ -43,7 +43,7 @@ FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
 PRETRAINED = "pretrained"
 SCRATCH_TIME = 0.4  # share of a deadline's training time
-SEPARATE_FORKS = 4  # origins of a window where each has a pass of its own
+SEPARATE_ORIGINS = 4  # origins of a window where each has a pass of its own
 NEW_SPREAD = "its median is the location, the spread is new"
 LIKELIHOOD_WORDS = {
     "student-t": "a location, a scale and degrees of freedom for each step",
@@ -61,9 +61,9 @@ class Plan:
     horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
-    (V, S): origins within those, -1 for none; recipe: numbers of recipe.Recipe; initial: weights
+    (V, S): origins within those, -1 for none; config: numbers of TrainConfig; initial: weights
     to start from, None for random ones; design: how covariates and calendar are read, None without;
-    scratch: the recipe of members that start from random weights beside those, None for no such;
+    scratch: the numbers of members that start from random weights beside those, None for no such;
     teacher: whose quantiles the members are drawn to, None for none;
     compare: whether the start as it is, or a blend, may be kept instead; whole_start: whether the
     start can forecast as it is, that is, has the likelihood that is to be learnt.
@@ -75,7 +75,7 @@ class Plan:
     origins: np.ndarray
     keep: np.ndarray
     validation: np.ndarray
-    recipe: dict[str, Any]
+    config: dict[str, Any]
     initial: Weights | None
     seeds: list[int]
     jobs: int
@@ -93,13 +93,13 @@ class Plan:
 
     def views_with(self, design: Design | None) -> tuple[View, ...]:
         """The ways in which networks read that have learnt from these covariates, or from none."""
-        views = tuple(self.recipe["views"])
+        views = tuple(self.config["views"])
         return upright(views) if widths(design, self.layout.segment_points)[1] else views
 
     @property
     def title(self) -> str:
         """What the network is called: LSTM, GRU, ..."""
-        return spec_of(self.recipe["network"]).title
+        return spec_of(self.config["network"]).title
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
@@ -123,8 +123,8 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     )
     likelihood = settings.network.likelihood
     views = choose_views(panel, likelihood, design, layout, summed=bool(data.hierarchy))
-    recipe = {**choose_recipe(panel, settings, layout, horizon, initial), "views": views}
-    recipe, scratch = beside_scratch(panel, settings, layout, recipe, start)
+    config = {**choose_config(panel, settings, layout, horizon, initial), "views": views}
+    config, scratch = beside_scratch(panel, settings, layout, config, start)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     reasons: tuple[Reason, ...] = (
@@ -134,7 +134,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("one LSTM step", why_layout[0], why_layout[1]),
         ("a series is read", *in_words(views)),
         ("start", start, why_start),
-        *network_reasons(recipe, scratch, members),
+        *network_reasons(config, scratch, members),
     )
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
     plan = Plan(
@@ -144,7 +144,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         origins=origins,
         keep=keep,
         validation=validation,
-        recipe=recipe,
+        config=config,
         initial=initial,
         seeds=seeds,
         jobs=jobs,
@@ -183,19 +183,19 @@ def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout
 
 
 def network_reasons(
-    recipe: dict[str, Any], scratch: dict[str, Any] | None, members: int
+    config: dict[str, Any], scratch: dict[str, Any] | None, members: int
 ) -> tuple[Reason, ...]:
-    """The network of each recipe in words, and what it says of a step."""
+    """The network of each train config in words, and what it says of a step."""
     ensemble = "1 member" if members == 1 else f"{members} members"
-    title = "" if recipe["network"] == "lstm" else f"{spec_of(recipe['network']).title}, "
-    mine = f"{title}{recipe['layers']} x {recipe['hidden_size']} units, {ensemble}"
-    reads = f"{recipe['context']} steps of context, at most {recipe['steps']} training steps"
+    title = "" if config["network"] == "lstm" else f"{spec_of(config['network']).title}, "
+    mine = f"{title}{config['layers']} x {config['hidden_size']} units, {ensemble}"
+    reads = f"{config['context']} steps of context, at most {config['steps']} training steps"
     reasons: list[Reason] = [("network", mine, reads)]
     if scratch is not None:
         other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
         steps = f"from random weights, at most {scratch['steps']} training steps"
         reasons.append(("also tried", other, steps))
-    likelihood = recipe["likelihood"]
+    likelihood = config["likelihood"]
     if likelihood != QUANTILES:
         reasons.append(("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
     return tuple(reasons)
@@ -204,28 +204,28 @@ def network_reasons(
 def in_part_of_the_time(plan: Plan, share: int) -> Plan:
     """The plan with a deadline's time for training split `share` ways."""
 
-    def shorter(recipe: dict[str, Any]) -> dict[str, Any]:
-        limit = recipe["seconds"]
-        return {**recipe, "seconds": limit and limit / share}
+    def shorter(config: dict[str, Any]) -> dict[str, Any]:
+        limit = config["seconds"]
+        return {**config, "seconds": limit and limit / share}
 
     scratch = None if plan.scratch is None else shorter(plan.scratch)
-    return replace(plan, recipe=shorter(plan.recipe), scratch=scratch)
+    return replace(plan, config=shorter(plan.config), scratch=scratch)
 
 
 def beside_scratch(
-    panel: Panel, settings: Settings, layout: Layout, recipe: dict[str, Any], start: str
+    panel: Panel, settings: Settings, layout: Layout, config: dict[str, Any], start: str
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The recipe, and one for members from random weights, if they are tried beside pretrained
+    """The numbers, and those of members from random weights, if these are tried beside pretrained
     ones: the two share a deadline."""
     if start != PRETRAINED or not settings.training.try_scratch:
-        return recipe, None
-    scratch = choose_recipe(panel, settings, layout, recipe["horizon"], None)
-    scratch |= {name: recipe[name] for name in ("context", "forks", "views")}
-    if recipe["seconds"] is None:
-        return recipe, scratch
-    for part, share in ((recipe, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
+        return config, None
+    scratch = choose_config(panel, settings, layout, config["horizon"], None)
+    scratch |= {name: config[name] for name in ("context", "origins_per_window", "views")}
+    if config["seconds"] is None:
+        return config, scratch
+    for part, share in ((config, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
         part["seconds"] *= share
-    return recipe, scratch
+    return config, scratch
 
 
 def choose_horizon(
@@ -434,10 +434,10 @@ def choose_context(panel: Panel, layout: Layout) -> int:
     return max(2, min(usual, -(-longest // layout.width)))
 
 
-def choose_recipe(
+def choose_config(
     panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
 ) -> dict[str, Any]:
-    """The numbers of recipe.Recipe but the seed."""
+    """The numbers of `TrainConfig` but the seed."""
     training, network = settings.training, settings.network
     daily, spec = layout.width > 1, spec_of(network.name)
     context = network.context or choose_context(panel, layout)
@@ -460,14 +460,14 @@ def choose_recipe(
     if initial is not None and spec.window:
         context = initial["parts.0.window.weight"].shape[1] // hidden
     chunks = -(-horizon // layout.chunk)
-    # Training costs grow with forks x chunks; long horizons need fewer origins a window.
-    most = SEPARATE_FORKS if spec.each_origin else 10 if daily else 16
-    forks = max(2, min(most, context, 64 // chunks))
+    # Training costs grow with origins x chunks; long horizons need fewer origins a window.
+    most = SEPARATE_ORIGINS if spec.each_origin else 10 if daily else 16
+    origins_per_window = max(2, min(most, context, 64 // chunks))
     return {
         "steps": training.max_steps or steps,
         "batch_size": training.batch_size,
         "context": context,
-        "forks": min(forks, context),
+        "origins_per_window": min(origins_per_window, context),
         "horizon": horizon,
         "levels": LEVELS,
         "network": network.name,

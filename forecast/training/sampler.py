@@ -25,7 +25,7 @@ from forecast.models.networks.covariate_effect import (
     without_effect,
 )
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.losses import loss_of
 from forecast.transforms.covariate_tensors import Known
@@ -80,7 +80,7 @@ class Sampler:
         self,
         flats: Sequence[Flat],
         layout: Layout,
-        recipe: Recipe,
+        config: TrainConfig,
         ends: Tensor,
         known: Known | None = None,
         weights: Sequence[float] = (1.0,),
@@ -90,16 +90,16 @@ class Sampler:
         self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
         self.flats = [replace(flat, lengths=ends) for flat in flats]
         self.lengths = ends
-        self.layout, self.recipe = layout, recipe
+        self.layout, self.config = layout, config
         self.device = ends.device
         self.weights = torch.tensor(weights, device=self.device)  # where the generator is
-        self.generator = torch.Generator(self.device).manual_seed(recipe.seed)
-        self.levels = torch.tensor(recipe.levels, device=self.device)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.levels = torch.tensor(config.levels, device=self.device)
         # The last origin still has one target; the first has a whole context behind it, or, in a
         # series that is not that long, leaves a season and half a horizon of targets.
         self.high = (ends - 1).clamp(min=0)
-        room = max(min(layout.season, 24), layout.width) + recipe.horizon // 2
-        full = torch.full_like(ends, recipe.context * layout.width)
+        room = max(min(layout.season, 24), layout.width) + config.horizon // 2
+        full = torch.full_like(ends, config.context * layout.width)
         self.low = torch.minimum(full, self.high - room).clamp(min=1)
         self.low = torch.minimum(self.low, self.high)
         usable = (ends >= 2).double()
@@ -108,16 +108,16 @@ class Sampler:
                 "no series has two values to learn from", code="train/nothing-to-learn"
             )
         self.share = torch.cumsum(usable / usable.sum(), 0)
-        self.chunks = -(-recipe.horizon // layout.chunk)
+        self.chunks = -(-config.horizon // layout.chunk)
 
     def draw_to(self, teacher: Teacher) -> None:
         """From now on the loss has the distance from a teacher's quantiles in it."""
-        recipe = self.recipe
-        self.drawn = drawn_to(teacher, self.layout, recipe.context, len(recipe.levels), self.device)
+        config = self.config
+        self.drawn = drawn_to(teacher, self.layout, config.context, len(config.levels), self.device)
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Series (B,), ends (B,) and the trained origins' places in the window (O,)."""
-        batch, generator, device = self.recipe.batch_size, self.generator, self.device
+        batch, generator, device = self.config.batch_size, self.generator, self.device
         chance = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
         series = torch.searchsorted(self.share, chance).clamp(max=len(self.share) - 1)
         part = torch.rand(batch, generator=generator, device=device, dtype=torch.float64)
@@ -129,8 +129,10 @@ class Sampler:
             aligned = self.lengths[series] - days * width
             use = torch.rand(batch, generator=generator, device=device) < ALIGNED
             end = torch.where(use & (aligned > 0), aligned, end)
-        steps = self.recipe.context
-        places = torch.randperm(steps, generator=generator, device=device)[: self.recipe.forks]
+        steps = self.config.context
+        places = torch.randperm(steps, generator=generator, device=device)[
+            : self.config.origins_per_window
+        ]
         return series, end, torch.sort(places).values
 
     def view(self) -> Flat:
@@ -142,7 +144,7 @@ class Sampler:
     def loss(self, network: ResidualNetwork) -> Tensor:
         """Loss of one batch of windows, a scalar with gradient."""
         series, end, places = self.draw()
-        layout, recipe = self.layout, self.recipe
+        layout, config = self.layout, self.config
         flat, series, inputs = read_windows(
             network=network,
             flat=self.view(),
@@ -150,22 +152,22 @@ class Sampler:
             known=self.known,
             series=series,
             end=end,
-            steps=recipe.context,
+            steps=config.context,
             chunks=self.chunks,
             every=self.every,
         )
-        origin = end[None, :] - (recipe.context - 1 - places)[:, None] * layout.width
-        look = ahead(flat, layout, series, origin, self.chunks)
-        actual, known = targets(flat, layout, series, origin, self.chunks, recipe.horizon)
-        half = recipe.precision == "bf16"
+        origin = end[None, :] - (config.context - 1 - places)[:, None] * layout.width
+        decoder = ahead(flat, layout, series, origin, self.chunks)
+        actual, known = targets(flat, layout, series, origin, self.chunks, config.horizon)
+        half = config.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            predicted = network(layout, network.states(*inputs, places=places), look)
+            predicted = network(layout, network.states(*inputs, places=places), decoder)
         predicted = predicted.float()
-        loss = loss_of(recipe.likelihood, predicted, actual, known, look, self.levels)
-        return loss if self.drawn is None else self.drawn(loss, predicted, inputs, places, look)
+        loss = loss_of(config.likelihood, predicted, actual, known, decoder, self.levels)
+        return loss if self.drawn is None else self.drawn(loss, predicted, inputs, places, decoder)
 
 
-class Judge:
+class ValidationLoss:
     """Mean loss of a network at the validation origins (V, S), of very many MOST_WATCHED, over all
     views by their weights; NaN when there are none."""
 
@@ -173,14 +175,14 @@ class Judge:
         self,
         flats: Sequence[Flat],
         layout: Layout,
-        recipe: Recipe,
+        config: TrainConfig,
         validation: np.ndarray | None,
         known: Known | None = None,
         weights: Sequence[float] = (1.0,),
     ) -> None:
         self.known = known
         self.flats, self.weights = list(flats), list(weights)
-        self.layout, self.recipe = layout, recipe
+        self.layout, self.config = layout, config
         size = len(flats[0].starts)
         origins = np.empty((0, size), np.int64) if validation is None else validation
         window, series = np.nonzero(origins > 0)
@@ -190,7 +192,7 @@ class Judge:
         device = flats[0].values.device
         self.series = torch.as_tensor(series, device=device)
         self.origins = torch.as_tensor(origins[window, series], device=device)
-        self.levels = torch.tensor(recipe.levels, device=device)
+        self.levels = torch.tensor(config.levels, device=device)
 
     @torch.no_grad()
     def __call__(self, network: ResidualNetwork) -> float:
@@ -202,7 +204,7 @@ class Judge:
     def _loss(self, network: ResidualNetwork, seen_: Flat) -> float:
         """The loss in one view."""
         total = count = torch.zeros((), device=self.series.device)
-        chunks = -(-self.recipe.horizon // self.layout.chunk)
+        chunks = -(-self.config.horizon // self.layout.chunk)
         for start in range(0, len(self.series), EVALUATION_BATCH):
             series = self.series[start : start + EVALUATION_BATCH]
             origin = self.origins[start : start + EVALUATION_BATCH]
@@ -213,15 +215,15 @@ class Judge:
                 known=self.known,
                 series=series,
                 end=origin,
-                steps=self.recipe.context,
+                steps=self.config.context,
                 chunks=chunks,
             )
-            look = ahead(flat, self.layout, series, origin[None], chunks)
+            decoder = ahead(flat, self.layout, series, origin[None], chunks)
             actual, known = targets(
-                flat, self.layout, series, origin[None], chunks, self.recipe.horizon
+                flat, self.layout, series, origin[None], chunks, self.config.horizon
             )
-            predicted = network(self.layout, network.last_state(*inputs), look)
-            loss = loss_of(self.recipe.likelihood, predicted, actual, known, look, self.levels)
+            predicted = network(self.layout, network.last_state(*inputs), decoder)
+            loss = loss_of(self.config.likelihood, predicted, actual, known, decoder, self.levels)
             total, count = total + loss * known.sum(), count + known.sum()
         return (total / count.clamp(min=1)).item()
 

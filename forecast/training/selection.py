@@ -25,7 +25,7 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
 from forecast.models.networks.numpy_ops import Weights
 from forecast.training.config import BEHIND
-from forecast.training.distributed import Team
+from forecast.training.distributed import DistributedContext
 from forecast.training.ensemble import (
     Member,
     MemberTask,
@@ -190,13 +190,13 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         plan.layout,
         tuple(member.scored for member in members),
         np.array(LEVELS),
-        plan.recipe["context"],
+        plan.config["context"],
         plan.horizon,
         np.ones(len(LEVELS)),
-        network=plan.recipe["network"],
+        network=plan.config["network"],
         design=design,
         views=plan.views_with(design),
-        likelihood=plan.recipe["likelihood"],
+        likelihood=plan.config["likelihood"],
     )
 
 
@@ -406,7 +406,7 @@ def learn(
     settings: Settings,
     listener: Listener,
     kept: Kept | None = None,
-    team: Team | None = None,
+    ranks: DistributedContext | None = None,
     limit: TimeLimit | None = None,
 ) -> Learnt:
     """Trains the ensemble, and keeps what forecasts the validation origins best.
@@ -415,7 +415,7 @@ def learn(
 
     kept: a folder where training saves where it stands every so many seconds, and goes on from
     where an earlier one on the same data stood; then, interrupted, only finished members return.
-    team: the ranks that train together, which need such a folder; all return the same.
+    ranks: the ranks that train together, which need such a folder; all return the same.
     limit: when training has to be over, with whatever is best by then: the pretrained network as it
     is where nothing was learnt. Raises UsageError where there is none.
     """
@@ -428,7 +428,7 @@ def learn(
             break
         if called:
             listener.stage(f"Training the {plan.title} {called}")
-        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), team, limit)
+        learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), ranks, limit)
         if not learnt.members:
             break
         trained.append(learnt)
@@ -448,13 +448,13 @@ def best_of_part(
     settings: Settings,
     listener: Listener,
     kept: Kept | None,
-    team: Team | None = None,
+    ranks: DistributedContext | None = None,
     limit: TimeLimit | None = None,
 ) -> Learnt:
     """As `learn`, with the covariates that the plan has or without any; no members where a time
     limit left none with covariates."""
     started = plan.initial is not None
-    members, history, interrupted = _train(panel, plan, settings, listener, kept, team, limit)
+    members, history, interrupted = _train(panel, plan, settings, listener, kept, ranks, limit)
     if not members:
         return _untrained(plan)
     mine = with_kind(members, TUNED if started else SCRATCH)
@@ -469,11 +469,11 @@ def best_of_part(
     if plan.scratch is not None and not (limit and limit.leaves_no_time(from_scratch)):
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
-        recipe = {**plan.scratch, "behind": _worth_going_on(mine)}
-        fresh = replace(plan, recipe=recipe, initial=None, seeds=seeds)
+        config = {**plan.scratch, "behind": _worth_going_on(mine)}
+        fresh = replace(plan, config=config, initial=None, seeds=seeds)
         try:
             members, rows, interrupted = _train(
-                panel, fresh, settings, listener, _inside(kept, SCRATCH), team, limit
+                panel, fresh, settings, listener, _inside(kept, SCRATCH), ranks, limit
             )
         except KeyboardInterrupt:
             return Learnt(mine, history, True, ())
@@ -521,7 +521,7 @@ def _task(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> MemberTas
         keep=plan.keep,
         validation=plan.validation,
         layout=plan.layout,
-        recipe={**plan.recipe, "views": plan.views},
+        config={**plan.config, "views": plan.views},
         refit_share=REFIT_SHARE if refit else 0.0,
         refit_rate=REFIT_RATE,
         initial=plan.initial,
@@ -537,7 +537,7 @@ def _train(
     settings: Settings,
     listener: Listener,
     kept: Kept | None,
-    team: Team | None = None,
+    ranks: DistributedContext | None = None,
     limit: TimeLimit | None = None,
 ) -> tuple[list[Member], list[dict[str, Any]], bool]:
     """Trains one kind of members; they (none where the time limit came first), their history, and
@@ -547,7 +547,7 @@ def _train(
     task = _task(panel, plan, refit, kept)
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
-    first = plan.recipe["steps"]
+    first = plan.config["steps"]
     second = round(first * REFIT_SHARE) if refit else 0
 
     def heard(member: int, event: dict[str, Any]) -> None:
@@ -562,9 +562,9 @@ def _train(
             figures[BEST] = event["best"]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
-    if kept and team is not None:
-        listener.note(RESUMING[ready(task, plan.seeds, kept[0], team)])
-        members, interrupted = train_together(task, plan.seeds, kept[0], team, heard)
+    if kept and ranks is not None:
+        listener.note(RESUMING[ready(task, plan.seeds, kept[0], ranks)])
+        members, interrupted = train_together(task, plan.seeds, kept[0], ranks, heard)
     elif kept:
         listener.note(RESUMING[resumes(task, plan.seeds, kept[0])])
         members, interrupted = train_members(task, plan.seeds, kept[0], plan.jobs, heard)

@@ -131,7 +131,7 @@ class Flat:
 
 
 @dataclass(frozen=True)
-class Ahead:
+class DecoderInputs:
     """What the head reads for each origin and what its output is added to.
 
     skips     (O, B, D, J, C): skip j's forecast relative to the level, 0 where it does not exist
@@ -230,7 +230,7 @@ def context(flat: Flat, layout: Layout, series: Array, end: Array, steps: int) -
     return _float(xp.concatenate(parts + [s[:, :, None] for s in scalars], -1))
 
 
-def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int) -> Ahead:
+def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int) -> DecoderInputs:
     """Skips for `chunks` blocks after `origin` (O, B) of `series` (B,)."""
     read = Gather(flat, series)
     xp = read.xp
@@ -258,7 +258,7 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         present.append(valid[:, :, :, at : at + 1])
         moved = drift * later if lag == 1 else _level_change(read, origin, level, lag, step)
         carried.append(moved + zero)
-    return Ahead(
+    return DecoderInputs(
         skips=xp.concatenate(skips, -2),
         carried=xp.concatenate(carried, -2),
         present=xp.concatenate(present, -2),

@@ -18,7 +18,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.panel import LSTM, Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
-from forecast.training.plan import choose_recipe, choose_start, in_part_of_the_time
+from forecast.training.plan import choose_config, choose_start, in_part_of_the_time
 from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
 from forecast.workflows.backtest_plan import BacktestPlan, without_later
 
@@ -85,7 +85,7 @@ def pretrained(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[F
     """The pretrained network from every origin; no weight of it is changed."""
     training = plan.training
     backbone = load_backbone(training.layout)
-    reading = replace(backbone, context=training.recipe["context"])
+    reading = replace(backbone, context=training.config["context"])
     ready = calibrated(reading, panel, training.validation, plan.steps)
     return windows(ready, panel, plan.origins, plan.steps, allow_negative)
 
@@ -110,9 +110,9 @@ def starting(
     training = settings.training.model_copy(update={"init": None, "from_scratch": scratch})
     chosen = settings.model_copy(update={"network": network, "training": training})
     _, initial, _ = choose_start(chosen, plan.training.layout)
-    recipe = choose_recipe(panel, chosen, plan.training.layout, plan.steps, initial)
-    recipe["views"] = plan.training.recipe["views"]
-    alone = replace(plan.training, initial=initial, recipe=recipe, scratch=None, compare=False)
+    config = choose_config(panel, chosen, plan.training.layout, plan.steps, initial)
+    config["views"] = plan.training.config["views"]
+    alone = replace(plan.training, initial=initial, config=config, scratch=None, compare=False)
     return replace(plan, training=alone)
 
 

@@ -10,8 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.analysis.anomalies import Anomalies, find_anomalies
-from forecast.analysis.anomalies import judge as judged_values
+from forecast.analysis.anomalies import Anomalies, find_anomalies, score_values
 from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
 from forecast.analysis.masking import untrained
 from forecast.common.files import check_output, one_command, table_kind
@@ -89,11 +88,11 @@ def detect_run(
         listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
     table = anomaly_table(panel, found)
     path = write_table(table, output, None, ANOMALIES)
-    judge, unit = model or "the pretrained network", unit_of(report)
+    scorer, unit = model or "the pretrained network", unit_of(report)
     if page is not None:
         listener.stage("Making the page")
         title = data_name(report.source)
-        write_anomaly_page(page, anomaly_page(panel, found, title, threshold, judge, unit))
+        write_anomaly_page(page, anomaly_page(panel, found, title, threshold, scorer, unit))
     kinds, counts = np.unique(found.kind.astype(str), return_counts=True)
     return DetectResult(
         path=path,
@@ -102,7 +101,7 @@ def detect_run(
         judged=found.judged,
         kinds=dict(zip(kinds.tolist(), counts.tolist(), strict=True)),
         threshold=threshold,
-        model=judge,
+        model=scorer,
         exit_code=3 if report.skipped else 0,
         anomalies=table,
         page=page or "",
@@ -159,7 +158,7 @@ def _watcher(
     def answer(row: Row) -> None:
         if row.series not in watched:
             one = panel.select(np.array([row.series]))
-            past = judged_values(forecaster, one, threshold)
+            past = score_values(forecaster, one, threshold)
             steps = one.first[0] + np.arange(len(one.values))
             there = is_open(one, np.zeros_like(steps), steps)
             watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past, there)

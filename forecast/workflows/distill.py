@@ -41,7 +41,7 @@ TEACHER, STUDENT = "teacher", "student"
 
 
 @dataclass(frozen=True)
-class Pupil:
+class NetworkFigures:
     """One of the two and its figures: bytes of its weights, parameters of all members, seconds for
     one series at its quickest."""
 
@@ -60,7 +60,7 @@ class DistillResult:
     teacher: Path
     report: LoadReport
     chosen: tuple[Reason, ...]
-    pupils: tuple[Pupil, ...]
+    networks: tuple[NetworkFigures, ...]
     scores: ScoreTable | None
     files: list[tuple[Path, str]]
     interrupted: bool
@@ -84,17 +84,17 @@ def distill_run(
     panel, report = read_for_model(data, settings, folder, teacher, manifest, listener)
     asked = student_settings(settings, teacher, manifest, folder)
     plan = student_plan(panel, report, asked, teacher)
-    listener.stage(f"Training a student of {plan.recipe['hidden_size']} units")
+    listener.stage(f"Training a student of {plan.config['hidden_size']} units")
     learnt = learn(panel, plan, asked, listener)
     watched, student = forecasters(panel, plan, learnt.members)
     listener.stage("Forecasting validation origins")
     scores = _compared(panel, plan, teacher, watched)
-    pupils = (_pupil(TEACHER, teacher, panel), _pupil(STUDENT, student, panel))
+    networks = (_figures_of(TEACHER, teacher, panel), _figures_of(STUDENT, student, panel))
     about = {
         "model": str(folder),
         "sha256": manifest["weights_sha256"],
         "share": SHARE,
-        "figures": [vars(pupil) for pupil in pupils],
+        "figures": [vars(network) for network in networks],
         "scores": scores.to_rows() if scores is not None else [],
     }
     record = _record(
@@ -115,7 +115,7 @@ def distill_run(
         teacher=folder,
         report=report,
         chosen=plan.reasons,
-        pupils=pupils,
+        networks=networks,
         scores=scores,
         files=[(path / each.relative_to(staging), what) for each, what in files],
         interrupted=learnt.interrupted,
@@ -164,7 +164,7 @@ def student_plan(panel: Panel, report: LoadReport, settings: Settings, teacher: 
     return replace(
         plan,
         layout=teacher.layout,
-        recipe={**plan.recipe, "views": teacher.views},
+        config={**plan.config, "views": teacher.views},
         teacher=drawn,
         reasons=tuple(r for r in plan.reasons if r[0] != "held-out windows"),
     )
@@ -187,12 +187,12 @@ def _forecast(forecaster: Forecaster, past: Panel, horizon: int) -> Any:
     return forecast_panel(forecaster, past, horizon)
 
 
-def _pupil(name: str, forecaster: Forecaster, panel: Panel) -> Pupil:
+def _figures_of(name: str, forecaster: Forecaster, panel: Panel) -> NetworkFigures:
     one = panel.select(np.array([int(np.argmax(panel.lengths))]))
     widths = sorted({len(weights["norm.bias"]) for weights in forecaster.members})
     members = len(forecaster.members)
     units = " and ".join(str(width) for width in widths)
-    return Pupil(
+    return NetworkFigures(
         name,
         f"{units} units, {members} member{'s' * (members > 1)}",
         sum(a.nbytes for weights in forecaster.members for a in weights.values()),

@@ -37,7 +37,7 @@ from forecast.inference.tables import wanted_levels
 from forecast.models.baselines.forecast import forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.reporting.run_folder import RunRecord, check_place, run_path, write_run
-from forecast.training.distributed import Team
+from forecast.training.distributed import DistributedContext
 from forecast.training.plan import (
     Plan,
     Reason,
@@ -77,7 +77,7 @@ TRAINING_SHARE = 0.65
 LEAST_TO_FIT = 3.0  # seconds below which no baseline is fitted: their workers take that to start
 LEAST_TO_WEIGH = 15.0  # seconds below which no weights of a blend are looked for
 UNFITTED = ("seasonal-naive",)
-SAVE_EVERY = 10.0  # seconds between two savings of where a team's training stands
+SAVE_EVERY = 10.0  # seconds between two savings of where the ranks' training stands
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class TrainResult:
 
 @one_command()
 def train_run(
-    source: Source, settings: Settings, listener: Listener, team: Team | None = None
+    source: Source, settings: Settings, listener: Listener, ranks: DistributedContext | None = None
 ) -> TrainResult | None:
     """Reads, trains, compares, forecasts, and writes the run folder whole or not at all.
 
-    source: a path, "-" or a pandas frame. team: the processes that train together; None is
+    source: a path, "-" or a pandas frame. ranks: the processes that train together; None is
     returned on all of them but the first. Raises ForecastError.
     """
     clock = Clock(settings)
@@ -111,10 +111,10 @@ def train_run(
     listener.stage("Reading the data")
     panel, report, levels, shown, masked, plan, steps = prepare(source, settings, listener)
     listener.stage(f"Training the {plan.title}")
-    limit = clock.limit_of_training() if team is None else None
-    with PeakMemory() as memory, learning_together(team, report, settings) as kept:
-        learnt = learn(shown, plan, settings, listener, kept, team, limit)
-    if team is not None and not team.first:
+    limit = clock.limit_of_training() if ranks is None else None
+    with PeakMemory() as memory, learning_together(ranks, report, settings) as kept:
+        learnt = learn(shown, plan, settings, listener, kept, ranks, limit)
+    if ranks is not None and not ranks.first:
         return None
     names, lumpy = usual_baselines(panel, TRAIN_BASELINES, settings)
     point = choose_point(panel, settings)
@@ -245,22 +245,22 @@ def sampled_scores(
 
 @contextmanager
 def learning_together(
-    team: Team | None, report: LoadReport, settings: Settings
+    ranks: DistributedContext | None, report: LoadReport, settings: Settings
 ) -> Iterator[tuple[Path, float] | None]:
-    """Where a team saves how far it is, below the root of all runs; the folder goes at the end.
+    """Where the ranks save how far they are, below the root of all runs; it goes at the end.
 
     A training of the same data and settings goes on from there, with any number of ranks; by one
     process alone (None) nothing is saved.
     """
-    if team is None:
+    if ranks is None:
         yield None
         return
     asked = f"{report.digest} {settings.model_dump_json()}"
     name = f".training-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
     folder = Path(settings.output.root) / name
-    with team.together():
+    with ranks.together():
         yield folder, SAVE_EVERY
-    if team.first:
+    if ranks.first:
         remove_folder(folder, TRAINING)
 
 

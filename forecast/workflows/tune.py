@@ -1,4 +1,4 @@
-"""The way of `tune` from a table to a folder: search, judge, write.
+"""The way of `tune` from a table to a folder: search, evaluate, write.
 
 The folder holds the search while it runs (study.db), so that a killed one goes on; at its end
 tuned.yaml, trials.csv and tuning.json.
@@ -32,7 +32,7 @@ from forecast.models.store import versions
 from forecast.reporting.run_folder import check_place, rows_csv, run_path
 from forecast.training.plan import Plan, Reason, make_plan
 from forecast.training.selection import forecasters, learn, lstm_windows
-from forecast.training.tuning.search import Judge, Outcome, Search, run_trial, task_of
+from forecast.training.tuning.search import Outcome, Pruner, Search, run_trial, task_of
 from forecast.training.tuning.space import Choice, space_of
 from forecast.transforms.outlook import cover
 from forecast.workflows.load import read
@@ -217,7 +217,7 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
         {"data": report.digest, "settings": _kept(settings)},
     )
     _search(search, panel, plan, settings, clock, listener)
-    judgement, sentence = _judge(search, panel, report, plan, settings, clock, listener)
+    judgement, sentence = _score_held_out(search, panel, report, plan, settings, clock, listener)
     files = _write(folder, search, report, settings, judgement, sentence, clock.elapsed)
     return TuneResult(
         folder=folder,
@@ -248,7 +248,7 @@ def _search(
     known = f", {len(losses)} of them known" if losses else ""
     listener.stage(f"Trying {total} settings{known}")
 
-    def run(number: int, choice: Choice, prune: Judge) -> Outcome:
+    def run(number: int, choice: Choice, prune: Pruner) -> Outcome:
         left, turns = clock.search_left, -(-(total - number) // jobs)
         limit = None if left is None else max(LEAST_SECONDS, left / turns)
         task = task_of(panel, plan, choice, settings, limit)
@@ -270,7 +270,7 @@ def _search(
         raise
 
 
-def _judge(
+def _score_held_out(
     search: Search,
     panel: Panel,
     report: LoadReport,

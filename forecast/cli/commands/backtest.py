@@ -40,9 +40,9 @@ def backtest(data: Data = None, model: Model = None, *, run: Run) -> int:
 
     with run.watching() as listener:
         result = backtest_run(source, run.settings, listener, models=model or ())
-    if run.look.json:
+    if run.screen.json:
         render.show_document("backtest", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
         made = result.scores

@@ -27,9 +27,9 @@ def check(data: Data = None, *, run: Run) -> int:
                 *rows,
                 ("series forecast", panel.size, f"as {flag} {asked} sums them"),
             )
-    if run.look.json:
+    if run.screen.json:
         would = {"report": document, "train_would": render.choices(rows)}
         render.show_document("check", would)
-    elif not run.look.quiet:
-        show_report(run.out(), document, run.look.verbose, rows)
+    elif not run.screen.quiet:
+        show_report(run.out(), document, run.screen.verbose, rows)
     return 0

@@ -35,9 +35,9 @@ def compare(data: Data = None, *, run: Run) -> int:
 
     with run.watching() as listener:
         result = compare_run(source, run.settings, listener)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("compare", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
         render.show_scores(console, result.rows, result.caption, result.judged)

@@ -56,7 +56,7 @@ def detect(
     from forecast.workflows.detect import detect_run, to_document
 
     on_screen = output is None and run.shows_tables()
-    if output is None and (run.look.json or on_screen):
+    if output is None and (run.screen.json or on_screen):
         output = ""
     with run.watching() as listener:
         result = detect_run(
@@ -66,11 +66,11 @@ def detect(
             model=model,
             output=output,
             page=report,
-            draw=sys.stdout.isatty() and not run.look.quiet,
+            draw=sys.stdout.isatty() and not run.screen.quiet,
         )
-    if run.look.json:
+    if run.screen.json:
         render.show_document("detect", to_document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)
         if on_screen and result.anomalies.num_rows:

@@ -62,9 +62,9 @@ def distill(model: Model, data: Data = None, *, run: Run) -> int:
     source = wanted(data, "distill", db) if data or db else None
     with run.watching() as listener:
         result = distill_run(model, source, run.settings, listener)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("distill", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         show(run, result)
     return INTERRUPTED if result.interrupted else (3 if result.report.skipped else 0)
 
@@ -81,14 +81,14 @@ def show(run: Run, result: DistillResult) -> None:
     )
     for column in table.columns[2:]:
         column.justify = "right"
-    for pupil in result.pupils:
-        figures = result.scores.score(pupil.name).values if result.scores is not None else {}
+    for network in result.networks:
+        figures = result.scores.score(network.name).values if result.scores is not None else {}
         table.add_row(
-            pupil.name,
-            pupil.shape,
-            f"{pupil.size / 1024:,.0f} KiB",
-            f"{pupil.parameters:,}",
-            f"{pupil.seconds * 1e3:.2f} ms",
+            network.name,
+            network.shape,
+            f"{network.size / 1024:,.0f} KiB",
+            f"{network.parameters:,}",
+            f"{network.seconds * 1e3:.2f} ms",
             *(f"{figures[name]:.4f}" for name in errors),
         )
     console.print()
@@ -102,11 +102,11 @@ def show(run: Run, result: DistillResult) -> None:
 
 def sentence(result: DistillResult) -> str:
     """How much smaller the student is, what that costs, and what the figures do not say."""
-    teacher, student = result.pupils
+    teacher, student = result.networks
     times = f"{teacher.parameters / student.parameters:.1f} times fewer parameters"
     if result.scores is None:
         return f"The student has {times}. No series is long enough to compare the two on."
-    figures = (result.scores.score(pupil.name).values["mase"] for pupil in (teacher, student))
+    figures = (result.scores.score(network.name).values["mase"] for network in (teacher, student))
     before, after = figures
     return (
         f"The student has {times}; its MASE on the validation origins is {after / before - 1:+.1%} "
@@ -124,7 +124,7 @@ def document(result: DistillResult) -> dict[str, Any]:
         "teacher": result.teacher,
         "report": result.report,
         "chosen": render.choices(result.chosen),
-        "figures": result.pupils,
+        "figures": result.networks,
         "scores": result.scores,
         "sentence": sentence(result),
         "files": render.files(result.files),

@@ -26,10 +26,10 @@ def doctor(file: Config, job: JobName = None, *, run: Run) -> int:
 
     checks = examine(at_home(file).absolute(), job, os.environ)
     code = verdict(checks)
-    if run.look.json:
+    if run.screen.json:
         listed = [asdict(check) for check in checks]
         render.show_document("doctor", {"checks": listed, "exit_code": code})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         show_checks(run.out(), checks)
     return code
 

@@ -56,15 +56,15 @@ def explain(
     from forecast.workflows.explain import explain_run
 
     source = data or run.settings.data.db
-    if run.look.json and output is None:
+    if run.screen.json and output is None:
         output = ""
     with run.watching() as listener:
         result = explain_run(
             source, run.settings, listener, model=model, series=series, step=step, output=output
         )
-    if run.look.json:
+    if run.screen.json:
         render.show_document("explain", {"files": result.files, **to_document(result.found)})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         _show(run, result)
     return 0
 

@@ -72,9 +72,9 @@ def export(
         result = export_run(
             run.settings, listener, model=model, int8=int8, data=source, output=output
         )
-    if run.look.json:
+    if run.screen.json:
         render.show_document("export", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         show(run.out(), result)
     return result.exit_code
 

@@ -66,9 +66,9 @@ def federate(action: Action, files: Files = None, *, run: Run) -> int:
         )
     with run.watching() as listener:
         result = simulate_run(tuple(files or ()), run.settings, listener)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("federate", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         show(run, result)
     return 3 if result.left_out else 0
 
@@ -94,9 +94,9 @@ def write_app_to(files: list[str], run: Run) -> int:
             remedy="Leave it out, and write it into the settings file that --run-config names",
         )
     found = write_app(files[0])
-    if run.look.json:
+    if run.screen.json:
         render.show_document("federate", {"files": render.files(found)})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         render.show_files(run.out(), found)
         start = f"flwr run {quote(files[0])} --run-config \"state='rounds' sites=2\""
         render.show_hint(run.out(), f"start the rounds, once SuperLink and SuperNodes run: {start}")

@@ -31,7 +31,7 @@ def forecast(data: Data = None, output: Output = None, report: Report = None, *,
     from forecast.workflows.predict import forecast_run
 
     on_screen = output is None and run.shows_tables()
-    if output is None and (run.look.json or on_screen):
+    if output is None and (run.screen.json or on_screen):
         output = ""
     with run.watching() as listener:
         result = forecast_run(source, run.settings, listener, output=output, page=report)

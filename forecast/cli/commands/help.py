@@ -41,7 +41,7 @@ def help(topic: Topic = None, *, run: Run) -> int:
         return show_words(topic, run)
     known = explanations()
     found = known if topic == ALL_CODES else {topic: explanation(topic, known)}
-    if run.look.json:
+    if run.screen.json:
         render.show_document("help", {"codes": found})
     elif topic == ALL_CODES:
         show_codes(run.out(), found)
@@ -62,7 +62,7 @@ def show_words(topic: str, run: Run) -> int:
     from forecast.cli import render
 
     found = dict(words().values()) if topic == WORDS else dict([words()[topic.casefold()]])
-    if run.look.json:
+    if run.screen.json:
         render.show_document("help", {"words": found})
     elif topic == WORDS:
         show_codes(run.out(), found, "word")

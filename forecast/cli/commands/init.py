@@ -42,9 +42,9 @@ def init(folder: Folder = ".", batch: Batch = False, *, run: Run) -> int:
         else (f"train {_shown(data)} --config {_shown(config)}",)
     )
     commands = [f"lstmcast {step}" for step in steps]
-    if run.look.json:
+    if run.screen.json:
         render.show_document("init", {"files": render.files(files), "next": commands})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         render.show_files(console, files)
         render.show_hint(console, f"next: {commands[0]}")

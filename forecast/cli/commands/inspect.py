@@ -19,8 +19,8 @@ def inspect(model: Trained = None, *, run: Run) -> int:
 
     folder = Path(model) if model else newest_model(Path(run.settings.output.root))
     document = describe(folder)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("inspect", {"folder": folder, "model": document})
-    elif not run.look.quiet:
-        show_model(run.out(), folder, document, run.look.verbose)
+    elif not run.screen.quiet:
+        show_model(run.out(), folder, document, run.screen.verbose)
     return 0

@@ -43,10 +43,10 @@ def merge(folder: Folder = None, output: Output = None, *, run: Run) -> int:
             remedy="For example: lstmcast merge forecasts",
         )
     result = merge_run(Path(folder), output=_file(output))
-    if run.look.json:
+    if run.screen.json:
         document = {**vars(result), "failed": failures(result.failed)}
         render.show_document("merge", {**document, "exit_code": result.exit_code})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         facts = [("parts", f"{result.parts:,}"), ("written to", output or folder)]
         render.show_facts(run.out(), [*amounts(result), *facts])
     return result.exit_code

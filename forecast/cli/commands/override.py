@@ -43,7 +43,7 @@ def override(
         with run.watching() as listener:
             made = override_job(each, numbers, listener, by=by, reason=reason)
         documents.append(dataclasses.asdict(made))
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             render.show_sentence(
                 run.out(),
                 f"{made.job}: {made.steps} steps overridden; the sum of all goes from "
@@ -52,6 +52,6 @@ def override(
         return 0
 
     code = for_each(jobs, run, work)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("override", {"jobs": documents})
     return code

@@ -47,13 +47,13 @@ def plot(
     chart = run_chart(where, series, data, run.settings.output.root)
     if output is not None:
         forecast_png(output, chart)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("plot", {"output": output, **numbers(chart)})
     elif output is None:
         if not (folder or run.look.quiet):
             run.err().print(f"run  {run_of(where)}, the newest", style="dim", highlight=False)
         print(terminal_chart(chart, plain=None if sys.stdout.isatty() else True))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         render.show_facts(run.out(), [("series", chart.title), ("written to", output)])
     return 0
 

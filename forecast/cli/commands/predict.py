@@ -135,10 +135,10 @@ def _scenarios(
         result = scenarios_run(
             source, parse_scenarios(given), run.settings, listener, model=model, output=output
         )
-    if run.look.json:
+    if run.screen.json:
         names = [f.name for f in dataclasses.fields(result) if f.name not in _NOT_IN_JSON]
         render.show_document("predict", {name: getattr(result, name) for name in names})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)
         render.show_scenarios(console, result)
@@ -166,13 +166,13 @@ def show_result(run: Run, command: str, result: PredictResult, *, table: bool = 
     from forecast.cli import render
     from forecast.inference.tables import records
 
-    if run.look.json:
+    if run.screen.json:
         fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         kept = {name: value for name, value in fields.items() if name not in _NOT_IN_JSON}
         if result.path == "":  # no file has it
             kept["forecast"] = records(result.predictions)
         render.show_document(command, kept)
-    elif not run.look.quiet and not (result.path == "-" and run.look.log_format == "json"):
+    elif not run.screen.quiet and not (result.path == "-" and run.screen.log_format == "json"):
         # The forecast itself may be on stdout: then the rest must not be.
         console = run.err() if result.path == "-" else run.out()
         render.show_chart(console, result.chart)

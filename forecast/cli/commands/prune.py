@@ -22,12 +22,12 @@ def prune(file: Config, job: JobName = None, dry_run: DryRun = False, *, run: Ru
         with run.watching(job=each.name) as listener:
             done = prune_job(each, listener, dry_run=dry_run)
         documents.append({"job": each.name, **done})
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             show(run, each.name, done, dry_run)
         return 0
 
     code = for_each(jobs, run, work)
-    if run.look.json:
+    if run.screen.json:
         from forecast.cli.render import show_document
 
         show_document("prune", {"dry_run": dry_run, "jobs": documents})

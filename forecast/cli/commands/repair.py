@@ -33,12 +33,12 @@ def repair(file: Config, job: JobName = None, yes: Yes = False, *, run: Run) -> 
         with run.watching() as listener:
             found = repair_job(each, listener, dry_run=not yes)
         documents.append({"job": each.name, "repairs": [vars(entry) for entry in found]})
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             show(run, each.name, found, yes)
         return 0
 
     code = for_each(jobs, run, work)
-    if run.look.json:
+    if run.screen.json:
         from forecast.cli.render import show_document
 
         show_document("repair", {"done": yes, "jobs": documents})

@@ -71,12 +71,12 @@ def report(
         sys.stdout.buffer.flush()
         return 0
     path = write_report(inside, output, page)
-    if run.look.json:
+    if run.screen.json:
         drawn = [entry.title for entry in page.series]
         render.show_document(
             "report", {"run": inside, "path": path, "verdict": page.verdict, "series": drawn}
         )
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         render.show_facts(run.out(), [("run", inside), ("page", path)])
         render.show_sentence(run.out(), page.verdict)
     if show:

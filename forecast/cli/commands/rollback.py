@@ -44,7 +44,7 @@ def rollback(file: Config, job: JobName = None, to: To = None, *, run: Run) -> i
         with run.watching(job=each.name) as listener:
             done = roll_back(each, listener, to)
         documents.append(dict(vars(done)))
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             from forecast.cli.render import show_facts
 
             show_facts(
@@ -60,7 +60,7 @@ def rollback(file: Config, job: JobName = None, to: To = None, *, run: Run) -> i
         return 0
 
     code = for_each(jobs, run, work)
-    if run.look.json:
+    if run.screen.json:
         from forecast.cli.render import show_document
 
         show_document("rollback", {"jobs": documents})

@@ -75,12 +75,12 @@ def run(
         with run.watching(job=each.name) as listener:
             outcome = run_monitored(each, listener, as_of=as_of, dry_run=dry_run)
         documents.append(document(outcome))
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             show(run, outcome)
         return outcome.exit_code
 
     code = for_each(jobs, run, work)
-    if run.look.json:
+    if run.screen.json:
         from forecast.cli.render import show_document
 
         show_document("run", {"jobs": documents, "exit_code": code})

@@ -63,11 +63,11 @@ def runs(sort: Sort = "created", mlflow: Mlflow = None, *, run: Run) -> int:
     with run.watching() as listener:
         for folder, why in damaged:
             listener.warn("runs/unreadable", f"{folder.name} is left out: {why}")
-    if run.look.json:
+    if run.screen.json:
         document = {"root": root, "runs": [each.row() for each in found]}
         counts = {} if handed is None else {"mlflow": {"written": handed[0], "known": handed[1]}}
         render.show_document("runs", {**document, **counts})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         show(run.out(), found, root)
         if handed is not None:
             written, known = handed

@@ -67,13 +67,13 @@ def schedule(
     texts = _texts(kind, starts, image)
     if output is not None:
         _write(at_home(output), texts, kind)
-    if run.look.json:
+    if run.screen.json:
         from forecast.cli.render import show_document
 
         show_document("schedule", {"kind": kind, "folder": output, "files": texts})
     elif output is None:
         print("\n".join(texts.values()), end="")
-    if not run.look.quiet and not run.look.json:
+    if not run.screen.quiet and not run.screen.json:
         for line in _hints(file, texts, kind, output):
             run.err().print(line, style="dim", soft_wrap=True)
     return 0

@@ -52,7 +52,7 @@ def score(
         with run.watching(job=each.name) as listener:
             facts = score_job(each, listener, rebuild=rebuild)
         documents.append({"job": facts.job, **facts.scores_document()})
-        if not run.look.json and not run.look.quiet:
+        if not run.screen.json and not run.screen.quiet:
             show(run, facts)
         return 0
 
@@ -60,9 +60,9 @@ def score(
     page = None if report is None else write_live_page(report, Path(file).name, documents)
     from forecast.cli import render
 
-    if run.look.json:
+    if run.screen.json:
         render.show_document("score", {"jobs": documents} | ({"page": page} if page else {}))
-    elif page is not None and not run.look.quiet:
+    elif page is not None and not run.screen.quiet:
         render.show_facts(run.out(), [("page", page)])
     return code
 
@@ -82,7 +82,7 @@ def show(run: Run, facts: JobFacts) -> None:
     for heading in ("values", "MASE", "MAE", "in 80%", "in 95%"):
         table.add_column(heading, justify="right")
     rows = {f"{name} runs": scores for name, scores in facts.ages.items()}
-    if run.look.verbose:
+    if run.screen.verbose:
         rows |= {f"step {step}": scores for step, scores in facts.steps.items()}
     for name, scores in rows.items():
         table.add_row(name, *_cells(scores))

@@ -35,12 +35,12 @@ def status(file: Config, job: JobName = None, max_age: MaxAge = None, *, run: Ru
     most, now = seconds_of(max_age, "--max-age"), clock.now()
     documents = [describe(job_facts(each), now, most) for each in jobs_of(file, job)]
     code = exit_code(documents)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("status", {"jobs": documents, "exit_code": code})
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         show_overview(console, documents)
-        for document in documents if len(documents) == 1 or run.look.verbose else ():
+        for document in documents if len(documents) == 1 or run.screen.verbose else ():
             show_job(console, document)
     return code
 

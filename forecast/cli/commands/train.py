@@ -38,18 +38,18 @@ def train(data: Data = None, *, run: Run) -> int:
     from forecast.training.distributed import join
     from forecast.workflows.train import train_run
 
-    team = join(run.settings.training.distributed)
-    if team is not None:
+    ranks = join(run.settings.training.distributed)
+    if ranks is not None:
         _refuse_stdin(source)
-        if not team.first:
-            train_run(source, run.settings, Silent(), team)
+        if not ranks.first:
+            train_run(source, run.settings, Silent(), ranks)
             return 0
     with run.watching() as listener:
-        result = train_run(source, run.settings, listener, team)
+        result = train_run(source, run.settings, listener, ranks)
     assert result is not None, "the first rank has the result"
-    if run.look.json:
+    if run.screen.json:
         render.show_document("train", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
         if result.scores is not None:

@@ -1,4 +1,4 @@
-"""`lstmcast tune`: seek settings on validation origins, judge them on held-out ones."""
+"""`lstmcast tune`: seek settings on validation origins, compare them on held-out ones."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def tune(data: Data = None, *, run: Run) -> int:
 
     with run.watching() as listener:
         result = tune_run(source, run.settings, listener)
-    if run.look.json:
+    if run.screen.json:
         render.show_document("tune", document(result))
-    elif not run.look.quiet:
+    elif not run.screen.quiet:
         console = run.out()
         render.show_choices(console, result.chosen)
         show_trials(console, result)

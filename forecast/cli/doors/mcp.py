@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mcp.server.lowlevel.server import Server
 
 TOKEN_VARIABLE = "LSTMCAST_MCP_TOKEN"
-LOOK = 0.1  # seconds between two looks at a command
+POLL = 0.1  # seconds between two looks at a command
 LATE = 60.0  # seconds that a command which knows its deadline may end after it
 AT_ONCE = 2  # commands at work; others wait for their turn
 MOST_SECONDS = 6 * 3600.0
@@ -342,17 +342,17 @@ class Tools:
             told, stage = 0, ""
             try:
                 while watch.outcome is None:
-                    for event in watch.look():
+                    for event in watch.poll():
                         stage = event["text"] if event["event"] == "stage" else stage
                         told += 1
                         await tell(told, _words(event, stage))
-                    await anyio.sleep(LOOK)
+                    await anyio.sleep(POLL)
             finally:
                 with anyio.CancelScope(shield=True):  # a call that is cancelled ends its command
                     watch.stop()
                     while watch.outcome is None:
-                        watch.look()
-                        await anyio.sleep(LOOK)
+                        watch.poll()
+                        await anyio.sleep(POLL)
             return watch.outcome
 
 

@@ -82,7 +82,7 @@ class CommandProcess:
         """Waits for the end, at most `seconds`, telling `listen` each event."""
         watch = Watch(self, seconds)
         while watch.outcome is None:
-            for event in watch.look():
+            for event in watch.poll():
                 listen(event)
             time.sleep(POLL)
         return watch.outcome
@@ -108,8 +108,8 @@ class Watch:
             self._asked, self._until = True, time.monotonic() + self._grace
             self._command.interrupt()
 
-    def look(self) -> list[Event]:
-        """What has happened since the last look."""
+    def poll(self) -> list[Event]:
+        """What has happened since the last poll."""
         ended = self._command.process.poll() is not None
         events = self._command.new_events()
         if ended:

@@ -320,7 +320,7 @@ def list_series(service: Service, request: Request) -> Response:
     wanted = given.get("search", [""])[-1].lower()
     ids = [each for each in found.ids if wanted in each.lower()]
     shown = ids[offset : offset + min(limit, MOST_LISTED)]
-    about = {"job": reader.job.name, "run": found.edition.run}
+    about = {"job": reader.job.name, "run": found.published.run}
     return _json({**about, "total": len(ids), "offset": offset, "series": shown})
 
 
@@ -343,7 +343,7 @@ async def show_forecast(service: Service, request: Request) -> Response:
         "etag": tag,
         "cache-control": "no-cache",
         "vary": "accept, authorization, x-api-key",
-        "x-lstmcast-run": found.edition.run,
+        "x-lstmcast-run": found.published.run,
     }
     if web.matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)

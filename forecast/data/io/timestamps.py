@@ -236,7 +236,7 @@ def _parse_counts(text: pa.Array, unit: str | None, name: str) -> Times:
     values = as_numpy(pc.cast(pc.if_else(good, whole, word("0")), pa.int64()))
     bad = ~as_numpy(good)
     unit = unit or _epoch_unit(values[~bad])
-    if unit is None and _looks_excel(values[~bad], name):
+    if unit is None and _is_excel(values[~bad], name):
         return Times(values, np.ones(len(values), bool), True, "integer", reason="excel")
     if unit is None or unit == "step":
         return Times(values, bad, True, "integer")
@@ -265,7 +265,7 @@ def _epoch_unit(values: np.ndarray) -> str | None:
     return None
 
 
-def _looks_excel(values: np.ndarray, name: str) -> bool:
+def _is_excel(values: np.ndarray, name: str) -> bool:
     """Day numbers of 1970 to 2100 in a column that is called a date."""
     dated = re.search(r"date|day|time|month|week", name.lower()) is not None
     return (

@@ -214,12 +214,12 @@ class WholeForecaster(nn.Module):
         end = scaled.lengths
         series = torch.cumsum(torch.ones_like(end), 0) - 1
         x = context(flat, layout, series, end, self.context)
-        look = ahead(flat, layout, series, end[None, :], chunks)
+        decoder = ahead(flat, layout, series, end[None, :], chunks)
         members: list[Any] = list(self.members)
-        parts = [member(layout, member.last_state(x), look) for member in members]
+        parts = [member(layout, member.last_state(x), decoder) for member in members]
         mean = sum(parts[1:], parts[0]) / len(parts)
         relative = mean[0].reshape(-1, chunks * layout.chunk, self.quantiles)
-        return relative[:, : self.horizon].double() + look.level[0][:, None, None]
+        return relative[:, : self.horizon].double() + decoder.level[0][:, None, None]
 
     def _stretched(self, quantiles: Tensor) -> Tensor:
         middle = self.quantiles // 2

@@ -22,7 +22,7 @@ from forecast.transforms.windows import (
     CLIP,
     POINTS,
     SKIPS,
-    Ahead,
+    DecoderInputs,
     Layout,
     as_like,
     namespace,
@@ -40,29 +40,29 @@ BEND = 0.25  # units of errors within which the mean of counts bends away from z
 LEAST_MEAN, LEAST_DISPERSION = 1e-6, 1e-6  # below it nothing tells it from a Poisson distribution's
 
 
-def head_inputs(layout: Layout, look: Ahead, trained: int | None = None) -> Array:
+def head_inputs(layout: Layout, decoder: DecoderInputs, trained: int | None = None) -> Array:
     """What the head sees of the skips: (O, B, D, 3*J*P + META).
 
     Each skip's values with the level carried along, without it, and whether they exist. Blocks
     after the first `trained` ones are told that they are the last of these: an index the network
     has never seen could say anything.
     """
-    xp = namespace(look.skips)
-    move = look.move[:, :, None, None, None]
-    plain = xp.clip(_points(layout, look.skips / move), -CLIP, CLIP)
-    carried = xp.clip(_points(layout, look.carried / move), -CLIP, CLIP)
-    shape = (*tuple(look.skips.shape[:3]), SKIPS * POINTS)
-    parts = [xp.reshape(x, shape) for x in (plain, carried, _points(layout, look.present))]
+    xp = namespace(decoder.skips)
+    move = decoder.move[:, :, None, None, None]
+    plain = xp.clip(_points(layout, decoder.skips / move), -CLIP, CLIP)
+    carried = xp.clip(_points(layout, decoder.carried / move), -CLIP, CLIP)
+    shape = (*tuple(decoder.skips.shape[:3]), SKIPS * POINTS)
+    parts = [xp.reshape(x, shape) for x in (plain, carried, _points(layout, decoder.present))]
     chunk = np.arange(shape[2], dtype=np.float32)
-    chunk = as_like(chunk if trained is None else np.minimum(chunk, trained - 1), look.skips)
-    one = look.skips[:, :, :, 0, :1] * 0 + 1
+    chunk = as_like(chunk if trained is None else np.minimum(chunk, trained - 1), decoder.skips)
+    one = decoder.skips[:, :, :, 0, :1] * 0 + 1
     meta = [one * xp.log1p(chunk)[:, None], one * (chunk == 0)[:, None]]
-    meta.append(one * xp.log(look.scale / look.move)[:, :, None, None])
+    meta.append(one * xp.log(decoder.scale / decoder.move)[:, :, None, None])
     return xp.concatenate(parts + meta, -1)
 
 
 def assemble(
-    layout: Layout, look: Ahead, raw: Array, quantiles: int, likelihood: str = QUANTILES
+    layout: Layout, decoder: DecoderInputs, raw: Array, quantiles: int, likelihood: str = QUANTILES
 ) -> Array:
     """From raw (O, B, D, head_width) what the likelihood needs of each step, in its last axis:
 
@@ -72,14 +72,14 @@ def assemble(
     """
     xp = namespace(raw)
     weight, gate, rest = _split(xp, raw)
-    base = _mixture(xp, look, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
+    base = _mixture(xp, decoder, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
     if likelihood != QUANTILES:
         make = _student_t if likelihood == STUDENT_T else _counts
-        return make(xp, layout, look, base, rest)
+        return make(xp, layout, decoder, base, rest)
     numbers = xp.reshape(rest, (*tuple(raw.shape[:-1]), POINTS, quantiles))
     middle = quantiles // 2
     spread = _outwards(xp, _softplus(xp, numbers - 0.5))
-    scale = look.scale[:, :, None, None, None]
+    scale = decoder.scale[:, :, None, None, None]
     median = base[..., None] + _steps(layout, numbers[..., middle : middle + 1]) * scale
     return median + _steps(layout, spread) * scale
 
@@ -120,7 +120,7 @@ def _sums(quantiles: int) -> np.ndarray:
     return made
 
 
-def _student_t(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Array:
+def _student_t(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw: Array) -> Array:
     """Location, scale and degrees of freedom, (O, B, D, C, 3); base (O, B, D, C).
 
     Freedom is above 2, so that the variance exists, as in GluonTS' StudentTOutput; one for a
@@ -129,12 +129,12 @@ def _student_t(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) ->
     points = xp.reshape(raw[..., 1:], (*tuple(raw.shape[:-1]), POINTS, 2))
     width = _softplus(xp, points[..., 1:]) + LEAST_SCALE
     steps = _steps(layout, xp.concatenate([points[..., :1], width], -1))
-    steps = steps * look.scale[:, :, None, None, None]
+    steps = steps * decoder.scale[:, :, None, None, None]
     freedom = LEAST_FREEDOM + _softplus(xp, raw[..., :1] + FREEDOM) + base * 0
     return xp.stack([base + steps[..., 0], steps[..., 1], freedom], -1)
 
 
-def _counts(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Array:
+def _counts(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw: Array) -> Array:
     """Mean and dispersion of the counts, (O, B, D, C, 2): variance mean + dispersion * mean^2
     (Salinas et al. 2020, DeepAR, section 3.1).
 
@@ -142,15 +142,15 @@ def _counts(xp: Any, layout: Layout, look: Ahead, base: Array, raw: Array) -> Ar
     What the network says of the spread is a variance beyond the mean in squared units of errors e,
     v; the dispersion is v e^2 / (e^2 + mean^2), so that large counts begin no wider than small.
     """
-    assert look.shift is not None and look.unit is not None
+    assert decoder.shift is not None and decoder.unit is not None
     points = xp.reshape(raw, (*tuple(raw.shape[:-1]), POINTS, 2))
     steps = _steps(layout, points)
-    scale = look.scale[:, :, None, None]
-    unit = look.unit[None, :, None, None]
-    location = base + steps[..., 0] * scale + look.level[:, :, None, None]
+    scale = decoder.scale[:, :, None, None]
+    unit = decoder.unit[None, :, None, None]
+    location = base + steps[..., 0] * scale + decoder.level[:, :, None, None]
     error = scale * unit
     bend = BEND * error
-    mean = bend * _softplus(xp, (location * unit + look.shift[None, :, None, None]) / bend)
+    mean = bend * _softplus(xp, (location * unit + decoder.shift[None, :, None, None]) / bend)
     share = 1 / (1 + (mean / error) ** 2)
     dispersion = _softplus(xp, steps[..., 1]) * share + LEAST_DISPERSION
     return xp.stack([mean + LEAST_MEAN, dispersion], -1)
@@ -173,14 +173,14 @@ def with_new_spread(weights: Weights, quantiles: int, likelihood: str) -> dict[s
     return made
 
 
-def _mixture(xp: Any, look: Ahead, logits: Array, carry: Array) -> Array:
+def _mixture(xp: Any, decoder: DecoderInputs, logits: Array, carry: Array) -> Array:
     """Of the skips that are present, (O, B, D, C): weights softmax(logits), gates `carry`, both
     (O, B, D, J), so that exponentials are taken once for all steps of a block."""
     far = xp.clip(logits - xp.amax(logits, -1)[..., None], -60.0, None)  # never all zero
     weight = xp.exp(far)
-    total = (weight[..., None] * look.present).sum(-2)
-    skips = (weight[..., None] * look.skips).sum(-2)
-    carried = ((weight * carry)[..., None] * (look.carried * look.present)).sum(-2)
+    total = (weight[..., None] * decoder.present).sum(-2)
+    skips = (weight[..., None] * decoder.skips).sum(-2)
+    carried = ((weight * carry)[..., None] * (decoder.carried * decoder.present)).sum(-2)
     return (skips + carried) / total
 
 

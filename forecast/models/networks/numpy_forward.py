@@ -15,7 +15,7 @@ from forecast.models.networks.base import Embedding, Part, Size
 from forecast.models.networks.head import assemble, head_inputs, mix_horizon
 from forecast.models.networks.numpy_ops import Weights, gelu, inside, linear, norm, times
 from forecast.models.networks.registry import size_of, spec_of
-from forecast.transforms.windows import Ahead, Layout
+from forecast.transforms.windows import DecoderInputs, Layout
 
 
 def last_state(
@@ -49,12 +49,12 @@ def attention_maps(
     each sums to 1 over T. Arguments as of `last_state`. Empty where the network does not attend."""
     maps: list[np.ndarray] = []
 
-    def look(part: Part, tensors: Weights, x: np.ndarray) -> None:
+    def decoder(part: Part, tensors: Weights, x: np.ndarray) -> None:
         if part.attention is not None:
             maps.append(part.attention(tensors, x))
 
     size, state = _embedded(weights, context, beside, network)
-    _stack(weights, state, network, size, look)
+    _stack(weights, state, network, size, decoder)
     return maps
 
 
@@ -65,11 +65,11 @@ def parts_read(
     of `last_state`."""
     found: list[tuple[Weights, np.ndarray]] = []
 
-    def look(_part: Part, tensors: Weights, x: np.ndarray) -> None:
+    def decoder(_part: Part, tensors: Weights, x: np.ndarray) -> None:
         found.append((tensors, x))
 
     size, state = _embedded(weights, context, beside, network)
-    _stack(weights, state, network, size, look)
+    _stack(weights, state, network, size, decoder)
     return found
 
 
@@ -91,15 +91,15 @@ def _stack(
     state: np.ndarray,
     network: str,
     size: Size,
-    look: Callable[[Part, Weights, np.ndarray], None] = lambda part, tensors, x: None,
+    decoder: Callable[[Part, Weights, np.ndarray], None] = lambda part, tensors, x: None,
 ) -> np.ndarray:
     """The residual parts, not normed yet: (T, B, hidden) -> the same, or (1, B, hidden) where a
-    part gives the last step alone. `look` gets each part, its tensors and what it reads."""
+    part gives the last step alone. `decoder` gets each part, its tensors and what it reads."""
     spec = spec_of(network)
     for number, part in enumerate(spec.parts(spec.layers(weights))):
         tensors = inside(weights, f"{spec.prefix}.{number}.")
         x = norm(weights, f"norms.{number}", state)
-        look(part, tensors, x)
+        decoder(part, tensors, x)
         change = _computed(part, size, tensors, x)
         state = state[-len(change) :] + change
     return state
@@ -118,7 +118,7 @@ def forward(
     weights: Weights,
     layout: Layout,
     state: np.ndarray,
-    look: Ahead,
+    decoder: DecoderInputs,
     quantiles: int,
     trained: int | None = None,
     likelihood: str = QUANTILES,
@@ -128,11 +128,11 @@ def forward(
 
     trained: blocks that the network was trained for; later ones take the last one's index.
     """
-    inputs = head_inputs(layout, look, trained)
+    inputs = head_inputs(layout, decoder, trained)
     z = linear(weights, "from_state", state)[:, :, None, :]
     z = gelu(z + linear(weights, "from_skips", inputs))
     z = z + gelu(linear(weights, "mix", z))
-    return assemble(layout, look, raw_numbers(weights, inputs, z), quantiles, likelihood)
+    return assemble(layout, decoder, raw_numbers(weights, inputs, z), quantiles, likelihood)
 
 
 def raw_numbers(weights: Weights, inputs: np.ndarray, z: np.ndarray) -> np.ndarray:

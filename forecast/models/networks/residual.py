@@ -19,7 +19,7 @@ from forecast.models.networks.covariate_effect import EFFECT_UNITS
 from forecast.models.networks.head import META, REACH, assemble, head_inputs, mix_horizon
 from forecast.models.networks.registry import spec_of
 from forecast.models.networks.torch_layers import Linear
-from forecast.transforms.windows import POINTS, SKIPS, Ahead, Layout
+from forecast.transforms.windows import POINTS, SKIPS, DecoderInputs, Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,17 +140,17 @@ class ResidualNetwork(nn.Module):
             state = (state if len(change) == len(state) else state[-1:]) + change
         return self.norm(state)
 
-    def forward(self, layout: Layout, state: Tensor, look: Ahead) -> Tensor:
+    def forward(self, layout: Layout, state: Tensor, decoder: DecoderInputs) -> Tensor:
         """What is said of each step (`head.assemble`), (O, B, D, C, Q or P), from state
         (O, B, hidden)."""
-        inputs = head_inputs(layout, look)
+        inputs = head_inputs(layout, decoder)
         z = self.from_state(state)[:, :, None, :] + self.from_skips(inputs)
         z = nn.functional.gelu(z, approximate="tanh")
         z = z + nn.functional.gelu(self.mix(self.dropout(z)), approximate="tanh")
         raw = self.out(z)
         if self.mixer is not None:
             raw = raw + self.mixer(inputs, z, raw.shape[-1])
-        return assemble(layout, look, raw, self.quantiles, self.likelihood)
+        return assemble(layout, decoder, raw, self.quantiles, self.likelihood)
 
 
 class HorizonMixer(nn.Module):

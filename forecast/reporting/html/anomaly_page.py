@@ -48,9 +48,9 @@ class AnomalyPage:
 
 
 def anomaly_page(
-    panel: Panel, found: Anomalies, title: str, threshold: float, judge: str, unit: str = ""
+    panel: Panel, found: Anomalies, title: str, threshold: float, scorer: str, unit: str = ""
 ) -> AnomalyPage:
-    """The page's contents; judge: what forecast the values, in words; unit: of the values."""
+    """The page's contents; scorer: what forecast the values, in words; unit: of the values."""
     order = by_number_found(panel, found)
     shown = order[:MOST_SERIES]
     kept = [_kept(found, int(s), int(panel.lengths[s])) for s in shown]
@@ -69,7 +69,7 @@ def anomaly_page(
             *(f"{kind}: {count:,}" for kind, count in counts.items() if count),
             f"{found.judged:,} of {int(np.isfinite(panel.values).sum()):,} values judged",
             f"beyond {threshold:g} usual deviations",
-            f"judged by {judge}",
+            f"judged by {scorer}",
         ),
         charts=tuple(
             anomaly_chart(panel, found, int(s), each, unit)

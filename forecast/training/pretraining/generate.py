@@ -9,15 +9,15 @@ import numpy as np
 
 from forecast.training.pretraining.base import KINDS, Family, Frame, chance, log_uniform
 from forecast.training.pretraining.components import lay_out, profiles
-from forecast.training.pretraining.families import draw, families
-from forecast.training.pretraining.recipe import (
-    DayRecipe,
-    Recipe,
-    StepRecipe,
+from forecast.training.pretraining.config import (
+    DaySeries,
+    StepSeries,
+    SyntheticConfig,
     check_request,
     plan_days,
     plan_steps,
 )
+from forecast.training.pretraining.families import draw, families
 
 # --- From a process to a record of it: outliers, scale, rounding, missing values -----------------
 
@@ -186,23 +186,23 @@ def generate(
     kind: str,
     seed: int,
     weights: Mapping[str, float] | None = None,
-    recipe: Recipe | None = None,
+    config: SyntheticConfig | None = None,
 ) -> SyntheticBatch:
     """`count` series of up to `length` steps, the same for the same arguments and `VERSION`.
 
     kind     "step": yearly to daily series, seasons from 1 to 52; "day": hourly series
-    weights  relative frequency of each family instead of the recipe's; families left out get none
-    recipe   frequencies of families, seasons and lengths (default: `Recipe()`)
+    weights  relative frequency of each family instead of the config's; families left out get none
+    config   frequencies of families, seasons and lengths (default: `SyntheticConfig()`)
 
     Raises UsageError for an unknown kind or family, weights that cannot be, a length too short.
     """
     known = families(kind)
-    chosen = recipe or Recipe()
-    settings: StepRecipe | DayRecipe = chosen.step if kind == "step" else chosen.day
+    chosen = config or SyntheticConfig()
+    settings: StepSeries | DaySeries = chosen.step if kind == "step" else chosen.day
     share = settings.weights if weights is None else weights
     check_request(count, length, kind, share, known)
     rng = np.random.default_rng(np.random.SeedSequence([seed, VERSION, KINDS.index(kind)]))
-    if isinstance(settings, StepRecipe):
+    if isinstance(settings, StepSeries):
         family, frame = plan_steps(rng, count, length, share, known, settings)
     else:
         family, frame = plan_days(rng, count, length, share, known, settings)
@@ -214,7 +214,7 @@ def _recorded(
     frame: Frame,
     family: np.ndarray,
     known: Mapping[str, Family],
-    settings: StepRecipe | DayRecipe,
+    settings: StepSeries | DaySeries,
 ) -> SyntheticBatch:
     spoiling = settings.spoiling
     counts = np.array([known[name].count for name in family.tolist()], dtype=bool)

@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from forecast.training.pretraining.config import StepSeries, SyntheticConfig
 from forecast.training.pretraining.generate import SyntheticBatch, generate
-from forecast.training.pretraining.recipe import Recipe, StepRecipe
 from forecast.transforms.scaling import calls_for_log, scale_panel
 from forecast.transforms.windows import Flat, Layout, segment_layout, step_layout
 
 LENGTH = {"step": 320, "day": 42 * 24}
 # Daily series of two to four years, for the skip that looks back a year.
 YEAR, LONG_LENGTH, LONG_SHARE = 364, 4 * 364, 15
-YEARS = Recipe(step=StepRecipe(seasons={7: 1.0}, lengths={7: (2 * YEAR + 2, LONG_LENGTH)}))
+YEARS = SyntheticConfig(step=StepSeries(seasons={7: 1.0}, lengths={7: (2 * YEAR + 2, LONG_LENGTH)}))
 LEAST_STEPS = 12  # LSTM steps that a series keeps when its beginning is cut off
 CUT = {"step": 0.5, "day": 0.25}  # share of series whose beginning is cut off
 
@@ -36,20 +36,20 @@ class Group(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What pools are drawn with: kind of series, seed of the run, series of a pool, recipe (JSON of
+    """What pools are drawn with: kind of series, seed of the run, series of a pool, config (JSON of
     what differs from the usual)."""
 
     kind: str
     seed: int
     series: int
-    recipe: str = ""
+    config: str = ""
 
 
 def draw_pool(drawing: Drawing, number: int) -> list[Group]:
     """Pool `number`: a pure function of its arguments."""
     kind, seed = drawing.kind, drawing.seed * 1_000_003 + number
-    recipe = Recipe.model_validate_json(drawing.recipe or "{}")
-    batch = generate(drawing.series, LENGTH[kind], kind, seed=seed, recipe=recipe)
+    config = SyntheticConfig.model_validate_json(drawing.config or "{}")
+    batch = generate(drawing.series, LENGTH[kind], kind, seed=seed, config=config)
     rng = np.random.default_rng((drawing.seed, number, 1))
     groups = []
     for season in np.unique(batch.season):
@@ -58,7 +58,7 @@ def draw_pool(drawing: Drawing, number: int) -> list[Group]:
         groups.append(_group(rng, batch, rows, layout, drawing))
     if kind == "step":
         count = max(1, drawing.series // LONG_SHARE)
-        years = generate(count, LONG_LENGTH, "step", seed=seed, recipe=YEARS)
+        years = generate(count, LONG_LENGTH, "step", seed=seed, config=YEARS)
         groups.append(_group(rng, years, np.arange(count), step_layout(7, YEAR), drawing))
     return groups
 

@@ -28,11 +28,11 @@ from forecast.common.errors import TrainingError, UsageError
 from forecast.data.forecast import LEVELS
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.pretrained import save_backbone
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import average_into, resolve_device
+from forecast.training.pretraining.config import load_config
 from forecast.training.pretraining.generate import VERSION
 from forecast.training.pretraining.pool import Drawing, Group, supply
-from forecast.training.pretraining.recipe import load_recipe
 from forecast.training.sampler import Sampler, to_device
 from forecast.transforms.windows import POINTS, segment_layout, step_layout
 
@@ -42,7 +42,7 @@ SHAPES = {
     "step": ((24, 24), (48, 24), (72, 24), (112, 48), (72, 24), (36, 24), (112, 72), (56, 48)),
     "day": ((28, 48), (21, 48), (28, 168), (14, 48), (28, 48), (7, 48)),
 }
-FORKS = {"step": 12, "day": 8}
+ORIGINS_PER_WINDOW = {"step": 12, "day": 8}
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class Pretraining:
     device: str = "cpu"
     pool_steps: int = 500  # that draw from one pool of series
     pool_series: int = 0  # of a pool; 0: as many as are usual for the kind
-    recipe: str = ""  # JSON of what differs from the usual series
+    synthetic: str = ""  # JSON of what differs from the usual series
     mixer: int = 0  # channels of the mixer over the horizon; 0: none
 
     @property
     def drawing(self) -> Drawing:
         """What its pools are drawn with."""
         series = self.pool_series or POOL_SERIES[self.kind]
-        return Drawing(self.kind, self.seed, series, self.recipe)
+        return Drawing(self.kind, self.seed, series, self.synthetic)
 
 
 class Pool:
@@ -87,7 +87,7 @@ class Pool:
         self.share = np.cumsum(sizes) / np.sum(sizes)
         self.samplers: dict[tuple[int, int], Sampler] = {}
 
-    def sampler(self, step: int, recipe: Recipe) -> Sampler:
+    def sampler(self, step: int, config: TrainConfig) -> Sampler:
         """The sampler of step `step`, its generator freshly seeded."""
         chance = np.random.default_rng((self.run.seed, step)).random()
         group = int(np.searchsorted(self.share, chance))
@@ -98,7 +98,10 @@ class Pool:
             # Yearly and quarterly data are not asked for decades.
             horizon = min(horizon, POINTS) if layout.season < 5 else horizon
             part = replace(
-                recipe, context=context, horizon=horizon, forks=min(recipe.forks, context)
+                config,
+                context=context,
+                horizon=horizon,
+                origins_per_window=min(config.origins_per_window, context),
             )
             self.samplers[group, shape] = Sampler([flat], layout, part, lengths)
         sampler = self.samplers[group, shape]
@@ -138,7 +141,7 @@ def pretrain(
     state = _start(run, device)
     if checkpoint.exists():
         _restore(state, run, checkpoint)
-    recipe = _recipe(run)
+    config = _config(run)
     pool, pool_number = None, -1
     total, count = torch.zeros((), device=device), 0
     clock, last = time.monotonic(), until or run.steps
@@ -151,7 +154,7 @@ def pretrain(
                 pool = Pool(run, pools(pool_number, (last - 1) // run.pool_steps), device)
             assert pool is not None
             torch.manual_seed(run.seed * 1_000_003 + step)
-            total, count = total + _one_step(state, run, pool, recipe), count + 1
+            total, count = total + _one_step(state, run, pool, config), count + 1
             if state.step % every == 0 or state.step == last:
                 mean = _finite(total.item() / count, step)
                 save_checkpoint(state, run, checkpoint)
@@ -170,13 +173,13 @@ def _finite(loss: float, step: int) -> float:
     return loss
 
 
-def _one_step(state: State, run: Pretraining, pool: Pool, recipe: Recipe) -> torch.Tensor:
+def _one_step(state: State, run: Pretraining, pool: Pool, config: TrainConfig) -> torch.Tensor:
     """One optimisation step; returns its loss."""
     rate = run.learning_rate * min(1.0, (state.step + 1) / 200)
     rate *= 0.5 * (1 + math.cos(math.pi * state.step / run.steps))
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    loss = pool.sampler(state.step, recipe).loss(state.network)
+    loss = pool.sampler(state.step, config).loss(state.network)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
@@ -186,13 +189,13 @@ def _one_step(state: State, run: Pretraining, pool: Pool, recipe: Recipe) -> tor
     return loss.detach()
 
 
-def _recipe(run: Pretraining) -> Recipe:
+def _config(run: Pretraining) -> TrainConfig:
     context, horizon = SHAPES[run.kind][0]
-    return Recipe(
+    return TrainConfig(
         steps=run.steps,
         batch_size=run.batch_size,
         context=context,
-        forks=FORKS[run.kind],
+        origins_per_window=ORIGINS_PER_WINDOW[run.kind],
         horizon=horizon,
         levels=run.levels,
         hidden_size=run.hidden_size,
@@ -302,8 +305,8 @@ def _command_line() -> argparse.Namespace:
 
 def _asked(given: argparse.Namespace) -> Pretraining:
     """The run that the command line asks for."""
-    recipe = (
-        load_recipe(given.recipe).model_dump_json(exclude_defaults=True) if given.recipe else ""
+    synthetic = (
+        load_config(given.recipe).model_dump_json(exclude_defaults=True) if given.recipe else ""
     )
     return Pretraining(
         given.kind,
@@ -318,7 +321,7 @@ def _asked(given: argparse.Namespace) -> Pretraining:
         device=str(resolve_device(given.device)),
         pool_steps=given.pool_steps,
         pool_series=given.pool_series,
-        recipe=recipe,
+        synthetic=synthetic,
         mixer=given.mixer,
     )
 

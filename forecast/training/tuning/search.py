@@ -25,18 +25,18 @@ from forecast.config.schema import Settings
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.training.ensemble import MemberTask, train_members
-from forecast.training.plan import Plan, choose_recipe, choose_start
+from forecast.training.plan import Plan, choose_config, choose_start
 from forecast.training.selection import known_of
 from forecast.training.tuning.space import Choice, Space
 
 # --- One trial: one member trained in a process of its own, its loss on the validation origins ---
-# The running loss is handed to a judge, who may end the trial early.
+# The running loss is handed to a pruner, which may end the trial early.
 
 
 PARTS = 20  # of a training, at whose ends its loss is compared with that of others
 
 DONE, PRUNED, FAILED = "done", "pruned", "failed"
-Judge = Callable[[dict[int, float]], bool]
+Pruner = Callable[[dict[int, float]], bool]
 
 
 @dataclass
@@ -76,15 +76,15 @@ def task_of(
     """
     chosen = choice.settings(settings)
     _, initial, _ = choose_start(chosen, plan.layout)
-    recipe = choose_recipe(panel, chosen, plan.layout, plan.horizon, initial)
-    recipe |= {"views": plan.recipe["views"], "seconds": limit}
+    config = choose_config(panel, chosen, plan.layout, plan.horizon, initial)
+    config |= {"views": plan.config["views"], "seconds": limit}
     return MemberTask(
         as_read(panel),
         panel.offsets,
         plan.keep,
         plan.validation,
         plan.layout,
-        recipe,
+        config,
         refit_share=0.0,
         refit_rate=1.0,
         initial=initial,
@@ -93,7 +93,7 @@ def task_of(
 
 
 def run_trial(
-    task: MemberTask, seed: int, prune: Judge, stopped: Callable[[], bool], until: float | None
+    task: MemberTask, seed: int, prune: Pruner, stopped: Callable[[], bool], until: float | None
 ) -> Outcome:
     """Trains the member and returns what it came to.
 
@@ -138,7 +138,7 @@ BEFORE_PRUNING = PARTS // 4  # parts of a training that no trial is ended in
 OUTCOME, ABOUT = "outcome", "about"  # of what is kept beside Optuna's own
 SEEDS_APART = 100_003
 
-Run = Callable[[int, Choice, Judge], Outcome]
+Run = Callable[[int, Choice, Pruner], Outcome]
 
 
 class Search:
@@ -201,7 +201,7 @@ class Search:
     ) -> None:
         """Runs what is missing to `trials` trials, `jobs` at a time, as long as `goes_on` says so.
 
-        run: makes a trial of its number, choice and judge; it should end soon once `stopping` is
+        run: makes a trial of its number, choice and pruner; it should end soon once `stopping` is
         set, which an exception here does, Ctrl-C among them.
         """
         with ThreadPoolExecutor(jobs) as pool:

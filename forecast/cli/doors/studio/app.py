@@ -41,7 +41,7 @@ STATIC = {"studio.css": "text/css", "studio.js": "text/javascript"}
 # A page of charts runs its own script, in an origin of its own from which it reaches nothing.
 FRAMED = "sandbox allow-scripts allow-downloads; frame-ancestors 'self'"
 CHECK_SECONDS = 600.0
-LOOK = 0.25  # seconds between two looks at a job's events
+POLL = 0.25  # seconds between two looks at a job's events
 SHOWN = 60  # rows of a forecast that stand in the page
 RUNS = "runs"
 KINDS = {
@@ -263,7 +263,7 @@ async def _stream(studio: Studio, name: str, start: int) -> AsyncIterator[str]:
         if not job.running:
             yield f"event: end\ndata: {json.dumps({'state': job.state})}\n\n"
             return
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL)
 
 
 def stop_job(studio: Studio, request: Request) -> Response:

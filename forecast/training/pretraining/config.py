@@ -1,4 +1,4 @@
-"""`Recipe`: how often each family, season and length is drawn, and how records are spoilt.
+"""`SyntheticConfig`: how often each family, season and length is drawn, and how records are spoilt.
 
 `configs/synthetic.yaml` holds the same figures with remarks; a test keeps the two equal.
 """
@@ -39,7 +39,7 @@ class Spoiling(Section):
     )
 
 
-class StepRecipe(Section):
+class StepSeries(Section):
     """Yearly to daily series."""
 
     weights: dict[str, float] = Field(
@@ -134,7 +134,7 @@ class StepRecipe(Section):
     spoiling: Spoiling = Spoiling()
 
 
-class DayRecipe(Section):
+class DaySeries(Section):
     """Hourly series with days of 24 steps."""
 
     weights: dict[str, float] = Field(
@@ -163,23 +163,25 @@ class DayRecipe(Section):
     )
 
 
-class Recipe(Section):
+class SyntheticConfig(Section):
     """Both kinds."""
 
-    step: StepRecipe = StepRecipe()
-    day: DayRecipe = DayRecipe()
+    step: StepSeries = StepSeries()
+    day: DaySeries = DaySeries()
 
 
-def load_recipe(path: Path) -> Recipe:
-    """The recipe in YAML file `path`; what it leaves out has its default.
+def load_config(path: Path) -> SyntheticConfig:
+    """The config in YAML file `path`; what it leaves out has its default.
 
-    Raises UsageError for a key or value that a recipe cannot have.
+    Raises UsageError for a key or value that it cannot have.
     """
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return SyntheticConfig.model_validate(
+            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        )
     except (ValidationError, yaml.YAMLError) as error:
         raise UsageError(
-            "this is not a recipe for synthetic series: " + str(error).replace("\n", "; "),
+            "this is not a description of synthetic series: " + str(error).replace("\n", "; "),
             code="usage/synthetic-recipe",
             where=str(path),
             remedy="Compare it with configs/synthetic.yaml.",
@@ -199,23 +201,23 @@ def plan_steps(
     length: int,
     weights: Mapping[str, float],
     known: Mapping[str, Family],
-    recipe: StepRecipe,
+    config: StepSeries,
 ) -> tuple[np.ndarray, Frame]:
     """Families, str (S,), and the frame of `count` yearly to daily series of up to `length` steps.
 
-    Each season has its share of the recipe (none where no family fits it); the families of a season
+    Each season has its share of the config (none where no family fits it); the families of a season
     have shares in proportion to weight x affinity.
     """
-    names, seasons = list(known), np.array(list(recipe.seasons), dtype=np.int64)
+    names, seasons = list(known), np.array(list(config.seasons), dtype=np.int64)
     fits = np.array([[not f.seasons or m in f.seasons for m in seasons] for f in known.values()])
     liked = np.array(
-        [[recipe.affinity.get(int(m), {}).get(n, 1.0) for m in seasons] for n in names]
+        [[config.affinity.get(int(m), {}).get(n, 1.0) for m in seasons] for n in names]
     )
     share = fits * liked * np.array([weights.get(name, 0.0) for name in names])[:, None]
-    share = share / np.maximum(share.sum(axis=0), 1e-300) * list(recipe.seasons.values())
+    share = share / np.maximum(share.sum(axis=0), 1e-300) * list(config.seasons.values())
     if share.sum() <= 0:
         raise UsageError(
-            "no synthetic family with a weight fits any of the recipe's seasons",
+            "no synthetic family with a weight fits any of the seasons asked for",
             code="usage/synthetic-weights",
             value={n: w for n, w in weights.items() if w > 0},
             remedy="Give a family that fits one of them a weight.",
@@ -223,7 +225,7 @@ def plan_steps(
     drawn = rng.choice(share.size, size=count, p=share.ravel() / share.sum())
     family = np.array(names)[drawn // len(seasons)]
     season = seasons[drawn % len(seasons)]
-    bounds = np.array([recipe.lengths.get(int(m), (16, length)) for m in season], dtype=float)
+    bounds = np.array([config.lengths.get(int(m), (16, length)) for m in season], dtype=float)
     lengths = np.exp(rng.uniform(np.log(bounds[:, 0]), np.log(bounds[:, 1]))).astype(np.int64)
     return family, Frame(length, season, np.clip(lengths, min(SHORTEST["step"], length), length))
 
@@ -234,7 +236,7 @@ def plan_days(
     length: int,
     weights: Mapping[str, float],
     known: Mapping[str, Family],
-    recipe: DayRecipe,
+    config: DaySeries,
 ) -> tuple[np.ndarray, Frame]:
     """Families, str (S,), and the frame of `count` hourly series of whole days in `length` hours.
 
@@ -242,10 +244,10 @@ def plan_days(
     """
     share = np.array([weights.get(name, 0.0) for name in known])
     family = np.array(list(known))[rng.choice(len(share), size=count, p=share / share.sum())]
-    low, high = recipe.days
+    low, high = config.days
     longest = min(high, length // HOURS)
     days = rng.integers(min(low, longest), longest + 1, count)
-    days = np.where(chance(rng, recipe.full, count), longest, days)
+    days = np.where(chance(rng, config.full, count), longest, days)
     return family, Frame(length, np.full(count, HOURS, dtype=np.int64), days * HOURS)
 
 
