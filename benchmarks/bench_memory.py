@@ -158,11 +158,11 @@ def picture(outcomes: Iterable[Outcome], path: Path) -> None:
     for cell in CELLS:
         for start in starts(cell):
             mine = [o for o in outcomes if (o.cell, o.start) == (cell, start)]
-            decoder = {"color": colours[cell], "ls": "--" if start == "chrono" else "-"}
+            style = {"color": colours[cell], "ls": "--" if start == "chrono" else "-"}
             title = spec_of(cell).title + (", chrono" if start == "chrono" else "")
             far = next(o for o in mine if o.delay == longest)
             norm = np.maximum(list(far.gradients.values()), 1e-45)
-            left.plot([1 + k for k in far.gradients], norm, label=title, lw=1.5, **decoder)
+            left.plot([1 + k for k in far.gradients], norm, label=title, lw=1.5, **style)
             mine.sort(key=lambda o: o.delay)
             right.plot(
                 [o.delay for o in mine],
@@ -170,7 +170,7 @@ def picture(outcomes: Iterable[Outcome], path: Path) -> None:
                 marker=marks[cell],
                 ms=6,
                 mfc="none",
-                **decoder,
+                **style,
             )
     left.set(xscale="log", xlabel="steps back", yscale="log", ylim=(1e-18, 3),
              ylabel="gradient norm", title="Gradient through the untrained cell")  # fmt: skip

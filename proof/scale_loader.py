@@ -131,9 +131,18 @@ def trained(folder: Path) -> Path:
     """A model for the long file: two members of the usual size, hardly trained; one horizon."""
     small = folder / "small.csv"
     write_long(small, float("inf"), HOURS // 6, 20)
-    options = ["--horizon", "24", "--max-steps", "5", "--baselines", "none", "--no-refit"]
+    options = [
+        "--horizon",
+        "24",
+        "--max-steps",
+        "5",
+        "--baselines",
+        "none",
+        "--set",
+        "training.refit=false",
+    ]
     cost([sys.executable, "-m", "forecast", "train", str(small), *options, "--quiet",
-          "--no-try-scratch", "--out", str(folder / "model")])  # fmt: skip
+          "--set", "training.try_scratch=false", "--out", str(folder / "model")])  # fmt: skip
     small.unlink()
     return folder / "model"
 

@@ -137,7 +137,8 @@ def command(folder: Path, series: int, steps: int) -> list[str]:
         for n, row in enumerate(table()[:series]):
             file.writelines(f"s{n},{d},{v:.4f}\n" for d, v in zip(days, row, strict=True))
     return ["-m", "forecast", "train", str(data), "--horizon", str(HORIZON), "--members", "1",
-            "--max-steps", str(steps), "--baselines", "none", "--no-try-scratch", "--no-refit",
+            "--max-steps", str(steps), "--baselines", "none",
+            "--set", "training.try_scratch=false", "--set", "training.refit=false",
             "--root", str(folder / "runs"), "--out", str(out)]  # fmt: skip
 
 

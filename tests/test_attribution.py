@@ -315,7 +315,16 @@ def test_a_series_of_two_values_is_too_short(plain, tmp_path):
     path.write_text("unique_id,ds,y\na,2020-01-01,1\na,2020-02-01,2\na,2020-03-01,\n")
     with pytest.raises(InputError) as caught:
         run(
-            ["explain", str(plain / "run"), str(path), "--max-gap-share", "1", "-q", "--freq", "MS"]
+            [
+                "explain",
+                str(plain / "run"),
+                str(path),
+                "--set",
+                "data.max_gap_share=1",
+                "-q",
+                "--freq",
+                "MS",
+            ]
         )
     assert caught.value.code == "explain/too-short"
 

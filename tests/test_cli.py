@@ -40,13 +40,16 @@ def test_every_command_has_help_that_begins_with_its_line_in_the_list(lstmcast):
         assert line.split(",")[0].split(":")[0].rstrip(".") in " ".join(out.split())
 
 
-def test_train_offers_a_flag_for_every_setting(lstmcast, monkeypatch):
+def test_train_offers_a_flag_for_every_setting_that_people_have_a_reason_to_change(
+    lstmcast, monkeypatch
+):
     monkeypatch.setenv("COLUMNS", "200")
     flags = set(re.findall(r"--[a-z-]+", lstmcast("train", "--help-all")[1]))
     shown = {
         o.flag if o.default is not True else o.flag.replace("--", "--no-")
         for o in all_options()
         if o.path not in BACKTEST_ONLY
+        and o.has_flag
         and not o.path.startswith(
             ("compare.", "engine.", "tuning.", "federation.")
         )  # other commands' own
@@ -143,17 +146,50 @@ def test_a_switch_can_be_turned_off_again(lstmcast, monkeypatch):
 
 
 def test_both_ways_of_a_switch_work_though_help_shows_the_one_that_changes_something(lstmcast):
-    def refit(*words: str) -> tuple[bool, str]:
+    def blend(*words: str) -> tuple[bool, str]:
         rows = json.loads(lstmcast("train", "--show-config", "--json", *words)[1])["settings"]
-        row = next(row for row in rows if row["name"] == "training.refit")
+        row = next(row for row in rows if row["name"] == "baselines.blend")
         return row["value"], row["source"]
 
-    assert refit() == (True, "default")
-    assert refit("--no-refit") == (False, "--no-refit")
-    assert refit("--refit") == (True, "--refit")
-    code, _, err = lstmcast("train", "--show-config", "--refit", "--no-refit")
+    assert blend() == (True, "default")
+    assert blend("--no-blend") == (False, "--no-blend")
+    assert blend("--blend") == (True, "--blend")
+    code, _, err = lstmcast("train", "--show-config", "--blend", "--no-blend")
     assert code == 2
-    assert err.startswith("error: --refit and --no-refit contradict each other\n")
+    assert err.startswith("error: --blend and --no-blend contradict each other\n")
+
+
+def test_a_setting_without_a_flag_is_given_by_name(lstmcast):
+    def patience(*words: str) -> tuple[int, str]:
+        rows = json.loads(lstmcast("train", "--show-config", "--json", *words)[1])["settings"]
+        row = next(row for row in rows if row["name"] == "training.patience")
+        return row["value"], row["source"]
+
+    assert patience() == (8, "default")
+    assert patience("--set", "training.patience=20") == (20, "--set training.patience")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--patience", "20"), "usage/no-such-option", "--set training.patience=VALUE"),
+        (("--patience=20",), "usage/no-such-option", "patience: VALUE below training:"),
+        (("--no-refit",), "usage/no-such-option", "--set training.refit=false"),
+        (("--set", "training.patience"), "usage/set", "--set training.patience=20"),
+        (("--set", "training.patiense=2"), "config/unknown-key", "training.patience"),
+        (("--set", "tuning.trials=2"), "config/unknown-key", ""),
+        (("--set", "training.patience=x"), "config/bad-value", "Validation rounds"),
+        (("--set", "training.clip=1", "--set", "training.clip=2"), "usage/contradiction", "one of"),
+        (("--horizon", "3", "--set", "forecast.horizon=4"), "usage/contradiction", "one of them"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_by_name_is_told_and_how_it_is_right(
+    lstmcast, words, code, says
+):
+    got, out, _ = lstmcast("train", "x.csv", "--json", *words)
+    error = json.loads(out)["error"]
+    assert (got, error["code"]) == (2, code)
+    assert says in error["remedy"]
 
 
 def test_the_version_is_one_line():

@@ -350,7 +350,7 @@ def test_predict_refuses_two_documents_on_stdout(lstmcast, pipeline):
         ),
         (PermissionError(errno.EACCES, "no", "x"), 74, "system/eacces", "another folder"),
         (OSError("torn cable"), 74, "system/unknown", "torn cable"),
-        (MemoryError(), 70, "system/no-memory", "--batch-size"),
+        (MemoryError(), 70, "system/no-memory", "training.batch_size"),
     ],
 )
 def test_failures_have_their_exit_code_and_words(

@@ -167,7 +167,7 @@ def test_one_rank_of_torchrun_speaks_nccl(tmp_path):
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1",
          "-m", "forecast", "train", str(tmp_path / "data.csv"), "--out", str(tmp_path / "run"),
          "--device", "cuda", "--baselines", "none", "--max-steps", "20", "--members", "1",
-         "--no-try-scratch", "--no-refit", "--horizon", "6"],
+         "--set", "training.try_scratch=false", "--set", "training.refit=false", "--horizon", "6"],
         cwd=root, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

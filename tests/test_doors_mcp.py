@@ -62,7 +62,8 @@ def test_arguments_become_the_words_of_the_command(folder):
     )  # fmt: skip
     assert made == [
         "forecast", str(folder / "sales.csv"), "--output=",
-        "--horizon=3", "--level=80,95.5", "--no-wide", "--allow-negative",
+        "--horizon=3", "--level=80,95.5", "--no-wide",
+        "--set=forecast.allow_negative=true",
     ]  # fmt: skip
     assert words("explain", folder, data="sales.csv", model=".", series="--x", step=2) == [
         "explain", str(folder), str(folder / "sales.csv"), "--series=--x", "--step=2",

@@ -353,7 +353,8 @@ def test_simulate_leaves_a_model_for_every_site(tmp_path, lstmcast, monkeypatch)
     for seed, name in ((1, "a"), (2, "b")):
         frame(seed).to_csv(f"{name}.csv", index=False)
     frame(3, freq="W").to_csv("c.csv", index=False)
-    quick = ["--from-scratch", "--hidden", "8", "--max-steps", "3", "--rounds", "1", "--no-refit"]
+    quick = ["--from-scratch", "--hidden", "8", "--max-steps", "3", "--rounds", "1"]
+    quick += ["--set", "training.refit=false"]
     words = ["federate", "simulate", "a.csv", "b.csv", "c.csv", "--pooled", "--horizon", "4"]
     code, out, err = lstmcast(*words, *quick, "--baselines", "none", "--out", "out")
     assert code == 3, err

@@ -436,7 +436,8 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
     run = tmp_path / "run"
     code, out, err = lstmcast(
         "train", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col", "sales",
-        "--horizon", "3", "--max-steps", "3", "--members", "1", "--no-try-scratch", "--windows",
+        "--horizon", "3", "--max-steps", "3", "--members", "1",
+        "--set", "training.try_scratch=false", "--windows",
         "2", "--baselines", "seasonal-naive", "--out", str(run), "--reconcile", "ols",
     )  # fmt: skip
     assert code == 0, err

@@ -57,7 +57,8 @@ def test_training_runs_nothing_of_the_users_folder(tmp_path):
     folder = hostile_folder(tmp_path)
     done = lstmcast_in(
         folder, "train", "sales.csv", "--baselines", "none", "--hidden", "8", "--members", "1",
-        "--max-steps", "3", "--no-refit", "--windows", "1", "--horizon", "3", "--jobs", "1",
+        "--max-steps", "3",
+        "--set", "training.refit=false", "--windows", "1", "--horizon", "3", "--jobs", "1",
     )  # fmt: skip
     assert not (folder / "EXECUTED").exists(), (folder / "EXECUTED").read_text()
     assert done.returncode == 0, done.stderr

@@ -381,7 +381,7 @@ CASES = [
     ),
     Case(
         49, "too many gaps", table(["ds", "y"], [*days(9), *days(9, "2020-03-01")], wave(18)),
-        "input/gaps", ("--missing zero", "--max-gap-share"),
+        "input/gaps", ("--missing zero", "--set data.max_gap_share="),
     ),
     Case(
         49, "a grid of seconds over two years", SECONDS, "input/gaps", ("63,158,395 steps", "50%"),
@@ -544,7 +544,7 @@ def test_10_a_bomb_is_refused_before_it_fills_memory(tmp_path: Path, monkeypatch
     with pytest.raises(InputError) as caught:
         load_panel(path, DataSettings(max_expansion=10))
     assert caught.value.code == "input/expansion"
-    assert "--max-expansion" in str(caught.value)
+    assert "--set data.max_expansion=" in str(caught.value)
 
 
 def test_15_an_address_is_refused_with_a_way_round_it() -> None:

@@ -12,7 +12,7 @@ from forecast.training import sampler
 from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.loop import BestWeights, Schedule, fit, resolve_device
 from forecast.training.losses import pinball
-from forecast.training.sampler import ValidationLoss, Sampler, to_device
+from forecast.training.sampler import Sampler, ValidationLoss, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, Gather, segment_layout, step_layout

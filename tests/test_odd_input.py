@@ -72,8 +72,8 @@ def test_a_few_bytes_of_parquet_that_stand_for_gigabytes_are_refused(lstmcast, t
     pq.write_table(pa.table({"ds": np.zeros(40_000_000), "y": np.zeros(40_000_000)}),
                    tmp_path / "n.parquet")  # fmt: skip
     for name in ("i.parquet", "n.parquet"):
-        code, _, err = lstmcast("check", str(tmp_path / name), "--max-expansion", "100")
-        assert (code, "--max-expansion" in err) == (4, True), err
+        code, _, err = lstmcast("check", str(tmp_path / name), "--set", "data.max_expansion=100")
+        assert (code, "--set data.max_expansion=" in err) == (4, True), err
         with pytest.raises(InputError, match="times its size"):
             read_plain(tmp_path / name, DataSettings(max_expansion=100))
 

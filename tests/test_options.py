@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,13 @@ def test_options_are_picked_by_section_or_by_name():
     ]
     with pytest.raises(KeyError, match=r"training\.gpu"):
         options_of("training.gpu")
+
+
+def test_the_settings_without_a_flag_are_those_that_the_page_of_commands_lists():
+    page = (Path(__file__).parent.parent / "docs" / "commands.md").read_text("utf-8")
+    assert re.findall(r"^\| `([a-z_]+\.[a-z_]+)` \|", page, re.M) == [
+        option.path for option in all_options() if not option.has_flag
+    ]
 
 
 @pytest.mark.parametrize(

@@ -429,7 +429,7 @@ def test_a_full_disk_keeps_the_last_good_forecast(tmp_path, monkeypatch):
     def full(*words):
         raise OutputError("cannot write: no space", code="output/disk-full", where="x")
 
-    monkeypatch.setattr(steps, "write_edition", full)
+    monkeypatch.setattr(steps, "write_published", full)
     with pytest.raises(OutputError):
         run_job(job(tmp_path), now=NOW)
     assert (tmp_path / "out" / "current").resolve().name == good.run

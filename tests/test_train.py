@@ -207,8 +207,8 @@ def command(*words, cwd):
 SLOW = (
     "--max-steps",
     "100000",
-    "--patience",
-    "100000",
+    "--set",
+    "training.patience=100000",
     "--hidden",
     "8",
     "--members",

@@ -138,7 +138,8 @@ def as_forecast_error(problem: BaseException) -> ForecastError:
             ForecastError(
                 "there is not enough memory",
                 code="system/no-memory",
-                remedy="Use fewer --jobs or a smaller --batch-size, or a larger machine",
+                remedy="Use fewer --jobs or a smaller --set training.batch_size=N, or a larger "
+                "machine",
             ),
         )
     return ForecastError(
@@ -203,8 +204,25 @@ def _usage_error(problem: BaseException) -> ForecastError:
     return UsageError(
         problem.format_message().rstrip("."),  # type: ignore[attr-defined]
         code=f"usage/{kind}",
-        remedy=f"See {command} --help",
+        remedy=_without_a_flag(problem) or f"See {command} --help",
     )
+
+
+def _without_a_flag(problem: BaseException) -> str:
+    """How a setting is given whose flag somebody looks for, though it has none; "" for others."""
+    from forecast.config.options import all_options
+
+    context, flag = getattr(problem, "ctx", None), getattr(problem, "option_name", None)
+    if context is None or all(p.name != "set" for p in context.command.params):
+        return ""
+    for option in all_options():
+        if not option.has_flag and flag in (option.flag, option.off):
+            value = "VALUE" if not option.switch else str(flag == option.flag).lower()
+            return (
+                f"Write --set {option.path}={value}, or {option.field}: {value} below "
+                f"{option.section}: in a file for --config"
+            )
+    return ""
 
 
 def _log(problem: BaseException) -> Path | str:

@@ -178,7 +178,7 @@ def _rare_flags(command: str) -> set[str]:
 
     usual = (USUAL | USUAL_OF.get(command, set())) - RARE_OF.get(command, set())
     rare = [option for option in all_options() if option.path not in usual]
-    twins = {f"--no-{option.flag.removeprefix('--')}" for option in rare if option.switch}
+    twins = {option.off for option in rare if option.switch}
     shown = {word for _, line in EXAMPLES.get(command, ()) for word in line.split()}
     return ({option.flag for option in rare} | twins | RARE_WORDS) - shown
 

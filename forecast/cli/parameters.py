@@ -24,8 +24,8 @@ from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener
 from forecast.common.resources import check_dependency
-from forecast.config.files import presets
-from forecast.config.options import Option, options_of, show
+from forecast.config.files import presets, unknown_key
+from forecast.config.options import Option, all_options, options_of, show
 from forecast.config.schema import Settings
 from forecast.config.sources import DEFAULT, Resolved, resolve
 
@@ -130,6 +130,18 @@ _SHARED: dict[str, Any] = {
             autocompletion=completion.complete_config,
         ),
     ],
+    "set": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Give a setting by its name in a settings file, e.g. training.patience=20; "
+            "--show-config lists them, docs/commands.md has those without a flag. Repeat it for "
+            "several.",
+            rich_help_panel=SCREEN,
+            autocompletion=completion.of_choices(tuple(f"{o.path}=" for o in all_options())),
+        ),
+    ],
     "show_config": _flag(
         "Print each setting, its value and where that came from; do nothing else.", "--show-config"
     ),
@@ -154,7 +166,7 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
         parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
                 *(p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name != "run"),
-                *(parameter for option in options for parameter in _parameters(option)),
+                *(p for option in options if option.has_flag for p in _parameters(option)),
                 *_plain(_FORCE if writes else {}),
                 *_plain(_SHARED if parts else {}),
                 *_plain(_SCREEN),
@@ -167,7 +179,7 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
 
 def _plain(kinds: Mapping[str, Any]) -> Iterable[inspect.Parameter]:
     for name, kind in kinds.items():
-        default = {"config": None, "log_format": LOG_FORMATS[0]}.get(name, False)
+        default = {"config": None, "set": None, "log_format": LOG_FORMATS[0]}.get(name, False)
         yield inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind
         )
@@ -224,9 +236,12 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
             remedy=f"One of: {', '.join(LOG_FORMATS)}",
         )
     config, show_config = given.pop("config", None), given.pop("show_config", False)
-    flags = {option.path: _flag_value(option, given) for option in options}
+    named = _named_values(given.pop("set", None) or (), options)
+    flags = {option.path: _flag_value(option, given) for option in options if option.has_flag}
+    for path in named.keys() & {path for path, value in flags.items() if value is not None}:
+        raise _given_twice(path)
     with one_command(force=given.pop("force", False), apart=True):
-        run = Run(resolve(flags, os.environ, config), screen)
+        run = Run(resolve({**flags, **named}, os.environ, config), screen)
         if show_config:
             from forecast.cli.render import show_settings
 
@@ -236,6 +251,35 @@ def _run(function: Command, options: Iterable[Option], given: dict[str, Any]) ->
         if any(option.path == "training.max_steps" for option in options):
             check_dependency("torch", "training")
         return function(**given, run=run)
+
+
+def _named_values(words: Iterable[str], options: Iterable[Option]) -> dict[str, str]:
+    """The values of --set by option path; UsageError for what the command does not take."""
+    known, found = [option.path for option in options], {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(
+                "--set takes a setting and its value",
+                code="usage/set",
+                value=word,
+                remedy="Write it as --set training.patience=20",
+            )
+        if name not in known:
+            raise unknown_key(name, "", known, "--set")
+        if name in found:
+            raise _given_twice(name)
+        found[name] = value
+    return found
+
+
+def _given_twice(path: str) -> UsageError:
+    return UsageError(
+        f"{path} is given twice",
+        code="usage/contradiction",
+        where="--set",
+        remedy="Leave one of them out",
+    )
 
 
 def _flag_value(option: Option, given: dict[str, Any]) -> Any:

@@ -34,6 +34,7 @@ class Option:
 
     heading  title of its group in the help: the first line of its section's docstring
     metavar  the word that stands for the value; "" for a switch
+    has_flag whether a flag gives it; else --set, a variable or a settings file do
     choices  the allowed words, or () when they are not a closed list
     switch   true or false, so the flag has a --no- twin
     variable its environment variable: LSTMCAST_HIDDEN
@@ -45,6 +46,7 @@ class Option:
     heading: str
     help: str
     metavar: str
+    has_flag: bool
     choices: tuple[str, ...]
     switch: bool
     default: object
@@ -59,6 +61,11 @@ class Option:
     def parameter(self) -> str:
         """Its name as a Python parameter: "hidden" for --hidden."""
         return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def off(self) -> str:
+        """The flag that turns a switch off: --no-wide."""
+        return "--no-" + self.flag.removeprefix("--")
 
 
 @cache
@@ -106,6 +113,7 @@ def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
         heading=_heading(kind),
         help=words,
         metavar=str(extra.get("metavar", _metavar(inner, choices))),
+        has_flag=not extra.get("seldom"),
         choices=choices,
         switch=bool in inner,
         default=info.default,

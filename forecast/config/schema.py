@@ -89,8 +89,9 @@ def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
 
 
 # What the command line needs beyond the field itself: `flag` where the option is not called like
-# the field, `metavar` for the word that stands for the value.
-def _cli(**words: str) -> Any:
+# the field, `metavar` for the word that stands for the value; `seldom` where hardly anybody has a
+# reason to set it: no flag gives it then, but --set, a variable or a settings file.
+def _cli(**words: str | bool) -> Any:
     return dict(words)
 
 
@@ -251,13 +252,13 @@ class DataSettings(Section):
         gt=0,
         le=1,
         description="Refuse a series with a larger share of missing steps.",
-        json_schema_extra=_cli(metavar="SHARE"),
+        json_schema_extra=_cli(seldom=True, metavar="SHARE"),
     )
     max_expansion: float = Field(
         default=1000.0,
         gt=1,
         description="Refuse a compressed file that grows more than so many times.",
-        json_schema_extra=_cli(metavar="TIMES"),
+        json_schema_extra=_cli(seldom=True, metavar="TIMES"),
     )
     rejects: str | None = Field(
         default=None,
@@ -283,7 +284,7 @@ class DataSettings(Section):
     categorical: tuple[str, ...] = Field(
         default=(),
         description="Covariates whose numbers are names (of texts that is known).",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(seldom=True, metavar="COLUMNS"),
     )
     future_covariates: str | None = Field(
         default=None,
@@ -341,7 +342,7 @@ class DataSettings(Section):
     calendar_tz: str | None = Field(
         default=None,
         description="Time zone whose days and hours the calendar goes by (the one of the times).",
-        json_schema_extra=_cli(metavar="ZONE"),
+        json_schema_extra=_cli(seldom=True, metavar="ZONE"),
     )
     query: str | None = Field(
         default=None,
@@ -395,6 +396,7 @@ class ForecastSettings(Section):
     allow_negative: bool = Field(
         default=False,
         description="Let forecasts of a series that is never negative fall below zero.",
+        json_schema_extra=_cli(seldom=True),
     )
     _unique = field_validator("level", "quantiles")(_once_each)
 
@@ -423,12 +425,18 @@ class NetworkSettings(Section):
         default=None,
         ge=4,
         le=2048,
-        description="Units of each layer (as pretrained; from scratch 96 for days, else 64).",
+        description="Units of each layer; more for many long series (as pretrained; from scratch "
+        "96 for days, else 64).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
     layers: int = Field(default=2, ge=1, le=8, description="Layers; other than 2: from scratch.")
     dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of units dropped after each layer in training."
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of units dropped after each layer in training; more where validation "
+        "worsens early.",
+        json_schema_extra=_cli(seldom=True),
     )
     context: int | None = Field(
         default=None,
@@ -457,10 +465,16 @@ class TrainingSettings(Section):
     max_steps: int | None = Field(
         default=None,
         ge=1,
-        description="Optimisation steps of each member (by the size of the data).",
+        description="Optimisation steps of each member; few for a quick try (by the size of the "
+        "data).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
-    batch_size: int = Field(default=64, ge=1, description="Windows in one step.")
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        description="Windows in one step; fewer where memory runs out.",
+        json_schema_extra=_cli(seldom=True),
+    )
     init: str | None = Field(
         default=None,
         description="Run or model folder to start from (the pretrained network in the package).",
@@ -471,47 +485,67 @@ class TrainingSettings(Section):
     )
     try_scratch: bool = Field(
         default=True,
-        description="Train from random weights as well, and keep what forecasts best.",
+        description="Train from random weights as well, and keep what forecasts best; false "
+        "saves that time.",
+        json_schema_extra=_cli(seldom=True),
     )
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Peak learning rate of AdamW (0.0005 from a pretrained start, else 0.002).",
+        description="Peak learning rate of AdamW; less where training diverges (0.0005 from a "
+        "pretrained start, else 0.002).",
         json_schema_extra=_cli(metavar="RATE"),
     )
     schedule: Literal["cosine", "plateau"] = Field(
         default="cosine",
         description="The learning rate falls along a cosine, or halves when progress stops.",
+        json_schema_extra=_cli(seldom=True),
     )
     warmup: int = Field(
         default=50,
         ge=0,
-        description="Steps of linear warm-up.",
-        json_schema_extra=_cli(metavar="STEPS"),
+        description="Steps over which the learning rate rises; more where the loss jumps at the "
+        "start.",
+        json_schema_extra=_cli(seldom=True, metavar="STEPS"),
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of AdamW.")
+    weight_decay: float = Field(
+        default=0.01,
+        ge=0,
+        description="Weight decay of AdamW; more for a large network on few data.",
+        json_schema_extra=_cli(seldom=True),
+    )
     clip: float = Field(
         default=1.0,
         gt=0,
-        description="Largest gradient norm.",
-        json_schema_extra=_cli(metavar="NORM"),
+        description="Largest gradient norm; less where training diverges.",
+        json_schema_extra=_cli(seldom=True, metavar="NORM"),
     )
     average: float = Field(
         default=0.995,
         ge=0,
         lt=1,
-        description="Decay of the running average of the weights that is kept.",
+        description="Decay of the running average of the weights that is kept; less for very "
+        "short trainings.",
+        json_schema_extra=_cli(seldom=True),
     )
     patience: int = Field(
         default=8,
         ge=1,
         description="Validation rounds without improvement before training stops; rounds more than "
         "2% worse than the best count twice.",
-        json_schema_extra=_cli(metavar="ROUNDS"),
+        json_schema_extra=_cli(seldom=True, metavar="ROUNDS"),
     )
-    members: int = Field(default=2, ge=1, le=50, description="Networks in the ensemble.")
+    members: int = Field(
+        default=2,
+        ge=1,
+        le=50,
+        description="Networks in the ensemble; more are steadier and take as many times longer.",
+    )
     refit: bool = Field(
-        default=True, description="Finish on all data once early stopping has chosen the steps."
+        default=True,
+        description="Finish on all data once early stopping has chosen the steps; false saves "
+        "that time.",
+        json_schema_extra=_cli(seldom=True),
     )
     mask_anomalies: bool = Field(
         default=False,
@@ -526,7 +560,9 @@ class TrainingSettings(Section):
         json_schema_extra=_cli(metavar="DEVICE"),
     )
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="Number format; bf16 is faster on recent GPUs."
+        default="fp32",
+        description="Number format; bf16 is faster on recent GPUs.",
+        json_schema_extra=_cli(seldom=True),
     )
     jobs: int | None = Field(
         default=None, ge=1, description="Processes at once (as many as CPU cores)."
@@ -535,6 +571,7 @@ class TrainingSettings(Section):
         default=False,
         description="Train with the other processes that torchrun started (done without asking "
         "where it did); fail where it did not.",
+        json_schema_extra=_cli(seldom=True),
     )
     deadline: Annotated[str, AfterValidator(_duration)] | None = Field(
         default=None,
@@ -595,7 +632,7 @@ class EvaluationSettings(Section):
         default=None,
         ge=1,
         description="Steps from one held-out origin to the next (the horizon).",
-        json_schema_extra=_cli(metavar="STEPS"),
+        json_schema_extra=_cli(seldom=True, metavar="STEPS"),
     )
     gap: int = Field(
         default=0,

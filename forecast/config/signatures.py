@@ -63,6 +63,8 @@ def in_python(text: str) -> str:
     if re.fullmatch(r"--[a-z][a-z0-9-]*", text):
         return text[2:].replace("-", "_")
     switches = {o.flag for o in all_options() if o.switch}
+    by_path = {o.path: o.parameter for o in all_options()}
+    text = re.sub(r"--set ([a-z_.]+)(?==)", lambda m: by_path.get(m[1], m[0]), text)
 
     def parameter(match: re.Match[str]) -> str:
         flag = match[0]

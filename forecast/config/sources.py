@@ -75,8 +75,10 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Given]:
 
 
 def _spelling(option: Option, value: object) -> str:
-    """The flag as it was typed: --no-wide for a switch turned off."""
-    return option.flag if value is not False else "--no-" + option.flag.removeprefix("--")
+    """The option as it was typed: --no-wide for a switch turned off."""
+    if not option.has_flag:
+        return f"--set {option.path}"
+    return option.flag if value is not False else option.off
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:

@@ -195,7 +195,7 @@ def _check_gaps(
 
 
 def _about_gaps(settings: DataSettings, share: float) -> str:
-    accept = f"--max-gap-share {share:g}"
+    accept = f"--set data.max_gap_share={share:g}"
     if settings.resample:
         return f"Leave them missing with {accept}; or name a longer step with --resample"
     return (

@@ -152,14 +152,15 @@ ALONE = SingleProcess()
 def join(asked: bool, environ: dict[str, str] | None = None) -> DistributedContext | None:
     """This process's place among those that torchrun started; None where it did not.
 
-    asked: --distributed was said, so that it must have. CPU ranks speak by gloo, GPUs by NCCL, on
-    loopback unless the master's address or GLOO_SOCKET_IFNAME says otherwise. Raises UsageError.
+    asked: training.distributed was set, so that it must have. CPU ranks speak by gloo, GPUs by
+    NCCL, on loopback unless the master's address or GLOO_SOCKET_IFNAME says otherwise. Raises
+    UsageError.
     """
     found = os.environ if environ is None else environ
     missing = [name for name in NEEDED if name not in found]
     if missing and asked:
         raise UsageError(
-            "--distributed needs the environment that torchrun sets",
+            "training.distributed needs the environment that torchrun sets",
             code="usage/no-torchrun",
             value=", ".join(missing),
             remedy="torchrun --nproc-per-node 2 -m forecast train DATA ...",

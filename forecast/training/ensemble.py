@@ -45,7 +45,12 @@ from forecast.training.checkpoint import (
 )
 from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.distillation import Teacher
-from forecast.training.distributed import ALONE, SingleProcess, DistributedContext, compute_the_same_bytes
+from forecast.training.distributed import (
+    ALONE,
+    DistributedContext,
+    SingleProcess,
+    compute_the_same_bytes,
+)
 from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
@@ -278,7 +283,10 @@ def worker_died(code: int, printed: str) -> TrainingError:
     last = printed.splitlines()[-1].strip() if printed else ""
     remedy = "What it printed last is shown; report it if it is not plain what to do"
     if code == -signal.SIGKILL or re.search("(?i)killed|memoryerror|out of memory|alloc", last):
-        remedy = "Out of memory is the usual cause: try --jobs 1 or a smaller --batch-size"
+        remedy = (
+            "Out of memory is the usual cause: try --jobs 1 or a smaller "
+            "--set training.batch_size=N"
+        )
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
     return TrainingError(
         f"a training process {how}" + (f": {last[:300]}" if last else ""),

@@ -76,9 +76,9 @@ def _on_clock(stamps: np.ndarray, tz: str | None, zone: str | None) -> np.ndarra
         raise UsageError(
             "the times name no time zone, so they cannot be brought to another",
             code="usage/calendar-zone",
-            where="--calendar-tz",
+            where="data.calendar_tz",
             value=zone,
-            remedy="Name theirs with --tz, or leave --calendar-tz out: their own clock counts",
+            remedy="Name theirs with --tz, or leave data.calendar_tz out: their own clock counts",
         )
     from forecast.data.io.timestamp_writing import instants
 
@@ -112,7 +112,7 @@ def wall_clock(stamps: np.ndarray, zone: str) -> np.ndarray:
         raise UsageError(
             "there is no such time zone",
             code="usage/calendar-zone",
-            where="--calendar-tz",
+            where="data.calendar_tz",
             value=zone,
             remedy="Name one such as Australia/Melbourne, UTC or +10:00",
         ) from None

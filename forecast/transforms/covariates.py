@@ -237,7 +237,7 @@ def _column(entry: Entry, given: dict[str, Covariate]) -> Covariate:
             f"covariate '{entry.name}' held {was} in training and does not now",
             code="input/covariate-kind",
             value=entry.name,
-            remedy="Write it as then, or say --categorical where numbers are names",
+            remedy="Write it as then, or say --set data.categorical=COLUMN where numbers are names",
         )
     return column
 

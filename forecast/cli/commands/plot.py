@@ -50,7 +50,7 @@ def plot(
     if run.screen.json:
         render.show_document("plot", {"output": output, **numbers(chart)})
     elif output is None:
-        if not (folder or run.look.quiet):
+        if not (folder or run.screen.quiet):
             run.err().print(f"run  {run_of(where)}, the newest", style="dim", highlight=False)
         print(terminal_chart(chart, plain=None if sys.stdout.isatty() else True))
     elif not run.screen.quiet:

@@ -17,7 +17,11 @@ def schema_of(option: Option) -> dict[str, Any]:
     section = Settings.model_fields[option.section].annotation
     found = section.model_json_schema()["properties"][option.field]  # type: ignore[union-attr]
     kinds = [kind for kind in found.get("anyOf", [found]) if kind.get("type") != "null"]
-    own = {k: v for k, v in kinds[0].items() if k not in ("metavar", "flag", "variable", "title")}
+    own = {
+        k: v
+        for k, v in kinds[0].items()
+        if k not in ("metavar", "flag", "variable", "seldom", "title")
+    }
     own.pop("default", None)
     made = {**own, "description": option.help}
     if option.default is not None and option.default != ():
@@ -51,7 +55,7 @@ def words_of(given: Mapping[str, Any], parts: Iterable[str]) -> list[str]:
 
 
 def _word(option: Option, value: Any) -> str:
-    """--horizon=12, or of a switch --wide and --no-wide."""
+    """--horizon=12, or of a switch --wide and --no-wide; --set=training.clip=2 without a flag."""
     if option.switch:
         if not isinstance(value, bool):
             raise UsageError(
@@ -60,7 +64,9 @@ def _word(option: Option, value: Any) -> str:
                 value=value,
                 remedy=option.help,
             )
-        return option.flag if value else "--no-" + option.flag.removeprefix("--")
+        if not option.has_flag:
+            return f"--set={option.path}={str(value).lower()}"
+        return option.flag if value else option.off
     if isinstance(value, bool | dict):
         raise UsageError(
             f"{option.parameter} is a text, a number or a list",
@@ -68,4 +74,5 @@ def _word(option: Option, value: Any) -> str:
             value=value,
             remedy=option.help,
         )
-    return f"{option.flag}={show(value)}"
+    name = option.flag if option.has_flag else f"--set={option.path}"
+    return f"{name}={show(value)}"

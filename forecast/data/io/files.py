@@ -264,7 +264,8 @@ class ByteStream(io.RawIOBase):
             raise refuse(
                 "input/expansion",
                 f"the compressed file expands more than {self._limit:g} times",
-                where=self._source.name, remedy="Raise --max-expansion if you trust it",
+                where=self._source.name, 
+                remedy="Raise --set data.max_expansion=TIMES if you trust it",
             )  # fmt: skip
 
     def digest(self) -> str:

@@ -387,7 +387,7 @@ def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> pa
             "input/expansion",
             f"the file grows to more than {settings.max_expansion:g} times its size",
             where=where, value=f"{about.num_rows:,} rows in {size:,} bytes",
-            remedy="Raise --max-expansion if you trust it",
+            remedy="Raise --set data.max_expansion=TIMES if you trust it",
         )  # fmt: skip
     return file
 

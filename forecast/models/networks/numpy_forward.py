@@ -49,12 +49,12 @@ def attention_maps(
     each sums to 1 over T. Arguments as of `last_state`. Empty where the network does not attend."""
     maps: list[np.ndarray] = []
 
-    def decoder(part: Part, tensors: Weights, x: np.ndarray) -> None:
+    def watch(part: Part, tensors: Weights, x: np.ndarray) -> None:
         if part.attention is not None:
             maps.append(part.attention(tensors, x))
 
     size, state = _embedded(weights, context, beside, network)
-    _stack(weights, state, network, size, decoder)
+    _stack(weights, state, network, size, watch)
     return maps
 
 
@@ -65,11 +65,11 @@ def parts_read(
     of `last_state`."""
     found: list[tuple[Weights, np.ndarray]] = []
 
-    def decoder(_part: Part, tensors: Weights, x: np.ndarray) -> None:
+    def watch(_part: Part, tensors: Weights, x: np.ndarray) -> None:
         found.append((tensors, x))
 
     size, state = _embedded(weights, context, beside, network)
-    _stack(weights, state, network, size, decoder)
+    _stack(weights, state, network, size, watch)
     return found
 
 
@@ -91,15 +91,15 @@ def _stack(
     state: np.ndarray,
     network: str,
     size: Size,
-    decoder: Callable[[Part, Weights, np.ndarray], None] = lambda part, tensors, x: None,
+    watch: Callable[[Part, Weights, np.ndarray], None] = lambda part, tensors, x: None,
 ) -> np.ndarray:
     """The residual parts, not normed yet: (T, B, hidden) -> the same, or (1, B, hidden) where a
-    part gives the last step alone. `decoder` gets each part, its tensors and what it reads."""
+    part gives the last step alone. `watch` gets each part, its tensors and what it reads."""
     spec = spec_of(network)
     for number, part in enumerate(spec.parts(spec.layers(weights))):
         tensors = inside(weights, f"{spec.prefix}.{number}.")
         x = norm(weights, f"norms.{number}", state)
-        decoder(part, tensors, x)
+        watch(part, tensors, x)
         change = _computed(part, size, tensors, x)
         state = state[-len(change) :] + change
     return state
