@@ -10,12 +10,13 @@ from pyarrow import csv, parquet
 
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
+from forecast.common.quantiles import normal_scores
 from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel, panel_to_arrow
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.inference import sample_paths as samples
-from forecast.inference.conformal import dependence, normal_scores
+from forecast.inference.conformal import dependence
 from forecast.inference.predict import forecast_panel
 from forecast.inference.sample_paths import (
     path_beside,

@@ -20,6 +20,7 @@ from forecast.analysis.anomalies import score_values
 from forecast.analysis.anomaly_stream import WatchedSeries
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
+from forecast.common.quantiles import weights_between
 from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import panel_to_arrow
@@ -31,7 +32,7 @@ from forecast.models.store import save_model
 from forecast.transforms.augment import IN_THREE_WAYS, IN_TWO_WAYS
 from forecast.transforms.covariates import Design, Entry
 from forecast.transforms.windows import segment_layout, step_layout
-from forecast.workflows.stream import Written, between
+from forecast.workflows.stream import Written
 from tests.builders import make_panel, random_forecaster
 
 SHAPES = {
@@ -141,7 +142,7 @@ def test_the_columns_are_those_of_predict():
     numbers = written.columns(made.quantiles[0], True)
     np.testing.assert_allclose(numbers[:, order], quantiles, rtol=1e-12)
     assert written.names[:3] == ("LSTM", "LSTM-lo-80", "LSTM-hi-80")
-    np.testing.assert_allclose(between(made.levels, wanted).sum(0), 1.0)
+    np.testing.assert_allclose(weights_between(made.levels, wanted).sum(0), 1.0)
 
 
 def reader_of(panel):

@@ -12,10 +12,10 @@ Axes: S series, N observations of all series, Q quantiles, A anomalies.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 
 import numpy as np
 
+from forecast.common.quantiles import normal_quantiles
 from forecast.common.segments import positions
 from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
@@ -135,7 +135,7 @@ def anomaly_score(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray)
     own probability. Between known quantiles it is linear, beyond the outermost it goes on as the
     whole half does. NaN where there is no actual or no forecast, at most MOST either way.
     """
-    normal = np.array([NormalDist().inv_cdf(q) for q in levels])
+    normal = normal_quantiles(levels)
     middle = len(levels) // 2
     below = (actual[:, None] >= quantiles).sum(1)  # quantiles at or below the actual
     left = np.clip(below - 1, 0, len(levels) - 2)
@@ -175,7 +175,7 @@ def expected(
     """The values (N,) whose scores are -reach and +reach, or of the outermost quantiles where reach
     (N,) is less: what is expected lies between them; not below zero before the series was ever
     `negative` (N,), bool."""
-    outer = NormalDist().inv_cdf(levels[-1])
+    outer = normal_quantiles(levels[-1:])[0]
     median = quantiles[:, len(levels) // 2]
     far = np.maximum(reach / outer, 1.0)
     low = median - far * (median - quantiles[:, 0])

@@ -8,10 +8,9 @@ mistaken for a good one.
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 
+from forecast.common.quantiles import normal_quantiles
 from forecast.common.segments import lagged_mean
 
 
@@ -252,7 +251,7 @@ def crps(actual: np.ndarray, quantiles: np.ndarray, levels: np.ndarray) -> np.nd
     package, which is exact for a normal distribution. On each piece, where x = slope * z + c, the
     integral is slope * (A(z2) - A(z1)) below the actual and the mirror image above it.
     """
-    scores = np.array([NormalDist().inv_cdf(q) for q in levels])
+    scores = normal_quantiles(levels)
     slope = np.diff(quantiles, axis=-1) / np.diff(scores)  # (S, H, Q-1)
     below, above = _rising(scores), -_rising(-scores)
     below[0], above[-1] = 0.0, 0.0  # the outermost pieces reach to infinity

@@ -8,8 +8,6 @@ Candes 2019, in its scaled form). With few actuals the factor is drawn towards 1
 
 from __future__ import annotations
 
-from statistics import NormalDist
-
 import numpy as np
 
 from forecast.models.forecaster import USUAL_DEPENDENCE
@@ -20,7 +18,6 @@ PRIOR_ACTUALS = 40.0  # weight of "the network's own width is right", in actuals
 CAUTION = 10.0
 BOUNDS = (0.5, 4.0)
 ENDLESS = 1e12  # widths that an actual lies out where there is no width: finite, as infinity is not
-FAR = 4.0  # normal score beyond which an actual is only "far out"
 PRIOR_PAIRS, MOST_DEPENDENCE = 20.0, 0.99
 
 
@@ -61,38 +58,6 @@ def stretch(quantiles: np.ndarray, factors: np.ndarray) -> np.ndarray:
     middle = len(factors) // 2
     median = quantiles[..., middle : middle + 1]
     return np.sort(median + (quantiles - median) * factors, axis=-1)
-
-
-def normal_scores(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Where each actual (...,) lies in its forecast, as the standard normal's quantile, (...,).
-
-    quantiles (..., Q), ascending; levels (Q,). Between and beyond the levels a quantile moves
-    linearly in the normal's; where several coincide with the actual, the middle of them counts
-    (for counts the mid-PIT, Czado, Gneiting & Held 2009). NaN where the actual is missing.
-    """
-    scores = normal_quantiles(levels)
-
-    def found(count: np.ndarray) -> np.ndarray:
-        """The score by the piece that begins at the `count`-th quantile."""
-        piece = np.clip(count - 1, 0, len(levels) - 2)
-        left, right = (
-            np.take_along_axis(quantiles, (piece + k)[..., None], -1)[..., 0] for k in (0, 1)
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            part = (actual - left) / (right - left)
-            part = np.where(right > left, part, np.sign(actual - left) * np.inf)
-        part = np.where((right <= left) & (actual == left), count > piece + 1, part)
-        return np.clip(scores[piece] + part * (scores[piece + 1] - scores[piece]), -FAR, FAR)
-
-    low = (quantiles < actual[..., None]).sum(-1)
-    high = (quantiles <= actual[..., None]).sum(-1)
-    made: np.ndarray = np.where(np.isfinite(actual), (found(low) + found(high)) / 2, np.nan)
-    return made
-
-
-def normal_quantiles(levels: np.ndarray) -> np.ndarray:
-    """The standard normal's quantiles at `levels`."""
-    return np.array([NormalDist().inv_cdf(q) for q in levels])
 
 
 def dependence(scores: np.ndarray) -> float:

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from forecast.common.quantiles import normal_quantiles
 from forecast.data.forecast import Forecast
-from forecast.inference.conformal import normal_quantiles
 from forecast.inference.predict import at_levels
 
 

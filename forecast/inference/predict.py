@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from forecast.common.quantiles import at_other_levels
 from forecast.common.resources import available_cores
 from forecast.data.forecast import Forecast
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
-from forecast.inference.conformal import normal_quantiles, stretch
+from forecast.inference.conformal import stretch
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import quantiles_at
 from forecast.models.networks.covariate_effect import beside, by_window, reach, without_effect
@@ -116,17 +117,8 @@ def _joined(parts: Sequence[Forecast]) -> Forecast:
 
 
 def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
-    """The forecast with quantiles at `wanted` levels, interpolated on the normal scale.
-
-    Between known levels, and beyond the outermost, a quantile moves linearly in the standard
-    normal's quantile: exact where the forecast distribution is piecewise normal.
-    """
-    known, asked = normal_quantiles(forecast.levels), normal_quantiles(wanted)
-    right = np.clip(np.searchsorted(known, asked), 1, len(known) - 1)
-    left = right - 1
-    part = (asked - known[left]) / (known[right] - known[left])
-    low, high = forecast.quantiles[..., left], forecast.quantiles[..., right]
-    quantiles = low + part * (high - low)
+    """The forecast with quantiles at `wanted` levels (see common/quantiles.py)."""
+    quantiles = at_other_levels(forecast.quantiles, forecast.levels, wanted)
     if (forecast.quantiles >= 0).all():
         quantiles = np.maximum(quantiles, 0.0)
     if forecast.whole:

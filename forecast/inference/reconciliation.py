@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from forecast.common.errors import UsageError
+from forecast.common.quantiles import normal_quantiles, normal_scores, values_at_scores
 from forecast.common.segments import positions
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.inference.conformal import normal_quantiles, normal_scores
 from forecast.inference.one_step import one_step_ahead
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
@@ -388,7 +388,8 @@ class _Joint:
             noise += own[:, None] * random.standard_normal((len(own), number))
             scores = noise if before is None else dependence * before + fresh * noise
             before = scores
-            yield self.reconciler.coherent(_values_at(quantiles[:, step], self.made.levels, scores))
+            made = values_at_scores(quantiles[:, None, step], self.made.levels, scores)
+            yield self.reconciler.coherent(made)
 
 
 def width_by_level(errors: Errors, level: np.ndarray) -> np.ndarray:
@@ -462,13 +463,3 @@ def shared_errors(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shrink = float(np.clip(noise / max(of_pairs / steps**2, 1e-300), 0.0, 1.0))
     loadings = unit * np.sqrt((1 - shrink) / steps)
     return loadings, np.sqrt(np.where(known, shrink, 1.0))
-
-
-def _values_at(quantiles: np.ndarray, levels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Values (R, N) of each node's quantile function (R, Q) at normal scores (R, N), linear in the
-    score between and beyond the levels."""
-    known = normal_quantiles(levels)
-    piece = np.clip(np.searchsorted(known, scores) - 1, 0, len(known) - 2)
-    left, right = (np.take_along_axis(quantiles, piece + k, axis=1) for k in (0, 1))
-    part = (scores - known[piece]) / (known[piece + 1] - known[piece])
-    return np.asarray(left + part * (right - left))

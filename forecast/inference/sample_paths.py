@@ -19,12 +19,12 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.files import table_kind, whole_output
+from forecast.common.quantiles import values_at_scores
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, SAMPLE, TIME, Panel
-from forecast.inference.conformal import normal_quantiles
 from forecast.inference.formats.registry import USUAL, format_of, suffix_of, write_tables
 from forecast.inference.predict import forecast_panel, never_negative
 from forecast.inference.tables import numbers
@@ -129,21 +129,7 @@ def paths_from(made: Forecast, noise: np.ndarray, dependence: float) -> np.ndarr
     fresh = np.sqrt(1 - dependence**2)
     for step in range(1, noise.shape[-1]):
         scores[..., step] = dependence * scores[..., step - 1] + fresh * noise[..., step]
-    return _at_scores(made, scores)
-
-
-def _at_scores(made: Forecast, scores: np.ndarray) -> np.ndarray:
-    """Values (B, N, H) of each step's quantile function at normal scores (B, N, H).
-
-    Between and beyond the levels it is linear in the normal score, as in `predict.at_levels`.
-    """
-    known = normal_quantiles(made.levels)
-    piece = np.clip(np.searchsorted(known, scores) - 1, 0, len(known) - 2)
-    series = np.arange(len(scores))[:, None, None]
-    step = np.arange(scores.shape[-1])[None, None, :]
-    left, right = (made.quantiles[series, step, piece + k] for k in (0, 1))
-    part = (scores - known[piece]) / (known[piece + 1] - known[piece])
-    values = left + part * (right - left)
+    values = values_at_scores(made.quantiles[:, None], made.levels, scores)
     return np.rint(values) if made.whole else values
 
 

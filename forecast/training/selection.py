@@ -13,13 +13,14 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.progress import BEST, Listener
+from forecast.common.quantiles import normal_scores
 from forecast.common.scratch import ScratchFolder
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
-from forecast.inference.conformal import calibrate, dependence, normal_scores, stretch
+from forecast.inference.conformal import calibrate, dependence, stretch
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.networks.covariate_effect import COVARIATE_LAYERS

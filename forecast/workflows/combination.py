@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from forecast.common.progress import Listener
+from forecast.common.quantiles import normal_quantiles
 from forecast.common.resources import available_cores
 from forecast.config.schema import Baseline, Settings
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
-from forecast.inference.conformal import calibrate, normal_quantiles
+from forecast.inference.conformal import calibrate
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.forecaster import Forecaster

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import NormalDist
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from forecast.common.progress import Listener
+from forecast.common.quantiles import weights_between
 from forecast.config.schema import ForecastSettings, Settings
 from forecast.data.open_steps import as_read
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
@@ -88,7 +88,7 @@ class Written:
         columns |= {quantile_name(name, q): q for q in settings.quantiles}
         wanted = wanted_levels(settings.level, settings.quantiles)
         places = np.searchsorted(wanted, np.round(list(columns.values()), 12))
-        weights = between(forecaster.levels, wanted)[:, places]
+        weights = weights_between(forecaster.levels, wanted)[:, places]
         return cls(tuple(columns), weights, settings.allow_negative, forecaster.whole)
 
     def columns(self, quantiles: np.ndarray, never_negative: bool) -> np.ndarray:
@@ -98,19 +98,6 @@ class Written:
         made = np.asarray(quantiles @ self.weights)
         made = np.maximum(made, 0.0) if (quantiles >= 0).all() else made
         return np.rint(made) if self.whole else made
-
-
-def between(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Weights (Q, W) of the quantiles at `known` levels in those at `wanted` ones: linear in the
-    standard normal's quantile, as `predict.at_levels`."""
-    at = np.array([NormalDist().inv_cdf(q) for q in known])
-    asked = np.array([NormalDist().inv_cdf(q) for q in wanted])
-    right = np.clip(np.searchsorted(at, asked), 1, len(at) - 1)
-    part = (asked - at[right - 1]) / (at[right] - at[right - 1])
-    weights = np.zeros((len(at), len(asked)))
-    weights[right - 1, np.arange(len(asked))] = 1 - part
-    weights[right, np.arange(len(asked))] += part
-    return weights
 
 
 class Answers:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from statistics import NormalDist
 
 import numpy as np
 
+from forecast.common.quantiles import normal_quantiles
 from forecast.common.segments import lagged_mean, last_known, positions, sum_by_series
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
@@ -54,11 +54,6 @@ def seasonal_naive(
         seconds=time.perf_counter() - start,
         notes=_notes(short, found, season),
     )
-
-
-def normal_quantiles(levels: np.ndarray) -> np.ndarray:
-    """Quantiles of the standard normal distribution at `levels`, (Q,)."""
-    return np.array([NormalDist().inv_cdf(float(level)) for level in levels])
 
 
 def _last_cycle(past: Panel, last: np.ndarray, rows: np.ndarray, season: int) -> np.ndarray:
