@@ -43,7 +43,7 @@ def make_panel(
 
 
 def train_config(**changes: object) -> dict[str, object]:
-    """The numbers of a small, quick training.config.Recipe, all but the seed."""
+    """The numbers of a small, quick TrainConfig, all but the seed."""
     return {
         "steps": 12,
         "batch_size": 8,

@@ -22,29 +22,29 @@ import hashlib, json, sys
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from builders import make_panel, recipe_numbers
+from builders import make_panel, train_config
 from forecast.training.distributed import join
-from forecast.training.config import Recipe
+from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
 
 folder, stop = Path(sys.argv[2]), int(sys.argv[3])
-team = join(True)
+context = join(True)
 panel = make_panel((60, 48, 52, 44), seed=3)
-recipe = Recipe(**{**recipe_numbers(steps=12, batch_size=8, dropout=0.1), "seed": 5})
+config = TrainConfig(**{**train_config(steps=12, batch_size=8, dropout=0.1), "seed": 5})
 steps = []
 validation = (panel.lengths - 6)[None]
-asked = lambda: team.any(team.rank == team.size - 1 and bool(stop) and len(steps) >= stop)
-saved = team.checkpoint(folder / "fit.checkpoint", 0.0, recipe.seed)
-with team.together():
+asked = lambda: context.any(context.rank == context.size - 1 and bool(stop) and len(steps) >= stop)
+saved = context.checkpoint(folder / "fit.checkpoint", 0.0, config.seed)
+with context.together():
     made = fit(
-        panel.values, panel.offsets, step_layout(12), recipe, validation=validation, team=team,
+        panel.values, panel.offsets, step_layout(12), config, validation=validation, ranks=context,
         report=lambda p: steps.append(p.step) if p.evaluated else None, interrupted=asked,
         checkpoint=saved,
     )
 weights = hashlib.sha256(b"".join(made.weights[k].tobytes() for k in sorted(made.weights)))
 told = {"weights": weights.hexdigest(), "ended": made.ended, "steps": steps}
-(folder / f"rank-{team.size}-{team.rank}.json").write_text(json.dumps(told))
+(folder / f"rank-{context.size}-{context.rank}.json").write_text(json.dumps(told))
 """
 
 

@@ -135,7 +135,7 @@ class TrialFields(Document):
 
 
 class RunManifest(Document):
-    """manifest.json of a run folder: what `publication.write_edition` commits."""
+    """manifest.json of a run folder: what `publication.write_published` commits."""
 
     schema_version: int
     job: Text

@@ -218,22 +218,22 @@ class _Shared(Checkpoint):
 
     def __init__(self, path: Any, every: float, ranks: DistributedContext, seed: int) -> None:
         super().__init__(path, every)
-        self._start_ranks, self._seed = ranks, seed
+        self._ranks, self._seed = ranks, seed
 
     def due(self) -> bool:
-        return self._start_ranks.same(super().due())
+        return self._ranks.same(super().due())
 
     def save(self, standing: Standing) -> None:
-        if self._start_ranks.first:
+        if self._ranks.first:
             super().save(standing)
-        self._start_ranks.any(False)  # nobody goes on before it is written
+        self._ranks.any(False)  # nobody goes on before it is written
 
     def restore(self, standing: Standing) -> bool:
         import torch
 
         found = super().restore(standing)
         if found:  # the file holds rank 0's streams, maybe of another number of ranks
-            seed = self._seed + STRIDE * (self._start_ranks.rank + 1) + 104_729 * standing.step
+            seed = self._seed + STRIDE * (self._ranks.rank + 1) + 104_729 * standing.step
             torch.manual_seed(seed)
             standing.generator.manual_seed(seed)
         return found
