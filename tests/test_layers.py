@@ -90,8 +90,8 @@ INSIDE = {
         "numpy_ops covariate_effect",
         "base",
         "torch_layers",
-        "head lstm peephole transformer convlstm xlstm",
-        "gru rnn attention bilstm cnn_lstm lstm_transformer mlp",
+        "head lstm peephole transformer convlstm",
+        "*",  # every other network
         "registry",
         "numpy_forward residual",
     ),
@@ -117,6 +117,9 @@ def test_inside_a_large_package_imports_go_one_way_too():
             for path in (PACKAGE / room).rglob("*.py")
             if path.name != "__init__.py" and path.parent.name != "sample_data"
         }
+        others = sorted(set(there) - set(place))
+        place |= {name: lines.index("*") for name in others if "*" in lines}
+        place.pop(f"{room}/*", None)
         wrong += [f"{name} has no place in INSIDE" for name in sorted(set(there) - set(place))]
         wrong += [f"{name} is no module" for name in sorted(set(place) - set(there))]
         wrong += [

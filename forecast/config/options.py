@@ -21,7 +21,6 @@ PROCESSES_ONLY = (
     "engine.name", "engine.ray_address", "engine.shard", "engine.partitions", "engine.attempts",
     "training.distributed",
 )  # fmt: skip
-TUNE_ONLY = ("tuning.trials",)
 TRAIN_ONLY = (
     "training.refit", "training.distributed", "training.mask_anomalies", "forecast.quantiles",
     "sampling.number",

@@ -459,6 +459,10 @@ class CompareSettings(Section):
     _unique = field_validator("networks")(_once_each)
 
 
+# Learning rates where none is asked for: of a start that has learnt already, and of random weights.
+PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
+
+
 class TrainingSettings(Section):
     """How the network learns."""
 
@@ -492,8 +496,8 @@ class TrainingSettings(Section):
     learning_rate: float | None = Field(
         default=None,
         gt=0,
-        description="Peak learning rate of AdamW; less where training diverges (0.0005 from a "
-        "pretrained start, else 0.002).",
+        description="Peak learning rate of AdamW; less where training diverges "
+        f"({PRETRAINED_RATE:g} from a pretrained start, else {RANDOM_RATE:g}).",
         json_schema_extra=_cli(metavar="RATE"),
     )
     schedule: Literal["cosine", "plateau"] = Field(

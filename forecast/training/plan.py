@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.resources import available_cores
-from forecast.config.schema import Settings, seconds
+from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings, seconds
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
@@ -40,7 +40,6 @@ LEAST_DAYS = 8  # of data, below which a day is too long a step
 YEAR, LEAST_OF_YEAR = 364, 56  # days: a year of whole weeks, and how many more make it a skip
 SMALL = 3000  # values of all series together, below which few steps are enough
 FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
-PRETRAINED_RATE, RANDOM_RATE = 5e-4, 2e-3
 PRETRAINED = "pretrained"
 SCRATCH_TIME = 0.4  # share of a deadline's training time
 SEPARATE_ORIGINS = 4  # origins of a window where each has a pass of its own

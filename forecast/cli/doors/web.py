@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 BUG = 70
-NO_ROOM = 503
 KEY_LEAST = 16  # characters; a shorter key can be guessed
 # What every answer says: nothing of it may be framed, sniffed, kept, or told to another site.
 HEADERS = (

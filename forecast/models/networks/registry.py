@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import get_args
+
+from forecast.config.schema import Network
 from forecast.models.likelihoods import QUANTILES, head_width
-from forecast.models.networks import (
-    attention,
-    bilstm,
-    cnn_lstm,
-    convlstm,
-    gru,
-    lstm,
-    lstm_transformer,
-    mlp,
-    peephole,
-    rnn,
-    transformer,
-    xlstm,
-)
 from forecast.models.networks.base import NetworkSpec, Shapes, Size
 from forecast.models.networks.covariate_effect import EFFECT_UNITS
 from forecast.models.networks.head import META, REACH
 from forecast.models.networks.numpy_ops import Weights
 from forecast.transforms.windows import POINTS, SKIPS
 
+# Each stands in the module of its name: lstm-transformer in lstm_transformer.py.
 NETWORK_SPECS: dict[str, NetworkSpec] = {
-    each.SPEC.name: each.SPEC
-    for each in (
-        lstm,
-        rnn,
-        gru,
-        peephole,
-        xlstm,
-        bilstm,
-        attention,
-        cnn_lstm,
-        convlstm,
-        lstm_transformer,
-        transformer,
-        mlp,
-    )
+    name: import_module(f"forecast.models.networks.{name.replace('-', '_')}").SPEC
+    for name in get_args(Network)
 }
 
 

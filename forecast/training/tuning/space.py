@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from forecast.config.schema import Settings
+from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings
 from forecast.models.networks.registry import size_of, spec_of
 from forecast.models.pretrained import load_backbone
-from forecast.training.plan import PRETRAINED, PRETRAINED_RATE, RANDOM_RATE, Plan
+from forecast.training.plan import PRETRAINED, Plan
 
 SCRATCH = "scratch"
 HIDDEN = (16, 24, 32, 48, 64, 96, 128)
