@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -16,21 +17,18 @@ from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener, Silent
 from forecast.common.resources import PeakMemory
 from forecast.common.segments import sum_by_series
+from forecast.config.schema import Baseline
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache
-from forecast.models.baselines.fit import INTERMITTENT
 from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
 from forecast.models.baselines.statistical import Statistical, statistical_forecasts
 
-COLUMNS = {
-    "arima": STATISTICAL["arima"],
-    "ets": STATISTICAL["ets"],
-    "theta": STATISTICAL["theta"],
-    "seasonal-naive": SEASONAL_NAIVE,
-    **{name: column for name, column in STATISTICAL.items() if column in INTERMITTENT},
+COLUMNS: dict[str, str] = {
+    name: SEASONAL_NAIVE if name == "seasonal-naive" else STATISTICAL[name]
+    for name in get_args(Baseline)
 }
 
 __all__ = ["COLUMNS", "forecast_baselines", "forecast_baselines_windows", "seasonal_naive"]
