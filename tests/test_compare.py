@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.config.schema import Settings, seconds
+from forecast.config.schema import Settings, seconds_in
 from forecast.data.forecast import Forecast
 from forecast.evaluation.scores import score_forecasts
 from forecast.models.networks.registry import NETWORK_SPECS
@@ -47,7 +47,7 @@ def test_a_deadline_is_parted_evenly_among_the_networks_and_the_fine_tuned_lstm(
     assert part == plans["lstm"].training.config["seconds"]
     assert 3 * part == pytest.approx(whole["gru"].training.config["seconds"])
     # `variants` halves what it is given: the fine-tuned network gets a third as well.
-    assert seconds(_as_the_others(plans, given).deadline) / 2 == pytest.approx(20)
+    assert seconds_in(_as_the_others(plans, given).deadline) / 2 == pytest.approx(20)
     assert any(f"{part:.0f} s at most" in why for _, _, why in budget_of(plans))
 
 

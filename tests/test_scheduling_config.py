@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.config import span
 from forecast.scheduling.config_file import chosen_jobs, load_config
 
 
@@ -17,20 +16,6 @@ def refusal(folder, text):
     with pytest.raises(UsageError) as caught:
         load_config(write(folder, text), environ={})
     return caught.value
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("7d", 604800), ("26h", 93600), ("1d12h", 129600), ("2w", 1209600), ("90", 90)],
-)
-def test_a_span_is_written_in_weeks_days_hours_minutes(text, seconds):
-    assert span(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "d", "7x", "1h1d", "-3d"])
-def test_what_is_no_span_is_refused(text):
-    with pytest.raises(ValueError, match="must be a time such as"):
-        span(text)
 
 
 def test_paths_are_relative_to_the_config_not_to_where_cron_starts(tmp_path, monkeypatch):

@@ -515,12 +515,12 @@ def jobs_of(file: str, name: str | None) -> list[Job]:
 
 def seconds_of(text: str | None, flag: str) -> float | None:
     """Seconds in the duration that `flag` was given, such as 26h or 2d. Raises UsageError."""
-    from forecast.scheduling.config import span
+    from forecast.config.schema import seconds_in
 
     if text is None:
         return None
     try:
-        return span(text)
+        return seconds_in(text)
     except ValueError as problem:
         raise UsageError(
             f"{flag} {problem}", code="config/bad-value", value=text, remedy="For example: 26h"

@@ -22,24 +22,27 @@ from pydantic import (
 
 from forecast.common.errors import without_password
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.I)
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(
+    "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in "wdhm") + r"(?:(\d+(?:\.\d+)?)s?)?", re.I
+)
 
 
-def seconds(duration: str) -> float:
-    """Seconds in `duration`: "90", "90s", "20m", "1h", "1h30m". Raises ValueError otherwise."""
+def seconds_in(duration: str) -> float:
+    """Seconds in `duration`: "90", "90s", "20m", "1h30m", "7d", "2w"; else ValueError."""
     found = _DURATION.fullmatch(duration.strip().replace(" ", ""))
     total = sum(
         float(part) * unit
-        for part, unit in zip(found.groups() if found else (), (3600, 60, 1), strict=False)
+        for part, unit in zip(found.groups() if found else (), _UNITS.values(), strict=False)
         if part
     )
     if total <= 0:
-        raise ValueError("must be a time above zero such as 90s, 20m or 1h30m")
+        raise ValueError("must be a time such as 90s, 20m, 1h30m or 7d")
     return total
 
 
 def _duration(text: str) -> str:
-    seconds(text)
+    seconds_in(text)
     return text
 
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import last_known
+from forecast.config.schema import seconds_in
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
 from forecast.scheduling.clock import instant, on_the_data_s_clock, position_of, stamp
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 
 END_LABELLED = ("ME", "QE", "YE")  # a step's time is the end of its period, not the start
 ENDING_DAYS = ("SUN", "SAT")  # weeks named after these days end on them, others begin
@@ -223,7 +224,7 @@ def _age_limit(seen: Panel, position: int, rule: str | None) -> np.ndarray | Non
         return None
     last = seen.frequency.stamps(seen.first + seen.lengths - 1)
     newest = seen.frequency.stamps(np.array([position]))[0]
-    return np.asarray((newest - last) / np.timedelta64(1, "s") > span(rule))
+    return np.asarray((newest - last) / np.timedelta64(1, "s") > seconds_in(rule))
 
 
 def _age(seen: Panel, position: int, reference: int | None, now: np.datetime64) -> float | None:

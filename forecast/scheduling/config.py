@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from forecast.common.errors import UsageError, without_password
 from forecast.common.files import at_home
-from forecast.config.schema import Section, Settings, seconds
+from forecast.config.schema import Section, Settings, seconds_in
 
 # --- Values that nobody should read in a configuration, a log or a manifest ----------------------
 # A setting that may be secret is written `env:NAME` (an environment variable) or `file:PATH` (the
@@ -92,26 +92,8 @@ def _from_file(path: Path, name: str) -> str:
 # -------------------------------------------------------------------------------------------------
 
 
-_DAYS = {"d": 86_400.0, "w": 7 * 86_400.0}
-
-
-def span(text: str) -> float:
-    """Seconds in "26h", "7d", "2w", "1d12h" or "90m". Raises ValueError."""
-    rest, total = text.strip().lower(), 0.0
-    for unit in ("w", "d"):
-        head, found, tail = rest.partition(unit)
-        if found and head.replace(".", "", 1).isdigit():
-            total, rest = total + float(head) * _DAYS[unit], tail
-    if rest or not total:
-        try:
-            total += seconds(rest)
-        except ValueError:
-            raise ValueError("must be a time such as 90m, 26h, 7d or 1d12h") from None
-    return total
-
-
 def _span(text: str) -> str:
-    span(text)
+    seconds_in(text)
     return text
 
 
@@ -146,7 +128,9 @@ class Freshness(Section):
     )
 
 
-PERIODS = {"hour": 3600.0, "day": _DAYS["d"], "week": _DAYS["w"], "month": 31 * _DAYS["d"]}
+PERIODS = {name: seconds_in(text) for name, text in (
+    ("hour", "1h"), ("day", "1d"), ("week", "1w"), ("month", "31d"),
+)}  # fmt: skip
 
 
 class Retrain(Section):

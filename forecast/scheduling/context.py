@@ -16,11 +16,12 @@ from forecast.common.documents import BadDocument, check_schema, read_document
 from forecast.common.errors import ForecastError
 from forecast.common.files import failed_to_write, write_bytes
 from forecast.common.progress import Listener
+from forecast.config.schema import seconds_in
 from forecast.data.load import LoadReport
 from forecast.scheduling import clock
 from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.clock import now, stamp
-from forecast.scheduling.config import Job, redacted, span
+from forecast.scheduling.config import Job, redacted
 from forecast.scheduling.decisions import Decision
 from forecast.scheduling.documents import LastAttempt
 from forecast.scheduling.history import Changes
@@ -209,7 +210,7 @@ class Watch:
 
     def __init__(self, deadline: str | None) -> None:
         self._began = time.monotonic()
-        self._limit = span(deadline) if deadline else None
+        self._limit = seconds_in(deadline) if deadline else None
 
     def elapsed(self) -> float:
         """Seconds since the start."""

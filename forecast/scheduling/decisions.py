@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from forecast.scheduling.config import Freshness, Retrain, span
+from forecast.config.schema import seconds_in
+from forecast.scheduling.config import Freshness, Retrain
 
 CHALLENGER, CHAMPION = "the new model", "the model in service"
 PRETRAINED, NAIVE = "the pretrained network", "seasonal naive"
@@ -39,13 +40,13 @@ def decide_freshness(age: float | None, rules: Freshness, usual: float | None = 
     if age is None:
         return Decision("freshness", "unknown", "times are numbers: no clock says how old they are")
     words = f"the newest value is {_ago(age)} old"
-    if rules.error_after and age > span(rules.error_after):
+    if rules.error_after and age > seconds_in(rules.error_after):
         return Decision("freshness", "stale", f"{words}, over error_after: {rules.error_after}")
     if rules.warn_after == "auto":
         if usual is not None and age > usual:
             why = f"{words}; schedule and step explain {_ago(usual)} (warn_after: auto)"
             return Decision("freshness", "old", why)
-    elif rules.warn_after and age > span(rules.warn_after):
+    elif rules.warn_after and age > seconds_in(rules.warn_after):
         return Decision("freshness", "old", f"{words}, over warn_after: {rules.warn_after}")
     named = (("warn_after", rules.warn_after), ("error_after", rules.error_after))
     limits = [f"{name}: {value}" for name, value in named if value]
@@ -159,7 +160,7 @@ def decide_time_to_learn(seconds: float | None, can_reuse: bool) -> Decision | N
 
 def _reason_to_retrain(facts: ModelFacts, policy: Retrain) -> tuple[str, bool] | None:
     """The first rule that asks for a new model, and whether going on from the old one may do."""
-    if policy.every and facts.seconds is not None and facts.seconds >= span(policy.every):
+    if policy.every and facts.seconds is not None and facts.seconds >= seconds_in(policy.every):
         return f"the data went on by {_ago(facts.seconds)} since the last trial", True
     if policy.new_points and facts.steps >= policy.new_points:
         return f"{_steps(facts.steps)} since the last trial, at least {policy.new_points}", True

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from forecast.common.documents import SEAL
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
-from forecast.config.schema import DataSettings
+from forecast.config.schema import DataSettings, seconds_in
 from forecast.data.io.table import read_plain
 from forecast.data.io.values import texts_of
 from forecast.data.panel import ID, TIME
 from forecast.inference.tables import csv_bytes
 from forecast.scheduling.clock import now, stamp
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
 from forecast.scheduling.publication import (
@@ -82,7 +82,7 @@ def override_job(
             remedy='For example: --by "Ann" --reason "the shop is closed for repairs"',
         )
     wait = job.section.lock_wait
-    with locked(job.folder, span(wait) if wait else 0.0):
+    with locked(job.folder, seconds_in(wait) if wait else 0.0):
         state = recover(job.folder, listener)
         current = state.current
         if current is None or not is_intact(job.folder, current):

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from forecast.common.errors import ForecastError, OutputError
 from forecast.common.progress import Listener, Silent
+from forecast.config.schema import seconds_in
 from forecast.scheduling import ledger
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 from forecast.scheduling.context import LAST, read_last
 from forecast.scheduling.ledger_checks import check_ledger
 from forecast.scheduling.live_scores import step_scores
@@ -55,7 +56,7 @@ def repair_job(job: Job, listener: Listener, *, dry_run: bool = True) -> list[Re
     if dry_run:
         return [repair for repair, _ in _repairs(job)]
     wait = job.section.lock_wait
-    with locked(job.folder, span(wait) if wait else 0.0):
+    with locked(job.folder, seconds_in(wait) if wait else 0.0):
         found = list(_repairs(job))
         for _, mend in found:
             mend()

@@ -12,8 +12,9 @@ from typing import Any
 from forecast.common.folders import made_folder, remove_folder
 from forecast.common.marks import JOB_MODEL, JOB_RUN, is_ours
 from forecast.common.progress import Listener
+from forecast.config.schema import seconds_in
 from forecast.scheduling import ledger
-from forecast.scheduling.config import MOST_RUNS, Job, Retention, span
+from forecast.scheduling.config import MOST_RUNS, Job, Retention
 from forecast.scheduling.lock import locked
 from forecast.scheduling.models import FOLDER as MODELS
 from forecast.scheduling.publication import RUNS
@@ -160,7 +161,7 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
             "models": [name for name in own_models(job.folder) if name not in used],
         }
     wait = job.section.lock_wait
-    with locked(job.folder, span(wait) if wait else 0.0):
+    with locked(job.folder, seconds_in(wait) if wait else 0.0):
         state = recover(job.folder, listener)
         done = apply_retention(job, state, listener)
         return {"kept": to_keep(job, state), "runs": done["runs"], "models": done["models"]}

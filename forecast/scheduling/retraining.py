@@ -15,14 +15,14 @@ import numpy as np
 
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.progress import Listener
-from forecast.config.schema import Settings
+from forecast.config.schema import Settings, seconds_in
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
 from forecast.scheduling.as_of import AsOfSnapshot
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 from forecast.scheduling.decisions import (
     CHALLENGER,
     CHAMPION,
@@ -108,7 +108,7 @@ def run_trial(
     plan = make_plan(snapshot.panel, seasons, settings)
     _tell(plan.reasons, listener)
     listener.stage(f"Training the {plan.title}")
-    kept = (job.folder / UNFINISHED, span(job.section.checkpoint))
+    kept = (job.folder / UNFINISHED, seconds_in(job.section.checkpoint))
     learnt = learn(snapshot.panel, plan, settings, listener, kept)
     if learnt.interrupted:
         raise TrainingStopped

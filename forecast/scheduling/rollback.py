@@ -11,8 +11,9 @@ from typing import Any
 
 from forecast.common.errors import UsageError
 from forecast.common.progress import Listener
+from forecast.config.schema import seconds_in
 from forecast.scheduling.clock import now, stamp
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 from forecast.scheduling.database import deliver
 from forecast.scheduling.lock import locked
 from forecast.scheduling.publication import PublishedForecast, is_intact
@@ -51,7 +52,7 @@ def roll_back(
     UsageError when there is no such run, LockedError.
     """
     wait = job.section.lock_wait
-    with locked(job.folder, span(wait) if wait else 0.0):
+    with locked(job.folder, seconds_in(wait) if wait else 0.0):
         state = recover(job.folder, listener)
         target = _target(job, state, to)
         entry = _entry(state, target, stamp(moment or now()))

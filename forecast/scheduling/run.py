@@ -28,6 +28,7 @@ from forecast.common.folders import remove_folder
 from forecast.common.marks import TRAINING
 from forecast.common.progress import Listener, Silent, Terminated
 from forecast.common.segments import last_known
+from forecast.config.schema import seconds_in
 from forecast.data.forecast import LEVELS
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
@@ -36,7 +37,7 @@ from forecast.evaluation.metrics import seasonal_errors
 from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import AsOfSnapshot, step_seconds, take_snapshot, usual_age
-from forecast.scheduling.config import PERIODS, Job, redacted, reveal, span
+from forecast.scheduling.config import PERIODS, Job, redacted, reveal
 from forecast.scheduling.context import Known, RunContext, RunLog, RunOutcome, Watch
 from forecast.scheduling.database import deliver
 from forecast.scheduling.dated_files import data_as_of
@@ -483,7 +484,7 @@ def run_job(
     """
     moment = now or clock.now()
     wait = job.section.lock_wait
-    seconds = lock_wait if lock_wait is not None else span(wait) if wait else 0.0
+    seconds = lock_wait if lock_wait is not None else seconds_in(wait) if wait else 0.0
     run_log = RunLog(job.folder, job.name, moment, listener or Silent(), job.secrets())
     run = RunContext(job, as_of, moment, run_log, Watch(job.section.deadline))
     if dry_run and not job.folder.exists():

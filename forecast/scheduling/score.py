@@ -8,9 +8,10 @@ from datetime import datetime
 import numpy as np
 
 from forecast.common.progress import Listener
+from forecast.config.schema import seconds_in
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import take_snapshot
-from forecast.scheduling.config import Job, span
+from forecast.scheduling.config import Job
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.live_scores import notice_changes, take_in
 from forecast.scheduling.lock import locked
@@ -29,7 +30,7 @@ def score_job(
     """
     moment = now or clock.now()
     wait = job.section.lock_wait
-    with locked(job.folder, span(wait) if wait else 0.0):
+    with locked(job.folder, seconds_in(wait) if wait else 0.0):
         if rebuild:
             set_aside(job)
         state = recover(job.folder, listener)

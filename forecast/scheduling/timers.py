@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 from forecast.common.errors import UsageError
 from forecast.common.files import at_home, text_kind
 from forecast.config.options import all_options
+from forecast.config.schema import seconds_in
 from forecast.data.io.database import is_database
-from forecast.scheduling.config import Job, span, variable_of
+from forecast.scheduling.config import Job, variable_of
 
 Every = Literal["hour", "day", "week", "month"]
 
@@ -252,7 +253,7 @@ def start_of(job: Job, environ: Mapping[str, str]) -> Start:
         program=own_program(),
         environment=carried(environ, hidden),
         secrets=hidden,
-        limit=_GRACE + _STRETCH * span(section.deadline) if section.deadline else None,
+        limit=_GRACE + _STRETCH * seconds_in(section.deadline) if section.deadline else None,
         writes=_written_by(job),
         reads=_read_by(job),
         accelerator=job.settings.training.device != "cpu",

@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.errors import UsageError
 from forecast.common.resources import available_cores
-from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings, seconds
+from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings, seconds_in
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
@@ -495,7 +495,7 @@ def _seconds_to_train(deadline: str | None, refit: bool) -> float | None:
     """Of a deadline, the part for the first fit; refit, baselines and output share the rest."""
     if deadline is None:
         return None
-    return seconds(deadline) * (0.4 if refit else 0.55)
+    return seconds_in(deadline) * (0.4 if refit else 0.55)
 
 
 # --- What `train` would do with a panel, in a few words, without deciding or computing

@@ -21,7 +21,7 @@ from forecast.common.folders import remove_folder, whole_folder
 from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds
+from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds_in
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach
@@ -454,7 +454,7 @@ class Clock:
     def __init__(self, settings: Settings) -> None:
         self.started = resources.began or time.monotonic()
         self.deadline = settings.training.deadline
-        self.limit = seconds(self.deadline) if self.deadline else None
+        self.limit = seconds_in(self.deadline) if self.deadline else None
         self.starting = self.elapsed()  # imports, mostly: how fast the machine is now
 
     def elapsed(self) -> float:

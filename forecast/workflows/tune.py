@@ -19,7 +19,7 @@ from forecast.common.folders import made_folder
 from forecast.common.marks import TUNING
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores, check_installed
-from forecast.config.schema import Settings, seconds
+from forecast.config.schema import Settings, seconds_in
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
 from forecast.data.load import LoadReport
@@ -201,7 +201,7 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
     """
     check_installed("optuna", "tune", "tune")
     deadline = settings.training.deadline
-    clock = Clock(seconds(deadline) if deadline else None)
+    clock = Clock(seconds_in(deadline) if deadline else None)
     check_place(settings, TUNING, replaced=False)
     listener.stage("Reading the data")
     panel, report = read(source, settings.data, listener)
