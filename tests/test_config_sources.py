@@ -105,7 +105,7 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
             {"environ": {"LSTMCAST_DROPOUT": "1"}},
             "LSTMCAST_DROPOUT must be below 1 (found '1'). "
             "Give one that fits, or leave it out: share of units dropped after each "
-            "layer in training.",
+            "layer in training; more where validation worsens early.",
         ),
         (
             {"flags": {"baselines.names": "arma"}},
