@@ -26,7 +26,7 @@ from forecast.config.schema import (
     Settings,
     TrainingSettings,
     Variant,
-    seconds,
+    seconds_in,
 )
 from forecast.data.forecast import Forecast
 from forecast.data.io.notes import quantity
@@ -191,7 +191,7 @@ def _as_the_others(plans: Mapping[Network, BacktestPlan], settings: Settings) ->
     if settings.training.deadline is not None:
         # `variants` keeps one half back for the network that it expects beside them.
         share = 2 / (len(plans) + 1)
-        budget["deadline"] = f"{seconds(settings.training.deadline) * share:.3f}s"
+        budget["deadline"] = f"{seconds_in(settings.training.deadline) * share:.3f}s"
     return settings.training.model_copy(update=budget)
 
 
