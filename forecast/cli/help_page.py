@@ -47,7 +47,7 @@ RARE_OF = {
     "distill": _OF_THE_MODEL | {"data.future_covariates"},
     "tune": {"network.name"},
 }
-RARE_WORDS = {"--verbose", "--debug", "--log-format"}  # of those that all commands have
+RARE_WORDS = {"--set", "--verbose", "--debug", "--log-format"}  # of those that all commands have
 LONG = 40  # signs of a list of choices that only --help-all shows
 
 Row = tuple[str, str]

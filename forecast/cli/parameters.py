@@ -135,9 +135,8 @@ _SHARED: dict[str, Any] = {
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Give a setting by its name in a settings file, e.g. training.patience=20; "
-            "--show-config lists them, docs/commands.md has those without a flag. Repeat it for "
-            "several.",
+            help="Give a setting by its name, e.g. training.patience=20; --show-config lists them. "
+            "Repeat it for several.",
             rich_help_panel=SCREEN,
             autocompletion=completion.of_choices(tuple(f"{o.path}=" for o in all_options())),
         ),
