@@ -252,7 +252,7 @@ def test_detect_prints_anomalies_as_csv_and_says_what_was_judged(tmp_path, capsy
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == '"unique_id","ds","y","score","lo","hi","kind","reason"'
     assert len(out.splitlines()) == 2 and '"1970-05-31"' in out
-    assert "196 of 220 values" in err and "1 point" in err
+    assert "196 of 220 values" in err and "1 (point 1)" in err
 
 
 def test_detect_prints_one_document_and_takes_the_threshold(tmp_path, capsys):

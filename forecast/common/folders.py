@@ -49,9 +49,10 @@ NAMED = 3  # files that an error names
 def made_folder(path: str | Path, kind: FolderKind) -> Path:
     """A folder that is added to, made and marked where it is not yet: its real path.
 
-    Raises UsageError as `check_folder`, OutputError.
+    Raises UsageError as `check_folder`, but makes the folders above it too: it may lie deep in one
+    of ours. OutputError.
     """
-    real = check_folder(path, kind, replaced=False)
+    real = _checked(path, kind, replaced=False)
     try:
         real.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,9 +66,16 @@ def check_folder(path: str | Path, kind: FolderKind, *, replaced: bool = True) -
     """The real path of a folder that may be written; to be called before any work.
 
     replaced: it is made anew, not added to. Raises UsageError for a file, `.`, a root, home, a
-    folder above the current one, one with the command's input in it, and one that is neither empty
-    nor of this kind.
+    folder above the current one, one with the command's input in it, one that is neither empty nor
+    of this kind, and one that lies in a folder which does not exist in one that does not either.
     """
+    real = _checked(path, kind, replaced=replaced)
+    refuse_missing_folders(real, path)
+    return real
+
+
+def _checked(path: str | Path, kind: FolderKind, *, replaced: bool) -> Path:
+    """As `check_folder`, but that nothing above the folder need exist."""
     refuse_address(path)
     real = Path(os.path.realpath(path))
     if os.path.islink(real):
@@ -76,9 +84,7 @@ def check_folder(path: str | Path, kind: FolderKind, *, replaced: bool = True) -
         is_there, entries = real.exists(), entries_of(real) if real.is_dir() else []
     except OSError as error:
         raise failed_to_write(real, error) from error
-    if not is_there:
-        refuse_missing_folders(real, path)
-    elif not real.is_dir():
+    if is_there and not real.is_dir():
         raise _refused(path, "is a file")
     ours = bool(entries) and is_ours(real, kind)
     if replaced or not ours:
