@@ -548,6 +548,7 @@ def _train(
     task = _task(panel, plan, refit, kept)
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
+    best: dict[int, float] = {}
     first = plan.config["steps"]
     second = round(first * REFIT_SHARE) if refit else 0
 
@@ -560,7 +561,9 @@ def _train(
         done[member] = min(past + event["step"], first + second)
         figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
         if np.isfinite(event["best"]):
-            figures[BEST] = event["best"]
+            best[member] = event["best"]
+        if member in best:  # a refit, which watches nothing, still has the best of its first fit
+            figures[BEST] = best[member]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
     if kept and ranks is not None:
