@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,12 @@ def test_every_function_has_the_options_of_its_command_and_no_other(name):
         assert f"    {option}: {known.help}" in function.__doc__
     assert not set(function.options.values()) & set(PROCESSES_ONLY)
     assert ("gap" in parameters) == (name in ("backtest", "compare"))
+
+
+def test_completion_offers_every_function_before_one_was_used():
+    code = "import forecast, sys; print(*dir(forecast)); assert 'forecast.api' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(FUNCTIONS) <= set(done.stdout.split()) == set(forecast.__all__)
 
 
 def test_train_has_every_setting_of_the_command():
