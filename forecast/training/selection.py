@@ -560,9 +560,9 @@ def _train(
         past = first if event["phase"] == "refit" else 0
         done[member] = min(past + event["step"], first + second)
         figures = {"loss": event["train_loss"], "lr": event["learning_rate"]}
-        if np.isfinite(event["best"]):
-            best[member] = event["best"]
-        if member in best:  # a refit, which watches nothing, still has the best of its first fit
+        # A refit, which watches nothing, still has the best of the first fit.
+        best[member] = float(np.fmin(best.get(member, np.nan), event["best"]))
+        if np.isfinite(best[member]):
             figures[BEST] = best[member]
         listener.progress(int(sum(done.values())), (first + second) * len(plan.seeds), figures)
 
