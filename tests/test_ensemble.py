@@ -50,6 +50,17 @@ def test_numbers_that_cannot_be_learnt_from_stay_a_training_error(tmp_path):
     assert error.value.code == "train/not-finite"
 
 
+def test_a_training_process_leaves_nothing_among_the_temporary_files(tmp_path, monkeypatch):
+    place, folder = tmp_path / "tmp", tmp_path / "members"
+    place.mkdir()
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    members, _ = train_members(task(), [1], folder, 1)
+    assert len(members) == 1
+    assert not list(place.iterdir())
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+
+
 def test_a_line_goes_to_the_parent_in_one_write(monkeypatch):
     class Unbuffered(io.RawIOBase):
         written: ClassVar[list[bytes]] = []

@@ -233,7 +233,13 @@ def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=(folder / f"member-{member}.log").open("wb"),
         stdin=subprocess.DEVNULL,
-        env={**os.environ, **ALLOCATOR, **THREADS, "PYTHONPATH": _import_path()},
+        env={
+            **os.environ,
+            **ALLOCATOR,
+            **THREADS,
+            "PYTHONPATH": _import_path(),
+            "TORCHINDUCTOR_CACHE_DIR": str(folder),  # else torch leaves one in TMPDIR
+        },
         start_new_session=True,
     )
 
