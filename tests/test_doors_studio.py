@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -26,6 +27,7 @@ from forecast.cli.doors.studio.tables import (
 )
 from forecast.cli.doors.studio.work import ABOUT, HOME, Work
 from forecast.common.errors import ModelNotFoundError, UsageError
+from forecast.config.options import all_options
 from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
 from forecast.reporting.finished_run import FinishedRun
@@ -220,6 +222,14 @@ def test_the_page_shows_the_command_line_of_each_correction(client):
     assert "lstmcast forecast sales.csv --horizon=6 --target-col=sales" in page
     assert "--max-steps=9" in page.partition("Train on my data")[2]
     assert '<td dir="auto">2000-01</td>' in page
+
+
+def test_beside_each_control_stands_how_the_command_line_gives_it(client):
+    page = client.get("/table?file=sales.csv").text
+    shown = set(re.findall(r"<b>(--[^<]+)</b>", page))
+    assert {"--horizon", "--set data.max_gap_share"} <= shown
+    typed = {option.flag for option in all_options() if option.has_flag}
+    assert {words for words in shown if not words.startswith("--set ")} <= typed
 
 
 def test_what_was_understood_is_said_and_a_problem_as_the_terminal_says_it(client, folder):

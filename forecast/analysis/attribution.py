@@ -15,7 +15,7 @@ import numpy as np
 
 from forecast.analysis.importance import Importance, contributions, importances
 from forecast.common.errors import UsageError
-from forecast.common.segments import last_known
+from forecast.common.segments import evenly, last_known
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
@@ -372,9 +372,7 @@ def explain(
     None, as many as MOST_STEPS of all. report: gets how many are done, and of how many. Raises
     UsageError without Captum."""
     own = panel.select(np.array([series]))
-    steps = np.array([step])
-    if step is None:
-        steps = np.unique(np.linspace(0, horizon - 1, min(horizon, MOST_STEPS)).astype(int))
+    steps = evenly(horizon, MOST_STEPS) if step is None else np.array([step])
     validation = choose_validation(panel.size, panel.lengths, horizon)
     median = forecast_panel(forecaster, own, horizon, allow_negative=True)
     return Explanation(

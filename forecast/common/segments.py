@@ -1,4 +1,4 @@
-"""Sums and lags inside the series of a flat, ragged array, without a loop over series.
+"""Series of a flat, ragged array: sums and lags inside each, without a loop; some of very many.
 
 Axes: S series, N observations of all series together; series s is flat[offsets[s]:offsets[s+1]].
 """
@@ -6,6 +6,12 @@ Axes: S series, N observations of all series together; series s is flat[offsets[
 from __future__ import annotations
 
 import numpy as np
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """`most` positions of `count`, evenly spread from the first to the last; all, where there are
+    no more. int64."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
 def positions(offsets: np.ndarray) -> np.ndarray:

@@ -62,6 +62,11 @@ class Option:
         return self.flag.removeprefix("--").replace("-", "_")
 
     @property
+    def typed(self) -> str:
+        """How a command line gives it: --horizon, or --set data.max_gap_share without a flag."""
+        return self.flag if self.has_flag else f"--set {self.path}"
+
+    @property
     def off(self) -> str:
         """The flag that turns a switch off: --no-wide."""
         return "--no-" + self.flag.removeprefix("--")

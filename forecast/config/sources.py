@@ -76,9 +76,7 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Given]:
 
 def _spelling(option: Option, value: object) -> str:
     """The option as it was typed: --no-wide for a switch turned off."""
-    if not option.has_flag:
-        return f"--set {option.path}"
-    return option.flag if value is not False else option.off
+    return option.off if value is False and option.has_flag else option.typed
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:

@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 
+from forecast.common.segments import evenly
 from forecast.data.io.notes import PLACES, Note, quantity
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import always_open, is_open, slots
@@ -144,7 +145,7 @@ def coverage(panel: Panel) -> np.ndarray:
     span = int((panel.first + panel.lengths).max()) - first
     most = max(1, panel.size * SAMPLE // max(len(panel.values), 1))
     if most < panel.size:
-        panel = panel.select(np.linspace(0, panel.size - 1, most).astype(np.int64))
+        panel = panel.select(evenly(panel.size, most))
     parts = min(PARTS, span)
     edges = -(-np.arange(parts + 1) * span // parts)
     reached = np.clip(edges + first - panel.first[:, None], 0, panel.lengths[:, None])

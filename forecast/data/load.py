@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.files import check_output, one_command
+from forecast.common.segments import evenly
 from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
 from forecast.data.io.columns import Mapping
@@ -151,7 +152,7 @@ def _spread(table: Table, most: int) -> Table:
     if len(ids) <= most:
         return table
     chosen = np.zeros(len(ids), bool)
-    chosen[np.linspace(0, len(ids) - 1, most).astype(int)] = True
+    chosen[evenly(len(ids), most)] = True
     return table.taken(np.flatnonzero(chosen[codes]))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.segments import evenly
 from forecast.data.build_panel import Built, checked, most_steps, trailing_note
 from forecast.data.frequency import Frequency, infer_frequency
 from forecast.data.io.arrow import as_numpy
@@ -138,7 +139,7 @@ def _coded(table: Table, settings: DataSettings) -> Coded | None:
 def _frequency(coded: Coded) -> Frequency | None:
     """The frequency that the first rows of some series show."""
     chosen = np.zeros(len(coded.ids), bool)
-    chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), SERIES)).astype(np.int64)] = True
+    chosen[evenly(len(chosen), SERIES)] = True
     series, stamps, size = [], [], 0
     for s, t, _ in coded.slabs(coded.times.stamps):
         taken = chosen[s]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.segments import evenly
+
 if TYPE_CHECKING:
     from forecast.data.panel import Panel
 
@@ -44,10 +46,8 @@ def confirm_seasons(panel: Panel, candidates: Sequence[int] | None = None) -> tu
 def _sample(panel: Panel, shortest: int) -> list[np.ndarray]:
     """The last values of up to SERIES series of at least `shortest` steps, gaps bridged."""
     long_enough = np.flatnonzero(panel.lengths >= shortest)
-    if len(long_enough) > SERIES:
-        long_enough = long_enough[np.linspace(0, len(long_enough) - 1, SERIES).astype(np.int64)]
     series = []
-    for s in long_enough:
+    for s in long_enough[evenly(len(long_enough), SERIES)]:
         values = panel.series(int(s))[-STEPS:]
         known = np.flatnonzero(np.isfinite(values))
         if len(known) < max(shortest // 2, 4):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from forecast.common.segments import positions
+from forecast.common.segments import evenly, positions
 from forecast.data.panel import Panel
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
@@ -71,10 +71,7 @@ def _windows(
     panel: Panel, names: Sequence[str], horizon: int
 ) -> Iterator[tuple[Panel, Panel, np.ndarray]]:
     """Of each window: what precedes it, the same with covariates that stay, and actuals (S, H)."""
-    rows = np.arange(panel.size)
-    if panel.size > MOST_SERIES:
-        rows = np.linspace(0, panel.size - 1, MOST_SERIES).astype(int)
-    chosen = panel.select(rows)
+    chosen = panel.select(evenly(panel.size, MOST_SERIES))
     for back in range(1, WINDOWS + 1):
         origins = chosen.lengths - back * horizon
         used = np.flatnonzero(origins >= np.maximum(LEAST_PAST * chosen.lengths, 2 * horizon))

@@ -15,6 +15,7 @@ import numpy as np
 from forecast.common.documents import BadDocument
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.files import STAGING
+from forecast.common.segments import evenly
 from forecast.data.panel import Panel
 from forecast.models.store import MANIFEST, frequency_of, read_manifest
 
@@ -27,9 +28,8 @@ Manifest = Mapping[str, Any]
 
 def remember(panel: Panel) -> list[dict[str, Any]]:
     """Of some series: id, grid position of the last value, and the last values (None: missing)."""
-    chosen = np.unique(np.linspace(0, panel.size - 1, min(SERIES, panel.size)).astype(int))
     found = []
-    for s in chosen.tolist():
+    for s in evenly(panel.size, SERIES).tolist():
         values = panel.series(s)[-VALUES:]
         found.append(
             {

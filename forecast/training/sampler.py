@@ -17,6 +17,7 @@ import torch  # noqa: TID253 - imported only where a network is trained
 from torch import Tensor  # noqa: TID253 - likewise
 
 from forecast.common.errors import TrainingError
+from forecast.common.segments import evenly
 from forecast.models.networks.covariate_effect import (
     beside,
     by_row,
@@ -186,9 +187,8 @@ class ValidationLoss:
         size = len(flats[0].starts)
         origins = np.empty((0, size), np.int64) if validation is None else validation
         window, series = np.nonzero(origins > 0)
-        if len(series) > MOST_WATCHED:  # evenly spread over windows and series
-            chosen = np.linspace(0, len(series) - 1, MOST_WATCHED).astype(int)
-            window, series = window[chosen], series[chosen]
+        chosen = evenly(len(series), MOST_WATCHED)  # of windows and series
+        window, series = window[chosen], series[chosen]
         device = flats[0].values.device
         self.series = torch.as_tensor(series, device=device)
         self.origins = torch.as_tensor(origins[window, series], device=device)

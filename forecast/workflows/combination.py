@@ -15,6 +15,7 @@ import numpy as np
 from forecast.common.progress import Listener
 from forecast.common.quantiles import normal_quantiles
 from forecast.common.resources import available_cores
+from forecast.common.segments import evenly
 from forecast.config.schema import Baseline, Settings
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
@@ -88,7 +89,7 @@ def choose_combination(
         return None, (BLENDING, "none", TOO_LITTLE)
     listener.stage("Weighing the network and the baselines")
     most = -(-SAMPLE // len(plan.validation))  # of a few series all have several origins
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
+    rows = rows[evenly(len(rows), most)]
     tried = _tried(panel.select(rows), plan.validation[:, rows], plan, network, settings, budget)
     names = list(tried[0].parts)
     losses = np.concatenate([each.losses() for each in tried], axis=1)
