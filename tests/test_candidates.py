@@ -77,8 +77,9 @@ def test_of_few_values_nothing_is_kept_without_the_pretrained_network(monkeypatc
         for blend in combinations(kinds, size)
     }
     monkeypatch.setattr(selection, "_losses", lambda panel, plan, trained: flattering)
-    members, _ = blend_of(panel, plan, kinds)
+    members, reasons = blend_of(panel, plan, kinds)
     assert PRETRAINED in {member.kind for member in members}
+    assert reasons[0][2].endswith("from scratch 0.3 is lower, but few values are all that it knows")
     long = make_panel((400,) * 10)
     members, _ = blend_of(long, plan_of(long), kinds)
     assert {member.kind for member in members} == {SCRATCH}
@@ -106,13 +107,15 @@ def plan_of(panel):
 
 def test_the_reason_names_a_better_blend_that_was_not_kept():
     losses = {(TUNED,): NOISE, USUAL: NOISE * 0.99, (SCRATCH,): NOISE * 0.985}
-    why = selection._why(losses, USUAL)
+    why = selection._why(losses, USUAL, losses)
     assert f"fine-tuned {NOISE.mean():.3g}" in why
     assert f"blended {NOISE.mean() * 0.99:.3g}" in why
     assert why.endswith(f"from scratch {NOISE.mean() * 0.985:.3g} is lower, but within chance")
-    assert "chance" not in selection._why(losses, (SCRATCH,))
+    assert "chance" not in selection._why(losses, (SCRATCH,), losses)
     alike = {(TUNED,): NOISE, USUAL: NOISE, (SCRATCH,): NOISE * (1 - 1e-6)}
-    assert "lower" not in selection._why(alike, USUAL)  # of two figures that are shown as one
+    assert "lower" not in selection._why(
+        alike, USUAL, alike
+    )  # of two figures that are shown as one
 
 
 def test_of_one_kind_there_is_nothing_to_choose():

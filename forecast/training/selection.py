@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -94,7 +94,7 @@ def blend_of(
         eligible = {blend: loss for blend, loss in losses.items() if PRETRAINED in blend}
     kept = choose(eligible, tuple(kind for kind in USUAL if kind in trained))
     members = [member for kind in kept for member in trained[kind]]
-    return members, (("kept", named(kept), _why(losses, kept)),)
+    return members, (("kept", named(kept), _why(losses, kept, eligible)),)
 
 
 def named(blend: Blend) -> str:
@@ -102,15 +102,17 @@ def named(blend: Blend) -> str:
     return " + ".join(blend)
 
 
-def _why(losses: Mapping[Blend, np.ndarray], kept: Blend) -> str:
-    """Losses of each kind, of the blend that is kept, and of a better one that is not."""
+def _why(losses: Mapping[Blend, np.ndarray], kept: Blend, eligible: Container[Blend]) -> str:
+    """Losses of each kind, of the blend that is kept, and of a better one that is not: it was not
+    `eligible`, or its lead may be chance."""
     mean = {blend: f"{loss.mean():.3g}" for blend, loss in losses.items()}
     parts = [f"{named(blend)} {mean[blend]}" for blend in losses if len(blend) == 1]
     if len(kept) > 1:
         parts.append(f"blended {mean[kept]}")
     best = min(losses, key=lambda blend: losses[blend].mean())
     alike = mean[best] == mean[kept]  # as far as the figures show
-    other = "" if alike else f"; {named(best)} {mean[best]} is lower, but within chance"
+    doubt = "within chance" if best in eligible else "few values are all that it knows"
+    other = "" if alike else f"; {named(best)} {mean[best]} is lower, but {doubt}"
     stayed = f"; {NOT_TUNED}" if (PRETRAINED,) in losses and (TUNED,) not in losses else ""
     return f"loss on validation origins: {', '.join(parts)}{other}{stayed}"
 
