@@ -170,6 +170,8 @@ def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(m
     assert [member.kind for member in learnt.members] == [PRETRAINED]
     assert learnt.reasons[0][:2] == ("kept", PRETRAINED)
     assert "no step of fine-tuning" in learnt.reasons[0][2]
+    assert learnt.reasons[1][:2] == (SCRATCH, "given up")
+    assert "over 5% behind" in learnt.reasons[1][2]
     assert asked[1].config["behind"] == pytest.approx(1.05)
 
 

@@ -50,6 +50,9 @@ USUAL = (PRETRAINED, TUNED)  # what another choice must beat by more than chance
 # Of the fine-tuned members' validation loss. After a third of their steps, members from scratch
 # stood at 1.01 and 1.02 on NN5 and M1 quarterly, which kept them, at 1.07 on M3 and M4 weekly.
 NEAR = 1.05
+GIVEN_UP: tuple[Reason, ...] = (
+    (SCRATCH, "given up", f"its loss was over {NEAR - 1:.0%} behind after a third of its steps"),
+)
 LEAST_GAIN = 0.01  # share of the usual blend's loss that another must take off
 DOUBT = 8.0  # losses on which a choice is twice as doubtful as on very many
 MOST_SERIES = 1000  # of an origin that are watched: M3's 1,428 took 90 s to choose and calibrate by
@@ -465,6 +468,7 @@ def best_of_part(
         if moved := [member for member in mine if member.best_step]:  # the others are the same
             trained[TUNED] = moved
     from_scratch = f"training {SCRATCH}"
+    given_up: tuple[Reason, ...] = ()
     if plan.scratch is not None and not (limit and limit.leaves_no_time(from_scratch)):
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
@@ -481,8 +485,9 @@ def best_of_part(
             return Learnt(mine, history, True, ())
         if whole := [member for member in members if member.ended != BEHIND]:
             trained[SCRATCH] = with_kind(whole, SCRATCH)
+        given_up = GIVEN_UP if members and not whole else ()
     chosen, reasons = blend_of(panel, plan, trained)
-    return Learnt(chosen, history, False, reasons)
+    return Learnt(chosen, history, False, reasons + given_up)
 
 
 def _worth_going_on(tuned: Sequence[Member]) -> float | None:
