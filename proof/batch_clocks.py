@@ -8,9 +8,10 @@ Two hourly jobs on a clock of their own (_clock.c): before a run, or while it wo
 jumps back by minutes, hours or a day, ahead by minutes, hours, days or a year, or to 1970; some
 hours later it is right again. After each run: the exit code is the one that the data as that
 clock reads them must give, `current` never goes back in as-of, each slot is published once
-(again only where its value was restated), the ledger is in order, nothing is tidied away that
-retention keeps, and `status` tells the truth by the right clock. Skipped, and said, where there
-is no C compiler. Clocks that change by law: batch_clock_changes.py.
+(again only where its value was restated and its run is still there), the ledger is in order,
+nothing is tidied away that retention keeps, and `status` tells the truth by the right clock.
+Skipped, and said, where there is no C compiler. Clocks that change by law:
+batch_clock_changes.py.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ class Month:
     """Two hourly jobs and what must be true of them.
 
     slots: by job, as-of -> value of that hour when it was published, by the last run that did;
-    reached: by job, the as-of of `current`; spell: the jump that holds and its hours to come.
+    reached: by job, the as-of of `current`; spell: the jump that holds and its hours to come;
+    before: the as-of of each run that had a folder when the last one began.
     """
 
     home: Path
@@ -148,6 +150,7 @@ class Month:
     attempts: dict[str, list[str]] = field(default_factory=lambda: {j: [] for j in JOBS})
     tally: Counter[str] = field(default_factory=Counter)
     spell: tuple[str, int] = ("", 0)
+    before: set[datetime] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         (self.home / "batch.yaml").write_text(CONFIG)
@@ -224,6 +227,7 @@ class Month:
         for job in (name for name, every in JOBS.items() if hour.hour % every == 0):
             shown = wrong(kind, truth, self.rng) if kind else truth
             self.clock.show(truth if within else shown)
+            self.before = set(self.there(job))
             code = self.jumping(job, shown) if within else self.start(job)
             self.tally[f"{'within: ' if within else ''}{kind or 'right'}"] += 1
             self.tally[f"exit code {code}"] += 1
@@ -297,16 +301,25 @@ class Month:
     def published_once(self, job: str, slot: datetime, hour: datetime, outcome: str) -> None:
         """Whether the slot was published now if and only if it or its value was new."""
         value = self.value(slot, 0, 1 if slot < hour else 1 / 12)
-        new = self.slots[job].get(slot) != value
+        known = self.slots[job]
+        behind = bool(known) and slot < max(known)
+        if behind and slot in known and slot not in self.before:
+            value = known[slot]  # let go by retention: what the ledger has of it stands
+        new = known.get(slot) != value
         assert outcome == ("published" if new else "already done"), f"{slot}: {outcome}"
         if slot in self.slots[job] and new:
             self.tally["restated"] += 1
         self.slots[job][slot] = value
 
+    def there(self, job: str) -> list[datetime]:
+        """The as-of of each run that has a folder."""
+        runs = [json.loads(p.read_bytes()) for p in (self.home / job).glob("runs/*/manifest.json")]
+        return [instant(run["as_of"]) for run in runs]
+
     def kept(self, job: str) -> None:
         """Whether what retention has to keep is there, and what it may let go is gone."""
-        runs = [json.loads(p.read_bytes()) for p in (self.home / job).glob("runs/*/manifest.json")]
-        there = {instant(run["as_of"]) for run in runs}
+        runs = self.there(job)
+        there = set(runs)
         slots = sorted(self.slots[job], reverse=True)
         wanted = set(slots[:1])
         for period, most in (("%F", KEEP_DAILY), ("%G-%V", KEEP_WEEKLY)):
