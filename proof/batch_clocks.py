@@ -54,10 +54,11 @@ START = datetime(2024, 3, 4, tzinfo=UTC)  # of the month of hours
 HISTORY = 8  # days before it that the file begins
 STALE = 12  # hours: error_after of the job that is guarded
 KEEP_LAST, KEEP_DAILY, KEEP_WEEKLY, KEEP_LOGS = 4, 6, 3, 12
+KEEP_LEDGER = 1000  # more than a month has hours: every slot is told of
 RULES = f"""\
     data: hours.csv
     retention: {{keep_last: {KEEP_LAST}, keep_daily: {KEEP_DAILY}, keep_weekly: {KEEP_WEEKLY},
-                keep_ledger: 200, keep_logs: {KEEP_LOGS}}}
+                keep_ledger: {KEEP_LEDGER}, keep_logs: {KEEP_LOGS}}}
     schedule: {{every: hour, at: "00:05", time_zone: UTC}}
 """
 CONFIG = f"""\

@@ -184,6 +184,7 @@ def test_an_unknown_key_is_refused_with_the_one_probably_meant(write, text, wher
         ("- a\n- b", "config/not-a-mapping", "my.yaml, line 1"),
         ("forecast: 24", "config/not-a-mapping", "my.yaml, line 1"),
         ("forecast:\n  horizon: 1\n  horizon: 2", "config/repeated-key", "my.yaml, line 3"),
+        ("forecast.horizon: 3\nforecast:\n  horizon: 1", "config/repeated-key", "my.yaml, line 3"),
         ("forecast:\n  horizon: !!python/name:os.system", "config/not-yaml", None),
         ("forecast:\n  horizon: 1\n---\nforecast: {}", "config/not-yaml", None),
         (b"forecast: \xff", "config/unreadable", "my.yaml"),
@@ -197,6 +198,11 @@ def test_a_broken_file_is_refused_with_its_place(write, text, code, where):
     assert error.where is not None
     assert error.where.startswith("my.yaml")
     assert where is None or error.where == where
+
+
+def test_a_key_may_be_written_with_its_section(write):
+    found = resolve(config=write("forecast.horizon: 3\ndata:\n  missing: zero\n")).settings
+    assert (found.forecast.horizon, found.data.missing) == (3, "zero")
 
 
 def test_an_empty_file_or_section_changes_nothing(write):

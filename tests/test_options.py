@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from forecast.config.options import BACKTEST_ONLY, TRAIN_ONLY, all_options, options_of, show
+from forecast.config.files import read_settings_file
+from forecast.config.options import (
+    BACKTEST_ONLY,
+    TRAIN_ONLY,
+    all_options,
+    in_a_settings_file,
+    options_of,
+    show,
+)
+from forecast.config.sources import resolve
 
 
 def by_path(path: str):
@@ -97,3 +106,51 @@ def test_the_settings_without_a_flag_are_those_that_the_page_of_commands_lists()
 )
 def test_a_value_is_shown_as_it_would_be_written(value, text):
     assert show(value) == text
+
+
+VALUES = {"data.drop_value": "-9", "data.season": "7", "forecast.point": "mean"}
+
+
+@pytest.mark.parametrize("option", [o for o in all_options() if o.section in ("data", "forecast")],
+                         ids=lambda option: option.flag)  # fmt: skip
+def test_advice_by_flags_becomes_the_line_of_a_settings_file(option, tmp_path):
+    words = next((c for c in option.choices if c != option.default), "") or VALUES.get(option.path)
+    if option.switch:
+        given = option.flag if not option.default else option.off
+    elif option.choices or words:
+        given = f"{option.typed}{' ' if option.has_flag else '='}{words}"
+    else:
+        assert in_a_settings_file(f"Name it with {option.typed}, please").endswith(
+            f"with {option.path}, please"
+        )
+        return
+    line = in_a_settings_file(f"Say so: {given}").removeprefix("Say so: ")
+    (tmp_path / "own.yaml").write_text(line + "\n")
+    found = read_settings_file(tmp_path / "own.yaml")
+    assert list(found) == [option.path]
+    settings = resolve(config=str(tmp_path / "own.yaml"), environ={}).settings
+    section = getattr(settings, option.section)
+    assert getattr(section, option.field) != option.default
+
+
+@pytest.mark.parametrize(
+    ("flags", "keys"),
+    [
+        ("Say which: --dayfirst or --no-dayfirst",
+         "Say which: data.dayfirst: true or data.dayfirst: false"),
+        ("If the comma is the decimal mark: --decimal ,",
+         "If the comma is the decimal mark: data.decimal: ','"),
+        ("Name the zone with --tz, e.g. --tz Europe/Berlin",
+         "Name the zone with data.tz, e.g. data.tz: Europe/Berlin"),
+        ("Choose with --duplicates first, last, mean or sum",
+         "Choose with data.duplicates: first, last, mean or sum"),
+        ("Raise --set data.max_expansion=TIMES if you trust it",
+         "Raise data.max_expansion: TIMES if you trust it"),
+        ("a zone (--tz for it); --rejects puts it aside",
+         "a zone (data.tz for it); data.rejects puts it aside"),
+        ("Look at it: lstmcast check FILE --rejects", None),
+        ("Give a later --as-of, or --job sales", None),
+    ],
+)  # fmt: skip
+def test_sentences_with_flags_stay_sentences(flags, keys):
+    assert in_a_settings_file(flags) == (keys or flags)

@@ -295,6 +295,26 @@ def test_a_series_that_ends_is_left_out_and_told_once(tmp_path):
     assert run_job(job(tmp_path), now=NOW).exit_code == 0
 
 
+def test_advice_names_keys_of_the_job_and_works_when_it_is_followed(tmp_path):
+    data(tmp_path)
+    with (tmp_path / "data.csv").open("a") as file:
+        file.write("a,2024-02-01,9999\n")
+    with pytest.raises(InputError) as caught:
+        run_job(job(tmp_path), now=NOW)
+    below = "(keys below settings: of the job)"
+    remedy = f"Choose with data.duplicates: first, last, mean or sum {below}"
+    assert caught.value.remedy == remedy
+    last = json.loads((tmp_path / "out" / "last.json").read_text())
+    assert last["error"]["remedy"] == remedy
+    with pytest.raises(InputError, match=r"data\.duplicates: first"):
+        run_job(job(tmp_path), now=NOW, dry_run=True)
+    text = (tmp_path / "batch.yaml").read_text()
+    followed = text.replace("    settings:\n", "    settings:\n      data.duplicates: first\n")
+    (tmp_path / "batch.yaml").write_text(followed)
+    found = load_config(tmp_path / "batch.yaml", environ={}).jobs["sales"]
+    assert run_job(found, now=NOW).outcome == "published"
+
+
 def test_a_locked_job_is_left_alone(tmp_path):
     data(tmp_path)
     with locked(tmp_path / "out"), pytest.raises(LockedError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -130,19 +131,28 @@ def _sections(root: Any, loader: Any, label: str) -> dict[str, Given]:
     by_section: dict[str, dict[str, Option]] = {}
     for option in all_options():
         by_section.setdefault(option.section, {})[option.field] = option
+    paths = {option.path: option for option in all_options()}
     found: dict[str, Given] = {}
-    for section, _, value in _entries(root, label, "", list(by_section)):
+    for name, place, value in _entries(root, label, "", list(by_section), paths):
         if value.tag == "tag:yaml.org,2002:null":
             continue
-        fields = by_section[section]
-        for field, where, node in _entries(value, label, section + ".", list(fields)):
-            written = loader.construct_object(node, deep=True)
-            found[fields[field].path] = Given(written, fields[field].path, where)
+        if name in paths:
+            here = [(paths[name], place, value)]
+        else:
+            fields = by_section[name]
+            inside = _entries(value, label, name + ".", list(fields))
+            here = [(fields[field], where, node) for field, where, node in inside]
+        for option, where, node in here:
+            if option.path in found:
+                raise given_twice(option.path, where)
+            found[option.path] = Given(loader.construct_object(node, deep=True), option.path, where)
     return found
 
 
-def _entries(node: Any, label: str, prefix: str, known: list[str]) -> list[tuple[str, str, Any]]:
-    """(key, place, value node) of a mapping whose keys must all be `known` and differ."""
+def _entries(
+    node: Any, label: str, prefix: str, known: list[str], paths: Container[str] = ()
+) -> list[tuple[str, str, Any]]:
+    """(key, place, value node) of a mapping whose keys, all `known` or in `paths`, must differ."""
     import yaml
 
     place = f"{label}, line {node.start_mark.line + 1}"
@@ -157,17 +167,22 @@ def _entries(node: Any, label: str, prefix: str, known: list[str]) -> list[tuple
     entries: dict[str, tuple[str, str, Any]] = {}
     for key_node, value in node.value:
         key, where = str(key_node.value), f"{label}, line {key_node.start_mark.line + 1}"
-        if key not in known:
+        if key not in known and key not in paths:
             raise unknown_key(key, prefix, known, where)
         if key in entries:
-            raise UsageError(
-                f"{prefix}{key} is given twice",
-                code="config/repeated-key",
-                where=where,
-                remedy="Keep one of the two",
-            )
+            raise given_twice(prefix + key, where)
         entries[key] = (key, where, value)
     return list(entries.values())
+
+
+def given_twice(name: str, where: str) -> UsageError:
+    """The error for a key that stands there twice."""
+    return UsageError(
+        f"{name} is given twice",
+        code="config/repeated-key",
+        where=where,
+        remedy="Keep one of the two",
+    )
 
 
 def unknown_key(key: str, prefix: str, known: list[str], where: str) -> UsageError:

@@ -5,6 +5,8 @@ All of it is read off `schema.py`, so that an option is declared once.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
@@ -88,6 +90,52 @@ def options_of(*parts: str) -> tuple[Option, ...]:
     if not known.issuperset(parts):
         raise KeyError(f"no such section or setting: {sorted(set(parts) - known)}")
     return tuple(o for part in parts for o in all_options() if part in (o.section, o.path))
+
+
+_GIVEN = re.compile(
+    r"--(?P<set>set )?(?P<name>[a-z][\w.-]*\w)"
+    r"(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|[^\s;:)`]+(:[^\s;:)`]+)*))?"
+)
+# Words of a sentence that may follow a flag and are no value of it.
+_NO_VALUE = re.compile(
+    r"("
+    r"a|all|and|are|as|at|by|cannot|can|for|from|has|if|in|is|it|joins|may|"
+    r"means|names|needs|of|or|out|puts|saves|says|so|stands|starts|takes|that|"
+    r"the|them|there|those|to|treats|was|what|where|which|who|with"
+    r")$",
+    re.IGNORECASE,
+)
+
+
+def in_a_settings_file(text: str, without: Container[str] = ()) -> str:
+    """Return `text` with each flag of a setting as a settings file has it: data.missing: zero.
+
+    Flags of a command that the text names (lstmcast check FILE --rejects) stay as they are, and
+    those of settings in `without`, by path.
+    """
+    by_flag = {option.flag: option for option in all_options() if option.path not in without}
+    by_path = {option.path: option for option in by_flag.values()}
+
+    def rewrite(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"] or ""
+        after = found[0][found.end("name") - found.start() :]
+        if re.search(r"(lstmcast|-m forecast) [^;,.`]*$", text[: found.start()]):
+            return found[0]
+        option = by_path.get(name) if found["set"] else by_flag.get(f"--{name}")
+        twin = by_flag.get(f"--{name.removeprefix('no-')}")
+        if option is None and twin is not None and twin.switch:
+            return f"{twin.path}: false{after}"
+        if option is None:
+            return found[0]
+        if option.switch:
+            return f"{option.path}: true{after}"
+        plain = value if len(value) == 1 else value.rstrip(",")
+        if plain not in option.choices and (_NO_VALUE.match(plain) or plain[:1] in "({"):
+            return option.path + after
+        quoted = plain if plain[0].isalnum() or plain[0] in "'\"+-" else f"'{plain}'"
+        return f"{option.path}: {quoted}{value[len(plain) :]}"
+
+    return _GIVEN.sub(rewrite, text)
 
 
 def show(value: object) -> str:

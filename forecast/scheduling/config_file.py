@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from forecast.common.errors import UsageError
+from forecast.common.errors import ForecastError, UsageError
 from forecast.common.files import at_home, refuse_address
 from forecast.config.files import (
     Given,
     check_size,
     find_settings_file,
+    given_twice,
     read_settings_file,
     unknown_key,
 )
-from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
+from forecast.config.options import (
+    BACKTEST_ONLY,
+    PROCESSES_ONLY,
+    all_options,
+    in_a_settings_file,
+)
 from forecast.config.schema import Settings
 from forecast.config.sources import settled
 from forecast.data.io.database import is_database
@@ -43,6 +50,7 @@ _NOT_HERE = {
     **{path: "Leave it out: it belongs to backtest" for path in BACKTEST_ONLY},
     **{path: "Leave it out: a job is one process's" for path in PROCESSES_ONLY},
 }
+BELOW = " (keys below settings: of the job)"
 _OTHER_NAMES = {"tz": "time_zone", "timezone": "time_zone", "zone": "time_zone"}
 _PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
 
@@ -140,12 +148,7 @@ def _plain(node: Any, loader: Any, place: tuple[str, ...], lines: Lines, path: P
         key = str(key_node.value)
         line = key_node.start_mark.line + 1
         if key in found:
-            raise UsageError(
-                f"{'.'.join((*place, key))} is given twice",
-                code="config/repeated-key",
-                where=f"{path}, line {line}",
-                remedy="Keep one of the two",
-            )
+            raise given_twice(".".join((*place, key)), f"{path}, line {line}")
         lines[(*place, key)] = line
         found[key] = _plain(value, loader, (*place, key), lines, path)
     return found
@@ -247,18 +250,39 @@ def _settings(
 ) -> tuple[Settings, tuple[str, ...]]:
     """The settings that `train` would get: the preset, the job's own, the environment."""
     given = read_settings_file(*find_settings_file(_preset(section.preset, path.parent)))
+    own: dict[str, Given] = {}
+    for name, value, where in _own_settings(section.settings, path, lines, place):
+        if name in own:
+            raise given_twice(name, where)
+        own[name] = Given(value, name, where)
+    _refuse_what_is_not_for_jobs(own)
+    _make_absolute(own, path.parent)
+    here = {name: value for name, value in given.items() if name not in _NOT_HERE}
+    foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
+    mine = {name: value for name, value in environ.items() if name not in foreign}
+    return settled({**here, **own}, mine), tuple(own)
+
+
+def _own_settings(
+    given: Mapping[str, Any], path: Path, lines: Lines, place: tuple[str, ...]
+) -> Iterator[tuple[str, Any, str]]:
+    """(setting, value, where it stands) of data: {missing: zero} and of data.missing: zero."""
     by_section: dict[str, list[str]] = {}
     for option in all_options():
         by_section.setdefault(option.section, []).append(option.field)
-    own: dict[str, Given] = {}
-    for name, fields in section.settings.items():
+    paths = {f"{name}.{field}" for name, fields in by_section.items() for field in fields}
+    for name, fields in given.items():
+        where = _where(path, lines, (*place, name))
+        if name in paths:
+            yield from [(name, fields, where)] if fields is not None else []
+            continue
         if name not in by_section:
-            raise unknown_key(name, "", list(by_section), _where(path, lines, (*place, name)))
+            raise unknown_key(name, "", list(by_section), where)
         if not isinstance(fields, dict):
             raise UsageError(
                 f"{'.'.join((*place, name))} must hold keys and values",
                 code="config/not-a-mapping",
-                where=_where(path, lines, (*place, name)),
+                where=where,
                 remedy=f"Keys here are: {', '.join(by_section[name])}",
             )
         for field, value in fields.items():
@@ -266,13 +290,26 @@ def _settings(
             if field not in by_section[name]:
                 raise unknown_key(field, f"{name}.", by_section[name], where)
             if value is not None:
-                own[f"{name}.{field}"] = Given(value, f"{name}.{field}", where)
-    _refuse_what_is_not_for_jobs(own)
-    _make_absolute(own, path.parent)
-    here = {name: value for name, value in given.items() if name not in _NOT_HERE}
-    foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
-    mine = {name: value for name, value in environ.items() if name not in foreign}
-    return settled({**here, **own}, mine), tuple(own)
+                yield f"{name}.{field}", value, where
+
+
+def as_a_job_says(text: str) -> str:
+    """`text` with the flags of settings as keys of a job's settings: data.missing: zero."""
+    return in_a_settings_file(text, _NOT_HERE)
+
+
+@contextmanager
+def advice_by_keys() -> Iterator[None]:
+    """Lets an error met in a job name keys of its settings, where it names flags of `train`."""
+    try:
+        yield
+    except ForecastError as problem:
+        for name in ("message", "where", "remedy"):
+            text = getattr(problem, name)
+            said = as_a_job_says(str(text)) if text else text
+            if said != text:
+                setattr(problem, name, said + (BELOW if name == "remedy" else ""))
+        raise
 
 
 def _preset(name: str, base: Path) -> str:

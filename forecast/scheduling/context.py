@@ -22,6 +22,7 @@ from forecast.scheduling import clock
 from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job, redacted
+from forecast.scheduling.config_file import as_a_job_says
 from forecast.scheduling.decisions import Decision
 from forecast.scheduling.documents import LastAttempt
 from forecast.scheduling.history import Changes
@@ -171,7 +172,7 @@ class RunLog:
             file.write(written.encode())
 
     def _clean(self, text: str) -> str:
-        return redacted(text, self._secrets)
+        return as_a_job_says(redacted(text, self._secrets))
 
 
 def read_last(folder: Path) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from forecast.common.marks import JOB
 from forecast.common.scratch import clear_dead_folders
 from forecast.common.workers import python_command
 from forecast.scheduling.config import BatchConfig, Job, reveal
-from forecast.scheduling.config_file import chosen_jobs, load_config
+from forecast.scheduling.config_file import advice_by_keys, chosen_jobs, load_config
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.ledger import NAME as LEDGER
 from forecast.scheduling.lock import NAME as LOCK
@@ -147,7 +147,8 @@ def all_checks(path: str, job: str | None) -> Iterator[Check]:
 
 def _checked(name: str, job: Job, check: Callable[[Job], Check]) -> Check:
     try:
-        return check(job)
+        with advice_by_keys():
+            return check(job)
     except ForecastError as error:
         return _failed(name, job.name, error)
     except OSError as error:

@@ -38,6 +38,7 @@ from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import AsOfSnapshot, step_seconds, take_snapshot, usual_age
 from forecast.scheduling.config import PERIODS, Job, redacted, reveal
+from forecast.scheduling.config_file import advice_by_keys
 from forecast.scheduling.context import Known, RunContext, RunLog, RunOutcome, Watch
 from forecast.scheduling.database import deliver
 from forecast.scheduling.dated_files import data_as_of
@@ -504,6 +505,7 @@ def run_job(
         return outcome
 
 
+@advice_by_keys()
 def _work(run: RunContext) -> RunOutcome:
     """The whole way."""
     folder = run.job.folder
@@ -530,6 +532,7 @@ def _work(run: RunContext) -> RunOutcome:
     return run.outcome("published", int(published.manifest["exit_code"]), published, snapshot)
 
 
+@advice_by_keys()
 def _dry_run(run: RunContext) -> RunOutcome:
     """Every decision up to the training, and nothing after it; nothing is changed."""
     state = read_state(run.job.folder)
