@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
-from forecast.config.schema import Settings, seconds_in
+from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.evaluation.scores import score_forecasts
 from forecast.models.networks.registry import NETWORK_SPECS

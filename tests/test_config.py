@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from forecast.common.durations import seconds_in
 from forecast.config.files import commented_defaults, preset_folder, presets, read_settings_file
 from forecast.config.options import all_options
-from forecast.config.schema import Settings, seconds_in
+from forecast.config.schema import Settings
 from forecast.config.sources import resolve
 
 

@@ -16,7 +16,6 @@ from forecast.cli.console import (
     Screen,
     WarningsOnly,
     clean,
-    duration,
     make_console,
     print_error,
     watching,
@@ -232,14 +231,6 @@ def test_a_failure_takes_the_bar_off_the_screen():
         listener.progress(1, 2, {})
         raise RuntimeError
     assert stream.getvalue().count("\x1b[?25l") == stream.getvalue().count("\x1b[?25h") == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.2, "0s"), (59.4, "59s"), (59.6, "1m 00s"), (200, "3m 20s"), (7500, "2h 05m")],
-)
-def test_a_duration_is_said_as_a_person_would(value, text):
-    assert duration(value) == text
 
 
 def test_what_the_message_quotes_is_not_told_again():

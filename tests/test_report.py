@@ -50,7 +50,7 @@ from forecast.reporting.html.gather import (
     run_report,
 )
 from forecast.reporting.html.page import missing, packed_series, render_report, told, write_report
-from forecast.reporting.html.score_table import duration, figure, score_table
+from forecast.reporting.html.score_table import figure, score_table
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000
@@ -341,20 +341,6 @@ def test_a_mean_over_fewer_series_is_never_called_the_best():
     assert [line.part for line in lines] == ["", "on 2 of 8 series", ""]
     payload = Page(render_report(make_data(scores=rows))).payload
     assert payload["parts"] == {"AutoARIMA": "on 2 of 8 series"}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.031, "under 0.1 s"),
-        (4.21, "4.2 s"),
-        (26.4, "26 s"),
-        (311, "5 min 11 s"),
-        (7440, "2 h 4 min"),
-    ],
-)
-def test_durations_are_short(seconds, text):
-    assert duration(seconds) == text
 
 
 def test_figures_and_names_of_metrics():

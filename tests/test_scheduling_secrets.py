@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.config import redacted, reveal, variable_of
+from forecast.common.secrets import redacted, reveal, variable_of
 
 
 def test_a_secret_comes_from_the_environment_a_file_or_stands_there(tmp_path):
     (tmp_path / "address").write_text("https://hc/abc\nsecond line\n")
-    assert reveal("env:PING", {"PING": " https://hc/x "}, tmp_path, "ping") == "https://hc/x"
-    assert reveal("file:address", {}, tmp_path, "ping") == "https://hc/abc"
-    assert reveal(f"file:{tmp_path}/address", {}, tmp_path / "x", "ping") == "https://hc/abc"
-    assert reveal("https://hc/y", {}, tmp_path, "ping") == "https://hc/y"
+    assert reveal("env:PING", "ping", tmp_path, {"PING": " https://hc/x "}) == "https://hc/x"
+    assert reveal("file:address", "ping", tmp_path, {}) == "https://hc/abc"
+    assert reveal(f"file:{tmp_path}/address", "ping", tmp_path / "x", {}) == "https://hc/abc"
+    assert reveal("https://hc/y", "ping", tmp_path, {}) == "https://hc/y"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_secret_that_is_not_there_is_named_with_its_place(tmp_path, setting, c
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError) as error:
-        reveal(setting, {"PING": ""}, tmp_path, "ping")
+        reveal(setting, "ping", tmp_path, {"PING": ""})
     assert error.value.code == code
     assert words in error.value.message
 

@@ -11,7 +11,7 @@ import pytest
 
 from forecast.scheduling.live_scores import Live
 from forecast.scheduling.publication import PublishedForecast
-from forecast.scheduling.status import JobFacts, age, describe, exit_code, sentence
+from forecast.scheduling.status import JobFacts, describe, exit_code, sentence
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -145,15 +145,6 @@ def test_what_became_of_the_covariates_of_the_model_in_service_is_known(tmp_path
     chosen = {"name": "covariates", "value": "left out", "why": "too small a gain"}
     about.write_text(json.dumps({"chosen": [{"name": "season", "value": "7"}, chosen]}))
     assert describe(facts(**known), NOW, None)["published"]["covariates"] == chosen
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, ""), (-5, "0m"), (59, "0m"), (3540, "59m"), (3 * 3600 + 300, "3h 05m"),
-     (47 * 3600, "47h 00m"), (50 * 3600, "2d 2h")],
-)  # fmt: skip
-def test_ages_are_said_as_people_say_them(seconds, words):
-    assert age(seconds) == words
 
 
 def test_a_success_of_the_future_is_said_and_is_too_old_for_any_age():

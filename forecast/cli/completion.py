@@ -16,6 +16,8 @@ from typing import Any
 
 import typer
 
+from forecast.common.errors import UsageError
+from forecast.common.yaml_file import read_yaml
 from forecast.config.files import presets
 
 PLAIN = re.compile(r"[\w.,+@%/~-]+")  # no blank, quote, dollar, colon or backslash
@@ -87,12 +89,9 @@ def _ids(run: Path) -> list[str]:
 
 def complete_job(context: typer.Context, incomplete: str) -> list[str]:
     """Names of the jobs in the file that the command line names."""
-    import yaml
-
-    with suppress(OSError, yaml.YAMLError, UnicodeDecodeError, TypeError, LookupError):
+    with suppress(UsageError, TypeError, LookupError):
         file = _given(context, "config") or context.args[0]
-        text = Path(file).read_text(encoding="utf-8")
-        return beginning([str(name) for name in yaml.safe_load(text)["jobs"]], incomplete)
+        return beginning(list(read_yaml(Path(file), "", "").content["jobs"]), incomplete)
     return []
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any
 
+from forecast.common.durations import duration
 from forecast.common.errors import ForecastError
 from forecast.common.progress import BEST, LIMIT, Listener, clean
 
@@ -427,13 +428,3 @@ def time_left(seconds: float, figures: Mapping[str, float]) -> str:
 def figure_words(figures: Mapping[str, float]) -> list[str]:
     """["loss 0.1234", "lr 0.002"]: what is known of the run, in four digits."""
     return [f"{clean(name)} {value:.4g}" for name, value in figures.items() if name != LIMIT]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person would say them: "8s", "3m 20s", "2h 05m"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02d}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02d}m"

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecast.cli import completion
-from forecast.cli.console import Screen, duration
+from forecast.cli.console import Screen
+from forecast.common.durations import duration
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener
@@ -514,7 +515,7 @@ def jobs_of(file: str, name: str | None) -> list[Job]:
 
 def seconds_of(text: str | None, flag: str) -> float | None:
     """Seconds in the duration that `flag` was given, such as 26h or 2d. Raises UsageError."""
-    from forecast.config.schema import seconds_in
+    from forecast.common.durations import seconds_in
 
     if text is None:
         return None

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.console import Screen, duration
+from forecast.cli.console import Screen
 from forecast.cli.error_handler import SCHEMA_VERSION, print_json
+from forecast.common.durations import duration
 from forecast.common.progress import clean
 from forecast.config.options import Option, all_options, show
 from forecast.config.sources import DEFAULT, Resolved
@@ -232,7 +233,7 @@ def _figure(value: float | None, form: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     if form == _TIME:
-        return f"{value:.1f}s" if value < 60 else duration(value)
+        return duration(value, tenths_below=60)
     if abs(value) >= 1e7:
         return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else form.format(value)

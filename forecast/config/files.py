@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,11 +11,10 @@ from typing import Any
 
 from forecast.common.errors import UsageError
 from forecast.common.files import at_home, reading
-from forecast.config.options import Option, all_options, show
+from forecast.common.yaml_file import Place, YamlFile, given_twice, read_yaml
+from forecast.config.options import all_options, show
 
 PRESETS = ("default", "fast", "accurate")
-_LARGEST = 1 << 20  # bytes; a settings file has a few thousand
-_MOST_NODES = 100_000  # keys and values, aliases written out
 
 
 @dataclass(frozen=True)
@@ -70,119 +69,67 @@ def read_settings_file(path: Path, label: str | None = None) -> dict[str, Given]
     label: what messages call the file; default, its path.
     Raises UsageError, with file and line, for anything but known sections of known keys.
     """
-    import yaml
-
-    label = label or str(path)
-    loader = yaml.SafeLoader(_text(path, label))
-    try:
-        root = loader.get_single_node()
-        check_size(root)
-        return _sections(root, loader, label) if root else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        what = getattr(problem, "problem", None) or str(problem) or "nested too deeply"
-        raise UsageError(
-            f"this is not valid YAML: {what}",
-            code="config/not-yaml",
-            where=f"{label}, line {mark.line + 1}, column {mark.column + 1}" if mark else label,
-            remedy="Write sections and keys as in configs/default.yaml",
-        ) from problem
-    finally:
-        loader.dispose()
-
-
-def check_size(root: Any) -> None:
-    """Raises ValueError for a document that its aliases (`*name`) make too large to be written out.
-
-    root: the node of a whole YAML document, or None.
-    """
-    sizes: dict[int, int] = {}
-
-    def size(node: Any) -> int:
-        if id(node) not in sizes:
-            inner = node.value if isinstance(node.value, list) else ()
-            parts = (each for part in inner for each in (part if type(part) is tuple else (part,)))
-            sizes[id(node)] = 1 + sum(map(size, parts))
-        return sizes[id(node)]
-
-    if root is not None and size(root) > _MOST_NODES:
-        raise ValueError("its aliases stand for too many values")
-
-
-def _text(path: Path, label: str) -> str:
     reading(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ValueError("it is larger than 1 MiB")
-        return data.decode("utf-8-sig")
-    except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise UsageError(
-            f"the settings file cannot be read: {reason}",
-            code="config/unreadable",
-            where=label,
-            remedy="Give a YAML file in UTF-8",
-        ) from problem
+    remedy = "Write sections and keys as in configs/default.yaml"
+    file = read_yaml(path, "the settings file", remedy, label)
+    _check_mapping(file.content, list(_fields_by_section()), file.where(), "a settings file")
+    return given_settings(file, file.content)
 
 
-def _sections(root: Any, loader: Any, label: str) -> dict[str, Given]:
-    by_section: dict[str, dict[str, Option]] = {}
-    for option in all_options():
-        by_section.setdefault(option.section, {})[option.field] = option
-    paths = {option.path: option for option in all_options()}
+def given_settings(
+    file: YamlFile, sections: Mapping[str, Any], place: Place = ()
+) -> dict[str, Given]:
+    """The values in `sections` of a file, which stand at `place` in it, by option path.
+
+    Both `data: {missing: zero}` and `data.missing: zero` are read; a section that is left empty is
+    not given. Raises UsageError for an unknown key and one given twice.
+    """
     found: dict[str, Given] = {}
-    for name, place, value in _entries(root, label, "", list(by_section), paths):
-        if value.tag == "tag:yaml.org,2002:null":
-            continue
-        if name in paths:
-            here = [(paths[name], place, value)]
-        else:
-            fields = by_section[name]
-            inside = _entries(value, label, name + ".", list(fields))
-            here = [(fields[field], where, node) for field, where, node in inside]
-        for option, where, node in here:
-            if option.path in found:
-                raise given_twice(option.path, where)
-            found[option.path] = Given(loader.construct_object(node, deep=True), option.path, where)
+    for path, value, where in _values(file, sections, place):
+        if path in found:
+            raise given_twice(path, where)
+        found[path] = Given(value, path, where)
     return found
 
 
-def _entries(
-    node: Any, label: str, prefix: str, known: list[str], paths: Container[str] = ()
-) -> list[tuple[str, str, Any]]:
-    """(key, place, value node) of a mapping whose keys, all `known` or in `paths`, must differ."""
-    import yaml
+def _values(
+    file: YamlFile, sections: Mapping[str, Any], place: Place
+) -> Iterator[tuple[str, Any, str]]:
+    """(option path, value, where it stands)."""
+    known, paths = _fields_by_section(), {option.path for option in all_options()}
+    for name, fields in sections.items():
+        inside = (*place, name)
+        if name in paths:
+            yield name, fields, file.where(inside)
+            continue
+        if name not in known:
+            raise unknown_key(name, "", list(known), file.where(inside))
+        if fields is None:
+            continue
+        _check_mapping(fields, known[name], file.where(inside), ".".join(inside))
+        for field, value in fields.items():
+            where = file.where((*inside, field))
+            if field not in known[name]:
+                raise unknown_key(field, f"{name}.", known[name], where)
+            yield f"{name}.{field}", value, where
 
-    place = f"{label}, line {node.start_mark.line + 1}"
-    if not isinstance(node, yaml.MappingNode):
+
+def _fields_by_section() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for option in all_options():
+        found.setdefault(option.section, []).append(option.field)
+    return found
+
+
+def _check_mapping(content: Any, known: list[str], where: str, name: str) -> None:
+    if not isinstance(content, dict):
         raise UsageError(
-            f"{prefix.rstrip('.') or 'a settings file'} must hold keys and values",
+            f"{name} must hold keys and values",
             code="config/not-a-mapping",
-            where=place,
-            value=getattr(node, "value", None) if isinstance(node, yaml.ScalarNode) else None,
+            where=where,
+            value=None if isinstance(content, list) else content,
             remedy=f"Keys here are: {', '.join(known)}",
         )
-    entries: dict[str, tuple[str, str, Any]] = {}
-    for key_node, value in node.value:
-        key, where = str(key_node.value), f"{label}, line {key_node.start_mark.line + 1}"
-        if key not in known and key not in paths:
-            raise unknown_key(key, prefix, known, where)
-        if key in entries:
-            raise given_twice(prefix + key, where)
-        entries[key] = (key, where, value)
-    return list(entries.values())
-
-
-def given_twice(name: str, where: str) -> UsageError:
-    """The error for a key that stands there twice."""
-    return UsageError(
-        f"{name} is given twice",
-        code="config/repeated-key",
-        where=where,
-        remedy="Keep one of the two",
-    )
 
 
 def unknown_key(key: str, prefix: str, known: list[str], where: str) -> UsageError:

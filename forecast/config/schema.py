@@ -20,30 +20,9 @@ from pydantic import (
     field_validator,
 )
 
+from forecast.common.durations import check_duration
 from forecast.common.errors import without_password
-
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(
-    "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in "wdhm") + r"(?:(\d+(?:\.\d+)?)s?)?", re.I
-)
-
-
-def seconds_in(duration: str) -> float:
-    """Seconds in `duration`: "90", "90s", "20m", "1h30m", "7d", "2w"; else ValueError."""
-    found = _DURATION.fullmatch(duration.strip().replace(" ", ""))
-    total = sum(
-        float(part) * unit
-        for part, unit in zip(found.groups() if found else (), _UNITS.values(), strict=False)
-        if part
-    )
-    if total <= 0:
-        raise ValueError("must be a time such as 90s, 20m, 1h30m or 7d")
-    return total
-
-
-def _duration(text: str) -> str:
-    seconds_in(text)
-    return text
+from forecast.common.secrets import check_elsewhere
 
 
 def _separator(text: str) -> str:
@@ -51,12 +30,6 @@ def _separator(text: str) -> str:
     if len(found) != 1 or found.isalnum() or not found.isascii() or found in '\0\r\n"':
         raise ValueError("must be one sign such as ; or | or the word tab")
     return found
-
-
-def _elsewhere(text: str) -> str:
-    if not re.fullmatch(r"env:\w+|file:.+", text):
-        raise ValueError("must be env:NAME or file:PATH: others can read a command line")
-    return text
 
 
 def _shard(text: str) -> str:
@@ -358,7 +331,7 @@ class DataSettings(Section):
         "env:NAME or file:PATH for an address that stands there.",
         json_schema_extra=_cli(metavar="URL"),
     )
-    db_password: Annotated[str, AfterValidator(_elsewhere)] | None = Field(
+    db_password: Annotated[str, AfterValidator(check_elsewhere)] | None = Field(
         default=None,
         description="Where the database's password stands: env:NAME or file:PATH.",
         json_schema_extra=_cli(metavar="PLACE"),
@@ -580,7 +553,7 @@ class TrainingSettings(Section):
         "where it did); fail where it did not.",
         json_schema_extra=_cli(seldom=True),
     )
-    deadline: Annotated[str, AfterValidator(_duration)] | None = Field(
+    deadline: Annotated[str, AfterValidator(check_duration)] | None = Field(
         default=None,
         description="Finish within this time with the best so far: 90s, 20m, 1h30m (no limit).",
         json_schema_extra=_cli(metavar="DURATION"),

@@ -13,9 +13,9 @@ from datetime import datetime
 
 import numpy as np
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError
 from forecast.common.segments import last_known
-from forecast.config.schema import seconds_in
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
 from forecast.scheduling.clock import instant, on_the_data_s_clock, position_of, stamp

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,87 +13,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from forecast.common.errors import UsageError, without_password
-from forecast.common.files import at_home
-from forecast.config.schema import Section, Settings, seconds_in
-
-# --- Values that nobody should read in a configuration, a log or a manifest ----------------------
-# A setting that may be secret is written `env:NAME` (an environment variable) or `file:PATH` (the
-# first line of a file, as Docker, systemd and Kubernetes hand secrets over), or plainly.
-
+from forecast.common.durations import check_duration, seconds_in
+from forecast.common.errors import UsageError
+from forecast.common.secrets import reveal
+from forecast.config.schema import Section, Settings
 
 MOST_RUNS = 100  # newest runs whose stability and value added `score` tells
-HIDDEN = "***"
-_LARGEST = 64 * 1024  # bytes of a secret's file
-_SHORTEST = 4  # signs; hiding every "a" of a log would hide the log
-
-
-def reveal(setting: str, environ: Mapping[str, str], folder: Path, name: str) -> str:
-    """The value that `setting` stands for; relative paths are below `folder`.
-
-    name: what the setting is called in messages, which never hold the value.
-    Raises UsageError for a variable that is not set and a file that cannot be read.
-    """
-    kind, colon, rest = setting.partition(":")
-    if colon and kind == "env":
-        return _from_environment(rest, environ, name)
-    if colon and kind == "file":
-        return _from_file(folder / at_home(rest), name)
-    return setting
-
-
-def variable_of(setting: str | None) -> str | None:
-    """The environment variable that `setting` names, if it names one."""
-    return setting[4:] if setting and setting.startswith("env:") else None
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of `secrets`, and without the password of any address in it."""
-    for secret in sorted({s for s in secrets if len(s) >= _SHORTEST}, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN).replace(without_password(secret), HIDDEN)
-    return re.sub(r"(?<=://)[^\s/@]+@", f"{HIDDEN}@", text)
-
-
-def _from_environment(variable: str, environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(variable, "").strip()
-    if not value:
-        raise UsageError(
-            f"{name} is to come from an environment variable that is not set",
-            code="config/secret-missing",
-            value=variable,
-            remedy=f"Set {variable} where the job is started, or write file:PATH instead",
-        )
-    return value
-
-
-def _from_file(path: Path, name: str) -> str:
-    try:
-        with path.open("rb") as file:
-            lines = file.read(_LARGEST).decode("utf-8").strip().splitlines()
-    except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "it is not UTF-8 text"
-        raise UsageError(
-            f"{name} is to come from a file that cannot be read: {reason}",
-            code="config/secret-unreadable",
-            where=str(path),
-            remedy="Check the path and who may read it",
-        ) from problem
-    if not lines:
-        raise UsageError(
-            f"{name} is to come from a file that is empty",
-            code="config/secret-missing",
-            where=str(path),
-            remedy="Write the value into its first line",
-        )
-    return lines[0].strip()
-
-
-# -------------------------------------------------------------------------------------------------
-
-
-def _span(text: str) -> str:
-    seconds_in(text)
-    return text
 
 
 def _share(value: Any) -> Any:
@@ -104,7 +28,7 @@ def _share(value: Any) -> Any:
     return value
 
 
-Span = Annotated[str, AfterValidator(_span)]
+Span = Annotated[str, AfterValidator(check_duration)]
 Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 
 
@@ -197,6 +121,11 @@ class Ping(Section):
     )
     url_file: str | None = Field(default=None, description="File that holds the address.")
 
+    @property
+    def setting(self) -> str | None:
+        """The address, or where it stands; None: nobody is told."""
+        return f"file:{self.url_file}" if self.url is None and self.url_file else self.url
+
 
 class Schedule(Section):
     """When `lstmcast schedule` says the job starts."""
@@ -284,20 +213,23 @@ class Job:
 
     def database(self) -> str | None:
         """The address of the database to write to. Raises UsageError when it cannot be found."""
-        setting = self.section.outputs.database
-        if setting is None:
-            return None
-        return reveal(setting, os.environ, self.config.parent, "outputs.database")
+        return self._revealed(self.section.outputs.database, "outputs.database")
+
+    def ping_address(self) -> str | None:
+        """The address of whom a run tells. Raises UsageError when it cannot be found."""
+        return self._revealed(self.section.ping.setting, "ping.url")
+
+    def _revealed(self, setting: str | None, name: str) -> str | None:
+        return reveal(setting, name, self.config.parent) if setting else None
 
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in a log: as far as it can be found."""
         found = []
-        data, ping = self.settings.data.db_password, self.section.ping
-        file = f"file:{ping.url_file}" if ping.url_file else None
-        for setting in (self.section.outputs.database, ping.url, file, data):
+        password, ping = self.settings.data.db_password, self.section.ping
+        for setting in (self.section.outputs.database, ping.setting, password):
             if setting is not None:
                 with suppress(UsageError):
-                    found.append(reveal(setting, os.environ, self.config.parent, "a secret"))
+                    found.append(reveal(setting, "a secret", self.config.parent))
         words = [w for text in found for w in re.findall(r"://[^/@\s]*:([^/@\s]+)@", text)]
         return (*found, *words)
 

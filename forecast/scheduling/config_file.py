@@ -12,14 +12,9 @@ from typing import Any
 
 from forecast.common.errors import ForecastError, UsageError
 from forecast.common.files import at_home, refuse_address
-from forecast.config.files import (
-    Given,
-    check_size,
-    find_settings_file,
-    given_twice,
-    read_settings_file,
-    unknown_key,
-)
+from forecast.common.secrets import path_below
+from forecast.common.yaml_file import Place, YamlFile, read_yaml
+from forecast.config.files import Given, find_settings_file, given_settings, read_settings_file
 from forecast.config.options import (
     BACKTEST_ONLY,
     PROCESSES_ONLY,
@@ -31,8 +26,6 @@ from forecast.config.sources import settled
 from forecast.data.io.database import is_database
 from forecast.scheduling.config import BatchConfig, Job, JobSection
 
-_LARGEST = 1 << 20  # bytes
-_DEEPEST = 12  # levels of nesting; a job has four
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 # What a job decides itself, or has no use for: what to do instead.
 _NOT_HERE = {
@@ -54,8 +47,6 @@ BELOW = " (keys below settings: of the job)"
 _OTHER_NAMES = {"tz": "time_zone", "timezone": "time_zone", "zone": "time_zone"}
 _PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
 
-Lines = dict[tuple[str, ...], int]
-
 
 def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> BatchConfig:
     """The jobs of a config file; paths in it are relative to its folder.
@@ -64,18 +55,20 @@ def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> B
     UsageError with the file's line.
     """
     path = at_home(path).absolute()
-    document, lines = _parsed(path)
-    _known_keys(document, ("jobs",), path, lines, ())
+    advice = "`lstmcast init --batch` writes one to start from"
+    file = read_yaml(path, "the batch config", advice)
+    document = file.content if isinstance(file.content, dict) else {}
+    _known_keys(document, ("jobs",), file, ())
     jobs = document.get("jobs")
     if not isinstance(jobs, dict) or not jobs:
         raise UsageError(
             "a batch config holds jobs, each under its name",
             code="config/no-jobs",
             where=str(path),
-            remedy="`lstmcast init --batch` writes one to start from",
+            remedy=advice,
         )
     environ = os.environ if environ is None else environ
-    made = {str(name): _job(str(name), jobs[name], path, lines, environ) for name in jobs}
+    made = {str(name): _job(str(name), jobs[name], file, environ) for name in jobs}
     _apart(made, path)
     return BatchConfig(path, made)
 
@@ -97,87 +90,30 @@ def chosen_jobs(config: BatchConfig, name: str | None) -> list[Job]:
     return [config.jobs[name]]
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], Lines]:
-    """The document as plain values, and the line of each key."""
-    import yaml
-
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ValueError("it is larger than 1 MiB")
-        text = data.decode("utf-8-sig")
-    except (OSError, ValueError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else str(problem)
-        raise UsageError(
-            f"the batch config cannot be read: {reason}",
-            code="config/unreadable",
-            where=str(path),
-            remedy="`lstmcast init --batch` writes one to start from",
-        ) from problem
-    loader = yaml.SafeLoader(text)
-    lines: Lines = {}
-    try:
-        root = loader.get_single_node()
-        check_size(root)
-        plain = _plain(root, loader, (), lines, path) if root else {}
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        raise UsageError(
-            f"this is not valid YAML: {getattr(problem, 'problem', None) or problem}",
-            code="config/not-yaml",
-            where=f"{path}, line {mark.line + 1}" if mark else str(path),
-            remedy="`lstmcast init --batch` writes one to start from",
-        ) from problem
-    finally:
-        loader.dispose()
-    return (plain if isinstance(plain, dict) else {}), lines
-
-
-def _plain(node: Any, loader: Any, place: tuple[str, ...], lines: Lines, path: Path) -> Any:
-    import yaml
-
-    if len(place) > _DEEPEST:
-        raise ValueError("it is nested too deeply")
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(each, loader, (*place, "-"), lines, path) for each in node.value]
-    if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node)
-    found: dict[str, Any] = {}
-    for key_node, value in node.value:
-        key = str(key_node.value)
-        line = key_node.start_mark.line + 1
-        if key in found:
-            raise given_twice(".".join((*place, key)), f"{path}, line {line}")
-        lines[(*place, key)] = line
-        found[key] = _plain(value, loader, (*place, key), lines, path)
-    return found
-
-
-def _job(name: str, given: Any, path: Path, lines: Lines, environ: Mapping[str, str]) -> Job:
+def _job(name: str, given: Any, file: YamlFile, environ: Mapping[str, str]) -> Job:
     place = ("jobs", name)
     if not _NAME.fullmatch(name):
         raise UsageError(
             "a job's name is letters, digits, - and _",
             code="config/bad-name",
-            where=_where(path, lines, place),
+            where=file.where(place),
             value=name,
         )
     if not isinstance(given, dict):
         raise UsageError(
             f"jobs.{name} must hold keys and values",
             code="config/not-a-mapping",
-            where=_where(path, lines, place),
+            where=file.where(place),
             value=given,
             remedy="At least data: FILE",
         )
-    section = _section(given, path, lines, place)
-    base = path.parent
+    section = _section(given, file, place)
+    base = file.path.parent
     refuse_address(section.folder or name)
-    settings, known = _settings(section, path, lines, (*place, "settings"), environ)
+    settings, known = _settings(section, file, (*place, "settings"), environ)
     return Job(
         name=name,
-        config=path,
+        config=file.path,
         folder=_absolute(base, section.folder or name),
         source=section.data if is_database(section.data) else str(_absolute(base, section.data)),
         section=section,
@@ -186,14 +122,14 @@ def _job(name: str, given: Any, path: Path, lines: Lines, environ: Mapping[str, 
     )
 
 
-def _section(given: dict[str, Any], path: Path, lines: Lines, place: tuple[str, ...]) -> JobSection:
+def _section(given: dict[str, Any], file: YamlFile, place: Place) -> JobSection:
     from pydantic import ValidationError
 
-    _known_keys(given, JobSection.model_fields, path, lines, place)
+    _known_keys(given, JobSection.model_fields, file, place)
     for key, field in JobSection.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
         if inner is not None and isinstance(given.get(key), dict):
-            _known_keys(given[key], inner, path, lines, (*place, key))
+            _known_keys(given[key], inner, file, (*place, key))
     # An empty line after a key ("folder:") means that it is not given.
     plain = {key: value for key, value in given.items() if value is not None}
     try:
@@ -208,7 +144,7 @@ def _section(given: dict[str, Any], path: Path, lines: Lines, place: tuple[str, 
         raise UsageError(
             f"{'.'.join((*place, *inside))}: {message[0].lower()}{message[1:]}",
             code="config/bad-value",
-            where=_where(path, lines, (*place, *inside)),
+            where=file.where((*place, *inside)),
             value=None if missing else error["input"],
             remedy=_description(inside),
         ) from problem
@@ -225,9 +161,7 @@ def _description(inside: tuple[str, ...]) -> str | None:
     return text
 
 
-def _known_keys(
-    given: Mapping[str, Any], known: Any, path: Path, lines: Lines, place: tuple[str, ...]
-) -> None:
+def _known_keys(given: Mapping[str, Any], known: Any, file: YamlFile, place: Place) -> None:
     for key in given:
         if key not in known:
             meant = [name for name in (_OTHER_NAMES.get(key.lower()),) if name in known]
@@ -235,7 +169,7 @@ def _known_keys(
             raise UsageError(
                 "there is no such key",
                 code="config/unknown-key",
-                where=_where(path, lines, (*place, key)),
+                where=file.where((*place, key)),
                 value=".".join((*place, key)),
                 remedy=f"Did you mean {near[0]}?" if near else f"Keys here are: {', '.join(known)}",
             )
@@ -243,54 +177,20 @@ def _known_keys(
 
 def _settings(
     section: JobSection,
-    path: Path,
-    lines: Lines,
-    place: tuple[str, ...],
+    file: YamlFile,
+    place: Place,
     environ: Mapping[str, str],
 ) -> tuple[Settings, tuple[str, ...]]:
     """The settings that `train` would get: the preset, the job's own, the environment."""
-    given = read_settings_file(*find_settings_file(_preset(section.preset, path.parent)))
-    own: dict[str, Given] = {}
-    for name, value, where in _own_settings(section.settings, path, lines, place):
-        if name in own:
-            raise given_twice(name, where)
-        own[name] = Given(value, name, where)
+    given = read_settings_file(*find_settings_file(_preset(section.preset, file.path.parent)))
+    written = given_settings(file, section.settings, place)
+    own = {name: entry for name, entry in written.items() if entry.value is not None}
     _refuse_what_is_not_for_jobs(own)
-    _make_absolute(own, path.parent)
+    _make_absolute(own, file.path.parent)
     here = {name: value for name, value in given.items() if name not in _NOT_HERE}
     foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
     mine = {name: value for name, value in environ.items() if name not in foreign}
     return settled({**here, **own}, mine), tuple(own)
-
-
-def _own_settings(
-    given: Mapping[str, Any], path: Path, lines: Lines, place: tuple[str, ...]
-) -> Iterator[tuple[str, Any, str]]:
-    """(setting, value, where it stands) of data: {missing: zero} and of data.missing: zero."""
-    by_section: dict[str, list[str]] = {}
-    for option in all_options():
-        by_section.setdefault(option.section, []).append(option.field)
-    paths = {f"{name}.{field}" for name, fields in by_section.items() for field in fields}
-    for name, fields in given.items():
-        where = _where(path, lines, (*place, name))
-        if name in paths:
-            yield from [(name, fields, where)] if fields is not None else []
-            continue
-        if name not in by_section:
-            raise unknown_key(name, "", list(by_section), where)
-        if not isinstance(fields, dict):
-            raise UsageError(
-                f"{'.'.join((*place, name))} must hold keys and values",
-                code="config/not-a-mapping",
-                where=where,
-                remedy=f"Keys here are: {', '.join(by_section[name])}",
-            )
-        for field, value in fields.items():
-            where = _where(path, lines, (*place, name, field))
-            if field not in by_section[name]:
-                raise unknown_key(field, f"{name}.", by_section[name], where)
-            if value is not None:
-                yield f"{name}.{field}", value, where
 
 
 def as_a_job_says(text: str) -> str:
@@ -351,25 +251,9 @@ def _make_absolute(own: dict[str, Given], base: Path) -> None:
         if file in own and isinstance(own[file].value, str):
             if file == "data.rejects":
                 refuse_address(own[file].value)
-            absolute = _absolute_file(base, own[file].value)
+            absolute = path_below(base, own[file].value)
             own[file] = Given(absolute, own[file].name, own[file].where)
 
 
 def _absolute(base: Path, text: str) -> Path:
     return Path(os.path.normpath(base / at_home(text)))
-
-
-def _absolute_file(base: Path, text: str) -> str:
-    """A path, or file:PATH of a secret, below `base`; env:NAME stays."""
-    kind, colon, rest = text.partition(":")
-    if colon and kind == "env":
-        return text
-    inside = colon and kind == "file"
-    return f"file:{_absolute(base, rest)}" if inside else str(_absolute(base, text))
-
-
-def _where(path: Path, lines: Lines, place: tuple[str, ...]) -> str:
-    """File and line of a key, or of what it is missing in."""
-    while place and place not in lines:
-        place = place[:-1]
-    return f"{path}, line {lines[place]}" if place else str(path)

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from forecast.common.documents import BadDocument, check_schema, read_document
+from forecast.common.durations import seconds_in
 from forecast.common.errors import ForecastError
 from forecast.common.files import failed_to_write, write_bytes
 from forecast.common.progress import Listener
-from forecast.config.schema import seconds_in
+from forecast.common.secrets import redacted
 from forecast.data.load import LoadReport
 from forecast.scheduling import clock
 from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.clock import now, stamp
-from forecast.scheduling.config import Job, redacted
+from forecast.scheduling.config import Job
 from forecast.scheduling.config_file import as_a_job_says
 from forecast.scheduling.decisions import Decision
 from forecast.scheduling.documents import LastAttempt

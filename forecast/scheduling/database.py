@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener
+from forecast.common.secrets import redacted
 from forecast.data.panel import ID, TIME
 from forecast.scheduling import ledger
-from forecast.scheduling.config import Job, redacted
+from forecast.scheduling.config import Job
 from forecast.scheduling.publication import RUNS, PublishedForecast
 from forecast.scheduling.recovery import State
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from forecast.config.schema import seconds_in
+from forecast.common.durations import duration, seconds_in
 from forecast.scheduling.config import Freshness, Retrain
 
 CHALLENGER, CHAMPION = "the new model", "the model in service"
@@ -39,12 +39,12 @@ def decide_freshness(age: float | None, rules: Freshness, usual: float | None = 
     """
     if age is None:
         return Decision("freshness", "unknown", "times are numbers: no clock says how old they are")
-    words = f"the newest value is {_ago(age)} old"
+    words = f"the newest value is {duration(age)} old"
     if rules.error_after and age > seconds_in(rules.error_after):
         return Decision("freshness", "stale", f"{words}, over error_after: {rules.error_after}")
     if rules.warn_after == "auto":
         if usual is not None and age > usual:
-            why = f"{words}; schedule and step explain {_ago(usual)} (warn_after: auto)"
+            why = f"{words}; schedule and step explain {duration(usual)} (warn_after: auto)"
             return Decision("freshness", "old", why)
     elif rules.warn_after and age > seconds_in(rules.warn_after):
         return Decision("freshness", "old", f"{words}, over warn_after: {rules.warn_after}")
@@ -161,7 +161,7 @@ def decide_time_to_learn(seconds: float | None, can_reuse: bool) -> Decision | N
 def _reason_to_retrain(facts: ModelFacts, policy: Retrain) -> tuple[str, bool] | None:
     """The first rule that asks for a new model, and whether going on from the old one may do."""
     if policy.every and facts.seconds is not None and facts.seconds >= seconds_in(policy.every):
-        return f"the data went on by {_ago(facts.seconds)} since the last trial", True
+        return f"the data went on by {duration(facts.seconds)} since the last trial", True
     if policy.new_points and facts.steps >= policy.new_points:
         return f"{_steps(facts.steps)} since the last trial, at least {policy.new_points}", True
     # A lost challenge would be lost again on the same data: wait for a horizon of new ones.
@@ -267,16 +267,3 @@ def _figures(trial: Trial) -> str:
 
 def _steps(count: int) -> str:
     return "1 new step" if count == 1 else f"{count} new steps"
-
-
-def _ago(seconds: float) -> str:
-    """A length of time for a person: 3 h 20 min, 2 d 4 h, 66 years."""
-    minutes = round(abs(seconds) / 60)
-    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days >= 2 * 365:
-        text = f"{days / 365.25:.0f} years"
-    elif days:
-        text = f"{days} d {hours} h" if hours else f"{days} d"
-    else:
-        text = f"{hours} h {rest} min" if hours else f"{rest} min"
-    return f"-{text}" if seconds < -30 else text

@@ -23,7 +23,7 @@ from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
 from forecast.common.scratch import clear_dead_folders
 from forecast.common.workers import python_command
-from forecast.scheduling.config import BatchConfig, Job, reveal
+from forecast.scheduling.config import BatchConfig, Job
 from forecast.scheduling.config_file import advice_by_keys, chosen_jobs, load_config
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.ledger import NAME as LEDGER
@@ -361,19 +361,15 @@ def _metrics_file(job: Job) -> Check:
 
 
 def _ping(job: Job) -> Check:
-    ping = job.section.ping
-    setting = f"file:{ping.url_file}" if ping.url_file else ping.url
-    if setting is None:
-        return Check("ping", "ok", "none", job=job.name)
-    address = hidden(reveal(setting, os.environ, job.config.parent, "ping"))
-    return Check("ping", "ok", f"{address}, not called now", job=job.name)
+    address = job.ping_address()
+    found = f"{hidden(address)}, not called now" if address else "none"
+    return Check("ping", "ok", found, job=job.name)
 
 
 def _database(job: Job) -> Check:
-    setting = job.section.outputs.database
-    if setting is None:
+    address = job.database()
+    if address is None:
         return Check("database", "ok", "none is written to", job=job.name)
-    address = reveal(setting, os.environ, job.config.parent, "outputs.database")
     from sqlalchemy import create_engine, text
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import SQLAlchemyError

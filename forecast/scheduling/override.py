@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.common.documents import SEAL
+from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
-from forecast.config.schema import DataSettings, seconds_in
+from forecast.config.schema import DataSettings
 from forecast.data.io.table import read_plain
 from forecast.data.io.values import texts_of
 from forecast.data.panel import ID, TIME

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import ForecastError, OutputError
 from forecast.common.progress import Listener, Silent
-from forecast.config.schema import seconds_in
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.context import LAST, read_last

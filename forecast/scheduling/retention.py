@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.durations import seconds_in
 from forecast.common.folders import made_folder, remove_folder
 from forecast.common.marks import JOB_MODEL, JOB_RUN, is_ours
 from forecast.common.progress import Listener
-from forecast.config.schema import seconds_in
 from forecast.scheduling import ledger
 from forecast.scheduling.config import MOST_RUNS, Job, Retention
 from forecast.scheduling.lock import locked

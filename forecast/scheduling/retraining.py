@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import ModelDamagedError, ModelNotFoundError
 from forecast.common.progress import Listener
-from forecast.config.schema import Settings, seconds_in
+from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import ScoreTable, score_forecasts

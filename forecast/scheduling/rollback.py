@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
 from forecast.common.progress import Listener
-from forecast.config.schema import seconds_in
 from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job
 from forecast.scheduling.database import deliver

@@ -6,7 +6,6 @@ lock -> recover -> read -> as-of -> fresh? -> what came true -> done already? ->
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import (
     ForecastError,
     InputError,
@@ -27,8 +27,8 @@ from forecast.common.files import at_home, one_command, refuse_address
 from forecast.common.folders import remove_folder
 from forecast.common.marks import TRAINING
 from forecast.common.progress import Listener, Silent, Terminated
+from forecast.common.secrets import redacted
 from forecast.common.segments import last_known
-from forecast.config.schema import seconds_in
 from forecast.data.forecast import LEVELS
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
@@ -37,7 +37,7 @@ from forecast.evaluation.metrics import seasonal_errors
 from forecast.models.store import versions
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import AsOfSnapshot, step_seconds, take_snapshot, usual_age
-from forecast.scheduling.config import PERIODS, Job, redacted, reveal
+from forecast.scheduling.config import PERIODS, Job
 from forecast.scheduling.config_file import advice_by_keys
 from forecast.scheduling.context import Known, RunContext, RunLog, RunOutcome, Watch
 from forecast.scheduling.database import deliver
@@ -608,12 +608,8 @@ def _monitor(job: Job, listener: Listener) -> Callable[[Event, str], None]:
 
 
 def _address(job: Job, listener: Listener) -> str | None:
-    rules = job.section.ping
-    setting = rules.url if rules.url is not None else rules.url_file and f"file:{rules.url_file}"
-    if not setting:
-        return None
     try:
-        return reveal(setting, os.environ, job.config.parent, "ping.url")
+        return job.ping_address()
     except ForecastError as error:
         listener.warn("run/ping", str(error))
         return None

@@ -7,8 +7,8 @@ from datetime import datetime
 
 import numpy as np
 
+from forecast.common.durations import seconds_in
 from forecast.common.progress import Listener
-from forecast.config.schema import seconds_in
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config import Job

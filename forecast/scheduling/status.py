@@ -280,19 +280,6 @@ def sentence(document: Mapping[str, Any]) -> str:
     return words[document["state"]]
 
 
-def age(seconds: float | None) -> str:
-    """Seconds for a person: "5m", "3h 20m", "12d 4h"; "" for None."""
-    if seconds is None:
-        return ""
-    minutes = max(0, int(seconds // 60))
-    if minutes < 60:
-        return f"{minutes}m"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours}h {minutes:02d}m"
-    return f"{hours // 24}d {hours % 24}h"
-
-
 def _state(facts: JobFacts, too_old: bool) -> str:
     last = facts.last or {}
     if facts.running:

@@ -14,12 +14,13 @@ from shlex import quote
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
 from forecast.common.files import at_home, text_kind
+from forecast.common.secrets import variable_of
 from forecast.config.options import all_options
-from forecast.config.schema import seconds_in
 from forecast.data.io.database import is_database
-from forecast.scheduling.config import Job, variable_of
+from forecast.scheduling.config import Job
 
 Every = Literal["hour", "day", "week", "month"]
 

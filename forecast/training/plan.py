@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
 from forecast.common.resources import available_cores
-from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings, seconds_in
+from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport

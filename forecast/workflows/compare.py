@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.common.durations import seconds_in
 from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
 from forecast.common.marks import COMPARISON
@@ -26,7 +27,6 @@ from forecast.config.schema import (
     Settings,
     TrainingSettings,
     Variant,
-    seconds_in,
 )
 from forecast.data.forecast import Forecast
 from forecast.data.io.notes import quantity

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from forecast.common import resources
+from forecast.common.durations import seconds_in
 from forecast.common.files import one_command
 from forecast.common.folders import remove_folder, whole_folder
 from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings, seconds_in
+from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach

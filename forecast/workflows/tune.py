@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError
 from forecast.common.files import one_command, write_bytes
 from forecast.common.folders import made_folder
 from forecast.common.marks import TUNING
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores, check_installed
-from forecast.config.schema import Settings, seconds_in
+from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.database import lasting
 from forecast.data.load import LoadReport

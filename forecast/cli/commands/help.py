@@ -10,6 +10,7 @@ import typer
 
 from forecast.cli.parameters import Run, takes
 from forecast.common.errors import UsageError
+from forecast.common.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,9 +74,7 @@ def show_words(topic: str, run: Run) -> int:
 
 def explanations() -> dict[str, str]:
     """Every code and what it means; "system/*" stands for all codes of that beginning."""
-    import yaml
-
-    found = yaml.safe_load(CODES.read_text(encoding="utf-8"))
+    found = read_yaml(CODES, "the list of codes", "Install lstmcast again").content
     return {code: " ".join(text.split()) for code, text in found.items()}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from forecast.cli.parameters import Run, takes
+from forecast.common.durations import duration
 from forecast.common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +112,6 @@ FIRST_TO_GO = ("WQL", "seed", "sMAPE", "network", "time", "data", "kind", "ARIMA
 
 def _columns(found: list[TrackedRun]) -> dict[str, list[str]]:
     """Heading -> the cell of each run."""
-    from forecast.cli.console import duration
 
     return {
         "run": [each.name for each in found],

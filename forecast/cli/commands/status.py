@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecast.cli.parameters import Config, JobName, Run, jobs_of, seconds_of, takes
+from forecast.common.durations import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,9 +71,9 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
 
 
 def _ago(success: Mapping[str, Any]) -> str:
-    from forecast.scheduling.status import age
-
-    return "in the future" if success["in_the_future"] else f"{age(success['age_seconds'])} ago"
+    return (
+        "in the future" if success["in_the_future"] else f"{duration(success['age_seconds'])} ago"
+    )
 
 
 def show_job(console: Console, document: Mapping[str, Any]) -> None:
@@ -89,8 +90,6 @@ def show_job(console: Console, document: Mapping[str, Any]) -> None:
 
 def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(name, sentence); "" where nothing is known."""
-    from forecast.scheduling.status import age
-
     published, attempt = document["published"], document["last_attempt"] or {}
     error = attempt.get("error") or {}
     yield "error", " ".join(str(p) for p in (error.get("message"), error.get("remedy")) if p)
@@ -99,7 +98,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         series = published["series"]
         sources = ", ".join(f"{n:,} {name}" for name, n in series["by_source"].items())
         yield "published", f"{published['folder']}: {', '.join(published['files'])}"
-        yield "made", f"{published['created']}, {age(published['age_seconds'])} ago"
+        yield "made", f"{published['created']}, {duration(published['age_seconds'])} ago"
         yield "reaches", f"{published['horizon']} steps after {published['as_of']}"
         yield "series", f"{series['forecast']:,} ({sources})"
         yield "left out", ", ".join(f"{e['series']}: {e['reason']}" for e in series["left_out"][:5])

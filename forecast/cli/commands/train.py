@@ -5,8 +5,8 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from forecast.cli.console import duration
 from forecast.cli.parameters import Data, Run, model_words, takes, wanted
+from forecast.common.durations import duration
 from forecast.common.errors import UsageError
 from forecast.common.progress import Silent
 from forecast.config.options import BACKTEST_ONLY, options_of

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.common.errors import InputError, without_password
+from forecast.common.errors import InputError, UsageError, without_password
 from forecast.common.files import reading
+from forecast.common.secrets import HIDDEN, SECRET, reveal, stands_elsewhere
 from forecast.data.io.arrow import as_floats
 from forecast.data.io.notes import refuse
 from forecast.data.io.remote import is_remote
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 DUCKDB = "duckdb:///"
 BATCH = 50_000  # rows fetched at once
-HIDDEN = "***"  # what is shown in the place of a password
-SECRET = r"env:\w+|file:(?!//).+"  # a value that stands elsewhere
 ADDRESS = re.compile(
     rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|gcs:|az:|abfs:|file:)[a-z][a-z0-9+_]*://.*"
 )
@@ -54,8 +53,7 @@ def read_query(
     if source.startswith(DUCKDB):
         return _from_duckdb(source.removeprefix(DUCKDB), query, source)
     url = _address(source, password)
-    elsewhere = re.fullmatch(SECRET, source)
-    where = source if elsewhere else without_password(source)
+    where = source if stands_elsewhere(source) else without_password(source)
     if not query:
         raise refuse("input/no-query", "a database needs a query", where=where,
                      remedy="Say what to read: --query 'select ds, y from sales'")  # fmt: skip
@@ -119,23 +117,12 @@ def _address(source: str, password: str | None) -> URL:
 
 
 def _revealed(setting: str, what: str) -> str:
-    """The value of "env:NAME" or the first line of "file:PATH"; other settings as they are."""
-    if not re.fullmatch(SECRET, setting):
-        return setting
-    kind, _, name = setting.partition(":")
-    if kind == "file":
-        reading(name)
+    """What `setting` stands for, as an error of the input where it cannot be found."""
     try:
-        text = os.environ.get(name, "") if kind == "env" else Path(name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or "it is no text"
-        raise refuse("input/no-address", f"the file with {what} cannot be read: {cause}",
-                     where=name, remedy="Check its path and who may read it") from None  # fmt: skip
-    if not text.strip():
-        source = f"environment variable {name} is not set" if kind == "env" else "file is empty"
-        raise refuse("input/no-address", f"the {source}", where=setting,
-                     remedy=f"Put {what} there") from None  # fmt: skip
-    return text.strip().splitlines()[0].strip()
+        return reveal(setting, what)
+    except UsageError as error:
+        raise refuse("input/no-address", error.message, where=error.where or setting,
+                     remedy=error.remedy) from None  # fmt: skip
 
 
 def _fetch(url: URL, query: str, where: str) -> pa.Table:

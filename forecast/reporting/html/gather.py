@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.durations import duration
 from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
@@ -32,7 +33,7 @@ from forecast.reporting.html.contents import (
     Setting,
     Tile,
 )
-from forecast.reporting.html.score_table import duration, figure
+from forecast.reporting.html.score_table import figure
 from forecast.transforms.hierarchy import TOTAL
 
 # --- What the report shows of a forecaster's errors: reliability, autocorrelation, which series
@@ -277,8 +278,10 @@ def _tiles(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> tuple[T
             label = f"Coverage of the {level:g}% interval"
             tiles.append(Tile(label, f"{100 * held:.1f}%", "of the actual values inside", good))
     slowest = sorted(rivals, key=lambda score: score.seconds)[-1:]
-    other = "".join(f"{score.model} {duration(score.seconds)}" for score in slowest)
-    tiles.append(Tile(f"Time of {main}", duration(own.seconds), other))
+    other = "".join(
+        f"{score.model} {duration(score.seconds, tenths_below=10)}" for score in slowest
+    )
+    tiles.append(Tile(f"Time of {main}", duration(own.seconds, tenths_below=10), other))
     return tuple(tiles[:4])
 
 

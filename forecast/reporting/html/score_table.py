@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from forecast.common.durations import duration
 from forecast.evaluation.catalogue import metric_named
 from forecast.reporting.html.contents import ReportData, ScoreRow
 
@@ -77,7 +78,7 @@ def _line(
             _cell(name, row.values.get(name), best[name] if whole else None, aside)
             for name, aside in extra.items()
         ),
-        "" if row.seconds is None else duration(row.seconds),
+        "" if row.seconds is None else duration(row.seconds, tenths_below=10),
         "" if row.memory is None else f"{row.memory / 2**20:,.0f} MB",
         "" if whole else f"on {row.series or 0:,} of {most:,} series",
     )
@@ -91,18 +92,6 @@ def figure(value: float) -> str:
     if size >= 1000:
         return f"{value:,.0f}" if size < 1e9 else f"{value:.3g}"
     return f"{value:.3g}" if size >= 100 or size < 0.001 else f"{value:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """A span of time for people: under 0.1 s, 4.2 s, 26 s, 5 min 11 s, 2 h 4 min."""
-    if seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 0.1 else "under 0.1 s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _best(metric: str, rows: tuple[ScoreRow, ...]) -> float | None:

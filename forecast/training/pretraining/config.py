@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import yaml
 from pydantic import Field, ValidationError
 
 from forecast.common.errors import UsageError
+from forecast.common.yaml_file import read_yaml
 from forecast.config.schema import Section
 from forecast.training.pretraining.base import Family, Frame, chance
 
@@ -175,16 +175,15 @@ def load_config(path: Path) -> SyntheticConfig:
 
     Raises UsageError for a key or value that it cannot have.
     """
+    remedy = "Compare it with configs/synthetic.yaml"
     try:
-        return SyntheticConfig.model_validate(
-            yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        )
-    except (ValidationError, yaml.YAMLError) as error:
+        return SyntheticConfig.model_validate(read_yaml(path, "the description", remedy).content)
+    except ValidationError as error:
         raise UsageError(
             "this is not a description of synthetic series: " + str(error).replace("\n", "; "),
             code="usage/synthetic-recipe",
             where=str(path),
-            remedy="Compare it with configs/synthetic.yaml.",
+            remedy=remedy,
         ) from error
 
 

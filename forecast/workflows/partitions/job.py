@@ -28,6 +28,7 @@ from forecast.common.files import write_bytes
 from forecast.common.folders import made_folder
 from forecast.common.marks import PARTS
 from forecast.common.progress import Listener
+from forecast.common.secrets import HIDDEN, path_below
 from forecast.config.schema import (
     DataSettings,
     EngineSettings,
@@ -35,7 +36,7 @@ from forecast.config.schema import (
     Settings,
 )
 from forecast.data.frequency import Frequency
-from forecast.data.io.database import HIDDEN, is_database
+from forecast.data.io.database import is_database
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.data.rows import files_of
@@ -358,14 +359,9 @@ def _refuse_rejects(settings: Settings) -> None:
 
 def _from_anywhere(data: dict[str, Any]) -> dict[str, Any]:
     """The settings of reading with paths that hold in any process, whatever its folder."""
-
-    def absolute(text: str) -> str:
-        secret = re.fullmatch(r"file:(.+)", text)
-        return f"file:{Path(secret[1]).resolve()}" if secret else str(Path(text).resolve())
-
     names = ("future_covariates", "static", "db_password")
     return {
-        key: absolute(value) if key in names and value and not value.startswith("env:") else value
+        key: path_below(Path.cwd(), value) if key in names and value else value
         for key, value in data.items()
     }
 
