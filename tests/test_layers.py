@@ -72,7 +72,7 @@ INSIDE = {
         "plan loop",
         "ensemble",
         "selection",
-        "federated",
+        "federated zero_shot",
         "tuning/space",
         "tuning/search",
         "pretraining/base",

@@ -25,9 +25,9 @@ from forecast.config.schema import DataSettings, EngineSettings, Settings
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.models.baselines.forecast import forecast_baselines, forecast_baselines_windows
-from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import save_model
+from forecast.training.zero_shot import ZeroShot, zero_shot
 from forecast.transforms.windows import step_layout
 from forecast.workflows.partitions.job import partitions_of, share, spread
 from forecast.workflows.partitions.merge import AT_ONCE, MANIFEST, merge_run
@@ -40,7 +40,6 @@ from forecast.workflows.partitions.worker import (
     on_this_machine,
     read_record,
 )
-from forecast.workflows.predict import pretrained
 
 POINTS, HORIZON = 40, 5
 
@@ -400,11 +399,11 @@ def test_the_first_look_holds_no_more_series_however_many_there_are(
 ) -> None:
     seen: list[int] = []
 
-    def looked(panel: Panel, *others: object) -> tuple[Forecaster, int]:
+    def looked(panel: Panel, *others: object) -> ZeroShot:
         seen.append(panel.size)
-        return pretrained(panel, *others)
+        return zero_shot(panel, *others)
 
-    monkeypatch.setattr("forecast.workflows.partitions.job.pretrained", looked)
+    monkeypatch.setattr("forecast.workflows.partitions.job.zero_shot", looked)
     for most in (9, 6, 4):
         monkeypatch.setattr("forecast.workflows.partitions.job.PILOT_SERIES", most)
         parts(folder, tmp_path / f"out{most}")

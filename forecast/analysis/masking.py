@@ -1,4 +1,4 @@
-"""The network that judges a panel without training, and the panel without its anomalies."""
+"""A panel without its anomalies."""
 
 from __future__ import annotations
 
@@ -10,17 +10,8 @@ import numpy as np
 from forecast.analysis.anomalies import score_values
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
-from forecast.models.forecaster import Forecaster
-from forecast.models.pretrained import load_backbone
-from forecast.training.plan import Reason, choose_context, choose_layout, choose_season
-
-
-def untrained(panel: Panel, seasons: Sequence[int], settings: Settings) -> Forecaster:
-    """The pretrained network, reading `panel` as `forecast` does; seasons: found in the data."""
-    typical = int(np.median(panel.lengths))
-    season, _ = choose_season(panel, settings, tuple(seasons), typical)
-    layout, _ = choose_layout(panel, settings, season, typical)
-    return replace(load_backbone(layout), context=choose_context(panel, layout))
+from forecast.training.plan import Reason
+from forecast.training.zero_shot import ready_backbone
 
 
 def without_anomalies(
@@ -32,7 +23,7 @@ def without_anomalies(
     future.
     """
     threshold = settings.detection.threshold
-    found = score_values(untrained(panel, seasons, settings), panel, threshold).kind
+    found = score_values(ready_backbone(panel, seasons, settings), panel, threshold).kind
     kinds, counts = np.unique(found[found != ""].astype(str), return_counts=True)
     named = ", ".join(f"{count:,} {kind}" for kind, count in zip(kinds, counts, strict=True))
     share = counts.sum() / max(np.isfinite(panel.values).sum(), 1)

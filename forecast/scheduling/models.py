@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,7 @@ from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, save_model
 from forecast.scheduling.config import Job
 from forecast.scheduling.documents import AboutModel
-from forecast.training.plan import (
-    choose_context,
-    choose_horizon,
-    choose_layout,
-    choose_season,
-    choose_validation,
-)
-from forecast.training.selection import calibrated
+from forecast.training.zero_shot import zero_shot
 
 FOLDER = "models"
 ABOUT = "about.json"
@@ -151,19 +144,14 @@ def trained_on_grid(folder: Path, name: str) -> tuple[str, bool]:
 
 def pretrained_service(job: Job, panel: Panel, seasons: tuple[int, ...]) -> Service:
     """The pretrained network, its intervals fitted to the last origins of `panel`."""
-    typical = int(np.median(panel.lengths))
-    horizon, _ = choose_horizon(panel, job.settings, seasons, typical)
-    season, _ = choose_season(panel, job.settings, seasons, typical)
-    layout, _ = choose_layout(panel, job.settings, season, typical)
-    origins = choose_validation(panel.size, panel.lengths, horizon)
-    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
-    digest = weights_digest(backbone)
+    ready = zero_shot(panel, seasons, job.settings)
+    digest = weights_digest(load_backbone(ready.forecaster.layout))
     return Service(
         f"pretrained-{digest[:10]}",
         PRETRAINED,
-        calibrated(backbone, panel, origins, horizon),
-        season,
-        horizon,
+        ready.forecaster,
+        ready.season,
+        ready.horizon,
         digest,
         learnt=job.what_is_learnt(),
     )

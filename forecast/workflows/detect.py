@@ -12,7 +12,6 @@ import numpy as np
 
 from forecast.analysis.anomalies import Anomalies, find_anomalies, score_values
 from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
-from forecast.analysis.masking import untrained
 from forecast.common.files import check_output, one_command, table_kind
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
@@ -26,6 +25,7 @@ from forecast.models.store import load_model, model_path
 from forecast.reporting.charts.anomalies import anomaly_chart, by_number_found
 from forecast.reporting.html.anomaly_page import ANOMALY_PAGE, anomaly_page, write_anomaly_page
 from forecast.reporting.html.gather import data_name, unit_of
+from forecast.training.zero_shot import ready_backbone
 from forecast.workflows.load import read, read_for_model, refuse_covariates
 from forecast.workflows.predict import check_table, write_table
 
@@ -182,7 +182,7 @@ def _read(
         return panel, forecaster, report
     refuse_covariates(settings)
     panel, report = read(source, settings.data, listener)
-    return panel, untrained(panel, report.seasons, settings), report
+    return panel, ready_backbone(panel, report.seasons, settings), report
 
 
 def to_document(result: DetectResult) -> dict[str, Any]:

@@ -50,17 +50,10 @@ from forecast.inference.tables import FORECAST, csv_bytes, forecast_table, wante
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
-from forecast.models.pretrained import kind_of, load_backbone
+from forecast.models.pretrained import kind_of
 from forecast.models.store import read_manifest, run_of
 from forecast.reporting.finished_run import PREDICTIONS
-from forecast.training.plan import (
-    choose_context,
-    choose_horizon,
-    choose_layout,
-    choose_season,
-    choose_validation,
-)
-from forecast.training.selection import calibrated
+from forecast.training.zero_shot import zero_shot
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.combination import Combination, blended, statistical
@@ -195,16 +188,16 @@ def forecast_run(
     if levels is not None:
         levels = replace(levels, method=method_of(settings, {}))
     listener.stage("Forecasting")
-    forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
-    model = BACKBONES / kind_of(forecaster.layout)
+    ready = zero_shot(panel, report.seasons, settings, listener)
+    model = BACKBONES / kind_of(ready.forecaster.layout)
     _, point, why = choose_point(panel, settings)
     listener.note(f"point forecast {point}: {why}")
     settings = with_point_setting(settings, point)
     return deliver(
         panel=panel,
         report=report,
-        forecaster=forecaster,
-        horizon=horizon,
+        forecaster=ready.forecaster,
+        horizon=ready.horizon,
         settings=settings,
         model=model,
         output=output,
@@ -212,23 +205,6 @@ def forecast_run(
         levels=levels,
         page=page,
     )
-
-
-def pretrained(
-    panel: Panel, seasons: tuple[int, ...], settings: Settings, listener: Listener
-) -> tuple[Forecaster, int]:
-    """The pretrained network with intervals stretched to fit the panel, and the horizon (steps).
-
-    seasons: those that the data confirm, the main one first.
-    """
-    typical = int(np.median(panel.lengths))
-    horizon, why = choose_horizon(panel, settings, seasons, typical)
-    season, _ = choose_season(panel, settings, seasons, typical)
-    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
-    listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
-    origins = choose_validation(panel.size, panel.lengths, horizon)
-    backbone = replace(load_backbone(layout), context=choose_context(panel, layout))
-    return calibrated(backbone, panel, origins, horizon), horizon
 
 
 def deliver(

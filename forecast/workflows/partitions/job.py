@@ -44,10 +44,10 @@ from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, model_path, versions
 from forecast.models.trained_data import newest_trained
+from forecast.training.zero_shot import zero_shot
 from forecast.transforms.windows import Layout
 from forecast.workflows.load import data_settings, refuse_covariates
 from forecast.workflows.partitions.documents import JobFields
-from forecast.workflows.predict import pretrained
 
 # --- What the input is cut into: the files of a folder, or the parts of a database query ---------
 # No series may be in two partitions; `merge` holds the outcome to it.
@@ -310,13 +310,14 @@ def _from_pilot(
             f"season, and how wide the intervals are"
         )
     panel, report = _readable([(each.place, each.query) for each in chosen], settings.data)
-    forecaster, horizon = pretrained(panel, report.seasons, settings, listener)
+    ready = zero_shot(panel, report.seasons, settings, listener)
+    forecaster = ready.forecaster
     network = {
         "layout": asdict(forecaster.layout),
         "context": forecaster.context,
         "factors": forecaster.factors.tolist(),
     }
-    return {"network": network, "horizon": horizon, "frequency": panel.frequency}
+    return {"network": network, "horizon": ready.horizon, "frequency": panel.frequency}
 
 
 def _readable(
