@@ -59,7 +59,8 @@ def test_a_new_shop_of_a_hierarchy_starts_at_the_level_of_its_state(lstmcast, tm
     out = tmp_path / "out.csv"
     code = lstmcast(
         "forecast", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col",
-        "sales", "--horizon", "2", "--reconcile", "bottom-up", "-o", str(out), "--quiet",
+        "sales", "--horizon", "2", "--set", "forecast.reconcile=bottom-up",
+        "-o", str(out), "--quiet",
     )[0]  # fmt: skip
     assert code == 3  # a forecast that others stand in for
     made = {row["unique_id"]: row for row in csv.DictReader(out.open())}

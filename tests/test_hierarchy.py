@@ -144,7 +144,7 @@ def test_a_given_parent_that_agrees_keeps_its_name_and_one_that_does_not_is_an_e
     panel = panel_of(["all of X", "a", "b"], [wrong, a, b])
     with pytest.raises(InputError, match=r"at 1970-04-01 it is 9\.5, and they make 9") as caught:
         aggregate(panel, labels("XXX", ".12"), 1)
-    assert "--ignore-parents" in caught.value.remedy
+    assert "--set data.ignore_parents=true" in caught.value.remedy
     made = aggregate(panel, labels("XXX", ".12"), 1, ignore_parents=True)
     at = made.panel.ids.tolist().index("all of X")
     assert made.panel.series(at) == pytest.approx(a + b)
@@ -438,7 +438,7 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
         "train", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col", "sales",
         "--horizon", "3", "--max-steps", "3", "--members", "1",
         "--set", "training.try_scratch=false", "--windows",
-        "2", "--baselines", "seasonal-naive", "--out", str(run), "--reconcile", "ols",
+        "2", "--baselines", "seasonal-naive", "--out", str(run), "--set", "forecast.reconcile=ols",
     )  # fmt: skip
     assert code == 0, err
     assert "Adding up made the forecasts better at" in " ".join(out.split())

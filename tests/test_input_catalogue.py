@@ -286,7 +286,7 @@ CASES = [
     ),
     Case(
         36, "excel serial refused", table(["Date", "y"], range(43831, 43861), wave(30)),
-        "input/excel-serial", ("--time-unit excel",),
+        "input/excel-serial", ("--set data.time_unit=excel",),
     ),
     Case(
         36, "excel serial named", table(["Date", "y"], range(43831, 43861), wave(30)),

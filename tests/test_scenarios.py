@@ -215,7 +215,7 @@ def test_options_for_one_future_are_refused_beside_scenarios(lstmcast, tmp_path)
 def test_a_short_outlook_is_refused_with_the_flags_that_help():
     with pytest.raises(InputError) as caught:
         cover(with_price(12.0, ahead=2), 4, None)
-    assert "--cov-short mask" in caught.value.remedy and "last" in caught.value.remedy
+    assert "--set data.cov_short=mask" in caught.value.remedy and "last" in caught.value.remedy
     whole = with_price(12.0, ahead=4)
     assert cover(whole, 4, None) is whole
 

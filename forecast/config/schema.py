@@ -187,6 +187,7 @@ class DataSettings(Section):
         default=None,
         description="What a time written as a bare number counts: plain steps, seconds (or finer) "
         "since 1970, Excel's days (found by its size).",
+        json_schema_extra=_cli(seldom=True),
     )
     tz: str | None = Field(
         default=None,
@@ -213,7 +214,7 @@ class DataSettings(Section):
     units: tuple[str, ...] = Field(
         default=(),
         description="Texts beside the numbers that are left out, e.g. kWh,kilowatt.",
-        json_schema_extra=_cli(metavar="TEXTS"),
+        json_schema_extra=_cli(seldom=True, metavar="TEXTS"),
     )
     resample: str | None = Field(
         default=None,
@@ -255,7 +256,7 @@ class DataSettings(Section):
     static_cov: tuple[str, ...] = Field(
         default=(),
         description="Columns that never change within a series (its region, its kind).",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(seldom=True, metavar="COLUMNS"),
     )
     categorical: tuple[str, ...] = Field(
         default=(),
@@ -277,6 +278,7 @@ class DataSettings(Section):
         default=None,
         description="Covariates that end before the horizon does are missing from there, or go on "
         "with their last value (refused).",
+        json_schema_extra=_cli(seldom=True),
     )
     events: str | None = Field(
         default=None,
@@ -298,6 +300,7 @@ class DataSettings(Section):
     ignore_parents: bool = Field(
         default=False,
         description="Go by the series below where a given sum disagrees with them.",
+        json_schema_extra=_cli(seldom=True),
     )
     censored_col: str | None = Field(
         default=None,
@@ -368,6 +371,7 @@ class ForecastSettings(Section):
         default=None,
         description="How the levels of a hierarchy are made to add up (what is best on validation "
         "origins).",
+        json_schema_extra=_cli(seldom=True),
     )
     allow_negative: bool = Field(
         default=False,
@@ -531,6 +535,7 @@ class TrainingSettings(Section):
         default=False,
         description="Let the LSTM learn and forecast as if the anomalies that detect finds were "
         "missing.",
+        json_schema_extra=_cli(seldom=True),
     )
     seed: int = Field(default=1, ge=0, lt=2**32, description="Seed of every random choice.")
     device: str = Field(
@@ -583,7 +588,7 @@ class BaselineSettings(Section):
         gt=0,
         description="Seconds that all statistical baselines share; ARIMA chooses its order once a "
         "series and uses what is left to choose it anew at later origins.",
-        json_schema_extra=_cli(metavar="SECONDS"),
+        json_schema_extra=_cli(seldom=True, metavar="SECONDS"),
     )
 
     blend: bool = Field(

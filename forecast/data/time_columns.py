@@ -48,7 +48,8 @@ TIME_ERRORS = {
     "zones": ("input/mixed-zones", "some times name a time zone and others do not",
               "Write all with an offset, or none (and --tz for the zone)"),
     "excel": ("input/excel-serial", "the times look like Excel's day numbers",
-              "Say --time-unit excel, or --time-unit step if they are plain steps"),
+              "Say --set data.time_unit=excel, or --set data.time_unit=step if they are plain "
+              "steps"),
 }  # fmt: skip
 
 

@@ -421,7 +421,8 @@ def _check_parents(
                 code="input/parent-disagrees",
                 where="--hierarchy",
                 value=str(panel.ids[s]),
-                remedy="Correct the data, or go by the series below it with --ignore-parents",
+                remedy="Correct the data, or go by the series below it with "
+                "--set data.ignore_parents=true",
             )
 
 

@@ -443,8 +443,8 @@ def _joined(cells: Sequence[Cell], separator: str) -> str:
 
 FLAGS = {
     "--target-col": "target_col", "--id-col": "id_col", "--time-col": "time_col", "--wide": "wide",
-    "--dayfirst": "dayfirst", "--time-unit": "time_unit", "--decimal": "decimal",
-    "--thousands": "thousands", "--tz": "tz", "--units": "units",
+    "--dayfirst": "dayfirst", "data.time_unit": "time_unit", "--decimal": "decimal",
+    "--thousands": "thousands", "--tz": "tz", "data.units": "units",
 }  # fmt: skip
 
 

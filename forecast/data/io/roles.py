@@ -111,7 +111,7 @@ def _covariates(names: Sequence[str], settings: DataSettings, where: str) -> tup
     flags = {
         "--future-cov": settings.future_cov,
         "--past-cov": settings.past_cov,
-        "--static-cov": settings.static_cov,
+        "--set data.static_cov": settings.static_cov,
     }
     lower = {n.lower() for n in names}
     found = [

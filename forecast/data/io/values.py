@@ -41,7 +41,7 @@ HINTS = (
     (r"^[+-]?[0-9]+,[0-9]+$", "If the comma is the decimal mark: --decimal ,"),
     (r"^(?i:true|false|yes|no)$", "Choose a column of numbers with --target-col"),
     (r"^[+-]?[0-9][0-9.,]* ?[^0-9\\s.,]+$",
-     "Write all numbers in one unit; or --units {tail} where it says nothing"),
+     "Write all numbers in one unit; or --set data.units={tail} where it says nothing"),
 )  # fmt: skip
 
 
