@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 
 from forecast.analysis import anomalies
-from forecast.analysis.anomalies import MOST, anomaly_score, expected, find_anomalies, score_values
+from forecast.analysis.anomalies import (
+    MOST,
+    anomaly_score,
+    expected,
+    find_anomalies,
+    score_values,
+    without_anomalies,
+)
 from forecast.analysis.anomaly_stream import WatchedSeries, anomaly_table
-from forecast.analysis.masking import without_anomalies
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
 from forecast.config.schema import Settings

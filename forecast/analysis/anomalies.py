@@ -11,16 +11,20 @@ Axes: S series, N observations of all series, Q quantiles, A anomalies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forecast.common.quantiles import normal_quantiles
 from forecast.common.segments import positions
+from forecast.config.schema import Settings
 from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.inference.one_step import one_step_ahead
 from forecast.models.forecaster import Forecaster
+from forecast.training.plan import Reason
+from forecast.training.zero_shot import ready_backbone
 from forecast.transforms.scaling import calls_for_log
 from forecast.transforms.windows import Layout
 
@@ -335,3 +339,21 @@ def reason(kind: str, score: float, steps: int) -> str:
     if kind == RUN:
         return f"in a row with others {side} the expected range"
     return f"{side} the expected range, {abs(score):.1f} usual deviations from the forecast"
+
+
+def without_anomalies(
+    panel: Panel, seasons: Sequence[int], settings: Settings
+) -> tuple[Panel, tuple[Reason, ...]]:
+    """The panel with its anomalies missing, and how many there were.
+
+    Whether a value is masked is decided by those before it, so a masked past tells nothing of the
+    future.
+    """
+    threshold = settings.detection.threshold
+    found = score_values(ready_backbone(panel, seasons, settings), panel, threshold).kind
+    kinds, counts = np.unique(found[found != ""].astype(str), return_counts=True)
+    named = ", ".join(f"{count:,} {kind}" for kind, count in zip(kinds, counts, strict=True))
+    share = counts.sum() / max(np.isfinite(panel.values).sum(), 1)
+    why = f"{named or 'none found'}; {share:.2%} of the values, those over {threshold:g} deviations"
+    masked = replace(panel, values=np.where(found != "", np.nan, panel.values))
+    return masked, (("masked", f"{counts.sum():,} anomalies", why),)

@@ -215,6 +215,11 @@ class Job:
         """The address of the database to write to. Raises UsageError when it cannot be found."""
         return self._revealed(self.section.outputs.database, "outputs.database")
 
+    @property
+    def lock_seconds(self) -> float:
+        """How long another run of the job is waited for."""
+        return seconds_in(self.section.lock_wait) if self.section.lock_wait else 0.0
+
     def ping_address(self) -> str | None:
         """The address of whom a run tells. Raises UsageError when it cannot be found."""
         return self._revealed(self.section.ping.setting, "ping.url")

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.common.documents import SEAL
-from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings
@@ -82,8 +81,7 @@ def override_job(
             where="--by" if not by.strip() else "--reason",
             remedy='For example: --by "Ann" --reason "the shop is closed for repairs"',
         )
-    wait = job.section.lock_wait
-    with locked(job.folder, seconds_in(wait) if wait else 0.0):
+    with locked(job.folder, job.lock_seconds):
         state = recover(job.folder, listener)
         current = state.current
         if current is None or not is_intact(job.folder, current):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from forecast.common.durations import seconds_in
 from forecast.common.errors import ForecastError, OutputError
 from forecast.common.progress import Listener, Silent
 from forecast.scheduling import ledger
@@ -55,8 +54,7 @@ def repair_job(job: Job, listener: Listener, *, dry_run: bool = True) -> list[Re
         return []
     if dry_run:
         return [repair for repair, _ in _repairs(job)]
-    wait = job.section.lock_wait
-    with locked(job.folder, seconds_in(wait) if wait else 0.0):
+    with locked(job.folder, job.lock_seconds):
         found = list(_repairs(job))
         for _, mend in found:
             mend()

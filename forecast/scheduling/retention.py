@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forecast.common.durations import seconds_in
 from forecast.common.folders import made_folder, remove_folder
 from forecast.common.marks import JOB_MODEL, JOB_RUN, is_ours
 from forecast.common.progress import Listener
@@ -160,8 +159,7 @@ def prune_job(job: Job, listener: Listener, *, dry_run: bool = False) -> dict[st
             "runs": [run for run in state.forecasts if run not in kept],
             "models": [name for name in own_models(job.folder) if name not in used],
         }
-    wait = job.section.lock_wait
-    with locked(job.folder, seconds_in(wait) if wait else 0.0):
+    with locked(job.folder, job.lock_seconds):
         state = recover(job.folder, listener)
         done = apply_retention(job, state, listener)
         return {"kept": to_keep(job, state), "runs": done["runs"], "models": done["models"]}

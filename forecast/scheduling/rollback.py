@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
 from forecast.common.progress import Listener
 from forecast.scheduling.clock import now, stamp
@@ -51,8 +50,7 @@ def roll_back(
     again when it is trained to the same bits. Naming a withdrawn run brings it back. Raises
     UsageError when there is no such run, LockedError.
     """
-    wait = job.section.lock_wait
-    with locked(job.folder, seconds_in(wait) if wait else 0.0):
+    with locked(job.folder, job.lock_seconds):
         state = recover(job.folder, listener)
         target = _target(job, state, to)
         entry = _entry(state, target, stamp(moment or now()))

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from forecast.common.durations import seconds_in
 from forecast.common.errors import (
     ForecastError,
     InputError,
@@ -484,8 +483,7 @@ def run_job(
     for another run (default: the job's own); begun: called once the lock is held.
     """
     moment = now or clock.now()
-    wait = job.section.lock_wait
-    seconds = lock_wait if lock_wait is not None else seconds_in(wait) if wait else 0.0
+    seconds = job.lock_seconds if lock_wait is None else lock_wait
     run_log = RunLog(job.folder, job.name, moment, listener or Silent(), job.secrets())
     run = RunContext(job, as_of, moment, run_log, Watch(job.section.deadline))
     if dry_run and not job.folder.exists():

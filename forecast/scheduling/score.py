@@ -7,7 +7,6 @@ from datetime import datetime
 
 import numpy as np
 
-from forecast.common.durations import seconds_in
 from forecast.common.progress import Listener
 from forecast.scheduling import clock, ledger
 from forecast.scheduling.as_of import take_snapshot
@@ -29,8 +28,7 @@ def score_job(
     rebuild: the ledger is made anew from the run folders first. Raises InputError, LockedError.
     """
     moment = now or clock.now()
-    wait = job.section.lock_wait
-    with locked(job.folder, seconds_in(wait) if wait else 0.0):
+    with locked(job.folder, job.lock_seconds):
         if rebuild:
             set_aside(job)
         state = recover(job.folder, listener)

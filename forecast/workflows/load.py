@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from forecast.analysis.masking import without_anomalies
+from forecast.analysis.anomalies import without_anomalies
 from forecast.common.errors import InputError, ModelDamagedError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.options import show
