@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import rows_ahead
-from forecast.data.panel import ID, TARGET, TIME, Panel, interval_names, quantile_name
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names, quantile_name
 from forecast.models.networks.registry import NETWORK_SPECS
 
 if TYPE_CHECKING:
@@ -104,6 +105,33 @@ def csv_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     csv.write_csv(table, sink, csv.WriteOptions(quoting_style="needed"))
     return bytes(sink.getvalue())
+
+
+# Columns that stay text however much their values look like numbers or moments.
+TEXTS = (
+    ID, TIME, CUTOFF, "source", "scenario", "level", "by", "reason", "at", "override_by",
+    "override_reason", "override_at",
+)  # fmt: skip
+
+
+def read_written(source: Path | bytes, suffix: str = ".csv") -> pa.Table:
+    """A table that lstmcast wrote, from its file or the content of one; ids, times and words are
+    text. Raises pyarrow.ArrowException, OSError."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    file = pa.BufferReader(source) if isinstance(source, bytes) else source
+    if suffix == ".parquet":
+        return parquet.read_table(file)
+    texts = csv.ConvertOptions(column_types=dict.fromkeys(TEXTS, pa.string()))
+    return csv.read_csv(file, convert_options=texts)
+
+
+def read_predictions(place: Path) -> pa.Table:
+    """The table of forecasts that users read in the folder of a published run. Raises as
+    `read_written`."""
+    suffix = ".parquet" if (place / "predictions.parquet").is_file() else ".csv"
+    return read_written(place / f"predictions{suffix}", suffix)
 
 
 def records(table: pa.Table) -> list[dict[str, Any]]:

@@ -26,11 +26,13 @@ from forecast.common.files import STAGING
 from forecast.config.schema import DataSettings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import load_panel
-from forecast.data.panel import CUTOFF, ID, TIME, Panel
+from forecast.data.panel import ID, TIME, Panel
+from forecast.inference.tables import read_written
 from forecast.models.manifest import ModelManifest
 from forecast.models.store import describe, model_path, recorded_data, refuse_to_take_places, run_of
 from forecast.reporting.charts.fan import Band, FanChart
 from forecast.reporting.documents import BacktestManifest, Explanation, Metrics
+from forecast.reporting.finished_run_tables import column_values
 from forecast.reporting.html.contents import Explained
 
 if TYPE_CHECKING:
@@ -129,15 +131,11 @@ def read_table_of(path: Path) -> pa.Table | None:
     """A table of a run, ids and times as text; None where there is no such file. Raises
     ModelDamagedError."""
     import pyarrow as pa
-    from pyarrow import csv as arrow_csv
 
     if not path.is_file():
         return None
-    texts = {name: pa.string() for name in (ID, TIME, CUTOFF)}
     try:
-        table = arrow_csv.read_csv(
-            path, convert_options=arrow_csv.ConvertOptions(column_types=texts)
-        )
+        table = read_written(path)
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "is not the table that the run wrote") from error
     if not {ID, TIME} <= set(table.column_names):
@@ -261,23 +259,14 @@ def newest_predictions(run: Path) -> Path:
 
 
 def _predictions(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    if not path.is_file():
+    table = read_table_of(path)
+    if table is None:
         raise ModelNotFoundError(
             "this run has no forecast",
             code="model/no-predictions",
             where=str(path),
             remedy="Make one with: lstmcast predict --model RUN",
         )
-    texts = csv.ConvertOptions(column_types={ID: pa.string(), TIME: pa.string()})
-    try:
-        table = csv.read_csv(path, convert_options=texts)
-    except (pa.ArrowException, OSError) as error:
-        raise damaged(path, "is not the table that the run wrote") from error
-    if not {ID, TIME} <= set(table.column_names):
-        raise damaged(path, f"has no columns {ID} and {TIME}")
     return table
 
 
@@ -351,7 +340,7 @@ def _other_data(what: str) -> InputError:
 
 def _medians(rows: pa.Table) -> dict[str, np.ndarray]:
     return {
-        name: _values(rows, name)
+        name: column_values(rows, name)
         for name in rows.column_names
         if name not in (ID, TIME, "source") and not _DERIVED.fullmatch(name)
     }
@@ -363,12 +352,6 @@ def _bands(rows: pa.Table) -> dict[str, dict[float, Band]]:
         bound = _BOUND.fullmatch(name)
         if bound and bound["side"] == "lo":
             other = f"{bound['model']}-hi-{bound['level']}"
-            band = (_values(rows, name), _values(rows, other))
+            band = (column_values(rows, name), column_values(rows, other))
             found.setdefault(bound["model"], {})[float(bound["level"])] = band
     return found
-
-
-def _values(rows: pa.Table, name: str) -> np.ndarray:
-    import pyarrow as pa
-
-    return np.asarray(rows[name].cast(pa.float64()).to_numpy(), np.float64)

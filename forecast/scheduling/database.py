@@ -14,6 +14,7 @@ from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener
 from forecast.common.secrets import redacted
 from forecast.data.panel import ID, TIME
+from forecast.inference.tables import read_predictions
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.publication import RUNS, PublishedForecast
@@ -116,16 +117,7 @@ def _write(
 
 def _predictions(job: Job, published: PublishedForecast) -> pa.Table:
     """The users' table of a run, read from its folder."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    place = job.folder / RUNS / published.run
-    if (place / "predictions.parquet").is_file():
-        return parquet.read_table(place / "predictions.parquet")
-    texts = csv.ConvertOptions(
-        column_types=dict.fromkeys(TEXTS, pa.string()), strings_can_be_null=False
-    )
-    return csv.read_csv(place / "predictions.csv", convert_options=texts)
+    return read_predictions(job.folder / RUNS / published.run)
 
 
 def _replace(

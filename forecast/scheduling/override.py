@@ -22,7 +22,7 @@ from forecast.config.schema import DataSettings
 from forecast.data.io.table import read_plain
 from forecast.data.io.values import texts_of
 from forecast.data.panel import ID, TIME
-from forecast.inference.tables import csv_bytes
+from forecast.inference.tables import csv_bytes, read_predictions
 from forecast.scheduling.clock import now, stamp
 from forecast.scheduling.config import Job
 from forecast.scheduling.database import deliver
@@ -121,7 +121,7 @@ def _published(
     """Steps changed and the sums before and after; the files to publish; what the manifest says of
     the override."""
     place = folder / RUNS / current.run
-    table = published_table(place)
+    table = read_predictions(place)
     point = _point(table)
     keys = [(str(i), str(t)) for i, t in zip(*_places(table), strict=True)]
     row_of = {key: row for row, key in enumerate(keys)}
@@ -145,20 +145,6 @@ def _published(
     about = {"by": by, "reason": reason, "of": current.run, "steps": len(wanted)}
     after = math.fsum(v for v in values if v is not None)
     return (len(wanted), before, after), files, about
-
-
-def published_table(place: Path) -> pa.Table:
-    """The table that users read in the folder of a published forecast; ids and times as text."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    if (place / "predictions.parquet").is_file():
-        return parquet.read_table(place / "predictions.parquet")
-    texts = csv.ConvertOptions(
-        column_types={name: pa.string() for name in (ID, TIME, BY, REASON, AT, "source", "reason")},
-        strings_can_be_null=False,
-    )
-    return csv.read_csv(place / "predictions.csv", convert_options=texts)
 
 
 def _places(table: pa.Table) -> tuple[list[Any], list[Any]]:

@@ -21,7 +21,8 @@ import numpy as np
 
 from forecast.common.errors import ForecastError, ModelNotFoundError, OutputError, UsageError
 from forecast.data.io.arrow import as_arrow, as_numpy
-from forecast.data.panel import ID, TIME
+from forecast.data.panel import ID
+from forecast.inference.tables import read_written
 from forecast.scheduling.config import Job
 from forecast.scheduling.publication import (
     MANIFEST,
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
 KEPT = 4  # tables of older publications that are kept in memory
 ATTEMPTS = 5  # a run may be deleted by retention between being looked up and being read
 SEARCHED = 10_000  # ids among which a mistyped one is looked for
-# Columns that are never numbers, however their texts look.
-TEXTS = (
-    ID, TIME, "source", "reason", "scenario", "level", "override_by", "override_reason",
-    "override_at",
-)  # fmt: skip
 KINDS = ("predictions.parquet", "predictions.csv")
 
 
@@ -270,16 +266,14 @@ def read_table(place: Path) -> PublishedTable:
 
 def _parsed(content: bytes, kind: str, place: Path) -> pa.Table:
     import pyarrow as pa
-    from pyarrow import csv, parquet
 
+    suffix = Path(kind).suffix
     try:
-        if kind.endswith(".parquet"):
-            return parquet.read_table(pa.BufferReader(content))
-        types = dict.fromkeys(TEXTS, pa.string())
-        options = csv.ConvertOptions(column_types=types)
-        table = csv.read_csv(pa.BufferReader(content), convert_options=options)
+        table = read_written(content, suffix)
     except pa.ArrowException as error:
         raise _damaged(place / kind, "the published table cannot be read") from error
+    if suffix == ".parquet":
+        return table
     return table.cast(pa.schema([_as_published(field) for field in table.schema]))
 
 

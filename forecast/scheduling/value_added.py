@@ -17,6 +17,7 @@ import numpy as np
 
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
+from forecast.inference.tables import read_written
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.scheduling.config import MOST_RUNS
 from forecast.scheduling.ledger import recorded
@@ -145,19 +146,14 @@ class _Moves:
 
 def _overrides(state: State, folder: Path) -> dict[int, dict[tuple[str, str], tuple[float, str]]]:
     """By cutoff, of the forecast that stands for it: number and planner by id and time."""
-    import pyarrow as pa
-    from pyarrow import csv
-
     found: dict[int, dict[tuple[str, str], tuple[float, str]]] = {}
     for published in state.comparable:
         path = folder / RUNS / published.run / OVERRIDES
         found.pop(published.position, None)
         if path.is_file():
-            texts = {name: pa.string() for name in ("unique_id", "ds", "by", "reason", "at")}
-            table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts))
             found[published.position] = {
                 (row["unique_id"], row["ds"]): (float(row["override"]), row["by"])
-                for row in table.to_pylist()
+                for row in read_written(path).to_pylist()
             }
     return found
 

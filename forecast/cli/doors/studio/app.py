@@ -21,7 +21,7 @@ from forecast.common.durations import duration
 from forecast.common.errors import ForecastError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
-from forecast.inference.tables import records
+from forecast.inference.tables import read_written, records
 from forecast.reporting.charts.fan import clean_label
 from forecast.reporting.finished_run import read_run
 from forecast.reporting.run_views import levels_of, scenarios_of
@@ -439,8 +439,6 @@ def _run_of(studio: Studio, job: Job) -> Path | None:
 
 def _table_of(job: Job) -> pa.Table:
     """The forecast that a job wrote. Raises ModelNotFoundError."""
-    from pyarrow import csv, string
-
     path = job.folder / "forecast.csv"
     if not path.is_file():
         raise ModelNotFoundError(
@@ -449,8 +447,7 @@ def _table_of(job: Job) -> pa.Table:
             value=job.id,
             remedy="Wait for its end, or see what it said",
         )
-    options = csv.ConvertOptions(column_types={"unique_id": string(), "ds": string()})
-    return csv.read_csv(path, convert_options=options)
+    return read_written(path)
 
 
 def _from_manifest(studio: Studio, folder: Path) -> tuple[str, dict[str, Any]]:
