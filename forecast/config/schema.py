@@ -409,7 +409,12 @@ class NetworkSettings(Section):
         "96 for days, else 64).",
         json_schema_extra=_cli(flag="--hidden", metavar="UNITS"),
     )
-    layers: int = Field(default=2, ge=1, le=8, description="Layers; other than 2: from scratch.")
+    layers: int = Field(
+        default=2,
+        ge=1,
+        le=8,
+        description="Layers; 1 for speed, more to try; other than 2: from scratch.",
+    )
     dropout: float = Field(
         default=0.1,
         ge=0,
@@ -421,7 +426,8 @@ class NetworkSettings(Section):
     context: int | None = Field(
         default=None,
         ge=2,
-        description="Steps of history that are read; days for sub-daily data (by the season).",
+        description="Steps of history that are read, days for sub-daily data; more where what "
+        "counts lies further back (by the season).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
 
@@ -461,11 +467,14 @@ class TrainingSettings(Section):
     )
     init: str | None = Field(
         default=None,
-        description="Run or model folder to start from (the pretrained network in the package).",
+        description="Run or model folder to start from, such as the last one on these data (the "
+        "pretrained network in the package).",
         json_schema_extra=_cli(metavar="MODEL"),
     )
     from_scratch: bool = Field(
-        default=False, description="Start from random weights, not from the pretrained network."
+        default=False,
+        description="Start from random weights, not from the pretrained network, for instance to "
+        "see what that brings.",
     )
     try_scratch: bool = Field(
         default=True,
@@ -537,7 +546,12 @@ class TrainingSettings(Section):
         "missing.",
         json_schema_extra=_cli(seldom=True),
     )
-    seed: int = Field(default=1, ge=0, lt=2**32, description="Seed of every random choice.")
+    seed: int = Field(
+        default=1,
+        ge=0,
+        lt=2**32,
+        description="Seed of every random choice.",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
@@ -550,7 +564,9 @@ class TrainingSettings(Section):
         json_schema_extra=_cli(seldom=True),
     )
     jobs: int | None = Field(
-        default=None, ge=1, description="Processes at once (as many as CPU cores)."
+        default=None,
+        ge=1,
+        description="Processes at once (as many as CPU cores).",
     )
     distributed: bool = Field(
         default=False,
@@ -611,7 +627,9 @@ class EvaluationSettings(Section):
     """On which held-out origins the forecasters are scored."""
 
     windows: int | None = Field(
-        default=None, ge=1, description="Held-out origins (as many as the shortest series allow)."
+        default=None,
+        ge=1,
+        description="Held-out origins; more are surer, and slower (as many as the series allow).",
     )
     step_size: int | None = Field(
         default=None,
