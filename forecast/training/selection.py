@@ -134,11 +134,12 @@ def choose(losses: Mapping[Blend, np.ndarray], usual: Blend = USUAL) -> Blend:
     return best if leads(losses[usual] - losses[best], least) else usual
 
 
-def leads(gain: np.ndarray, least: float) -> bool:
+def leads(gain: np.ndarray, least: float, doubt: float = DOUBT) -> bool:
     """Whether paired gains (N,) are in the mean above `least` and above one standard error, both
-    times 1 + DOUBT / N."""
-    chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return bool(gain.mean() > (1 + DOUBT / len(gain)) * max(chance, least))
+    times 1 + doubt / N. Without doubt a single gain is taken at its word."""
+    alone = np.inf if doubt else 0.0
+    chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else alone
+    return bool(gain.mean() > (1 + doubt / len(gain)) * max(chance, least))
 
 
 def _losses(
@@ -289,8 +290,7 @@ def better(
         why = f"{_names(plan)}: there is too little data to see whether they help"
         return list(without), (("covariates", "left out", why),)
     gain, usual = (plain - full)[known], float(plain[known].mean())
-    chance = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else 0.0
-    used = gain.mean() > max(LEAST_COVARIATE_GAIN * usual, chance)
+    used = leads(gain, LEAST_COVARIATE_GAIN * usual, doubt=0)
     why = (
         f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with them, "
         f"{usual:.4g} without ({-gain.mean() / usual:+.1%})"
