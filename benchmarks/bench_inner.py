@@ -22,7 +22,6 @@ import numpy as np
 from _sets import QUANTILES, SETS, Set
 from safetensors import safe_open
 
-from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.load import load_panel
 from forecast.data.panel import Panel
@@ -32,7 +31,7 @@ from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models import pretrained as backbones
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
-from forecast.workflows.predict import pretrained
+from forecast.training.zero_shot import zero_shot
 
 HERE = Path(__file__).parent
 LEAST = 8  # values before an origin
@@ -104,7 +103,7 @@ def at_origin(each: Set, panel: Panel, back: int) -> dict[str, np.ndarray]:
     part, origins = panel.select(used), origins[used]
     past, actual = part.truncate(origins), part.window(origins, each.horizon)
     settings = Settings.model_validate({"forecast": {"horizon": each.horizon}})
-    forecaster, _ = pretrained(past, confirm_seasons(past), settings, Silent())
+    forecaster = zero_shot(past, confirm_seasons(past), settings).forecaster
     made = at_levels(forecast_panel(forecaster, past, each.horizon), np.array(QUANTILES))
     naive = seasonal_naive(past, past.lengths, each.horizon, np.array([0.5]), each.m)
     scale = seasonal_errors(past.values, past.offsets, each.m)
