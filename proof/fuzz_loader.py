@@ -45,6 +45,7 @@ SILENCE = 900.0  # seconds after which a child that says nothing is killed: the 
 MOST_FAILURES = 20
 MILLION = 1_000_000
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
+SCALES = {"K": "e3", "M": "e6", "B": "e9"}
 FORMS = (
     "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
     "%d %b %Y", "%Y-%m-%dT%H:%M:%S+02:00",
@@ -201,9 +202,8 @@ def reference(content: bytes, report: dict) -> Counter:
     noted = {note["code"] for note in report["repairs"]}
     used = {*columns["id"], *columns["time"], *columns["target"]}
     if "repair/preamble" in noted:  # lines above the header
-        named = (n for n, row in enumerate(rows) if used <= {c.strip() for c in row})
-        rows = rows[next(named) :]
-    header = [n.strip() or f"column {i + 1}" for i, n in enumerate(rows[0])]
+        rows = rows[next(n for n, row in enumerate(rows) if used <= set(names_of(row))) :]
+    header = names_of(rows[0])
     if "repair/below" in noted:  # lines of words below the last row
         rows = [r for r in rows if len(r) == len(header)]
     id_at = [header.index(n) for n in columns["id"]]
@@ -224,6 +224,11 @@ def reference(content: bytes, report: dict) -> Counter:
     return Counter((name, value) for name, _, value in seen)
 
 
+def names_of(row: list[str]) -> list[str]:
+    """The names of columns in a row that heads a table."""
+    return [name.strip() or f"column {i + 1}" for i, name in enumerate(row)]
+
+
 def nearest(text: str) -> float:
     """The float nearest to a decimal number, by Decimal as far as its exponents reach."""
     try:
@@ -235,11 +240,13 @@ def nearest(text: str) -> float:
 
 
 def plainly(text: str) -> str:
-    """A number as spreadsheets show it, as Python writes it: '-  11', '81,234.53', '12K'."""
+    """A number as people write it, as Python does: '-  11', '81,234.53', "7'102", '12K', '804-'."""
     text = re.sub(r"^([+-]) +(?=\d)", r"\1", text)
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", text):
-        text = text.replace(",", "")
-    return re.sub(r"(?<=\d)K$", "e3", text)
+    text = re.sub(r"^([\d.'].*)-$", r"-\1", text)  # as SAP writes what is below zero
+    if re.fullmatch(r"[+-]?\d{1,3}([,']\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "").replace("'", "")
+    tail = re.search(r"(?<=[\d.])[KkMB]$", text)
+    return text[:-1] + SCALES[tail[0].upper()] if tail else text
 
 
 def verdict(path: Path, settings: dict[str, object]) -> str:

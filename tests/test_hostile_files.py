@@ -96,6 +96,19 @@ def test_a_model_s_manifest_names_the_field(house):
     assert caught.value.exit_code == 12
 
 
+def test_null_in_a_model_s_manifest_is_the_same_as_nothing(house, lstmcast):
+    path = house / "run" / "model" / "manifest.json"
+    document = json.loads(path.read_text())
+    optional = ("shapes", "mixers", "parameters", "covariates")
+    told = []
+    for change in ({}, dict.fromkeys(optional)):
+        named = {k: v for k, v in document["network"].items() if k not in optional}
+        written(path, {**document, "network": named | change})
+        told.append(lstmcast("inspect", str(house / "run")))
+    assert told[0] == told[1] and told[0][0] == 0
+    forecast_with(path.parent)
+
+
 def test_no_flipped_bit_of_a_manifest_is_taken(house):
     path = house / "run" / "model" / "manifest.json"
     whole, draw = path.read_bytes(), random.Random(1)

@@ -214,6 +214,18 @@ def test_tidying_keeps_the_newest_forecasts_and_all_recent_scores(open_ledger):
     assert {s.cutoff for s in step_scores(open_ledger)} == set(range(9, 25))
 
 
+def test_the_ledger_of_a_job_that_runs_for_ever_stops_growing(open_ledger):
+    panel, moments = make_panel((60, 60), 1), []
+    for cutoff in range(5, 50):
+        ledger.record(open_ledger, published(panel, cutoff, sequence=cutoff))
+        bring_in(open_ledger, panel.truncate(np.full(2, cutoff + 2)), seen=f"minute {cutoff}")
+        ledger.apply_retention(open_ledger, 4)
+        moments.append(open_ledger.execute("SELECT count(*) FROM moments").fetchone()[0])
+    assert max(moments[20:]) == moments[20] <= 12
+    seen = "SELECT seen FROM actuals UNION SELECT seen FROM restated"
+    assert open_ledger.execute(f"SELECT count(*) FROM ({seen})").fetchone()[0] > 1
+
+
 def test_a_restated_past_leaves_the_scores_whose_forecasts_were_let_go(open_ledger):
     panel = make_panel((40, 40), 1)
     for cutoff in range(5, 25):

@@ -220,7 +220,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise _damaged(path, str(error)) from error
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror}") from error
-    return manifest
+    network = {key: value for key, value in manifest["network"].items() if value is not None}
+    return {**manifest, "network": network}  # null is the same as not there
 
 
 def model_path(where: Path) -> Path:

@@ -384,10 +384,13 @@ def note_grid(connection: sqlite3.Connection, grid: str | None) -> None:
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('grid', ?)", (grid,))
 
 
+MOMENTS = 100  # let go at once at most: each of them is looked for among all actuals
+
+
 def apply_retention(connection: sqlite3.Connection, keep: int) -> None:
     """Keeps the forecasts of the newest `keep` cutoffs and the scores of four times as many.
 
-    Actuals that no kept forecast needs go too.
+    Actuals that no kept forecast needs go too, and the moments at which they were seen.
     """
     newest = "SELECT id FROM runs ORDER BY cutoff DESC LIMIT ?"
     with transaction(connection):
@@ -397,6 +400,11 @@ def apply_retention(connection: sqlite3.Connection, keep: int) -> None:
         if first is not None:
             for table in ("actuals", "restated"):
                 connection.execute(f"DELETE FROM {table} WHERE position <= ?", (first,))
+        seen = "SELECT min(seen) AS id FROM actuals UNION ALL SELECT min(seen) FROM restated"
+        connection.execute(
+            f"DELETE FROM moments WHERE id < (SELECT min(id) FROM ({seen})) AND id IN "
+            f"(SELECT id FROM moments ORDER BY id LIMIT {MOMENTS})"
+        )
 
 
 def oldest_forecast(connection: sqlite3.Connection, unscored: bool = False) -> int | None:
