@@ -156,7 +156,8 @@ def test_a_small_network_learns_what_no_skip_can_say():
         validation=np.array([[len(values) - 60], [len(values) - 30]]),
         report=seen.append,
     )
-    assert seen[-1].best < 0.7 * seen[0].validation_loss
+    first = next(each for each in seen if each.evaluated)  # a slow machine reports in between
+    assert seen[-1].best < 0.7 * first.validation_loss
 
 
 def test_an_interruption_keeps_the_best_so_far():
