@@ -109,6 +109,27 @@ def test_null_in_a_model_s_manifest_is_the_same_as_nothing(house, lstmcast):
     forecast_with(path.parent)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "x", ["x"], {"id": 5}, {"time": [7]}])
+def test_the_columns_that_a_model_was_trained_on_are_names(house, lstmcast, wrong):
+    path = house / "run" / "model" / "manifest.json"
+    document = json.loads(path.read_text())
+    document["data"]["columns"] = wrong
+    written(path, document)
+    words = ("predict", str(house / "passengers.csv"), "--model", str(house / "run"))
+    code, _, err = lstmcast(*words, "--output", "-")
+    assert code == 12 and "data.columns" in err
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [None], [{}], [{"name": 5}]])
+def test_status_does_without_what_was_chosen_for_a_model_where_it_is_damaged(
+    house, lstmcast, wrong
+):
+    (path,) = (house / "job" / "models").glob("*/about.json")
+    written(path, {**json.loads(path.read_text()), "chosen": wrong})
+    code, out, _ = lstmcast("status", str(house / "batch.yaml"), "--json")
+    assert code != 70 and "jobs" in json.loads(out)
+
+
 def test_no_flipped_bit_of_a_manifest_is_taken(house):
     path = house / "run" / "model" / "manifest.json"
     whole, draw = path.read_bytes(), random.Random(1)

@@ -204,12 +204,30 @@ class SpanFields(Document):
     last: Text
 
 
+class ColumnFields(Document):
+    """Names of the table's columns by role."""
+
+    id: list[Text] | None = None
+    time: list[Text] | None = None
+    target: list[Text] | None = None
+
+
+class RememberedFields(Document):
+    """The last values of one series, by which grown data are known again."""
+
+    id: Text
+    end: Annotated[int, Field(ge=-(2**62), le=2**62)]
+    values: Annotated[list[float | None], Field(max_length=10_000)]
+
+
 class DataFields(Document):
     """What was trained on (`LoadReport.to_dict` and where it is)."""
 
     path: Text | None = None
     source: Text | None = None
     digest: Text | None = None
+    columns: ColumnFields = ColumnFields()
+    past: list[RememberedFields] | None = None
     frequency: Text | None = None
     rows: Count | None = None
     series: Count = 0

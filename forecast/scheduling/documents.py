@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forecast.common.documents import Count, Document, Moment, Place, Sum, Text
-from forecast.models.manifest import Horizon, Level, Season
+from forecast.models.manifest import Choice, Horizon, Level, Season
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}$")]
 RunName = FileName
@@ -205,6 +205,7 @@ class AboutModel(Document):
     horizon: Horizon
     learnt: dict[str, Any]
     promise: Promise
+    chosen: list[Choice] = Field(default_factory=list)
 
 
 class Problem(Document):

@@ -95,14 +95,14 @@ def save_trained(folder: Path, made: Trained, panel: Panel, label: str) -> Servi
     return _service(about, made.final)
 
 
-def choice_of(folder: Path, name: str, what: str) -> dict[str, str] | None:
+def choice_of(folder: Path, name: str, what: str) -> dict[str, Any] | None:
     """What was chosen for the model `name` when it was trained, and why, e.g. of its covariates;
     None where that is not known."""
     try:
-        chosen = read_document(folder / FOLDER / name / ABOUT).get("chosen") or ()
+        about = check_schema(AboutModel, read_document(folder / FOLDER / name / ABOUT))
     except (OSError, BadDocument):
         return None
-    return next((dict(each) for each in chosen if each["name"] == what), None)
+    return next((each.model_dump() for each in about.chosen if each.name == what), None)
 
 
 def load_trained(folder: Path, name: str) -> Service:
