@@ -126,6 +126,10 @@ class Clock:
         wanted = int(moment.timestamp() * 1e9)
         struct.pack_into("=q", self._shown, 0, wanted - self._began - time.monotonic_ns())
 
+    def rest(self) -> None:
+        """From now on clocks are the machine's."""
+        struct.pack_into("=q", self._shown, 0, 0)
+
 
 def wrong(kind: str, moment: datetime, rng: random.Random) -> datetime:
     """What a clock shows at `moment` after such a jump."""
@@ -421,6 +425,7 @@ def main() -> int:
         month, at = live_through(given.hours, given.seed, snapshots, end)
     print(dict(sorted(month.tally.items())), flush=True)
     print(f"{at.told() or 'all '}hours: each slot published once, and current never went back")
+    month.clock.rest()  # the row is of today
     if given.full:
         record(*in_words(month, at), at)
     return 0
