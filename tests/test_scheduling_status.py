@@ -143,7 +143,9 @@ def test_what_became_of_the_covariates_of_the_model_in_service_is_known(tmp_path
     assert describe(facts(**known), NOW, None)["published"]["covariates"] is None
     about.parent.mkdir(parents=True)
     chosen = {"name": "covariates", "value": "left out", "why": "too small a gain"}
-    about.write_text(json.dumps({"chosen": [{"name": "season", "value": "7"}, chosen]}))
+    about.write_text(
+        json.dumps({"chosen": [{"name": "season", "value": "7", "why": "it repeats"}, chosen]})
+    )
     assert describe(facts(**known), NOW, None)["published"]["covariates"] == chosen
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from forecast.common.documents import (
     BadDocument,
@@ -27,6 +28,7 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import JOB_MODEL
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
+from forecast.models.manifest import Choice
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, save_model
 from forecast.scheduling.config import Job
@@ -99,10 +101,11 @@ def choice_of(folder: Path, name: str, what: str) -> dict[str, Any] | None:
     """What was chosen for the model `name` when it was trained, and why, e.g. of its covariates;
     None where that is not known."""
     try:
-        about = check_schema(AboutModel, read_document(folder / FOLDER / name / ABOUT))
+        about = read_document(folder / FOLDER / name / ABOUT)
+        chosen = check_schema(TypeAdapter(list[Choice]), about.get("chosen") or [])
     except (OSError, BadDocument):
         return None
-    return next((each.model_dump() for each in about.chosen if each.name == what), None)
+    return next((each.model_dump() for each in chosen if each.name == what), None)
 
 
 def load_trained(folder: Path, name: str) -> Service:
