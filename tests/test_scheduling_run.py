@@ -19,6 +19,7 @@ from forecast.models.store import load_model
 from forecast.scheduling import ledger, retraining
 from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
+from forecast.scheduling.context import RunLog
 from forecast.scheduling.decisions import CHALLENGER, Decision
 from forecast.scheduling.live_scores import step_scores
 from forecast.scheduling.lock import locked
@@ -313,6 +314,21 @@ def test_advice_names_keys_of_the_job_and_works_when_it_is_followed(tmp_path):
     (tmp_path / "batch.yaml").write_text(followed)
     found = load_config(tmp_path / "batch.yaml", environ={}).jobs["sales"]
     assert run_job(found, now=NOW).outcome == "published"
+
+
+def test_a_log_with_advice_in_it_is_still_json(tmp_path):
+    log = RunLog(tmp_path, "sales", NOW, Silent(), ("hunter22",))
+    log.begin(3)
+    log.note("If the comma is the decimal mark: --decimal ,")
+    log.decide(Decision("read", "--tz Europe/Berlin", 'it says "--thousands \'"'))
+    log.warn("w", "hunter22 is --sheet 'a b'")
+    (path,) = (tmp_path / "logs").iterdir()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["text"] for line in lines[1:]] == [
+        "If the comma is the decimal mark: data.decimal: ','",
+        "read: data.tz: Europe/Berlin",
+        "*** is data.sheet: 'a b'",
+    ]
 
 
 def test_a_locked_job_is_left_alone(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from forecast.scheduling.live_scores import Live
 from forecast.scheduling.publication import PublishedForecast
-from forecast.scheduling.status import JobFacts, describe, exit_code, sentence
+from forecast.scheduling.status import JobFacts, ago, describe, exit_code, sentence
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -135,6 +135,14 @@ def test_what_is_published_is_named_with_its_age_and_files():
     assert published["age_seconds"] == 3 * 3600
     assert published["model"]["trained_until"] == "2026-01-02"
     assert document["kept"] == {"runs": 4, "withdrawn": 0, "bytes": 0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-5, "0s ago"), (59, "59s ago"), (3 * 3600 + 300, "3h 05m ago"), (-86_400, "in the future")],
+)
+def test_how_long_ago_is_told_by_a_clock_that_may_be_behind(seconds, words):
+    assert ago(seconds) == words
 
 
 def test_what_became_of_the_covariates_of_the_model_in_service_is_known(tmp_path):

@@ -81,11 +81,12 @@ def _text(path: Path, what: str, remedy: str, label: str) -> str:
         return data.decode("utf-8-sig")
     except (OSError, ValueError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else str(problem)
+        unread = remedy if isinstance(problem, OSError) else "Give a YAML file in UTF-8"
         raise UsageError(
             f"{what} cannot be read: {reason}",
             code="config/unreadable",
             where=label,
-            remedy=remedy,
+            remedy=unread,
         ) from problem
 
 

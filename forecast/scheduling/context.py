@@ -167,8 +167,10 @@ class RunLog:
         if not self._writes:
             return
         at = now().isoformat(timespec="milliseconds")
-        line = {"at": at, "kind": kind, "text": text, **{k: v for k, v in more.items() if v}}
-        written = self._clean(json.dumps(line, ensure_ascii=True)) + "\n"
+        words = {"text": text, **{k: v for k, v in more.items() if v}}
+        said = {k: as_a_job_says(v) if isinstance(v, str) else v for k, v in words.items()}
+        line = json.dumps({"at": at, "kind": kind, **said}, ensure_ascii=True)
+        written = redacted(line, self._secrets) + "\n"
         with suppress(OSError), self._path.open("ab") as file:
             file.write(written.encode())
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.durations import duration
 from forecast.common.errors import ForecastError
 from forecast.scheduling import ledger
 from forecast.scheduling.as_of import usual_age
@@ -278,6 +279,11 @@ def sentence(document: Mapping[str, Any]) -> str:
         FINE: ahead or fine,
     }
     return words[document["state"]]
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, by a clock that may have been set back since."""
+    return "in the future" if seconds <= -AHEAD else f"{duration(max(0.0, seconds))} ago"
 
 
 def _state(facts: JobFacts, too_old: bool) -> str:

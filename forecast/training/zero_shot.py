@@ -20,6 +20,7 @@ from forecast.training.plan import (
     choose_validation,
 )
 from forecast.training.selection import calibrated
+from forecast.transforms.windows import Layout
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def ready_backbone(panel: Panel, seasons: Sequence[int], settings: Settings) -> 
     typical = int(np.median(panel.lengths))
     season, _ = choose_season(panel, settings, tuple(seasons), typical)
     layout, _ = choose_layout(panel, settings, season, typical)
-    return replace(load_backbone(layout), context=choose_context(panel, layout))
+    return _backbone(panel, layout)
 
 
 def zero_shot(
@@ -51,9 +52,13 @@ def zero_shot(
     typical, confirmed = int(np.median(panel.lengths)), tuple(seasons)
     horizon, why = choose_horizon(panel, settings, confirmed, typical)
     season, _ = choose_season(panel, settings, confirmed, typical)
-    _, (reading, why_reading) = choose_layout(panel, settings, season, typical)
+    layout, (reading, why_reading) = choose_layout(panel, settings, season, typical)
     if listener is not None:
         listener.note(f"horizon {horizon}: {why}; one LSTM step is {reading}: {why_reading}")
     origins = choose_validation(panel.size, panel.lengths, horizon)
-    backbone = ready_backbone(panel, confirmed, settings)
-    return ZeroShot(calibrated(backbone, panel, origins, horizon), horizon, season)
+    forecaster = calibrated(_backbone(panel, layout), panel, origins, horizon)
+    return ZeroShot(forecaster, horizon, season)
+
+
+def _backbone(panel: Panel, layout: Layout) -> Forecaster:
+    return replace(load_backbone(layout), context=choose_context(panel, layout))

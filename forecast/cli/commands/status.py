@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecast.cli.parameters import Config, JobName, Run, jobs_of, seconds_of, takes
-from forecast.common.durations import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,10 +69,10 @@ def show_overview(console: Console, documents: Sequence[Mapping[str, Any]]) -> N
     console.print(rows)
 
 
-def _ago(success: Mapping[str, Any]) -> str:
-    return (
-        "in the future" if success["in_the_future"] else f"{duration(success['age_seconds'])} ago"
-    )
+def _ago(dated: Mapping[str, Any]) -> str:
+    from forecast.scheduling.status import ago
+
+    return ago(dated["age_seconds"])
 
 
 def show_job(console: Console, document: Mapping[str, Any]) -> None:
@@ -98,7 +97,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         series = published["series"]
         sources = ", ".join(f"{n:,} {name}" for name, n in series["by_source"].items())
         yield "published", f"{published['folder']}: {', '.join(published['files'])}"
-        yield "made", f"{published['created']}, {duration(published['age_seconds'])} ago"
+        yield "made", f"{published['created']}, {_ago(published)}"
         yield "reaches", f"{published['horizon']} steps after {published['as_of']}"
         yield "series", f"{series['forecast']:,} ({sources})"
         yield "left out", ", ".join(f"{e['series']}: {e['reason']}" for e in series["left_out"][:5])

@@ -17,7 +17,6 @@ from forecast.cli.doors.studio.entrance import Door, Entrance
 from forecast.cli.doors.studio.tables import Tables, fields, given_by
 from forecast.cli.doors.studio.work import HOME, Job, Work
 from forecast.cli.error_handler import as_forecast_error
-from forecast.common.durations import duration
 from forecast.common.errors import ForecastError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
@@ -28,7 +27,7 @@ from forecast.reporting.run_views import levels_of, scenarios_of
 from forecast.reporting.tracking import in_order, runs_below
 from forecast.scheduling import clock
 from forecast.scheduling.config_file import load_config
-from forecast.scheduling.status import describe, job_facts, sentence
+from forecast.scheduling.status import ago, describe, job_facts, sentence
 from forecast.workflows.preview import Preview, first_rows
 
 if TYPE_CHECKING:
@@ -361,7 +360,7 @@ def scheduled(studio: Studio, request: Request) -> Response:
     now = clock.now()
     documents = [describe(job_facts(job), now, None) for job in load_config(path).jobs.values()]
     return studio.page(
-        "scheduled.html", title=name, documents=documents, sentence=sentence, duration=duration,
+        "scheduled.html", title=name, documents=documents, sentence=sentence, ago=ago,
         figure=_figure,
     )  # fmt: skip
 
