@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from inputs.people import draw, judge
 
+from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
 from forecast.data.load import load_panel
 from forecast.data.panel import Panel
@@ -113,3 +114,36 @@ def test_separators_files_and_scale_change_nothing_else(seed: int, tmp_path: Pat
     same(before, load_panel(halves, DataSettings())[0])
     larger = [rows[0], *([d, s, f"{float(v) * 10:.2f}"] for d, s, v in rows[1:])]
     same(before, load_panel(write(tmp_path, larger), DataSettings())[0], 10.0)
+
+
+FORMS: dict[str, Callable[[int], str]] = {
+    "grouped": lambda n: f"{n // 1000}.{n % 1000:03d},50",
+    "currency": lambda n: f"{n // 1000}.{n % 1000:03d},50 €",
+    "dollars": lambda n: f"${n // 1000},{n % 1000:03d}.50",
+    "apostrophe": lambda n: f"{n // 1000}'{n % 1000:03d}",
+    "unit": lambda n: f"{n} kWh",
+    "behind": lambda n: f"{n}-",
+    "plain": lambda n: f"{n}.5",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_words_among_numbers_make_no_other_column_the_target(form: str, tmp_path: Path) -> None:
+    """Refused by the word, and read with blanks in its place once the advice is followed."""
+    rng = random.Random(form)
+    rows = [["day", "sales", "customers"]]
+    for n in range(90):
+        day = f"2024-{1 + n // 30:02d}-{1 + n % 30 % 28:02d}" if n % 30 < 28 else ""
+        if day:
+            rows.append([day, FORMS[form](rng.randrange(1000, 9999)), str(rng.randrange(100))])
+    worded = [[*row] for row in rows]
+    blank = [[*row] for row in rows]
+    for n in (5, 40, 41):
+        worded[n][1], blank[n][1] = "closed", ""
+    with pytest.raises(InputError) as caught:
+        load_panel(write(tmp_path, worded, ";"), DataSettings())
+    assert caught.value.value == "closed" and "'sales'" in caught.value.message
+    assert (caught.value.remedy or "").endswith("or say --na-values closed")
+    read, report = load_panel(write(tmp_path, worded, ";"), DataSettings(na_values=("closed",)))
+    assert report.columns["target"] == ["sales"]
+    same(read, load_panel(write(tmp_path, blank, ";"), DataSettings())[0])

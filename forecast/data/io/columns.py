@@ -138,8 +138,9 @@ def _kind(name: str, cells: list[str], distinct: set[str]) -> tuple[str, str]:
         return "boolean", ""
     if all(month_of(c) for c in distinct):
         return "text", "month"
-    if len(distinct) > 1 and written_numbers(distinct):
-        return "number", "affixed"
+    written = {c for c in distinct if any(map(str.isdigit, c))}  # beside them words: "closed"
+    if len(written) > 1 and sum(c in written for c in cells) > 0.5 * count:
+        return ("number", "affixed") if written_numbers(written) else ("text", "")
     return "text", ""
 
 

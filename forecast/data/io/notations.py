@@ -63,7 +63,8 @@ def understood(
     rest = [t for t in odd if t not in plain]
     shapes = {t: _shape(t, units) for t in rest}
     good = {t: m for t, m in shapes.items() if m is not None}
-    if good and len(good) == len(rest):
+    words_too = [t for t in rest if t not in good]  # the caller refuses them, and them alone
+    if good and not any(re.search(r"\d", t) for t in words_too):
         numbers, words = _agreed(good, usual, decimal, units)
         plain |= numbers
         said += words
