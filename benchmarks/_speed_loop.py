@@ -203,7 +203,7 @@ class Job:
             self.plan.layout,
             replace(self.config, steps=steps, patience=steps),
             validation=self.plan.validation if watched else None,
-            initial=self.plan.initial,
+            initial=self.plan.start.weights,
         )
 
     def bare(self, steps: int = STEPS) -> None:
@@ -220,7 +220,8 @@ class Job:
         plan = self.plan
         task = MemberTask(
             self.panel.values, self.panel.offsets, plan.keep, plan.validation, plan.layout,
-            {**plan.config, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0, plan.initial,
+            {**plan.config, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0,
+            plan.start.weights,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as place:
             train_members(task, [1, 2], Path(place), jobs)

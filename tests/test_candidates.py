@@ -69,7 +69,8 @@ def test_of_few_values_nothing_is_kept_without_the_pretrained_network(monkeypatc
     panel = make_panel((120,))
     plan = plan_of(panel)
     kinds = {
-        kind: with_kind([as_it_is(plan.initial)], kind) for kind in (PRETRAINED, TUNED, SCRATCH)
+        kind: with_kind([as_it_is(plan.start.weights)], kind)
+        for kind in (PRETRAINED, TUNED, SCRATCH)
     }
     flattering = {
         blend: np.full(40, 0.3 if blend == (SCRATCH,) else 0.5)
@@ -127,8 +128,8 @@ def test_of_one_kind_there_is_nothing_to_choose():
 def test_weights_that_forecast_badly_are_not_kept():
     panel = make_panel((80,) * 30)
     plan = plan_of(panel)
-    good = with_kind([as_it_is(plan.initial)], PRETRAINED)
-    spoilt = {k: v + (5.0 if k == "out.bias" else 0.0) for k, v in plan.initial.items()}
+    good = with_kind([as_it_is(plan.start.weights)], PRETRAINED)
+    spoilt = {k: v + (5.0 if k == "out.bias" else 0.0) for k, v in plan.start.weights.items()}
     trained = {PRETRAINED: good, TUNED: with_kind([as_it_is(spoilt)], TUNED)}
     members, reasons = blend_of(panel, plan, trained)
     assert [member.kind for member in members] == [PRETRAINED]
@@ -140,8 +141,8 @@ def test_without_origins_to_validate_on_the_start_is_kept_as_it_is():
     panel = make_panel((7,))
     plan = plan_of(panel)
     trained = {
-        PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED),
-        TUNED: with_kind([as_it_is(plan.initial)], TUNED),
+        PRETRAINED: with_kind([as_it_is(plan.start.weights)], PRETRAINED),
+        TUNED: with_kind([as_it_is(plan.start.weights)], TUNED),
     }
     members, reasons = blend_of(panel, plan, trained)
     assert [member.kind for member in members] == [PRETRAINED]
@@ -155,8 +156,8 @@ def members_of(panel, monkeypatch, fine_tuned):
 
     def trained(panel, plan, *rest):
         asked.append(plan)
-        lost = replace(as_it_is(plan_of(panel).initial), ended="behind", best_loss=9.0)
-        return (fine_tuned if plan.initial is not None else [lost] * 2), [], False
+        lost = replace(as_it_is(plan_of(panel).start.weights), ended="behind", best_loss=9.0)
+        return (fine_tuned if plan.start.model is not None else [lost] * 2), [], False
 
     monkeypatch.setattr(selection, "_train", trained)
     learnt = selection.best_of_part(panel, plan, Settings(), Silent(), None)
@@ -165,7 +166,7 @@ def members_of(panel, monkeypatch, fine_tuned):
 
 def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(monkeypatch):
     panel = make_panel((80,) * 3)
-    same = replace(as_it_is(plan_of(panel).initial), best_loss=1.0)
+    same = replace(as_it_is(plan_of(panel).start.weights), best_loss=1.0)
     learnt, asked = members_of(panel, monkeypatch, [same, same])
     assert [member.kind for member in learnt.members] == [PRETRAINED]
     assert learnt.reasons[0][:2] == ("kept", PRETRAINED)
@@ -177,7 +178,7 @@ def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(m
 
 def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretrained(monkeypatch):
     panel = make_panel((80,) * 3)
-    same = replace(as_it_is(plan_of(panel).initial), best_loss=1.0)
+    same = replace(as_it_is(plan_of(panel).start.weights), best_loss=1.0)
     learnt, _ = members_of(panel, monkeypatch, [same, replace(same, best_step=25, best_loss=0.9)])
     assert [member.kind for member in learnt.members] == [PRETRAINED, TUNED]
 

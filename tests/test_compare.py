@@ -28,7 +28,7 @@ def test_all_networks_have_the_same_origins_seeds_steps_and_validation():
     first = plans["lstm"].training
     for name, plan in plans.items():
         mine = plan.training
-        assert mine.config["network"] == name and mine.initial is None
+        assert mine.config["network"] == name and mine.start.model is None
         assert mine.scratch is None and not mine.compare
         for part in ("origins", "keep", "validation"):
             assert np.array_equal(getattr(mine, part), getattr(first, part))

@@ -381,8 +381,8 @@ def test_a_plan_says_that_the_spread_is_new_and_leaves_the_untrained_start_out()
         "learnt from synthetic series; its median is the location, the spread is new"
     )
     assert plan.config["likelihood"] == STUDENT_T
-    assert not plan.whole_start
-    assert make_plan(count_panel(), (7,), settings()).whole_start
+    assert not plan.start.whole
+    assert make_plan(count_panel(), (7,), settings()).start.whole
     assert make_plan(count_panel(), (7,), settings(likelihood=COUNTS)).views == PLAIN
 
 
@@ -397,9 +397,9 @@ def test_init_takes_a_model_of_quantiles_but_not_of_another_distribution(tmp_pat
         return plain.model_copy(update={"training": training})
 
     plan = make_plan(count_panel(), (7,), asked(QUANTILES, STUDENT_T))
-    assert plan.initial is not None and not plan.whole_start
-    assert plan.initial["out.bias"].shape == (head_width(11, STUDENT_T),)
-    assert make_plan(count_panel(), (7,), asked(STUDENT_T, STUDENT_T)).whole_start
+    assert not plan.start.whole
+    assert plan.start.weights["out.bias"].shape == (head_width(11, STUDENT_T),)
+    assert make_plan(count_panel(), (7,), asked(STUDENT_T, STUDENT_T)).start.whole
     with pytest.raises(UsageError) as caught:
         make_plan(count_panel(), (7,), asked(STUDENT_T, QUANTILES))
     assert caught.value.message == (

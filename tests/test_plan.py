@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from forecast.config.schema import Settings
+from forecast.models import pretrained
 from forecast.training.plan import make_plan
 from tests.builders import make_panel
 
@@ -106,3 +107,18 @@ def test_no_season_is_named_where_the_data_show_none():
     assert "no season" in told["season"] and "the data show no season" in told["one LSTM step"]
     told = {name: why for name, _, why in plan((144,), "MS", (12,)).reasons}
     assert told["one LSTM step"] == "season 12"
+
+
+def test_deciding_reads_no_weights(monkeypatch):
+    """A plan says in names and numbers what training starts from; a fit reads it."""
+
+    def read(*args):
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr(pretrained, "load_model", read)
+    pretrained._stored.cache_clear()
+    made = plan((60,) * 3, "MS")
+    assert made.start.name == "pretrained"
+    assert made.config["hidden_size"] == made.start.size[0]
+    with pytest.raises(AssertionError, match="weights were read"):
+        _ = made.start.weights

@@ -102,13 +102,8 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
 
     Raises ModelNotFoundError, or ModelDamagedError when anything does not fit.
     """
-    manifest = read_manifest(folder)
+    forecaster, _, shapes, manifest = _planned(folder)
     path = folder / WEIGHTS
-    forecaster, sizes = _described(manifest["network"])
-    try:
-        shapes = [_shapes(forecaster, *size) for size in sizes]
-    except ValueError as error:
-        raise _damaged(folder / MANIFEST, f"is wrong at network: {error}") from error
     blob = _read_weights(path, manifest, shapes)
     _check_header(path, blob, shapes)
     tensors = _tensors(path, blob)
@@ -118,6 +113,26 @@ def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:
     if not all(np.isfinite(array).all() for array in tensors.values()):
         raise _damaged(path, "holds numbers that are not finite")
     return replace(forecaster, members=weights), manifest
+
+
+def read_about(folder: Path) -> tuple[Forecaster, tuple[int, int]]:
+    """The forecaster in a model folder without its weights, which are not read, and its first
+    member's hidden size and number of layers. Raises as `load_model`."""
+    forecaster, sizes, _, _ = _planned(folder)
+    return forecaster, sizes[0][:2]
+
+
+def _planned(
+    folder: Path,
+) -> tuple[Forecaster, list[tuple[int, int, int]], list[Shapes], dict[str, Any]]:
+    """What the manifest says: the forecaster yet without members, their sizes as `_described` has
+    them, their tensors' shapes, and the manifest itself. Raises as `load_model`."""
+    manifest = read_manifest(folder)
+    forecaster, sizes = _described(manifest["network"])
+    try:
+        return forecaster, sizes, [_shapes(forecaster, *size) for size in sizes], manifest
+    except ValueError as error:
+        raise _damaged(folder / MANIFEST, f"is wrong at network: {error}") from error
 
 
 def _read_weights(path: Path, manifest: dict[str, Any], shapes: list[Shapes]) -> bytes:

@@ -196,7 +196,7 @@ def _words(proposal: Proposal) -> str:
 def starting_weights(agreement: Agreement, settings: Settings) -> Weights:
     """The weights of the first round: pretrained, those of --init, or random ones of the seed."""
     settings = agreement.settings(settings)
-    _, initial, _ = choose_start(settings, agreement.layout)
+    initial = choose_start(settings, agreement.layout).weights
     if initial is not None:
         return {name: np.asarray(array, np.float32) for name, array in initial.items()}
     import torch
@@ -336,15 +336,15 @@ def fit_to(plan: Plan, agreement: Agreement, panel: Panel, settings: Settings) -
     settings = settings.model_copy(
         update={"network": settings.network.model_copy(update={"context": agreement.context})}
     )
-    _, initial, _ = choose_start(settings, layout)
-    config = choose_config(panel, settings, layout, agreement.horizon, initial)
+    start = choose_start(settings, layout)
+    config = choose_config(panel, settings, layout, agreement.horizon, start)
     config["views"] = choose_views(panel, settings.network.likelihood, None, layout)
     return replace(
         plan,
         season=agreement.season,
         layout=layout,
         config=config,
-        initial=initial,
+        start=start,
         scratch=None,
         reasons=tuple(reason for reason in plan.reasons if reason[0] != "one LSTM step")
         if layout != plan.layout

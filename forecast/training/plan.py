@@ -24,11 +24,9 @@ from forecast.data.panel import Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
-from forecast.models.networks.head import with_new_spread
-from forecast.models.networks.numpy_ops import Weights
-from forecast.models.networks.registry import size_of, spec_of
-from forecast.models.pretrained import load_backbone
-from forecast.models.store import load_model, model_path
+from forecast.models.networks.registry import spec_of
+from forecast.models.pretrained import FOLDER, Start, kind_of, read_backbone_size
+from forecast.models.store import model_path, read_about
 from forecast.training.distillation import Teacher
 from forecast.transforms.augment import PLAIN, View, in_words, upright, views_for
 from forecast.transforms.covariates import Design, fit_design, widths
@@ -42,6 +40,7 @@ YEAR, LEAST_OF_YEAR = 364, 56  # days: a year of whole weeks, and how many more 
 SMALL = 3000  # values of all series together, below which few steps are enough
 FEW_STEPS, MANY_STEPS = 100, 500  # from a pretrained start
 PRETRAINED = "pretrained"
+RANDOM = Start("random weights", "as the settings say")
 SCRATCH_TIME = 0.4  # share of a deadline's training time
 SEPARATE_ORIGINS = 4  # origins of a window where each has a pass of its own
 NEW_SPREAD = "its median is the location, the spread is new"
@@ -61,12 +60,12 @@ class Plan:
     horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
-    (V, S): origins within those, -1 for none; config: numbers of TrainConfig; initial: weights
-    to start from, None for random ones; design: how covariates and calendar are read, None without;
+    (V, S): origins within those, -1 for none; config: numbers of TrainConfig; start: what training
+    starts from, its weights not yet read; design: how covariates and calendar are read, None
+    without;
     scratch: the numbers of members that start from random weights beside those, None for no such;
     teacher: whose quantiles the members are drawn to, None for none;
-    compare: whether the start as it is, or a blend, may be kept instead; whole_start: whether the
-    start can forecast as it is, that is, has the likelihood that is to be learnt.
+    compare: whether the start as it is, or a blend, may be kept instead.
     """
 
     horizon: int
@@ -76,7 +75,7 @@ class Plan:
     keep: np.ndarray
     validation: np.ndarray
     config: dict[str, Any]
-    initial: Weights | None
+    start: Start
     seeds: list[int]
     jobs: int
     reasons: tuple[Reason, ...]
@@ -84,7 +83,6 @@ class Plan:
     scratch: dict[str, Any] | None = None
     compare: bool = True
     teacher: Teacher | None = None
-    whole_start: bool = True
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -116,15 +114,15 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     season, why_season = choose_season(panel, settings, shown, typical)
     layout, why_layout = choose_layout(panel, settings, season, typical)
     validation = choose_validation(panel.size, keep, horizon)
-    start, initial, why_start = choose_start(settings, layout)
+    start = choose_start(settings, layout)
     data = settings.data
     design = fit_design(
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
     likelihood = settings.network.likelihood
     views = choose_views(panel, likelihood, design, layout, summed=bool(data.hierarchy))
-    config = {**choose_config(panel, settings, layout, horizon, initial), "views": views}
-    config, scratch = beside_scratch(panel, settings, layout, config, start)
+    config = {**choose_config(panel, settings, layout, horizon, start), "views": views}
+    config, scratch = beside_scratch(panel, settings, layout, config, start.name)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     reasons: tuple[Reason, ...] = (
@@ -133,7 +131,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         ("held-out windows", len(origins), why_windows),
         ("one LSTM step", why_layout[0], why_layout[1]),
         ("a series is read", *in_words(views)),
-        ("start", start, why_start),
+        ("start", start.name, start.why),
         *network_reasons(config, scratch, members),
     )
     seeds = [settings.training.seed * 1000 + k for k in range(members)]
@@ -145,13 +143,12 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         keep=keep,
         validation=validation,
         config=config,
-        initial=initial,
+        start=start,
         seeds=seeds,
         jobs=jobs,
         reasons=reasons,
         design=design,
         scratch=scratch,
-        whole_start=start_likelihood(settings) == likelihood,
     )
     return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after
 
@@ -219,7 +216,7 @@ def beside_scratch(
     ones: the two share a deadline."""
     if start != PRETRAINED or not settings.training.try_scratch:
         return config, None
-    scratch = choose_config(panel, settings, layout, config["horizon"], None)
+    scratch = choose_config(panel, settings, layout, config["horizon"], RANDOM)
     scratch |= {name: config[name] for name in ("context", "origins_per_window", "views")}
     if config["seconds"] is None:
         return config, scratch
@@ -330,52 +327,59 @@ def choose_validation(size: int, keep: np.ndarray, horizon: int) -> np.ndarray:
     return np.where(usable[None, :], origins, -1)
 
 
-def start_likelihood(settings: Settings) -> str:
-    """The likelihood of what training starts from; random weights have the one asked for."""
-    training, network = settings.training, settings.network
-    if training.init is not None:
-        return load_model(model_path(Path(training.init)))[0].likelihood
-    random = training.from_scratch or network.name != "lstm"
-    return network.likelihood if random else QUANTILES
-
-
-def choose_start(settings: Settings, layout: Layout) -> tuple[str, Weights | None, str]:
-    """What training starts from: a name, the weights (None: random ones), and why.
+def choose_start(settings: Settings, layout: Layout) -> Start:
+    """What training starts from, and why; no weights are read.
 
     Raises ModelNotFoundError, ModelDamagedError, or UsageError when --init does not fit.
     """
     training, network = settings.training, settings.network
     if training.init is not None:
-        model, _ = load_model(model_path(Path(training.init)))
-        if model.layout.features != layout.features or len(model.levels) != len(LEVELS):
-            raise UsageError(
-                "the model to start from reads days and these data do not, or the other way round",
-                code="usage/init-does-not-fit",
-                value=training.init,
-                remedy="Leave --init out, or name a model of data of this kind",
-            )
-        _refuse_another_network(settings, model)
-        if model.likelihood == network.likelihood:
-            return "a trained model", model.members[0], training.init
-        weights = with_new_spread(model.members[0], len(LEVELS), network.likelihood)
-        return "a trained model", weights, f"{training.init}; {NEW_SPREAD}"
+        return _start_from_model(training.init, settings, layout)
     if training.from_scratch:
-        return "random weights", None, "as the settings say"
+        return RANDOM
     if network.name != "lstm":
-        return "random weights", None, "only the LSTM comes pretrained"
-    backbone = load_backbone(layout)
-    hidden, layers = size_of(backbone.members[0])
+        return replace(RANDOM, why="only the LSTM comes pretrained")
+    hidden, layers = read_backbone_size(layout)
     if network.hidden_size not in (None, hidden) or network.layers != layers:
-        return "random weights", None, f"the pretrained network has {layers} x {hidden} units"
+        return replace(RANDOM, why=f"the pretrained network has {layers} x {hidden} units")
     why = "learnt from synthetic series"
-    if network.likelihood == QUANTILES:
-        return PRETRAINED, backbone.members[0], why
-    weights = with_new_spread(backbone.members[0], len(LEVELS), network.likelihood)
-    return PRETRAINED, weights, f"{why}; {NEW_SPREAD}"
+    return Start(
+        PRETRAINED,
+        why if network.likelihood == QUANTILES else f"{why}; {NEW_SPREAD}",
+        FOLDER / kind_of(layout),
+        (hidden, layers),
+        likelihood=network.likelihood,
+    )
 
 
-def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
-    """Raises UsageError when an option contradicts the model that --init starts from."""
+def _start_from_model(init: str, settings: Settings, layout: Layout) -> Start:
+    """The model that --init names as a start. Raises as `choose_start`."""
+    folder, wanted = model_path(Path(init)), settings.network.likelihood
+    model, size = read_about(folder)
+    if model.layout.features != layout.features or len(model.levels) != len(LEVELS):
+        raise UsageError(
+            "the model to start from reads days and these data do not, or the other way round",
+            code="usage/init-does-not-fit",
+            value=init,
+            remedy="Leave --init out, or name a model of data of this kind",
+        )
+    _refuse_another_network(settings, model, size)
+    return Start(
+        "a trained model",
+        init if model.likelihood == wanted else f"{init}; {NEW_SPREAD}",
+        folder,
+        size,
+        model.context,
+        model.likelihood,
+        wanted,
+    )
+
+
+def _refuse_another_network(settings: Settings, model: Forecaster, size: tuple[int, int]) -> None:
+    """Raises UsageError when an option contradicts the model that --init starts from.
+
+    size: its hidden size and number of layers.
+    """
     training, network = settings.training, settings.network
     if network.name != model.network:
         raise UsageError(
@@ -392,7 +396,7 @@ def _refuse_another_network(settings: Settings, model: Forecaster) -> None:
             value=training.init,
             remedy=f"Add --likelihood {model.likelihood}, or leave out --init",
         )
-    hidden, layers = size_of(model.members[0], model.network)
+    hidden, layers = size
     wanted = (
         network.hidden_size or hidden,
         network.layers if "layers" in network.model_fields_set else layers,
@@ -435,15 +439,15 @@ def choose_context(panel: Panel, layout: Layout) -> int:
 
 
 def choose_config(
-    panel: Panel, settings: Settings, layout: Layout, horizon: int, initial: Weights | None
+    panel: Panel, settings: Settings, layout: Layout, horizon: int, start: Start
 ) -> dict[str, Any]:
     """The numbers of `TrainConfig` but the seed."""
     training, network = settings.training, settings.network
     daily, spec = layout.width > 1, spec_of(network.name)
     context = network.context or choose_context(panel, layout)
     small = len(panel.values) < SMALL
-    if initial is not None:
-        hidden, layers = size_of(initial, network.name)
+    if start.model is not None:
+        hidden, layers = start.size
         steps, rate = (FEW_STEPS if small else MANY_STEPS), PRETRAINED_RATE
     else:
         hidden, layers = network.hidden_size or (96 if daily else 64), network.layers
@@ -457,8 +461,8 @@ def choose_config(
             value=hidden,
             remedy=f"Use --hidden {_near(hidden, spec.multiple(layout.features))}",
         )
-    if initial is not None and spec.window:
-        context = initial["parts.0.window.weight"].shape[1] // hidden
+    if start.model is not None and spec.window:
+        context = start.context
     chunks = -(-horizon // layout.chunk)
     # Training costs grow with origins x chunks; long horizons need fewer origins a window.
     most = SEPARATE_ORIGINS if spec.each_origin else 10 if daily else 16

@@ -36,7 +36,7 @@ from forecast.training.ensemble import (
     train_members,
     train_together,
 )
-from forecast.training.plan import PRETRAINED, SMALL, Plan, Reason, in_part_of_the_time
+from forecast.training.plan import PRETRAINED, RANDOM, SMALL, Plan, Reason, in_part_of_the_time
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.covariates import Design, encode
 
@@ -64,6 +64,13 @@ Blend = tuple[str, ...]
 def as_it_is(weights: Weights) -> Member:
     """The network that training started from, as a member that nothing was taught."""
     return Member(dict(weights), dict(weights), 0, float("nan"), "steps", "cpu")
+
+
+def untaught(plan: Plan) -> list[Member]:
+    """The network that a training starts from, which can forecast as it is (`Start.whole`)."""
+    weights = plan.start.weights
+    assert weights is not None, "random weights forecast nothing"
+    return with_kind([as_it_is(weights)], PRETRAINED)
 
 
 def blend_of(
@@ -455,16 +462,16 @@ def best_of_part(
 ) -> Learnt:
     """As `learn`, with the covariates that the plan has or without any; no members where a time
     limit left none with covariates."""
-    started = plan.initial is not None
+    started = plan.start.model is not None
     members, history, interrupted = _train(panel, plan, settings, listener, kept, ranks, limit)
     if not members:
         return _untrained(plan)
     mine = with_kind(members, TUNED if started else SCRATCH)
     trained = {TUNED if started else SCRATCH: mine}
-    if interrupted or plan.design is not None or plan.initial is None or not plan.compare:
+    if interrupted or plan.design is not None or not started or not plan.compare:
         return Learnt(mine, history, interrupted, ())
-    if plan.whole_start:
-        trained = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED)}
+    if plan.start.whole:
+        trained = {PRETRAINED: untaught(plan)}
         if moved := [member for member in mine if member.best_step]:  # the others are the same
             trained[TUNED] = moved
     from_scratch = f"training {SCRATCH}"
@@ -473,7 +480,7 @@ def best_of_part(
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
         config = {**plan.scratch, "behind": _worth_going_on(mine)}
-        fresh = replace(plan, config=config, initial=None, seeds=seeds)
+        fresh = replace(plan, config=config, start=RANDOM, seeds=seeds)
         try:
             members, rows, interrupted = _train(
                 panel, fresh, settings, listener, _inside(kept, SCRATCH), ranks, limit
@@ -501,7 +508,7 @@ def _untrained(plan: Plan) -> Learnt:
     """The start as it is, where a time limit came before anything was learnt."""
     if plan.design is not None:
         return Learnt([], [], False, ())
-    if plan.initial is None or not plan.whole_start:
+    if not plan.start.whole:
         raise UsageError(
             "the deadline came before the network had learnt anything",
             code="train/deadline-too-short",
@@ -509,8 +516,7 @@ def _untrained(plan: Plan) -> Learnt:
             remedy="Give more time; a training from the pretrained network always has a result",
         )
     why = "the deadline left no time to train"
-    members = with_kind([as_it_is(plan.initial)], PRETRAINED)
-    return Learnt(members, [], False, (("kept", PRETRAINED, why),))
+    return Learnt(untaught(plan), [], False, (("kept", PRETRAINED, why),))
 
 
 def _inside(kept: Kept | None, name: str) -> Kept | None:
@@ -528,7 +534,7 @@ def _task(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> MemberTas
         config={**plan.config, "views": plan.views},
         refit_share=REFIT_SHARE if refit else 0.0,
         refit_rate=REFIT_RATE,
-        initial=plan.initial,
+        initial=plan.start.weights,
         checkpoint_every=kept[1] if kept else None,
         known=known_of(panel, plan),
         teacher=plan.teacher,

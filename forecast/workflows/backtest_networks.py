@@ -109,10 +109,10 @@ def starting(
     )
     training = settings.training.model_copy(update={"init": None, "from_scratch": scratch})
     chosen = settings.model_copy(update={"network": network, "training": training})
-    _, initial, _ = choose_start(chosen, plan.training.layout)
-    config = choose_config(panel, chosen, plan.training.layout, plan.steps, initial)
+    start = choose_start(chosen, plan.training.layout)
+    config = choose_config(panel, chosen, plan.training.layout, plan.steps, start)
     config["views"] = plan.training.config["views"]
-    alone = replace(plan.training, initial=initial, config=config, scratch=None, compare=False)
+    alone = replace(plan.training, start=start, config=config, scratch=None, compare=False)
     return replace(plan, training=alone)
 
 

@@ -45,12 +45,11 @@ from forecast.training.federated import (
 from forecast.training.plan import PRETRAINED, Plan, Reason, make_plan
 from forecast.training.selection import (
     TUNED,
-    as_it_is,
     blend_of,
     forecasters,
     learn,
     lstm_windows,
-    with_kind,
+    untaught,
 )
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock, baseline_forecasts, scored_levels
@@ -314,8 +313,8 @@ class Trained:
         """As `of`, from weights; rounds: how many they are from."""
         plan = site.plan(agreement)
         kinds = {TUNED: together(scored, final, rounds * agreement.local_steps, loss)}
-        if plan.initial is not None and plan.whole_start:
-            kinds = {PRETRAINED: with_kind([as_it_is(plan.initial)], PRETRAINED), **kinds}
+        if plan.start.whole:
+            kinds = {PRETRAINED: untaught(plan), **kinds}
         members, reasons = blend_of(site.panel, plan, kinds)
         return cls(site, agreement, replace(plan, reasons=(*plan.reasons, *reasons)), members)
 
@@ -345,8 +344,8 @@ class Trained:
         found[ALONE] = self.windows(learn(panel, plan, settings, Silent()).members)
         if pooled is not None:
             found[POOLED] = self.windows(pooled)
-        if plan.initial is not None and plan.whole_start:
-            found[ZERO_SHOT] = self.windows(with_kind([as_it_is(plan.initial)], PRETRAINED))
+        if plan.start.whole:
+            found[ZERO_SHOT] = self.windows(untaught(plan))
         names = settings.baselines.chosen(TRAIN_BASELINES)
         made = baseline_forecasts(panel, plan, names, settings, clock, listener)
         return {**found, **{name: each[:-1] for name, each in made.items()}}

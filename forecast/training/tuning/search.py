@@ -75,8 +75,8 @@ def task_of(
     limit: seconds that its training may take, None for no limit.
     """
     chosen = choice.settings(settings)
-    _, initial, _ = choose_start(chosen, plan.layout)
-    config = choose_config(panel, chosen, plan.layout, plan.horizon, initial)
+    start = choose_start(chosen, plan.layout)
+    config = choose_config(panel, chosen, plan.layout, plan.horizon, start)
     config |= {"views": plan.config["views"], "seconds": limit}
     return MemberTask(
         as_read(panel),
@@ -87,7 +87,7 @@ def task_of(
         config,
         refit_share=0.0,
         refit_rate=1.0,
-        initial=initial,
+        initial=start.weights,
         known=known_of(panel, plan),
     )
 

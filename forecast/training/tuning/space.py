@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings
-from forecast.models.networks.registry import size_of, spec_of
-from forecast.models.pretrained import load_backbone
+from forecast.models.networks.registry import spec_of
+from forecast.models.pretrained import read_backbone_size
 from forecast.training.plan import PRETRAINED, Plan
 
 SCRATCH = "scratch"
@@ -112,7 +112,7 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
     """
     network, training = settings.network, settings.training
     given = network.model_fields_set
-    shape = size_of(load_backbone(plan.layout).members[0])
+    shape = read_backbone_size(plan.layout)
     networks = (network.name,) if "name" in given else tuple(settings.compare.networks)
     hidden = (network.hidden_size,) if network.hidden_size else HIDDEN
     layers = (network.layers,) if "layers" in given else LAYERS
