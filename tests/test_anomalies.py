@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from dataclasses import replace
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,6 +205,9 @@ def test_the_table_writes_times_as_the_panel_does():
     ).to_pylist()
     assert [row["ds"] for row in made] == ["1970-05-31"]
     assert made[0]["lo"] < made[0]["hi"] < made[0]["y"]
+    found = find_anomalies(DAILY, spoilt(daily(), _one_spike), 4.0)
+    dated = anomaly_table(daily(), found, dated=True)  # for a workbook, which has dates
+    assert dated.column("ds").to_pylist() == [datetime(1970, 5, 31)]
 
 
 def _one_spike(y):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from forecast.common.errors import UsageError
 from forecast.config.files import commented_defaults, read_settings_file
-from forecast.config.schema import Settings
+from forecast.config.schema import Settings, list_type
 from forecast.config.sources import resolve
 
 
@@ -239,3 +240,14 @@ def test_any_text_for_a_horizon_is_a_number_or_a_usage_error(text):
     else:
         assert horizon is not None
         assert 1 <= horizon <= 10_000
+
+
+def test_each_list_may_be_written_with_commas_whatever_checks_it():
+    assert resolve({"evaluation.cost": "9,1"}).settings.evaluation.cost == (9.0, 1.0)
+    assert resolve({}, {"LSTMCAST_COST": "4, 1"}).settings.evaluation.cost == (4.0, 1.0)
+    with pytest.raises(UsageError, match="two costs above zero"):
+        resolve({"evaluation.cost": "9"})
+    for section in Settings.model_fields.values():
+        for name, field in section.annotation.model_fields.items():
+            if "tuple[" in str(field.annotation):
+                assert get_origin(list_type(field.annotation)) is tuple, name

@@ -155,7 +155,7 @@ def test_a_duckdb_file_is_read_by_a_query_and_named_where_it_is_given_as_data(tm
         load_panel(f"duckdb:///{path}", DataSettings(query="select nothing"))
     with pytest.raises(InputError, match="a database needs a query"):
         load_panel(f"duckdb:///{path}", DataSettings())
-    with pytest.raises(InputError, match=r"a DuckDB database \(read it with --db duckdb"):
+    with pytest.raises(InputError, match=r"a DuckDB database, .* Read it with --db duckdb:"):
         load_panel(path, DataSettings())
 
 
@@ -288,3 +288,18 @@ def test_no_table_is_written_under_the_name_of_a_page_or_a_picture(
     error = json.loads(out)["error"]
     assert (code, error["code"]) == (2, "usage/output-kind")
     assert "lstmcast report" in error["remedy"] and not (tmp_path / name).exists()
+
+
+def test_a_title_above_the_table_of_a_sheet_is_left_out_and_said(tmp_path):
+    above = [["Sales 2020 to 2022"], ["as of 3 January"], []]
+    path = workbook(tmp_path / "s.xlsx", {"data": above + sales()})
+    panel, report = load_panel(path, DataSettings())
+    assert panel.ids.tolist() == ["+A1", "007"] and panel.lengths.tolist() == [30, 30]
+    (note,) = [note for note in report.repairs if note.code == "repair/preamble"]
+    assert note.text == "3 rows above the table: left out"
+    assert note.places == ("Sales 2020 to 2022",)
+    rows = sales()
+    rows[0][2] = None
+    with pytest.raises(InputError, match="column 3 has values and no name") as caught:
+        load_panel(workbook(tmp_path / "n.xlsx", {"data": rows}), DataSettings())
+    assert "sheet 'data'" in caught.value.where

@@ -12,6 +12,7 @@ import pytest
 from builders import make_panel, random_forecaster
 from scipy.sparse import csr_matrix
 
+from forecast import forecast
 from forecast.common.errors import InputError, UsageError
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
@@ -494,3 +495,57 @@ def test_an_id_that_returns_above_is_refused_with_advice_that_works(tmp_path):
     assert met.value.remedy is not None and "--id-col shop,region" in met.value.remedy
     panel, _, _ = load_levels(str(path), DataSettings(id_col="shop,region", hierarchy="region"))
     assert panel.ids.tolist() == ["a/north", "a/south", "total"]
+
+
+# --- as people write it -------------------------------------------------------------------------
+
+
+def shops_csv(path, region: bool, sums: bool = False) -> str:
+    """Four shops in two regions, 30 months, semicolons; sums: rows of each region, no shop."""
+    rows = ["Datum;Gebiet;Filiale;Umsatz" if region else "Datum;Filiale;Umsatz"]
+    for t in range(30):
+        day = f"01.{t % 12 + 1:02d}.{2021 + t // 12}"
+        for shop in range(4):
+            place = f"{'NS'[shop % 2]};" if region else ""
+            rows.append(f"{day};{place}F{shop};{100 + 10 * shop + t}")
+        for number, name in enumerate("NS" if sums else ""):
+            rows.append(f"{day};{name};;{2 * (100 + t) + 20 * (number + 1)}")
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def test_forecast_takes_a_hierarchy_from_a_table_of_the_series(tmp_path):
+    data = shops_csv(tmp_path / "d.csv", region=False)
+    (tmp_path / "s.csv").write_text("Filiale;Gebiet;Flaeche\nF0;N;10\nF1;S;20\nF2;N;30\nF3;S;9\n")
+    frame = forecast(data, horizon=3, hierarchy="Gebiet", static=str(tmp_path / "s.csv"))
+    assert frame["level"].value_counts().to_dict() == {"series": 12, "Gebiet": 6, "total": 3}
+    sums = frame.groupby(["level", "ds"])["LSTM"].sum().unstack("ds")
+    assert np.allclose(sums / sums.loc["total"], 1, rtol=1e-6)
+    with pytest.raises(UsageError, match="learnt from no covariates"):
+        forecast(data, horizon=3, static=str(tmp_path / "s.csv"))
+    (tmp_path / "s.csv").write_text("Filiale;Gebiet\nF0;N\nF1;S\nF2;N\n")
+    with pytest.raises(InputError, match="series without a row: F3") as caught:
+        forecast(data, horizon=3, hierarchy="Gebiet", static=str(tmp_path / "s.csv"))
+    assert "a blank marks a sum" in caught.value.remedy
+
+
+def test_a_column_of_the_hierarchy_that_is_not_there_is_told_by_the_flag_that_named_it(tmp_path):
+    data = shops_csv(tmp_path / "d.csv", region=True)
+    for flag in ("hierarchy", "by"):
+        with pytest.raises(InputError, match="no column 'Region'") as caught:
+            forecast(data, horizon=3, **{flag: "Region"})
+        assert f"{flag} takes one of: Datum, Gebiet" in caught.value.remedy
+        assert "static_cov" not in caught.value.remedy
+
+
+def test_sums_of_a_blank_shop_are_told_how_they_are_read_and_the_advice_works(tmp_path):
+    data = shops_csv(tmp_path / "d.csv", region=True, sums=True)
+    with pytest.raises(InputError, match="'Filiale' does not name the series") as caught:
+        forecast(data, horizon=3, hierarchy="Gebiet")
+    assert "hierarchy Gebiet/COLUMN" in caught.value.remedy
+    frame = forecast(data, horizon=3, hierarchy="Gebiet/Filiale")
+    assert frame["level"].value_counts().to_dict() == {
+        "Gebiet/Filiale": 12,
+        "Gebiet": 6,
+        "total": 3,
+    }

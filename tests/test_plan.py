@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,11 @@ def test_deciding_reads_no_weights(monkeypatch):
     assert made.config["hidden_size"] == made.start.size[0]
     with pytest.raises(AssertionError, match="weights were read"):
         _ = made.start.weights
+
+
+def test_a_day_ahead_of_a_call_centre_is_one_day_of_its_opening_hours():
+    panel = make_panel((40 * 288,), 288, alias="5min")
+    assert make_plan(panel, (288,), Settings()).horizon == 288
+    slot = np.arange(7 * 288)
+    shut = (slot % 288 < 84) | (slot % 288 > 253) | (slot // 288 < 2)
+    assert make_plan(replace(panel, shut=shut[None]), (288,), Settings()).horizon == 170

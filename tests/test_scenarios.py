@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from builders import make_panel, random_forecaster
+from openpyxl import load_workbook
 
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
@@ -291,3 +293,45 @@ def test_an_event_that_a_model_knows_and_that_does_not_occur_is_zero():
     (column,) = panel.covariates.columns
     assert column.name == "event: fair" and not column.values.any()
     assert with_columns(panel, ["event: fair"]) is panel
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "start;end;name\n04.03.2024;17.03.2024;fair\n13.5.2024;;fair\n",
+        "start,end,name\n03/04/2024,03/17/2024,fair\n05/13/2024,,fair\n",
+        "start,end,name\n20240304,20240317,fair\n20240513,,fair\n",
+        "start,end,name\n2024-03-04 00:00:00,2024-03-17 00:00:00,fair\n2024-05-13 00:00:00,,fair\n",
+    ],
+)
+def test_dates_of_events_are_read_as_those_of_data_are(tmp_path, text):
+    span, day = read_events(write(tmp_path / "e.csv", text), DataSettings())
+    assert (span.first, span.last) == (np.datetime64("2024-03-04"), np.datetime64("2024-03-17"))
+    assert (day.first, day.last) == (np.datetime64("2024-05-13"), np.datetime64("2024-05-13"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("date,name\n03/04/2024,x\n05/06/2024,x\n", "cannot be told apart"),
+        ("date,name\n2024-05-02,x\n3.5.2024,x\n", "no date as the others"),
+        ("date,name,before\n2024-05-02,x,1.5\n", "whole numbers"),
+        ("date,name,before\n2024-05-02,x,inf\n", "whole numbers"),
+        ("date,name\n17,x\n", "no date"),
+    ],
+)
+def test_what_is_no_date_of_an_event_is_named_with_its_line(tmp_path, text, why):
+    with pytest.raises(InputError, match=why) as raised:
+        read_events(write(tmp_path / "e.csv", text), DataSettings())
+    assert "line " in str(raised.value.where)
+
+
+def test_a_workbook_of_scenarios_has_dates_scores_and_settings(world, tmp_path):
+    out = tmp_path / "out.xlsx"
+    given = {"base": "10", "dearer": "11"}
+    scenarios_run("x.csv", given, Settings(), Silent(), output=str(out))
+    book = load_workbook(out)
+    rows = list(book["forecast"].iter_rows(values_only=True))
+    assert len(rows) == 7 and all(isinstance(row[1], datetime) for row in rows[1:])
+    told = dict(book["settings"].iter_rows(min_row=2, values_only=True))
+    assert told["point forecast"] == "median" and told["scenario dearer"] == "11"

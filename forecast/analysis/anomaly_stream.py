@@ -214,18 +214,23 @@ def _last(x: np.ndarray) -> np.ndarray:
 COLUMNS = (ID, TIME, TARGET, "score", "lo", "hi", "kind", "reason")
 
 
-def anomaly_table(panel: Panel, found: Anomalies) -> pa.Table:
+def anomaly_table(panel: Panel, found: Anomalies, *, dated: bool = False) -> pa.Table:
     """Columns unique_id, ds, y, score, lo, hi, kind, reason; null where there is no number.
 
-    Rows by series, then time; times in the form in which the panel's were written.
+    Rows by series, then time; times in the form in which the panel's were written, or `dated`: as
+    timestamps of the clock, where steps are not plain numbers.
     """
     import pyarrow as pa
 
     stamps = panel.frequency.stamps(panel.first[found.series] + found.position)
+    if dated and not panel.frequency.integer:
+        times = pa.array(np.asarray(stamps).astype("M8[us]"), pa.timestamp("us"))
+    else:
+        times = format_stamps(stamps, panel.time_format, panel.tz)
     return pa.table(
         {
             ID: as_strings(panel.ids.tolist()).take(as_arrow(found.series)),
-            TIME: format_stamps(stamps, panel.time_format, panel.tz),
+            TIME: times,
             TARGET: _numbers(found.value),
             "score": _numbers(np.round(found.score, 2)),
             "lo": _numbers(found.low),

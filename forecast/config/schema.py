@@ -72,10 +72,12 @@ def _cli(**words: str | bool) -> Any:
 
 
 def list_type(annotation: Any) -> Any:
-    """`annotation`, or of a list that may be left out (`tuple[...] | None`) the list."""
+    """`annotation`, or of a list that may be left out (`tuple[...] | None`) the list, without what
+    checks it (`Annotated[tuple[...], ...] | None`)."""
     if get_origin(annotation) not in (UnionType, Union):
         return annotation
-    return next((kind for kind in get_args(annotation) if get_origin(kind) is tuple), annotation)
+    kinds = (get_args(k)[0] if get_origin(k) is Annotated else k for k in get_args(annotation))
+    return next((kind for kind in kinds if get_origin(kind) is tuple), annotation)
 
 
 class Section(BaseModel):

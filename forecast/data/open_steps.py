@@ -131,6 +131,15 @@ def is_open(panel: Panel, series: np.ndarray, positions: np.ndarray) -> np.ndarr
     return there
 
 
+def open_steps_of_day(panel: Panel) -> int:
+    """The most steps of one weekday on which any series may have values; sub-daily data only."""
+    per_day = panel.frequency.steps_per_day
+    assert per_day is not None
+    if panel.shut is None or panel.shut.shape[1] % per_day:
+        return per_day
+    return int((~panel.shut).reshape(len(panel.shut), -1, per_day).sum(axis=2).max())
+
+
 def always_open(panel: Panel) -> bool:
     """Whether every step of the grid may have a value, and comes once."""
     return panel.shut is None and not panel.closed and not _changes(panel.frequency, panel.tz)

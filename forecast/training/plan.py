@@ -19,7 +19,7 @@ from forecast.config.schema import PRETRAINED_RATE, RANDOM_RATE, Settings
 from forecast.data.forecast import LEVELS
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import LoadReport
-from forecast.data.open_steps import reach
+from forecast.data.open_steps import open_steps_of_day, reach
 from forecast.data.panel import Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
 from forecast.models.forecaster import Forecaster
@@ -245,7 +245,7 @@ def choose_horizon(
     per_day = panel.frequency.steps_per_day
     unit = panel.frequency.alias.lstrip("0123456789").split("-")[0].rstrip("SE") or "1"
     if per_day is not None and per_day != 24:
-        usual, why = per_day, "one day"
+        usual, why = open_steps_of_day(panel), "one day"
     elif unit in SHARED_HORIZON:
         usual, why = SHARED_HORIZON[unit], f"usual for this frequency ({panel.frequency.alias})"
     elif confirmed:

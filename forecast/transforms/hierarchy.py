@@ -416,13 +416,13 @@ def _check_parents(
             when = format_stamps(stamp, panel.time_format, panel.tz).to_pylist()[0]
             raise InputError(
                 f"'{panel.ids[s]}' is not the sum of the series below it: at {when} it is "
-                f"{given[first]:g}, and they make {values[node, at[first]]:g}, a difference of "
-                f"{gap[first]:g} ({int(wrong.sum()):,} steps in all)",
+                f"{given[first]:.10g}, and they make {values[node, at[first]]:.10g}, a "
+                f"difference of {gap[first]:.10g} ({int(wrong.sum()):,} steps in all)",
                 code="input/parent-disagrees",
                 where="--hierarchy",
                 value=str(panel.ids[s]),
-                remedy="Correct the data, or go by the series below it with "
-                "--set data.ignore_parents=true",
+                remedy="Correct the data (what is no sum has no blank in the hierarchy's columns), "
+                "or go by the series below it with --set data.ignore_parents=true",
             )
 
 

@@ -12,11 +12,15 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import last_known, positions
+from forecast.config.schema import DataSettings
+from forecast.data.io.arrow import as_strings
 from forecast.data.io.table import read_plain
+from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import texts_of
 from forecast.data.panel import FUTURE, STATIC, Covariate, Covariates, Panel, check_ahead
 
 EVENT = "event: "  # before an event's name: the name of its column
+MOST_DAYS = 3660  # that may count before and after an event
 AHEAD = 400  # steps to come that events are known for, where no horizon is given
 IDS, DATES = ("unique_id", "id", "ids", "series"), ("date", "day", "ds", "start", "from")
 ENDS, NAMES = ("end", "until", "to"), ("name", "event", "holiday")
@@ -32,11 +36,12 @@ class Event:
     series: str = ""
 
 
-def read_events(path: str, settings: object) -> list[Event]:
+def read_events(path: str, settings: DataSettings) -> list[Event]:
     """The events of a table: date (or start and end), name, and if they are there id, before, after
-    (days that count as well). Raises InputError: no such column, no date, an end before its start.
+    (days that count as well). Dates are read as those of the data are. Raises InputError: no such
+    column, no date, an end before its start.
     """
-    table = read_plain(path, settings)  # type: ignore[arg-type]
+    table = read_plain(path, settings)
     by_key = {name.strip().lower(): name for name in table.columns}
 
     def texts(keys: Sequence[str]) -> list[str] | None:
@@ -55,40 +60,51 @@ def read_events(path: str, settings: object) -> list[Event]:
     size = len(dates)
     ends = texts(ENDS) or [""] * size
     ids, before, after = (texts(k) or [""] * size for k in (IDS, ("before",), ("after",)))
+    places = [f"{path}, {place}" for place in table.locate(list(range(size)))]
+    lasts = [end or date for date, end in zip(dates, ends, strict=True)]
+    days = _days_written([*dates, *lasts], places * 2, settings)
     made = []
-    for row in range(size):
-        first = _day(dates[row], path, row)
-        last = _day(ends[row], path, row) if ends[row] else first
+    for row, (first, last) in enumerate(zip(days[:size], days[size:], strict=True)):
         if last < first:
-            raise _wrong(path, row, ends[row], "an event ends before it begins")
-        first -= np.timedelta64(_days(before[row], path, row), "D")
-        last += np.timedelta64(_days(after[row], path, row), "D")
+            raise _wrong(places[row], ends[row], "an event ends before it begins")
+        first -= np.timedelta64(_count_of_days(before[row], places[row]), "D")
+        last += np.timedelta64(_count_of_days(after[row], places[row]), "D")
         made.append(Event(names[row], first, last, ids[row]))
     return made
 
 
-def _day(text: str, path: str, row: int) -> np.datetime64:
+def _days_written(
+    texts: Sequence[str], places: Sequence[str], settings: DataSettings
+) -> np.ndarray:
+    """The days (datetime64[D]) of dates that are all written in one way. Raises InputError naming
+    the first that is none."""
+    times = parse_times(as_strings(texts), name="date", dayfirst=settings.dayfirst)
+    bad = times.bad | times.integer
+    if bad.any():
+        row = int(np.argmax(bad))
+        if times.reason == "ambiguous":
+            raise _wrong(
+                places[row], texts[row], "the day and the month cannot be told apart",
+                "Say --dayfirst or --no-dayfirst, or write dates as 2024-12-24",
+            )  # fmt: skip
+        raise _wrong(places[row], texts[row], "this is no date as the others; write 2024-12-24")
+    return times.stamps.astype("M8[ns]").astype("M8[D]")
+
+
+def _count_of_days(text: str, place: str) -> int:
     try:
-        return np.datetime64(text[:10].replace("/", "-"), "D")
+        found = float(text) if text else 0.0
     except ValueError:
-        raise _wrong(path, row, text, "this is no date; write 2024-12-24") from None
+        found = -1.0
+    if not (0 <= found <= MOST_DAYS and found.is_integer()):
+        raise _wrong(place, text, "days before and after are whole numbers")
+    return int(found)
 
 
-def _days(text: str, path: str, row: int) -> int:
-    try:
-        found = int(float(text)) if text else 0
-    except ValueError:
-        found = -1
-    if found < 0:
-        raise _wrong(path, row, text, "days before and after are whole numbers")
-    return found
-
-
-def _wrong(path: str, row: int, text: str, what: str) -> InputError:
-    return InputError(
-        what, code="input/events", where=f"{path}, row {row + 1}", value=text,
-        remedy="Correct the table of events",
-    )  # fmt: skip
+def _wrong(
+    place: str, text: str, what: str, remedy: str = "Correct the table of events"
+) -> InputError:
+    return InputError(what, code="input/events", where=place, value=text, remedy=remedy)
 
 
 def with_events(panel: Panel, events: Sequence[Event], horizon: int | None) -> Panel:

@@ -18,6 +18,7 @@ from forecast.config.schema import Settings
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
+from forecast.inference.formats.registry import USUAL, format_of
 from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import refuse_what_rows_lack
 from forecast.models.forecaster import Forecaster
@@ -87,7 +88,14 @@ def detect_run(
     if not found.judged:
         listener.warn("detect/nothing-judged", "every series is too short for a value to be judged")
     table = anomaly_table(panel, found)
-    path = write_table(table, output, None, ANOMALIES)
+    dated = format_of(output or USUAL).dated
+    path = write_table(
+        table,
+        output,
+        None,
+        ANOMALIES,
+        dated=anomaly_table(panel, found, dated=True) if dated else None,
+    )
     scorer, unit = model or "the pretrained network", unit_of(report)
     if page is not None:
         listener.stage("Making the page")

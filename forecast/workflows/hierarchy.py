@@ -102,6 +102,7 @@ def read_with_columns(
     try:
         return read(asked)
     except InputError as error:
+        _advise(error, settings, wanted)
         if error.code != CLASH:
             raise
         if own and not own & lowered and wanted:
@@ -113,6 +114,22 @@ def read_with_columns(
             return read(together)
         except InputError:
             raise error from None
+
+
+def _advise(error: InputError, settings: DataSettings, wanted: Sequence[str]) -> None:
+    """Says in the remedy of `error` what helps where the columns are asked for as a hierarchy's."""
+    flag, text = ("--by", settings.by) if settings.by else ("--hierarchy", settings.hierarchy)
+    if error.code == "input/missing-column" and error.value in wanted:
+        remedy = (error.remedy or "").replace("--set data.static_cov", flag)
+        error.remedy = f"{remedy}; or give it in a table of the series: --static FILE"
+    elif error.code == "input/static-missing":
+        error.remedy = "Add what is missing with its place in the hierarchy (a blank marks a sum)"
+    elif error.code == "input/blank-id":
+        instead = " in place of --by" if settings.by else ""
+        error.remedy = (
+            "Where such a row is a sum of others, name the column that is blank last: --hierarchy "
+            f"{text}/COLUMN{instead}; else fill it"
+        )
 
 
 def _with_more_columns(

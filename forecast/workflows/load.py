@@ -58,6 +58,8 @@ def refuse_covariates(settings: Settings) -> None:
         value = getattr(settings.data, name)
         if name == CLOSED:  # an exchange's are read off the data: its days off are no steps
             value = tuple(place for place in value if not is_exchange(place))
+        if name == "static" and factors_of(settings.data):  # it has the columns of a hierarchy
+            value = None
         if value:
             raise UsageError(
                 "the pretrained network has learnt from no covariates, so it can use none",

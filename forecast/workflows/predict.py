@@ -406,9 +406,14 @@ def with_dates(table: pa.Table, panel: Panel, made: Forecast, horizon: int) -> p
 
 
 def sheets(
-    settings: Settings, model: Path, horizon: int, levels: Levels | None
+    settings: Settings,
+    model: Path,
+    horizon: int,
+    levels: Levels | None,
+    more: Sequence[tuple[str, str]] = (),
 ) -> dict[str, pa.Table]:
-    """What stands in a workbook beside the forecast: the model's scores, and how it was made."""
+    """What stands in a workbook beside the forecast: the model's scores, and how it was made, with
+    `more` names and values."""
     import pyarrow as pa
 
     rows: list[tuple[str, str]] = [
@@ -419,6 +424,7 @@ def sheets(
     ]
     if levels is not None:
         rows.append(("reconciliation", levels.method))
+    rows += more
     given = settings.model_dump(mode="json", exclude_unset=True)
     rows += [
         (f"{section}.{name}", str(value))

@@ -44,7 +44,7 @@ def _first_of_columnar(opened: Source, kind: str, sheet: str | None) -> pa.Table
     from pyarrow import feather, parquet
 
     if kind == "workbook":
-        return read_sheet(_content(opened), sheet, opened.name).slice(0, ROWS)
+        return read_sheet(_content(opened), sheet, opened.name)[0].slice(0, ROWS)
     plain = opened.compression is None and opened.path is not None
     data = str(opened.path) if plain else pa.BufferReader(_content(opened))
     if kind == "feather":

@@ -20,7 +20,9 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, Panel, interval_names
+from forecast.inference.class_level import with_class_levels
 from forecast.inference.effect_error import EffectError, effect_error
+from forecast.inference.formats.registry import USUAL, format_of
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel, never_negative
 from forecast.inference.sample_paths import paths_from
@@ -29,7 +31,14 @@ from forecast.models.forecaster import Forecaster
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.demand import point_of
 from forecast.workflows.load import Found, find_model
-from forecast.workflows.predict import check_table, new_predictions, write_table
+from forecast.workflows.predict import (
+    check_table,
+    new_predictions,
+    sheets,
+    with_dates,
+    with_point_setting,
+    write_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -110,7 +119,15 @@ def scenarios_run(
         made[name] = _forecast(found, asked, horizon)
     assert found is not None
     table = scenario_table(made, found.forecaster, settings, horizon, listener)
-    where = write_table(table, output, new_predictions(found.folder.parent), FORECAST)
+    chosen = format_of(output or USUAL)
+    where = write_table(
+        table,
+        output,
+        new_predictions(found.folder.parent),
+        FORECAST,
+        dated=_with_dates(table, made, horizon) if chosen.dated else None,
+        beside=_sheets(settings, found, given, horizon) if chosen.beside else None,
+    )
     panel = next(iter(made.values()))[0]
     fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
     return ScenarioResult(
@@ -124,6 +141,29 @@ def scenarios_run(
         chart=_chart(panel, made, settings),
         predictions=table,
     )
+
+
+def _with_dates(
+    table: pa.Table, made: Mapping[str, tuple[Panel, Forecast]], horizon: int
+) -> pa.Table:
+    """The table of all scenarios with times as timestamps."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    parts = [
+        with_dates(table.filter(pc.equal(table.column(SCENARIO), name)), panel, each, horizon)
+        for name, (panel, each) in made.items()
+    ]
+    return pa.concat_tables(parts)
+
+
+def _sheets(
+    settings: Settings, found: Found, given: Mapping[str, str], horizon: int
+) -> dict[str, pa.Table]:
+    """What stands in a workbook beside the scenarios: as of a forecast, and each one's file."""
+    asked = with_point_setting(settings, point_of(settings, found.manifest))
+    more = [(f"scenario {name}", path) for name, path in given.items()]
+    return sheets(asked, found.folder, horizon, None, more)
 
 
 def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Forecast]:
@@ -140,6 +180,7 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
     steps = reach(found.panel, found.panel.lengths, horizon)
     panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
     made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
+    made = with_class_levels(made, panel)
     return panel, with_point(made, point_of(settings, found.manifest))
 
 

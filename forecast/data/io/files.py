@@ -206,11 +206,15 @@ def kind_of(source: Source) -> str:
     if head.startswith(b"PK\x03\x04") and (b"xl/" in head or b"[Content_Types].xml" in head):
         return "workbook"
     if what := _foreign(head):
+        query = "Read it with --db duckdb:///FILE --query 'select ds, y from sales'"
         raise refuse(
             "input/not-a-table", f"this is {what}, not a table in text form", where=source.name,
-            remedy="Save it as CSV or Parquet",
+            remedy=query if what == DUCKDB else "Save it as CSV or Parquet",
         )  # fmt: skip
     return "delimited"
+
+
+DUCKDB = "a DuckDB database"
 
 
 def _foreign(head: bytes) -> str | None:
@@ -219,7 +223,7 @@ def _foreign(head: bytes) -> str | None:
     if head.startswith(b"PK\x03\x04"):
         return "a zip archive"
     if head[8:12] == b"DUCK":
-        return "a DuckDB database (read it with --db duckdb:///FILE --query SQL)"
+        return DUCKDB
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "a web page (HTML or XML): the download probably failed"
     if start.startswith(b"version https://git-lfs"):

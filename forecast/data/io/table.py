@@ -88,8 +88,9 @@ def read_table(source: str | Path, settings: DataSettings) -> Table:
     if kind == "delimited":
         return _read_text(opened, settings)
     if kind == "workbook":
-        sheet, digest = _sheet(opened, settings)
-        return _from_arrow(sheet, opened.name, digest, settings, kind)
+        sheet, notes, digest = _sheet(opened, settings)
+        made = _from_arrow(sheet, opened.name, digest, settings, kind)
+        return replace(made, notes=(*notes, *made.notes))
     return _read_columnar(opened, kind, settings)
 
 
@@ -132,7 +133,7 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
     kind = kind_of(opened)
     try:
         if kind == "workbook":
-            whole, _ = _sheet(opened, settings.model_copy(update={"sheet": None}))
+            whole, _, _ = _sheet(opened, settings.model_copy(update={"sheet": None}))
         else:
             data = _whole(ByteStream(opened))
             whole = (
@@ -158,13 +159,13 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
     )
 
 
-def _sheet(source: Source, settings: DataSettings) -> tuple[pa.Table, str]:
-    """The table of a workbook's sheet, and the digest of the workbook."""
+def _sheet(source: Source, settings: DataSettings) -> tuple[pa.Table, tuple[Note, ...], str]:
+    """The table of a workbook's sheet, notes on it, and the digest of the workbook."""
     stream = ByteStream(source)
     content = b"".join(iter(lambda: stream.read(1 << 20), b""))
     digest = stream.digest()
     check_unchanged(source)
-    return read_sheet(content, settings.sheet, source.name), digest
+    return (*read_sheet(content, settings.sheet, source.name), digest)
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:

@@ -7,7 +7,8 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-from forecast.data.io.notes import listed, refuse
+from forecast.data.io.dialect import LINES_ABOVE
+from forecast.data.io.notes import Note, listed, quantity, refuse
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,11 +17,13 @@ SHOWN = 10  # sheets that an error names
 ERRORS = {"#N/A", "#NA", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!"}
 
 
-def read_sheet(content: bytes, sheet: str | None, where: str) -> pa.Table:
-    """The table of one sheet: the only one with cells, or the one called or counted `sheet`.
+def read_sheet(content: bytes, sheet: str | None, where: str) -> tuple[pa.Table, tuple[Note, ...]]:
+    """The table of one sheet: the only one with cells, or the one called or counted `sheet`; and
+    a note of the title that was left out.
 
-    The first row with cells is the header; values are those that the program last computed, error
-    values (#N/A) are missing; blank rows and columns around the table are left out. Raises
+    The first row with cells is the header, or the first below a title (rows of a single cell above
+    a wider table); values are those that the program last computed, error values (#N/A) are
+    missing; blank rows and columns around the table are left out. Raises
     InputError: no such sheet, several to choose from, no table, a damaged file.
     """
     from openpyxl import load_workbook
@@ -45,7 +48,14 @@ def read_sheet(content: bytes, sheet: str | None, where: str) -> pa.Table:
             "input/no-rows", "no sheet has a header and a row below it", where=where,
             remedy=f"Choose another with --sheet; there are {listed(names, SHOWN)}",
         )  # fmt: skip
-    return _table(next(iter(filled.values())), where)
+    name, chosen = next(iter(filled.items()))
+    above = _titles(chosen)
+    table = _table(chosen[above:], f"{where}, sheet '{name}'")
+    if not above:
+        return table, ()
+    title = next(str(cell) for cell in chosen[0] if cell is not None)[:60]
+    text = f"{quantity(above, 'row')} above the table: left out"
+    return table, (Note("repair/preamble", text, above, (title,)),)
 
 
 def _wanted(names: list[str], sheet: str | None, where: str) -> list[str]:
@@ -73,6 +83,15 @@ def _rows(sheet: Any) -> list[list[Any]]:
     rows = rows[filled[0] : filled[-1] + 1]
     width = max((n for row in rows for n, cell in enumerate(row, 1) if cell is not None), default=0)
     return [row + [None] * (width - len(row)) if len(row) < width else row[:width] for row in rows]
+
+
+def _titles(rows: list[list[Any]]) -> int:
+    """How many rows at the top are a title: a single text each, and a table of more columns and two
+    rows at least below them."""
+    cells = [sum(cell is not None for cell in row) for row in rows[: LINES_ABOVE + 1]]
+    first = next((n for n, count in enumerate(cells) if count > 1), 0)
+    titles = [cell for row in rows[:first] for cell in row if cell is not None]
+    return first if first < len(rows) - 1 and all(isinstance(t, str) for t in titles) else 0
 
 
 def _value(cell: Any) -> Any:
