@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from openpyxl import Workbook
 from test_scheduling_run import NOW, VALUES, cutoffs, data, job, rows
 
 from forecast.cli.commands.score import about_planning
@@ -319,3 +320,21 @@ def test_of_overrides_nothing_is_told_where_nobody_made_any():
     ann = {"count": 10, "mae_model": 3.0, "mae_override": 2.4, "added_by_override": 0.6}
     both = about_planning({"value_added": {"all": every, "by": {"Ann": ann}}})
     assert "with overrides" in both[0] and "Ann: better" in both[1]
+
+
+def test_a_planners_table_may_write_numbers_and_dates_as_his_program_does(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    overridden(tmp_path, "unique_id;ds;value\nb;01.03.2024;1.250,5\na;01.03.2024;7\n")
+    assert {r["unique_id"]: r["LSTM"] for r in rows(tmp_path) if r["override_by"]} == {
+        "a": "7", "b": "1250.5"}  # fmt: skip
+    book = Workbook()
+    book.active.append(["unique_id", "ds", "value"])
+    book.active.append(["b", datetime(2024, 3, 1), 600])
+    book.save(tmp_path / "ours.xlsx")
+    override_job(
+        job(tmp_path), str(tmp_path / "ours.xlsx"), Silent(), by="Bob", reason="fair", moment=NOW
+    )
+    assert {r["LSTM"] for r in rows(tmp_path) if r["override_by"] == "Bob"} == {"600"}
+    with pytest.raises(InputError, match="not forecast"):  # another day, in another form
+        overridden(tmp_path, "unique_id;ds;value\nb;02.03.2034;5\n")

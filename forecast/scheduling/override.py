@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,10 @@ from forecast.common.documents import SEAL
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings
+from forecast.data.io.arrow import as_strings
 from forecast.data.io.table import read_plain
-from forecast.data.io.values import texts_of
+from forecast.data.io.timestamps import parse_times
+from forecast.data.io.values import number_strings, texts_of
 from forecast.data.panel import ID, TIME
 from forecast.inference.tables import csv_bytes, read_predictions
 from forecast.scheduling.clock import now, stamp
@@ -179,19 +181,30 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
             value=", ".join(table.columns),
             remedy="Columns: unique_id, ds, value; unique_id may lack where there is one series",
         )
-    times = [t.strip() for t in texts_of(table.columns[time_name])]
+    texts = [t.strip() for t in texts_of(table.columns[time_name])]
+    times = _as_published(texts, list(dict.fromkeys(time for _, time in row_of)))
+    cells = texts_of(table.columns[values[0]])
+    numbers, bad = number_strings(
+        as_strings(cells), table.decimal, "." if table.decimal == "," else None
+    )
     ids = (
         [next(iter(single))] * len(times)
         if id_name is None
         else [t.strip() for t in texts_of(table.columns[id_name])]
     )
     made: dict[Place, float] = {}
-    for row, (key, text) in enumerate(
-        zip(zip(ids, times, strict=True), texts_of(table.columns[values[0]]), strict=True)
-    ):
+    for row, (key, text) in enumerate(zip(zip(ids, times, strict=True), cells, strict=True)):
         if not text.strip():
             continue  # nothing to say of this step
-        number = _number(text, file, row)
+        number = float(numbers[row])
+        if bad[row] or not math.isfinite(number):
+            raise InputError(
+                "an override is a number",
+                code="input/override-number",
+                where=f"{file}, row {row + 1}",
+                value=text,
+                remedy="Correct it, or leave the cell blank",
+            )
         if key not in row_of or key in made:
             what = "a step is overridden twice" if key in made else "this step is not forecast"
             first = ", ".join(sorted({time for _, time in row_of})[:SHOWN])
@@ -213,20 +226,19 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
     return made
 
 
-def _number(text: str, file: str, row: int) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(
-            "an override is a number",
-            code="input/override-number",
-            where=f"{file}, row {row + 1}",
-            value=text,
-            remedy="Write it with a decimal point, or leave the cell blank",
-        )
-    return number
+def _as_published(texts: Sequence[str], published: Sequence[str]) -> list[str]:
+    """The times `texts` as the published table writes the same ones, where that can be told: a
+    workbook has dates, and 2024-04-10 is 10.04.2024. Others stay as they are."""
+    if set(texts) <= set(published):
+        return list(texts)
+    given, known = (parse_times(as_strings(t), name=TIME) for t in (texts, published))
+    if given.integer or known.integer or known.bad.any() or given.tz != known.tz:
+        return list(texts)
+    written = dict(zip(known.stamps.tolist(), published, strict=True))
+    return [
+        text if bad or text in published else written.get(stamp, text)
+        for text, stamp, bad in zip(texts, given.stamps.tolist(), given.bad, strict=True)
+    ]
 
 
 def _with(

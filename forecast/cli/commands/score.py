@@ -113,7 +113,8 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
             f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
         )
         for name, figures in added["by"].items():
-            better = "better" if figures["added_by_override"] > 0 else "no better"
+            gain = figures["added_by_override"]
+            better = "better" if gain > 0 else "worse" if gain < 0 else "no better"
             lines.append(
                 f"Overrides by {name}: {better} on {figures['count']:,} values, MAE "
                 f"{figures['mae_model']:.4g} -> {figures['mae_override']:.4g}."
