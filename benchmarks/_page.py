@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from _sets import SETS
 
 HERE = Path(__file__).parent
 ORDER = (
@@ -19,6 +22,8 @@ ORDER = (
     "DynamicOptimizedTheta",
     "SeasonalNaive",
 )
+
+SERVED = "LSTM or Blend"  # what `train` would have a user take
 
 
 def load(name: str) -> dict[str, Any]:
@@ -66,6 +71,7 @@ def accuracy() -> list[str]:
         "A baseline stops at its budget of wall time: the series it finished are counted, and its "
         "figures, Naive2 of its OWA included, are over these alone.", "",
         *made_on(every), "Command: `make bench`, or `python benchmarks/bench_accuracy.py`", "",
+        *by_frequency(known),
     ]  # fmt: skip
     for name, row in known.items():
         lines += [
@@ -74,6 +80,59 @@ def accuracy() -> list[str]:
         ]
         lines += [*accuracy_table(row), ""]
     return lines
+
+
+def by_frequency(known: dict[str, Any]) -> list[str]:
+    """The whole at a glance: MASE as a share of seasonal naive's, geometric means."""
+    sets = [each for each in SETS if each.name in known]
+    kinds = list(dict.fromkeys(each.kind for each in sets))
+    every = sorted(
+        {model for each in sets for model in known[each.name]["models"]},
+        key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER),
+    )
+    forecasters = ["LSTM", SERVED, *every[1:]] if "Blend" in every else every
+    body = []
+    for model in forecasters:
+        if model in ("SeasonalNaive", "Blend"):
+            continue
+        found = {each.name: ratio(known[each.name], model) for each in sets}
+        cells = [
+            mean_ratio([found[each.name] for each in sets if each.kind == kind]) for kind in kinds
+        ]
+        done = [each for each in sets if found[each.name] is not None]
+        whole = mean_ratio([found[each.name] for each in done])
+        whole += "" if len(done) == len(sets) else f" (of {len(done)})"
+        ours = mean_ratio([ratio(known[each.name], SERVED) for each in done])
+        body.append([model, *cells, whole, ours])
+    numbers = {kind: sum(each.kind == kind for each in sets) for kind in kinds}
+    said = (
+        "MASE as a share of SeasonalNaive's on the same set, geometric means over the sets; lower "
+        f"is better. `{SERVED}` takes Blend on the sets where `train` made one. A forecaster that "
+        "did not finish every series of a set has no figure of its kind; the last column is "
+        f"`{SERVED}` on the sets that it did finish."
+    )
+    head = ["forecaster", *(f"{kind} ({numbers[kind]})" for kind in kinds), f"all {len(sets)}",
+            "ours there"]  # fmt: skip
+    return ["### All sets", "", said, "", *table(head, body), ""]
+
+
+def ratio(row: dict[str, Any], model: str) -> float | None:
+    """MASE of one forecaster over seasonal naive's on one set; None where it did not finish."""
+    models = row["models"]
+    if model == SERVED:
+        model = "Blend" if "Blend" in models else "LSTM"
+    found, naive = models.get(model), models.get("SeasonalNaive")
+    if found is None or naive is None or found["series"] < row["series"]:
+        return None
+    return float(found["mase"] / naive["mase"])
+
+
+def mean_ratio(ratios: list[float | None]) -> str:
+    """The geometric mean; nothing where one is missing."""
+    known = [each for each in ratios if each is not None]
+    if not known or len(known) < len(ratios):
+        return ""
+    return f"{math.exp(sum(map(math.log, known)) / len(known)):.3f}"
 
 
 def accuracy_table(row: dict[str, Any]) -> list[str]:
