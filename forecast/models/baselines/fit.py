@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from forecast.models.baselines.gradients import quicken_arima
 from forecast.models.baselines.history import CUT, CUT_LONG, SMALL_SEASON, filled, scale_of
+from forecast.models.baselines.minimise import quicken_arima
 
 STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
 # Models of intermittent demand, with what they take; TSB's smoothing as in StatsForecast's example.
