@@ -82,6 +82,22 @@ def test_below_zero_is_no_demand_and_gets_seasonal_naive():
     assert made.source.tolist() == ["SeasonalNaive"] and "no demand" in made.notes[0]
 
 
+def test_days_on_which_nobody_ever_works_are_closed_and_no_lack_of_demand():
+    random = np.random.default_rng(3)
+    weekday = np.arange(210) % 7
+    office = np.where(weekday < 5, 1 + random.poisson(30, 210), 0)
+    market = np.where(weekday < 3, 1 + random.poisson(8, 210), 0)
+    panel = panel_of([office, market])
+    assert mean_interval(panel) == pytest.approx([1.0, 1.0])
+    assert not is_intermittent(panel)
+    once = office.copy()
+    once[5] = 4  # a Saturday after all: then Saturdays are days like others
+    assert mean_interval(panel_of([once]))[0] > 1.1
+    items = panel_of([each * (weekday[:120] < 5) for each in np.split(lumpy().values, 20)])
+    assert is_intermittent(items)  # on the days that are left demand is still lumpy
+    assert (mean_interval(items) > 2).all()
+
+
 def test_the_croston_types_are_usual_where_demand_is_intermittent_and_nothing_was_named():
     usual = ("arima", "seasonal-naive")
     names, why = usual_baselines(lumpy(), usual, Settings())

@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions, sum_by_series
+from forecast.data.open_steps import shut_slots
 from forecast.data.panel import Covariate, Panel
 
 INTERVAL = 1.32  # mean steps between demands above which they are intermittent
@@ -18,16 +19,30 @@ INTERVAL = 1.32  # mean steps between demands above which they are intermittent
 
 def mean_interval(panel: Panel) -> np.ndarray:
     """Known steps for each one that is not zero, (S,); NaN for a series that is never above zero or
-    is below it anywhere.
+    is below it anywhere. Days and hours of the week on which a series is always zero, more often
+    than by chance, are left out: a shop that writes 0 on Sundays is closed, not out of demand.
 
     Above INTERVAL demand is intermittent (Syntetos, Boylan & Croston 2005, Journal of the
     Operational Research Society 56: 495-503, with the interval that Kostenko & Hyndman 2006 keep).
     """
-    known = sum_by_series(np.isfinite(panel.values).astype(float), panel.offsets)
+    known = sum_by_series(
+        (np.isfinite(panel.values) & ~_closed(panel)).astype(float), panel.offsets
+    )
     demands = sum_by_series((panel.values > 0).astype(float), panel.offsets)
     negative = sum_by_series((panel.values < 0).astype(float), panel.offsets)
     made = np.divide(known, demands, out=np.full(panel.size, np.nan), where=demands > 0)
     return np.where(negative == 0, made, np.nan)
+
+
+def _closed(panel: Panel) -> np.ndarray:
+    """bool (N,): steps in slots of the week that never have a demand."""
+    values = np.where(panel.values == 0, np.nan, panel.values)
+    never = shut_slots(replace(panel, values=values, shut=None), shared=False)
+    if never is None:
+        return np.zeros(len(values), bool)
+    row = np.repeat(np.arange(panel.size) % len(never), panel.lengths)
+    at = np.repeat(panel.first, panel.lengths) + positions(panel.offsets)
+    return np.asarray(never[row, at % never.shape[1]])
 
 
 def is_intermittent(panel: Panel) -> bool:
