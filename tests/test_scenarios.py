@@ -222,6 +222,19 @@ def test_a_short_outlook_is_refused_with_the_flags_that_help():
     assert cover(whole, 4, None) is whole
 
 
+def test_of_several_scenarios_the_short_one_is_named_and_the_advice_followed_helps(world, tmp_path):
+    given = {"base": "10", "promo": "11"}
+    five = Settings.model_validate({"forecast": {"horizon": 5}})  # they know four steps
+    with pytest.raises(InputError, match="does not cover the horizon") as caught:
+        scenarios_run("x.csv", given, five, Silent())
+    assert caught.value.where == "10"
+    assert "--future-covariates" not in caught.value.remedy  # refused beside scenarios
+    assert "--set data.cov_short=mask" in caught.value.remedy
+    longer = five.model_copy(update={"data": five.data.model_copy(update={"cov_short": "last"})})
+    made = scenarios_run("x.csv", given, longer, Silent(), output=str(tmp_path / "out.csv"))
+    assert [row["change"] for row in made.predictions.to_pylist()[5:]] == [-10] * 5
+
+
 def test_a_short_outlook_goes_on_with_its_last_value_or_is_missing_from_there():
     def price(how):
         made = cover(with_price(12.0, ahead=2), 4, how)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.common.errors import UsageError
+from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 
 SCENARIO, CHANGE = "scenario", "change"  # columns: which one, and what it adds to the first
 PATHS = 1000  # by which intervals of differences are told
+TOO_SHORT = (
+    "Give the steps to come in that file; or say --set data.cov_short=mask (missing from there) or "
+    "last (as it was)"
+)
 AT_ONCE = 2_000_000  # values of paths that are held at a time
 
 
@@ -178,7 +182,11 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
             remedy="Train one with --future-cov (it is kept where covariates help)",
         )
     steps = reach(found.panel, found.panel.lengths, horizon)
-    panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
+    try:
+        panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
+    except InputError as error:
+        error.where, error.remedy = settings.data.future_covariates, TOO_SHORT
+        raise
     made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
     made = with_class_levels(made, panel)
     return panel, with_point(made, point_of(settings, found.manifest))
