@@ -614,6 +614,20 @@ def test_short_series_come_first_and_the_most_grown_histories_are_searched_again
     assert seen[3:] == [(1, 1), (0, 2), (2, 1), (0, 1)]
 
 
+def test_what_is_urgent_is_fitted_before_shorter_series(monkeypatch, in_process):
+    seen = []
+    monkeypatch.setattr(
+        statistical, "fit_forward", lambda t: seen.append(t.series) or fits.fit_forward(t)
+    )
+    panel = make_panel([seasonal_series(n, 4, n) for n in (60, 40, 48, 52)], "QS-JAN")
+    origins = np.stack([panel.lengths - 10, panel.lengths])
+    urgent = np.array([True, False, False, True])
+    baselines.forecast_baselines_windows(
+        panel, origins, 4, ["arima"], LEVELS, 1, 60.0, 1, urgent=urgent
+    )
+    assert seen == [3, 0, 1, 2]
+
+
 def test_a_series_without_a_fit_at_its_first_origin_is_fitted_at_the_others(in_process):
     panel = make_panel([seasonal_series(40, 4, 0), seasonal_series(60, 4, 1)], "QS-JAN")
     made = arima_windows(panel, [[3, 50], [40, 60]])

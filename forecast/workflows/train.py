@@ -134,7 +134,8 @@ def train_run(
     combination, weighed, more = weighted(shown, plan, scored, levels, settings, clock, listener)
     plan = replace(plan, reasons=(*plan.reasons, *summed.reasons, *weighed))
     names = in_time(with_parts(names, combination), clock, skipped)
-    baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more)
+    baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more,
+                                   levels=levels)  # fmt: skip
     held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan.horizon)
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
@@ -401,13 +402,17 @@ def baseline_forecasts(
     listener: Listener,
     *,
     more: float = 0.0,
+    levels: Levels | None = None,
 ) -> dict[str, list[Forecast]]:
     """The forecasts of the baselines `names` from the held-out origins and, last, from the end of
     the data: all of so many steps as the last one needs. more: seconds beside their own budget, as
-    they are blended as well."""
+    they are blended as well; levels: of a hierarchy, whose sums come first."""
     if not names:
         return {}
     listener.stage("Fitting the baselines")
+    sums = None
+    if levels is not None:
+        sums = ~np.isin(np.arange(panel.size), levels.hierarchy.bottom)
     return forecast_baselines_windows(
         panel=panel,
         origins=np.concatenate([plan.origins, panel.lengths[None]]),
@@ -418,6 +423,7 @@ def baseline_forecasts(
         budget=clock.left_for(settings.baselines.budget + more),
         jobs=settings.training.jobs or available_cores(),
         listener=listener,
+        urgent=sums,
         allow_negative=settings.forecast.allow_negative,
     )
 

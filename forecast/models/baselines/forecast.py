@@ -82,6 +82,7 @@ def forecast_baselines_windows(
     listener: Listener | None = None,
     cache_folder: Path | None = None,
     *,
+    urgent: np.ndarray | None = None,
     allow_negative: bool = False,
     ray: bool = False,
     ray_address: str | None = None,
@@ -98,6 +99,7 @@ def forecast_baselines_windows(
     wanted    bool (W, S): the statistical models leave out the other pairs (default: all)
     cache_folder  where the statistical forecasts are kept and looked for (default: nowhere)
 
+    urgent    bool (S,): series that are fitted before all others, as the sums of a hierarchy
     allow_negative  False: a series without a negative value before its origin gets no negative
               forecast, as for the LSTM
     ray       ARIMA, ETS and Theta run on a Ray cluster, at `ray_address`, or (None) of `jobs` cores
@@ -121,6 +123,7 @@ def forecast_baselines_windows(
         wanted=wanted,
         listener=listener or Silent(),
         cache_folder=cache_folder,
+        urgent=np.zeros(panel.size, dtype=bool) if urgent is None else urgent,
         ray=ray,
         ray_address=ray_address,
     )
@@ -157,6 +160,7 @@ class Job:
     wanted: np.ndarray
     listener: Listener
     cache_folder: Path | None
+    urgent: np.ndarray
     ray: bool
     ray_address: str | None
 
@@ -194,6 +198,7 @@ def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
         naive=job.naive,
         wanted=job.wanted,
         listener=job.listener,
+        urgent=job.urgent,
         ray=job.ray,
         ray_address=job.ray_address,
     )

@@ -124,16 +124,17 @@ def statistical_forecasts(
     naive: Sequence[Forecast],
     wanted: np.ndarray,
     listener: Listener,
+    urgent: np.ndarray,
     ray: bool = False,
     ray_address: str | None = None,
 ) -> Statistical:
     """The forecasts of `names` (keys of COLUMNS), in `budget` seconds.
 
     The cheap models come first, each with an equal share of the budget; what one leaves over goes
-    to the next. All models take the series in the same order, the short ones first and those of
-    one length shuffled. ARIMA's order is chosen at the first origin of each series and kept for
-    its others as long as it tells of them (`fit_forward`); the time that is left goes into choosing
-    it anew at those.
+    to the next. All models take the series in the same order: the `urgent` (bool, (S,)), then the
+    short ones, those of one length shuffled. ARIMA's order is chosen at the first origin of each
+    series and kept for its others as long as it tells of them (`fit_forward`); the time that is
+    left goes into choosing it anew at those.
     `naive` (one for each window) says origins, horizon and levels, and stands in for series that a
     model cannot be fitted to. wanted: bool (W, S), pairs to forecast. ray: on a Ray cluster, at
     `ray_address` or of this machine's own.
@@ -148,7 +149,7 @@ def statistical_forecasts(
     workers = RayPool(jobs, ray_address) if ray else Pool(jobs, prepare_worker)
     with workers as pool:
         for rank, name in enumerate(chosen):
-            batch = _Batch(panel, naive, first, season, COLUMNS[name])
+            batch = _Batch(panel, naive, first, season, COLUMNS[name], urgent)
             # Of intermittent demand's models none takes long: they share their time.
             quick = COLUMNS[name] in INTERMITTENT
             last = sum(COLUMNS[each] in INTERMITTENT for each in chosen) if quick else rank + 1
@@ -215,6 +216,7 @@ class _Batch:
     first: np.ndarray
     season: int
     column: str
+    urgent: np.ndarray
 
     @property
     def wanted(self) -> np.ndarray:
@@ -232,13 +234,13 @@ class _Batch:
         return bool((self.wanted.sum(axis=0) > 1).any())
 
     def order(self) -> list[tuple[int, list[int]]]:
-        """Series and their windows, earliest origin first: short series first, those of one length
-        shuffled, the same for every model."""
+        """Series and their windows, earliest origin first: what is urgent, then short series first,
+        those of one length shuffled, the same for every model."""
         wanted = self.wanted
         series = np.random.default_rng(0).permutation(np.flatnonzero(wanted.any(axis=0)))
         origins = np.stack([each.origins for each in self.naive])
         longest = np.where(wanted, origins, 0).max(axis=0)[series]
-        series = series[np.argsort(longest, kind="stable")]
+        series = series[np.lexsort((longest, ~self.urgent[series]))]
         return [
             (s, sorted(np.flatnonzero(wanted[:, s]).tolist(), key=lambda w: origins[w, s]))
             for s in series.tolist()
