@@ -217,7 +217,7 @@ def test_options_for_one_future_are_refused_beside_scenarios(lstmcast, tmp_path)
 def test_a_short_outlook_is_refused_with_the_flags_that_help():
     with pytest.raises(InputError) as caught:
         cover(with_price(12.0, ahead=2), 4, None)
-    assert "--set data.cov_short=mask" in caught.value.remedy and "last" in caught.value.remedy
+    assert "--cov-short mask" in caught.value.remedy and "last" in caught.value.remedy
     whole = with_price(12.0, ahead=4)
     assert cover(whole, 4, None) is whole
 
@@ -229,7 +229,7 @@ def test_of_several_scenarios_the_short_one_is_named_and_the_advice_followed_hel
         scenarios_run("x.csv", given, five, Silent())
     assert caught.value.where == "10"
     assert "--future-covariates" not in caught.value.remedy  # refused beside scenarios
-    assert "--set data.cov_short=mask" in caught.value.remedy
+    assert "--cov-short mask" in caught.value.remedy
     longer = five.model_copy(update={"data": five.data.model_copy(update={"cov_short": "last"})})
     made = scenarios_run("x.csv", given, longer, Silent(), output=str(tmp_path / "out.csv"))
     assert [row["change"] for row in made.predictions.to_pylist()[5:]] == [-10] * 5

@@ -280,7 +280,6 @@ class DataSettings(Section):
         default=None,
         description="Covariates that end before the horizon does are missing from there, or go on "
         "with their last value (refused).",
-        json_schema_extra=_cli(seldom=True),
     )
     events: str | None = Field(
         default=None,
@@ -373,7 +372,6 @@ class ForecastSettings(Section):
         default=None,
         description="How the levels of a hierarchy are made to add up (what is best on validation "
         "origins).",
-        json_schema_extra=_cli(seldom=True),
     )
     allow_negative: bool = Field(
         default=False,
@@ -637,7 +635,7 @@ class EvaluationSettings(Section):
         default=None,
         ge=1,
         description="Steps from one held-out origin to the next (the horizon).",
-        json_schema_extra=_cli(seldom=True, metavar="STEPS"),
+        json_schema_extra=_cli(metavar="STEPS"),
     )
     gap: int = Field(
         default=0,

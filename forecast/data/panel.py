@@ -100,7 +100,7 @@ def _too_short(
         f"covariate '{name}' does not cover the horizon: series '{panel.ids[s]}' has no value at "
         f"{stamps[0]}, and {horizon:,} steps, up to {stamps[1]}, are to be forecast{others}",
         remedy="Give the steps to come in --future-covariates FILE or as rows after the last "
-        "value; what is not known ahead: --past-cov; or say --set data.cov_short=mask "
+        "value; what is not known ahead: --past-cov; or say --cov-short mask "
         "(missing from there) or last (as it was)",
     )  # fmt: skip
 

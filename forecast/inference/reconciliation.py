@@ -283,8 +283,7 @@ def _library() -> Any:
             "this way to reconcile needs the package hierarchicalforecast",
             code="usage/missing-package",
             where="forecast.reconcile",
-            remedy="pip install 'lstmcast[hierarchy]', or --set forecast.reconcile=bottom-up, "
-            "which needs none",
+            remedy="pip install 'lstmcast[hierarchy]', or --reconcile bottom-up, which needs none",
         ) from None
     return methods
 

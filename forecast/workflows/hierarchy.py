@@ -255,7 +255,7 @@ def choose_method(
     """How forecasts are made to add up: as asked, or what forecasts the validation origins best,
     by the mean over levels of their mean MASE."""
     if settings.forecast.reconcile is not None:
-        return (RECONCILE, settings.forecast.reconcile, "as asked (forecast.reconcile)")
+        return (RECONCILE, settings.forecast.reconcile, "as asked (--reconcile)")
     losses = _validation_losses(levels.hierarchy, panel, forecaster, errors, plan, point)
     if not losses:
         return (RECONCILE, BOTTOM_UP, "no series is long enough to choose by")

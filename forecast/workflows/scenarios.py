@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 SCENARIO, CHANGE = "scenario", "change"  # columns: which one, and what it adds to the first
 PATHS = 1000  # by which intervals of differences are told
 TOO_SHORT = (
-    "Give the steps to come in that file; or say --set data.cov_short=mask (missing from there) or "
+    "Give the steps to come in that file; or say --cov-short mask (missing from there) or "
     "last (as it was)"
 )
 AT_ONCE = 2_000_000  # values of paths that are held at a time

@@ -98,12 +98,9 @@ def forecast_baselines_windows(
     jobs      worker processes, one thread each
     wanted    bool (W, S): the statistical models leave out the other pairs (default: all)
     cache_folder  where the statistical forecasts are kept and looked for (default: nowhere)
-
     urgent    bool (S,): series that are fitted before all others, as the sums of a hierarchy
-    allow_negative  False: a series without a negative value before its origin gets no negative
-              forecast, as for the LSTM
-    ray       ARIMA, ETS and Theta run on a Ray cluster, at `ray_address`, or (None) of `jobs` cores
-              of this machine
+    allow_negative  False: a series never negative before its origin gets no negative forecast
+    ray       the models run on a Ray cluster, at `ray_address`, or (None) of `jobs` cores here
 
     A series that was not fitted in the budget is not available; one that a model cannot be fitted
     to (too short, a failure inside the library) gets seasonal naive, with source "SeasonalNaive".
