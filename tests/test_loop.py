@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from forecast.common.errors import TrainingError
-from forecast.training import sampler
+from forecast.training import loop, sampler
 from forecast.training.config import BEHIND, TrainConfig
 from forecast.training.loop import BestWeights, Schedule, fit, resolve_device
 from forecast.training.losses import pinball
@@ -85,7 +85,7 @@ def test_the_best_weights_are_kept_not_the_last():
     origins = (panel.lengths - 6)[None]
     wild = config(steps=40, learning_rate=0.5, average=0.0, warmup=0, clip=1e6)
     result = fit(panel.values, panel.offsets, LAYOUT, wild, validation=origins, report=seen.append)
-    losses = [progress.validation_loss for progress in seen]
+    losses = [progress.validation_loss for progress in seen if progress.evaluated]
     assert result.best_loss <= min(losses)
     assert losses[-1] > result.best_loss
 
@@ -158,6 +158,20 @@ def test_a_small_network_learns_what_no_skip_can_say():
     )
     first = next(each for each in seen if each.evaluated)  # a slow machine reports in between
     assert seen[-1].best < 0.7 * first.validation_loss
+
+
+def test_a_slow_machine_gives_up_at_the_same_step(monkeypatch):
+    panel, ends = make_panel((60,), seed=3), []
+    numbers = replace(config(steps=60), behind=1e-6)
+    for seconds in (1e9, 0.0):  # between two reports
+        monkeypatch.setattr(loop, "SECONDS_BETWEEN", seconds)
+        seen = []
+        fit(
+            panel.values, panel.offsets, LAYOUT, numbers,
+            validation=(panel.lengths - 6)[None], report=seen.append,
+        )  # fmt: skip
+        ends.append(seen[-1].step)
+    assert ends == [21, 21]
 
 
 def test_an_interruption_keeps_the_best_so_far():

@@ -299,7 +299,8 @@ def _loop(
             continue
         told = now
         report(_evaluate(at, validation_loss, config, ranks, evaluate))
-        stop = stop or _reason_to_give_up(at, config)
+        if evaluate:  # never by when the clock asks for a report
+            stop = stop or _reason_to_give_up(at, config)
         if stop:
             ended = stop
             break
