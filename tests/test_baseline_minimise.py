@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, rosen
@@ -9,7 +11,7 @@ from statsforecast import arima
 from statsforecast.models import AutoARIMA
 
 from forecast.models.baselines.minimise import (
-    NO_START,
+    NOT_FINITE,
     STEPS,
     differences,
     minimise,
@@ -41,8 +43,28 @@ def test_a_step_beyond_the_numbers_is_shortened():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_without_a_value_at_the_start_the_start_is_returned_and_said(value):
     found = minimise(lambda x: value, np.array([1.0, 2.0]), 100)
-    assert (found.status, found.success) == (NO_START, False)
+    assert (found.status, found.success) == (NOT_FINITE, False)
     np.testing.assert_array_equal(found.x, [1.0, 2.0])
+
+
+def cliff(x: np.ndarray) -> float:
+    """Down to 1, where StatsForecast's largest number begins."""
+    return float(2 - x[0]) if x[0] <= 1 else sys.float_info.max
+
+
+@pytest.mark.parametrize("start", [1.0, 0.5, -3.0])
+def test_beside_a_cliff_the_search_ends(start):
+    asked = []
+
+    def counted(x: np.ndarray) -> float:
+        asked.append(x[0])
+        assert len(asked) < 1000, "it does not end"
+        return cliff(x)
+
+    with np.errstate(all="ignore"):
+        found = minimise(counted, np.array([start]), 100)
+    assert start <= found.x[0] <= 1 and found.fun == cliff(found.x)
+    assert found.success == (found.status == 0)
 
 
 def test_too_many_steps_are_said():

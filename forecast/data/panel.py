@@ -70,6 +70,9 @@ class Covariates:
         return Covariates(offsets, tuple(columns))
 
 
+COV_SHORT = "or say --cov-short mask (missing from there) or last (as it was)"
+
+
 def check_ahead(panel: Panel, horizon: int, names: Sequence[str] | None = None) -> None:
     """Raises InputError where a covariate known ahead ends before the horizon does.
 
@@ -100,8 +103,7 @@ def _too_short(
         f"covariate '{name}' does not cover the horizon: series '{panel.ids[s]}' has no value at "
         f"{stamps[0]}, and {horizon:,} steps, up to {stamps[1]}, are to be forecast{others}",
         remedy="Give the steps to come in --future-covariates FILE or as rows after the last "
-        "value; what is not known ahead: --past-cov; or say --cov-short mask "
-        "(missing from there) or last (as it was)",
+        f"value; what is not known ahead: --past-cov; {COV_SHORT}",
     )  # fmt: skip
 
 

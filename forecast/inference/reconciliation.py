@@ -177,7 +177,7 @@ class Reconciler:
             raise UsageError(
                 "there is no such way to reconcile",
                 code="usage/reconcile",
-                where="forecast.reconcile",
+                where="--reconcile",
                 value=method,
                 remedy=f"Choose from {', '.join((*METHODS, NONE))}",
             )
@@ -282,7 +282,7 @@ def _library() -> Any:
         raise UsageError(
             "this way to reconcile needs the package hierarchicalforecast",
             code="usage/missing-package",
-            where="forecast.reconcile",
+            where="--reconcile",
             remedy="pip install 'lstmcast[hierarchy]', or --reconcile bottom-up, which needs none",
         ) from None
     return methods

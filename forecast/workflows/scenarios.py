@@ -19,7 +19,7 @@ from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.open_steps import reach, rows_ahead
-from forecast.data.panel import FUTURE, Panel, interval_names
+from forecast.data.panel import COV_SHORT, FUTURE, Panel, interval_names
 from forecast.inference.class_level import with_class_levels
 from forecast.inference.effect_error import EffectError, effect_error
 from forecast.inference.formats.registry import USUAL, format_of
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
 
 SCENARIO, CHANGE = "scenario", "change"  # columns: which one, and what it adds to the first
 PATHS = 1000  # by which intervals of differences are told
-TOO_SHORT = (
-    "Give the steps to come in that file; or say --cov-short mask (missing from there) or "
-    "last (as it was)"
-)
 AT_ONCE = 2_000_000  # values of paths that are held at a time
 
 
@@ -185,7 +181,8 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
     try:
         panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
     except InputError as error:
-        error.where, error.remedy = settings.data.future_covariates, TOO_SHORT
+        error.where = settings.data.future_covariates
+        error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
         raise
     made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
     made = with_class_levels(made, panel)

@@ -1,4 +1,4 @@
-"""ARIMA's likelihood is minimised as R's `arima` does it, in a third of the time of SciPy's BFGS.
+"""ARIMA's likelihood is minimised as R's `arima` does it: 3 to 5 times as fast as by SciPy's BFGS.
 
 StatsForecast asks SciPy for a gradient of 1e-8, which forward differences never reach: its line
 searches go on for as long again where the likelihood does not change any more, and around a
@@ -19,7 +19,7 @@ STEP = float(np.sqrt(np.finfo(float).eps))  # of the differences, absolute, as S
 # As in R's `optim`: the share of a value from which a change counts, the share of the slope that a
 # step has to go down, by how much a step is shortened that does not.
 TOLERANCE, LEAST_DESCENT, SHORTER = 1e-8, 1e-4, 0.2
-STEPS, NO_START = 1, 2  # SciPy's status: too many steps; no finite value (else 0)
+STEPS, NOT_FINITE = 1, 2  # SciPy's status: too many steps; a value or slope that is no number
 
 Objective = Callable[[np.ndarray], float]
 
@@ -29,15 +29,15 @@ def minimise(function: Objective, start: np.ndarray, most_steps: int) -> Optimiz
 
     Nash 1990, "Compact numerical methods for computers", algorithm 21, which R's `optim` calls
     BFGS: steps are shortened until they go down, and where nothing is gained any more the metric is
-    forgotten once before that is believed.
+    forgotten once before that is believed. Beside a cliff, where a slope is infinite, it ends.
     """
     from scipy.optimize import OptimizeResult
 
     x, steps = np.array(start, dtype=float), 0
     value = function(x.copy())
     inverse: np.ndarray | None = None  # of the metric; None: that of steepest descent
-    status = 0 if np.isfinite(value) else NO_START
-    slope = differences(function, x, value) if status == 0 else x
+    slope = differences(function, x, value)
+    status = 0 if np.isfinite([value, *slope]).all() else NOT_FINITE
     while status == 0:
         way = -slope if inverse is None else -(inverse @ slope)
         found = downhill(function, x, value, slope, way)
@@ -49,8 +49,11 @@ def minimise(function: Objective, start: np.ndarray, most_steps: int) -> Optimiz
             break
         if found is not None:
             slope = differences(function, x, value)
+        if not np.isfinite(slope).all():
+            status = NOT_FINITE
+        elif steps >= most_steps:
+            status = STEPS
         inverse = updated(inverse, x - before, slope - old) if gained else None
-        status = STEPS if steps >= most_steps else 0
     metric = np.eye(len(x)) if inverse is None else inverse
     return OptimizeResult(x=x, fun=value, status=status, success=status == 0, hess_inv=metric)
 
@@ -72,7 +75,7 @@ def downhill(
 ) -> tuple[np.ndarray, float] | None:
     """Where along `way` (n,) the function is lower, and its value; None if nowhere."""
     descent = float(way @ slope)
-    if not descent < 0:
+    if not -np.inf < descent < 0:
         return None
     length = 1.0
     while True:
