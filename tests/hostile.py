@@ -27,23 +27,24 @@ def places(document: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
             yield from places(document[n], (*at, n))
 
 
+def value_at(document: Any, place: tuple[Any, ...]) -> Any:
+    """What stands at `place`."""
+    for key in place:
+        document = document[key]
+    return document
+
+
 def changed(document: Any, place: tuple[Any, ...], value: Any) -> Any:
     """A copy of the document with another value at `place`."""
     copied = copy.deepcopy(document)
-    inner = copied
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
+    value_at(copied, place[:-1])[place[-1]] = value
     return copied
 
 
 def without(document: Any, place: tuple[Any, ...]) -> Any:
     """A copy of the document without what stands at `place`."""
     copied = copy.deepcopy(document)
-    inner = copied
-    for key in place[:-1]:
-        inner = inner[key]
-    del inner[place[-1]]
+    del value_at(copied, place[:-1])[place[-1]]
     return copied
 
 
@@ -54,7 +55,12 @@ def hostile(document: Any) -> Iterator[tuple[str, Any]]:
         yield f"{name} deleted", without(document, place)
         for value in WRONG:
             yield f"{name} = {str(value)[:30]!r}", changed(document, place, value)
-    yield "a surplus field", {**document, EXTRA: "x" * 1000}
+    for place in [(), *places(document)]:
+        inner = value_at(document, place)
+        if isinstance(inner, dict):
+            name = ".".join(map(str, place)) or "the whole"
+            more = {**inner, EXTRA: "x" * 1000}
+            yield f"{name} with a surplus field", changed(document, place, more) if place else more
     for value in (None, [], "x", 5, {}):
         yield f"the whole = {value!r}", value
 

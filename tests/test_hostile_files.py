@@ -232,3 +232,16 @@ def test_a_file_without_an_end_is_refused_at_once(house, kind):
     with pytest.raises(ForecastError) as caught:
         load_model(path.parent)
     assert caught.value.exit_code == 12
+
+
+@pytest.mark.parametrize("field", ["views", "layout"])
+def test_a_field_that_nobody_knows_is_named_where_fields_are_handed_on_by_name(house, field):
+    path = house / "run" / "model" / "manifest.json"
+    document = json.loads(path.read_text())
+    network = document["network"]
+    inner = network.setdefault("views", [{}])[0] if field == "views" else network[field]
+    inner["mirroved"] = True
+    written(path, document)
+    with pytest.raises(ForecastError, match=r"mirroved: no field is called so") as caught:
+        read_manifest(path.parent)
+    assert caught.value.exit_code == 12

@@ -35,6 +35,13 @@ class Document(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+class Closed(Document):
+    """Base of the schemas of what is handed on whole, by its names: there a field that nobody
+    knows (a letter of a name is another) is wrong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def _is_moment(text: str) -> str:
     if datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("must be a time with its zone (ISO 8601)")
@@ -123,6 +130,8 @@ def _said(error: ValidationError) -> str:
     place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).lstrip(".")
     if first["type"] == "missing":
         return f"lacks {place}"
+    if first["type"] == "extra_forbidden":
+        return f"is wrong at {place}: no field is called so"
     said = str(first["msg"]).removeprefix("Value error, ")
     said = said[:1].lower() + said[1:]
     if not place:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from forecast.common.documents import Count, Document, Moment, Name, Sum, Text
+from forecast.common.documents import Closed, Count, Document, Moment, Name, Sum, Text
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS
 from forecast.data.frequency import MONTHS, WEEKDAYS, Frequency
@@ -77,7 +77,7 @@ Level = Annotated[float, Field(gt=0, lt=1)]
 Stretch = Annotated[float, Field(ge=1 / STRETCH, le=STRETCH)]
 
 
-class Grid(Document):
+class Grid(Closed):
     """A regular grid in time, as `Frequency` has it."""
 
     alias: Annotated[str, Field(min_length=1, max_length=24), AfterValidator(_is_alias)]
@@ -88,7 +88,7 @@ class Grid(Document):
     days: list[Annotated[int, Field(ge=1, le=31)]] = Field(default_factory=list, max_length=3)
 
 
-class LayoutFields(Document):
+class LayoutFields(Closed):
     """How the grid maps on the network's steps, as `Layout` has it."""
 
     width: Annotated[int, Field(ge=1, le=86_400)]
@@ -106,7 +106,7 @@ class LayoutFields(Document):
         return self
 
 
-class ViewFields(Document):
+class ViewFields(Closed):
     """One way to read a series, as `View` has it."""
 
     logged: bool = True

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from forecast.common.documents import Count, Document, Sum, Text
+from forecast.common.documents import Closed, Count, Document, Sum, Text
 from forecast.models.manifest import (
     LONGEST_CONTEXT,
     MOST_READ,
@@ -18,7 +18,7 @@ from forecast.models.manifest import (
 )
 
 
-class PartFields(Document):
+class PartFields(Closed):
     """One part of the input, as `Partition` has it."""
 
     name: Text
