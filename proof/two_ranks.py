@@ -32,7 +32,7 @@ from _record import record
 
 SERIES, POINTS, HORIZON = 300, 400, 14
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-KILLS = 100  # a minute of both ranks each
+KILLS = 100  # a quarter of a minute of both ranks each
 MOST_DIFFERENCE = 0.03  # of the validation losses, beside the spread of the seeds
 
 
@@ -128,7 +128,7 @@ def ranks_of(launcher: int) -> dict[int, int]:
     return found
 
 
-def command(folder: Path, series: int, steps: int) -> list[str]:
+def command(folder: Path, series: int, steps: int, batch: int = 64) -> list[str]:
     """A training of the first `series` of the table, whose file is written below `folder`."""
     data, out = folder / "data.csv", folder / "out"
     days = np.datetime_as_string(np.datetime64("2022-01-01") + np.arange(POINTS))
@@ -139,6 +139,7 @@ def command(folder: Path, series: int, steps: int) -> list[str]:
     return ["-m", "forecast", "train", str(data), "--horizon", str(HORIZON), "--members", "1",
             "--max-steps", str(steps), "--baselines", "none",
             "--set", "training.try_scratch=false", "--set", "training.refit=false",
+            "--set", f"training.batch_size={batch}",
             "--root", str(folder / "runs"), "--out", str(out)]  # fmt: skip
 
 
@@ -176,7 +177,7 @@ def killed_anywhere(folder: Path, number: int) -> Counter[str]:
     """
     rng = random.Random(number)
     victim, early, wait = rng.choice((0, 1)), rng.random() < 0.3, rng.uniform(0.0, 4.0)
-    words = command(folder, 100, 500)
+    words = command(folder, 30, 500, 8)
     with (folder / "said").open("w") as log:
         running = subprocess.Popen([*LAUNCH, "2", *words], stdout=log, stderr=log)
     while running.poll() is None:
