@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
+from forecast.data.open_steps import zero_slots
 from forecast.data.panel import Panel
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.tables import wanted_levels
+from forecast.models.baselines.forecast import forecast_baselines
 from forecast.transforms.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
 
@@ -154,3 +157,51 @@ def test_intervals_of_levels_that_lie_close_together_are_told_apart(level):
     assert (low < result.point).all() and (result.point < high).all()
     assert (outer_low < low).all() and (high < result.quantile(0.999998)).all()
     assert (result.quantile(0.999998) < outer_high).all()
+
+
+def shop(weeks, *closed):
+    """A daily series that begins on a Thursday (the grid's first day) and is 0 on days `closed`."""
+    day = (np.arange(7 * weeks) + 3) % 7
+    noise = np.random.default_rng(5).standard_normal(7 * weeks)
+    return np.where(np.isin(day, closed), 0.0, 40 + 5 * noise)
+
+
+def daily(*series):
+    return replace(panel_of(*series), frequency=Frequency("D"))
+
+
+def test_days_that_are_always_zero_stay_so_in_every_forecast():
+    values = shop(10, 6)
+    panel, sunday = daily(values), (np.arange(14) + 3) % 7 == 6
+    made = forecast_panel(random_forecaster(step_layout(7)), panel, 14)
+    assert (made.point[0, sunday] == 0).all() and (made.quantiles[0, sunday] == 0).all()
+    assert (made.point[0, ~sunday] > 0).all()
+    names = ["theta", "seasonal-naive"]
+    for each in forecast_baselines(panel, panel.lengths, 14, names, LEVELS, 7, 60.0, 1).values():
+        assert (each.point[0, sunday] == 0).all() and (each.quantiles[0, sunday] == 0).all()
+        assert (each.point[0, ~sunday] > 0).all()
+
+
+def test_zeros_are_only_certain_after_weeks_of_them_without_one_other():
+    day = (np.arange(70) + 3) % 7
+    once = shop(10, 6)
+    once[np.flatnonzero(day == 6)[4]] = 3  # one Sunday it was open
+    rare = np.where(np.random.default_rng(1).random(70) < 0.2, 5.0, 0.0) * (day != 6)
+    gaps = shop(10, 6)
+    gaps[day == 6] = np.nan  # nothing is known of Sundays: no zero to go on
+    for values in (shop(3, 6), once, rare, gaps, np.zeros(70)):
+        assert zero_slots(daily(values)) is None
+    for values in (shop(4, 6), shop(10, 5, 6)):
+        assert zero_slots(daily(values)).any()
+
+
+def test_hours_of_the_night_that_are_always_zero_are_found_beside_others():
+    hour = np.arange(24 * 7 * 5) % 24
+    office = np.where((hour >= 8) & (hour < 18), 20.0 + hour, 0.0)
+    panel = replace(panel_of(office, office + 1), frequency=Frequency("h"))
+    found = zero_slots(panel)
+    assert found[0].sum() == 7 * 14 and not found[1].any()
+    made = forecast_panel(random_forecaster(segment_layout(24)), panel, 48)
+    night = (np.arange(48) % 24 < 8) | (np.arange(48) % 24 >= 18)
+    assert (made.quantiles[0, night] == 0).all()
+    assert (made.quantiles[1, night] > 0).any()

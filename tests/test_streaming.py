@@ -284,6 +284,28 @@ def test_predict_follows_rows_with_the_forecast_of_predict(model, monkeypatch, c
         )
 
 
+def test_days_that_are_always_zero_stay_so_after_each_row(tmp_path, monkeypatch, capsys):
+    layout, alias, _, horizon = SHAPES["daily"]
+    forecaster = replace(random_forecaster(layout, horizon=horizon), context=6)
+    panel = make_panel((45,), season=7, alias=alias, seed=3)
+    panel.values[3::7] = 0.0
+    save_model(tmp_path / "model", forecaster, panel.frequency, {})
+    csv.write_csv(panel_to_arrow(panel.truncate(np.array([40]))), tmp_path / "history.csv")
+    csv.write_csv(panel_to_arrow(panel), tmp_path / "whole.csv")
+    words = ["--model", str(tmp_path / "model"), "--quiet"]
+    assert run(["predict", str(tmp_path / "whole.csv"), *words, "--output", "-"]) == 0
+    whole = capsys.readouterr().out.replace('"', "").splitlines()[1:]
+    rows = panel_to_arrow(panel).slice(40).to_pylist()
+    feed(monkeypatch, [f"{row['unique_id']},{row['ds']},{row['y']!r}" for row in rows])
+    history = str(tmp_path / "history.csv")
+    assert run(["predict", history, *words, "--follow", "--exact"]) == 0
+    last = capsys.readouterr().out.splitlines()[-horizon:]
+    points = np.array([float(line.split(",")[3]) for line in last])
+    assert points == pytest.approx([float(line.split(",")[2]) for line in whole], rel=1e-5)
+    zero = np.arange(45, 45 + horizon) % 7 == 3
+    assert (points[zero] == 0).all() and (points[~zero] != 0).all()
+
+
 @pytest.mark.parametrize("command", ["predict", "detect"])
 def test_a_model_that_reads_covariates_cannot_be_followed(command, model, tmp_path):
     folder, _ = model

@@ -1,6 +1,6 @@
 """Steps of the grid that never are: days and hours on which a series never has a value, holidays
 on which none has one, and the hour that summer time skips. They are no gaps, are not filled and
-not forecast.
+not forecast. And those on which a series is always zero.
 
 Axes: S series, K slots: the steps of one week (7 days, 5 business days, 168 hours, ...).
 """
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from forecast.data.panel import Panel
 
 CHANCE = 1e-3  # chance that a slot is empty by accident, below which it is taken to be shut
+CERTAIN = 1e-6  # the same where every week has a value, and it is zero
 LEAST_SHARE = 0.02  # of steps that are taken to be missing by accident in any series
 WEEKS = 3  # in which a slot must have been empty, at least; two where it is at a weekend
+WEEKS_OF_ZEROS = 4  # at least, before a slot is taken to stay at zero
 MOST_CELLS = 20_000_000  # S * K beyond which all series share one calendar
 PIECE = 2_000_000  # steps that are looked at together
 DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
@@ -56,6 +58,24 @@ def shut_slots(panel: Panel, shared: bool) -> np.ndarray | None:
     seen, possible = _tally(panel, count)
     own = _shut(seen, possible, panel.frequency, count) | common
     return own if own.any() else None
+
+
+def zero_slots(panel: Panel) -> np.ndarray | None:
+    """bool (S, K): slots on which this series is always zero, more often than by chance: a shop
+    that writes 0 on Sundays. None: there is none, or no week.
+
+    Of each series by its own values alone, so that it does not matter beside which it stands.
+    """
+    count = slots(panel.frequency)
+    rows = np.flatnonzero(panel.lengths >= WEEKS_OF_ZEROS * count)
+    if not count or not rows.size or not (panel.values == 0).any():
+        return None
+    asked = panel.select(rows)
+    other = replace(asked, values=np.where(asked.values == 0, np.nan, asked.values))
+    known, seen = _tally(asked, count)[0], _tally(other, count)[0]
+    always = np.zeros((panel.size, count), bool)
+    always[rows] = _shut(seen, known, panel.frequency, count, CERTAIN)
+    return always if always.any() else None
 
 
 def _tally_of_all(panel: Panel, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +114,13 @@ def _pieces(panel: Panel) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]
         yield owner, positions, panel.values[begin : panel.offsets[last]]
 
 
-def _shut(seen: np.ndarray, possible: np.ndarray, frequency: Frequency, count: int) -> np.ndarray:
+def _shut(
+    seen: np.ndarray,
+    possible: np.ndarray,
+    frequency: Frequency,
+    count: int,
+    chance: float = CHANCE,
+) -> np.ndarray:
     """Slots (rows, K) without a value, more often than chance would have it."""
     empty = seen == 0
     used = np.where(empty, 0, possible).sum(1)
@@ -105,9 +131,9 @@ def _shut(seen: np.ndarray, possible: np.ndarray, frequency: Frequency, count: i
     least = np.where(days >= 5, WEEKS - 1, WEEKS)
 
     def by_accident(times: np.ndarray) -> np.ndarray:
-        return (times < WEEKS) | (share**times > CHANCE)
+        return (times < WEEKS) | (share**times > chance)
 
-    shut = empty & (possible >= least) & (share**possible <= CHANCE)
+    shut = empty & (possible >= least) & (share**possible <= chance)
     per_day = frequency.steps_per_day
     if per_day:  # hours of the day, and days of the week, that are empty throughout
         parts = (len(seen), count // per_day, per_day)
@@ -329,18 +355,29 @@ def with_calendar(
 
 def _with_slots(panel: Panel, shared: bool) -> tuple[Panel, list[Note]]:
     """The panel that knows its weekly hours."""
-    shut = shut_slots(panel, shared)
-    if shut is None:
-        return panel, []
-    some = shut.any(1)
-    who = "no value ever falls on" if len(shut) == 1 or (shut == shut[0]).all() else (
-        f"in {quantity(int(some.sum()), 'series', 'series')} no value ever falls on"
-    )  # fmt: skip
-    shown = np.flatnonzero(some)[:1]
-    words = describe_shut(shut[shown[0]], panel.frequency)
-    text = f"{who} {words}: such steps are no gaps and are not forecast"
-    names = tuple(str(i) for i in panel.ids[np.flatnonzero(some)[:3]]) if len(shut) > 1 else ()
-    return replace(panel, shut=shut), [Note("repair/calendar", text, int(some.sum()), names)]
+    notes = []
+    shut, zero = shut_slots(panel, shared), zero_slots(panel)
+    if shut is not None:
+        end = "such steps are no gaps and are not forecast"
+        notes.append(
+            _note_of_slots(panel, shut, "no value ever falls on {}", "repair/calendar", end)
+        )
+        panel = replace(panel, shut=shut)
+    if zero is not None:
+        text = "{} are always 0", "they are forecast as 0"
+        notes.append(_note_of_slots(panel, zero, "repair/zero-days", *text))
+    return panel, notes
+
+
+def _note_of_slots(panel: Panel, found: np.ndarray, code: str, what: str, end: str) -> Note:
+    """A note of slots (1, K) or (S, K); what: in words, with {} for the slots."""
+    some = found.any(1)
+    shown = np.flatnonzero(some)[:3]
+    text = what.format(describe_shut(found[shown[0]], panel.frequency))
+    if len(found) > 1 and not (found == found[0]).all():
+        text = f"in {quantity(int(some.sum()), 'series', 'series')} {text}"
+    names = tuple(str(i) for i in panel.ids[shown]) if len(found) > 1 else ()
+    return Note(code, f"{text}: {end}", int(some.sum()), names)
 
 
 def describe_shut(shut: np.ndarray, frequency: Frequency) -> str:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from forecast.common.quantiles import at_other_levels
 from forecast.common.resources import available_cores
 from forecast.data.forecast import Forecast
+from forecast.data.limits import Limits
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.conformal import stretch
@@ -44,8 +45,9 @@ def forecast_panel(
 
     Only the panel's own values are used, and those covariates of the steps to come that are known
     ahead (where missing: an average): to forecast from an earlier origin, truncate it. Series
-    that were never negative get no negative forecast unless allowed. A series with fewer than
-    three values gets its last value, with source SeasonalNaive; one without any is unavailable.
+    that were never negative get no negative forecast unless allowed, those always zero on a day or
+    an hour of the week get zero there. A series with fewer than three values gets its last value,
+    with source SeasonalNaive; one without any is unavailable.
     """
     if panel.size > 1 and len(panel.values) > VALUES_AT_ONCE:
         groups = (panel.select(rows) for rows in _groups(panel))
@@ -63,10 +65,7 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
     if forecaster.whole:
         quantiles = np.rint(quantiles)
     source, available = _fall_back(panel, quantiles, forecaster.name)
-    if not allow_negative:
-        never = never_negative(panel)
-        quantiles[never] = np.maximum(quantiles[never], 0.0)
-    return Forecast(
+    made = Forecast(
         name=forecaster.name,
         origins=panel.lengths,
         point=quantiles[:, :, len(forecaster.levels) // 2].copy(),
@@ -74,9 +73,10 @@ def _forecast(forecaster: Forecaster, panel: Panel, horizon: int, allow_negative
         quantiles=quantiles,
         source=source,
         available=available,
-        seconds=time.monotonic() - started,
         whole=forecaster.whole,
     )
+    made = Limits.of(panel, horizon, allow_negative=allow_negative).keep(made)
+    return replace(made, seconds=time.monotonic() - started)
 
 
 def _as_seen(forecaster: Forecaster, panel: Panel, horizon: int, view: View) -> np.ndarray:
@@ -217,10 +217,3 @@ def _fall_back(panel: Panel, quantiles: np.ndarray, name: str) -> tuple[np.ndarr
     quantiles[failed] = last[failed, None, None]
     source = np.where(failed, NAIVE, name).astype(object)
     return source, count > 0
-
-
-def never_negative(panel: Panel) -> np.ndarray:
-    """bool (S,): series without a negative value."""
-    series = np.repeat(np.arange(panel.size), panel.lengths)
-    negative = panel.values < 0  # NaN compares false
-    return np.bincount(series[negative], minlength=panel.size) == 0

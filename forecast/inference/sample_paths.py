@@ -23,10 +23,11 @@ from forecast.common.quantiles import values_at_scores
 from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.limits import never_negative
 from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import ID, SAMPLE, TIME, Panel
 from forecast.inference.formats.registry import USUAL, format_of, suffix_of, write_tables
-from forecast.inference.predict import forecast_panel, never_negative
+from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import numbers
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES

@@ -373,6 +373,11 @@ class GrowingSeries:
         return self._length
 
     @property
+    def values(self) -> np.ndarray:
+        """All values so far, (length,)."""
+        return np.array(self._values)
+
+    @property
     def never_negative(self) -> bool:
         """No value so far was below zero."""
         return self._smallest >= 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions, sum_by_series
-from forecast.data.open_steps import shut_slots
+from forecast.data.open_steps import zero_slots
 from forecast.data.panel import Covariate, Panel
 
 INTERVAL = 1.32  # mean steps between demands above which they are intermittent
@@ -36,13 +36,12 @@ def mean_interval(panel: Panel) -> np.ndarray:
 
 def _closed(panel: Panel) -> np.ndarray:
     """bool (N,): steps in slots of the week that never have a demand."""
-    values = np.where(panel.values == 0, np.nan, panel.values)
-    never = shut_slots(replace(panel, values=values, shut=None), shared=False)
-    if never is None:
-        return np.zeros(len(values), bool)
-    row = np.repeat(np.arange(panel.size) % len(never), panel.lengths)
+    always = zero_slots(panel)
+    if always is None:
+        return np.zeros(len(panel.values), bool)
+    row = np.repeat(np.arange(panel.size), panel.lengths)
     at = np.repeat(panel.first, panel.lengths) + positions(panel.offsets)
-    return np.asarray(never[row, at % never.shape[1]])
+    return np.asarray(always[row, at % always.shape[1]])
 
 
 def is_intermittent(panel: Panel) -> bool:

@@ -18,13 +18,14 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
+from forecast.data.limits import never_negative
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import COV_SHORT, FUTURE, Panel, interval_names
 from forecast.inference.class_level import with_class_levels
 from forecast.inference.effect_error import EffectError, effect_error
 from forecast.inference.formats.registry import USUAL, format_of
 from forecast.inference.point import with_point
-from forecast.inference.predict import at_levels, forecast_panel, never_negative
+from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.sample_paths import paths_from
 from forecast.inference.tables import FORECAST, forecast_table, numbers, wanted_levels
 from forecast.models.forecaster import Forecaster

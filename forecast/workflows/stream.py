@@ -12,6 +12,7 @@ import numpy as np
 from forecast.common.progress import Listener
 from forecast.common.quantiles import weights_between
 from forecast.config.schema import ForecastSettings, Settings
+from forecast.data.limits import zero_ahead
 from forecast.data.open_steps import as_read
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 from forecast.inference.predict import NAIVE
@@ -129,8 +130,16 @@ class Answers:
             growing.append(growing.newest if step in row.skipped else np.nan)
         growing.append(row.value)
         quantiles, own = growing.quantiles(self.horizon)
+        zero = zero_ahead(self._grown(row.series, growing), self.horizon)
+        if zero is not None:
+            quantiles = np.where(zero[0, :, None], 0.0, quantiles)
         numbers = self.written.columns(quantiles, growing.never_negative)
         self._write(row.series, numbers.tolist(), self.name if own else NAIVE)
+
+    def _grown(self, series: int, growing: GrowingSeries) -> Panel:
+        """The series as it is by now."""
+        before, values = self.panel.select(np.array([series])), growing.values
+        return replace(before, values=values, offsets=np.array([0, len(values)]))
 
     def _write(self, series: int, numbers: list[list[float]], source: str) -> None:
         name, first = self.reader.ids[series], self.reader.next[series]

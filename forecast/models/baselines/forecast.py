@@ -6,7 +6,7 @@ Axes: W windows (origins of each series), S series, H horizon (steps), Q quantil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -16,9 +16,9 @@ import numpy as np
 from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener, Silent
 from forecast.common.resources import PeakMemory
-from forecast.common.segments import sum_by_series
 from forecast.config.schema import Baseline
 from forecast.data.forecast import Forecast
+from forecast.data.limits import Limits
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache
 from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
@@ -126,19 +126,12 @@ def forecast_baselines_windows(
     )
     result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
-    if allow_negative:
-        return chosen
-    return _without_negatives(panel, origins, chosen)
-
-
-def _without_negatives(
-    panel: Panel, origins: np.ndarray, made: Mapping[str, list[Forecast]]
-) -> dict[str, list[Forecast]]:
-    """The forecasts, none negative of a series that never was before its origin."""
-    never = [_never_negative(panel.truncate(each)) for each in origins]
+    limits = [
+        Limits.of(panel.truncate(each), horizon, allow_negative=allow_negative) for each in origins
+    ]
     return {
-        column: [_raised(each, rows) for each, rows in zip(forecasts, never, strict=True)]
-        for column, forecasts in made.items()
+        column: [bounds.keep(each) for bounds, each in zip(limits, forecasts, strict=True)]
+        for column, forecasts in chosen.items()
     }
 
 
@@ -202,21 +195,6 @@ def _statistical(models: Sequence[str], job: Job) -> dict[str, list[Forecast]]:
     if job.cache_folder is not None:
         _keep(job.cache_folder, key, fitted, job)
     return {**kept, **fitted.forecasts}
-
-
-def _never_negative(past: Panel) -> np.ndarray:
-    """Series without a negative value. (S,) bool."""
-    return sum_by_series((past.values < 0).astype(float), past.offsets) == 0
-
-
-def _raised(forecast: Forecast, rows: np.ndarray) -> Forecast:
-    """The forecast with what is below zero raised to zero in the series `rows` (S,)."""
-    floor = np.where(rows, 0.0, -np.inf)
-    return replace(
-        forecast,
-        point=np.maximum(forecast.point, floor[:, None]),
-        quantiles=np.maximum(forecast.quantiles, floor[:, None, None]),
-    )
 
 
 def _keep(folder: Path, key: str, fitted: Statistical, job: Job) -> None:
