@@ -194,7 +194,7 @@ def case(seed: int, number_: int) -> tuple[bytes, dict[str, object]]:
 
 def reference(content: bytes, report: dict) -> Counter:
     """(id, time, value) of all filled cells, as csv and Decimal read them; repeated rows once."""
-    text = content.decode(report["dialect"]["encoding"]).removeprefix("\ufeff")
+    text = content.decode(report["dialect"]["encoding"]).lstrip("\ufeff")
     names = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
     separator = names[report["dialect"]["separator"]]
     rows = [r for r in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if r]
@@ -220,8 +220,15 @@ def reference(content: bytes, report: dict) -> Counter:
         if report["dialect"]["decimal"] == ",":
             value = value.replace(",", ".")
         name = "/".join(row[i] for i in id_at) if id_at else columns["target"][0]
-        seen.add((name, row[time_at].strip(), nearest(value)))
+        seen.add((name, same_time(row[time_at]), nearest(value)))
     return Counter((name, value) for name, _, value in seen)
+
+
+def same_time(text: str) -> str:
+    """The text of a time, alike where two are the same to us: a month is known by how its name
+    begins (Sepé), and a date may be written 1752.05/28."""
+    text = re.sub(r"([A-Za-z]{3})[^\W\d_]+", r"\1", text.strip())
+    return re.sub(r"(?<=\d)[./](?=\d)", "-", text)
 
 
 def names_of(row: list[str]) -> list[str]:

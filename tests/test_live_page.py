@@ -74,6 +74,14 @@ def test_tables_and_tiles_have_the_figures():
     assert part.charts["live"] == {"steps": [1, 2], "mase": [0.8, 0.8], "promised": [0.6, 0.9]}
 
 
+def test_a_blend_is_told_in_the_model_s_place():
+    told = document()
+    told["value_added"]["all"] |= {"mae_blend": 2.7, "added_by_blend": 0.3}
+    last = job_part(told).steps[-1]
+    assert last.name == "the blend in the model's place"
+    assert (last.cells, last.good) == (("2.700", "−0.300", "−10.0%"), True)
+
+
 def test_a_job_that_has_nothing_yet_says_so():
     nothing = {"runs": 0, "count": 0, "mase": None, "mae": None, "coverage": {}}
     page = render_live_page("t", [{"job": "new", "recent": nothing, "by_age": {}, "by_step": {}}])

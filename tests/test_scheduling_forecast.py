@@ -8,11 +8,13 @@ import pytest
 
 from forecast.common.progress import Silent
 from forecast.data.forecast import LEVELS
+from forecast.models.baselines.forecast import forecast_baselines
 from forecast.scheduling import forecast as forecasting
 from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
-from forecast.scheduling.forecast import TOO_SHORT, forecast_all, objections
+from forecast.scheduling.forecast import TOO_SHORT, blend_of, forecast_all, objections
 from forecast.scheduling.models import Service, naive_service, pretrained_service
+from forecast.workflows.combination import Combination
 from tests.builders import make_panel
 
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -69,6 +71,49 @@ def test_every_series_is_forecast_by_the_model_in_service(job, snapshot):
     assert (made.fallbacks, made.failed) == (0, 0)
     assert made.reason.tolist() == ["", "", ""]
     assert np.isfinite(made.forecast.quantiles).all()
+
+
+BLEND = Combination({"LSTM": 0.5, "DynamicOptimizedTheta": 0.3, "SeasonalNaive": 0.2})
+
+
+def blended(job, snapshot, made):
+    service = replace(trained(job, snapshot), blend=BLEND)
+    return blend_of(job, snapshot, service, made, 60.0, Silent())
+
+
+def test_the_blend_beside_the_forecast_has_the_weights_of_the_model_in_service(job):
+    panel = make_panel((60, 60, 58))  # one ends two steps early
+    snapshot = take_snapshot(panel, job, 6, None, LATER)
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 10.0, Silent())
+    blend = blended(job, snapshot, made)
+    parts = forecast_baselines(
+        panel, panel.lengths, 8, ["theta", "seasonal-naive"], np.array(LEVELS), 12, 60.0, 1
+    )
+    theta, naive = (np.vstack([each.point[:2, :6], each.point[2, 2:8]]) for each in parts.values())
+    assert snapshot.lags.tolist() == [0, 0, 2]
+    wanted = 0.5 * made.forecast.point + 0.3 * theta + 0.2 * naive
+    assert blend.point == pytest.approx(wanted)
+    assert blend.name == "Blend" and (np.diff(blend.quantiles, axis=2) >= 0).all()
+    assert blended(without_blend(job), snapshot, made) is None
+    assert blend_of(job, snapshot, trained(job, snapshot), made, 60.0, Silent()) is None
+
+
+def without_blend(job):
+    settings = job.settings.model_copy(
+        update={"baselines": job.settings.baselines.model_copy(update={"blend": False})}
+    )
+    return replace(job, settings=settings)
+
+
+def test_where_the_model_in_service_made_no_forecast_the_blend_is_the_one_that_stands(
+    job, snapshot, monkeypatch
+):
+    spoilt(monkeypatch, ["series-1"], 1e12)
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 60.0, Silent())
+    blend = blended(job, snapshot, made)
+    assert blend.source.tolist() == ["Blend", "AutoARIMA", "Blend"]
+    assert (blend.point[1] == made.forecast.point[1]).all()
+    assert (blend.point[0] != made.forecast.point[0]).any()
 
 
 def without_arima(monkeypatch):

@@ -16,6 +16,7 @@ import pytest
 from forecast.common.errors import InputError, LockedError, OutputError, StaleInputError, UsageError
 from forecast.common.progress import Silent
 from forecast.models.store import load_model
+from forecast.scheduling import forecast as forecasting
 from forecast.scheduling import ledger, retraining
 from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
@@ -23,6 +24,7 @@ from forecast.scheduling.context import RunLog
 from forecast.scheduling.decisions import CHALLENGER, Decision
 from forecast.scheduling.live_scores import step_scores
 from forecast.scheduling.lock import locked
+from forecast.scheduling.override import override_job
 from forecast.scheduling.recovery import read_state
 from forecast.scheduling.retention import prune_job
 from forecast.scheduling.rollback import roll_back
@@ -31,6 +33,7 @@ from forecast.scheduling.score import score_job
 from forecast.scheduling.status import job_facts, job_metrics
 from forecast.training.ensemble import Member
 from forecast.training.selection import Learnt
+from forecast.workflows.combination import Combination
 from tests.builders import make_panel
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -49,11 +52,11 @@ def data(folder, until=120, values=VALUES, names=("a", "b", "c")):
     frame.to_csv(folder / "data.csv", index=False)
 
 
-def job(folder, more="", model="pretrained"):
+def job(folder, more="", model="pretrained", levels="[80, 95]"):
     path = folder / "batch.yaml"
     path.write_text(
         f"jobs:\n  sales:\n    data: data.csv\n    folder: out\n    model: {model}\n    settings:\n"
-        "      forecast: {horizon: 7}\n"
+        f"      forecast: {{horizon: 7, level: {levels}}}\n"
         "      training: {max_steps: 10, members: 1, try_scratch: false}\n"
         f"      evaluation: {{windows: 1}}\n{more}"
     )
@@ -505,6 +508,32 @@ def test_the_database_gets_each_as_of_once_and_follows_a_rollback(tmp_path):
     assert table(base) == [(day, 21, 21) for day in days[:2]]
 
 
+def test_the_database_s_table_gets_the_columns_that_it_lacks(tmp_path):
+    pytest.importorskip("sqlalchemy")
+    base = tmp_path / "base.sqlite"
+    more = f"    outputs: {{database: 'sqlite:///{base}'}}\n"
+    data(tmp_path, 119)
+    run_job(job(tmp_path, more), now=NOW)
+    first = rows(tmp_path)[0]
+    (tmp_path / "ours.csv").write_text(
+        f"unique_id,ds,value\n{first['unique_id']},{first['ds']},7\n"
+    )
+    ours = str(tmp_path / "ours.csv")
+    override_job(job(tmp_path, more), ours, Silent(), by="Ann", reason="a fair")
+    data(tmp_path, 120)
+    run_job(job(tmp_path, more, levels="[60]"), now=NOW)
+    assert table(base) == [("2024-02-27", 21, 21), ("2024-02-28", 21, 21)]
+    with sqlite3.connect(base) as connection:
+        found = connection.execute(
+            'SELECT "LSTM", model, override_by, override_reason, "LSTM-lo-60" FROM'
+            " lstmcast_forecasts WHERE override_by <> ''"
+        ).fetchall()
+        late = connection.execute('SELECT count("LSTM-lo-60"), count(model) FROM lstmcast_forecasts'
+                                  " WHERE as_of = '2024-02-28'").fetchone()  # fmt: skip
+    assert found == [(7.0, pytest.approx(float(first["LSTM"])), "Ann", "a fair", None)]
+    assert late == (21, 0)
+
+
 def test_a_database_that_is_away_is_made_up_for_and_its_password_is_not_told(tmp_path):
     pytest.importorskip("sqlalchemy")
     secret = tmp_path / "address"
@@ -553,6 +582,56 @@ def test_the_first_run_trains_and_judges_and_the_next_reuses(trained):
     assert choices(later)["model"] == "reuse"
     assert later.manifest["model"]["id"] == outcome.manifest["model"]["id"]
     assert later.manifest["trial"]["position"] == outcome.manifest["trial"]["position"]
+
+
+def half_theta(panel, plan, network, settings, budget, listener):
+    return Combination({"LSTM": 0.5, "DynamicOptimizedTheta": 0.5}), (
+        "blend",
+        "half of each",
+        "for this test",
+    )
+
+
+def test_a_blend_is_published_beside_the_forecast_of_a_model_that_has_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
+    monkeypatch.setattr(retraining, "choose_combination", half_theta)
+    data(tmp_path, 100)
+    first = run_job(job(tmp_path, model="trained"), now=NOW)
+    assert first.manifest["model"]["blend"]["weights"] == {
+        "LSTM": 0.5,
+        "DynamicOptimizedTheta": 0.5,
+    }
+    before = rows(tmp_path)
+    names = ["LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-lo-95", "LSTM-hi-95"]
+    blend = [name.replace("LSTM", "Blend") for name in names]
+    assert list(before[0]) == ["unique_id", "ds", *names, *blend, "source", "reason"]
+    assert all(row["Blend"] != row["LSTM"] for row in before)
+    data(tmp_path, 104)
+    later = run_job(job(tmp_path, model="trained"), now=NOW)
+    assert choices(later)["model"] == "reuse" and "Blend" in rows(tmp_path)[0]
+    told = score_job(job(tmp_path, model="trained"), Silent(), now=NOW).planning["value_added"]
+    truth = {(n, str(d)[:10]): v for n, row in zip("abc", VALUES, strict=True)
+             for d, v in zip(DAYS[:104], row, strict=False)}  # fmt: skip
+    known = [row for row in before if (row["unique_id"], row["ds"]) in truth]
+    wrong = [abs(float(row["Blend"]) - truth[row["unique_id"], row["ds"]]) for row in known]
+    assert told["all"]["count"] == len(known) == 12
+    assert told["all"]["mae_blend"] == pytest.approx(np.mean(wrong))
+    plain = job(tmp_path, "      baselines: {blend: false}\n", model="trained")
+    assert choices(run_job(plain, now=NOW))["model"] == "reuse"
+    assert list(rows(tmp_path)[0]) == ["unique_id", "ds", *names, "source", "reason"]
+
+
+def test_a_blend_that_breaks_down_leaves_the_forecast_in_its_columns(tmp_path, monkeypatch):
+    def broken(*words, **more):
+        raise RuntimeError("no Theta here")
+
+    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
+    monkeypatch.setattr(retraining, "choose_combination", half_theta)
+    monkeypatch.setattr(forecasting, "statistical", broken)
+    data(tmp_path, 100)
+    outcome = run_job(job(tmp_path, model="trained"), now=NOW)
+    assert all(row["Blend"] == row["LSTM"] for row in rows(tmp_path))
+    assert any("no Theta here" in each["text"] for each in outcome.manifest["warnings"])
 
 
 def test_a_changed_setting_asks_for_a_new_model(trained):

@@ -249,10 +249,11 @@ class Job:
             },
         )  # fmt: skip
         section["outputs"].pop("database")  # an address may hold a password
+        blend = {} if self.settings.baselines.blend else {"blend": False}
         return _sha256({"source": self.source, "job": section, **self.what_is_learnt(), **{
             "forecast": self.settings.forecast.model_dump(mode="json"),
             "evaluation": self.settings.evaluation.model_dump(mode="json"),
-        }})  # fmt: skip
+        }, **blend})  # fmt: skip
 
     def what_is_learnt(self) -> dict[str, Any]:
         """The settings that a model depends on: change one, and a new model is due."""

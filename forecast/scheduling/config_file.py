@@ -36,7 +36,6 @@ _NOT_HERE = {
     "training.init": "Use retrain: of the job",
     "baselines.names": "Leave it out: a job is judged against seasonal naive and what serves",
     "baselines.budget": "Use fallback_seconds: of the job",
-    "baselines.blend": "Leave it out: a job publishes what the network forecasts",
     "training.mask_anomalies": "Leave it out: a job learns from its table as it is",
     "detection.threshold": "Leave it out: it belongs to detect",
     "sampling.number": "Use lstmcast predict --samples with the published model",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener
 from forecast.common.secrets import redacted
 from forecast.data.panel import ID, TIME
-from forecast.inference.tables import read_predictions
+from forecast.inference.tables import TEXTS, read_predictions
 from forecast.scheduling import ledger
 from forecast.scheduling.config import Job
 from forecast.scheduling.publication import RUNS, PublishedForecast
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection, Table
 
-TEXTS = (ID, TIME, "source", "reason")
 KEYS = ("job", "as_of", ID, TIME)
 
 
@@ -124,9 +124,9 @@ def _replace(
     connection: Connection, job: Job, published: PublishedForecast, table: pa.Table
 ) -> None:
     """All rows of one as-of, in place of those that were there."""
-    numbers = [name for name in table.column_names if name not in TEXTS]
-    made = _table(job, numbers)
+    made = _table(job, table.column_names)
     made.create(connection, checkfirst=True)
+    _widen(connection, made)
     _delete(connection, made, job, published)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     columns[TIME] = [str(value) for value in columns[TIME]]
@@ -137,6 +137,19 @@ def _replace(
     ]
     if rows:
         connection.execute(made.insert(), rows)
+
+
+def _widen(connection: Connection, made: Table) -> None:
+    """Gives the table the columns that it lacks: another interval, a blend, a planner's numbers."""
+    from sqlalchemy import inspect
+    from sqlalchemy.schema import CreateColumn
+
+    there = {each["name"] for each in inspect(connection).get_columns(made.name, made.schema)}
+    place = connection.dialect.identifier_preparer.format_table(made)
+    for column in made.columns:
+        if column.name not in there:
+            new = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {place} ADD COLUMN {new}")
 
 
 def _forget(connection: Connection, job: Job, published: PublishedForecast) -> None:
@@ -153,18 +166,17 @@ def _delete(connection: Connection, table: Table, job: Job, published: Published
     connection.execute(table.delete().where(mine))
 
 
-def _table(job: Job, numbers: list[str]) -> Table:
+def _table(job: Job, columns: Sequence[str]) -> Table:
     from sqlalchemy import Column, Float, MetaData, String, Table, Text
 
     # Other databases index no text without a length.
     key_type = String(255).with_variant(Text(), "postgresql", "sqlite")
     schema, _, name = job.section.outputs.table.rpartition(".")
+    rest = [each for each in columns if each not in KEYS]
     return Table(
         name,
         MetaData(),
         *(Column(key, key_type, primary_key=True) for key in KEYS),
-        *(Column(number, Float(53)) for number in numbers),
-        Column("source", String(255)),
-        Column("reason", String(1000)),
+        *(Column(name, Text() if name in TEXTS else Float(53)) for name in rest),
         schema=schema or None,
     )

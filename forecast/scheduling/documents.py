@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forecast.common.documents import Count, Document, Moment, Place, Sum, Text
-from forecast.models.manifest import Choice, Horizon, Level, Season
+from forecast.models.manifest import BlendFields, Choice, Horizon, Level, Season
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}$")]
 RunName = FileName
@@ -52,6 +52,7 @@ class InService(Document):
     trained_until: Place | None
     created: Moment | None
     promise: Promise
+    blend: BlendFields | None = None
 
 
 class LeftOut(Document):
@@ -205,6 +206,7 @@ class AboutModel(Document):
     horizon: Horizon
     learnt: dict[str, Any]
     promise: Promise
+    blend: BlendFields | None = None
     chosen: list[Choice] = Field(default_factory=list)
 
 

@@ -29,6 +29,7 @@ from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job
 from forecast.scheduling.live_scores import StepScore
 from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
+from forecast.workflows.combination import combine, statistical
 
 FAR = 3.0  # times a series' range beyond its lowest and highest value
 TOO_SHORT = f"fewer than {LEAST_VALUES} values"
@@ -43,12 +44,14 @@ class Made:
 
     forecast: origins are positions right after the as-of, which may lie beyond a series' end;
     reason object (S,): "" where the network in service made the row; failed: how many series it
-    could not forecast although they were long enough.
+    could not forecast although they were long enough; blend: of it and baselines, None where the
+    model in service is not combined.
     """
 
     forecast: Forecast
     reason: np.ndarray
     failed: int
+    blend: Forecast | None = None
 
     @property
     def fallbacks(self) -> int:
@@ -93,6 +96,54 @@ def forecast_all(
     if name is None:
         made.reason[made.forecast.available] = IN_SERVICE
     return made
+
+
+def blend_of(
+    job: Job,
+    snapshot: AsOfSnapshot,
+    service: Service,
+    made: Made,
+    seconds: float,
+    listener: Listener,
+) -> Forecast | None:
+    """The forecast blended with baselines that are fitted now, in `seconds`; None where the model
+    in service is not combined.
+
+    Where it made no forecast, or the blend's is implausible, the one that was made stands.
+    """
+    if service.blend is None or not job.settings.baselines.blend:
+        return None
+    listener.stage("Fitting what is blended")
+    steps, main = made.forecast.point.shape[1], made.forecast
+    served = made.reason == ""
+    own = replace(main, source=np.where(served, main.name, main.source).astype(object))
+    parts = {next(iter(service.blend.weights)): own}  # the network comes first
+    fitted = statistical(
+        snapshot.panel, snapshot.panel.lengths[None], steps + int(snapshot.lags.max()),
+        service.blend.names, np.array(LEVELS), service.season, job.settings,
+        budget=seconds, listener=listener,
+    )  # fmt: skip
+    parts |= {name: _after_lags(each, snapshot.lags, steps) for name, (each,) in fitted.items()}
+    blend = combine(parts, service.blend)
+    for note in blend.notes:
+        listener.note(note)
+    served &= objections(snapshot.panel, blend.point, blend.quantiles) == ""
+    return replace(
+        blend,
+        point=np.where(served[:, None], blend.point, main.point),
+        quantiles=np.where(served[:, None, None], blend.quantiles, main.quantiles),
+        source=np.where(served, blend.source, main.source),
+        available=main.available,
+    )
+
+
+def _after_lags(made: Forecast, lags: np.ndarray, steps: int) -> Forecast:
+    """The `steps` steps after the as-of, which lies `lags` (S,) steps after each series' end."""
+    at = lags[:, None] + np.arange(steps)
+    point = np.take_along_axis(made.point, at, 1)
+    return replace(
+        made, point=point, quantiles=np.take_along_axis(made.quantiles, at[:, :, None], 1)
+    )
 
 
 def steps_ahead(snapshot: AsOfSnapshot, horizon: int) -> int:
@@ -209,9 +260,8 @@ class _Whole:
             failed = np.isin(np.arange(len(self.missing)), rows)
             self.explain(np.where(failed, f"{name} failed", ""))
             return
-        steps = lags[:, None] + np.arange(horizon)
-        point = np.take_along_axis(made.point, steps, 1)
-        quantiles = np.take_along_axis(made.quantiles, steps[:, :, None], 1)
+        made = _after_lags(made, lags, horizon)
+        point, quantiles = made.point, made.quantiles
         wrong = objections(panel, point, quantiles)
         wrong[~made.available & (wrong == "")] = "no forecast"
         wrong[np.asarray(made.source != made.name) & (wrong == "")] = "it fell back"

@@ -34,6 +34,7 @@ from forecast.models.store import frequency_of, load_model, save_model
 from forecast.scheduling.config import Job
 from forecast.scheduling.documents import AboutModel
 from forecast.training.zero_shot import zero_shot
+from forecast.workflows.combination import BLENDING, Combination
 
 FOLDER = "models"
 ABOUT = "about.json"
@@ -47,7 +48,8 @@ class Service:
 
     kind: TRAINED, PRETRAINED or NAIVE (which has no forecaster); trained_until: grid position of
     the last value that it has seen, None where it has seen none; learnt: the settings that it
-    depends on (Job.what_is_learnt); promise: MASE and coverage of its backtest, also by step.
+    depends on (Job.what_is_learnt); promise: MASE and coverage of its backtest, also by step;
+    blend: how it is combined with baselines, None for not at all.
     """
 
     id: str
@@ -60,6 +62,7 @@ class Service:
     learnt: Mapping[str, Any] = field(default_factory=dict)
     promise: Mapping[str, Any] = field(default_factory=dict)
     created: str | None = None
+    blend: Combination | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As a manifest holds it."""
@@ -70,6 +73,7 @@ class Service:
             "trained_until": self.trained_until,
             "created": self.created,
             "promise": dict(self.promise),
+            **({} if self.blend is None else {BLENDING: self.blend.to_dict()}),
         }
 
 
@@ -208,4 +212,5 @@ def _service(about: Mapping[str, Any], forecaster: Forecaster) -> Service:
         learnt=about["learnt"],
         promise=about["promise"],
         created=about["created"],
+        blend=Combination.read(about),
     )

@@ -79,11 +79,12 @@ def run_name(snapshot: AsOfSnapshot, *parts: str) -> str:
 def prediction_table(
     snapshot: AsOfSnapshot, made: Made, settings: ForecastSettings, most: int | None = None
 ) -> pa.Table:
-    """What users read: unique_id, ds, LSTM and its intervals, then source and reason; `most` steps
-    of each series, those that there are."""
+    """What users read: unique_id, ds, LSTM and its intervals, those of the blend if there is one,
+    then source and reason; `most` steps of each series, those that there are."""
     levels = wanted_levels(settings.level, settings.quantiles)
     forecast = at_levels(made.forecast, levels)
-    table = forecast_table(snapshot.panel, [forecast], settings.level, settings.quantiles, most)
+    shown = [forecast] if made.blend is None else [forecast, at_levels(made.blend, levels)]
+    table = forecast_table(snapshot.panel, shown, settings.level, settings.quantiles, most)
     kept = np.flatnonzero(forecast.available)
     horizon = forecast.point.shape[1]
     series, *_ = rows_ahead(snapshot.panel, kept, forecast.origins, horizon, most)
@@ -96,7 +97,8 @@ def prediction_table(
 
 
 def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Table:
-    """Every quantile, for the ledger: series, step, source, scale, point, q0.025 ..."""
+    """Every quantile, for the ledger: series, step, source, scale, point, q0.025 ...; and the
+    blend's point, where there is one."""
     import pyarrow as pa
 
     forecast = made.forecast
@@ -112,6 +114,8 @@ def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Tab
     for number, level in enumerate(forecast.levels):
         flat = forecast.quantiles[kept, :, number].reshape(-1).astype(np.float32)
         columns[f"q{level:g}"] = as_arrow(flat)
+    if made.blend is not None:
+        columns["blend"] = as_arrow(made.blend.point[kept].reshape(-1))
     return pa.table(columns)
 
 

@@ -52,8 +52,10 @@ from forecast.training.plan import (
     make_plan,
 )
 from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
+from forecast.workflows.combination import BLENDING, Combination, choose_combination
 
 UNFINISHED = "training"
+WEIGHING, WEIGHING_SHARE = 20.0, 0.1  # seconds to choose a blend's weights in; of what is left
 NAMES = ("challenger", "champion", "pretrained", "naive")
 
 
@@ -118,10 +120,11 @@ def run_trial(
     scored, final = forecasters(snapshot.panel, plan, learnt.members)
     listener.stage("Judging the new model")
     standing = pretrained_service(job, snapshot.panel, seasons)
+    alone = _uncalibrated(standing, snapshot.panel, plan.validation)
     candidates = {
         "challenger": scored,
         "champion": _as_candidate(job, snapshot, plan, champion, listener),
-        "pretrained": _uncalibrated(standing, snapshot.panel, plan.validation),
+        "pretrained": alone,
     }
     table = _table(snapshot.panel, plan, settings, candidates)
     trial = Trial(
@@ -130,18 +133,20 @@ def run_trial(
         refused=weights_digest(final) in refused,
     )
     decision = decide_service(trial)
-    if decision.choice == CHALLENGER:
-        made = Trained(scored, final, _about(job, snapshot, plan, table, created))
-        return Judged(
-            save_trained(job.folder, made, snapshot.panel, snapshot.label), decision, trial
-        )
     if decision.choice == CHAMPION and champion is not None:
         return Judged(champion, decision, trial)
-    if decision.choice == PRETRAINED:
+    network = {CHALLENGER: scored, PRETRAINED: alone}.get(decision.choice)
+    if network is None:
+        naive = naive_service(plan.season, plan.horizon, job.what_is_learnt())
+        return Judged(replace(naive, promise=promise_of(table, "naive", settings)), decision, trial)
+    blend, why = _blend(snapshot.panel, plan, network, settings, seconds_left, listener)
+    if network is alone:
         promise = promise_of(table, "pretrained", settings)
-        return Judged(replace(standing, promise=promise), decision, trial)
-    naive = naive_service(plan.season, plan.horizon, job.what_is_learnt())
-    return Judged(replace(naive, promise=promise_of(table, "naive", settings)), decision, trial)
+        return Judged(replace(standing, promise=promise, blend=blend), decision, trial)
+    plan = replace(plan, reasons=plan.reasons + why)
+    made = Trained(scored, final, _about(job, snapshot, plan, table, created, blend))
+    service = save_trained(job.folder, made, snapshot.panel, snapshot.label)
+    return Judged(service, decision, trial)
 
 
 def promise_of(table: ScoreTable | None, name: str, settings: Settings) -> dict[str, Any]:
@@ -248,8 +253,30 @@ def _mase(table: ScoreTable | None, name: str) -> float:
     return float(table.score(name).values.get("mase", math.nan))
 
 
+def _blend(
+    panel: Panel,
+    plan: Plan,
+    network: Forecaster,
+    settings: Settings,
+    seconds_left: float | None,
+    listener: Listener,
+) -> tuple[Combination | None, tuple[Reason, ...]]:
+    """How the network that will serve is combined with baselines, and why."""
+    if not settings.baselines.blend:
+        return None, ()
+    budget = WEIGHING if seconds_left is None else min(WEIGHING, WEIGHING_SHARE * seconds_left)
+    chosen, why = choose_combination(panel, plan, network, settings, budget, listener)
+    _tell([why], listener)
+    return chosen, (why,)
+
+
 def _about(
-    job: Job, snapshot: AsOfSnapshot, plan: Plan, table: ScoreTable | None, created: str
+    job: Job,
+    snapshot: AsOfSnapshot,
+    plan: Plan,
+    table: ScoreTable | None,
+    created: str,
+    blend: Combination | None,
 ) -> dict[str, Any]:
     return {
         "kind": TRAINED_KIND,
@@ -260,6 +287,7 @@ def _about(
         "horizon": plan.horizon,
         "learnt": job.what_is_learnt(),
         "promise": promise_of(table, "challenger", job.settings),
+        **({} if blend is None else {BLENDING: blend.to_dict()}),
         "data_sha256": snapshot.digest,
         "chosen": [{"name": n, "value": str(v), "why": why} for n, v, why in plan.reasons],
     }

@@ -28,7 +28,7 @@ from forecast.common.marks import TRAINING
 from forecast.common.progress import Listener, Silent, Terminated
 from forecast.common.secrets import redacted
 from forecast.common.segments import last_known
-from forecast.data.forecast import LEVELS
+from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
@@ -51,7 +51,14 @@ from forecast.scheduling.decisions import (
     decide_whether_to_run,
     exit_code,
 )
-from forecast.scheduling.forecast import METHOD, Made, forecast_all, steps_ahead, stretches
+from forecast.scheduling.forecast import (
+    METHOD,
+    Made,
+    blend_of,
+    forecast_all,
+    steps_ahead,
+    stretches,
+)
 from forecast.scheduling.history import NOTHING, Changes
 from forecast.scheduling.live_scores import (
     StepScore,
@@ -209,9 +216,6 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
     factors, updates = np.ones(len(LEVELS)), 0
     if job.section.recalibrate:
         factors, updates = stretches(known.scores, LEVELS)
-    left = run.watch.left(ARIMA_SHARE)
-    budget = job.section.fallback_seconds
-    seconds = budget if left is None else max(0.1, min(budget, left))
     design = service.forecaster.design if service.forecaster is not None else None
     steps = snapshot.lags + steps_ahead(snapshot, service.horizon)
     for code, text in unknown_ahead(design, snapshot.panel, steps):
@@ -222,10 +226,11 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
         service=service,
         seasons=known.report.seasons,
         factors=factors,
-        arima_seconds=seconds,
+        arima_seconds=_seconds_to_fit(run),
         listener=run.run_log,
         unable=unknown,
     )
+    made = replace(made, blend=_blend(run, snapshot, service, made))
     decision = decide_publication(made.failed, snapshot.panel.size, job.section.max_failed)
     run.run_log.decide(decision)
     if decision.choice == "refuse":
@@ -240,6 +245,25 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
         for n in range(len(LEVELS) // 2)
     }
     return made, {"adjusted": adjusted, "updates": updates, "method": METHOD}
+
+
+def _seconds_to_fit(run: RunContext) -> float:
+    """How long statistical models may be fitted now."""
+    left, budget = run.watch.left(ARIMA_SHARE), run.job.section.fallback_seconds
+    return budget if left is None else max(0.1, min(budget, left))
+
+
+def _blend(
+    run: RunContext, snapshot: AsOfSnapshot, service: Service, made: Made
+) -> Forecast | None:
+    """The blend beside the forecast; a bug in it must not cost the forecast, which then stands in
+    its columns as well."""
+    try:
+        return blend_of(run.job, snapshot, service, made, _seconds_to_fit(run), run.run_log)
+    except Exception as problem:
+        text = f"{BLEND}: {type(problem).__name__}: {problem}"
+        run.run_log.warn("run/forecaster-failed", text)
+        return replace(made.forecast, name=BLEND)
 
 
 def _not_covered(snapshot: AsOfSnapshot, service: Service, cov_short: str | None) -> np.ndarray:

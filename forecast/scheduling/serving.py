@@ -41,6 +41,7 @@ from forecast.scheduling.models import (
 )
 from forecast.scheduling.recovery import State
 from forecast.scheduling.retraining import Judged, is_free, promise_of_pretrained, run_trial
+from forecast.workflows.combination import Combination
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
 HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are
@@ -181,7 +182,8 @@ def in_service(
     if about["kind"] == PRETRAINED:
         service = pretrained_service(job, snapshot.panel, seasons)
         learnt = trial.get("learnt", service.learnt)
-        return replace(service, promise=about["promise"], learnt=learnt), trial, ""
+        blend = Combination.read(about)
+        return replace(service, promise=about["promise"], learnt=learnt, blend=blend), trial, ""
     try:
         return load_trained(job.folder, about["id"]), trial, _misfit(job, about["id"], snapshot)
     except (ModelDamagedError, ModelNotFoundError) as error:

@@ -1,4 +1,5 @@
-"""How stable published forecasts were, and who made them better: naive, the model, the planner.
+"""How stable published forecasts were, and who made them better: naive, the model, the planner;
+and what the blend beside the model would have made of them.
 
 Axes: R rows (series and steps that several runs forecast, or that have come true).
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.errors import OutputError
+from forecast.data.io.arrow import as_numpy
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
 from forecast.inference.tables import read_written
@@ -22,10 +26,11 @@ from forecast.models.baselines.naive import seasonal_naive
 from forecast.scheduling.config import MOST_RUNS
 from forecast.scheduling.ledger import recorded
 from forecast.scheduling.override import OVERRIDES
-from forecast.scheduling.publication import RUNS
+from forecast.scheduling.publication import RUNS, read_whole
 from forecast.scheduling.recovery import State
+from forecast.workflows.combination import BLENDING
 
-NAIVE, MODEL, OVERRIDE = "naive", "model", "override"
+NAIVE, MODEL, BLEND, OVERRIDE = "naive", "model", "blend", "override"
 SHOWN = 20  # series told of by name
 
 
@@ -58,8 +63,9 @@ def planning(connection: sqlite3.Connection, state: State, folder: Path, panel: 
     runs = list(_runs(connection))
     ids = dict(connection.execute("SELECT id, unique_id FROM series").fetchall())
     overrides = _overrides(state, folder)
+    blends = _blends(state, folder, {run.cutoff for run in runs})
     moved = stability(runs, ids, lambda cutoff: _times(panel, cutoff, 1)[0])
-    return Planning(moved, value_added(runs, ids, overrides, panel))
+    return Planning(moved, value_added(runs, ids, overrides, panel, blends))
 
 
 def _times(panel: Panel, first: int, steps: int) -> list[str]:
@@ -158,22 +164,42 @@ def _overrides(state: State, folder: Path) -> dict[int, dict[tuple[str, str], tu
     return found
 
 
+def _blends(state: State, folder: Path, cutoffs: Collection[int]) -> dict[int, dict[str, Any]]:
+    """By cutoff, of the forecast that stands for it: the blend's points (H,) by id, where there is
+    one and it can be read."""
+    found: dict[int, dict[str, Any]] = {}
+    for published in state.comparable:
+        found.pop(published.position, None)
+        if published.position not in cutoffs or BLENDING not in published.manifest["model"]:
+            continue
+        with suppress(OutputError, KeyError):
+            table = read_whole(folder / RUNS / published.run, published)
+            point = as_numpy(table.column("blend").combine_chunks())
+            point = point.reshape(-1, int(published.manifest["horizon"]))
+            names = table.column("series").to_pylist()[:: point.shape[1]]
+            found[published.position] = dict(zip(names, point, strict=True))
+    return found
+
+
 def value_added(
     runs: list[_Run],
     ids: Mapping[int, str],
     overrides: Mapping[int, Mapping[tuple[str, str], tuple[float, str]]],
     panel: Panel,
+    blends: Mapping[int, Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, Any]:
     """Mean absolute error of each step of the way to the published number, on the same rows, and
     what each adds: the error before it less the error after it (Gilliland 2013, forecast value
     added). In all, by run, of the series where most was won or lost, and by planner, the last on
-    the overridden rows alone."""
-    sums = _Sums()
+    the overridden rows alone. Where any run had a blend beside the model, also what it would add in
+    the model's place; the model stands for it where there was none."""
+    sums = _Sums(bool(blends))
     place = {str(name): s for s, name in enumerate(panel.ids)}
     for run in runs:
         rows = np.array([place.get(ids.get(int(n), ""), -1) for n in run.series])
         if (rows >= 0).any():
-            _add_run(sums, run, panel, rows, overrides.get(run.cutoff, {}))
+            beside = (blends or {}).get(run.cutoff, {})
+            _add_run(sums, run, panel, rows, overrides.get(run.cutoff, {}), beside)
     return sums.document()
 
 
@@ -183,9 +209,10 @@ def _add_run(
     panel: Panel,
     rows: np.ndarray,
     given: Mapping[tuple[str, str], tuple[float, str]],
+    beside: Mapping[str, np.ndarray],
 ) -> None:
-    """What came true of one run, beside its forecasts, seasonal naive's and the planner's. rows:
-    the panel's series of each of its own, -1 without."""
+    """What came true of one run, beside its forecasts, seasonal naive's, the blend's and the
+    planner's. rows: the panel's series of each of its own, -1 without."""
     order = np.argsort(rows[rows >= 0])
     part = panel.select(rows[rows >= 0][order])
     model = run.point[rows >= 0][order]
@@ -202,14 +229,18 @@ def _add_run(
             if name in row_of and time in step_of:
                 final[row_of[name], step_of[time]] = number
                 who[row_of[name], step_of[time]] = by
-    forecasts = {NAIVE: naive, MODEL: model, OVERRIDE: final}
+    blend = np.array(
+        [beside.get(str(name), own) for name, own in zip(part.ids, model, strict=True)]
+    )
+    forecasts = {NAIVE: naive, MODEL: model, BLEND: blend, OVERRIDE: final}
     sums.add(_times(panel, run.cutoff, 1)[0], part.ids, actual, forecasts, who)
 
 
 class _Sums:
     """Counts and absolute errors by step of the way: in all, by run, by series, by planner."""
 
-    def __init__(self) -> None:
+    def __init__(self, blended: bool) -> None:
+        self.blended = blended
         self.groups: dict[tuple[str, str], dict[str, float]] = {}
 
     def add(
@@ -266,10 +297,13 @@ class _Sums:
     def _figures(self, key: tuple[str, str]) -> dict[str, Any]:
         sums = self.groups[key]
         count = sums["count"]
-        mae = {n: sums[n] / count if count else math.nan for n in (NAIVE, MODEL, OVERRIDE)}
+        names = (NAIVE, MODEL, *([BLEND] if self.blended else []), OVERRIDE)
+        mae = {n: sums[n] / count if count else math.nan for n in names}
+        more = {"added_by_blend": mae[MODEL] - mae[BLEND]} if self.blended else {}
         return {
             "count": int(count),
             **{f"mae_{name}": value for name, value in mae.items()},
             "added_by_model": mae[NAIVE] - mae[MODEL],
+            **more,
             "added_by_override": mae[MODEL] - mae[OVERRIDE],
         }

@@ -62,12 +62,17 @@ class Combination:
         return {"weights": self.weights, "interval_factors": list(self.factors)}
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any], settings: Settings) -> Combination | None:
-        """That of a trained model, None where it has none or none is wanted."""
+    def read(cls, manifest: Mapping[str, Any]) -> Combination | None:
+        """What `to_dict` gave a manifest, None where it has none."""
         kept = manifest.get(BLENDING)
-        if not kept or not settings.baselines.blend:
+        if not kept:
             return None
         return cls(dict(kept["weights"]), tuple(kept["interval_factors"]))
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], settings: Settings) -> Combination | None:
+        """That of a trained model, None where it has none or none is wanted."""
+        return cls.read(manifest) if settings.baselines.blend else None
 
 
 def choose_combination(

@@ -112,6 +112,11 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
             f"{every['mae_naive']:.4g}, model {every['mae_model']:.4g} "
             f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
         )
+        if "mae_blend" in every:
+            lines.append(
+                f"The blend in the model's place: MAE {every['mae_blend']:.4g} "
+                f"({-every['added_by_blend']:+.4g})."
+            )
         for name, figures in added["by"].items():
             gain = figures["added_by_override"]
             better = "better" if gain > 0 else "worse" if gain < 0 else "no better"

@@ -227,6 +227,10 @@ def _steps(every: Mapping[str, Any]) -> Iterable[Line]:
         good = None if before is None else _better(before, mae)
         yield Line(words, (figure(mae), *own), good)
         before = mae
+    if "mae_blend" in every:
+        model, mae = every["mae_model"], every["mae_blend"]
+        own = _signed(mae - model), _change(model, mae)
+        yield Line("the blend in the model's place", (figure(mae), *own), _better(model, mae))
 
 
 def _signed(value: float) -> str:
