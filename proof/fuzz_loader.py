@@ -45,7 +45,7 @@ SILENCE = 900.0  # seconds after which a child that says nothing is killed: the 
 MOST_FAILURES = 20
 MILLION = 1_000_000
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "#N/A", "<NA>"}
-SCALES = {"K": "e3", "M": "e6", "B": "e9"}
+SCALES = {"K": "1e3", "M": "1e6", "B": "1e9"}
 FORMS = (
     "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d.%m.%Y", "%Y/%m/%d", "%Y%m%d",
     "%d %b %Y", "%Y-%m-%dT%H:%M:%S+02:00",
@@ -253,7 +253,7 @@ def plainly(text: str) -> str:
     if re.fullmatch(r"[+-]?\d{1,3}([,']\d{3})+(\.\d+)?", text):
         text = text.replace(",", "").replace("'", "")
     tail = re.search(r"(?<=[\d.])[KkMB]$", text)
-    return text[:-1] + SCALES[tail[0].upper()] if tail else text
+    return str(Decimal(text[:-1]) * Decimal(SCALES[tail[0].upper()])) if tail else text
 
 
 def verdict(path: Path, settings: dict[str, object]) -> str:
