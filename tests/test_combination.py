@@ -73,7 +73,7 @@ def test_weights_are_those_of_the_least_error_where_many_origins_agree():
     ("losses", "why"),
     [
         (np.repeat(np.linspace(1, 2, 11)[:, None], 50, 1), "no weight of Theta lowers"),
-        (np.repeat(np.linspace(1, 0.999, 11)[:, None], 50, 1), "too small a gain"),
+        (np.repeat(np.linspace(1, 0.999, 11)[:, None], 19, 1), "too small a gain"),
         (np.linspace(1, 0.5, 11)[:, None], "too small a gain, or too unsure"),
         (np.empty((11, 0)), "too little data"),
     ],
@@ -82,6 +82,18 @@ def test_weights_are_those_of_the_least_error_where_many_origins_agree():
 def test_the_network_stays_alone_where_its_loss_says_nothing_else(losses, why):
     weights, said = weigh(["LSTM", "Theta"], losses)
     assert weights is None and why in said
+
+
+def test_a_fifth_of_theta_is_usual_where_it_is_better_and_nothing_is_clearly():
+    rng = np.random.default_rng(1)
+    pull = np.array([[w[1], w[2]] for w in combinations(3)]) @ [-0.004, 0.002]
+    unsure = 1 + pull[:, None] + rng.normal(0, 0.001, (66, 40))
+    weights, why = weigh(["LSTM", "Theta", "Naive"], unsure)
+    assert weights == {"LSTM": 0.8, "Theta": 0.2, "Naive": 0.0}
+    assert "the usual weights" in why
+    assert weigh(["LSTM", "Theta", "Naive"], unsure[:, :19])[0] is None  # too few to go on
+    worse = unsure + 0.01 * (combinations(3)[:, [1]] == 0.2)
+    assert weigh(["LSTM", "Theta", "Naive"], worse)[0] is None
 
 
 def test_points_and_quantiles_are_means_by_weight():

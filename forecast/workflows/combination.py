@@ -36,6 +36,9 @@ BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted
 FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
 LEAST_GAIN = 0.005  # share of the network's error
+# Where no weights lead clearly: a fifth of Theta, the first baseline, if it lowers the error at
+# all. On no panel was that worse than the network by more than noise (benchmarks/TRIED.md).
+USUAL, LEAST_USUAL = 0.2, 20  # its weight; pairs of series and validation origin, at least
 TOO_LITTLE = "there is too little data to choose its weights"
 
 
@@ -111,8 +114,8 @@ def choose_combination(
 
 def weigh(names: Sequence[str], losses: np.ndarray) -> tuple[dict[str, float] | None, str]:
     """The weights of `names` with the least mean of `losses` (C, N), those of every combination of
-    tenths in the order of `combinations`, the first name alone first; None where their lead on it
-    is too small or unsure. And why."""
+    tenths in the order of `combinations`, the first name alone first. Where their lead on it is too
+    small or unsure, the usual ones if they have any lead, else None. And why."""
     if not losses.shape[1]:
         return None, TOO_LITTLE
     best = int(losses.mean(axis=1).argmin())
@@ -121,10 +124,16 @@ def weigh(names: Sequence[str], losses: np.ndarray) -> tuple[dict[str, float] | 
     why = f"error on validation origins {alone - gain.mean():.3g}, of {names[0]} alone {alone:.3g}"
     if best == 0:
         return None, f"no weight of {' or '.join(names[1:])} lowers the error on validation origins"
+    shares = combinations(len(names))
     if not leads(gain, LEAST_GAIN * alone):
-        return None, f"{why}: too small a gain, or too unsure"
-    shares = combinations(len(names))[best]
-    return dict(zip(names, shares.tolist(), strict=True)), why
+        usual = int(np.flatnonzero(np.isclose(shares[:, :2].sum(axis=1), 1))[round(USUAL * TENTHS)])
+        mean = float(losses[usual].mean())
+        if losses.shape[1] < LEAST_USUAL or mean >= alone:
+            return None, f"{why}: too small a gain, or too unsure"
+        best = usual
+        why = f"error on validation origins {mean:.3g}, of {names[0]} alone {alone:.3g}; the usual "
+        why += "weights, as no others are clearly better"
+    return dict(zip(names, shares[best].tolist(), strict=True)), why
 
 
 def combinations(parts: int) -> np.ndarray:
