@@ -164,10 +164,20 @@ def test_a_duckdb_file_is_read_by_a_query_and_named_where_it_is_given_as_data(tm
 CSV = "date,value\n" + "".join(f"2020-01-{d:02d},{d}\n" for d in range(1, 31))
 
 
+class Answering(SimpleHTTPRequestHandler):
+    """Serves a folder; of /403 and /500 it answers with that status."""
+
+    def log_message(self, *_):
+        pass
+
+    def send_head(self):
+        asked = self.path.strip("/").split("?")[0]
+        return self.send_error(int(asked)) if asked.isdigit() else super().send_head()
+
+
 @contextmanager
 def web_server(folder):
-    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *a: None})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Answering, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -184,8 +194,18 @@ def test_a_web_address_is_read_and_a_wrong_one_is_said(tmp_path):
         panel, report = load_panel(f"{address}/sales.csv", DataSettings())
         assert panel.values.tolist() == list(map(float, range(1, 31)))
         assert report.source == f"{address}/sales.csv"
-        with pytest.raises(InputError, match="there is no such object"):
-            load_panel(f"{address}/other.csv", DataSettings())
+        for name, said in (
+            ("other.csv", "there is no such object"),
+            ("404", "there is no such object"),
+            ("403?sig=hush", r"permission denied \(HTTP 403 Forbidden\)"),
+            ("500", "the server answers HTTP 500 Internal Server Error"),
+        ):
+            with pytest.raises(InputError, match=said) as caught:
+                load_panel(f"{address}/{name}", DataSettings())
+            assert "hush" not in str(caught.value)
+    with pytest.raises(InputError, match=r"Cannot connect to host 127\.0\.0\.1") as caught:
+        load_panel(f"{address}/sales.csv", DataSettings())  # nobody is there any more
+    assert "the network" in caught.value.remedy
     with pytest.raises(UsageError, match="nothing can be written to a web address"):
         remote.check_remote_output("https://host/x.csv")
 

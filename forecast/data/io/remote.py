@@ -125,7 +125,22 @@ def _state(store: Any, path: str) -> tuple[Any, ...]:
     return tuple(str(about.get(name)) for name in names)
 
 
+def _cause(error: Exception) -> Exception:
+    """What an error comes from: of whatever a web server answers, or does not, fsspec says that
+    there is no such file."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    return cause if getattr(cause, "status", None) not in (404, 410) else error
+
+
 def _why(error: Exception) -> str:
+    error = _cause(error)
+    status, reason = (getattr(error, name, None) for name in ("status", "message"))
+    if status in (401, 403, 407):
+        return f"permission denied (HTTP {status} {reason})"
+    if isinstance(status, int):
+        return f"the server answers HTTP {status} {reason}"
     if isinstance(error, FileNotFoundError):
         return "there is no such object"
     if isinstance(error, PermissionError):
@@ -137,6 +152,7 @@ def _why(error: Exception) -> str:
 
 
 def _advice(error: Exception, name: str) -> str:
+    error = _cause(error)
     if isinstance(error, FileNotFoundError):
         return "Check the address"
     where = {"s3": "AWS_", "gs": "GOOGLE_", "gc": "GOOGLE_", "az": "AZURE_", "ab": "AZURE_"}
