@@ -68,3 +68,38 @@ def test_a_new_shop_of_a_hierarchy_starts_at_the_level_of_its_state(lstmcast, tm
     assert float(made["X/shop3"]["LSTM"]) == pytest.approx(1005, rel=0.05)
     # Y has two shops that are known, too few: the new one is like all shops
     assert made["Y/shop6"]["source"] == "class level: total"
+
+
+def toys(folder):
+    """Four toys of 60 days, one of whose name alone is known, and one that no class is known of."""
+    rows = ["item,day,sales"]
+    days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(60))
+    for k in range(4):
+        rows += [f"toy{k},{day},{50 + k + 9 * (t % 7)}" for t, day in enumerate(days)]
+    rows += [f"{new},{day}," for new in ("new", "odd") for day in days[-3:]]
+    (folder / "sales.csv").write_text("\n".join(rows) + "\n")
+    kinds = [f"toy{k},toys" for k in range(4)] + ["new,toys", "odd,", "never-sold,toys"]
+    (folder / "items.csv").write_text("\n".join(["item,kind", *kinds]) + "\n")
+    return ["sales.csv", "--static", "items.csv"]
+
+
+def test_an_item_without_any_value_has_the_forecast_of_its_class(tmp_path, lstmcast, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [*toys(tmp_path), "--horizon", "3", "--out", "run", "--windows", "1"]
+    small = ["--max-steps", "2", "--members", "1", "--set", "training.try_scratch=false"]
+    small += ["--baselines", "none"]
+    code, _, err = lstmcast("train", *words, *small)
+    assert code == 3, err  # not every series has a forecast of its own
+    with open("run/predictions.csv") as file:
+        made = list(csv.DictReader(file))
+    new = [row for row in made if row["unique_id"] == "new"]
+    assert [row["ds"] for row in new] == ["2024-03-01", "2024-03-02", "2024-03-03"]
+    assert {row["source"] for row in new} == {"class level: kind=toys"}
+    levels = [float(r["LSTM"]) for r in made if r["ds"] == "2024-03-01" and r["source"] == "LSTM"]
+    assert min(levels) <= float(new[0]["LSTM"]) <= max(levels) and len(levels) == 4
+    assert not {"odd", "never-sold"} & {row["unique_id"] for row in made}
+    again = ["--model", "run", "--root", ".", "--output", "again.csv"]
+    assert lstmcast("predict", *again)[0] == 3
+    with open("again.csv") as file:
+        assert [row for row in csv.DictReader(file) if row["unique_id"] == "new"] == new
+    assert lstmcast("report", "run", "--root", ".")[0] == 0

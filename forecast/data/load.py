@@ -172,7 +172,7 @@ def _load(
 ) -> tuple[Panel, LoadReport]:
     panel, report, mapping = _values(tables, source, settings)
     if wants_covariates(settings):
-        panel = with_covariates(panel, tables, mapping, future, settings)
+        panel = with_covariates(panel, tables, mapping, future, settings, report.skipped)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
         report = replace(report, repairs=repairs)
     if settings.rejects:  # last of all: where the table is refused, nothing is written

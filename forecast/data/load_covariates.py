@@ -18,7 +18,7 @@ from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
-from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel
+from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
 from forecast.data.regularise import on_wall_clock, period_positions, place, zoned
 from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
 from forecast.data.series_ids import with_needed_id
@@ -89,8 +89,10 @@ def with_covariates(
     mapping: Mapping,
     future: Sequence[Table],
     settings: DataSettings,
+    empty: Sequence[str] = (),
 ) -> Panel:
-    """The panel with its covariates. Raises InputError; each check says why."""
+    """The panel with its covariates, and what --static says of the series `empty` of any value.
+    Raises InputError; each check says why."""
     known = list(mapping.extra)
     names = known + _of_their_own(known, future, settings)
     roles = {name: _role(name, settings) for name in names}
@@ -110,9 +112,10 @@ def with_covariates(
         np.maximum.at(lengths, source.series, source.step + 1)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     columns = [_column(panel, n, roles[n], sources, offsets) for n in names]
-    columns += _of_series(panel, settings)
+    static, unseen = _of_series(panel, settings, empty)
+    columns += static
     _check_names([c.name for c in columns])
-    return replace(panel, covariates=Covariates(offsets, tuple(columns)))
+    return replace(panel, covariates=Covariates(offsets, tuple(columns), unseen))
 
 
 def _of_their_own(known: list[str], future: Sequence[Table], settings: DataSettings) -> list[str]:
@@ -311,10 +314,12 @@ def _constant(panel: Panel, name: str, values: np.ndarray, offsets: np.ndarray) 
     return np.where(np.isfinite(low), low, np.nan)
 
 
-def _of_series(panel: Panel, settings: DataSettings) -> list[Covariate]:
-    """The columns of --static, a table keyed by id."""
+def _of_series(
+    panel: Panel, settings: DataSettings, empty: Sequence[str]
+) -> tuple[list[Covariate], tuple[Unseen, ...]]:
+    """The columns of --static, a table keyed by id; and its rows of series `empty` of any value."""
     if settings.static is None:
-        return []
+        return [], ()
     table = read_plain(settings.static, settings)
     id_name = _id_column(list(table.columns), settings, table.where)
     ids = [text.strip() for text in texts_of(table.columns[id_name])]
@@ -333,12 +338,16 @@ def _of_series(panel: Panel, settings: DataSettings) -> list[Covariate]:
             where=table.where, remedy=f"Add {quantity(len(missing), 'row')}, blank if unknown",
         )  # fmt: skip
     forced = _forced(settings)
+    unseen = [Unseen(name, {}) for name in empty if name.strip() in row_of]
+    rows = np.concatenate([rows, [row_of[each.id.strip()] for each in unseen]]).astype(int)
     found = []
     for name in table.columns:
         if name != id_name:
             cells = cells_of(table, name, settings, name.lower() in forced).taken(rows)
-            found.append(Covariate(name, STATIC, cells.values, cells.categories))
-    return found
+            found.append(Covariate(name, STATIC, cells.values[: panel.size], cells.categories))
+            for each, number in zip(unseen, cells.values[panel.size :], strict=True):
+                each.numbers[name] = float(number)
+    return found, tuple(unseen)
 
 
 def _id_column(names: list[str], settings: DataSettings, where: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -43,16 +43,26 @@ class Covariate:
     categories: tuple[str, ...] | None = None
 
 
+class Unseen(NamedTuple):
+    """A series without any value: its id, and its number in each column that never changes, by the
+    column's name."""
+
+    id: str
+    numbers: dict[str, float]
+
+
 @dataclass(frozen=True)
 class Covariates:
     """All columns of a panel's covariates.
 
     offsets int64 (S+1,): rows of each series; row n belongs to the n-th step of the series, and
-    there may be more rows than the series has values: steps to come.
+    there may be more rows than the series has values: steps to come. unseen: series without any
+    value, which the panel has not, with their numbers in the columns of --static.
     """
 
     offsets: np.ndarray
     columns: tuple[Covariate, ...]
+    unseen: tuple[Unseen, ...] = ()
 
     def of(self, *roles: str) -> tuple[Covariate, ...]:
         """The columns of these roles."""
@@ -67,7 +77,7 @@ class Covariates:
         columns = (
             replace(c, values=c.values[chosen if c.role == STATIC else rows]) for c in self.columns
         )
-        return Covariates(offsets, tuple(columns))
+        return Covariates(offsets, tuple(columns), self.unseen)
 
 
 COV_SHORT = "or say --cov-short mask (missing from there) or last (as it was)"

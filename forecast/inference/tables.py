@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,26 @@ def forecast_table(
     if (main.source[kept] != main.name).any():
         columns["source"] = as_strings(main.source[kept].tolist()).take(as_arrow(series))
     return pa.table(columns)
+
+
+def with_rows_of(
+    table: pa.Table,
+    panel: Panel,
+    made: Forecast,
+    names: Sequence[str],
+    levels: Sequence[float],
+    quantiles: Sequence[float] = (),
+    most: int | None = None,
+) -> pa.Table:
+    """The `table` that `forecast_table` made of forecasters `names`, and below it the series of
+    another `panel`, whose forecast `made`, of another source, is that of each of them."""
+    import pyarrow as pa
+
+    same = [replace(made, name=name) for name in names]
+    rows = forecast_table(panel, same, levels, quantiles, most)
+    if "source" not in table.column_names:
+        table = table.append_column("source", as_strings([names[0]] * table.num_rows))
+    return pa.concat_tables([table, rows.select(table.column_names)])
 
 
 def with_level(table: pa.Table, panel: Panel, names: np.ndarray | None) -> pa.Table:

@@ -20,6 +20,7 @@ from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import always_open, repeated, skipped, slots
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
 from forecast.evaluation.scores import Score, ScoreTable
+from forecast.inference.class_level import CLASS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -175,6 +176,7 @@ def upcoming_forecasts(panel: Panel, table: pa.Table, names: Sequence[str]) -> l
     names: forecasters, in this order; those that have no column are left out. Raises InputError
     when the rows do not follow the data.
     """
+    table = _without_unseen(table, panel)
     counts = table.group_by(ID).aggregate([([], "count_all")])["count_all"].to_numpy()
     alike = always_open(panel)
     if alike and (counts != counts[0]).any():
@@ -202,6 +204,16 @@ def upcoming_forecasts(panel: Panel, table: pa.Table, names: Sequence[str]) -> l
             source = np.where(available, name, "").astype(object)
             made.append(Forecast(name, origins, point, levels, quantiles, source, available))
     return made
+
+
+def _without_unseen(table: pa.Table, panel: Panel) -> pa.Table:
+    """The table without the series that have no value, which the panel has not."""
+    if "source" not in table.column_names:
+        return table
+    known = set(panel.ids.astype(str).tolist())
+    rows = zip(table[ID].to_pylist(), table["source"].to_pylist(), strict=True)
+    kept = [str(name) in known or not str(source).startswith(CLASS) for name, source in rows]
+    return table.filter(kept)
 
 
 def column_values(table: pa.Table, column: str) -> np.ndarray:

@@ -31,7 +31,9 @@ from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
-from forecast.inference.tables import csv_bytes, forecast_table, with_level
+from forecast.inference.point import with_point
+from forecast.inference.predict import at_levels
+from forecast.inference.tables import csv_bytes, forecast_table, with_level, with_rows_of
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import save_model
 from forecast.models.trained_data import remember
@@ -52,7 +54,7 @@ class RunRecord:
     """All that is known at the end of a training run; more: what else the manifest is to say;
     sampled: how good sample paths were on the held-out windows, where they were asked for; levels:
     (S,) the level of a hierarchy that each series is of; level_scores: a row for each level and
-    forecaster."""
+    forecaster; unseen: series without any value and their forecast, as of their class."""
 
     panel: Panel
     report: LoadReport
@@ -70,6 +72,7 @@ class RunRecord:
     sampled: dict[str, float] | None = None
     levels: np.ndarray | None = None
     level_scores: list[dict[str, Any]] = field(default_factory=list)
+    unseen: tuple[Panel, Forecast] | None = None
 
 
 def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) -> None:
@@ -104,6 +107,19 @@ def run_path(settings: Settings, source: str) -> Path:
     return path
 
 
+def _forecasts(record: RunRecord) -> pa.Table:
+    """The table of the forecasts of the future, series without any value at the level of their
+    class among them."""
+    asked, horizon, made = record.settings.forecast, record.plan.horizon, record.upcoming
+    table = forecast_table(record.panel, made, asked.level, asked.quantiles, horizon)
+    if record.unseen is None:
+        return table
+    panel, new = record.unseen
+    new = at_levels(with_point(new, asked.point or "median"), made[0].levels)
+    names = [each.name for each in made]
+    return with_rows_of(table, panel, new, names, asked.level, asked.quantiles, horizon)
+
+
 def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
     """Writes all files below the existing `folder`.
 
@@ -115,8 +131,7 @@ def write_run(folder: Path, record: RunRecord) -> tuple[Files, str, pa.Table]:
         (folder / name).write_bytes(content)
         files.append((folder / name, what))
 
-    levels, quantiles = record.settings.forecast.level, record.settings.forecast.quantiles
-    table = forecast_table(record.panel, record.upcoming, levels, quantiles, record.plan.horizon)
+    table = _forecasts(record)
     table = with_level(table, record.panel, record.levels)
     beside = ", beside the baselines" if len(record.upcoming) > 1 else ""
     write("predictions.csv", csv_bytes(table), f"the forecast, with intervals{beside}")

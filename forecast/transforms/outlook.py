@@ -145,7 +145,7 @@ def with_events(panel: Panel, events: Sequence[Event], horizon: int | None) -> P
             here &= series == place[event.series]
         values[here] = 1.0
     added = tuple(Covariate(name, FUTURE, values) for name, values in columns.items())
-    return replace(panel, covariates=Covariates(grown.offsets, (*grown.columns, *added)))
+    return replace(panel, covariates=replace(grown, columns=(*grown.columns, *added)))
 
 
 def _days_of(panel: Panel, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +178,7 @@ def extended(panel: Panel, lengths: np.ndarray) -> Covariates | None:
             values = np.full(int(offsets[-1]), np.nan)
             values[kept] = column.values
         columns.append(replace(column, values=values))
-    return Covariates(offsets, tuple(columns))
+    return replace(given, offsets=offsets, columns=tuple(columns))
 
 
 def cover(panel: Panel, horizon: int, how: str | None, names: Sequence[str] | None = None) -> Panel:

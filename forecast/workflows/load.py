@@ -313,7 +313,10 @@ def data_settings(
     if design is None:
         both = {**then, **now}
         summed = both.get("hierarchy") or both.get("by")  # by columns that --static may hold
-        dropped = [k for k in ABOUT_COVARIATES if not (k == "static" and summed) and k != CLOSED]
+        # It also names the class of new items; a file that is gone is not missed for that.
+        table = now.get("static") or Path(str(then.get("static"))).exists()
+        kept = (CLOSED, *(["static"] if summed or table else []))
+        dropped = [k for k in ABOUT_COVARIATES if k not in kept]
         return DataSettings(**{k: both[k] for k in both if k not in dropped})
     named = (entry.name for entry in design.of(FUTURE))
     ahead = tuple(name for name in named if not name.startswith(EVENT))

@@ -29,7 +29,7 @@ from forecast.data.io.remote import check_remote_output, is_remote, shown, uploa
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach, rows_ahead
 from forecast.data.panel import FUTURE, TIME, Panel
-from forecast.inference.class_level import with_class_levels
+from forecast.inference.class_level import of_unseen, with_class_levels
 from forecast.inference.formats.registry import (
     USUAL,
     format_of,
@@ -46,7 +46,14 @@ from forecast.inference.sample_paths import (
     write_drawn,
     write_samples,
 )
-from forecast.inference.tables import FORECAST, csv_bytes, forecast_table, wanted_levels, with_level
+from forecast.inference.tables import (
+    FORECAST,
+    csv_bytes,
+    forecast_table,
+    wanted_levels,
+    with_level,
+    with_rows_of,
+)
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import check_counts
 from forecast.models.pretrained import FOLDER as BACKBONES
@@ -348,6 +355,7 @@ def forecast_of(
         check_counts(panel)
     made = forecast_panel(forecaster, panel, steps, allow_negative=asked.allow_negative)
     made = with_class_levels(made, panel, None if levels is None else levels.hierarchy)
+    unseen = of_unseen(made, panel) if levels is None else None
     made = with_point(made, asked.point or MEDIAN)
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
@@ -355,6 +363,10 @@ def forecast_of(
     made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
     table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
+    if unseen is not None:
+        new = at_levels(with_point(unseen[1], asked.point or MEDIAN), made.levels)
+        names = [each.name for each in shown]
+        table = with_rows_of(table, unseen[0], new, names, asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)
 
 

@@ -30,7 +30,7 @@ from forecast.data.panel import Panel
 from forecast.evaluation.level_table import LevelLine, level_lines
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
-from forecast.inference.class_level import with_class_levels
+from forecast.inference.class_level import of_unseen, with_class_levels
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.sample_paths import refuse_too_many
@@ -157,6 +157,7 @@ def train_run(
         levels=None if levels is None else levels.names,
         level_scores=summed.scores(panel, held_out, plan, settings),
         more={} if combination is None else {BLENDING: combination.to_dict()},
+        unseen=of_unseen(own[1][0], shown) if levels is None else None,
     )
     return written(record, shown, clock, summed)
 
