@@ -126,9 +126,8 @@ def train_run(
     scored, final = forecasters(shown, plan, learnt.members)
     for code, text in unknown_ahead(final.design, panel, steps):
         listener.warn(code, text)
-    own = lstm_forecasts(
-        shown, plan, scored, final, settings, cost, point[1], steps=steps, levels=levels
-    )  # fmt: skip
+    own = lstm_forecasts(shown, plan, scored, final, settings, cost, point[1], steps=steps,
+                         levels=levels)  # fmt: skip
     summed = add_up(own, levels, shown, plan, scored, settings=settings, point=point[1],
                     listener=listener)  # fmt: skip
     combination, weighed, more = weighted(shown, plan, scored, levels, settings, clock, listener)

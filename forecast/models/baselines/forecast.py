@@ -6,7 +6,7 @@ Axes: W windows (origins of each series), S series, H horizon (steps), Q quantil
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -126,12 +126,20 @@ def forecast_baselines_windows(
     )
     result = {SEASONAL_NAIVE: naive, **_statistical(models, job)}
     chosen = {COLUMNS[name]: result[COLUMNS[name]] for name in dict.fromkeys(names)}
+    return _within_limits(panel, origins, chosen, allow_negative)
+
+
+def _within_limits(
+    panel: Panel, origins: np.ndarray, made: Mapping[str, list[Forecast]], allow_negative: bool
+) -> dict[str, list[Forecast]]:
+    """The forecasts from each row of `origins` without what the past says that cannot be."""
+    steps = next(iter(made.values()))[0].point.shape[1] if made else 0
     limits = [
-        Limits.of(panel.truncate(each), horizon, allow_negative=allow_negative) for each in origins
+        Limits.of(panel.truncate(each), steps, allow_negative=allow_negative) for each in origins
     ]
     return {
         column: [bounds.keep(each) for bounds, each in zip(limits, forecasts, strict=True)]
-        for column, forecasts in chosen.items()
+        for column, forecasts in made.items()
     }
 
 
