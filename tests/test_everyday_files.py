@@ -423,3 +423,20 @@ def test_exports_of_tills_grids_and_pages_are_read_or_refused_with_a_way(tmp_pat
     panel, _ = read(tmp_path, "bank")
     assert panel.frequency.alias == "MS"
     assert coming(panel, 2) == ["Jan-1-1997", "Feb-1-1997"]
+
+
+def test_codes_and_numbers_in_one_column_name_the_series(tmp_path: Path) -> None:
+    days = [f"2024-01-{day:02d}" for day in range(1, 31)]
+    stores = ("S1", "002", "17")
+    rows = [
+        f"{day},{s},{50 + k + n % 7}" for k, s in enumerate(stores) for n, day in enumerate(days)
+    ]
+    path = tmp_path / "sales.csv"
+    path.write_text("\n".join(["date,store,sales", *rows]) + "\n")
+    panel, report = load_panel(str(path), DataSettings())
+    assert panel.ids.tolist() == ["002", "17", "S1"]
+    assert report.columns["id"] == ["store"] and report.columns["target"] == ["sales"]
+    typo = [row.replace(",50", ",l50") if n == 7 else row for n, row in enumerate(rows)]
+    path.write_text("\n".join(["date,store,sales", *typo]) + "\n")
+    with pytest.raises(InputError, match="l50"):  # one cell is no code
+        load_panel(str(path), DataSettings())

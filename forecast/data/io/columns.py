@@ -133,7 +133,7 @@ def _kind(name: str, cells: list[str], distinct: set[str]) -> tuple[str, str]:
     if sum(bool(CLOCK.fullmatch(c)) for c in cells) > 0.9 * count:
         return "text", "clock"
     if numbers > 0.5 * count:
-        return "number", ""
+        return ("text", "") if _codes(cells, distinct) else ("number", "")
     if {c.lower() for c in distinct} <= {"true", "false", "yes", "no", "t", "f", "y", "n"}:
         return "boolean", ""
     if all(month_of(c) for c in distinct):
@@ -142,6 +142,14 @@ def _kind(name: str, cells: list[str], distinct: set[str]) -> tuple[str, str]:
     if len(written) > 1 and sum(c in written for c in cells) > 0.5 * count:
         return ("number", "affixed") if written_numbers(written) else ("text", "")
     return "text", ""
+
+
+def _codes(cells: list[str], distinct: set[str]) -> bool:
+    """Whether numbers have codes that begin with a letter among them, again and again: S1, 002."""
+    lettered = {c for c in distinct if c[0].isalpha() and any(map(str.isdigit, c))}
+    often = sum(c in lettered for c in cells) > max(len(cells) / 20, 2 * len(lettered))
+    plain = all(c in lettered or NUMERIC.fullmatch(c) for c in distinct)
+    return bool(lettered) and often and plain and not written_numbers(lettered)
 
 
 def _is_time(cell: str) -> bool:
