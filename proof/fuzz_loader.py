@@ -226,9 +226,9 @@ def reference(content: bytes, report: dict) -> Counter:
 
 def same_time(text: str) -> str:
     """The text of a time, alike where two are the same to us: a month is known by how its name
-    begins (Sepé), and a date may be written 1752.05/28."""
+    begins (Sepé), and a date may be written 1752.05/28 or 29 Jul- 1872."""
     text = re.sub(r"([A-Za-z]{3})[^\W\d_]+", r"\1", text.strip())
-    return re.sub(r"(?<=\d)[./](?=\d)", "-", text)
+    return re.sub(r"[ ./-]+", "-", text)
 
 
 def names_of(row: list[str]) -> list[str]:
