@@ -67,14 +67,20 @@ def zero_slots(panel: Panel) -> np.ndarray | None:
     Of each series by its own values alone, so that it does not matter beside which it stands.
     """
     count = slots(panel.frequency)
-    rows = np.flatnonzero(panel.lengths >= WEEKS_OF_ZEROS * count)
-    if not count or not rows.size or not (panel.values == 0).any():
+    if not count or not (panel.values == 0).any():
         return None
-    asked = panel.select(rows)
-    other = replace(asked, values=np.where(asked.values == 0, np.nan, asked.values))
-    known, seen = _tally(asked, count)[0], _tally(other, count)[0]
     always = np.zeros((panel.size, count), bool)
-    always[rows] = _shut(seen, known, panel.frequency, count, CERTAIN)
+    for owner, positions, values in _pieces(panel):
+        zero = values == 0
+        if not zero.any():
+            continue
+        first, last = owner[0], owner[-1] + 1
+        cell, cells = (owner - first) * count + positions % count, (last - first) * count
+        known = np.bincount(cell[np.isfinite(values)], minlength=cells).reshape(-1, count)
+        other = known - np.bincount(cell[zero], minlength=cells).reshape(-1, count)
+        found = _shut(other, known, panel.frequency, count, CERTAIN)
+        enough = panel.lengths[first:last] >= WEEKS_OF_ZEROS * count
+        always[first:last] = found & enough[:, None]
     return always if always.any() else None
 
 
