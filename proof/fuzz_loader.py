@@ -250,7 +250,7 @@ def plainly(text: str) -> str:
     """A number as people write it, as Python does: '-  11', '81,234.53', "7'102", '12K', '804-'."""
     text = re.sub(r"^([+-]) +(?=\d)", r"\1", text)
     text = re.sub(r"^([\d.'].*)-$", r"-\1", text)  # as SAP writes what is below zero
-    if re.fullmatch(r"[+-]?\d{1,3}([,']\d{3})+(\.\d+)?", text):
+    if re.fullmatch(r"[+-]?\d{1,3}([,']\d{3})+(\.\d+)?([eE][+-]?\d+)?", text):
         text = text.replace(",", "").replace("'", "")
     tail = re.search(r"(?<=[\d.])[KkMB]$", text)
     return str(Decimal(text[:-1]) * Decimal(SCALES[tail[0].upper()])) if tail else text

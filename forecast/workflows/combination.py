@@ -29,7 +29,9 @@ from forecast.training.selection import leads, naive_error
 # Beside the network. ETS had next to no weight on eleven panels, and ARIMA takes too long to be
 # fitted at the validation origins as well (benchmarks/TRIED.md).
 PARTS: tuple[Baseline, ...] = ("theta", "seasonal-naive")
-SAMPLE = 80  # series at validation origins that the weights are chosen on, evenly spread
+# Series at validation origins that the weights are chosen on, evenly spread: as many as have so
+# many values together, between these bounds. The error of a mean of eighty is about a per cent.
+SAMPLE, SAMPLED_VALUES = (80, 240), 30_000
 LEAST_PAIRS = 3  # of series and validation origin, below which no lead can be told
 TENTHS = 10  # weights are tenths
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
@@ -96,7 +98,8 @@ def choose_combination(
     if rows.size * len(plan.validation) < LEAST_PAIRS:
         return None, (BLENDING, "none", TOO_LITTLE)
     listener.stage("Weighing the network and the baselines")
-    most = -(-SAMPLE // len(plan.validation))  # of a few series all have several origins
+    wanted = np.clip(SAMPLED_VALUES // max(1, int(np.median(panel.lengths))), *SAMPLE)
+    most = -(-int(wanted) // len(plan.validation))  # of a few series all have several origins
     rows = rows[evenly(len(rows), most)]
     tried = _tried(panel.select(rows), plan.validation[:, rows], plan, network, settings, budget)
     names = list(tried[0].parts)
