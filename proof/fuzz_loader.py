@@ -228,6 +228,7 @@ def same_time(text: str) -> str:
     """The text of a time, alike where two are the same to us: a month is known by how its name
     begins (Sepé), and a time may be written 1752.05/28, 29 Jul- 1872, 1809-06-8, T03:00."""
     text = re.sub(r"([A-Za-z]{3})[^\W\d_]+", r"\1", text.strip())
+    text = re.sub(r"(?<=\d)T +(?=\d)", "T", text)
     text = re.sub(r"(?<!\d)\d(?!\d)", r"0\g<0>", text)
     text = re.sub(r"(?<=T\d\d:\d\d)(?=[Z+-]|$)", ":00", text)
     return re.sub(r"[ ./-]+", "-", text)
