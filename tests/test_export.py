@@ -79,11 +79,14 @@ def test_the_torch_module_does_all_that_prediction_does(kind):
 HERE = Settings.model_validate({"output": {"root": "."}})
 
 
+MANIFEST = {"season": 24, "frequency": {"alias": "h"}, "data": {"digest": "abc"}}
+
+
 @pytest.fixture(scope="module")
 def exported():
     """A model of hours and its file."""
     forecaster = forecaster_of(segment_layout(24))
-    return forecaster, to_onnx(forecaster, {"levels": json.dumps(forecaster.levels.tolist())})
+    return forecaster, to_onnx(forecaster, metadata_of(forecaster, MANIFEST))
 
 
 @pytest.mark.parametrize("batch", [1, 3, 9])
@@ -117,13 +120,12 @@ def test_the_file_has_open_batch_and_length_and_no_data_beside_it(exported):
 
 
 def test_the_metadata_say_what_the_numbers_are(exported):
-    forecaster, _ = exported
-    manifest = {"season": 24, "frequency": {"alias": "h"}, "data": {"digest": "abc"}}
-    about = metadata_of(forecaster, manifest)
+    forecaster, blob = exported
+    about = metadata_of(forecaster, MANIFEST)
     assert (about["horizon"], about["season"], about["frequency"]) == ("30", "24", "h")
     assert json.loads(about["levels"]) == forecaster.levels.tolist()
     assert about["context"] == str(forecaster.context)
-    stored = onnx.load_model_from_string(to_onnx(forecaster, about)).metadata_props
+    stored = onnx.load_model_from_string(blob).metadata_props
     assert {entry.key: entry.value for entry in stored} == about
 
 
@@ -139,11 +141,10 @@ def test_every_network_of_the_family_can_be_exported(name):
 
 
 def test_a_file_that_forecasts_otherwise_is_refused(exported):
-    forecaster, _ = exported
+    forecaster, blob = exported
     other = replace(forecaster, factors=forecaster.factors * 1.001)
-    session = session_of(to_onnx(other, {"levels": json.dumps(other.levels.tolist())}))
     with pytest.raises(ForecastError, match="does not forecast what the model does"):
-        largest_difference(forecaster, session)
+        largest_difference(other, session_of(blob))
 
 
 def test_a_model_with_covariates_is_refused(exported):

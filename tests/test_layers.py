@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,10 +18,16 @@ def order() -> list[str]:
     return re.findall(r"^\| `([a-z]+)/` \|", text, re.M)
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file's syntax, read once for all that is asked of it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> set[str]:
     """First-level names of `forecast` that a file imports, for type checking too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "forecast":
             parts = node.module.split(".")
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
@@ -101,7 +108,7 @@ INSIDE = {
 def modules_imported(path: Path) -> set[str]:
     """Modules of `forecast`, as paths below it, that a file imports at its top level."""
     found = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("forecast."):
             place = "/".join(node.module.split(".")[1:])
             found |= {place} | {f"{place}/{alias.name}" for alias in node.names}
@@ -150,7 +157,7 @@ def test_nothing_that_can_run_code_is_loaded():
     forbidden = {"pickle", "cPickle", "dill", "marshal", "shelve"}
     calls = {("torch", "load"), ("yaml", "load"), ("yaml", "full_load"), ("joblib", "load")}
     for path in (ROOT / "forecast").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Import):
                 assert not forbidden & {a.name.split(".")[0] for a in node.names}, path
             if isinstance(node, ast.ImportFrom):
@@ -169,7 +176,7 @@ def test_no_call_passes_more_than_seven_arguments_by_position():
     long = [
         f"{path}:{node.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Call)
         and len([each for each in node.args if not isinstance(each, ast.Starred)]) > 7
         and getattr(node.func, "attr", getattr(node.func, "id", "")) not in IN_A_ROW

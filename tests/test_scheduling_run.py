@@ -16,8 +16,8 @@ import pytest
 from forecast.common.errors import InputError, LockedError, OutputError, StaleInputError, UsageError
 from forecast.common.progress import Silent
 from forecast.models.store import load_model
+from forecast.scheduling import decisions, ledger, retraining
 from forecast.scheduling import forecast as forecasting
-from forecast.scheduling import ledger, retraining
 from forecast.scheduling.as_of import take_snapshot
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.context import RunLog
@@ -31,10 +31,12 @@ from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job
 from forecast.scheduling.status import job_facts, job_metrics
+from forecast.training import selection
 from forecast.training.ensemble import Member
 from forecast.training.selection import Learnt
 from forecast.workflows.combination import Combination
 from tests.builders import make_panel
+from tests.teaching import taught_here
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 DAYS = pd.date_range("2023-11-01", periods=120, freq="D")  # to 28 February
@@ -592,11 +594,21 @@ def half_theta(panel, plan, network, settings, budget, listener):
     )
 
 
-def test_a_blend_is_published_beside_the_forecast_of_a_model_that_has_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
-    monkeypatch.setattr(retraining, "choose_combination", half_theta)
-    data(tmp_path, 100)
-    first = run_job(job(tmp_path, model="trained"), now=NOW)
+@pytest.fixture(scope="module")
+def with_a_blend(tmp_path_factory):
+    """A job whose trained model serves with a blend, and its first run."""
+    folder = tmp_path_factory.mktemp("blend")
+    data(folder, 100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retraining, "decide_service", challenger_wins)
+        patch.setattr(retraining, "choose_combination", half_theta)
+        patch.setattr(selection, "train_members", taught_here)
+        return folder, run_job(job(folder, model="trained"), now=NOW)
+
+
+def test_a_blend_is_published_beside_the_forecast_of_a_model_that_has_one(with_a_blend, tmp_path):
+    folder, first = with_a_blend
+    shutil.copytree(folder, tmp_path, symlinks=True, dirs_exist_ok=True)
     assert first.manifest["model"]["blend"]["weights"] == {
         "LSTM": 0.5,
         "DynamicOptimizedTheta": 0.5,
@@ -621,15 +633,17 @@ def test_a_blend_is_published_beside_the_forecast_of_a_model_that_has_one(tmp_pa
     assert list(rows(tmp_path)[0]) == ["unique_id", "ds", *names, "source", "reason"]
 
 
-def test_a_blend_that_breaks_down_leaves_the_forecast_in_its_columns(tmp_path, monkeypatch):
+def test_a_blend_that_breaks_down_leaves_the_forecast_in_its_columns(
+    with_a_blend, tmp_path, monkeypatch
+):
     def broken(*words, **more):
         raise RuntimeError("no Theta here")
 
-    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
-    monkeypatch.setattr(retraining, "choose_combination", half_theta)
+    shutil.copytree(with_a_blend[0], tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.setattr(forecasting, "statistical", broken)
-    data(tmp_path, 100)
+    data(tmp_path, 102)
     outcome = run_job(job(tmp_path, model="trained"), now=NOW)
+    assert outcome.outcome == "published"
     assert all(row["Blend"] == row["LSTM"] for row in rows(tmp_path))
     assert any("no Theta here" in each["text"] for each in outcome.manifest["warnings"])
 
@@ -738,7 +752,8 @@ def test_a_training_that_is_too_slow_is_stopped_and_the_forecast_made(tmp_path, 
 
     data(tmp_path)
     monkeypatch.setattr(retraining, "learn", slow)
-    outcome = run_job(job(tmp_path, "    deadline: 9s\n", model="trained"), now=NOW)
+    monkeypatch.setattr(decisions, "LEAST_SECONDS", 0.0)  # begun, however little is left
+    outcome = run_job(job(tmp_path, "    deadline: 3s\n", model="trained"), now=NOW)
     assert [w["code"] for w in outcome.warnings] == ["run/out-of-time"]
     assert outcome.manifest["model"]["kind"] == "pretrained"
     assert outcome.seconds < 40

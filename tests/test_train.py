@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 
 from forecast import load, predict, train
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
+from forecast.training import selection
 from tests.builders import make_panel
+from tests.teaching import taught_here
 
 QUICK = dict(max_steps=20, hidden=8, members=1, baselines="seasonal-naive")
 
@@ -37,6 +40,12 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     table().to_csv(folder / "data.csv", index=False)
     return folder, train(folder / "data.csv", out=str(folder / "run"), level="80,95", **QUICK)
+
+
+@pytest.fixture
+def taught(monkeypatch):
+    """No worker processes: what a test asks of a training lies before it or after it."""
+    monkeypatch.setattr(selection, "train_members", taught_here)
 
 
 def rows(path):
@@ -118,7 +127,7 @@ def test_new_rows_move_the_origin_and_a_new_series_is_forecast_too(trained):
     assert np.isfinite(made["LSTM"]).all()
 
 
-def test_values_after_the_held_out_origin_change_no_scored_forecast(tmp_path):
+def test_values_after_the_held_out_origin_change_no_scored_forecast(tmp_path, taught):
     frame = table((72,))
     changed = frame.copy()
     changed.loc[changed.index[-24:], "y"] *= 7
@@ -154,7 +163,7 @@ def test_other_levels_and_quantiles_are_columns(trained):
     assert len(made) == 60
 
 
-def test_very_short_data_are_forecast_without_a_score(tmp_path):
+def test_very_short_data_are_forecast_without_a_score(tmp_path, taught):
     run = train(table((6,)), horizon=4, out=str(tmp_path / "run"), **QUICK)
     assert run.scores is None and run.verdict == ""
     assert np.isfinite(run.predictions["LSTM"]).all()
@@ -184,13 +193,14 @@ def test_a_start_and_a_contradiction_to_it_are_refused(trained, other):
         train(table((60,)), init=str(run.folder), baselines="none", **other)
 
 
-def test_training_data_that_are_gone_are_an_error(tmp_path):
-    path = tmp_path / "data.csv"
-    table((40,)).to_csv(path, index=False)
-    run = train(path, out=str(tmp_path / "run"), **QUICK)
-    path.unlink()
-    with pytest.raises(InputError, match="cannot be read again"):
-        run.predict()
+def test_training_data_that_are_gone_are_an_error(trained):
+    folder, run = trained
+    (folder / "data.csv").rename(folder / "elsewhere.csv")
+    try:
+        with pytest.raises(InputError, match="cannot be read again"):
+            run.predict()
+    finally:
+        (folder / "elsewhere.csv").rename(folder / "data.csv")
 
 
 def command(*words, cwd):
@@ -227,10 +237,10 @@ def wait_for_training(process):
 
 
 @pytest.mark.parametrize("moment", ["start", "training"])
-def test_a_kill_leaves_no_half_written_model_and_the_last_one_predicts(tmp_path, moment):
-    data = tmp_path / "data.csv"
-    table((60,)).to_csv(data, index=False)
-    before = train(data, out=str(tmp_path / "runs" / "first"), **QUICK)
+def test_a_kill_leaves_no_half_written_model_and_the_last_one_predicts(trained, tmp_path, moment):
+    folder, before = trained
+    data = folder / "data.csv"
+    shutil.copytree(before.folder, tmp_path / "runs" / "first")
     process = command("train", str(data), *SLOW, "--root", str(tmp_path / "runs"), cwd=tmp_path)
     if moment == "training":
         wait_for_training(process)
