@@ -37,10 +37,12 @@ from forecast.models.networks.numpy_ops import norm
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import load_model, model_path, save_model
 from forecast.reporting.charts.image import explanation_image
+from forecast.training import selection
 from forecast.transforms.covariates import Design, Entry, encode
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.explain import chart_of, explain_run
 from tests.builders import make_panel, random_forecaster
+from tests.teaching import taught_here
 
 pytest.importorskip("captum", reason="the extra 'explain' is not installed")
 
@@ -127,11 +129,13 @@ def driven(tmp_path_factory):
         part.loc[96:, "y"] = None
         parts.append(part)
     pd.concat(parts).to_csv(folder / "data.csv", index=False)
-    made = train(
-        folder / "data.csv", out=str(folder / "run"), future_cov="x,random", horizon=STEPS,
-        max_steps=50, hidden=16, members=1, from_scratch=True, context=8, learning_rate=0.01,
-        baselines="none", windows=2, refit=False,
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "train_members", taught_here)
+        made = train(
+            folder / "data.csv", out=str(folder / "run"), future_cov="x,random", horizon=STEPS,
+            max_steps=50, hidden=16, members=1, from_scratch=True, context=8, learning_rate=0.01,
+            baselines="none", windows=2, refit=False,
+        )  # fmt: skip
     return folder, made
 
 

@@ -24,6 +24,7 @@ from forecast.training.selection import (
 )
 from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, random_forecaster
+from tests.teaching import taught_here
 from tests.test_train import table
 
 rng = np.random.default_rng(0)
@@ -184,6 +185,7 @@ def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretraine
 
 
 def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "train_members", taught_here)
     monkeypatch.setattr(selection, "NEAR", np.inf)
     monkeypatch.setattr(selection, "choose", lambda losses, usual: max(losses, key=len))
     run = train(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from builders import make_panel, random_forecaster, train_config
+from teaching import taught_here
 
 from forecast.cli.app import run
 from forecast.common.errors import UsageError
@@ -20,6 +21,7 @@ from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.store import load_model, save_model
+from forecast.training import selection
 from forecast.training.config import TrainConfig
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.ensemble import MemberTask, _digest, train_members
@@ -92,7 +94,10 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_has_none():
     assert apart[1.0] < 0.7 * apart[None]
 
 
-def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without(tmp_path):
+def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without(
+    tmp_path, one_thread
+):
+    """The worker learns, bit for bit, what a member learns here with that very teacher."""
     panel, layout = make_panel((50, 40)), step_layout(12)
     task = MemberTask(
         panel.values, panel.offsets, panel.lengths, np.empty((0, 2), np.int64), layout,
@@ -100,10 +105,12 @@ def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without
     )  # fmt: skip
     weights = {}
     for name, teacher in (("alone", None), ("taught", teacher_of()), ("more", teacher_of(0.9))):
-        (tmp_path / name).mkdir()
-        taught = replace(task, teacher=teacher)
-        members, _ = train_members(taught, [1], tmp_path / name, 1)
-        weights[name] = members[0].final["out.weight"]
+        (member,), _ = taught_here(
+            replace(task, teacher=teacher), [1], tmp_path, 1, lambda number, event: None
+        )
+        weights[name] = member.final["out.weight"]
+    (member,), _ = train_members(replace(task, teacher=teacher_of()), [1], tmp_path, 1)
+    assert np.array_equal(member.final["out.weight"], weights["taught"])
     assert not np.array_equal(weights["alone"], weights["taught"])
     assert not np.array_equal(weights["taught"], weights["more"])
     digests = {_digest(replace(task, teacher=t), [1]) for t in (None, teacher_of(), None)}
@@ -136,6 +143,7 @@ def test_what_cannot_be_a_teacher_is_refused(changes, word):
 
 
 def test_distill_leaves_a_model_that_predict_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(selection, "train_members", taught_here)
     monkeypatch.chdir(tmp_path)
     panel = make_panel((70, 60, 50))
     Path("data.csv").write_bytes(csv_bytes(panel_to_arrow(panel)))

@@ -16,11 +16,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 SHORT = {
-    "batch_kill_anywhere.py": ("--every", "60", "--instants", "3", "--training", "0"),
+    "batch_kill_anywhere.py": ("--every", "75", "--instants", "3", "--training", "0"),
     "batch_two_starters.py": ("--times", "3"),
     "batch_resume_training.py": ("--points", "4", "--kills", "2"),
     "batch_soak.py": ("--years", "1", "--every", "90"),
-    "batch_stateful.py": ("--examples", "2", "--steps", "6"),
+    "batch_stateful.py": ("--examples", "5", "--steps", "10"),
     "batch_full_disk.py": ("--times", "1"),
     "batch_timing.py": ("--reuse", "--busy", "--series", "20", "--days", "20"),
 }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from builders import make_panel
+from teaching import taught_here
 
 from forecast.cli.app import run
 from forecast.common.errors import InputError, UsageError
@@ -22,7 +23,9 @@ from forecast.config.sources import resolve
 from forecast.data.panel import panel_to_arrow
 from forecast.evaluation.significance import Comparison
 from forecast.inference.tables import csv_bytes
+from forecast.training import selection
 from forecast.training.plan import PRETRAINED, make_plan
+from forecast.training.tuning import search as searching
 from forecast.training.tuning.search import (
     PARTS,
     PRUNED,
@@ -222,12 +225,16 @@ def test_a_trial_learns_from_what_precedes_the_held_out_origins_alone():
     assert tuned.initial is not None
 
 
-def test_a_trial_is_trained_and_ends_when_it_is_told_to():
+def test_a_trial_is_trained_and_ends_when_it_is_told_to(monkeypatch, one_thread):
+    """The one that is ended early has a process of its own, as all have in a search."""
     settings = settings_of(**QUICK)
     panel, plan = plan_of(settings)
     choice = replace(space(**QUICK).usual[0], hidden=8, layers=1)
     task = task_of(panel, plan, choice, settings, None)
-    whole = run_trial(task, 1, lambda running: False, lambda: False, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(searching, "train_members", taught_here)
+        whole = run_trial(task, 1, lambda running: False, lambda: False, None)
+        late = run_trial(task, 1, lambda running: False, lambda: False, time.monotonic() - 1)
     assert whole.ended == "done"
     assert 0 < whole.loss < 10
     assert whole.loss == min(whole.running.values())
@@ -241,11 +248,11 @@ def test_a_trial_is_trained_and_ends_when_it_is_told_to():
     pruned = run_trial(task, 1, prune, lambda: False, None)
     assert (pruned.ended, len(pruned.running)) == (PRUNED, 2)
     assert seen[-1] == {k: v for k, v in whole.running.items() if k in seen[-1]}
-    late = run_trial(task, 1, lambda running: False, lambda: False, time.monotonic() - 1)
     assert len(late.running) <= 1
 
 
-def test_both_are_judged_on_the_held_out_origins():
+def test_both_are_judged_on_the_held_out_origins(monkeypatch):
+    monkeypatch.setattr(selection, "train_members", taught_here)
     given = settings_of(**QUICK, network={"hidden_size": 8, "layers": 1})
     panel, plan = plan_of(given)
     choice = replace(space(**QUICK).usual[0], hidden=8, layers=1, learning_rate=0.02)
@@ -315,6 +322,8 @@ def test_series_without_a_validation_origin_are_refused():
 
 
 def test_tune_writes_its_folder_and_goes_on_in_it(tmp_path, monkeypatch, capsys):
+    """Its trials are processes; the two that are judged are trained here."""
+    monkeypatch.setattr(selection, "train_members", taught_here)
     monkeypatch.chdir(tmp_path)
     Path("data.csv").write_bytes(csv_bytes(panel_to_arrow(make_panel((60, 50)))))
     words = ["tune", "data.csv", "--max-steps", "4", "--members", "1", "--from-scratch"]
