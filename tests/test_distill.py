@@ -94,9 +94,7 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_has_none():
     assert apart[1.0] < 0.7 * apart[None]
 
 
-def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without(
-    tmp_path, one_thread
-):
+def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without(tmp_path):
     """The worker learns, bit for bit, what a member learns here with that very teacher."""
     panel, layout = make_panel((50, 40)), step_layout(12)
     task = MemberTask(

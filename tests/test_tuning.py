@@ -225,7 +225,7 @@ def test_a_trial_learns_from_what_precedes_the_held_out_origins_alone():
     assert tuned.initial is not None
 
 
-def test_a_trial_is_trained_and_ends_when_it_is_told_to(monkeypatch, one_thread):
+def test_a_trial_is_trained_and_ends_when_it_is_told_to(monkeypatch):
     """The one that is ended early has a process of its own, as all have in a search."""
     settings = settings_of(**QUICK)
     panel, plan = plan_of(settings)
