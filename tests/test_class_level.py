@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from builders import make_panel, random_forecaster
 
-from forecast.data.panel import STATIC, Covariate, Covariates
-from forecast.inference.class_level import with_class_levels
+from forecast.data.panel import STATIC, Covariate, Covariates, Unseen
+from forecast.inference.class_level import of_unseen, with_class_levels
 from forecast.inference.predict import forecast_panel
 
 KINDS, SIZES = ("food", "toys"), ("large", "small")
@@ -68,6 +68,18 @@ def test_a_new_shop_of_a_hierarchy_starts_at_the_level_of_its_state(lstmcast, tm
     assert float(made["X/shop3"]["LSTM"]) == pytest.approx(1005, rel=0.05)
     # Y has two shops that are known, too few: the new one is like all shops
     assert made["Y/shop6"]["source"] == "class level: total"
+
+
+def test_an_item_without_any_value_is_shut_only_when_every_other_series_is():
+    panel = make_panel((70, 70, 70), alias="D")
+    shut = np.zeros((3, 7), bool)
+    shut[0], shut[:, 6] = [True, True, False, False, False, False, False], True
+    kind = Covariate("kind", STATIC, np.zeros(3), KINDS)
+    covariates = Covariates(panel.offsets, (kind,), (Unseen("new", {"kind": 0.0}),))
+    panel = replace(panel, shut=shut, covariates=covariates)
+    new, made = of_unseen(forecast_panel(random_forecaster(), panel, 7), panel)
+    assert new.ids.tolist() == ["new"] and made.source.tolist() == ["class level: kind=food"]
+    assert new.shut.tolist() == [[False] * 6 + [True]]
 
 
 def toys(folder):

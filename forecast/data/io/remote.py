@@ -131,6 +131,8 @@ def _cause(error: Exception) -> Exception:
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
         return error
+    if not type(cause).__module__.startswith("aiohttp") and not isinstance(cause, TimeoutError):
+        return error  # of another store, which says the truth
     return cause if getattr(cause, "status", None) not in (404, 410) else error
 
 
