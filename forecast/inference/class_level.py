@@ -67,7 +67,7 @@ def of_unseen(made: Forecast, panel: Panel) -> tuple[Panel, Forecast] | None:
         offsets=np.arange(size + 1),
         values=np.full(size, np.nan),
         first=np.full(size, last),
-        shut=None if panel.shut is None else panel.shut.all(axis=0, keepdims=True),
+        shut=None if panel.shut is None else np.atleast_2d(panel.shut.all(axis=0)),
         covariates=None,
     )
     values = np.stack(quantiles)
