@@ -8,12 +8,14 @@ import pytest
 
 from forecast.common.progress import Silent
 from forecast.data.forecast import LEVELS
+from forecast.data.panel import STATIC, Covariate, Covariates, Unseen
 from forecast.models.baselines.forecast import forecast_baselines
 from forecast.scheduling import forecast as forecasting
-from forecast.scheduling.as_of import take_snapshot
+from forecast.scheduling.as_of import digest_of, take_snapshot
 from forecast.scheduling.config_file import load_config
-from forecast.scheduling.forecast import TOO_SHORT, blend_of, forecast_all, objections
+from forecast.scheduling.forecast import NO_VALUE, TOO_SHORT, blend_of, forecast_all, objections
 from forecast.scheduling.models import Service, naive_service, pretrained_service
+from forecast.scheduling.publication import about_the_forecast, prediction_table
 from forecast.workflows.combination import Combination
 from tests.builders import make_panel
 
@@ -71,6 +73,44 @@ def test_every_series_is_forecast_by_the_model_in_service(job, snapshot):
     assert (made.fallbacks, made.failed) == (0, 0)
     assert made.reason.tolist() == ["", "", ""]
     assert np.isfinite(made.forecast.quantiles).all()
+
+
+def of_classes(job):
+    """Four toys, one of them of a single value, and one that has none yet."""
+    kind = Covariate("kind", STATIC, np.zeros(4), ("toys",))
+    panel = make_panel((60, 60, 60, 1))
+    new = Unseen("new", {"kind": 0.0})
+    covariates = Covariates(panel.offsets, (kind,), (new,))
+    panel = replace(panel, first=np.array([0, 0, 0, 59]), covariates=covariates)
+    return take_snapshot(panel, job, 6, None, LATER)
+
+
+def test_new_items_of_a_run_start_at_the_level_of_their_class(job):
+    snapshot = of_classes(job)
+    made = forecast_all(job, snapshot, trained(job, snapshot), (12,), ONES, 10.0, Silent())
+    assert made.forecast.source.tolist() == ["LSTM"] * 3 + ["class level: kind=toys"]
+    assert made.reason.tolist() == ["", "", "", TOO_SHORT]
+    assert made.forecast.point[3, 0] == pytest.approx(np.median(made.forecast.quantiles[:3, 0]))
+    assert (made.fallbacks, made.failed) == (2, 0)
+    table = prediction_table(snapshot, made, job.settings.forecast).to_pylist()
+    new = [row for row in table if row["unique_id"] == "new"]
+    assert [row["LSTM"] for row in new] == pytest.approx(made.forecast.point[3])
+    assert {(row["source"], row["reason"]) for row in new} == {("class level: kind=toys", NO_VALUE)}
+    assert [row["ds"] for row in new] == [row["ds"] for row in table[:6]]
+    about = about_the_forecast(trained(job, snapshot), snapshot, made)["series"]
+    assert (about["forecast"], about["by_source"]) == (5, {"LSTM": 3, "class level: kind=toys": 2})
+    blend = blended(job, snapshot, made)
+    assert (blend.point[3] == made.forecast.point[3]).all()
+    both = prediction_table(snapshot, replace(made, blend=blend), job.settings.forecast)
+    assert both.num_rows == 30 and both.column("Blend").null_count == 0
+
+
+def test_another_class_of_an_item_without_any_value_is_other_data(job):
+    snapshot = of_classes(job)
+    covariates = snapshot.panel.covariates
+    other = replace(covariates, unseen=(Unseen("new", {"kind": 1.0}),))
+    assert digest_of(snapshot.seen) == snapshot.digest
+    assert digest_of(replace(snapshot.seen, covariates=other)) != snapshot.digest
 
 
 BLEND = Combination({"LSTM": 0.5, "DynamicOptimizedTheta": 0.3, "SeasonalNaive": 0.2})

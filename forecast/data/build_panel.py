@@ -130,7 +130,8 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
     notes = trailing_note(after)
     skipped = tuple(str(i) for i in rows.ids[empty])
     if skipped:
-        text = f"{quantity(len(skipped), 'series', 'series')} without any value: skipped"
+        of = quantity(len(skipped), "series", "series")
+        text = f"{of} without any value: nothing to learn from"
         notes.append(Note("warning/all-missing", text, len(skipped), skipped[:PLACES]))
     kept = np.flatnonzero(keep)
     rank = (np.cumsum(~empty) - 1).astype(np.int32)

@@ -164,7 +164,8 @@ def step_seconds(panel: Panel) -> float | None:
 
 
 def digest_of(panel: Panel) -> str:
-    """sha256 of a panel: its grid, ids, spans and values to the bit."""
+    """sha256 of a panel: its grid, ids, spans and values to the bit, its covariates, and what is
+    known of series without any value."""
     found = hashlib.sha256(f"{panel.frequency} {panel.tz}".encode())
     found.update("\0".join(panel.ids.tolist()).encode("utf-8", "surrogatepass"))
     for array in (panel.first, panel.offsets, panel.values):
@@ -172,6 +173,8 @@ def digest_of(panel: Panel) -> str:
     for column in panel.covariates.columns if panel.covariates is not None else ():
         found.update(f"{column.name} {column.role} {column.categories}".encode())
         found.update(np.ascontiguousarray(column.values).tobytes())
+    for each in panel.covariates.unseen if panel.covariates is not None else ():
+        found.update(f"{each.id} {sorted(each.numbers.items())}".encode("utf-8", "surrogatepass"))
     return found.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Every series gets a forecast: from the model in service, or from the next that can.
 
-The order is the model in service, the pretrained network, ARIMA, seasonal naive; each row says who
+The order is the model in service, the pretrained network, ARIMA, seasonal naive; an item of too
+few values, or none, starts at the level of its class where --static names one. Each row says who
 made it (`source`) and, where it is not the model in service, why (`reason`).
 Axes: S series, H horizon (steps), Q quantiles.
 """
@@ -20,6 +21,7 @@ from forecast.common.segments import sum_by_series
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.open_steps import reach
 from forecast.data.panel import LSTM, Panel
+from forecast.inference.class_level import of_unseen, with_class_levels
 from forecast.inference.conformal import stretch
 from forecast.inference.predict import LEAST_VALUES, forecast_panel
 from forecast.models.baselines.forecast import forecast_baselines
@@ -32,7 +34,7 @@ from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
 from forecast.workflows.combination import combine, statistical
 
 FAR = 3.0  # times a series' range beyond its lowest and highest value
-TOO_SHORT = f"fewer than {LEAST_VALUES} values"
+TOO_SHORT, NO_VALUE = f"fewer than {LEAST_VALUES} values", "no value yet"
 PRETRAINED_SOURCE = "pretrained LSTM"
 ARIMA_SOURCE, NAIVE_SOURCE = "AutoARIMA", "SeasonalNaive"
 IN_SERVICE = "in service: no model beats it"  # the reason of the rows of seasonal naive then
@@ -45,18 +47,24 @@ class Made:
     forecast: origins are positions right after the as-of, which may lie beyond a series' end;
     reason object (S,): "" where the network in service made the row; failed: how many series it
     could not forecast although they were long enough; blend: of it and baselines, None where the
-    model in service is not combined.
+    model in service is not combined; unseen: the series without any value and their forecast.
     """
 
     forecast: Forecast
     reason: np.ndarray
     failed: int
     blend: Forecast | None = None
+    unseen: tuple[Panel, Forecast] | None = None
 
     @property
     def fallbacks(self) -> int:
         """Series that the model in service did not forecast."""
-        return int(((self.reason != "") & (self.reason != IN_SERVICE)).sum())
+        return sum(why not in ("", IN_SERVICE) for why in self.reason) + len(self.sources_unseen)
+
+    @property
+    def sources_unseen(self) -> list[str]:
+        """What the series without any value have their forecast from."""
+        return [] if self.unseen is None else self.unseen[1].source.tolist()
 
 
 def forecast_all(
@@ -88,6 +96,7 @@ def forecast_all(
     failed = int((whole.missing & enough).sum()) if name else 0
     if name is not None and whole.missing.any():
         whole.explain(np.where(enough, "", TOO_SHORT))
+        whole.fill_from_classes(name, (known > 0) & ~enough)
         if service.kind != PRETRAINED:
             whole.fill(_pretrained(job, snapshot, seasons), PRETRAINED_SOURCE, enough, listener)
         whole.fill(_arima(job, service, arima_seconds, listener), ARIMA_SOURCE, enough, listener)
@@ -272,21 +281,24 @@ class _Whole:
             if self.reason[rows[at]] == "":
                 self.reason[rows[at]] = f"{name}: {wrong[at]}"
 
-    def made(self, service: str, failed: int) -> Made:
-        panel = self.snapshot.panel
-        available = ~self.missing
-        self.reason[np.asarray(self.source == service)] = ""
-        # The column that readers count on keeps its name, whatever serves: `source` says what did.
-        forecast = Forecast(
-            LSTM,
-            self.snapshot.position + 1 - panel.first,
-            self.point,
-            np.array(LEVELS),
-            self.quantiles,
-            self.source,
-            available,
+    def fill_from_classes(self, name: str, new: np.ndarray) -> None:
+        """Gives the missing of the `new` (S,) series what `name` forecast of their class."""
+        made = self._forecast(name, ~self.missing | new)
+        made = with_class_levels(made, self.snapshot.panel)
+        self.point, self.quantiles, self.source = made.point, made.quantiles, made.source
+
+    def _forecast(self, name: str, available: np.ndarray) -> Forecast:
+        origins = self.snapshot.position + 1 - self.snapshot.panel.first
+        return Forecast(
+            name, origins, self.point, np.array(LEVELS), self.quantiles, self.source, available
         )
-        return Made(forecast, self.reason, failed)
+
+    def made(self, service: str, failed: int) -> Made:
+        self.reason[np.asarray(self.source == service)] = ""
+        forecast = self._forecast(service, ~self.missing)
+        unseen = of_unseen(forecast, self.snapshot.panel)
+        # The column that readers count on keeps its name, whatever serves: `source` says what did.
+        return Made(replace(forecast, name=LSTM), self.reason, failed, unseen=unseen)
 
 
 def objections(panel: Panel, point: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -36,10 +36,10 @@ from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import rows_ahead
 from forecast.inference.predict import at_levels
-from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels
+from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels, with_rows_of
 from forecast.scheduling.as_of import AsOfSnapshot, step_seconds
 from forecast.scheduling.documents import RunManifest
-from forecast.scheduling.forecast import Made
+from forecast.scheduling.forecast import NO_VALUE, Made
 from forecast.scheduling.models import Service
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def prediction_table(
     snapshot: AsOfSnapshot, made: Made, settings: ForecastSettings, most: int | None = None
 ) -> pa.Table:
     """What users read: unique_id, ds, LSTM and its intervals, those of the blend if there is one,
-    then source and reason; `most` steps of each series, those that there are."""
+    then source and reason; `most` steps of each series, those that there are. Below them the series
+    without any value."""
     levels = wanted_levels(settings.level, settings.quantiles)
     forecast = at_levels(made.forecast, levels)
     shown = [forecast] if made.blend is None else [forecast, at_levels(made.blend, levels)]
@@ -91,14 +92,20 @@ def prediction_table(
     if "source" in table.column_names:
         table = table.drop_columns(["source"])
     each = as_arrow(series)
-    for name, words in (("source", made.forecast.source), ("reason", made.reason)):
-        table = table.append_column(name, as_strings(words[kept].tolist()).take(each))
-    return table
+    table = table.append_column("source", as_strings(forecast.source[kept].tolist()).take(each))
+    reasons = as_strings(made.reason[kept].tolist()).take(each).to_pylist()
+    if made.unseen is not None:
+        panel, new = made.unseen
+        names = [each.name for each in shown]
+        wanted = settings.level, settings.quantiles, most
+        table = with_rows_of(table, panel, at_levels(new, levels), names, *wanted)
+        reasons += [NO_VALUE] * (table.num_rows - len(reasons))
+    return table.append_column("reason", as_strings(reasons))
 
 
 def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Table:
     """Every quantile, for the ledger: series, step, source, scale, point, q0.025 ...; and the
-    blend's point, where there is one."""
+    blend's point, where there is one. Series without any value have no units to be scored in."""
     import pyarrow as pa
 
     forecast = made.forecast
@@ -302,18 +309,18 @@ def about_the_forecast(
     service: Service, snapshot: AsOfSnapshot, made: Made, lost: int = 0
 ) -> dict[str, Any]:
     """The model, and who forecast how many series; lost: of the forecast before."""
-    available = made.forecast.available
+    sources = made.forecast.source[made.forecast.available].tolist() + made.sources_unseen
     return {
         "model": service.to_dict(),
         "horizon": made.forecast.point.shape[1],  # steps of the grid, those that never are included
         "season": service.season,
         "levels": list(LEVELS),
         "series": {
-            "forecast": int(available.sum()),
+            "forecast": len(sources),
             "fallbacks": made.fallbacks,
             "failed": made.failed,
             "lost": lost,
-            "by_source": dict(Counter(made.forecast.source[available].tolist())),
+            "by_source": dict(Counter(sources)),
             "left_out": [{"series": name, "reason": why} for name, why in snapshot.left_out],
         },
     }
