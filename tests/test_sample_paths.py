@@ -133,7 +133,7 @@ def test_sums_over_the_horizon_are_covered_only_where_steps_are_drawn_together()
         np.array([f"w{k:03}" for k in range(300)], dtype=object),
         np.arange(301) * 62,
         100 + steps.reshape(-1),
-        np.zeros(300, np.int64),
+        np.arange(300) * 12,  # each at a time of its own
         Frequency("D"),
     )
     plain = random_forecaster(hidden=8)

@@ -3,7 +3,8 @@ errors of neighbouring steps hang together there.
 
 Each pair of quantiles (q, 1-q) is stretched around the median by one factor, the split-conformal
 quantile of how far the actuals lay out in units of the forecast half-width (Romano, Patterson &
-Candes 2019, in its scaled form). With few actuals the factor is drawn towards 1.
+Candes 2019, in its scaled form). With few actuals, or few origins in time, the factor is drawn
+towards 1.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import numpy as np
 from forecast.models.forecaster import USUAL_DEPENDENCE
 
 PRIOR_ACTUALS = 40.0  # weight of "the network's own width is right", in actuals
+# Of one origin in time: what happens then happens to all series, and their errors, and those of its
+# steps, are no independent witnesses (benchmarks/TRIED.md).
+MOST_ACTUALS = 10
 # The weights kept are those that were best on these very actuals, which makes errors look small:
 # intervals are narrowed only on ten times the evidence that widens them.
 CAUTION = 10.0
@@ -21,10 +25,13 @@ ENDLESS = 1e12  # widths that an actual lies out where there is no width: finite
 PRIOR_PAIRS, MOST_DEPENDENCE = 20.0, 0.99
 
 
-def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> np.ndarray:
+def calibrate(
+    quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray, times: np.ndarray
+) -> np.ndarray:
     """Stretch factors (Q,), 1 for the median, from quantiles (S, H, Q) and actual (S, H).
 
-    Actuals that are NaN are left out.
+    Actuals that are NaN are left out. times int64 (S,): the steps at which the origins lie; those
+    that are less than a horizon apart count as one.
     """
     middle = len(levels) // 2
     factors = np.ones(len(levels))
@@ -32,6 +39,8 @@ def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> 
     count = int(known.sum())
     if count == 0:
         return factors
+    origins = len(np.unique(times[known.any(axis=1)] // actual.shape[1]))
+    witnesses = min(count, MOST_ACTUALS * origins)
     median = quantiles[..., middle][known]
     above = actual[known] >= median
     distance = np.abs(actual[known] - median)
@@ -48,7 +57,7 @@ def calibrate(quantiles: np.ndarray, levels: np.ndarray, actual: np.ndarray) -> 
         ratio = np.minimum(ratio, ENDLESS)  # a quotient of far numbers may overflow
         share = min(1.0, (levels[high] - levels[low]) * (count + 1) / count)
         exact = np.clip(np.quantile(ratio, share), *BOUNDS)
-        trust = count / (count + PRIOR_ACTUALS * (CAUTION if exact < 1 else 1))
+        trust = witnesses / (witnesses + PRIOR_ACTUALS * (CAUTION if exact < 1 else 1))
         factors[low] = factors[high] = float(np.exp(trust * np.log(exact)))
     return factors
 

@@ -328,7 +328,7 @@ def calibrated(
 
     Of very many series, MOST_SERIES are forecast.
     """
-    quantiles, actual = [], []
+    quantiles, actual, times = [], [], []
     for origins in validation:
         used = np.flatnonzero(origins >= 0)
         used = used[evenly(len(used), MOST_SERIES)]
@@ -337,10 +337,11 @@ def calibrated(
             past = part.truncate(origins[used])
             quantiles.append(forecast_panel(forecaster, past, horizon).quantiles)
             actual.append(part.window(origins[used], horizon))
+            times.append(part.first + origins[used])
     if not quantiles:
         return forecaster
     made, known = np.concatenate(quantiles), np.concatenate(actual)
-    factors = calibrate(made, forecaster.levels, known)
+    factors = calibrate(made, forecaster.levels, known, np.concatenate(times))
     scores = normal_scores(stretch(made, factors), forecaster.levels, known)
     return replace(forecaster, factors=factors, dependence=dependence(scores))
 

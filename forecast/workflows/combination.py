@@ -101,7 +101,8 @@ def choose_combination(
     wanted = np.clip(SAMPLED_VALUES // max(1, int(np.median(panel.lengths))), *SAMPLE)
     most = -(-int(wanted) // len(plan.validation))  # of a few series all have several origins
     rows = rows[evenly(len(rows), most)]
-    tried = _tried(panel.select(rows), plan.validation[:, rows], plan, network, settings, budget)
+    origins = plan.validation[:, rows]
+    tried = _tried(panel.select(rows), origins, plan, network, settings, budget)
     names = list(tried[0].parts)
     losses = np.concatenate([each.losses() for each in tried], axis=1)
     weights, why = weigh(names, losses[:, np.isfinite(losses).all(axis=0)])
@@ -110,7 +111,8 @@ def choose_combination(
     plain = Combination(weights)
     quantiles = np.concatenate([combine(each.parts, plain).quantiles for each in tried])
     actual = np.concatenate([each.actual for each in tried])
-    factors = calibrate(quantiles, np.array(LEVELS), actual)
+    times = (panel.first[rows] + origins).reshape(-1)
+    factors = calibrate(quantiles, np.array(LEVELS), actual, times)
     chosen = replace(plain, factors=tuple(float(each) for each in factors))
     return chosen, (BLENDING, chosen.in_words(), why)
 
