@@ -10,7 +10,7 @@ import torch
 from forecast.common.errors import TrainingError
 from forecast.training import loop, sampler
 from forecast.training.config import BEHIND, TrainConfig
-from forecast.training.loop import BestWeights, Schedule, fit, resolve_device
+from forecast.training.loop import BestWeights, Schedule, fit, resolve_device, resolve_precision
 from forecast.training.losses import pinball
 from forecast.training.sampler import Sampler, ValidationLoss, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
@@ -230,6 +230,33 @@ def test_an_absent_device_is_an_error():
         pytest.skip("there is a GPU here")
     with pytest.raises(TrainingError, match="no CUDA device"):
         resolve_device("cuda")
+
+
+@pytest.mark.parametrize("able", [{"avx512_bf16": True}, {"amx_bf16": True}, {}])
+def test_an_lstm_is_trained_in_half_precision_where_the_processor_multiplies_it(monkeypatch, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    cpu, gpu, auto = torch.device("cpu"), torch.device("cuda"), config(precision="auto")
+    fast = "bf16" if able else "fp32"
+    assert resolve_precision(auto, cpu) == fast
+    assert resolve_precision(auto, gpu) == "fp32"
+    assert resolve_precision(replace(auto, network="gru"), cpu) == "fp32"
+    assert resolve_precision(config(precision="fp32"), cpu) == "fp32"
+    panel = make_panel()
+    learnt, said = (
+        fit(panel.values, panel.offsets, LAYOUT, config(precision=name)).weights
+        for name in ("auto", fast)
+    )
+    assert all(np.array_equal(learnt[name], said[name]) for name in learnt)
+
+
+def test_half_precision_learns_nearly_the_same():
+    panel = make_panel()
+    whole, half = (
+        fit(panel.values, panel.offsets, LAYOUT, config(precision=name)).weights
+        for name in ("fp32", "bf16")
+    )
+    apart = max(np.abs(whole[name] - half[name]).max() for name in whole)
+    assert 0 < apart < 0.05
 
 
 def test_the_pinball_loss_is_the_hand_worked_one():

@@ -17,7 +17,8 @@ class TrainConfig:
     steps: optimisation steps; context: LSTM steps of a window (T); origins_per_window: those that
     are trained (O); horizon: steps ahead; levels: quantile levels (Q, odd); average: decay of the
     averaged weights; patience: evaluations without improvement; network: name of its spec
-    (models/networks/registry.py); seconds: time limit or None; likelihood: what is said of each
+    (models/networks/registry.py); precision: "fp32", "bf16" or "auto", as the processor that trains
+    does it best; seconds: time limit or None; likelihood: what is said of each
     step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
     by the views' weights; mixer: channels of the head's mixer over the horizon, where training
     starts from random weights (0: none); behind: the validation loss that a fit must have come

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -159,6 +159,19 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def resolve_precision(config: TrainConfig, device: torch.device) -> str:
+    """ "fp32" or "bf16"; "auto" is bf16 for an LSTM on a processor with instructions for it.
+
+    There a step takes two thirds of the time, and what is learnt is as good: quantile losses of
+    members so trained were 0.9997 to 1.0001 of those in fp32 (benchmarks/TRIED.md).
+    """
+    if config.precision != "auto":
+        return config.precision
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    fast = device.type == "cpu" and (able.get("avx512_bf16") or able.get("amx_bf16"))
+    return "bf16" if fast and config.network == "lstm" else "fp32"
+
+
 def fit(
     values: np.ndarray,
     offsets: np.ndarray,
@@ -187,6 +200,7 @@ def fit(
     """
     torch.manual_seed(config.seed)
     device = resolve_device(config.device)
+    config = replace(config, precision=resolve_precision(config, device))
     views = distinct(config.views, values, offsets)
     flats = [to_device(seen(values, offsets, layout, view)[0], device) for view in views]
     weights = [view.weight for view in views]
