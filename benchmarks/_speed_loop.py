@@ -27,7 +27,7 @@ from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, train_members
-from forecast.training.loop import fit
+from forecast.training.loop import fit, resolve_precision
 from forecast.training.plan import Plan, make_plan
 
 SERIES, LENGTH, HORIZON = 414, 900, 48
@@ -207,13 +207,20 @@ class Job:
         )
 
     def bare(self, steps: int = STEPS) -> None:
-        """nn.LSTM of the same shape forward and backward, and nothing else."""
+        """nn.LSTM of the same shape and precision forward and backward, and nothing else."""
         r, device = self.config, torch.device(self.config.device)
+        half = self.precision() == "bf16"
         lstm = nn.LSTM(r.hidden_size, r.hidden_size, r.layers).to(device)
         x = torch.randn(r.context, r.batch_size, r.hidden_size, device=device)
         for _ in range(steps):
             lstm.zero_grad(set_to_none=True)
-            lstm(x)[0].sum().backward()
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                made = lstm(x)[0]
+            made.sum().backward()
+
+    def precision(self) -> str:
+        """The number format of matrix products here."""
+        return resolve_precision(self.config, torch.device(self.config.device))
 
     def members(self, jobs: int) -> None:
         """Two members in processes of their own, `jobs` at a time."""
@@ -247,7 +254,8 @@ class Job:
         r = self.config
         return (
             f"{r.context} LSTM steps x {r.batch_size} windows, {r.layers} layers of "
-            f"{r.hidden_size} units, {r.origins_per_window} origins a window, horizon {r.horizon}"
+            f"{r.hidden_size} units, {r.origins_per_window} origins a window, horizon {r.horizon}, "
+            f"products in {self.precision()}"
         )
 
 
