@@ -610,8 +610,8 @@ class BaselineSettings(Section):
 
     blend: bool = Field(
         default=True,
-        description="Combine the network with Theta and seasonal naive (column Blend) where that "
-        "is better on validation origins; --no-blend saves the time of fitting them.",
+        description="Combine the network with a fifth of Theta (column Blend) unless that is worse "
+        "on validation origins; --no-blend saves the time of fitting it.",
     )
 
     _unique = field_validator("names")(_once_each)

@@ -167,7 +167,7 @@ def resolve_precision(config: TrainConfig, device: torch.device) -> str:
     """
     if config.precision != "auto":
         return config.precision
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = device.type == "cpu" and (able.get("avx512_bf16") or able.get("amx_bf16"))
     return "bf16" if fast and config.network == "lstm" else "fp32"
 

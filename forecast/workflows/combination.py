@@ -1,14 +1,14 @@
-"""`Blend`: the network's forecast and statistical ones, by weights from validation origins.
+"""`Blend`: the mean, by weight, of the network's forecast and a statistical one, where validation
+origins do not speak against it.
 
-Axes: S series, H horizon (steps), Q quantiles, P parts, C combinations, N series at origins.
+Axes: S series, H horizon (steps), Q quantiles, N series at origins.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -24,24 +24,21 @@ from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.training.plan import Plan, Reason
-from forecast.training.selection import leads, naive_error
+from forecast.training.selection import naive_error
 
-# Beside the network. ETS had next to no weight on eleven panels, and ARIMA takes too long to be
-# fitted at the validation origins as well (benchmarks/TRIED.md).
-PARTS: tuple[Baseline, ...] = ("theta", "seasonal-naive")
-# Series at validation origins that the weights are chosen on, evenly spread: as many as have so
-# many values together, between these bounds. The error of a mean of eighty is about a per cent.
+# A fifth of the first baseline beside the network, as long as that raises the error at validation
+# origins by no more than chance. Weights that are sought there are worse at later origins: what all
+# series live through at one origin is one observation (benchmarks/TRIED.md).
+PART: Baseline = "theta"
+WEIGHT, TOLERANCE = 0.2, 0.005  # of the network's error
+LEAST_PAIRS = 20  # of series and validation origin, below which nothing can be told
+# Series at validation origins that are looked at, evenly spread: as many as have so many values
+# together, between these bounds. The error of a mean of eighty is about a per cent.
 SAMPLE, SAMPLED_VALUES = (80, 240), 30_000
-LEAST_PAIRS = 3  # of series and validation origin, below which no lead can be told
-TENTHS = 10  # weights are tenths
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
 FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
-LEAST_GAIN = 0.005  # share of the network's error
-# Where no weights lead clearly: a fifth of Theta, the first baseline, if it lowers the error at
-# all. On no panel was that worse than the network by more than noise (benchmarks/TRIED.md).
-USUAL, LEAST_USUAL = 0.2, 20  # its weight; pairs of series and validation origin, at least
-TOO_LITTLE = "there is too little data to choose its weights"
+TOO_LITTLE = "there is too little data to tell whether it helps"
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Combination:
     @property
     def names(self) -> tuple[Baseline, ...]:
         """The baselines with a weight, by the names that they are asked for."""
-        return tuple(name for name in PARTS if self.weights.get(COLUMNS[name], 0) > 0)
+        return tuple(n for n in get_args(Baseline) if self.weights.get(COLUMNS[n], 0) > 0)
 
     def in_words(self) -> str:
         """The weights as a user reads them."""
@@ -88,8 +85,8 @@ def choose_combination(
     budget: float,
     listener: Listener,
 ) -> tuple[Combination | None, Reason]:
-    """The weights with the least absolute error on validation origins, in units of the seasonal
-    naive one; None, with the reason, where the network alone is as good.
+    """The usual weights, unless the mean absolute error on validation origins, in units of the
+    seasonal naive one, is higher with them; then None, and the reason.
 
     network: as it was before the held-out windows were seen. Of many series a sample is fitted,
     in `budget` seconds.
@@ -102,49 +99,28 @@ def choose_combination(
     most = -(-int(wanted) // len(plan.validation))  # of a few series all have several origins
     rows = rows[evenly(len(rows), most)]
     origins = plan.validation[:, rows]
+    usual = Combination({network.name: 1 - WEIGHT, COLUMNS[PART]: WEIGHT})
     tried = _tried(panel.select(rows), origins, plan, network, settings, budget)
-    names = list(tried[0].parts)
-    losses = np.concatenate([each.losses() for each in tried], axis=1)
-    weights, why = weigh(names, losses[:, np.isfinite(losses).all(axis=0)])
-    if weights is None:
+    losses = np.concatenate([each.losses(usual) for each in tried], axis=1)
+    helps, why = weigh(losses[:, np.isfinite(losses).all(axis=0)], usual)
+    if not helps:
         return None, (BLENDING, "none", why)
-    plain = Combination(weights)
-    quantiles = np.concatenate([combine(each.parts, plain).quantiles for each in tried])
+    quantiles = np.concatenate([combine(each.parts, usual).quantiles for each in tried])
     actual = np.concatenate([each.actual for each in tried])
     times = (panel.first[rows] + origins).reshape(-1)
     factors = calibrate(quantiles, np.array(LEVELS), actual, times)
-    chosen = replace(plain, factors=tuple(float(each) for each in factors))
+    chosen = replace(usual, factors=tuple(float(each) for each in factors))
     return chosen, (BLENDING, chosen.in_words(), why)
 
 
-def weigh(names: Sequence[str], losses: np.ndarray) -> tuple[dict[str, float] | None, str]:
-    """The weights of `names` with the least mean of `losses` (C, N), those of every combination of
-    tenths in the order of `combinations`, the first name alone first. Where their lead on it is too
-    small or unsure, the usual ones if they have any lead, else None. And why."""
-    if not losses.shape[1]:
-        return None, TOO_LITTLE
-    best = int(losses.mean(axis=1).argmin())
-    gain = losses[0] - losses[best]
-    alone = float(losses[0].mean())
-    why = f"error on validation origins {alone - gain.mean():.3g}, of {names[0]} alone {alone:.3g}"
-    if best == 0:
-        return None, f"no weight of {' or '.join(names[1:])} lowers the error on validation origins"
-    shares = combinations(len(names))
-    if not leads(gain, LEAST_GAIN * alone):
-        usual = int(np.flatnonzero(np.isclose(shares[:, :2].sum(axis=1), 1))[round(USUAL * TENTHS)])
-        mean = float(losses[usual].mean())
-        if losses.shape[1] < LEAST_USUAL or mean >= alone:
-            return None, f"{why}: too small a gain, or too unsure"
-        best = usual
-        why = f"error on validation origins {mean:.3g}, of {names[0]} alone {alone:.3g}; the usual "
-        why += "weights, as no others are clearly better"
-    return dict(zip(names, shares[best].tolist(), strict=True)), why
-
-
-def combinations(parts: int) -> np.ndarray:
-    """Every way to share out ten tenths between `parts`, (C, P), the first part alone first."""
-    counts = itertools.product(range(TENTHS, -1, -1), repeat=parts)
-    return np.array([each for each in counts if sum(each) == TENTHS]) / TENTHS
+def weigh(losses: np.ndarray, usual: Combination) -> tuple[bool, str]:
+    """Whether a combination is kept by `losses` (2, N), the network's alone and its, and why."""
+    if losses.shape[1] < LEAST_PAIRS:
+        return False, TOO_LITTLE
+    alone, mixed = losses.mean(axis=1)
+    first = next(iter(usual.weights))
+    why = f"error on validation origins {mixed:.3g} as {usual.in_words()}, of {first} alone"
+    return bool(mixed <= (1 + TOLERANCE) * alone), f"{why} {alone:.3g}"
 
 
 @dataclass(frozen=True)
@@ -156,10 +132,11 @@ class _Tried:
     actual: np.ndarray
     unit: np.ndarray
 
-    def losses(self) -> np.ndarray:
-        """Mean absolute error of every combination, (C, S), in units; NaN where unknown."""
+    def losses(self, usual: Combination) -> np.ndarray:
+        """Mean absolute error of the first part and of the combination, (2, S), in units; NaN
+        where unknown."""
+        shares = [1.0, *[0.0] * (len(self.parts) - 1)], list(usual.weights.values())
         points = np.stack([each.point for each in self.parts.values()])
-        shares = combinations(len(points))
         known = np.isfinite(self.actual)
         with np.errstate(invalid="ignore", divide="ignore"):
             errors = np.abs(np.einsum("cp,psh->csh", shares, points) - self.actual)
@@ -174,10 +151,10 @@ def _tried(
     settings: Settings,
     budget: float,
 ) -> list[_Tried]:
-    """Network and baselines from each row of `origins` (V, S)."""
+    """Network and baseline from each row of `origins` (V, S)."""
     levels, negative = np.array(LEVELS), settings.forecast.allow_negative
     fitted = statistical(
-        panel, origins, plan.horizon, PARTS, levels, plan.season, settings, budget=budget
+        panel, origins, plan.horizon, (PART,), levels, plan.season, settings, budget=budget
     )
     found = []
     for window, row in enumerate(origins):
