@@ -1,21 +1,34 @@
 from __future__ import annotations
 
+import copy
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from forecast.common.errors import TrainingError
+from forecast.models.networks.residual import ResidualNetwork
 from forecast.training import loop, sampler
 from forecast.training.config import BEHIND, TrainConfig
-from forecast.training.loop import BestWeights, Schedule, fit, resolve_device, resolve_precision
+from forecast.training.loop import (
+    AdamW,
+    BestWeights,
+    Schedule,
+    fit,
+    resolve_device,
+    resolve_precision,
+)
 from forecast.training.losses import pinball
 from forecast.training.sampler import Sampler, ValidationLoss, to_device
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, Gather, segment_layout, step_layout
+from tests import builders
 from tests.builders import make_panel, train_config
 
 LAYOUT = step_layout(12)
@@ -247,6 +260,39 @@ def test_an_lstm_is_trained_in_half_precision_where_the_processor_multiplies_it(
         for name in ("auto", fast)
     )
     assert all(np.array_equal(learnt[name], said[name]) for name in learnt)
+
+
+def test_its_optimiser_takes_the_steps_of_torch_s_own_to_the_bit():
+    torch.manual_seed(0)
+    mine = ResidualNetwork(LAYOUT.features, 8, 1, 3, 0.0)
+    theirs = copy.deepcopy(mine)
+    own = AdamW(mine, 0.02, torch.device("cpu"))
+    torchs = torch.optim.AdamW(theirs.parameters(), lr=0.0, weight_decay=0.02, fused=True)
+    for rate in (0.01, 0.003):
+        torchs.param_groups[0]["lr"] = rate
+        for one, other in zip(mine.parameters(), theirs.parameters(), strict=True):
+            if one.ndim > 1:  # the others have none
+                one.grad = torch.randn(one.shape)
+                other.grad = one.grad.clone()
+        own.step(rate)
+        torchs.step()
+        torchs.zero_grad()
+    after = [parameter.detach().numpy() for parameter in theirs.parameters()]
+    assert all(np.array_equal(p.detach(), q) for p, q in zip(mine.parameters(), after, strict=True))
+    assert all(each.grad is None for each in mine.parameters())
+
+
+def test_a_member_s_process_does_not_load_torch_s_compiler():
+    """It takes a second of every member."""
+    code = (
+        "import sys; from tests.builders import make_panel, train_config;"
+        "from forecast.training.config import TrainConfig; from forecast.training.loop import fit;"
+        "from forecast.transforms.windows import step_layout; panel = make_panel();"
+        "fit(panel.values, panel.offsets, step_layout(12), TrainConfig(**train_config(steps=2), "
+        "seed=1)); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    root = Path(builders.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
 def test_half_precision_learns_nearly_the_same():

@@ -112,7 +112,7 @@ class Checkpoint:
             tensors["random.cuda"] = torch.cuda.get_rng_state(standing.total.device)
         for name, state in _models(standing).items():
             tensors |= {f"{name}.{key}": value for key, value in state.items()}
-        for number, moments in standing.optimiser.state_dict()["state"].items():
+        for number, moments in enumerate(standing.optimiser.moments):
             tensors |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
         about = {
             "step": standing.step,
@@ -234,7 +234,7 @@ def _models(standing: Standing) -> dict[str, Mapping[str, torch.Tensor]]:
 
 
 def _restore_objects(standing: Standing, tensors: Tensors) -> None:
-    """Weights and moments; moments are moved to where the parameters are by the optimiser."""
+    """Weights and the optimiser's moments."""
 
     def part(prefix: str) -> Tensors:
         return {
@@ -247,12 +247,9 @@ def _restore_objects(standing: Standing, tensors: Tensors) -> None:
     standing.averaged.load_state_dict(part("averaged."))
     device = standing.total.device
     standing.best.state = {name: value.to(device) for name, value in part("best.").items()}
-    state: dict[int, Tensors] = {}
     for name, tensor in part("optimiser.").items():
         number, key = name.split(".")
-        state.setdefault(int(number), {})[key] = tensor
-    groups = standing.optimiser.state_dict()["param_groups"]
-    standing.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        standing.optimiser.moments[int(number)][key].copy_(tensor)
 
 
 def _number(text: str) -> float | int:
