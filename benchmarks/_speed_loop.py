@@ -170,7 +170,7 @@ def middle(values: list[float]) -> float:
 
 
 class Job:
-    """A panel and the recipe for it."""
+    """A panel and how a member learns from it."""
 
     def __init__(self, panel: Panel, plan: Plan, config: TrainConfig) -> None:
         self.panel, self.plan, self.config = panel, plan, config
@@ -193,7 +193,7 @@ class Job:
             {"forecast": {"horizon": HORIZON}, "training": {"device": device}}
         )
         plan = make_plan(panel, (24,), settings)
-        return cls(panel, plan, TrainConfig(**plan.config, seed=1))
+        return cls(panel, plan, replace(plan.config, seed=1))
 
     def fit(self, steps: int = STEPS, watched: bool = False) -> None:
         """Training steps of one member; `watched`: with the plan's validation origins."""
@@ -227,7 +227,7 @@ class Job:
         plan = self.plan
         task = MemberTask(
             self.panel.values, self.panel.offsets, plan.keep, plan.validation, plan.layout,
-            {**plan.config, "steps": CORES_STEPS, "patience": CORES_STEPS}, 0.0, 1.0,
+            replace(plan.config, steps=CORES_STEPS, patience=CORES_STEPS), 0.0, 1.0,
             plan.start.weights,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as place:

@@ -137,7 +137,7 @@ def run(case: Case, variant: str, folder: Path, steps: int | None, members: int)
         "validation": float(np.nanmean(losses)),
         "best_step": [member.best_step for member in trained],
         "seconds": round(seconds),
-        "steps": plan.config["steps"],
+        "steps": plan.config.steps,
         "members": len(trained),
         "horizon": plan.horizon,
         "origins": len(plan.origins),

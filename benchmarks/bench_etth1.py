@@ -40,6 +40,7 @@ from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.networks.registry import size_of
 from forecast.models.pretrained import load_backbone
+from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, train_members
 from forecast.transforms.augment import View
 from forecast.transforms.windows import Layout
@@ -144,15 +145,15 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
     backbone = load_backbone(layout)
     hidden, layers = size_of(backbone.members[0])
     count, length = cut.shape
-    config = {
-        "steps": kind.steps, "batch_size": 64, "context": CONTEXT // layout.width,
-        "origins_per_window": 3, "horizon": LONGEST, "levels": LEVELS, "hidden_size": hidden,
-        "layers": layers, "dropout": kind.dropout, "learning_rate": kind.learning_rate,
-        "schedule": "cosine",
-        "warmup": 50, "weight_decay": 0.01, "clip": 1.0, "average": 0.995, "patience": kind.steps,
-        "device": "cpu", "precision": "fp32", "seconds": None,
-        "views": VIEWS,
-    }  # fmt: skip
+    config = TrainConfig(
+        steps=kind.steps, batch_size=64, context=CONTEXT // layout.width,
+        origins_per_window=3, horizon=LONGEST, levels=LEVELS, hidden_size=hidden,
+        layers=layers, dropout=kind.dropout, learning_rate=kind.learning_rate,
+        schedule="cosine",
+        warmup=50, weight_decay=0.01, clip=1.0, average=0.995, patience=kind.steps,
+        device="cpu", precision="fp32", seconds=None,
+        views=VIEWS,
+    )  # fmt: skip
     task = MemberTask(
         values=cut.reshape(-1),
         offsets=np.arange(count + 1) * length,
@@ -174,7 +175,7 @@ def fitted(kind: Kind, cut: np.ndarray) -> Forecaster:
         layout,
         tuple(member.final for member in members),
         np.array(LEVELS),
-        config["context"],
+        config.context,
         LONGEST,
         np.ones(len(LEVELS)),
         views=VIEWS,

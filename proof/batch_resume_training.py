@@ -26,6 +26,7 @@ from _record import record
 from _rehearsal import ended, forked
 
 from forecast.data.forecast import LEVELS
+from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, fit_member
 from forecast.transforms.windows import step_layout
 
@@ -39,12 +40,12 @@ def task(schedule: str, every: float | None) -> MemberTask:
     series = [100 + 5 * k + time_ * 0.3 + 15 * np.sin(2 * np.pi * time_ / 12 + k)
               + rng.normal(0, 2, 72) for k in range(6)]  # fmt: skip
     offsets = np.arange(7) * 72
-    config = {
-        "steps": STEPS, "batch_size": 8, "context": 12, "origins_per_window": 4, "horizon": 6,
-        "levels": LEVELS, "hidden_size": 8, "layers": 2, "dropout": 0.2, "learning_rate": 3e-3,
-        "schedule": schedule, "warmup": 4, "weight_decay": 0.01, "clip": 1.0, "average": 0.9,
-        "patience": 50, "device": "cpu", "precision": "fp32", "seconds": None,
-    }  # fmt: skip
+    config = TrainConfig(
+        steps=STEPS, batch_size=8, context=12, origins_per_window=4, horizon=6,
+        levels=LEVELS, hidden_size=8, layers=2, dropout=0.2, learning_rate=3e-3,
+        schedule=schedule, warmup=4, weight_decay=0.01, clip=1.0, average=0.9,
+        patience=50, device="cpu", precision="fp32", seconds=None,
+    )  # fmt: skip
     return MemberTask(
         np.concatenate(series), offsets, np.full(6, 60), np.array([[54] * 6, [57] * 6]),
         step_layout(12), config, REFIT, 0.3, None, every,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Forecaster
+from forecast.training.config import TrainConfig
 from forecast.transforms.windows import Layout, step_layout
 
 
@@ -42,9 +44,9 @@ def make_panel(
     )
 
 
-def train_config(**changes: object) -> dict[str, object]:
-    """The numbers of a small, quick TrainConfig, all but the seed."""
-    return {
+def train_config(**changes: Any) -> TrainConfig:
+    """A small, quick training."""
+    usual: dict[str, Any] = {
         "steps": 12,
         "batch_size": 8,
         "context": 12,
@@ -66,8 +68,8 @@ def train_config(**changes: object) -> dict[str, object]:
         "device": "cpu",
         "precision": "fp32",
         "seconds": None,
-        **changes,
     }
+    return TrainConfig(**{**usual, **changes})
 
 
 def random_forecaster(

@@ -174,7 +174,7 @@ def test_members_that_no_step_improved_are_kept_once_as_the_pretrained_network(m
     assert "no step of fine-tuning" in learnt.reasons[0][2]
     assert learnt.reasons[1][:2] == (SCRATCH, "given up")
     assert "over 5% behind" in learnt.reasons[1][2]
-    assert asked[1].config["behind"] == pytest.approx(1.05)
+    assert asked[1].config.behind == pytest.approx(1.05)
 
 
 def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretrained(monkeypatch):

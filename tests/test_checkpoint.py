@@ -12,7 +12,6 @@ import pytest
 
 from forecast.common.errors import ModelDamagedError
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import TrainConfig
 from forecast.training.ensemble import MemberTask, _digest, fit_member, keep_member, resumes
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
@@ -81,7 +80,7 @@ def test_a_stop_between_the_two_fits_leaves_neither_out(tmp_path, uninterrupted,
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_being_stopped_again_and_again_changes_nothing(tmp_path, schedule):
-    config = TrainConfig(**train_config(steps=20, schedule=schedule, patience=3), seed=5)
+    config = train_config(steps=20, schedule=schedule, patience=3, seed=5)
     words = (PANEL.values, PANEL.offsets, step_layout(12), config)
     once = fit(*words, validation=VALIDATION)
     path = tmp_path / "fit.checkpoint"

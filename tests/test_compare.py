@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,9 @@ from forecast.workflows.compare import _as_the_others, budget_of, plans_of, rows
 from tests.builders import make_panel
 
 PANEL = make_panel((72, 60, 60))
+SHARED = attrgetter(
+    "steps", "batch_size", "context", "learning_rate", "patience", "hidden_size"
+)  # numbers of every network's training
 
 
 def settings(**sections):
@@ -28,14 +33,13 @@ def test_all_networks_have_the_same_origins_seeds_steps_and_validation():
     first = plans["lstm"].training
     for name, plan in plans.items():
         mine = plan.training
-        assert mine.config["network"] == name and mine.start.model is None
+        assert mine.config.network == name and mine.start.model is None
         assert mine.scratch is None and not mine.compare
         for part in ("origins", "keep", "validation"):
             assert np.array_equal(getattr(mine, part), getattr(first, part))
         assert mine.seeds == first.seeds
-        shared = ("steps", "batch_size", "context", "learning_rate", "patience", "hidden_size")
-        assert [mine.config[k] for k in shared] == [first.config[k] for k in shared]
-    assert {plan.training.config["origins_per_window"] for name, plan in plans.items()
+        assert SHARED(mine.config) == SHARED(first.config)
+    assert {plan.training.config.origins_per_window for name, plan in plans.items()
             if NETWORK_SPECS[name].each_origin} == {4}  # fmt: skip
 
 
@@ -44,9 +48,9 @@ def test_a_deadline_is_parted_evenly_among_the_networks_and_the_fine_tuned_lstm(
     plans = plans_of(PANEL, (12,), given)
     whole = plans_of(PANEL, (12,), settings(
         compare={"networks": ["gru"]}, training={"deadline": "60s"}))  # fmt: skip
-    part = plans["gru"].training.config["seconds"]
-    assert part == plans["lstm"].training.config["seconds"]
-    assert 3 * part == pytest.approx(whole["gru"].training.config["seconds"])
+    part = plans["gru"].training.config.seconds
+    assert part == plans["lstm"].training.config.seconds
+    assert 3 * part == pytest.approx(whole["gru"].training.config.seconds)
     # `variants` halves what it is given: the fine-tuned network gets a third as well.
     assert seconds_in(_as_the_others(plans, given).deadline) / 2 == pytest.approx(20)
     assert any(f"{part:.0f} s at most" in why for _, _, why in budget_of(plans))

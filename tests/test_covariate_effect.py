@@ -22,7 +22,6 @@ from forecast.models.networks.covariate_effect import (
 )
 from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
-from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.sampler import tensors, to_device
 from forecast.transforms.augment import View
@@ -265,9 +264,7 @@ def learnable(covariate, seed=2, size=6, length=90):
 
 def fitted(panel, design, steps=40, **numbers):
     layout = step_layout(12)
-    config = TrainConfig(
-        **train_config(steps=steps, hidden_size=16, batch_size=16, **numbers), seed=1
-    )
+    config = train_config(steps=steps, hidden_size=16, batch_size=16, **numbers, seed=1)
     known = encode(design, panel, 0) if design else None
     validation = panel.lengths[None] - 6
     return fit(panel.values, panel.offsets, layout, config, validation=validation, known=known)

@@ -19,7 +19,6 @@ from forecast.models.networks.registry import NETWORK_SPECS, spec_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.pretraining.pretrain import Pretraining, export, pretrain
 from forecast.transforms.augment import IN_THREE_WAYS
@@ -31,7 +30,7 @@ LAYOUT = step_layout(12)
 
 
 def config(**changes):
-    return TrainConfig(**train_config(**{"device": "cuda", **changes}), seed=5)
+    return train_config(**{"device": "cuda", **changes}, seed=5)
 
 
 def forecaster_of(made, layout=LAYOUT, **changes):

@@ -22,7 +22,6 @@ from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.store import load_model, save_model
 from forecast.training import selection
-from forecast.training.config import TrainConfig
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.ensemble import MemberTask, _digest, train_members
 from forecast.training.loop import fit
@@ -82,8 +81,9 @@ def test_a_student_comes_nearer_to_its_teacher_than_one_that_has_none():
     panel, layout = make_panel((70, 66, 60)), step_layout(12)
     forecaster = random_forecaster(layout, horizon=6, hidden=6)
     wanted = forecast_panel(forecaster, panel, 6).quantiles
-    numbers = train_config(steps=60, hidden_size=6, layers=1, dropout=0.0, context=24)
-    config = TrainConfig(**{**numbers, "learning_rate": 0.01}, seed=1)
+    config = train_config(
+        steps=60, hidden_size=6, layers=1, dropout=0.0, context=24, learning_rate=0.01, seed=1
+    )
     apart = {}
     for share in (None, 1.0):
         teacher = None if share is None else Teacher.of(forecaster.members, "lstm", share)
@@ -99,7 +99,7 @@ def test_a_lesson_with_a_teacher_reaches_the_worker_and_is_told_from_one_without
     panel, layout = make_panel((50, 40)), step_layout(12)
     task = MemberTask(
         panel.values, panel.offsets, panel.lengths, np.empty((0, 2), np.int64), layout,
-        {**train_config(steps=4, context=24), "seconds": None}, 0.0, 1.0, None,
+        train_config(steps=4, context=24), 0.0, 1.0, None,
     )  # fmt: skip
     weights = {}
     for name, teacher in (("alone", None), ("taught", teacher_of()), ("more", teacher_of(0.9))):

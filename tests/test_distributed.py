@@ -13,7 +13,6 @@ import pytest
 from builders import train_config
 
 from forecast.common.errors import UsageError
-from forecast.training.config import TrainConfig
 from forecast.training.distributed import ALONE, NEEDED, STRIDE, DistributedContext, join
 
 # A rank: fits, saves its standing all the time; rank 1 alone is asked to stop at step `stop`.
@@ -24,14 +23,13 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 from builders import make_panel, train_config
 from forecast.training.distributed import join
-from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.transforms.windows import step_layout
 
 folder, stop = Path(sys.argv[2]), int(sys.argv[3])
 context = join(True)
 panel = make_panel((60, 48, 52, 44), seed=3)
-config = TrainConfig(**{**train_config(steps=12, batch_size=8, dropout=0.1), "seed": 5})
+config = train_config(steps=12, batch_size=8, dropout=0.1, seed=5)
 steps = []
 validation = (panel.lengths - 6)[None]
 asked = lambda: context.any(context.rank == context.size - 1 and bool(stop) and len(steps) >= stop)
@@ -94,7 +92,7 @@ def test_without_torchrun_there_is_no_team_unless_it_was_asked_for():
 def test_ranks_share_batch_and_series_and_draw_from_streams_of_their_own(monkeypatch):
     monkeypatch.setattr(DistributedContext, "same", lambda self, value: value)
     monkeypatch.setattr(DistributedContext, "any", lambda self, flag: flag)
-    config = TrainConfig(**{**train_config(batch_size=9), "seed": 7})
+    config = train_config(batch_size=9, seed=7)
     contexts = [DistributedContext(rank, 2) for rank in (0, 1)]
     parts = [ranks.config(config) for ranks in contexts]
     assert [(part.batch_size, part.seed) for part in parts] == [(5, 7), (5, 7 + STRIDE)]

@@ -13,7 +13,6 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.load import panel_from_frame
-from forecast.training.config import TrainConfig
 from forecast.training.federated import (
     FIT,
     REFIT,
@@ -158,7 +157,7 @@ def test_a_round_sees_nothing_from_the_first_validation_origin_on():
 
 def test_the_proximal_term_draws_back_to_the_start():
     panel, layout = make_panel((60, 50)), step_layout(12)
-    config = TrainConfig(**train_config(steps=20, context=24), seed=1)
+    config = train_config(steps=20, context=24, seed=1)
     start = fit(panel.values, panel.offsets, layout, replace(config, steps=1)).weights
 
     def away(proximal: float) -> float:

@@ -33,7 +33,6 @@ from forecast.models.networks.numpy_forward import forward, last_state
 from forecast.models.networks.registry import state_shapes
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import MANIFEST, load_model, save_model
-from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.losses import counts_of, loss_of, negative_binomial, student_t
 from forecast.training.plan import make_plan
@@ -65,15 +64,16 @@ def trained_on(panel: Panel, likelihood: str, steps: int, **changes: object) -> 
     """A forecaster that learnt from all values of the panel, from random weights."""
     layout = step_layout(1)
     views = PLAIN if likelihood == COUNTS else AS_IT_IS
-    numbers = train_config(
+    config = train_config(
         steps=steps,
         likelihood=likelihood,
         context=24,
         origins_per_window=8,
         batch_size=16,
+        views=views,
+        seed=1,
         **changes,
     )
-    config = TrainConfig(**{**numbers, "seed": 1, "views": views})  # type: ignore[arg-type]
     fitted = fit(panel.values, panel.offsets, layout, config)
     return Forecaster(
         layout,
@@ -380,7 +380,7 @@ def test_a_plan_says_that_the_spread_is_new_and_leaves_the_untrained_start_out()
     assert reasons["start"] == (
         "learnt from synthetic series; its median is the location, the spread is new"
     )
-    assert plan.config["likelihood"] == STUDENT_T
+    assert plan.config.likelihood == STUDENT_T
     assert not plan.start.whole
     assert make_plan(count_panel(), (7,), settings()).start.whole
     assert make_plan(count_panel(), (7,), settings(likelihood=COUNTS)).views == PLAIN

@@ -14,7 +14,7 @@ import torch
 from forecast.common.errors import TrainingError
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.training import loop, sampler
-from forecast.training.config import BEHIND, TrainConfig
+from forecast.training.config import BEHIND
 from forecast.training.loop import (
     AdamW,
     BestWeights,
@@ -35,7 +35,7 @@ LAYOUT = step_layout(12)
 
 
 def config(**changes):
-    return TrainConfig(**train_config(**changes), seed=5)
+    return train_config(**changes, seed=5)
 
 
 def same(one, other):
@@ -286,10 +286,10 @@ def test_a_member_s_process_does_not_load_torch_s_compiler():
     """It takes a second of every member."""
     code = (
         "import sys; from tests.builders import make_panel, train_config;"
-        "from forecast.training.config import TrainConfig; from forecast.training.loop import fit;"
-        "from forecast.transforms.windows import step_layout; panel = make_panel();"
-        "fit(panel.values, panel.offsets, step_layout(12), TrainConfig(**train_config(steps=2), "
-        "seed=1)); sys.exit('torch._dynamo' in sys.modules)"
+        "from forecast.training.loop import fit; from forecast.transforms.windows import "
+        "step_layout; panel = make_panel(); numbers = train_config(steps=2, seed=1);"
+        "fit(panel.values, panel.offsets, step_layout(12), numbers);"
+        "sys.exit('torch._dynamo' in sys.modules)"
     )
     root = Path(builders.__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -23,7 +23,6 @@ from forecast.models.networks.registry import NETWORK_SPECS, size_of, spec_of, s
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.models.store import load_model, save_model
 from forecast.training.checkpoint import Checkpoint
-from forecast.training.config import TrainConfig
 from forecast.training.loop import fit
 from forecast.training.losses import pinball
 from forecast.training.sampler import to_device
@@ -204,8 +203,7 @@ def after(calls):
 def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(name, tmp_path):
     panel = make_panel((60, 48))
     layout = LAYOUTS["steps"]
-    numbers = train_config(network=name, hidden_size=HIDDEN, layers=1, steps=6)
-    config = TrainConfig(**numbers, seed=1)
+    config = train_config(network=name, hidden_size=HIDDEN, layers=1, steps=6, seed=1)
     words = (panel.values, panel.offsets, layout, config)
     watched = (panel.lengths - 12)[None]
     once = fit(*words, validation=watched)
@@ -218,7 +216,7 @@ def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(nam
     forecaster = replace(
         random_forecaster(layout, hidden=HIDDEN, network=name, horizon=6),
         members=(once.weights,),
-        context=numbers["context"],
+        context=config.context,
     )
     save_model(tmp_path / "model", forecaster, Frequency("MS"), {})
     loaded, manifest = load_model(tmp_path / "model")
@@ -230,8 +228,7 @@ def test_training_stops_and_goes_on_to_the_same_bits_and_is_saved_and_loaded(nam
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_trains_too(name):
     panel = make_panel((60, 48))
-    numbers = train_config(network=name, hidden_size=24, layers=1, steps=2, precision="bf16")
-    config = TrainConfig(**numbers, seed=1)
+    config = train_config(network=name, hidden_size=24, layers=1, steps=2, precision="bf16", seed=1)
     fitted = fit(panel.values, panel.offsets, LAYOUTS["steps"], config)
     assert fitted.best_step == 2
     assert all(np.isfinite(tensor).all() for tensor in fitted.weights.values())

@@ -48,7 +48,7 @@ def test_a_year_of_daily_data_is_looked_back_on_when_there_is_more_than_one():
 )
 def test_the_context_follows_the_season(grid, season, context):
     seasons = (season,) if season > 1 else ()
-    assert plan((1000,), grid, seasons).config["context"] == context
+    assert plan((1000,), grid, seasons).config.context == context
 
 
 def test_what_was_asked_for_is_done():
@@ -63,7 +63,7 @@ def test_what_was_asked_for_is_done():
     )
     assert (made.horizon, made.season, made.layout.season) == (5, 3, 3)
     assert made.origins[:, 0].tolist() == [191, 193, 195]
-    assert made.config["steps"] == 9
+    assert made.config.steps == 9
     assert len(set(made.seeds)) == 4
 
 
@@ -99,7 +99,7 @@ def test_the_horizon_is_a_quarter_of_short_data():
 def test_members_that_wait_for_others_share_a_deadline():
     deadline = {"deadline": "100s", "members": 3}
     together, after = (
-        plan((300,), "MS", training={**deadline, "jobs": jobs}).config["seconds"] for jobs in (3, 1)
+        plan((300,), "MS", training={**deadline, "jobs": jobs}).config.seconds for jobs in (3, 1)
     )
     assert after == pytest.approx(together / 3)
 
@@ -121,7 +121,7 @@ def test_deciding_reads_no_weights(monkeypatch):
     pretrained._stored.cache_clear()
     made = plan((60,) * 3, "MS")
     assert made.start.name == "pretrained"
-    assert made.config["hidden_size"] == made.start.size[0]
+    assert made.config.hidden_size == made.start.size[0]
     with pytest.raises(AssertionError, match="weights were read"):
         _ = made.start.weights
 

@@ -161,11 +161,11 @@ def test_the_first_trials_are_what_the_defaults_come_to(tmp_path):
     first, second = (choice for _, choice, _ in search.finished()[:2])
     assert (first.start, second.start) == (PRETRAINED, SCRATCH)
     for choice, config in ((first, plan.config), (second, plan.scratch)):
-        assert choice.hidden == config["hidden_size"]
-        assert choice.layers == config["layers"]
-        assert choice.context == config["context"]
-        assert choice.learning_rate == config["learning_rate"]
-        assert choice.dropout == config["dropout"]
+        assert choice.hidden == config.hidden_size
+        assert choice.layers == config.layers
+        assert choice.context == config.context
+        assert choice.learning_rate == config.learning_rate
+        assert choice.dropout == config.dropout
 
 
 def test_a_folder_of_another_search_is_refused(tmp_path):
@@ -218,9 +218,9 @@ def test_a_trial_learns_from_what_precedes_the_held_out_origins_alone():
     config = task_of(panel, plan, changed, settings, 9.0).config
     for name, value in (
         ("network", "gru"), ("hidden_size", 16), ("layers", 3), ("context", 20),
-        ("dropout", 0.25), ("seconds", 9.0), ("views", plan.config["views"]),
+        ("dropout", 0.25), ("seconds", 9.0), ("views", plan.config.views),
     ):  # fmt: skip
-        assert config[name] == value
+        assert getattr(config, name) == value
     tuned = task_of(panel, plan, space().usual[0], settings, None)
     assert tuned.initial is not None
 

@@ -199,7 +199,7 @@ def about(record: RunRecord) -> dict[str, Any]:
             "seeds": record.plan.seeds,
             "recipe": {
                 "forks" if k == "origins_per_window" else k: v
-                for k, v in record.plan.config.items()
+                for k, v in record.plan.config.document().items()
                 if k != "levels"
             },
             "members": [

@@ -1,16 +1,19 @@
-"""How one member of the ensemble learns, in numbers."""
+"""How one member of the ensemble learns, in numbers, and the one way in which these are written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from forecast.models.likelihoods import QUANTILES
 from forecast.transforms.augment import AS_IT_IS, View
 
 BEHIND = "behind"  # how a fit ended that was given up
+WRITTEN_IF_UNUSUAL = ("mixer", "behind")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How one member learns; every number is resolved, none is a default.
 
@@ -22,7 +25,8 @@ class TrainConfig:
     step (models/likelihoods.py); views: the ways in which series are read, each batch in one, drawn
     by the views' weights; mixer: channels of the head's mixer over the horizon, where training
     starts from random weights (0: none); behind: the validation loss that a fit must have come
-    below after a third of its steps, or it is given up (None: it never is).
+    below after a third of its steps, or it is given up (None: it never is); seed: a plan's is 0,
+    its members have each their own.
     """
 
     steps: int
@@ -31,6 +35,8 @@ class TrainConfig:
     origins_per_window: int
     horizon: int
     levels: tuple[float, ...]
+    network: str = "lstm"
+    likelihood: str = QUANTILES
     hidden_size: int
     layers: int
     dropout: float
@@ -41,12 +47,24 @@ class TrainConfig:
     clip: float
     average: float
     patience: int
-    seed: int
-    network: str = "lstm"
     device: str = "cpu"
     precision: str = "fp32"
     seconds: float | None = None
     views: tuple[View, ...] = AS_IT_IS
-    likelihood: str = QUANTILES
     mixer: int = 0
     behind: float | None = None
+    seed: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """The numbers as manifests, tasks and their digests have them: without the seed, which is
+        each member's own, and without `mixer` and `behind` where they are the usual ones."""
+        usual = {each.name: each.default for each in fields(self)}
+        plain = {name: getattr(self, name) for name in usual}
+        left_out = {name for name in WRITTEN_IF_UNUSUAL if plain[name] == usual[name]}
+        return {name: plain[name] for name in plain if name not in {"seed", *left_out}}
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> TrainConfig:
+        """What `document` made plain; a list of JSON is a tuple again."""
+        views = tuple(View(*view) for view in document["views"])
+        return cls(**{**document, "levels": tuple(document["levels"]), "views": views})

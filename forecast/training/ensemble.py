@@ -51,7 +51,6 @@ from forecast.training.distributed import (
     SingleProcess,
     compute_the_same_bytes,
 )
-from forecast.transforms.augment import AS_IT_IS, View
 from forecast.transforms.covariate_tensors import Known
 from forecast.transforms.windows import Layout
 
@@ -72,8 +71,8 @@ class MemberTask:
     """What a member is taught: choose the number of steps on validation origins, then go over all.
 
     values float64 (N,), offsets int64 (S+1,); keep int64 (S,): observations of each series that
-    the scored weights may see; validation int64 (V, S): origins within them. `config` holds the
-    numbers of `TrainConfig` without the seed; `refit` the share of the steps spent on all data
+    the scored weights may see; validation int64 (V, S): origins within them. `config` has no
+    seed of its own, each member has one; `refit` the share of the steps spent on all data
     (0: none) and its learning rate relative to the first. checkpoint_every: seconds between two
     savings of where a member stands; None: never, and a member that is stopped ends with its best.
     known: the covariates; teacher: whose quantiles the member is drawn to.
@@ -84,7 +83,7 @@ class MemberTask:
     keep: np.ndarray
     validation: np.ndarray
     layout: Layout
-    config: dict[str, Any]
+    config: TrainConfig
     refit_share: float
     refit_rate: float
     initial: Mapping[str, np.ndarray] | None = None
@@ -334,7 +333,7 @@ def _digest(task: MemberTask, seeds: list[int]) -> str:
         else:
             found.update(json.dumps(value).encode())
 
-    config = {name: value for name, value in task.config.items() if name != "seconds"}
+    config = {key: value for key, value in task.config.document().items() if key != "seconds"}
     whole = {**vars(task), "config": config, "checkpoint_every": None}
     take("lesson", whole)
     return found.hexdigest()
@@ -356,7 +355,7 @@ def _write_task(task: MemberTask, folder: Path) -> None:
         _save(dict(task.teacher.weights), folder / "teacher.safetensors")
     plain = {
         "layout": asdict(task.layout),
-        "config": task.config,
+        "config": task.config.document(),
         "refit_share": task.refit_share,
         "refit_rate": task.refit_rate,
         "checkpoint_every": task.checkpoint_every,
@@ -389,6 +388,7 @@ def _read_task(folder: Path) -> MemberTask:
     return MemberTask(
         **arrays,
         layout=Layout(**plain.pop("layout")),
+        config=TrainConfig.of(plain.pop("config")),
         initial=load_file(initial) if initial.exists() else None,
         known=Known(**load_file(known)) if known.exists() else None,
         teacher=teacher,
@@ -459,7 +459,7 @@ def fit_member(
     from forecast.training.loop import resolve_device
 
     fits = _Fits(task, seed, stopping, emit, place, ranks)
-    config = _config(task, seed)
+    config = replace(task.config, seed=seed)
     scored = fits.first(config)
     device = str(resolve_device(config.device))
     stopped = stopping()  # once: asked to stop between two looks, the refit would be left out
@@ -472,13 +472,6 @@ def fit_member(
     if refitted.ended == "interrupted" and task.checkpoint_every is not None:
         return scored, None, device
     return scored, refitted.weights, device
-
-
-def _config(task: MemberTask, seed: int) -> TrainConfig:
-    """The task's numbers; a list of JSON is a tuple again."""
-    numbers = task.config
-    views = tuple(View(*view) for view in numbers.get("views", AS_IT_IS))
-    return TrainConfig(**{**numbers, "levels": tuple(numbers["levels"]), "views": views}, seed=seed)
 
 
 def _config_of_refit(task: MemberTask, config: TrainConfig, best_step: int) -> TrainConfig | None:

@@ -23,7 +23,6 @@ from forecast.data.load import LoadReport
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.models.networks.numpy_ops import Weights
-from forecast.training.config import TrainConfig
 from forecast.training.ensemble import Member
 from forecast.training.plan import (
     FEW_STEPS,
@@ -256,7 +255,7 @@ class Site:
             horizon=plan.horizon,
             season=plan.season,
             layout=plan.layout,
-            context=plan.config["context"],
+            context=plan.config.context,
             windows=len(plan.origins),
             count=self.count,
         )
@@ -297,9 +296,14 @@ class Site:
         plan = self.plan(agreement)
         panel = self.panel if phase == REFIT else self.panel.truncate(_watched_from(plan))
         pace = REFIT_RATE if phase == REFIT else pace_of(number, agreement.rounds)
-        numbers = {**plan.config, "learning_rate": plan.config["learning_rate"] * pace}
-        numbers |= {"steps": agreement.local_steps, "seconds": None, "views": plan.views}
-        seed = seed_of(plan.seeds[0], self.name, number, phase)
+        config = replace(
+            plan.config,
+            learning_rate=plan.config.learning_rate * pace,
+            steps=agreement.local_steps,
+            seconds=None,
+            views=plan.views,
+            seed=seed_of(plan.seeds[0], self.name, number, phase),
+        )
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # sums of several threads have no one order
         try:
@@ -307,7 +311,7 @@ class Site:
                 as_read(panel),
                 panel.offsets,
                 plan.layout,
-                TrainConfig(**numbers, seed=seed),
+                config,
                 initial=weights,
                 proximal=agreement.proximal,
             )
@@ -338,12 +342,12 @@ def fit_to(plan: Plan, agreement: Agreement, panel: Panel, settings: Settings) -
     )
     start = choose_start(settings, layout)
     config = choose_config(panel, settings, layout, agreement.horizon, start)
-    config["views"] = choose_views(panel, settings.network.likelihood, None, layout)
+    views = choose_views(panel, settings.network.likelihood, None, layout)
     return replace(
         plan,
         season=agreement.season,
         layout=layout,
-        config=config,
+        config=replace(config, views=views),
         start=start,
         scratch=None,
         reasons=tuple(reason for reason in plan.reasons if reason[0] != "one LSTM step")

@@ -27,6 +27,7 @@ from forecast.models.likelihoods import COUNTS, QUANTILES, check_counts
 from forecast.models.networks.registry import spec_of
 from forecast.models.pretrained import FOLDER, Start, kind_of, read_backbone_size
 from forecast.models.store import model_path, read_about
+from forecast.training.config import TrainConfig
 from forecast.training.distillation import Teacher
 from forecast.transforms.augment import PLAIN, View, in_words, upright, views_for
 from forecast.transforms.covariates import Design, fit_design, widths
@@ -60,10 +61,10 @@ class Plan:
     horizon in steps; season: m of the scores and of the baselines; layout of the network; origins
     int64 (W, S): held-out origins (a series too short for one has its own length there, and is not
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
-    (V, S): origins within those, -1 for none; config: numbers of TrainConfig; start: what training
+    (V, S): origins within those, -1 for none; config: how a member learns; start: what training
     starts from, its weights not yet read; design: how covariates and calendar are read, None
     without;
-    scratch: the numbers of members that start from random weights beside those, None for no such;
+    scratch: how members learn that start from random weights beside those, None for no such;
     teacher: whose quantiles the members are drawn to, None for none;
     compare: whether the start as it is, or a blend, may be kept instead.
     """
@@ -74,13 +75,13 @@ class Plan:
     origins: np.ndarray
     keep: np.ndarray
     validation: np.ndarray
-    config: dict[str, Any]
+    config: TrainConfig
     start: Start
     seeds: list[int]
     jobs: int
     reasons: tuple[Reason, ...]
     design: Design | None = None
-    scratch: dict[str, Any] | None = None
+    scratch: TrainConfig | None = None
     compare: bool = True
     teacher: Teacher | None = None
 
@@ -91,13 +92,13 @@ class Plan:
 
     def views_with(self, design: Design | None) -> tuple[View, ...]:
         """The ways in which networks read that have learnt from these covariates, or from none."""
-        views = tuple(self.config["views"])
-        return upright(views) if widths(design, self.layout.segment_points)[1] else views
+        read = widths(design, self.layout.segment_points)[1]
+        return upright(self.config.views) if read else self.config.views
 
     @property
     def title(self) -> str:
         """What the network is called: LSTM, GRU, ..."""
-        return spec_of(self.config["network"]).title
+        return spec_of(self.config.network).title
 
 
 def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> Plan:
@@ -121,7 +122,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     )
     likelihood = settings.network.likelihood
     views = choose_views(panel, likelihood, design, layout, summed=bool(data.hierarchy))
-    config = {**choose_config(panel, settings, layout, horizon, start), "views": views}
+    config = replace(choose_config(panel, settings, layout, horizon, start), views=views)
     config, scratch = beside_scratch(panel, settings, layout, config, start.name)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
@@ -180,49 +181,51 @@ def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout
 
 
 def network_reasons(
-    config: dict[str, Any], scratch: dict[str, Any] | None, members: int
+    config: TrainConfig, scratch: TrainConfig | None, members: int
 ) -> tuple[Reason, ...]:
     """The network of each train config in words, and what it says of a step."""
     ensemble = "1 member" if members == 1 else f"{members} members"
-    title = "" if config["network"] == "lstm" else f"{spec_of(config['network']).title}, "
-    mine = f"{title}{config['layers']} x {config['hidden_size']} units, {ensemble}"
-    reads = f"{config['context']} steps of context, at most {config['steps']} training steps"
+    title = "" if config.network == "lstm" else f"{spec_of(config.network).title}, "
+    mine = f"{title}{config.layers} x {config.hidden_size} units, {ensemble}"
+    reads = f"{config.context} steps of context, at most {config.steps} training steps"
     reasons: list[Reason] = [("network", mine, reads)]
     if scratch is not None:
-        other = f"{scratch['layers']} x {scratch['hidden_size']} units, {ensemble}"
-        steps = f"from random weights, at most {scratch['steps']} training steps"
+        other = f"{scratch.layers} x {scratch.hidden_size} units, {ensemble}"
+        steps = f"from random weights, at most {scratch.steps} training steps"
         reasons.append(("also tried", other, steps))
-    likelihood = config["likelihood"]
-    if likelihood != QUANTILES:
-        reasons.append(("likelihood", likelihood, LIKELIHOOD_WORDS[likelihood]))
+    if config.likelihood != QUANTILES:
+        words = LIKELIHOOD_WORDS[config.likelihood]
+        reasons.append(("likelihood", config.likelihood, words))
     return tuple(reasons)
 
 
 def in_part_of_the_time(plan: Plan, share: int) -> Plan:
     """The plan with a deadline's time for training split `share` ways."""
 
-    def shorter(config: dict[str, Any]) -> dict[str, Any]:
-        limit = config["seconds"]
-        return {**config, "seconds": limit and limit / share}
+    def shorter(config: TrainConfig) -> TrainConfig:
+        return replace(config, seconds=config.seconds and config.seconds / share)
 
     scratch = None if plan.scratch is None else shorter(plan.scratch)
     return replace(plan, config=shorter(plan.config), scratch=scratch)
 
 
 def beside_scratch(
-    panel: Panel, settings: Settings, layout: Layout, config: dict[str, Any], start: str
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    panel: Panel, settings: Settings, layout: Layout, config: TrainConfig, start: str
+) -> tuple[TrainConfig, TrainConfig | None]:
     """The numbers, and those of members from random weights, if these are tried beside pretrained
     ones: the two share a deadline."""
     if start != PRETRAINED or not settings.training.try_scratch:
         return config, None
-    scratch = choose_config(panel, settings, layout, config["horizon"], RANDOM)
-    scratch |= {name: config[name] for name in ("context", "origins_per_window", "views")}
-    if config["seconds"] is None:
+    scratch = replace(
+        choose_config(panel, settings, layout, config.horizon, RANDOM),
+        context=config.context,
+        origins_per_window=config.origins_per_window,
+        views=config.views,
+    )
+    if (limit := config.seconds) is None:
         return config, scratch
-    for part, share in ((config, 1 - SCRATCH_TIME), (scratch, SCRATCH_TIME)):
-        part["seconds"] *= share
-    return config, scratch
+    mine = replace(config, seconds=limit * (1 - SCRATCH_TIME))
+    return mine, replace(scratch, seconds=limit * SCRATCH_TIME)
 
 
 def choose_horizon(
@@ -440,8 +443,8 @@ def choose_context(panel: Panel, layout: Layout) -> int:
 
 def choose_config(
     panel: Panel, settings: Settings, layout: Layout, horizon: int, start: Start
-) -> dict[str, Any]:
-    """The numbers of `TrainConfig` but the seed."""
+) -> TrainConfig:
+    """How a member learns; its seed and its views are others' choice."""
     training, network = settings.training, settings.network
     daily, spec = layout.width > 1, spec_of(network.name)
     context = network.context or choose_context(panel, layout)
@@ -467,29 +470,29 @@ def choose_config(
     # Training costs grow with origins x chunks; long horizons need fewer origins a window.
     most = SEPARATE_ORIGINS if spec.each_origin else 10 if daily else 16
     origins_per_window = max(2, min(most, context, 64 // chunks))
-    return {
-        "steps": training.max_steps or steps,
-        "batch_size": training.batch_size,
-        "context": context,
-        "origins_per_window": min(origins_per_window, context),
-        "horizon": horizon,
-        "levels": LEVELS,
-        "network": network.name,
-        "likelihood": network.likelihood,
-        "hidden_size": hidden,
-        "layers": layers,
-        "dropout": network.dropout,
-        "learning_rate": training.learning_rate or rate,
-        "schedule": training.schedule,
-        "warmup": training.warmup,
-        "weight_decay": training.weight_decay,
-        "clip": training.clip,
-        "average": training.average,
-        "patience": training.patience,
-        "device": training.device,
-        "precision": training.precision,
-        "seconds": _seconds_to_train(training.deadline, training.refit),
-    }
+    return TrainConfig(
+        steps=training.max_steps or steps,
+        batch_size=training.batch_size,
+        context=context,
+        origins_per_window=min(origins_per_window, context),
+        horizon=horizon,
+        levels=LEVELS,
+        network=network.name,
+        likelihood=network.likelihood,
+        hidden_size=hidden,
+        layers=layers,
+        dropout=network.dropout,
+        learning_rate=training.learning_rate or rate,
+        schedule=training.schedule,
+        warmup=training.warmup,
+        weight_decay=training.weight_decay,
+        clip=training.clip,
+        average=training.average,
+        patience=training.patience,
+        device=training.device,
+        precision=training.precision,
+        seconds=_seconds_to_train(training.deadline, training.refit),
+    )
 
 
 def _near(hidden: int, multiple: int) -> int:

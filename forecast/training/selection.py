@@ -199,13 +199,13 @@ def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -
         plan.layout,
         tuple(member.scored for member in members),
         np.array(LEVELS),
-        plan.config["context"],
+        plan.config.context,
         plan.horizon,
         np.ones(len(LEVELS)),
-        network=plan.config["network"],
+        network=plan.config.network,
         design=design,
         views=plan.views_with(design),
-        likelihood=plan.config["likelihood"],
+        likelihood=plan.config.likelihood,
     )
 
 
@@ -480,7 +480,7 @@ def best_of_part(
     if plan.scratch is not None and not (limit and limit.leaves_no_time(from_scratch)):
         listener.stage(f"Training the {plan.title} from scratch")
         seeds = [seed + SCRATCH_SEEDS for seed in plan.seeds]
-        config = {**plan.scratch, "behind": _worth_going_on(mine)}
+        config = replace(plan.scratch, behind=_worth_going_on(mine))
         fresh = replace(plan, config=config, start=RANDOM, seeds=seeds)
         try:
             members, rows, interrupted = _train(
@@ -532,7 +532,7 @@ def _task(panel: Panel, plan: Plan, refit: bool, kept: Kept | None) -> MemberTas
         keep=plan.keep,
         validation=plan.validation,
         layout=plan.layout,
-        config={**plan.config, "views": plan.views},
+        config=replace(plan.config, views=plan.views),
         refit_share=REFIT_SHARE if refit else 0.0,
         refit_rate=REFIT_RATE,
         initial=plan.start.weights,
@@ -559,7 +559,7 @@ def _train(
     history: list[dict[str, Any]] = []
     done: dict[int, float] = {}
     best: dict[int, float] = {}
-    first = plan.config["steps"]
+    first = plan.config.steps
     second = round(first * REFIT_SHARE) if refit else 0
 
     def heard(member: int, event: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def pretrained(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[F
     """The pretrained network from every origin; no weight of it is changed."""
     training = plan.training
     backbone = load_backbone(training.layout)
-    reading = replace(backbone, context=training.config["context"])
+    reading = replace(backbone, context=training.config.context)
     ready = calibrated(reading, panel, training.validation, plan.steps)
     return windows(ready, panel, plan.origins, plan.steps, allow_negative)
 
@@ -111,7 +111,7 @@ def starting(
     chosen = settings.model_copy(update={"network": network, "training": training})
     start = choose_start(chosen, plan.training.layout)
     config = choose_config(panel, chosen, plan.training.layout, plan.steps, start)
-    config["views"] = plan.training.config["views"]
+    config = replace(config, views=plan.training.config.views)
     alone = replace(plan.training, start=start, config=config, scratch=None, compare=False)
     return replace(plan, training=alone)
 

@@ -187,7 +187,7 @@ def _rivals(
 
 def _as_the_others(plans: Mapping[Network, BacktestPlan], settings: Settings) -> TrainingSettings:
     """Settings of the pretrained states: the others' steps, and their share of a deadline."""
-    budget: dict[str, Any] = {"max_steps": plans["lstm"].training.config["steps"]}
+    budget: dict[str, Any] = {"max_steps": plans["lstm"].training.config.steps}
     if settings.training.deadline is not None:
         # `variants` keeps one half back for the network that it expects beside them.
         share = 2 / (len(plans) + 1)
@@ -199,16 +199,16 @@ def budget_of(plans: Mapping[Network, BacktestPlan]) -> tuple[Reason, ...]:
     """What every network is given, and the size of each."""
     configs = [plan.training.config for plan in plans.values()]
     one, seeds = configs[0], next(iter(plans.values())).training.seeds
-    limit = "" if one["seconds"] is None else f", {one['seconds']:.0f} s at most"
+    limit = "" if one.seconds is None else f", {one.seconds:.0f} s at most"
     members = quantity(len(seeds), "member")
-    sizes = dict.fromkeys(f"{each['layers']} x {each['hidden_size']}" for each in configs)
+    sizes = dict.fromkeys(f"{each.layers} x {each.hidden_size}" for each in configs)
     return (
         ("networks", len(plans), ", ".join(plan.training.title for plan in plans.values())),
         ("size", ", ".join(sizes), "layers x units, from random weights"),
         (
             "budget",
-            f"{one['steps']} steps",
-            f"for each of {members}{limit}; {one['context']} steps of context",
+            f"{one.steps} steps",
+            f"for each of {members}{limit}; {one.context} steps of context",
         ),
     )
 

@@ -84,7 +84,7 @@ def distill_run(
     panel, report = read_for_model(data, settings, folder, teacher, manifest, listener)
     asked = student_settings(settings, teacher, manifest, folder)
     plan = student_plan(panel, report, asked, teacher)
-    listener.stage(f"Training a student of {plan.config['hidden_size']} units")
+    listener.stage(f"Training a student of {plan.config.hidden_size} units")
     learnt = learn(panel, plan, asked, listener)
     watched, student = forecasters(panel, plan, learnt.members)
     listener.stage("Forecasting validation origins")
@@ -164,7 +164,7 @@ def student_plan(panel: Panel, report: LoadReport, settings: Settings, teacher: 
     return replace(
         plan,
         layout=teacher.layout,
-        config={**plan.config, "views": teacher.views},
+        config=replace(plan.config, views=teacher.views),
         teacher=drawn,
         reasons=tuple(r for r in plan.reasons if r[0] != "held-out windows"),
     )

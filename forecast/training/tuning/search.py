@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def task_of(
     chosen = choice.settings(settings)
     start = choose_start(chosen, plan.layout)
     config = choose_config(panel, chosen, plan.layout, plan.horizon, start)
-    config |= {"views": plan.config["views"], "seconds": limit}
+    config = replace(config, views=plan.config.views, seconds=limit)
     return MemberTask(
         as_read(panel),
         panel.offsets,

@@ -117,13 +117,13 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
     hidden = (network.hidden_size,) if network.hidden_size else HIDDEN
     layers = (network.layers,) if "layers" in given else LAYERS
     dropout = (network.dropout, network.dropout) if "dropout" in given else DROPOUT
-    usual = plan.config["context"]
+    usual = plan.config.context
     contexts = (network.context,) if network.context else _contexts(usual, plan, longest)
     fits = shape[0] in hidden and shape[1] in layers and "lstm" in networks
     pretrained = fits and not training.from_scratch
     starts = (PRETRAINED, SCRATCH) if pretrained else (SCRATCH,)
     features = plan.layout.features
-    size = network.hidden_size or (plan.scratch or plan.config)["hidden_size"]
+    size = network.hidden_size or (plan.scratch or plan.config).hidden_size
     usual_rate = {PRETRAINED: PRETRAINED_RATE, SCRATCH: RANDOM_RATE}
     if training.learning_rate is not None:
         usual_rate = dict.fromkeys(usual_rate, training.learning_rate)
