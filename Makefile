@@ -73,7 +73,7 @@ proof: $(STAMP) ## the heavier proofs: published figures, then every script of p
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check playwright 'psycopg[binary]'
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[federated]'
-	$(BIN)/python -m pytest tests/test_federation_rounds.py
+	$(BIN)/python -m pytest tests/workflows/test_federation_rounds.py
 	set -e; for script in proof/[!_]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 # The promises of scheduled runs at every point there is; hours of a core.
@@ -123,8 +123,8 @@ audit: $(TOOLS)/bin/uv ## look for known advisories against requirements/dev.txt
 lowest: $(TOOLS)/bin/uv ## test with the lowest version of each direct dependency, in .venv-lowest
 	test -x $(LOWEST)/bin/python || $(TOOLS)/bin/uv venv -q --python 3.11 $(LOWEST)
 	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python -r requirements/lowest.txt pytest packaging hypothesis
-	PYTHONPATH=. $(LOWEST)/bin/python -m pytest tests/test_first_house.py tests/test_store.py \
-	  tests/test_predict.py tests/test_train.py
+	PYTHONPATH=. $(LOWEST)/bin/python -m pytest tests/cli/test_first_house.py tests/models/test_store.py \
+	  tests/inference/test_predict.py tests/workflows/test_train.py
 
 clean: ## remove what was made here, runs and .venv included
 	rm -rf $(VENV) $(PEERS) $(TOOLS) $(LOWEST) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

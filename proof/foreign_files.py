@@ -19,10 +19,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import foreign_commands
-import foreign_tree
+from tests import foreign_commands, foreign_tree
 
 ON_A_TREE = 8  # commands, one after the other
 

@@ -20,9 +20,9 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from inputs.people import Verdict, draw, judge  # noqa: E402
+from tests.inputs.people import Verdict, draw, judge  # noqa: E402
 
 MOST_SHOWN = 20
 MOST_REFUSED = 0.01

@@ -14,16 +14,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import foreign_tree
-
 from forecast.cli.app import run
 from forecast.cli.error_handler import guarded
 from forecast.common.files import write_bytes
 from forecast.common.folders import made_folder, whole_folder
 from forecast.common.marks import BACKTEST, COMPARISON, RUN, TUNING
 from forecast.reporting.run_folder import run_path
+from tests import ROOT, foreign_tree
 
-FIRST = Path(__file__).parent / "fixtures" / "first_house"
+FIRST = ROOT / "tests" / "fixtures" / "first_house"
 SOURCES = ("in.csv", "./in.csv", "twin.csv", "links/input")
 MODELS = ("runs/run", "runs/first", "runs/run/model", "runs/evil")
 # Words of a command; {T}, {U} are outputs, {IN} the data, {M} a model, {JOBS} a config of jobs.

@@ -15,7 +15,7 @@ import forecast
 from forecast.common.errors import InputError, UsageError
 from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
 from forecast.evaluation.scores import ScoreTable
-from tests.test_backtest import inline, table  # noqa: F401 - a fixture
+from tests.workflows.test_backtest import inline, table  # noqa: F401 - a fixture
 
 QUICK = dict(horizon=6, windows=2, max_steps=10, hidden=8, members=1, baselines="seasonal-naive")
 FUNCTIONS = ("train", "predict", "forecast", "backtest", "compare", "tune", "detect", "explain")
@@ -38,7 +38,7 @@ def test_a_backtest_of_a_frame_gives_forecasts_scores_and_a_verdict(tmp_path, in
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A training whose files are nowhere that a user looks, and the folder it was started in."""
-    from teaching import taught_here
+    from tests.teaching import taught_here
 
     folder = tmp_path_factory.mktemp("here")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,239 @@
+"""Tables read cell by cell: numbers, times, dialects, and whose column is whose."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
+from forecast.data.io.columns import describe
+from forecast.data.io.csv import Numbers, Texts, read_delimited
+from forecast.data.io.dialect import detect_dialect
+from forecast.data.io.files import Source
+from forecast.data.io.notations import UNITS
+from forecast.data.io.table import read_table
+from forecast.data.io.timestamps import parse_times
+from forecast.data.io.values import parse_numbers
+from forecast.data.load import load_panel
+from tests.inputs.builders import days, table, wave, write
+
+
+def numbers(texts: list[str], **options: object) -> np.ndarray:
+    return parse_numbers(
+        as_strings(texts), name="y", where="f", locate=lambda rows: [f"row {r}" for r in rows],
+        **options,
+    )  # fmt: skip
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
+@settings(max_examples=100, deadline=None)
+def test_numbers_are_parsed_to_the_last_bit(values: list[float]) -> None:
+    assert numbers([repr(v) for v in values]).tolist() == values
+
+
+@given(st.text(alphabet="0123456789.,eE+-_ naif%$x", min_size=1, max_size=8))
+@example("0in")  # inches
+@example("5 nai")  # a word behind a blank is taken for a unit
+@settings(max_examples=300, deadline=None)
+def test_what_is_read_as_a_number_is_one_for_python_too(text: str) -> None:
+    try:
+        value = numbers([text])[0]
+    except InputError:
+        return
+    if np.isnan(value):
+        assert text.strip() in ("", "nan", "NaN", "NA")
+    else:
+        minus = -1 if text.strip().endswith("-") else 1  # and a sign or unit that all cells have
+        plain = text.strip().removeprefix("$")
+        unit = next((u for u in sorted(UNITS, key=len, reverse=True) if plain.endswith(u)), "")
+        plain = re.sub(r"(?<=\d) [^\W\d_]{2,12}$", "", plain.removesuffix(unit)).strip()
+        plain = plain.removesuffix("-")
+        assert value == minus * float(re.sub(r"[ $]|(?<=\d),(?=\d\d)", "", plain))
+
+
+def test_a_number_that_is_broken_over_two_lines_is_damage() -> None:
+    with pytest.raises(InputError):
+        numbers(["1", "-\n2.5"])
+
+
+@pytest.mark.parametrize("text", ["6.2  e+276", "1 e5", "3 E-2"])
+def test_an_exponent_stands_at_its_number(text):
+    with pytest.raises(InputError):
+        numbers(["1", text])
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from(",. '"))
+@settings(max_examples=100, deadline=None)
+def test_grouped_digits_are_joined(value: int, mark: str) -> None:
+    text = f"{value:,}".replace(",", mark)
+    decimal = "," if mark == "." else "."
+    assert numbers([text], thousands=mark, decimal=decimal)[0] == value
+
+
+def test_a_decimal_comma_forbids_the_point() -> None:
+    assert numbers(["1,5", "2"], decimal=",").tolist() == [1.5, 2]
+    with pytest.raises(InputError):
+        numbers(["1.5"], decimal=",")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=8),
+            st.integers(-99, 99),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(",;\t|"),
+)
+@settings(max_examples=120, deadline=None)
+def test_quoted_text_is_read_as_the_csv_module_reads_it(tmp_path_factory, rows, separator) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerows([["unique_id", "ds", "y"], *[[t, n, v] for n, (t, v) in enumerate(rows)]])
+    path = tmp_path_factory.mktemp("quoted") / "data.csv"
+    path.write_bytes(out.getvalue().encode())
+    source = Source(str(path), path=path)
+    dialect = detect_dialect(source, DataSettings(delimiter=separator))
+    read = read_delimited(source, dialect, ["unique_id", "ds"], ["y"])
+    assert read.columns["unique_id"].to_pylist() == [t for t, _ in rows]
+    assert read.columns["y"].to_pylist() == [v for _, v in rows]
+
+
+def test_only_the_needed_columns_are_read(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y", "other"], ["a"] * 9, days(9), wave(9), ["x"] * 9)
+    assert set(read_table(write(tmp_path, text), DataSettings()).columns) == {"id", "ds", "y"}
+
+
+def test_a_place_counts_quoted_line_breaks_and_blank_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, 'ds,note,y\n2020-01-01,"a\nb",1\n\n2020-01-02,c,2\n2020-01-03,d,3\n')
+    read = read_table(path, DataSettings())
+    assert read.locate([0, 1, 2]) == ["line 2", "line 5", "line 6"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "2"], "integer"), (["1.5", ""], "number"), (["a", "b"], "text"),
+        (["", "NA"], "blank"),
+        (["2020-01-01", "2020-01-02"], "time"), (["TRUE", "FALSE"], "boolean"),
+        (["1,5", "2,5"], "number"), (["2020Q1"], "time"), (["Jan 2020"], "time"),
+        (["31 March 2020"], "time"), (["12:30"], "text"), (["May"], "text"),
+    ],
+)  # fmt: skip
+def test_columns_are_described_by_their_cells(cells: list[str], kind: str) -> None:
+    assert describe("c", cells).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["2020-13-01"], "unreadable"), (["2020-02-30"], "unreadable"), (["25:00"], "unreadable"),
+        (["2020-01-01 24:30"], "unreadable"), (["2020-W54"], "unreadable"),
+        (["13/13/2020"], "mixed"),
+        (["01/02/2020"], "ambiguous"), (["1500-01-01"], "range"),
+        (["2020-01-01 1:99"], "unreadable"),
+        (["1/2/2020 13:00 PM", "1/31/2020 1:00 PM"], "unreadable"), ([""], "unreadable"),
+    ],
+)  # fmt: skip
+def test_times_that_do_not_exist_are_marked(texts: list[str], reason: str) -> None:
+    times = parse_times(as_strings(texts), name="ds")
+    assert times.bad.any() and times.reason == reason
+
+
+def test_bare_numbers_are_steps_dates_or_seconds_by_size_and_name() -> None:
+    def form(text: str, name: str = "ds") -> str:
+        return parse_times(as_strings([text]), name=name).format
+
+    assert form("1") == "integer"
+    assert form("20200131") == "%Y%m%d"
+    assert form("202001") == "%Y%m"
+    assert form("1999") == "%Y"
+    assert form("1999", "step") == "integer"
+    assert form("1577836800") == "epoch:s"
+    assert form("1577836800000") == "epoch:ms"
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), max_size=20), st.integers(0, 5))
+def test_arrays_cross_between_arrow_and_numpy_unchanged(values: list[int], skip: int) -> None:
+    array = np.array(values, np.int64)
+    assert as_arrow(array).to_pylist() == values
+    assert as_numpy(as_arrow(array).slice(min(skip, len(values)))).tolist() == values[skip:]
+    flags = array > 0
+    assert as_numpy(as_arrow(flags)).tolist() == flags.tolist()
+
+
+def test_the_separator_needs_no_naming_even_when_others_occur(tmp_path: Path) -> None:
+    text = table(["ds", "name, full", "y"], days(9), ["a,b"] * 9, wave(9), sep=";")
+    path = write(tmp_path, text)
+    assert detect_dialect(Source(str(path), path=path), DataSettings()).separator == ";"
+
+
+def test_decimals_become_the_nearest_floats(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    cents = np.random.default_rng(3).integers(-(10**9), 10**9, 500)
+    exact = [Decimal(int(n)).scaleb(-4) for n in cents]
+    columns = {"ds": pa.array(days(500)), "y": pa.array(exact, pa.decimal128(18, 4))}
+    parquet.write_table(pa.table(columns), tmp_path / "data.parquet")
+    panel, _ = load_panel(tmp_path / "data.parquet", DataSettings())
+    assert panel.values.tolist() == [float(v) for v in exact]
+
+
+def texts_of(batches: list[list[str]]) -> tuple[list[str], str]:
+    """What `Texts` makes of batches: all texts again, and the type of their codes."""
+    import pyarrow as pa
+
+    texts = Texts()
+    for batch in batches:
+        texts.add(pa.array(batch).dictionary_encode())
+    column = texts.column()
+    return column.cast(pa.string()).to_pylist(), str(column.type.index_type)
+
+
+@pytest.mark.parametrize(
+    ("distinct", "width"), [(100, "int8"), (128, "int8"), (129, "int16"), (40_000, "int32")]
+)
+def test_codes_are_as_wide_as_the_distinct_texts_need(distinct: int, width: str) -> None:
+    names = [f"s{n}" for n in range(distinct)]
+    batches = [names[:50], names[30:] + names[:10], names[::-1], names[:1]]
+    assert texts_of(batches) == ([t for b in batches for t in b], width)
+
+
+def test_texts_that_mostly_differ_are_still_all_there() -> None:
+    batches = [[f"{b}-{n % 29_000}" for n in range(30_000)] for b in (1, 2, 3, 3, 1)]
+    assert texts_of(batches)[0] == [t for b in batches for t in b]
+
+
+def test_numbers_know_whether_they_are_plain() -> None:
+    import pyarrow as pa
+
+    for odd, plain in ((1.5, True), (None, True), (float("inf"), False), (float("nan"), False)):
+        numbers = Numbers()
+        numbers.add(pa.array([1.0, None], pa.float64()))
+        numbers.add(pa.array([odd, 2.0], pa.float64()))
+        assert numbers.strict == plain
+        assert len(numbers.column()) == 4
+
+
+def test_rows_that_are_taken_keep_their_places_and_hold_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "three.csv"
+    source.write_text("unique_id,ds,y\na,2024-01-01,1\nb,2024-01-01,2\nc,2024-01-01,3\n")
+    some = read_table(source, DataSettings()).taken(np.array([2, 0]))
+    assert some.locate([0, 1]) == ["line 4", "line 2"]
+    ids = some.columns["unique_id"]
+    assert ids.to_pylist() == ["c", "a"]
+    assert ids.dictionary.to_pylist() == ["c", "a"]

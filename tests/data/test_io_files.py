@@ -1,0 +1,206 @@
+"""Where tables come from: several files at once, databases, odd encodings and compressions."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from forecast.common.errors import InputError, OutputError
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
+from tests.inputs.builders import daily, days, table, wave, write
+
+PLAIN = DataSettings()
+
+
+def refused(source: str | Path, **options: object) -> InputError:
+    with pytest.raises(InputError) as caught:
+        load_panel(source, DataSettings(**options))
+    return caught.value
+
+
+def two_files(folder: Path) -> None:
+    write(folder, daily(20), "north.csv")
+    write(folder, gzip.compress(daily(15).encode()), "south.csv.gz")
+
+
+def test_files_of_a_folder_are_series_named_after_them(tmp_path: Path) -> None:
+    two_files(tmp_path)
+    write(tmp_path, "not a table", "README.md")
+    panel, report = load_panel(tmp_path, PLAIN)
+    assert panel.ids.tolist() == ["north", "south"]
+    assert panel.lengths.tolist() == [20, 15]
+    assert report.rows == 35 and report.source == str(tmp_path)
+
+
+def test_a_pattern_names_files(tmp_path: Path) -> None:
+    two_files(tmp_path)
+    assert load_panel(f"{tmp_path}/*.csv*", PLAIN)[0].size == 2
+    assert load_panel(f"{tmp_path}/no*.csv", PLAIN)[0].size == 1
+    assert refused(f"{tmp_path}/east*.csv").code == "input/no-files"
+
+
+def test_files_with_ids_continue_each_others_series(tmp_path: Path) -> None:
+    header = ["id", "ds", "y"]
+    write(tmp_path, table(header, ["a"] * 9, days(9), wave(9)), "1.csv")
+    write(tmp_path, table(header, ["a"] * 9, days(18)[9:], wave(9)), "2.csv")
+    panel, _ = load_panel(tmp_path, PLAIN)
+    assert panel.ids.tolist() == ["a"] and panel.lengths.tolist() == [18]
+
+
+def test_a_clash_between_files_names_file_and_line(tmp_path: Path) -> None:
+    header = ["id", "ds", "y"]
+    write(tmp_path, table(header, ["a"] * 9, days(9), wave(9)), "1.csv")
+    write(tmp_path, table(header, ["a"] * 9, days(17)[8:], wave(9)), "2.csv")
+    error = refused(tmp_path)
+    assert error.code == "input/duplicate-time"
+    assert "2.csv line 2" in str(error)
+
+
+def test_files_that_differ_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, daily(9), "1.csv")
+    write(tmp_path, table(["date", "y"], days(9), wave(9)), "2.csv")
+    error = refused(tmp_path)
+    assert error.code == "input/files-differ"
+    assert "time column" in str(error)
+
+
+def test_the_digest_of_a_folder_changes_with_any_file(tmp_path: Path) -> None:
+    two_files(tmp_path)
+    before = load_panel(tmp_path, PLAIN)[1].digest
+    write(tmp_path, daily(21), "north.csv")
+    assert load_panel(tmp_path, PLAIN)[1].digest != before
+
+
+def database(folder: Path) -> str:
+    path = folder / "sales.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table sales (shop text, day text, sold real)")
+        rows = [
+            (s, d, float(v)) for s in ("007", "NA") for d, v in zip(days(9), wave(9), strict=True)
+        ]
+        connection.executemany("insert into sales values (?, ?, ?)", rows)
+    return f"sqlite:///{path}"
+
+
+QUERY = "select shop as unique_id, day as ds, sold as y from sales"
+
+
+def test_a_query_is_read_as_a_table(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    panel, report = load_panel(database(tmp_path), DataSettings(query=QUERY))
+    assert panel.ids.tolist() == ["007", "NA"]
+    assert panel.values[0] == float(wave(1)[0])
+    assert len(report.digest) == 64
+
+
+def test_an_address_may_come_from_the_environment(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setenv("SALES", database(tmp_path))
+    _, report = load_panel("env:SALES", DataSettings(query=QUERY))
+    assert report.source == "env:SALES"
+    assert refused("env:NOT_SET", query=QUERY).code == "input/no-address"
+
+
+def test_database_errors_say_what_to_do(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    address = database(tmp_path)
+    assert "--query" in str(refused(address))
+    assert refused(address, query="select * from nowhere").code == "input/query"
+    assert refused(address, query="select * from sales where 0").code == "input/no-rows"
+    missing = refused(f"sqlite:///{tmp_path}/other.db", query=QUERY)
+    assert missing.code == "input/not-found"
+    assert not (tmp_path / "other.db").exists()
+
+
+def test_a_database_that_cannot_be_reached_is_no_fault_of_the_query(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    (tmp_path / "locked").mkdir()
+    error = refused(f"sqlite:///file:{tmp_path}/locked?uri=true", query=QUERY)
+    assert error.code == "input/no-connection"
+    assert error.message.startswith("the database cannot be reached: ")
+    assert error.remedy == "Check host, port, user and password, and that it runs"
+
+
+def test_a_password_never_appears_in_a_message() -> None:
+    pytest.importorskip("sqlalchemy")
+    addresses = ("postgresql://me:hunter2@localhost:1/x", "nosuch://me:hunter2@h/x")
+    for address in addresses:
+        assert "hunter2" not in str(refused(address, query="select 1"))
+
+
+def test_an_address_and_a_password_may_stand_in_files(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    secret = tmp_path / "address"
+    secret.write_text(database(tmp_path) + "\n")
+    _, report = load_panel(f"file:{secret}", DataSettings(query=QUERY))
+    assert report.source == f"file:{secret}"
+    assert refused(f"file:{tmp_path}/none", query=QUERY).code == "input/no-address"
+    gone = refused("postgresql://me@h/b", query=QUERY, db_password=f"file:{tmp_path}/none")
+    assert gone.code == "input/no-address"
+
+
+def test_a_password_on_the_command_line_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        DataSettings(db_password="hunter2")
+
+
+def test_settings_are_kept_without_the_password() -> None:
+    for address in ("postgresql://me:hun@ter2@h/b", "postgresql://h/b?user=me&password=hunter2"):
+        settings = DataSettings(db=address)
+        assert settings.db == address
+        assert "ter2" not in settings.model_dump_json()
+
+
+def test_an_address_whose_password_was_not_kept_says_how_to_give_it() -> None:
+    pytest.importorskip("sqlalchemy")
+    error = refused("postgresql://me:***@h/b", query="select 1")
+    assert error.code == "input/no-password"
+    assert "--db-password" in str(error)
+
+
+def test_every_decompressed_byte_is_checked(tmp_path: Path) -> None:
+    path = write(tmp_path, gzip.compress(b"ds,y\n2020-01-01,\x00\n"))
+    assert refused(path).code == "input/nul-byte"
+
+
+def test_a_name_that_is_no_encoding_is_refused(tmp_path: Path) -> None:
+    for name in ("nonsense", "hex", "rot13"):
+        assert refused(write(tmp_path, daily(9)), encoding=name).code == "input/encoding"
+
+
+def test_what_cannot_be_read_is_put_aside_when_asked(tmp_path: Path) -> None:
+    lines = table(["id", "ds", "y"], ["a"] * 9 + ["b"] * 9, days(9) * 2, wave(18)).splitlines()
+    lines[3] = "a,2020-01-03,soon"  # a bad number: the step is missing
+    lines[5] = "a,someday,5"  # a bad time: the row is gone
+    lines[7] = "a,2020-01-07"  # a short row
+    lines[12] = ",2020-01-03,5"  # no id
+    path = write(tmp_path, "\n".join(lines) + "\n")
+    assert refused(path).exit_code == 4
+    aside = tmp_path / "aside.csv"
+    panel, report = load_panel(path, DataSettings(rejects=str(aside)))
+    assert panel.ids.tolist() == ["a", "b"]
+    assert np.flatnonzero(np.isnan(panel.series(0))).tolist() == [2, 4, 6]
+    assert np.flatnonzero(np.isnan(panel.series(1))).tolist() == [2]
+    with aside.open() as file:
+        found = {(r["place"], r["code"]) for r in csv.DictReader(file)}
+    assert found == {
+        ("line 4", "input/not-a-number"),
+        ("line 6", "input/unreadable-time"),
+        ("line 8", "input/ragged-row"),
+        ("line 13", "input/blank-id"),
+    }
+    assert "warning/rejected" in {n.code for n in report.warnings}
+
+
+def test_rejects_that_cannot_be_written_are_said(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(9))
+    (tmp_path / "no").write_text("a file, not a folder")
+    with pytest.raises(OutputError):
+        load_panel(path, DataSettings(rejects=str(tmp_path / "no" / "aside.csv")))

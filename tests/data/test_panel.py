@@ -1,0 +1,422 @@
+"""Panels: what rows become, that nothing is lost or moved, and the report of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.frequency import Frequency
+from forecast.data.load import load_panel, panel_from_frame
+from forecast.data.open_steps import is_open
+from forecast.data.panel import Panel, panel_to_arrow
+from tests import ROOT
+from tests.inputs.builders import daily, days, hours, months, table, wave, write
+
+PLAIN = DataSettings()
+
+
+def load(folder: Path, text: str | bytes, **options: object) -> Panel:
+    return load_panel(write(folder, text), DataSettings(**options))[0]
+
+
+def frame_of(ids: list[str], times: list, values: list):
+    import pandas as pd
+
+    return pd.DataFrame({"unique_id": ids, "ds": times, "y": values})
+
+
+@st.composite
+def long_tables(draw):
+    """Rows of a few daily series with gaps, in any order: {(id, day): value}."""
+    names = draw(st.lists(st.text("abAB01é", min_size=1, max_size=3), min_size=1, max_size=4,
+                          unique=True))  # fmt: skip
+    cells = {}
+    for name in names:
+        first = draw(st.integers(0, 400))
+        steps = draw(st.lists(st.booleans(), min_size=6, max_size=20))
+        kept = [0, 1] + [n for n, keep in enumerate(steps, 2) if keep] + [len(steps) + 2]
+        for n in kept:
+            cells[name, first + n] = draw(st.floats(-1e6, 1e6, allow_nan=False))
+    order = draw(st.permutations(sorted(cells)))
+    return cells, order
+
+
+@given(long_tables())
+@settings(max_examples=60, deadline=None)
+def test_every_value_is_found_at_its_series_and_time(rows) -> None:
+    cells, order = rows
+    origin = np.datetime64("2020-01-01", "D")
+    frame = frame_of(
+        [i for i, _ in order], [origin + d for _, d in order], [cells[k] for k in order]
+    )
+    panel, report = panel_from_frame(frame, DataSettings(max_gap_share=1.0, freq="D"))
+    found = {}
+    for s, name in enumerate(panel.ids):
+        stamps = panel.frequency.stamps(panel.first[s] + np.arange(panel.lengths[s]))
+        for stamp, value in zip(stamps, panel.series(s), strict=True):
+            if np.isfinite(value):
+                found[name, int((stamp.astype("M8[D]") - origin).astype(int))] = float(value)
+    assert found == cells
+    assert list(panel.ids) == sorted(panel.ids)
+    assert report.observed == len(cells)
+    series = np.repeat(np.arange(panel.size), panel.lengths)
+    at = np.concatenate([panel.first[s] + np.arange(n) for s, n in enumerate(panel.lengths)])
+    # A draw may look like a calendar: days of the week without any value are no gaps.
+    assert report.gaps == int((is_open(panel, series, at) & ~np.isfinite(panel.values)).sum())
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 30 + ["b"] * 30, days(30) * 2, wave(60))
+    head, *lines = text.splitlines(keepends=True)
+    rng = np.random.default_rng(4)
+    shuffled = head + "".join(lines[n] for n in rng.permutation(60))
+    a, b = load(tmp_path, text), load(tmp_path, shuffled)
+    assert (a.values == b.values).all() and (a.first == b.first).all()
+
+
+def test_values_are_the_exact_floats_of_the_text(tmp_path: Path) -> None:
+    texts = [
+        "0.1",
+        "1e-300",
+        "123456789.123456789",
+        "-0.0",
+        "5.",
+        ".5",
+        "+7",
+        "1E5",
+        "9007199254740993",
+    ]
+    panel = load(tmp_path, table(["ds", "y"], days(len(texts)), texts))
+    assert panel.values.tolist() == [float(t) for t in texts]
+
+
+def test_a_frame_and_its_file_give_the_same_panel(tmp_path: Path) -> None:
+    import pandas as pd
+
+    path = write(tmp_path, table(["id", "ds", "y"], ["b"] * 9 + ["a"] * 9, days(9) * 2, wave(18)))
+    from_file, _ = load_panel(path, PLAIN)
+    frame = pd.read_csv(path, parse_dates=["ds"])
+    from_frame, _ = panel_from_frame(frame, PLAIN)
+    assert from_file.ids.tolist() == from_frame.ids.tolist()
+    assert (from_file.values == from_frame.values).all()
+    assert from_file.frequency == from_frame.frequency
+
+
+def test_a_frame_is_not_changed(tmp_path: Path) -> None:
+    frame = frame_of(["a"] * 5, days(5), [5.0, 4, 3, 2, 1])[::-1]
+    before = frame.copy()
+    panel_from_frame(frame, PLAIN)
+    assert frame.equals(before)
+
+
+def test_an_index_of_times_is_a_column(tmp_path: Path) -> None:
+    frame = frame_of(["a"] * 5, days(5), [1.0, 2, 3, 4, 5]).set_index("ds")
+    panel, _ = panel_from_frame(frame, PLAIN)
+    assert panel.values.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_the_long_table_comes_back(tmp_path: Path) -> None:
+    path = write(tmp_path, table(["unique_id", "ds", "y"], ["a"] * 9, days(9), [*wave(8), ""]))
+    panel, _ = load_panel(path, PLAIN)
+    back = panel_to_arrow(panel)
+    assert back.column_names == ["unique_id", "ds", "y"]
+    again, _ = panel_from_frame(back, PLAIN)
+    assert (again.values == panel.values).all()
+    assert back.column("ds").to_pylist() == days(8)
+
+
+@pytest.mark.parametrize(
+    ("header", "time", "target"),
+    [
+        (["date", "value"], "date", "value"),
+        (["Month", "Passengers"], "Month", "Passengers"),
+        (["Week", "Gasoline"], "Week", "Gasoline"),
+        (["when", "how many"], "when", "how many"),
+    ],
+)
+def test_two_columns_are_mapped_without_asking(tmp_path, header, time, target) -> None:
+    _, report = load_panel(write(tmp_path, table(header, days(20), wave(20))), PLAIN)
+    assert report.columns["time"] == [time]
+    assert report.columns["target"] == [target]
+
+
+@pytest.mark.parametrize("name", ["item_id", "unique_id", "series", "segment", "id", "ID"])
+def test_id_columns_are_known_by_name(tmp_path: Path, name: str) -> None:
+    text = table([name, "timestamp", "target"], [7] * 9 + [8] * 9, days(9) * 2, wave(18))
+    assert load(tmp_path, text).ids.tolist() == ["7", "8"]
+
+
+def test_extra_columns_may_hold_anything(tmp_path: Path) -> None:
+    text = table(
+        ["ds", "y", "price", "holiday", "note"],
+        days(9), wave(9), wave(9), ["TRUE", ""] * 4 + ["x"], ["a,b".replace(",", ";")] * 9,
+    )  # fmt: skip
+    assert len(load(tmp_path, text).values) == 9
+
+
+def test_a_column_that_numbers_the_rows_is_no_id(tmp_path: Path) -> None:
+    panel = load(tmp_path, table(["id", "date", "value"], range(1, 31), days(30), wave(30)))
+    assert panel.size == 1
+
+
+def test_a_text_column_tells_series_apart_when_times_repeat(tmp_path: Path) -> None:
+    text = table(["code", "when", "value"], ["x"] * 9 + ["y"] * 9, days(9) * 2, wave(18))
+    path = write(tmp_path, text)
+    panel, report = load_panel(path, PLAIN)
+    assert panel.ids.tolist() == ["x", "y"]
+    assert "times repeat" in report.columns["reasons"]["id"]
+
+
+def test_a_text_column_is_left_alone_when_times_do_not_repeat(tmp_path: Path) -> None:
+    text = table(["weather", "when", "value"], ["rain", "sun", "fog"] * 3, days(9), wave(9))
+    assert load(tmp_path, text).size == 1
+
+
+def test_several_columns_may_name_a_series_together(tmp_path: Path) -> None:
+    text = table(
+        ["date", "store", "item", "sales"], days(9) * 4, [1] * 18 + [2] * 18,
+        ([1] * 9 + [2] * 9) * 2, wave(36),
+    )  # fmt: skip
+    assert load(tmp_path, text, id_col="store,item").ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
+    assert load(tmp_path, text).ids.tolist() == ["1/1", "1/2", "2/1", "2/2"]
+    other = table(
+        ["date", "colour", "shape", "sales"], days(9) * 4, ["red"] * 18 + ["blue"] * 18,
+        (["cube"] * 9 + ["ball"] * 9) * 2, wave(36),
+    )  # fmt: skip
+    assert load(tmp_path, other).ids.tolist() == ["blue/ball", "blue/cube", "red/ball", "red/cube"]
+    either = table(["date", "colour", "shape", "sales"], days(9) * 2, ["red"] * 9 + ["blue"] * 9,
+                   ["cube", "ball"] * 9, wave(18))  # fmt: skip
+    with pytest.raises(InputError, match="--id-col colour"):
+        load(tmp_path, either)
+
+
+def test_a_known_id_is_joined_by_the_group_it_needs(tmp_path: Path) -> None:
+    text = table(
+        ["date", "item_id", "store_id", "sales"], days(9) * 4, ["x"] * 18 + ["y"] * 18,
+        (["a"] * 9 + ["b"] * 9) * 2, wave(36),
+    )  # fmt: skip
+    assert load(tmp_path, text).ids.tolist() == ["x/a", "x/b", "y/a", "y/b"]
+
+
+def test_two_numeric_columns_are_ambiguous_and_both_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, table(["Time", "Demand", "Temperature"], days(9), wave(9), wave(9, 8)))
+    assert caught.value.code == "input/ambiguous-target"
+    for word in ("Demand", "Temperature", "--target-col", "--wide"):
+        assert word in str(caught.value)
+
+
+def test_a_time_over_several_columns_is_joined(tmp_path: Path) -> None:
+    parts = [t.replace(" ", "-").split(":")[0].split("-") for t in hours(48)]
+    columns = [[int(p[n]) for p in parts] for n in range(4)]
+    text = table(["No", "year", "month", "day", "hour", "pm2.5", "TEMP"], range(48), *columns,
+                 [*wave(47), "NA"], wave(48))  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert "pm2.5" in str(caught.value) and "--target-col" in str(caught.value)
+    panel = load(tmp_path, text, target_col="pm2.5")
+    assert panel.frequency.alias == "h"
+    assert len(panel.values) == 47  # the trailing blank is not part of the series
+    named = load(tmp_path, text, time_col="year,month,day,hour", target_col="pm2.5")
+    assert named.values.tolist() == panel.values.tolist()
+
+
+def test_date_and_clock_columns_join(tmp_path: Path) -> None:
+    split = [t.split(" ") for t in hours(48)]
+    text = table(["date", "clock", "y"], [s[0] for s in split], [s[1] for s in split], wave(48))
+    assert load(tmp_path, text, time_col="date,clock").frequency.alias == "h"
+
+
+def test_wide_columns_are_series(tmp_path: Path) -> None:
+    path = write(tmp_path, table(["ds", "b", "a"], days(9), wave(9), [*wave(8, 8), ""]))
+    panel, report = load_panel(path, DataSettings(wide=True))
+    assert panel.ids.tolist() == ["a", "b"]
+    assert panel.lengths.tolist() == [8, 9]
+    assert report.series == 2
+
+
+def test_an_error_in_a_wide_file_names_its_column(tmp_path: Path) -> None:
+    text = table(["ds", "a", "b"], days(9), wave(9), [*wave(8), "x"])
+    with pytest.raises(InputError, match="line 10, column 'b'"):
+        load(tmp_path, text, wide=True)
+
+
+def test_integer_steps_may_stand_for_hours(tmp_path: Path) -> None:
+    panel = load(tmp_path, table(["ds", "y"], range(1, 100), wave(99)), freq="h")
+    assert panel.frequency.integer
+    assert panel.frequency.seasons == (24, 168)
+    assert panel.frequency.steps_per_day == 24
+    assert panel.frequency.stamps(panel.first + 3).tolist() == [4]
+
+
+def test_a_single_point_series_takes_the_frequency_of_the_others(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 12 + ["b"], [*months(12), "2018-05-01"], wave(13))
+    panel = load(tmp_path, text)
+    assert panel.frequency.alias == "MS"
+    assert panel.lengths.tolist() == [12, 1]
+
+
+def test_series_may_start_and_end_at_different_times(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 9 + ["b"] * 5, days(9) + days(14)[9:], wave(14))
+    panel = load(tmp_path, text)
+    assert (panel.first - panel.first.min()).tolist() == [0, 9]
+
+
+def test_weekly_series_on_different_weekdays_are_named(tmp_path: Path) -> None:
+    text = table(
+        ["id", "ds", "y"], ["a"] * 9 + ["b"] * 9,
+        days(70)[::7][:9] + days(70, "2020-01-02")[::7][:9], wave(18),
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert caught.value.code == "input/mixed-frequency"
+
+
+def test_decimal_years_are_read_as_months(tmp_path: Path) -> None:
+    times = [f"{1949 + n / 12:.10g}" for n in range(24)]
+    text = table(["rownames", "time", "value"], range(1, 25), times, wave(24))
+    panel = load(tmp_path, text)
+    assert panel.frequency.alias == "MS" and len(panel.values) == 24
+
+
+def test_month_ends_stay_month_ends(tmp_path: Path) -> None:
+    ends = ["2020-01-31", "2020-02-29", "2020-03-31", "2020-04-30", "2020-05-31"]
+    panel = load(tmp_path, table(["ds", "y"], ends, wave(5)))
+    assert panel.frequency.alias == "ME"
+    assert str(panel.frequency.stamps(panel.first + 5)[0])[:10] == "2020-06-30"
+
+
+def test_a_named_frequency_must_fit(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, daily(30), freq="W")
+    assert "--resample" in str(caught.value)
+    with pytest.raises(InputError, match="--freq does not name a frequency"):
+        load(tmp_path, daily(30), freq="fortnight")
+
+
+@pytest.mark.parametrize(
+    ("agg", "want"), [("sum", 6.0), ("mean", 2.0), ("first", 1.0), ("last", 3.0), ("min", 1.0),
+                      ("max", 3.0)],
+)  # fmt: skip
+def test_resampling_joins_as_asked(tmp_path: Path, agg: str, want: float) -> None:
+    text = "ds,y\n" + "".join(
+        f"2020-01-0{d} 0{h}:17,{v}\n" for d in (1, 2, 3) for h, v in ((1, 1), (2, 2), (5, 3))
+    )
+    panel = load(tmp_path, text, resample="D", agg=agg)
+    assert panel.values.tolist() == [want] * 3
+
+
+def test_resampling_to_month_ends_names_each_month_by_its_end(tmp_path: Path) -> None:
+    panel = load(tmp_path, table(["ds", "y"], days(91), [1] * 91), resample="ME", agg="sum")
+    assert panel.values.tolist() == [31, 29, 31]
+    assert str(panel.frequency.stamps(panel.first)[0])[:10] == "2020-01-31"
+
+
+def test_filling_forward_never_crosses_series(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 4 + ["b"] * 4, days(4) * 2, [1, 2, "", 3, 5, "", "", 6])
+    panel = load(tmp_path, text, missing="ffill")
+    assert panel.values.tolist() == [1, 2, 2, 3, 5, 5, 5, 6]
+
+
+def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+    import gzip
+    import hashlib
+
+    content = gzip.compress(daily(30).encode())
+    _, report = load_panel(write(tmp_path, content), PLAIN)
+    assert report.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_the_report_is_plain_data(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 30 + ["b"] * 20, days(30) + days(20), wave(50))
+    _, report = load_panel(write(tmp_path, text), PLAIN)
+    document = json.loads(json.dumps(report.to_dict()))
+    assert document["series"] == 2
+    assert document["lengths"] == {"min": 20, "median": 25, "max": 30}
+    assert document["span"] == {"first": "2020-01-01", "last": "2020-01-30"}
+    assert document["frequency"] == "D"
+    assert len(document["coverage"]) == 30
+    with pytest.raises(FrozenInstanceError):
+        report.rows = 1
+
+
+def test_coverage_shows_where_values_are_missing(tmp_path: Path) -> None:
+    text = table(["ds", "y"], days(120), [*wave(30), *[""] * 30, *wave(60)])
+    _, report = load_panel(write(tmp_path, text), PLAIN)
+    assert report.coverage[:15].tolist() == [1] * 15
+    assert report.coverage[15:30].tolist() == [0] * 15
+    assert report.missing == 30 and report.gaps == 0
+
+
+def test_truncate_and_select_keep_values_in_place(tmp_path: Path) -> None:
+    text = table(["id", "ds", "y"], ["a"] * 9 + ["b"] * 9, days(9) * 2, range(18))
+    panel = load(tmp_path, text)
+    short = panel.truncate(np.array([3, 0]))
+    assert short.values.tolist() == [0, 1, 2]
+    assert panel.select(np.array([1])).values.tolist() == list(range(9, 18))
+    assert panel.window(np.array([7, 9]), 3)[0].tolist()[:2] == [7, 8]
+    assert np.isnan(panel.window(np.array([9, 9]), 2)).all()
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+def test_loading_needs_neither_pandas_nor_torch(tmp_path: Path, name: str) -> None:
+    from pyarrow import csv, parquet
+
+    text = write(tmp_path, table(["unique_id", "ds", "y"], ["a"] * 40, days(40), wave(40)))
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        parquet.write_table(csv.read_csv(text), path)
+    code = (
+        "import sys; from forecast.config.schema import DataSettings;"
+        "from forecast.data.load import load_panel;"
+        f"load_panel({str(path)!r}, DataSettings());"
+        "print([m for m in ('pandas', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_series_of_other_frequencies_are_named_by_group(tmp_path: Path) -> None:
+    parts = {"a": days(60), "b": days(60), "c": days(60), "w1": days(60)[::7], "w2": days(60)[::7],
+             "x": days(60)[::3]}  # fmt: skip
+    ids = [i for i, times in parts.items() for _ in times]
+    times = [t for part in parts.values() for t in part]
+    path = write(tmp_path, table(["unique_id", "ds", "y"], ids, times, wave(len(times))))
+    with pytest.raises(InputError) as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/mixed-frequency"
+    assert "frequency D, but 3 of 6" in str(caught.value)
+    assert "2 W-WED (w1, w2), 1 3D (x)" in str(caught.value)
+
+
+def test_a_truncated_panel_keeps_the_first_values_of_each_series() -> None:
+    values = np.arange(12.0)
+    ids = np.array(list("abcde"), dtype=object)
+    offsets = np.array([0, 4, 4, 5, 9, 12])  # one is empty
+    panel = Panel(ids, offsets, values, np.zeros(5, np.int64), Frequency("D"))
+    short = panel.truncate(np.array([2, 0, 1, 0, 3]))
+    assert short.values.tolist() == [0, 1, 4, 9, 10, 11]
+    assert short.offsets.tolist() == [0, 2, 2, 3, 3, 6]
+
+
+def test_of_several_targets_the_most_varied_is_proposed_and_a_missing_driver_is_named(
+    tmp_path: Path,
+) -> None:
+    text = table(["Time", "hum", "users"], days(40), [0.5, 0.6] * 20, wave(40))
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert "--target-col users" in str(caught.value.remedy)
+    with pytest.raises(InputError) as caught:
+        load_panel("oracle://host/db", DataSettings(query="select 1"))
+    assert caught.value.code == "input/no-driver"
+    assert "pip install " in str(caught.value.remedy)
