@@ -23,6 +23,7 @@ from pydantic import (
 from forecast.common.durations import check_duration
 from forecast.common.errors import without_password
 from forecast.common.secrets import check_elsewhere
+from forecast.config.baselines import INTERMITTENT_BASELINES, Baseline
 
 
 def _separator(text: str) -> str:
@@ -582,14 +583,6 @@ class TrainingSettings(Section):
     )
 
 
-Baseline = Literal[
-    "arima", "ets", "theta", "seasonal-naive", "croston", "croston-sba", "tsb", "adida", "imapa"
-]
-TRAIN_BASELINES: tuple[Baseline, ...] = ("arima", "seasonal-naive")  # where none are named
-BACKTEST_BASELINES: tuple[Baseline, ...] = ("arima", "ets", "theta", "seasonal-naive")
-INTERMITTENT_BASELINES: tuple[Baseline, ...] = ("croston", "croston-sba", "tsb", "adida", "imapa")
-
-
 class BaselineSettings(Section):
     """What the LSTM is compared with, and combined."""
 
@@ -597,7 +590,7 @@ class BaselineSettings(Section):
         default=None,
         description="Forecasters to compare with; none: no comparison "
         "(for train arima,seasonal-naive; for backtest ets and theta as well, and Naive2; "
-        "croston,croston-sba,tsb,adida,imapa where demand is intermittent).",
+        f"{','.join(INTERMITTENT_BASELINES)} where demand is intermittent).",
         json_schema_extra=_cli(flag="--baselines", metavar="NAMES"),
     )
     budget: float = Field(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.config.baselines import INTERMITTENT
 from forecast.data.forecast import BLEND
 from forecast.evaluation.scores import ScoreTable
 
@@ -215,7 +216,6 @@ def _with_blend(table: ScoreTable, model: str) -> str:
 
 
 LARGE_BIAS = 20.0  # per cent of what came true by which intermittent forecasts may be off in sum
-CROSTON = ("CrostonOptimized", "CrostonSBA", "TSB", "ADIDA", "IMAPA")
 
 
 def _off(table: ScoreTable, winner: str) -> str:
@@ -232,7 +232,7 @@ def _with_sums(sentence: str, table: ScoreTable, model: str) -> str:
     Croston-type baseline (by RMSSE)."""
     if not table.intermittent or "wape" not in table.metrics:  # runs of before it was written
         return sentence
-    there = [score for score in table.scores if score.model in CROSTON and score.series]
+    there = [score for score in table.scores if score.model in INTERMITTENT and score.series]
     best = min(there, key=lambda score: score.values.get("rmsse", math.inf), default=None)
     told = [_sums(table, model)]
     if best is not None:

@@ -19,7 +19,8 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import BACKTEST
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import BACKTEST_BASELINES, INTERMITTENT_BASELINES, Settings
+from forecast.config.baselines import BACKTEST_BASELINES, INTERMITTENT_BASELINES
+from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel

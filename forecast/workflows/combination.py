@@ -16,7 +16,8 @@ from forecast.common.progress import Listener
 from forecast.common.quantiles import normal_quantiles
 from forecast.common.resources import available_cores
 from forecast.common.segments import evenly
-from forecast.config.schema import Baseline, Settings
+from forecast.config.baselines import Baseline
+from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.inference.conformal import calibrate

@@ -21,13 +21,8 @@ from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
 from forecast.common.marks import COMPARISON
 from forecast.common.progress import Listener
-from forecast.config.schema import (
-    TRAIN_BASELINES,
-    Network,
-    Settings,
-    TrainingSettings,
-    Variant,
-)
+from forecast.config.baselines import TRAIN_BASELINES
+from forecast.config.schema import Network, Settings, TrainingSettings, Variant
 from forecast.data.forecast import Forecast
 from forecast.data.io.notes import quantity
 from forecast.data.load import LoadReport

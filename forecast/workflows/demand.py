@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from forecast.config.schema import INTERMITTENT_BASELINES, Baseline, Settings
+from forecast.config.baselines import INTERMITTENT_BASELINES, Baseline
+from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.training.plan import Reason
 from forecast.transforms.demand import INTERVAL, is_intermittent, mean_interval

@@ -21,7 +21,8 @@ from forecast.common.folders import whole_folder
 from forecast.common.marks import FEDERATION, FLOWER_APP
 from forecast.common.progress import Listener, Silent
 from forecast.common.resources import check_installed
-from forecast.config.schema import TRAIN_BASELINES, DataSettings, Settings
+from forecast.config.baselines import TRAIN_BASELINES
+from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import panel_from_frame
 from forecast.data.open_steps import reach

@@ -22,7 +22,8 @@ from forecast.common.folders import remove_folder, whole_folder
 from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
-from forecast.config.schema import TRAIN_BASELINES, Baseline, Settings
+from forecast.config.baselines import TRAIN_BASELINES, Baseline
+from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 
+from forecast.config.baselines import Baseline
 from forecast.config.files import read_settings_file
 from forecast.config.options import (
     BACKTEST_ONLY,
@@ -57,9 +59,7 @@ def test_a_flag_is_the_fields_name_unless_the_field_says_otherwise():
 def test_choices_are_in_the_help_and_kept_for_completion():
     assert by_path("data.missing").choices == ("mask", "zero", "ffill")
     assert by_path("data.missing").help.endswith("One of: mask, zero, ffill.")
-    assert by_path("baselines.names").help.endswith(
-        "Any of: arima, ets, theta, seasonal-naive, croston, croston-sba, tsb, adida, imapa."
-    )
+    assert by_path("baselines.names").help.endswith(f"Any of: {', '.join(get_args(Baseline))}.")
     assert by_path("data.decimal").help.endswith('One of: ".", ",".')
 
 

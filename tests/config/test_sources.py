@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_origin
+from typing import get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forecast.common.errors import UsageError
+from forecast.config.baselines import Baseline
 from forecast.config.files import commented_defaults, read_settings_file
 from forecast.config.schema import Settings, list_type
 from forecast.config.sources import resolve
@@ -110,8 +111,7 @@ def test_a_variable_that_resembles_no_setting_may_be_somebody_elses():
         ),
         (
             {"flags": {"baselines.names": "arma"}},
-            "--baselines must be one of: arima, ets, theta, seasonal-naive, "
-            "croston, croston-sba, tsb, adida, imapa (found 'arma'). "
+            f"--baselines must be one of: {', '.join(get_args(Baseline))} (found 'arma'). "
             "Did you mean arima?",
         ),
         (

@@ -12,18 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from forecast.config.baselines import INTERMITTENT
 from forecast.models.baselines.history import CUT, CUT_LONG, SMALL_SEASON, filled, scale_of
 from forecast.models.baselines.minimise import quicken_arima
 
 STRONG = 0.64  # seasonal strength from which auto.arima calls a series seasonal
-# Models of intermittent demand, with what they take; TSB's smoothing as in StatsForecast's example.
-INTERMITTENT: dict[str, dict[str, float]] = {
-    "CrostonOptimized": {},
-    "CrostonSBA": {},
-    "TSB": {"alpha_d": 0.2, "alpha_p": 0.2},
-    "ADIDA": {},
-    "IMAPA": {},
-}
 SHORT_SEASON = (
     12  # up to which an exact search, or estimate, of ARIMA takes no longer than a second
 )
@@ -272,18 +265,15 @@ def taken_out(history: np.ndarray, season: int, longer: int | None) -> dict[int,
 def _model(name: str, season: int) -> Any:
     """The StatsForecast model; the seasonal ARIMA search is held short where a fit is slow."""
     from statsforecast import models
-    from statsforecast.models import AutoARIMA, AutoETS, DynamicOptimizedTheta
 
     if name in INTERMITTENT:
         return getattr(models, name)(**INTERMITTENT[name])
-    if name == "AutoETS":
-        return AutoETS(season_length=season)
-    if name == "DynamicOptimizedTheta":
-        return DynamicOptimizedTheta(season_length=season)
+    if name != "AutoARIMA":
+        return getattr(models, name)(season_length=season)
     quicken_arima()
     if season > SHORT_SEASON:
         # Measured on M4 hourly: a third of the time of the full search, and a lower error.
-        return AutoARIMA(
+        return models.AutoARIMA(
             season_length=season,
             approximation=True,
             max_p=3,
@@ -293,4 +283,4 @@ def _model(name: str, season: int) -> Any:
             nmodels=30,
         )
     # approximation=None is R's own rule: exact search for short series, approximate for long ones
-    return AutoARIMA(season_length=season, approximation=None)
+    return models.AutoARIMA(season_length=season, approximation=None)

@@ -16,14 +16,14 @@ import numpy as np
 from forecast.common.errors import OutputError, UsageError
 from forecast.common.progress import Listener, Silent
 from forecast.common.resources import PeakMemory
-from forecast.config.schema import Baseline
+from forecast.config.baselines import COLUMNS as STATISTICAL
+from forecast.config.baselines import Baseline
 from forecast.data.forecast import Forecast
 from forecast.data.limits import Limits
 from forecast.data.panel import Panel
 from forecast.models.baselines import cache
 from forecast.models.baselines.naive import NAME as SEASONAL_NAIVE
 from forecast.models.baselines.naive import seasonal_naive
-from forecast.models.baselines.statistical import COLUMNS as STATISTICAL
 from forecast.models.baselines.statistical import Statistical, statistical_forecasts
 
 COLUMNS: dict[str, str] = {

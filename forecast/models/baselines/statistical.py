@@ -15,9 +15,10 @@ import numpy as np
 from forecast.common.progress import LIMIT, Listener
 from forecast.common.resources import PeakMemory
 from forecast.common.workers import Pool, RayPool
+from forecast.config.baselines import COLUMNS, INTERMITTENT
 from forecast.data.forecast import Forecast
 from forecast.data.panel import Panel
-from forecast.models.baselines.fit import INTERMITTENT, Fit, Task, fit, fit_forward, prepare_worker
+from forecast.models.baselines.fit import Fit, Task, fit, fit_forward, prepare_worker
 from forecast.models.baselines.history import longer_season, usable
 from forecast.models.baselines.naive import NAME as NAIVE
 
@@ -92,16 +93,6 @@ def _some(ids: np.ndarray) -> str:
 # -------------------------------------------------------------------------------------------------
 
 
-COLUMNS = {
-    "croston": "CrostonOptimized",
-    "croston-sba": "CrostonSBA",
-    "tsb": "TSB",
-    "adida": "ADIDA",
-    "imapa": "IMAPA",
-    "theta": "DynamicOptimizedTheta",
-    "ets": "AutoETS",
-    "arima": "AutoARIMA",
-}
 CARRIED = ("AutoARIMA",)  # whose search takes so long that one has to do for all origins at first
 Done = list[tuple[Task, Fit]]
 
