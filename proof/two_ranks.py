@@ -71,7 +71,7 @@ def child(folder: Path, steps: int, seed: int, batch: int) -> None:
             step_layout(7),
             config,
             validation=validation,
-            context=context,
+            ranks=context,
         )
     digest = hashlib.sha256(b"".join(made.weights[k].tobytes() for k in sorted(made.weights)))
     told = {
