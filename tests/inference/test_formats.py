@@ -39,10 +39,11 @@ TABLE = pa.table(
 
 
 def test_every_module_with_a_format_is_in_the_registry_and_csv_is_the_usual_one():
-    assert list(formats()) == [".csv", ".parquet", ".xlsx"]
+    first, *others = formats()
+    assert first == ".csv" and {".parquet", ".xlsx"} <= set(others)
     assert format_of("a/forecast").suffix == ".csv" and format_of("x.PARQUET").suffix == ".parquet"
     assert format_of("s3://bucket/x.xlsx").beside
-    with pytest.raises(UsageError, match=r"written as \.csv, \.parquet or \.xlsx, not as \.ods"):
+    with pytest.raises(UsageError, match=r"written as \.csv, .* or \.\w+, not as \.ods"):
         refuse_other_tables("x.ods")
     refuse_other_tables("x.xlsx")
 
