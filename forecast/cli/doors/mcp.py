@@ -161,15 +161,17 @@ TOOLS = (
         "Say what a table holds: columns, series, frequency, seasons, gaps, repairs, warnings, and "
         "what train would do. Use it first; nothing is computed. Where the file is ambiguous the "
         "error names the choices.",
-        {"data": DATA}, {"data": ""}, ("data",), (*_READ, *_COVARIATES), ("data",),
+        own={"data": DATA}, flags={"data": ""}, required=("data",), main=(*_READ, *_COVARIATES),
+        parts=("data",),
     ),
     ToolSpec(
         "forecast", "Forecast at once",
         "Forecast every series of a table from its end with the pretrained network: seconds, "
         "nothing is trained or kept. The rows (unique_id, ds, LSTM, LSTM-lo-80, LSTM-hi-80 ...) "
         "are in the answer under forecast. LSTM is the median. Uses no covariates: train does.",
-        {"data": DATA, "output": OUTPUT}, {"data": "", "output": "--output"}, ("data",),
-        (*_AHEAD, *_SUMS, *_READ), ("forecast", "data"), read_only=False,
+        own={"data": DATA, "output": OUTPUT}, flags={"data": "", "output": "--output"},
+        required=("data",),
+        main=(*_AHEAD, *_SUMS, *_READ), parts=("forecast", "data"), read_only=False,
     ),
     ToolSpec(
         "train", "Train on a table",
@@ -177,59 +179,66 @@ TOOLS = (
         "data, and forecast. Takes a minute or more. Writes a run folder (folder in the answer): "
         "model, predictions.csv and report.html; the verdict says who won, the rows are under "
         "forecast. With covariates it says whether they helped. A timeout keeps the best so far.",
-        {"data": DATA}, {"data": ""}, ("data",), (*_AHEAD, *_SUMS, *_READ, *_COVARIATES, *_LEARN),
-        _TRAINED,
-        (*BACKTEST_ONLY, "training.distributed"), 1800.0, False,
+        own={"data": DATA}, flags={"data": ""}, required=("data",),
+        main=(*_AHEAD, *_SUMS, *_READ, *_COVARIATES, *_LEARN),
+        parts=_TRAINED,
+        foreign=(*BACKTEST_ONLY, "training.distributed"), seconds=1800.0, read_only=False,
     ),
     ToolSpec(
         "predict", "Forecast with a trained model",
         "Forecast from the end of a table with the model of a run folder that train wrote, for "
         "example when the table has new rows. It reads the table as at training.",
-        {"data": DATA, "model": MODEL, "output": OUTPUT},
-        {"data": "", "model": "--model", "output": "--output"}, ("data", "model"),
-        (*_AHEAD, "data.future_covariates", "data.static"), ("forecast", "data"), read_only=False,
+        own={"data": DATA, "model": MODEL, "output": OUTPUT},
+        flags={"data": "", "model": "--model", "output": "--output"}, required=("data", "model"),
+        main=(*_AHEAD, "data.future_covariates", "data.static"), parts=("forecast", "data"),
+        read_only=False,
     ),
     ToolSpec(
         "backtest", "Score from rolling origins",
         "Score the LSTM, AutoARIMA, ETS, Theta and seasonal naive on a table from rolling origins, "
         "with every metric; the verdict says who won and whether that is more than chance. Takes "
         "minutes. Writes a folder with backtest.csv and report.html.",
-        {"data": DATA}, {"data": ""}, ("data",),
-        ("forecast.horizon", "evaluation.windows", "evaluation.gap", "evaluation.refit",
+        own={"data": DATA}, flags={"data": ""}, required=("data",),
+        main=("forecast.horizon", "evaluation.windows", "evaluation.gap", "evaluation.refit",
          "evaluation.cost", "baselines.names", *_SUMS, *_READ, *_COVARIATES),
-        ("forecast", "data", "baselines", "evaluation", "network", "training", "output"),
-        TRAIN_ONLY, 1800.0, False,
+        parts=("forecast", "data", "baselines", "evaluation", "network", "training", "output"),
+        foreign=TRAIN_ONLY, seconds=1800.0, read_only=False,
     ),
     ToolSpec(
         "detect", "Find anomalies",
         "Find values that the forecast did not expect, level shifts, standstills and gaps, with a "
         "score and the expected range of each, under anomalies. Trains nothing.",
-        {"data": DATA, "model": {**MODEL, "description": MODEL["description"] + " (none needed)"},
-         "output": OUTPUT},
-        {"data": "", "model": "--model", "output": "--output"}, ("data",),
-        ("detection.threshold", *_READ), ("detection", "data"), read_only=False,
+        own={"data": DATA,
+             "model": {**MODEL, "description": MODEL["description"] + " (none needed)"},
+             "output": OUTPUT},
+        flags={"data": "", "model": "--model", "output": "--output"}, required=("data",),
+        main=("detection.threshold", *_READ), parts=("detection", "data"), read_only=False,
     ),
     ToolSpec(
         "explain", "Explain a forecast",
         "Say what moved the forecast of one series of a trained model: past steps, covariates.",
-        {"data": DATA, "model": MODEL,
+        own={"data": DATA, "model": MODEL,
          "series": _text("Id of the series (the first)."),
          "step": {"type": "integer", "minimum": 1, "description": "Step of the forecast (all)."}},
-        {"model": "", "data": "", "series": "--series", "step": "--step"}, ("data", "model"),
-        ("forecast.horizon",), ("forecast.horizon", "data", "training.seed"), seconds=300.0,
+        flags={"model": "", "data": "", "series": "--series", "step": "--step"},
+        required=("data", "model"),
+        main=("forecast.horizon",), parts=("forecast.horizon", "data", "training.seed"),
+        seconds=300.0,
     ),
     ToolSpec(
         "status", "State of scheduled jobs",
         "Say what the scheduled jobs of a config did last, what is published, how old it is, and "
         "how good the published forecasts were.",
-        {"config": CONFIG, "job": JOB, "max_age": _text("too_old is true beyond it: 26h, 2d.")},
-        {"config": "", "job": "--job", "max_age": "--max-age"}, ("config",), config=True,
+        own={"config": CONFIG, "job": JOB, "max_age": _text("too_old is true beyond it: 26h, 2d.")},
+        flags={"config": "", "job": "--job", "max_age": "--max-age"}, required=("config",),
+        config=True,
     ),
     ToolSpec(
         "score", "Score published forecasts",
         "Score the published forecasts of scheduled jobs against what has come true since: reads "
         "their data and brings their ledger up to date.",
-        {"config": CONFIG, "job": JOB}, {"config": "", "job": "--job"}, ("config",),
+        own={"config": CONFIG, "job": JOB}, flags={"config": "", "job": "--job"},
+        required=("config",),
         read_only=False, config=True,
     ),
 )  # fmt: skip
