@@ -77,7 +77,7 @@ if TYPE_CHECKING:
 WRITING, LEAST_WRITING, WRITING_TO_STARTING = 0.1, 4.0, 2.5
 TRAINING_SHARE = 0.65
 LEAST_TO_FIT = 3.0  # seconds below which no baseline is fitted: their workers take that to start
-LEAST_TO_WEIGH = 15.0  # seconds below which no weights of a blend are looked for
+LEAST_TO_WEIGH = 15.0  # seconds below which no blend is looked at
 UNFITTED = ("seasonal-naive",)
 SAVE_EVERY = 10.0  # seconds between two savings of where the ranks' training stands
 
@@ -386,7 +386,7 @@ def weighted(
         why = (BLENDING, "none", "the levels of a hierarchy are reconciled instead")
         return None, (why,), 0.0
     if clock.left_for(LEAST_TO_WEIGH) < LEAST_TO_WEIGH:
-        why = (BLENDING, "none", "the deadline leaves no time to choose its weights")
+        why = (BLENDING, "none", "the deadline leaves no time to see whether it helps")
         return None, (why,), 0.0
     budget, began = clock.left_for(BUDGET), clock.elapsed()
     combination, why = choose_combination(panel, plan, scored, settings, budget, listener)
