@@ -206,8 +206,8 @@ def resolve_device(name: str) -> torch.device:
 def resolve_precision(config: TrainConfig, device: torch.device) -> str:
     """ "fp32" or "bf16"; "auto" is bf16 for an LSTM on a processor with instructions for it.
 
-    There a step takes two thirds of the time, and what is learnt is as good: quantile losses of
-    members so trained were 0.9997 to 1.0001 of those in fp32 (benchmarks/TRIED.md).
+    There a step takes seven tenths of the time, and what is learnt is as good: on four panels the
+    quantile loss was 0.997 to 1.0001 of that in fp32 (benchmarks/TRIED.md).
     """
     if config.precision != "auto":
         return config.precision
