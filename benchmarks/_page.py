@@ -62,8 +62,8 @@ def accuracy() -> list[str]:
         "## Accuracy on the official test parts", "",
         "Defaults as they are, chosen on origins inside the training parts. `LSTM` is `lstmcast "
         "train`, `LSTM zero-shot` is `lstmcast forecast` (pretrained on synthetic series alone), "
-        "`LSTM from scratch` is `lstmcast train --from-scratch`, `Blend` what `train` combines the "
-        "LSTM to where validation origins say that it helps. "
+        "`LSTM from scratch` is `lstmcast train --from-scratch`, `Blend` the LSTM with a fifth of "
+        "Theta, where `train` made one. "
         "Of intermittent demand (m5_sample) the point forecast is the mean, which adds up and "
         "costs MASE and sMAPE. "
         "Seconds are wall time of a fresh process, start-up included; memory is that of all its "
@@ -88,7 +88,7 @@ def by_frequency(known: dict[str, Any]) -> list[str]:
     kinds = list(dict.fromkeys(each.kind for each in sets))
     every = sorted(
         {model for each in sets for model in known[each.name]["models"]},
-        key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER),
+        key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name),
     )
     forecasters = ["LSTM", SERVED, *every[1:]] if "Blend" in every else every
     body = []

@@ -562,7 +562,7 @@ class TrainingSettings(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="Number format of a network's products in training; weights are fp32 (auto: "
-        "bf16 for an LSTM on a processor that multiplies it, half again as fast; else fp32).",
+        "bf16 for an LSTM on a processor that multiplies it, in 0.7 of the time; else fp32).",
         json_schema_extra=_cli(seldom=True),
     )
     jobs: int | None = Field(

@@ -93,14 +93,14 @@ def prediction_table(
         table = table.drop_columns(["source"])
     each = as_arrow(series)
     table = table.append_column("source", as_strings(forecast.source[kept].tolist()).take(each))
-    reasons = as_strings(made.reason[kept].tolist()).take(each).to_pylist()
+    reasons = [as_strings(made.reason[kept].tolist()).take(each)]
     if made.unseen is not None:
         panel, new = made.unseen
         names = [each.name for each in shown]
         wanted = settings.level, settings.quantiles, most
         table = with_rows_of(table, panel, at_levels(new, levels), names, *wanted)
-        reasons += [NO_VALUE] * (table.num_rows - len(reasons))
-    return table.append_column("reason", as_strings(reasons))
+        reasons.append(as_strings([NO_VALUE] * (table.num_rows - len(reasons[0]))))
+    return table.append_column("reason", reasons)
 
 
 def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Table:

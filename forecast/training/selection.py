@@ -53,8 +53,8 @@ NEAR = 1.05
 GIVEN_UP: tuple[Reason, ...] = (
     (SCRATCH, "given up", f"its loss was over {NEAR - 1:.0%} behind after a third of its steps"),
 )
-# Share of the usual blend's loss that another must take off. Networks from scratch that led by 1.4
-# per cent were 3 to 6 behind at later origins, those that led by 6 stayed ahead (TRIED.md).
+# Share of the usual blend's loss that another must take off: one that led by 1.4 per cent was
+# behind at four of five later origins, by up to 15 (benchmarks/TRIED.md).
 LEAST_GAIN = 0.03
 DOUBT = 8.0  # losses on which a choice is twice as doubtful as on very many
 MOST_SERIES = 1000  # of an origin that are watched: M3's 1,428 took 90 s to choose and calibrate by
