@@ -40,6 +40,7 @@ BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted
 FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
 TOO_LITTLE = "there is too little data to tell whether it helps"
+TOO_LATE = "too few series could be fitted in time to tell whether it helps"
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def choose_combination(
 
 def weigh(losses: np.ndarray, usual: Combination) -> tuple[bool, str]:
     """Whether a combination is kept by `losses` (2, N), the network's alone and its, and why."""
-    if losses.shape[1] < LEAST_PAIRS:
-        return False, TOO_LITTLE
+    if losses.shape[1] < LEAST_PAIRS:  # of at least as many that were asked for
+        return False, TOO_LATE
     alone, mixed = losses.mean(axis=1)
     first = next(iter(usual.weights))
     why = f"error on validation origins {mixed:.3g} as {usual.in_words()}, of {first} alone"

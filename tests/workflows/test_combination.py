@@ -62,8 +62,8 @@ USUAL = Combination({"LSTM": 0.8, "Theta": 0.2})
         (0.9, 20, True, "error on validation origins 0.9 as 0.8 LSTM + 0.2 Theta, of LSTM alone 1"),
         (1.004, 40, True, "of LSTM alone 1"),  # within chance
         (1.01, 40, False, "error on validation origins 1.01 as"),
-        (0.5, 19, False, "too little data"),
-        (0.5, 0, False, "too little data"),
+        (0.5, 19, False, "too few series could be fitted in time"),
+        (0.5, 0, False, "too few series could be fitted in time"),
     ],
 )
 def test_a_fifth_of_theta_is_kept_unless_validation_origins_speak_against_it(
