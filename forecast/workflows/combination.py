@@ -39,6 +39,7 @@ SAMPLE, SAMPLED_VALUES = (80, 240), 30_000
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
 FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
+ONE_SEASON = "Theta knows one season and such data have two, a day and a week: it would do harm"
 TOO_LITTLE = "there is too little data to tell whether it helps"
 TOO_LATE = "too few series could be fitted in time to tell whether it helps"
 
@@ -93,6 +94,8 @@ def choose_combination(
     network: as it was before the held-out windows were seen. Of many series a sample is fitted,
     in `budget` seconds.
     """
+    if plan.layout.width > 1:
+        return None, (BLENDING, "none", ONE_SEASON)
     rows = np.flatnonzero((plan.validation >= 0).all(axis=0))
     if rows.size * len(plan.validation) < LEAST_PAIRS:
         return None, (BLENDING, "none", TOO_LITTLE)

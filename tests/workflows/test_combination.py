@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,16 +16,18 @@ from forecast.data.forecast import LEVELS, Forecast
 from forecast.evaluation.significance import verdict
 from forecast.models.store import load_model
 from forecast.training import selection
+from forecast.transforms.windows import segment_layout
 from forecast.workflows import combination
 from forecast.workflows import train as train_workflow
 from forecast.workflows.combination import (
     BUDGET,
     Combination,
     blended,
+    choose_combination,
     combine,
     weigh,
 )
-from tests.builders import reword
+from tests.builders import make_panel, reword
 from tests.teaching import taught_here
 from tests.workflows.test_train import rows, table
 
@@ -72,6 +75,15 @@ def test_a_fifth_of_theta_is_kept_unless_validation_origins_speak_against_it(
     losses = np.stack([np.ones(count), np.full(count, mixed)])
     found, said = weigh(losses, USUAL)
     assert found is kept and why in said
+
+
+def test_nothing_is_fitted_to_data_of_several_values_a_day(monkeypatch):
+    monkeypatch.setattr(combination, "statistical", None)  # would fail if it were called
+    panel = make_panel((600,) * 30, 24)
+    plan = SimpleNamespace(layout=segment_layout(24), validation=panel.lengths[None] - 48)
+    network = SimpleNamespace(name="LSTM")
+    found, reason = choose_combination(panel, plan, network, Settings(), 9.0, Silent())
+    assert found is None and reason == ("blend", "none", combination.ONE_SEASON)
 
 
 def test_points_and_quantiles_are_means_by_weight():
