@@ -604,7 +604,8 @@ class BaselineSettings(Section):
     blend: bool = Field(
         default=True,
         description="Combine the network with a fifth of Theta (column Blend) unless that is worse "
-        "on validation origins; --no-blend saves the time of fitting it.",
+        "on validation origins or there are several values a day; --no-blend saves the time of "
+        "fitting it.",
     )
 
     _unique = field_validator("names")(_once_each)

@@ -364,18 +364,30 @@ def _with_slots(panel: Panel, shared: bool) -> tuple[Panel, list[Note]]:
     notes = []
     shut, zero = shut_slots(panel, shared), zero_slots(panel)
     if shut is not None:
-        end = "such steps are no gaps and are not forecast"
         notes.append(
-            _note_of_slots(panel, shut, "no value ever falls on {}", "repair/calendar", end)
+            _note_of_slots(
+                panel,
+                shut,
+                code="repair/calendar",
+                what="no value ever falls on {}",
+                end="such steps are no gaps and are not forecast",
+            )
         )
         panel = replace(panel, shut=shut)
     if zero is not None:
-        text = "{} are always 0", "they are forecast as 0"
-        notes.append(_note_of_slots(panel, zero, "repair/zero-days", *text))
+        notes.append(
+            _note_of_slots(
+                panel,
+                zero,
+                code="repair/zero-days",
+                what="{} are always 0",
+                end="they are forecast as 0",
+            )
+        )
     return panel, notes
 
 
-def _note_of_slots(panel: Panel, found: np.ndarray, code: str, what: str, end: str) -> Note:
+def _note_of_slots(panel: Panel, found: np.ndarray, *, code: str, what: str, end: str) -> Note:
     """A note of slots (1, K) or (S, K); what: in words, with {} for the slots."""
     some = found.any(1)
     shown = np.flatnonzero(some)[:3]

@@ -39,7 +39,7 @@ SAMPLE, SAMPLED_VALUES = (80, 240), 30_000
 BUDGET = 45.0  # seconds in which the statistical parts of all series are fitted: the usual ones
 FEW = 500  # fits that one process fits in less time than starting a second one takes
 BLENDING = "blend"  # the choice's name among the reasons of a run, and in its manifest
-ONE_SEASON = "Theta knows one season and such data have two, a day and a week: it would do harm"
+SEVERAL_A_DAY = "Theta knows one season, and was worse on other data of several values a day"
 TOO_LITTLE = "there is too little data to tell whether it helps"
 TOO_LATE = "too few series could be fitted in time to tell whether it helps"
 
@@ -89,13 +89,14 @@ def choose_combination(
     listener: Listener,
 ) -> tuple[Combination | None, Reason]:
     """The usual weights, unless the mean absolute error on validation origins, in units of the
-    seasonal naive one, is higher with them; then None, and the reason.
+    seasonal naive one, is higher with them, or there are several values a day; then None, and the
+    reason.
 
     network: as it was before the held-out windows were seen. Of many series a sample is fitted,
     in `budget` seconds.
     """
     if plan.layout.width > 1:
-        return None, (BLENDING, "none", ONE_SEASON)
+        return None, (BLENDING, "none", SEVERAL_A_DAY)
     rows = np.flatnonzero((plan.validation >= 0).all(axis=0))
     if rows.size * len(plan.validation) < LEAST_PAIRS:
         return None, (BLENDING, "none", TOO_LITTLE)

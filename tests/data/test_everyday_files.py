@@ -310,6 +310,22 @@ def test_train_predict_and_forecast_count_the_same_days(
     assert run.predict()["ds"].dt.strftime("%Y-%m-%d").tolist() == shut
 
 
+def test_closed_days_are_named_among_the_repairs(folder: Path) -> None:
+    """A shop without rows on Sundays, and one that writes 0 on them."""
+    days = pd.date_range("2024-01-01", periods=84)
+    table = pd.DataFrame({"ds": days, "y": 10.0 + np.arange(84) % 9})
+    sunday = days.weekday == 6
+    table[~sunday].to_csv(folder / "shut.csv", index=False)
+    table.assign(y=table["y"].where(~sunday, 0.0)).to_csv(folder / "zeros.csv", index=False)
+    for name, code, text in [
+        ("shut", "repair/calendar", "no value ever falls on Sundays: such steps are no gaps"),
+        ("zeros", "repair/zero-days", "Sundays are always 0: they are forecast as 0"),
+    ]:
+        _, report = read(folder, name)
+        (note,) = [each for each in report.repairs if each.code == code]
+        assert note.text.startswith(text) and not report.warnings
+
+
 def test_an_outlook_is_each_series_own(folder: Path) -> None:
     """Case 1: the id column of an outlook is found as that of the data is."""
     own, _ = read(folder, "b_hist", future_covariates=str(folder / "b_fut.csv"))

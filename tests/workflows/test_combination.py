@@ -83,7 +83,7 @@ def test_nothing_is_fitted_to_data_of_several_values_a_day(monkeypatch):
     plan = SimpleNamespace(layout=segment_layout(24), validation=panel.lengths[None] - 48)
     network = SimpleNamespace(name="LSTM")
     found, reason = choose_combination(panel, plan, network, Settings(), 9.0, Silent())
-    assert found is None and reason == ("blend", "none", combination.ONE_SEASON)
+    assert found is None and reason == ("blend", "none", combination.SEVERAL_A_DAY)
 
 
 def test_points_and_quantiles_are_means_by_weight():

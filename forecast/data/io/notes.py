@@ -12,17 +12,25 @@ from pathlib import Path
 from forecast.common.errors import InputError
 from forecast.common.files import table_kind, write_output
 
+CODE = re.compile(r"[a-z]+/[a-z0-9-]+")
 PLACES = 3  # so many places of a problem are named; the rest is a count
 
 
 @dataclass(frozen=True)
 class Note:
-    """A stable code (`repair/...` or `warning/...`), a sentence, a count, the first places."""
+    """A stable code (`repair/...` or `warning/...`), a sentence, a count, the first places.
+
+    Raises ValueError for what is no code: a sentence in its place would be told as one.
+    """
 
     code: str
     text: str
     count: int = 1
     places: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not CODE.fullmatch(self.code):
+            raise ValueError(f"{self.code!r} is no code of a note")
 
     @property
     def is_repair(self) -> bool:
