@@ -22,6 +22,10 @@ SERIES, DAYS, HORIZON, SIZE = 60, 540, 14, 4.0
 WAYS: dict[str, dict[str, Any]] = {
     "promotions known": {"future_cov": "promo"},
     "promotions known, student-t": {"future_cov": "promo", "likelihood": "student-t"},
+    "promotions known, negative-binomial": {
+        "future_cov": "promo",
+        "likelihood": "negative-binomial",
+    },
     "promotions not told": {},
     "not told, negative-binomial": {"likelihood": "negative-binomial"},
 }

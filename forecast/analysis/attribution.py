@@ -207,7 +207,9 @@ class _Seen:
                 extra = beside(own, layout, here, end, steps)
             if own.ahead:
                 window = by_window(own, network.effect)
-                flat, here, amount = without_effect(flat, layout, window, here, end, steps, chunks)
+                flat, here, amount = without_effect(
+                    flat, layout, window, here, end, steps, chunks, network.effect_own
+                )
         x = context(flat, layout, here, end, steps)
         decoder = ahead(flat, layout, here, end[None], chunks)
         said = network(layout, network.last_state(x, extra), decoder)
@@ -215,6 +217,7 @@ class _Seen:
             assert decoder.shift is not None and decoder.unit is not None
             count = said[..., 0][0].reshape(len(here), -1)
             median = (count - decoder.shift[:, None]) / decoder.unit[:, None]
+            amount = None  # it has a part in the count
         else:
             middle = said[..., self.middle()][0].reshape(len(here), -1)
             median = middle + decoder.level[0][:, None]
@@ -241,7 +244,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
     """A member in torch."""
     import torch
 
-    from forecast.models.networks.registry import mixer_of, size_of
+    from forecast.models.networks.registry import effects_of, mixer_of, size_of
     from forecast.models.networks.residual import ResidualNetwork
 
     hidden, layers = size_of(weights, forecaster.network)
@@ -256,6 +259,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
         context=forecaster.context,
         likelihood=forecaster.likelihood,
         mixer=mixer_of(weights),
+        effects=effects_of(weights),
     )
     network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return network.eval().requires_grad_(False)

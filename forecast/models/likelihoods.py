@@ -50,7 +50,7 @@ def quantiles_at(
     assert decoder.shift is not None and decoder.unit is not None
     shift, unit = (x[None, :, None, None, None] for x in (decoder.shift, decoder.unit))
     made: np.ndarray = (counts - shift) / unit - decoder.level[:, :, None, None, None]
-    return made
+    return made if decoder.effect is None else made - decoder.effect[..., None]
 
 
 def _of_student_t(said: np.ndarray, levels: np.ndarray) -> np.ndarray:

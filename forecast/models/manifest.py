@@ -20,6 +20,7 @@ from forecast.data.frequency import MONTHS, WEEKDAYS, Frequency
 from forecast.models.baselines.forecast import COLUMNS
 from forecast.models.forecaster import USUAL_DEPENDENCE
 from forecast.models.likelihoods import LIKELIHOODS, QUANTILES
+from forecast.models.networks.covariate_effect import EFFECTS
 from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.transforms.windows import POINTS
 
@@ -159,6 +160,7 @@ class NetworkFields(Document):
     layers: Layers
     shapes: Annotated[list[Size], Field(min_length=1, max_length=MOST_MEMBERS)] | None = None
     mixers: list[Annotated[int, Field(ge=0, le=MOST_UNITS)]] | None = None
+    effects: Annotated[int, Field(ge=1, le=EFFECTS)] | None = None
     parameters: Count | None = None
     levels: Annotated[list[Level], Field(min_length=3, max_length=199)]
     context: Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)]

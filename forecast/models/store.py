@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,13 +40,14 @@ from forecast.data.frequency import Frequency
 from forecast.models.forecaster import USUAL_DEPENDENCE, Forecaster
 from forecast.models.likelihoods import QUANTILES
 from forecast.models.networks.base import Shapes
-from forecast.models.networks.registry import mixer_of, size_of, state_shapes
+from forecast.models.networks.registry import effects_of, mixer_of, size_of, state_shapes
 from forecast.transforms.augment import View
 from forecast.transforms.covariates import read_design, widths
 from forecast.transforms.windows import Layout
 
 SCHEMA_VERSION = 2  # version 1 had no sum of the manifest itself
-READ = (1, SCHEMA_VERSION)
+WITH_SPREAD = 3  # of a network whose covariates say more than their effect (`effects`)
+READ = (1, SCHEMA_VERSION, WITH_SPREAD)
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 LARGEST_HEADER, LARGEST_WEIGHTS = 4 * 2**20, 2 * 2**30  # bytes
 FORMAT = "lstmcast-model"
@@ -67,9 +68,10 @@ def save_model(
     blob = save(tensors)
     sizes = [size_of(weights, forecaster.network) for weights in forecaster.members]
     mixers = [mixer_of(weights) for weights in forecaster.members]
+    effects = effects_of(forecaster.members[0])
     (folder / WEIGHTS).write_bytes(blob)
     manifest = {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": WITH_SPREAD if effects > 1 else SCHEMA_VERSION,
         "format": FORMAT,
         "versions": versions(),
         "weights_sha256": hashlib.sha256(blob).hexdigest(),
@@ -81,6 +83,7 @@ def save_model(
             **dict(zip(("hidden_size", "layers"), sizes[0], strict=True)),
             "shapes": [list(size) for size in sizes],
             **({"mixers": mixers} if any(mixers) else {}),
+            **({"effects": effects} if effects > 1 else {}),
             "parameters": forecaster.parameters,
             "levels": forecaster.levels.tolist(),
             "context": forecaster.context,
@@ -119,18 +122,27 @@ def read_about(folder: Path) -> tuple[Forecaster, tuple[int, int]]:
     """The forecaster in a model folder without its weights, which are not read, and its first
     member's hidden size and number of layers. Raises as `load_model`."""
     forecaster, sizes, _, _ = _planned(folder)
-    return forecaster, sizes[0][:2]
+    return forecaster, (sizes[0].hidden, sizes[0].layers)
+
+
+class Sizes(NamedTuple):
+    """Of one member: units, layers, channels of the mixer, what is said of covariates."""
+
+    hidden: int
+    layers: int
+    mixer: int
+    effects: int
 
 
 def _planned(
     folder: Path,
-) -> tuple[Forecaster, list[tuple[int, int, int]], list[Shapes], dict[str, Any]]:
+) -> tuple[Forecaster, list[Sizes], list[Shapes], dict[str, Any]]:
     """What the manifest says: the forecaster yet without members, their sizes as `_described` has
     them, their tensors' shapes, and the manifest itself. Raises as `load_model`."""
     manifest = read_manifest(folder)
     forecaster, sizes = _described(manifest["network"])
     try:
-        return forecaster, sizes, [_shapes(forecaster, *size) for size in sizes], manifest
+        return forecaster, sizes, [_shapes(forecaster, size) for size in sizes], manifest
     except ValueError as error:
         raise _damaged(folder / MANIFEST, f"is wrong at network: {error}") from error
 
@@ -161,9 +173,9 @@ def _tensors(path: Path, blob: bytes) -> dict[str, np.ndarray]:
         raise _damaged(path, f"is not a safetensors file ({error})") from error
 
 
-def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int, int]]]:
-    """The forecaster that a manifest tells of, yet without members, and units, layers and mixer's
-    channels of each member; `network` as its schema has it."""
+def _described(network: dict[str, Any]) -> tuple[Forecaster, list[Sizes]]:
+    """The forecaster that a manifest tells of, yet without members, and the sizes of each member;
+    `network` as its schema has it."""
     forecaster = Forecaster(
         Layout(**network["layout"]),
         (),
@@ -180,23 +192,25 @@ def _described(network: dict[str, Any]) -> tuple[Forecaster, list[tuple[int, int
     one = (network["hidden_size"], network["layers"])
     sizes = network.get("shapes") or [one] * network["members"]
     mixers = network.get("mixers") or [0] * len(sizes)
+    effects = network.get("effects", 1)
     pairs = zip(sizes, mixers, strict=True)
-    return forecaster, [(hidden, layers, mixer) for (hidden, layers), mixer in pairs]
+    return forecaster, [Sizes(hidden, layers, mixer, effects) for (hidden, layers), mixer in pairs]
 
 
-def _shapes(forecaster: Forecaster, hidden: int, layers: int, mixer: int) -> Shapes:
+def _shapes(forecaster: Forecaster, size: Sizes) -> Shapes:
     """Shapes of the tensors of one member."""
     layout = forecaster.layout
     return state_shapes(
         layout.features,
-        hidden,
-        layers,
+        size.hidden,
+        size.layers,
         len(forecaster.levels),
         *widths(forecaster.design, layout.segment_points),
         network=forecaster.network,
         context=forecaster.context,
         likelihood=forecaster.likelihood,
-        mixer=mixer,
+        mixer=size.mixer,
+        effects=size.effects,
     )
 
 

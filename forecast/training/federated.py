@@ -342,7 +342,7 @@ def fit_to(plan: Plan, agreement: Agreement, panel: Panel, settings: Settings) -
     )
     start = choose_start(settings, layout)
     config = choose_config(panel, settings, layout, agreement.horizon, start)
-    views = choose_views(panel, settings.network.likelihood, None, layout)
+    views = choose_views(panel, settings.network.likelihood, layout)
     return replace(
         plan,
         season=agreement.season,

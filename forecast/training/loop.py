@@ -21,8 +21,8 @@ from torch import Tensor  # noqa: TID253 - likewise
 from torch.optim.adamw import adamw  # noqa: TID253 - likewise
 
 from forecast.common.errors import TrainingError
-from forecast.models.networks.covariate_effect import COVARIATE_LAYERS
-from forecast.models.networks.registry import mixer_of
+from forecast.models.networks.covariate_effect import COVARIATE_LAYERS, EFFECTS
+from forecast.models.networks.registry import effects_of, mixer_of
 from forecast.models.networks.residual import ResidualNetwork
 from forecast.training.checkpoint import Checkpoint, Standing
 from forecast.training.config import BEHIND, TrainConfig
@@ -447,8 +447,12 @@ def _finite(loss: float, step: int) -> float:
 
 
 def _fitting(initial: Mapping[str, np.ndarray], network: ResidualNetwork) -> dict[str, Tensor]:
-    """The weights to start from; covariates' layers only where they are of the same size."""
+    """The weights to start from; covariates' layers only where they are of the same size, and of
+    an effect that said nothing of the spread, the spread as it begins."""
     sizes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if 0 < effects_of(initial) < EFFECTS:
+        old = initial["effect_out.weight"]
+        initial = {**initial, "effect_out.weight": np.pad(old, ((0, EFFECTS - len(old)), (0, 0)))}
     return {
         name: torch.as_tensor(array)
         for name, array in initial.items()

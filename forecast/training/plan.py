@@ -121,7 +121,7 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
     )
     likelihood = settings.network.likelihood
-    views = choose_views(panel, likelihood, design, layout, summed=bool(data.hierarchy))
+    views = choose_views(panel, likelihood, layout, summed=bool(data.hierarchy))
     config = replace(choose_config(panel, settings, layout, horizon, start), views=views)
     config, scratch = beside_scratch(panel, settings, layout, config, start.name)
     members = settings.training.members
@@ -155,29 +155,14 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
 
 
 def choose_views(
-    panel: Panel, likelihood: str, design: Design | None, layout: Layout, *, summed: bool = False
+    panel: Panel, likelihood: str, layout: Layout, *, summed: bool = False
 ) -> tuple[View, ...]:
     """The ways in which a series, or (summed) a series and the sums over it, is read. Raises as
-    `refuse_other_than_counts` for counts."""
+    `check_counts` where the likelihood is of counts."""
     if likelihood != COUNTS:
         return views_for(layout, summed=summed)
-    refuse_other_than_counts(panel, design, layout)
-    return PLAIN  # the distribution is of the counts themselves
-
-
-def refuse_other_than_counts(panel: Panel, design: Design | None, layout: Layout) -> None:
-    """Raises InputError where the panel is not of counts, and UsageError where covariates known
-    ahead would be taken out of it, which leaves no counts."""
     check_counts(panel)
-    if design is not None and widths(design, layout.segment_points)[0]:
-        raise UsageError(
-            "a negative binomial forecast takes no covariates known ahead, no calendar and no "
-            "holidays",
-            code="usage/counts-with-covariates",
-            where="--likelihood",
-            value=COUNTS,
-            remedy="Use --likelihood student-t with them, or leave them out",
-        )
+    return PLAIN  # the distribution is of the counts themselves
 
 
 def network_reasons(

@@ -66,7 +66,7 @@ def read_windows(
         )
         make = partial(by_row, known, every) if few else partial(by_window, known)
         flat, series, _ = without_effect(
-            flat, layout, make(network.effect), series, end, steps, chunks
+            flat, layout, make(network.effect), series, end, steps, chunks, network.effect_own
         )
     return flat, series, (context(flat, layout, series, end, steps), *extra)
 
@@ -236,7 +236,8 @@ def tensors(known: Known, device: torch.device) -> Known:
 def to_device(flat: Flat, device: torch.device) -> Flat:
     """The flat arrays as tensors on `device`."""
     arrays: dict[str, Any] = {
-        name: torch.as_tensor(value, device=device) for name, value in _fields(flat).items()
+        name: value if value is None else torch.as_tensor(value, device=device)
+        for name, value in _fields(flat).items()
     }
     return Flat(**arrays)
 

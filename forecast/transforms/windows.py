@@ -96,7 +96,8 @@ class Flat:
     for every position outside a series; starts, lengths: int64 (S,); logged float32 (S,): 1 where
     values are logarithms; log_unit float32 (S,): log of their unit then, else 0; shift, unit
     float32 (S,): values * unit + shift are those before scaling (None: not known here, and only
-    forecasts of counts ask); sign: -1 where the series are mirrored.
+    forecasts of counts ask); sign: -1 where the series are mirrored; effect, spread, own float32
+    (N+1,): what `DecoderInputs` says of covariates, those of the steps to come among them.
     """
 
     values: Array
@@ -110,6 +111,9 @@ class Flat:
     shift: Array | None = None
     unit: Array | None = None
     sign: float = 1.0
+    effect: Array | None = None
+    spread: Array | None = None
+    own: Array | None = None
 
     @classmethod
     def of(cls, scaled: Scaled) -> Flat:
@@ -139,6 +143,11 @@ class DecoderInputs:
     present   (O, B, D, J, C): 1 where the skip's value exists
     level, scale, move  (O, B): of the origin; all values in the series' transformed units
     shift, unit  (B,): of the series, see `Flat`
+    effect    (O, B, D, C): what covariates known ahead do to each step, which was taken out of the
+              values; None without any
+    spread    (O, B, D, C): logarithm of how many times as wide they make its distribution
+    own       (O, B): by what share of `effect` this series is known to do more; None, as `spread`,
+              where the network has not learnt of it
     """
 
     skips: Array
@@ -149,6 +158,9 @@ class DecoderInputs:
     move: Array
     shift: Array | None = None
     unit: Array | None = None
+    effect: Array | None = None
+    spread: Array | None = None
+    own: Array | None = None
 
 
 class Gather:
@@ -267,7 +279,20 @@ def ahead(flat: Flat, layout: Layout, series: Array, origin: Array, chunks: int)
         move=flat.move[known],
         shift=None if flat.shift is None else flat.shift[series],
         unit=None if flat.unit is None else flat.unit[series],
+        effect=_coming(flat, flat.effect, series, origin, step),
+        spread=_coming(flat, flat.spread, series, origin, step),
+        own=None if flat.own is None else flat.own[flat.starts[series] + origin - 1],
     )
+
+
+def _coming(
+    flat: Flat, x: Array | None, series: Array, origin: Array, step: np.ndarray
+) -> Array | None:
+    """x (N+1,) at the steps (D, 1, C) after `origin`, (O, B, D, C), a series' end or not."""
+    if x is None:
+        return None
+    first = flat.starts[series] + origin
+    return x[first[:, :, None, None] + as_like(step[:, 0], origin)]
 
 
 def _drift(read: Gather, layout: Layout, origin: Array, level: Array) -> Array:

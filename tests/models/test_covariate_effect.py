@@ -8,23 +8,29 @@ import pytest
 import torch
 
 from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
 from forecast.data.panel import Covariate, Covariates
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
+from forecast.models.likelihoods import COUNTS, LIKELIHOODS, QUANTILES, STUDENT_T, head_width
 from forecast.models.networks import numpy_forward
 from forecast.models.networks.covariate_effect import (
     COVARIATE_LAYERS,
+    SPREAD_PACE,
     beside,
     by_row,
     by_window,
     less,
+    own_response,
     without_effect,
 )
-from forecast.models.networks.registry import state_shapes
+from forecast.models.networks.head import LEAST_DISPERSION, assemble
+from forecast.models.networks.registry import effects_of, state_shapes
 from forecast.models.networks.residual import ResidualNetwork
+from forecast.models.store import load_model, save_model
 from forecast.training.loop import fit
 from forecast.training.sampler import tensors, to_device
-from forecast.transforms.augment import View
+from forecast.transforms.augment import AS_IT_IS, PLAIN, View
 from forecast.transforms.covariates import Design, Entry, encode, widths
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
@@ -52,11 +58,11 @@ def covered(layout, lengths=(45, 30), extra=60, seed=5, missing=0.05):
     return replace(panel, covariates=Covariates(offsets, columns)), design
 
 
-def forecaster_of(layout, design, seed=0, zero=False):
+def forecaster_of(layout, design, seed=0, zero=False, likelihood=QUANTILES):
     """A forecaster of random weights that reads `design`; zero: its covariates' layers are zero."""
     random = np.random.default_rng(seed)
     counts = widths(design, layout.segment_points)
-    shapes = state_shapes(layout.features, 8, 2, len(LEVELS), *counts)
+    shapes = state_shapes(layout.features, 8, 2, len(LEVELS), *counts, likelihood=likelihood)
     weights = {
         name: (0.3 * random.standard_normal(shape)).astype(np.float32)
         for name, shape in shapes.items()
@@ -65,8 +71,9 @@ def forecaster_of(layout, design, seed=0, zero=False):
         for name in ("effect_out.weight", "embed_covariates.weight"):
             weights[name] = np.zeros_like(weights[name])
     return Forecaster(
-        layout, (weights,), np.array(LEVELS), 6, HORIZON, np.ones(len(LEVELS)), design=design
-    )
+        layout, (weights,), np.array(LEVELS), 6, HORIZON, np.ones(len(LEVELS)), design=design,
+        likelihood=likelihood, views=PLAIN if likelihood == COUNTS else AS_IT_IS,
+    )  # fmt: skip
 
 
 def flat_of(panel, layout):
@@ -87,6 +94,7 @@ def test_without_covariates_there_are_no_tensors_for_them(layout):
         "effect_in.weight",
         "effect_in.bias",
         "effect_out.weight",
+        "effect_own",
         "embed_covariates.weight",
     }
 
@@ -110,7 +118,7 @@ def test_the_effect_on_a_mirrored_series_is_mirrored(layout):
     known_ahead = replace(design, entries=(Entry("heat", "future"),))
     forecaster = forecaster_of(layout, known_ahead)
     weights = dict(forecaster.members[0])
-    weights["effect_out.weight"] = -weights["effect_out.weight"]
+    weights["effect_out.weight"] = weights["effect_out.weight"] * np.float32([[-1], [1]])  # effect
     below = replace(panel, values=-panel.values)
     upright = replace(forecaster, members=(weights,), views=(View(False, False),))
     mirrored = replace(forecaster, views=(View(False, True),))
@@ -148,7 +156,7 @@ def test_windows_read_the_same_from_a_stretch_as_from_whole_series(layout):
     series, steps, chunks = np.array([1, 0, 1]), 6, 2
     end = panel.lengths[series] - np.array([3, 50, 20])
     local, here, amount = without_effect(
-        flat, layout, by_window(known, lambda x: x[..., 0] * 0), series, end, steps, chunks
+        flat, layout, by_window(known, lambda x: x[..., :1] * 0), series, end, steps, chunks
     )
     assert not amount.any()
     np.testing.assert_allclose(
@@ -181,7 +189,14 @@ def test_numpy_and_torch_agree_on_covariates(layout):
     series, end, cpu = np.array([0, 1]), panel.lengths - 4, torch.device("cpu")
     theirs = torch.as_tensor(series), torch.as_tensor(end)
     mine = without_effect(
-        flat, layout, by_window(known, partial(numpy_forward.effect, weights)), series, end, 6, 2
+        flat,
+        layout,
+        by_window(known, partial(numpy_forward.effect, weights)),
+        series,
+        end,
+        6,
+        2,
+        weights["effect_own"],
     )
     with torch.no_grad():
         other = without_effect(
@@ -191,12 +206,16 @@ def test_numpy_and_torch_agree_on_covariates(layout):
             *theirs,
             6,
             2,
+            network.effect_own,
         )
         extra = beside(tensors(known, cpu), layout, *theirs, 6)
         x = context(other[0], layout, other[1], theirs[1], 6)
         state = network.states(x, extra)[-1:].numpy()
     np.testing.assert_allclose(mine[2], other[2].numpy(), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(mine[0].level, other[0].level.numpy(), rtol=1e-5, atol=1e-5)
+    for name in ("level", "effect", "spread", "own"):
+        found, wanted = getattr(mine[0], name), getattr(other[0], name).numpy()
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        assert found.any()
     ours = numpy_forward.last_state(
         weights,
         context(mine[0], layout, mine[1], end, 6),
@@ -251,6 +270,90 @@ def test_nothing_that_is_unknown_at_the_origin_changes_a_forecast(layout, seed):
     assert (changed("clicks", origins - 1, 1.0) != honest).any()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_how_much_more_a_series_responds_is_learnt_from_what_it_did_so_far(layout):
+    """Twice the effect that is said, behind a season and noise: a share of 1, in the end."""
+    random, length = np.random.default_rng(0), 60 * layout.season
+    effect = (random.random((2, length)) < 0.1).astype(np.float32) * 3
+    season = np.tile(random.standard_normal(layout.season) * 5, 60)
+    noise = 0.5 * random.standard_normal((2, length))
+    z = (season + noise + effect * [[1.0], [0.0]]).astype(np.float32)  # less the effect itself
+    z[:, 5::17] = np.nan
+    own = np.array([3.0, 1.0], np.float32)
+    share = own_response(layout, z, effect, own)
+    assert share.shape == z.shape and share.dtype == np.float32
+    assert (share[:, : layout.season] == 0).all()
+    assert abs(share[:, -1] - [1, 0]).max() < 0.1
+    strict = own_response(layout, z, effect, np.array([9.0, 1.0], np.float32))
+    assert (abs(strict[0]) <= abs(share[0]) + 1e-6).all() and strict[0, -1] < share[0, -1]
+    middle = length // 2
+    z[:, middle:] += 1e3
+    np.testing.assert_array_equal(
+        own_response(layout, z, effect, own)[:, :middle], share[:, :middle]
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_step_is_as_many_times_as_wide_as_its_covariates_say(layout, likelihood):
+    panel, _ = covered(layout)
+    decoder = ahead(flat_of(panel, layout), layout, np.array([0, 1]), panel.lengths[None], 2)
+    shape = (1, 2, 2, head_width(len(LEVELS), likelihood))
+    raw = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    spread = np.log(np.arange(1, 1 + 4 * layout.chunk)).reshape(1, 2, 2, layout.chunk)
+    one, many = (
+        assemble(layout, each, raw, len(LEVELS), likelihood)
+        for each in (decoder, replace(decoder, spread=spread.astype(np.float32)))
+    )
+    times, middle = np.exp(spread), len(LEVELS) // 2
+    if likelihood == QUANTILES:
+        wide, usual = (x - x[..., middle, None] for x in (many, one))
+        np.testing.assert_allclose(wide, times[..., None] * usual, rtol=1e-4, atol=1e-4)
+        one, many = one[..., middle, None], many[..., middle, None]  # the median stays
+    else:  # of a Student t the scale, of counts the dispersion
+        least = LEAST_DISPERSION if likelihood == COUNTS else 0.0
+        np.testing.assert_allclose(many[..., 1] - least, times * (one[..., 1] - least), rtol=1e-3)
+    np.testing.assert_array_equal(one[..., 0], many[..., 0])
+
+
+def test_a_network_of_before_forecasts_as_one_that_says_nothing_of_the_spread():
+    panel, design = covered(LAYOUTS[1])
+    new = forecaster_of(LAYOUTS[1], design)
+    weights = dict(new.members[0])
+    del weights["effect_own"]
+    weights["effect_out.weight"] = weights["effect_out.weight"][:1]
+    assert (effects_of(new.members[0]), effects_of(weights), effects_of({})) == (2, 1, 0)
+    silent = {
+        **new.members[0],
+        "effect_out.weight": np.pad(weights["effect_out.weight"], ((0, 1), (0, 0))),
+        "effect_own": np.zeros(2, np.float32),
+    }
+    before, now = (
+        forecast_panel(replace(new, members=(each,)), panel, HORIZON).quantiles
+        for each in (weights, silent)
+    )
+    np.testing.assert_allclose(before, now, rtol=1e-6)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_a_model_with_covariates_is_kept_and_one_of_before_is_read(tmp_path, likelihood):
+    panel, design = covered(LAYOUTS[0])
+    panel = replace(panel, values=np.round(np.abs(panel.values)))
+    now = forecaster_of(LAYOUTS[0], design, likelihood=likelihood)
+    weights = dict(now.members[0])
+    del weights["effect_own"]
+    weights["effect_out.weight"] = weights["effect_out.weight"][:1]
+    before = replace(now, members=(weights,))
+    for name, forecaster, version in (("now", now, 3), ("before", before, 2)):
+        save_model(tmp_path / name, forecaster, Frequency("MS"), {})
+        read, manifest = load_model(tmp_path / name)
+        assert manifest["schema_version"] == version  # an edition of before says what it cannot
+        np.testing.assert_array_equal(
+            forecast_panel(read, panel, HORIZON).quantiles,
+            forecast_panel(forecaster, panel, HORIZON).quantiles,
+        )
+
+
 def learnable(covariate, seed=2, size=6, length=90):
     """Monthly series with a season, and `covariate(x)` of noise x added; x known 12 steps on."""
     random = np.random.default_rng(seed)
@@ -285,6 +388,61 @@ def test_what_a_covariate_of_the_past_tells_of_the_next_steps_is_learnt():
     with_it = fitted(panel, design, steps=80, horizon=1)
     without = fitted(panel, None, steps=80, horizon=1)
     assert with_it.best_loss < 0.85 * without.best_loss
+
+
+@pytest.mark.parametrize("likelihood", (QUANTILES, STUDENT_T))
+def test_what_a_covariate_does_to_the_spread_is_learnt(likelihood):
+    """Errors are five times as large where it is 1."""
+    random = np.random.default_rng(4)
+    panel = learnable(lambda x: x[:, :90] * 0)
+    wild = (random.random((6, 102)) < 0.3).astype(float)
+    errors = 0.02 * random.standard_normal((6, 90)) * (1 + 4 * wild[:, :90])
+    column = replace(panel.covariates.columns[0], values=wild.reshape(-1))
+    panel = replace(
+        panel,
+        values=panel.values * np.exp(errors.reshape(-1)),
+        covariates=replace(panel.covariates, columns=(column,)),
+    )
+    made = fitted(panel, Design((Entry("x", "future"),)), steps=120, likelihood=likelihood)
+    said = numpy_forward.effect(made.weights, np.array([[[0.0], [1.0]]], np.float32))[0, :, 1]
+    assert SPREAD_PACE * (said[1] - said[0]) > np.log(1.5)
+
+
+def test_what_a_covariate_does_to_counts_is_learnt():
+    """Three times the sales where it is 1; the forecasts, whole numbers, follow."""
+    random = np.random.default_rng(4)
+    promotion = (random.random((6, 102)) < 0.2).astype(float)
+    counts = random.negative_binomial(4, 4 / (4 + 8 * 3**promotion)).astype(float)
+    panel = learnable(lambda x: x[:, :90])
+    column = replace(panel.covariates.columns[0], values=promotion.reshape(-1))
+    panel = replace(
+        panel,
+        values=counts[:, :90].reshape(-1),
+        covariates=replace(panel.covariates, columns=(column,)),
+    )
+    design = Design((Entry("x", "future"),))
+    with_it = fitted(panel, design, steps=120, likelihood=COUNTS)
+    assert with_it.best_loss < 0.97 * fitted(panel, None, steps=120, likelihood=COUNTS).best_loss
+    forecaster = Forecaster(
+        step_layout(12), (with_it.weights,), np.array(LEVELS), 12, 12, np.ones(len(LEVELS)),
+        design=design, views=PLAIN, likelihood=COUNTS,
+    )  # fmt: skip
+    made = forecast_panel(forecaster, panel, 12)
+    np.testing.assert_array_equal(made.quantiles, np.round(made.quantiles))
+    on = promotion[:, 90:] == 1
+    assert made.point[on].mean() > 1.8 * made.point[~on].mean()
+
+
+def test_training_goes_on_from_a_network_of_before():
+    panel, design = learnable(lambda x: x[:, :90]), Design((Entry("x", "future"),))
+    weights = fitted(panel, design, steps=8).weights
+    before = {name: array for name, array in weights.items() if name != "effect_own"}
+    before["effect_out.weight"] = before["effect_out.weight"][:1]
+    layout, known = step_layout(12), encode(design, panel, 0)
+    config = train_config(steps=0, hidden_size=16, batch_size=16, seed=1)
+    made = fit(panel.values, panel.offsets, layout, config, initial=before, known=known).weights
+    np.testing.assert_array_equal(made["effect_out.weight"][:1], before["effect_out.weight"])
+    assert not made["effect_out.weight"][1:].any()
 
 
 def test_the_same_seed_learns_the_same_bytes_from_covariates():

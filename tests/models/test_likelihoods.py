@@ -204,7 +204,9 @@ def test_counts_are_found_again_in_the_scaled_targets():
     decoder = ahead(flat, layout, series, origin[None], 1)
     after = panel.window(origin, 20)
     scaled = transform.apply(after, series[:, None]) - decoder.level[0][:, None]
-    tensors = replace(decoder, **{k: torch.as_tensor(v) for k, v in vars(decoder).items()})
+    tensors = replace(
+        decoder, **{k: torch.as_tensor(v) for k, v in vars(decoder).items() if v is not None}
+    )
     found = counts_of(torch.as_tensor(scaled)[None, :, None], tensors)
     np.testing.assert_array_equal(found[0, :, 0].numpy(), after)
 
@@ -359,15 +361,6 @@ def test_every_likelihood_that_can_be_asked_for_has_a_head():
     asked = typing.get_args(NetworkSettings.model_fields["likelihood"].annotation)
     assert asked == LIKELIHOODS
     assert all(head_width(11, each) > 0 for each in asked)
-
-
-def test_counts_with_a_calendar_are_refused():
-    asked = settings(likelihood=COUNTS).model_copy(
-        update={"data": Settings().data.model_copy(update={"calendar": True})}
-    )
-    with pytest.raises(UsageError) as caught:
-        make_plan(count_panel(), (7,), asked)
-    assert caught.value.code == "usage/counts-with-covariates"
 
 
 def settings(**network: object) -> Settings:

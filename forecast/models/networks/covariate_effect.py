@@ -4,17 +4,20 @@ The series in the network's units is z; the effect e(x) of covariates known ahea
 of one step's features, the same for all steps and series. Level, skips, inputs and targets are
 those of z - e, so that yesterday's heat or last week's holiday is not carried into tomorrow, and
 the forecast gets the effect of the day that it is for: regression with LSTM errors, as in
-regression with ARIMA errors (Box & Jenkins 1970). Covariates known only up to now, and those that
-never change, are added to the inputs of the LSTM. New layers start at zero: the forecast is then
-the plain network's.
+regression with ARIMA errors (Box & Jenkins 1970). The same small network says how much wider these
+features make a step's distribution, and what a series' past says of its own response to them is
+added. Covariates known only up to now, and those that never change, are added to the inputs of the
+LSTM. New layers start at zero: the forecast is then the plain network's.
 
 Runs on numpy arrays and torch tensors alike.
-Axes: S series, B batch, L steps of a stretch, T LSTM steps, M rows, K features.
+Axes: S series, B batch, L steps of a stretch, T LSTM steps, M rows, K features, R what is said of
+one step (EFFECTS).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,16 +36,23 @@ from forecast.transforms.windows import (
 Array = Any
 Amount = Callable[[Array, Array], Array]
 EFFECT_UNITS = 64  # hidden units of the effect's network
+EFFECTS = 2  # said of a step: the effect, the logarithm of the spread; networks of before: 1
+WIDEST = 3.0  # the latter at most, either way
+SPREAD_PACE = 0.2  # how fast it learns: faster, intervals of days by the calendar were too narrow
+# To begin with: the logarithm of what draws a series' response to the others', and its weight.
+OWN = (3.0, 1.0)
+LEAST_OWN, MOST_OWN = -1.0, 2.0  # from no response at all to thrice the others'
+LEAST_ERROR = 1e-12  # squared, of a series that never errs
 COVARIATE_LAYERS = ("effect_", "embed_covariates")  # how the names of its tensors begin
 
 
 def by_window(known: Known, effect: Callable[[Array], Array]) -> Amount:
-    """The effect on steps (B, L), computed for each of them anew."""
+    """What is said of steps (B, L), computed for each of them anew."""
     return lambda series, position: effect(known.read(series, position))
 
 
 def by_row(known: Known, every: Array, effect: Callable[[Array], Array]) -> Amount:
-    """The effect on steps (B, L), computed once for each row: for torch, where rows are fewer.
+    """What is said of steps (B, L), computed once for each row: for torch, where rows are fewer.
 
     every: what `Known.every` returns; steps without a row have no effect.
     """
@@ -66,19 +76,48 @@ def without_effect(
     end: Array,
     steps: int,
     chunks: int,
+    own: Array | None = None,
 ) -> tuple[Flat, Array, Array]:
     """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
 
-    amount: the effect on steps (B, L) of series (B,), in units of inputs at `end`. Returns the flat
-    arrays, the numbers of their series (B,) and the effect (B, D*C) on the steps from `end` on.
+    amount: what is said of steps (B, L) of series (B,), (B, L, R), the effect in units of inputs at
+    `end`; own (2,): the network's `effect_own`, None without. Returns the flat arrays, the numbers
+    of their series (B,) and the effect (B, D*C) on the steps from `end` on.
     """
     back, ahead = reach(layout, steps, chunks)
     start = end - back
     position = start[:, None] + arange_like(series, back + ahead)[None, :]
     unit = flat.move[Gather(flat, series).index(end[None] - 1)[0]]
-    effect = amount(series, position) * (unit * flat.sign)[:, None]
+    said = amount(series, position)
+    effect = said[..., 0] * (unit * flat.sign)[:, None]
     local, here = less(flat, layout, series, start, effect)
-    return local, here, effect[:, back:]
+    xp, told = namespace(series), {"effect": effect}
+    if said.shape[-1] > 1:
+        told["spread"] = xp.clip(SPREAD_PACE * said[..., 1], -WIDEST, WIDEST)
+    if own is not None:
+        z = xp.reshape(local.values[:-1], tuple(effect.shape))
+        told["own"] = own_response(layout, z, effect, own)
+    ends = {name: _end_to_end(xp, x, 0.0) for name, x in told.items()}
+    return replace(local, **ends), here, effect[:, back:]
+
+
+def own_response(layout: Layout, z: Array, effect: Array, own: Array) -> Array:
+    """By what share of `effect` (B, L) each series does more than is said, (B, L), by its z (B, L)
+    (less the effect; NaN where missing) up to each step.
+
+    A random slope (Laird & Ware 1982): seasonal differences of z are regressed on those of the
+    effect, drawn to 0 as by exp(own[0]) days whose effect is as large as a usual error. Errors of
+    one day hang together: where an LSTM step reads a day, its values tell as much as one.
+    """
+    xp, lag = namespace(z), layout.season
+    moved, told = z[:, lag:] - z[:, :-lag], effect[:, lag:] - effect[:, :-lag]
+    known = _double(moved == moved)
+    moved, told = xp.nan_to_num(moved), _double(told) * known
+    both, square = xp.cumsum(moved * told, 1), xp.cumsum(told * told, 1)
+    error = xp.cumsum(_double(moved) ** 2, 1) / xp.clip(xp.cumsum(known, 1), 1.0, None)
+    drawn = square + xp.exp(own[0]) * layout.width * error + LEAST_ERROR
+    share = xp.clip(_single(both / drawn * own[1]), LEAST_OWN, MOST_OWN)
+    return xp.concatenate([effect[:, :lag] * 0, share], 1)
 
 
 def less(
@@ -98,15 +137,12 @@ def less(
     valid = _double(values == values)
     mean = _rolling_mean(xp, _double(effect) * valid, valid, layout.level_window)
 
-    def joined(x: Array, end: float) -> Array:
-        return xp.concatenate([xp.reshape(x, (-1,)), x[:1, 0] * 0 + end])
-
     here = arange_like(series, size)
     return Flat(
-        values=joined(values - effect, float("nan")),
-        level=joined((flat.level[index] - _single(mean)) * _single(inside), 0.0),
-        scale=joined(flat.scale[index], 0.0),
-        move=joined(flat.move[index], 1.0),
+        values=_end_to_end(xp, values - effect, float("nan")),
+        level=_end_to_end(xp, (flat.level[index] - _single(mean)) * _single(inside), 0.0),
+        scale=_end_to_end(xp, flat.scale[index], 0.0),
+        move=_end_to_end(xp, flat.move[index], 1.0),
         starts=here * length - start,
         lengths=flat.lengths[series],
         logged=flat.logged[series],
@@ -114,6 +150,11 @@ def less(
         shift=None if flat.shift is None else flat.shift[series],
         unit=None if flat.unit is None else flat.unit[series],
     ), here
+
+
+def _end_to_end(xp: Any, x: Array, end: float) -> Array:
+    """The rows of x (B, L) after each other, and a sentinel, (B*L + 1,)."""
+    return xp.concatenate([xp.reshape(x, (-1,)), x[:1, 0] * 0 + end])
 
 
 def beside(known: Known, layout: Layout, series: Array, end: Array, steps: int) -> Array:

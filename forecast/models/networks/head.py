@@ -73,6 +73,8 @@ def assemble(
     xp = namespace(raw)
     weight, gate, rest = _split(xp, raw)
     base = _mixture(xp, decoder, weight + as_like(PRIOR, raw), _sigmoid(xp, gate + 2.0))
+    if decoder.own is not None:
+        base = base + decoder.own[:, :, None, None] * decoder.effect
     if likelihood != QUANTILES:
         make = _student_t if likelihood == STUDENT_T else _counts
         return make(xp, layout, decoder, base, rest)
@@ -81,7 +83,7 @@ def assemble(
     spread = _outwards(xp, _softplus(xp, numbers - 0.5))
     scale = decoder.scale[:, :, None, None, None]
     median = base[..., None] + _steps(layout, numbers[..., middle : middle + 1]) * scale
-    return median + _steps(layout, spread) * scale
+    return median + _widened(xp, _steps(layout, spread) * scale, decoder)
 
 
 def mix_horizon(inputs: Array, state: Array, weights: Any, width: int) -> Array:
@@ -131,7 +133,8 @@ def _student_t(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw
     steps = _steps(layout, xp.concatenate([points[..., :1], width], -1))
     steps = steps * decoder.scale[:, :, None, None, None]
     freedom = LEAST_FREEDOM + _softplus(xp, raw[..., :1] + FREEDOM) + base * 0
-    return xp.stack([base + steps[..., 0], steps[..., 1], freedom], -1)
+    width = _widened(xp, steps[..., 1], decoder)
+    return xp.stack([base + steps[..., 0], width, freedom], -1)
 
 
 def _counts(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw: Array) -> Array:
@@ -148,12 +151,14 @@ def _counts(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw: A
     scale = decoder.scale[:, :, None, None]
     unit = decoder.unit[None, :, None, None]
     location = base + steps[..., 0] * scale + decoder.level[:, :, None, None]
+    if decoder.effect is not None:
+        location = location + decoder.effect
     error = scale * unit
     bend = BEND * error
     mean = bend * _softplus(xp, (location * unit + decoder.shift[None, :, None, None]) / bend)
     share = 1 / (1 + (mean / error) ** 2)
-    dispersion = _softplus(xp, steps[..., 1]) * share + LEAST_DISPERSION
-    return xp.stack([mean + LEAST_MEAN, dispersion], -1)
+    width = _widened(xp, _softplus(xp, steps[..., 1]), decoder)
+    return xp.stack([mean + LEAST_MEAN, width * share + LEAST_DISPERSION], -1)
 
 
 def with_new_spread(weights: Weights, quantiles: int, likelihood: str) -> dict[str, np.ndarray]:
@@ -171,6 +176,15 @@ def with_new_spread(weights: Weights, quantiles: int, likelihood: str) -> dict[s
         made["mixer.out"] = np.zeros((2, weights["mixer.out"].shape[1]), np.float32)
         made["mixer.out"][0] = weights["mixer.out"][middle]
     return made
+
+
+def _widened(xp: Any, x: Array, decoder: DecoderInputs) -> Array:
+    """Widths x of each step's distribution, (O, B, D, C) or with Q behind, as covariates make
+    them."""
+    if decoder.spread is None:
+        return x
+    times = xp.exp(decoder.spread)
+    return x * (times if x.ndim == times.ndim else times[..., None])
 
 
 def _mixture(xp: Any, decoder: DecoderInputs, logits: Array, carry: Array) -> Array:

@@ -146,6 +146,6 @@ def raw_numbers(weights: Weights, inputs: np.ndarray, z: np.ndarray) -> np.ndarr
 
 
 def effect(weights: Weights, features: np.ndarray) -> np.ndarray:
-    """Effect (B, L) of the known features (B, L, K), in units of inputs."""
+    """What the known features (B, L, K) do to each step, (B, L, R): as `ResidualNetwork.effect`."""
     z = gelu(linear(weights, "effect_in", features))
-    return times(z, weights["effect_out.weight"])[..., 0]
+    return times(z, weights["effect_out.weight"])

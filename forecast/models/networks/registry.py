@@ -8,7 +8,7 @@ from typing import get_args
 from forecast.config.schema import Network
 from forecast.models.likelihoods import QUANTILES, head_width
 from forecast.models.networks.base import NetworkSpec, Shapes, Size
-from forecast.models.networks.covariate_effect import EFFECT_UNITS
+from forecast.models.networks.covariate_effect import EFFECT_UNITS, EFFECTS, OWN
 from forecast.models.networks.head import META, REACH
 from forecast.models.networks.numpy_ops import Weights
 from forecast.transforms.windows import POINTS, SKIPS
@@ -42,6 +42,7 @@ def state_shapes(
     context: int = 0,
     likelihood: str = QUANTILES,
     mixer: int = 0,
+    effects: int = EFFECTS,
 ) -> Shapes:
     """Tensor name -> shape of a `ResidualNetwork` (a test holds the two together).
 
@@ -75,7 +76,9 @@ def state_shapes(
         linear("mixer.state", hidden, mixer)
     if known_ahead:
         linear("effect_in", known_ahead, EFFECT_UNITS)
-        shapes["effect_out.weight"] = (1, EFFECT_UNITS)
+        shapes["effect_out.weight"] = (effects, EFFECT_UNITS)
+        if effects > 1:
+            shapes["effect_own"] = (len(OWN),)
     if beside:
         shapes["embed_covariates.weight"] = (hidden, beside)
     return shapes
@@ -89,3 +92,9 @@ def size_of(weights: Weights, network: str = "lstm") -> tuple[int, int]:
 def mixer_of(weights: Weights) -> int:
     """Channels of a network's mixer over the horizon; 0 without one."""
     return len(weights["mixer.points"]) if "mixer.points" in weights else 0
+
+
+def effects_of(weights: Weights) -> int:
+    """How much a network says of covariates known ahead: 1 before the spread was a part of it, 0
+    without any."""
+    return len(weights["effect_out.weight"]) if "effect_out.weight" in weights else 0

@@ -15,7 +15,7 @@ from torch import nn  # noqa: TID253 - likewise
 
 from forecast.models.likelihoods import QUANTILES, head_width
 from forecast.models.networks.base import Size
-from forecast.models.networks.covariate_effect import EFFECT_UNITS
+from forecast.models.networks.covariate_effect import EFFECT_UNITS, EFFECTS, OWN
 from forecast.models.networks.head import META, REACH, assemble, head_inputs, mix_horizon
 from forecast.models.networks.registry import spec_of
 from forecast.models.networks.torch_layers import Linear
@@ -55,7 +55,8 @@ class ResidualNetwork(nn.Module):
     beside: features of covariates (networks/covariate_effect.py), 0 without them; network: name of
     the spec; context: steps that a forecast reads, where the spec's tensors depend on it;
     likelihood: what is said of each step (forecast/models/likelihoods.py); mixer: channels of the
-    head's mixer over the horizon, 0 without one.
+    head's mixer over the horizon, 0 without one; effects: what is said of covariates known ahead, 1
+    in networks that know of no spread and no own response.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class ResidualNetwork(nn.Module):
         context: int = 0,
         likelihood: str = QUANTILES,
         mixer: int = 0,
+        effects: int = EFFECTS,
     ) -> None:
         super().__init__()
         spec, size = spec_of(network), Size(features, hidden_size, context)
@@ -94,16 +96,18 @@ class ResidualNetwork(nn.Module):
         self.mixer = HorizonMixer(hidden_size, mixer, numbers) if mixer else None
         if known_ahead:
             self.effect_in = nn.Linear(known_ahead, EFFECT_UNITS)
-            self.effect_out = nn.Linear(EFFECT_UNITS, 1, bias=False)
+            self.effect_out = nn.Linear(EFFECT_UNITS, effects, bias=False)
             nn.init.zeros_(self.effect_out.weight)
+            self.effect_own = nn.Parameter(torch.tensor(OWN)) if effects > 1 else None
         if beside:
             self.embed_covariates = nn.Linear(beside, hidden_size, bias=False)
             nn.init.zeros_(self.embed_covariates.weight)
 
     def effect(self, features: Tensor) -> Tensor:
-        """Effect (B, L) of the known features (B, L, K), in units of inputs."""
+        """What the known features (B, L, K) do to each step, (B, L, R): the effect, in units of
+        inputs, and the spread (covariate_effect.py: `without_effect`)."""
         z = nn.functional.gelu(self.effect_in(features), approximate="tanh")
-        return self.effect_out(z)[..., 0]
+        return self.effect_out(z)
 
     def states(
         self, context: Tensor, beside: Tensor | None = None, *, places: Tensor | None = None
