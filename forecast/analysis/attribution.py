@@ -208,7 +208,7 @@ class _Seen:
             if own.ahead:
                 window = by_window(own, network.effect)
                 flat, here, amount = without_effect(
-                    flat, layout, window, here, end, steps, chunks, network.effect_own
+                    flat, layout, window, here, end, steps, chunks, own=network.effect_own
                 )
         x = context(flat, layout, here, end, steps)
         decoder = ahead(flat, layout, here, end[None], chunks)

@@ -1,8 +1,9 @@
 """Which covariates moved a forecast, and which are worth having.
 
-contribution: the forecast less the one with a covariate at its average throughout. importance: how
-much the errors at validation origins grow when a covariate's rows are shuffled in time (permutation
-importance, Breiman 2001).
+contribution: the forecast less the one with a covariate at its average, in the steps to come where
+it is known ahead (what it did before tells how this series responds), else throughout. importance:
+how much the errors at validation origins grow when a covariate's rows are shuffled in time
+(permutation importance, Breiman 2001).
 
 Axes: S series, V validation origins, H horizon (steps), K features.
 """
@@ -60,16 +61,19 @@ def contributions(
     known = encode(forecaster.design, panel, horizon)
     full = medians(forecaster, panel, known, horizon)[0, steps].mean()
     return {
-        name: float(full - medians(forecaster, panel, without(known, at), horizon)[0, steps].mean())
+        name: float(full - medians(forecaster, panel, each, horizon)[0, steps].mean())
         for name, at in columns_of(forecaster.design).items()
+        for each in [without(known, at, len(panel.values))]
     }
 
 
-def without(known: Known, at: tuple[str, slice]) -> Known:
-    """The features with one covariate at its average, which is zero, in all rows."""
+def without(known: Known, at: tuple[str, slice], end: int) -> Known:
+    """The features of one series with one covariate at its average, which is zero: from step `end`
+    on where it is known ahead, else in all rows."""
     part, columns = at
     table = getattr(known, part).copy()
-    table[:, columns] = 0.0
+    first = {"own": known.starts, "shared": known.shared_starts}.get(part)
+    table[0 if first is None else int(first[0]) + end :, columns] = 0.0
     return replace(known, **{part: table})
 
 

@@ -201,7 +201,7 @@ def _with_covariates(
         origin,
         steps,
         -(-horizon // layout.chunk),
-        weights.get("effect_own"),
+        own=weights.get("effect_own"),
     )
     z = _members_mean(forecaster, local, here, horizon, (weights,), extra)
     return z + amount[:, :horizon, None]

@@ -66,7 +66,7 @@ def read_windows(
         )
         make = partial(by_row, known, every) if few else partial(by_window, known)
         flat, series, _ = without_effect(
-            flat, layout, make(network.effect), series, end, steps, chunks, network.effect_own
+            flat, layout, make(network.effect), series, end, steps, chunks, own=network.effect_own
         )
     return flat, series, (context(flat, layout, series, end, steps), *extra)
 

@@ -196,7 +196,7 @@ def test_numpy_and_torch_agree_on_covariates(layout):
         end,
         6,
         2,
-        weights["effect_own"],
+        own=weights["effect_own"],
     )
     with torch.no_grad():
         other = without_effect(
@@ -206,7 +206,7 @@ def test_numpy_and_torch_agree_on_covariates(layout):
             *theirs,
             6,
             2,
-            network.effect_own,
+            own=network.effect_own,
         )
         extra = beside(tensors(known, cpu), layout, *theirs, 6)
         x = context(other[0], layout, other[1], theirs[1], 6)
