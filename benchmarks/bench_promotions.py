@@ -21,6 +21,7 @@ import forecast
 SERIES, DAYS, HORIZON, SIZE = 60, 540, 14, 4.0
 WAYS: dict[str, dict[str, Any]] = {
     "promotions known": {"future_cov": "promo"},
+    "promotions known, the mean as the point": {"future_cov": "promo", "point": "mean"},
     "promotions known, student-t": {"future_cov": "promo", "likelihood": "student-t"},
     "promotions known, negative-binomial": {
         "future_cov": "promo",
