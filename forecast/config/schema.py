@@ -310,9 +310,10 @@ class DataSettings(Section):
         "off) or the stock itself (0: empty). Such steps are masked.",
         json_schema_extra=_cli(metavar="COLUMN"),
     )
-    calendar: bool = Field(
-        default=False,
-        description="Hour, weekday and time of year of the times stand beside the values.",
+    calendar: bool | None = Field(
+        default=None,
+        description="Hour, weekday, day of month and time of year of the times stand beside the "
+        "values (tried by train on days over more than a year, and kept where it clearly helps).",
     )
     holidays: tuple[str, ...] = Field(
         default=(),

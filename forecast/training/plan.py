@@ -63,7 +63,7 @@ class Plan:
     scored); keep int64 (S,): observations before the first held-out origin; validation int64
     (V, S): origins within those, -1 for none; config: how a member learns; start: what training
     starts from, its weights not yet read; design: how covariates and calendar are read, None
-    without;
+    without; tried: whether nobody asked for it, so that it must clearly help;
     scratch: how members learn that start from random weights beside those, None for no such;
     teacher: whose quantiles the members are drawn to, None for none;
     compare: whether the start as it is, or a blend, may be kept instead.
@@ -81,6 +81,7 @@ class Plan:
     jobs: int
     reasons: tuple[Reason, ...]
     design: Design | None = None
+    tried: bool = False
     scratch: TrainConfig | None = None
     compare: bool = True
     teacher: Teacher | None = None
@@ -116,14 +117,14 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     layout, why_layout = choose_layout(panel, settings, season, typical)
     validation = choose_validation(panel.size, keep, horizon)
     start = choose_start(settings, layout)
-    data = settings.data
-    design = fit_design(
-        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
-    )
+    tried = tries_calendar(panel, settings, layout, start)
+    design = design_of(panel, keep, settings, tried=tried)
     likelihood = settings.network.likelihood
-    views = choose_views(panel, likelihood, layout, summed=bool(data.hierarchy))
+    views = choose_views(panel, likelihood, layout, summed=bool(settings.data.hierarchy))
     config = replace(choose_config(panel, settings, layout, horizon, start), views=views)
-    config, scratch = beside_scratch(panel, settings, layout, config, start.name)
+    scratch = None
+    if not tried:
+        config, scratch = beside_scratch(panel, settings, layout, config, start.name)
     members = settings.training.members
     jobs = min(members, settings.training.jobs or available_cores())
     reasons: tuple[Reason, ...] = (
@@ -149,9 +150,32 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
         jobs=jobs,
         reasons=reasons,
         design=design,
+        tried=tried,
         scratch=scratch,
     )
     return in_part_of_the_time(plan, -(-members // jobs))  # members beyond the jobs come after
+
+
+def tries_calendar(panel: Panel, settings: Settings, layout: Layout, start: Start) -> bool:
+    """Whether the calendar is tried that nobody asked for: of days that look a year back, which
+    know their weekday and last year's, but not the day of the month, as of paydays. It is tried in
+    the place of networks from random weights."""
+    data = settings.data
+    free = data.calendar is None and not data.holidays and not data.hierarchy
+    dated = bool(layout.long) and panel.covariates is None and not panel.frequency.integer
+    return free and dated and start.name == PRETRAINED and settings.training.try_scratch
+
+
+def design_of(panel: Panel, keep: np.ndarray, settings: Settings, *, tried: bool) -> Design | None:
+    """How covariates and the calendar are read, None without. Raises as `fit_design`."""
+    data = settings.data
+    return fit_design(
+        panel,
+        keep,
+        calendar=bool(data.calendar) or tried,
+        holidays=data.holidays,
+        calendar_tz=data.calendar_tz,
+    )
 
 
 def choose_views(
@@ -522,10 +546,7 @@ def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reaso
 
 def _beside(panel: Panel, keep: np.ndarray, settings: Settings) -> tuple[Reason, ...]:
     """What would stand beside the values: covariates, the calendar, holidays."""
-    data = settings.data
-    design = fit_design(
-        panel, keep, calendar=data.calendar, holidays=data.holidays, calendar_tz=data.calendar_tz
-    )
+    design = design_of(panel, keep, settings, tried=False)
     if design is None:
         return ()
     columns = [f"{entry.name} ({entry.role})" for entry in design.entries]

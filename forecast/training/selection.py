@@ -275,6 +275,8 @@ def parts_of(plan: Plan) -> list[tuple[str, Plan]]:
     if plan.design is None:
         return [("", plan)]
     half = in_part_of_the_time(plan, 2)
+    if plan.tried:
+        return [("", replace(half, design=None)), ("with the calendar", half)]
     return [("without covariates", replace(half, design=None)), ("with covariates", half)]
 
 
@@ -289,9 +291,13 @@ def better(
     """The members that forecast the validation origins better, and why.
 
     Covariates stay if they take at least a hundredth off the mean loss, and more than one standard
-    error of the paired losses, so that luck does not choose; where nothing could be validated, they
-    are left out.
+    error of the paired losses, so that luck does not choose; a calendar that is tried must lead as
+    any unusual choice. Where nothing could be validated, they are left out.
     """
+    behind = all(member.ended == BEHIND for member in with_them)
+    if behind:
+        why = f"{_names(plan)}: tried, and behind after a third of the training steps"
+        return list(without), (("covariates", "left out", why),)
     plain = losses_of(panel, plan, without, None)
     full = losses_of(panel, plan, with_them, plan.design)
     known = np.isfinite(plain) & np.isfinite(full)
@@ -299,7 +305,8 @@ def better(
         why = f"{_names(plan)}: there is too little data to see whether they help"
         return list(without), (("covariates", "left out", why),)
     gain, usual = (plain - full)[known], float(plain[known].mean())
-    used = leads(gain, LEAST_COVARIATE_GAIN * usual, doubt=0)
+    least, doubt = (LEAST_GAIN, DOUBT) if plan.tried else (LEAST_COVARIATE_GAIN, 0.0)
+    used = leads(gain, least * usual, doubt)
     why = (
         f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with them, "
         f"{usual:.4g} without ({-gain.mean() / usual:+.1%})"
@@ -440,6 +447,8 @@ def learn(
             break
         if called:
             listener.stage(f"Training the {plan.title} {called}")
+        if trained and plan.tried:
+            part = replace(part, config=replace(part.config, behind=_least_loss(trained[0])))
         learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), ranks, limit)
         if not learnt.members:
             break
@@ -505,6 +514,12 @@ def _worth_going_on(tuned: Sequence[Member]) -> float | None:
     one near the fine-tuned members' they may still be kept in a blend."""
     least = min(member.best_loss for member in tuned)
     return NEAR * least if least > 0 else None
+
+
+def _least_loss(learnt: Learnt) -> float | None:
+    """The least validation loss that a member came to, kept or not; None where nothing tells."""
+    losses = [row["best"] for row in learnt.history if row["best"] > 0]
+    return min(losses) if losses else None
 
 
 def _untrained(plan: Plan) -> Learnt:

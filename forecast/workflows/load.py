@@ -302,7 +302,7 @@ def data_settings(
     now = settings.data.model_dump(include=settings.data.model_fields_set)
     trained = DataSettings(**then)
     for name in CHOOSES_COVARIATES:
-        if name in now and now[name] != getattr(trained, name):
+        if name in now and not _as_trained(name, now[name], getattr(trained, name), design):
             raise UsageError(
                 "a trained model reads the covariates and the calendar that it was trained with",
                 code="usage/covariates-of-the-model",
@@ -321,6 +321,13 @@ def data_settings(
     named = (entry.name for entry in design.of(FUTURE))
     ahead = tuple(name for name in named if not name.startswith(EVENT))
     return DataSettings(**{**then, **now, "future_cov": ahead})
+
+
+def _as_trained(name: str, now: Any, then: Any, design: Design | None) -> bool:
+    """Whether an option of now says of the model's covariates what it was trained with."""
+    if name == "calendar":  # None leaves the choice to the training
+        return now is None or now == (design is not None and design.calendar)
+    return bool(now == then)
 
 
 def check_grid(panel: Panel, manifest: dict[str, Any]) -> None:

@@ -163,9 +163,75 @@ def test_covariates_must_gain_more_than_a_hundredth_and_more_than_chance(
 ):
     losses = iter([np.array(plain), np.array(full)])
     monkeypatch.setattr(selection, "losses_of", lambda *given: next(losses))
-    plan = SimpleNamespace(design=Design((Entry("x", "future"),)))
-    chosen, ((_, found, why),) = selection.better(None, plan, ["plain"], ["full"])
+    plan = SimpleNamespace(design=Design((Entry("x", "future"),)), tried=False)
+    one, two = (SimpleNamespace(ended="steps") for _ in range(2))
+    chosen, ((_, found, why),) = selection.better(None, plan, [one], [two])
     assert found == word
-    assert chosen == (["full"] if word == "used" else ["plain"])
+    assert chosen == ([two] if word == "used" else [one])
     better = np.nanmean(np.subtract(plain, full)) > 0 if np.isfinite(plain).all() else False
     assert ("too small a gain" in why) == (word == "left out" and better)
+
+
+@pytest.mark.parametrize(
+    ("gain", "series", "word"),
+    [(0.02, 100, "left out"), (0.05, 100, "used"), (0.05, 4, "left out"), (0.2, 4, "used")],
+)
+def test_a_calendar_that_nobody_asked_for_must_clearly_lead(monkeypatch, gain, series, word):
+    plain = np.linspace(0.9, 1.1, series)
+    losses = iter([plain, plain * (1 - gain)])
+    monkeypatch.setattr(selection, "losses_of", lambda *given: next(losses))
+    plan = SimpleNamespace(design=Design((), calendar=True, calendar_width=5), tried=True)
+    members = [SimpleNamespace(ended="steps")]
+    _, ((_, found, why),) = selection.better(None, plan, members, members)
+    assert (found, why.split(":")[0]) == (word, "calendar")
+
+
+def paydays(ids=8, days=450, seed=0):
+    """Daily takings of a week's pattern, a half more on three days of each month."""
+    random, dates = np.random.default_rng(seed), pd.date_range("2023-01-02", periods=days)
+    paid = 0.5 * np.isin(dates.day, (25, 26, 27))
+    parts = []
+    for number in range(ids):
+        week = 0.2 * random.standard_normal(7)[np.arange(days) % 7]
+        y = 100 * np.exp(week + paid + 0.05 * random.standard_normal(days))
+        parts.append(pd.DataFrame({"unique_id": f"s{number}", "ds": dates, "y": y.round(2)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_paydays_are_found_without_being_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "train_members", taught_here)
+    paydays().to_csv(tmp_path / "data.csv", index=False)
+    quick = dict(horizon=28, max_steps=40, members=1, baselines="none", refit=False, windows=1)
+    run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), **quick)
+    _, word, why = reason(run)
+    assert word == "used" and why.startswith("calendar: ")
+    assert describe(run.folder)["network"]["covariates"]["calendar"]
+    made = predict(tmp_path / "data.csv", model=run.folder)
+    on = pd.to_datetime(made["ds"]).dt.day.isin((25, 26, 27))
+    assert made["LSTM"][on].mean() > 1.15 * made["LSTM"][~on].mean()
+    for word in ({"calendar": True}, {"calendar": None}):
+        pd.testing.assert_frame_equal(
+            predict(tmp_path / "data.csv", model=run.folder, **word), made
+        )
+    with pytest.raises(UsageError) as caught:
+        predict(tmp_path / "data.csv", model=run.folder, calendar=False)
+    assert caught.value.code == "usage/covariates-of-the-model"
+
+
+def test_a_calendar_that_falls_behind_is_given_up(tmp_path, monkeypatch):
+    taught = []
+
+    def counted(task, *given):
+        taught.append(task)
+        return taught_here(task, *given)
+
+    monkeypatch.setattr(selection, "train_members", counted)
+    random, dates = np.random.default_rng(1), pd.date_range("2023-01-02", periods=480)
+    y = np.round(100 + 10 * random.standard_normal(480), 2)
+    pd.DataFrame({"ds": dates, "y": y}).to_csv(tmp_path / "data.csv", index=False)
+    quick = dict(horizon=28, max_steps=30, members=1, baselines="none", refit=False, windows=1)
+    run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), **quick)
+    assert reason(run)[1] == "left out"
+    assert [task.config.behind is not None for task in taught] == [False, True]
+    assert "covariates" not in describe(run.folder)["network"]
+    predict(tmp_path / "data.csv", model=run.folder, calendar=False)  # which it is without

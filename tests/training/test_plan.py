@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from forecast.config.schema import Settings
+from forecast.data.frequency import Frequency
 from forecast.models import pretrained
 from forecast.training.plan import make_plan
 from tests.builders import make_panel
@@ -132,3 +133,33 @@ def test_a_day_ahead_of_a_call_centre_is_one_day_of_its_opening_hours():
     slot = np.arange(7 * 288)
     shut = (slot % 288 < 84) | (slot % 288 > 253) | (slot // 288 < 2)
     assert make_plan(replace(panel, shut=shut[None]), (288,), Settings()).horizon == 170
+
+
+@pytest.mark.parametrize(
+    ("lengths", "alias", "sections", "tried"),
+    [
+        ((500, 480), "D", {}, True),
+        ((500, 480), "D", {"network": {"likelihood": "student-t"}}, True),
+        ((400, 390), "D", {}, False),  # no year to look back on: months cannot be told from a trend
+        ((500, 480), "D", {"data": {"calendar": False}}, False),
+        ((500, 480), "D", {"data": {"holidays": ["DE"]}}, False),
+        ((500, 480), "D", {"training": {"try_scratch": False}}, False),  # as --config fast has it
+        ((500, 480), "D", {"training": {"from_scratch": True}}, False),
+        ((1200, 1100), "h", {}, False),
+        ((300, 280), "MS", {}, False),
+    ],
+)
+def test_the_calendar_is_tried_of_days_that_look_a_year_back(lengths, alias, sections, tried):
+    made = plan(lengths, alias, (7,) if alias == "D" else (), **sections)
+    assert made.tried == tried
+    if tried:
+        assert made.design.calendar and made.scratch is None
+    asked = plan(lengths, alias, (), **{**sections, "data": {"calendar": True}})
+    assert not asked.tried and asked.design.calendar
+
+
+def test_of_days_that_are_plain_numbers_no_calendar_is_tried():
+    panel = make_panel((500, 480), 7, alias="D")
+    panel = replace(panel, frequency=Frequency("1", integer=True))
+    settings = Settings.model_validate({"data": {"season": 7}})
+    assert make_plan(panel, (7,), settings).design is None
