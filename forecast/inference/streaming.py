@@ -541,5 +541,5 @@ def refuse_what_rows_lack(forecaster: Forecaster, where: Path) -> None:
             "the model reads covariates, and rows that come one by one have none",
             code="usage/follow-covariates",
             where=str(where),
-            remedy="Train a model without them for --follow",
+            remedy="Train a model without them, and with --no-calendar, for --follow",
         )
