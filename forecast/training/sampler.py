@@ -88,7 +88,8 @@ class Sampler:
     ) -> None:
         self.drawn: Callable[..., Tensor] | None = None
         self.known = known
-        self.every = known.every() if known is not None and len(known.own) < FEW_ROWS else None
+        few = known is not None and (known.alike or len(known.own) < FEW_ROWS)
+        self.every = known.every() if known is not None and few else None
         self.flats = [replace(flat, lengths=ends) for flat in flats]
         self.lengths = ends
         self.layout, self.config = layout, config

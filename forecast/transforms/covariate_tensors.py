@@ -66,8 +66,23 @@ class Known:
         static = self.static[series][:, None, :] + shared[:, :, :1].sum(-1)[:, :, None] * 0
         return xp.concatenate([self.own[self.rows(series, position)], shared, static], -1)
 
+    @property
+    def alike(self) -> bool:
+        """Whether the features known ahead are those of the calendar alone, the same for all."""
+        return not self.own.shape[1] and not self.static.shape[1]
+
+    def row_of_every(self, series: Array, position: Array) -> Array:
+        """Row of `every` (B, L) of the steps `position` (B, L); the one after the last outside."""
+        if not self.alike:
+            return self.rows(series, position)
+        row, last = position + self.shared_starts[series][:, None], len(self.shared) - 1
+        return namespace(position).where((row >= 0) & (row < last), row, last)
+
     def every(self) -> Array:
-        """Features known ahead of every row of `own`, (1, M, K + C + G); of tensors."""
+        """Features known ahead, (1, M, K + C + G), of every row of `own`, or, where they are alike
+        for all series, of `shared`; of tensors."""
+        if self.alike:
+            return self.shared[:-1][None]
         xp = namespace(self.lengths)
         series = xp.repeat_interleave(arange_like(self.lengths, len(self.lengths)), self.lengths)
         step = arange_like(self.lengths, len(self.own) - 1) - self.starts[series]

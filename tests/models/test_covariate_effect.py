@@ -31,7 +31,7 @@ from forecast.models.store import load_model, save_model
 from forecast.training.loop import fit
 from forecast.training.sampler import tensors, to_device
 from forecast.transforms.augment import AS_IT_IS, PLAIN, View
-from forecast.transforms.covariates import Design, Entry, encode, widths
+from forecast.transforms.covariates import Design, Entry, encode, fit_design, widths
 from forecast.transforms.scaling import scale_panel
 from forecast.transforms.windows import Flat, ahead, context, segment_layout, step_layout, targets
 from tests.builders import make_panel, train_config
@@ -232,6 +232,19 @@ def test_an_effect_by_row_is_the_effect_by_window(layout):
     torch.nn.init.normal_(network.effect_out.weight)
     series = torch.tensor([1, 0, 1])
     position = torch.tensor([[0], [4], [9]]) + torch.arange(12)
+    one = by_window(known, network.effect)(series, position)
+    two = by_row(known, known.every(), network.effect)(series, position)
+    torch.testing.assert_close(one, two)
+
+
+def test_a_calendar_has_a_row_for_each_date_and_not_for_each_value():
+    panel = replace(make_panel((60, 45), 7, alias="D"), first=np.array([0, 9]))
+    design = fit_design(panel, panel.lengths, calendar=True, holidays=(), calendar_tz=None)
+    known = tensors(encode(design, panel, 5), torch.device("cpu"))
+    network = ResidualNetwork(LAYOUTS[1].features, 8, 2, 3, 0.0, known.ahead)
+    torch.nn.init.normal_(network.effect_out.weight)
+    assert known.alike and known.every().shape[1] == 65
+    series, position = torch.tensor([1, 0]), torch.tensor([[-2], [50]]) + torch.arange(12)
     one = by_window(known, network.effect)(series, position)
     two = by_row(known, known.every(), network.effect)(series, position)
     torch.testing.assert_close(one, two)

@@ -42,7 +42,7 @@ def to_onnx(forecaster: Forecaster, about: Mapping[str, str]) -> bytes:
             "a model with covariates cannot be exported: its categories, calendar and holidays are "
             "read by code that ONNX has no operations for",
             code="export/covariates",
-            remedy="Train without covariates and with --no-calendar for the export, or forecast with "
+            remedy="Train without covariates, with --no-calendar, for the export, or forecast with "
             "lstmcast predict",
         )
     if forecaster.likelihood != QUANTILES:

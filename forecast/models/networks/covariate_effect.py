@@ -58,7 +58,7 @@ def by_row(known: Known, every: Array, effect: Callable[[Array], Array]) -> Amou
     """
     amount = effect(every)[0]
     amount = namespace(amount).concatenate([amount, amount[:1] * 0])
-    return lambda series, position: amount[known.rows(series, position)]
+    return lambda series, position: amount[known.row_of_every(series, position)]
 
 
 def reach(layout: Layout, steps: int, chunks: int) -> tuple[int, int]:
