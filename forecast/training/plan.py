@@ -163,7 +163,8 @@ def tries_calendar(panel: Panel, settings: Settings, layout: Layout, start: Star
     data = settings.data
     free = data.calendar is None and not data.holidays and not data.hierarchy
     dated = bool(layout.long) and panel.covariates is None and not panel.frequency.integer
-    return free and dated and start.name == PRETRAINED and settings.training.try_scratch
+    time = settings.training.try_scratch and settings.training.deadline is None
+    return free and dated and time and start.name == PRETRAINED
 
 
 def design_of(panel: Panel, keep: np.ndarray, settings: Settings, *, tried: bool) -> Design | None:

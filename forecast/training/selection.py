@@ -56,6 +56,7 @@ GIVEN_UP: tuple[Reason, ...] = (
 # Share of the usual blend's loss that another must take off: one that led by 1.4 per cent was
 # behind at four of five later origins, by up to 15 (benchmarks/TRIED.md).
 LEAST_GAIN = 0.03
+MANY_WATCHED = 50  # series at validation origins, from which on their losses alone may end it
 DOUBT = 8.0  # losses on which a choice is twice as doubtful as on very many
 MOST_SERIES = 1000  # of an origin that are watched: M3's 1,428 took 90 s to choose and calibrate by
 CAP = 20.0  # units of error from which on the loss grows with the logarithm, as in training
@@ -268,15 +269,14 @@ def known_of(panel: Panel, plan: Plan) -> Known | None:
 
 
 def parts_of(plan: Plan) -> list[tuple[str, Plan]]:
-    """What is to be trained, the usual plan alone or first without covariates; and what to call it.
-
-    Where there are two, each has half the time.
+    """What is to be trained, the usual plan alone, or first without covariates, or first with the
+    calendar that is tried; and what to call it. Where there are two, each has half the time.
     """
     if plan.design is None:
         return [("", plan)]
     half = in_part_of_the_time(plan, 2)
     if plan.tried:
-        return [("", replace(half, design=None)), ("with the calendar", half)]
+        return [("with the calendar", half), ("without the calendar", replace(half, design=None))]
     return [("without covariates", replace(half, design=None)), ("with covariates", half)]
 
 
@@ -294,10 +294,6 @@ def better(
     error of the paired losses, so that luck does not choose; a calendar that is tried must lead as
     any unusual choice. Where nothing could be validated, they are left out.
     """
-    behind = all(member.ended == BEHIND for member in with_them)
-    if behind:
-        why = f"{_names(plan)}: tried, and behind after a third of the training steps"
-        return list(without), (("covariates", "left out", why),)
     plain = losses_of(panel, plan, without, None)
     full = losses_of(panel, plan, with_them, plan.design)
     known = np.isfinite(plain) & np.isfinite(full)
@@ -447,8 +443,9 @@ def learn(
             break
         if called:
             listener.stage(f"Training the {plan.title} {called}")
-        if trained and plan.tried:
-            part = replace(part, config=replace(part.config, behind=_least_loss(trained[0])))
+        if trained and plan.tried and (plan.validation >= 0).sum() >= MANY_WATCHED:
+            least = NEAR * _least_loss(trained[0].history)
+            part = replace(part, config=replace(part.config, behind=least))
         learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), ranks, limit)
         if not learnt.members:
             break
@@ -457,9 +454,12 @@ def learn(
             break
     if len(trained) == 1:
         return trained[0]
-    members, reasons = better(panel, plan, *(each.members for each in trained))
-    used = uses_covariates(members)
-    mine = trained[used]
+    if all(member.ended == BEHIND for member in trained[1].members):
+        why = f"without it the loss was over {NEAR - 1:.0%} higher after a third of the steps"
+        return trained[0]._replace(reasons=(("covariates", "used", f"calendar: {why}"),))
+    without, with_them = reversed(trained) if plan.tried else trained
+    members, reasons = better(panel, plan, without.members, with_them.members)
+    mine = with_them if uses_covariates(members) else without
     return mine._replace(members=members, reasons=mine.reasons + reasons)
 
 
@@ -480,7 +480,8 @@ def best_of_part(
         return _untrained(plan)
     mine = with_kind(members, TUNED if started else SCRATCH)
     trained = {TUNED if started else SCRATCH: mine}
-    if interrupted or plan.design is not None or not started or not plan.compare:
+    behind = all(member.ended == BEHIND for member in mine)
+    if interrupted or plan.design is not None or not started or not plan.compare or behind:
         return Learnt(mine, history, interrupted, ())
     if plan.start.whole:
         trained = {PRETRAINED: untaught(plan)}
@@ -516,10 +517,9 @@ def _worth_going_on(tuned: Sequence[Member]) -> float | None:
     return NEAR * least if least > 0 else None
 
 
-def _least_loss(learnt: Learnt) -> float | None:
-    """The least validation loss that a member came to, kept or not; None where nothing tells."""
-    losses = [row["best"] for row in learnt.history if row["best"] > 0]
-    return min(losses) if losses else None
+def _least_loss(history: Sequence[Mapping[str, Any]]) -> float:
+    """The least validation loss that a member came to, infinite where nothing was watched."""
+    return min((row["best"] for row in history if np.isfinite(row["best"])), default=np.inf)
 
 
 def _untrained(plan: Plan) -> Learnt:

@@ -218,20 +218,36 @@ def test_paydays_are_found_without_being_asked_for(tmp_path, monkeypatch):
     assert caught.value.code == "usage/covariates-of-the-model"
 
 
-def test_a_calendar_that_falls_behind_is_given_up(tmp_path, monkeypatch):
+def test_without_the_calendar_training_is_given_up_where_it_falls_behind(tmp_path, monkeypatch):
     taught = []
 
     def counted(task, *given):
-        taught.append(task)
-        return taught_here(task, *given)
+        made = taught_here(task, *given)
+        taught.append((task, made[0]))
+        return made
 
     monkeypatch.setattr(selection, "train_members", counted)
-    random, dates = np.random.default_rng(1), pd.date_range("2023-01-02", periods=480)
-    y = np.round(100 + 10 * random.standard_normal(480), 2)
+    monkeypatch.setattr(selection, "MANY_WATCHED", 8)
+    paydays().to_csv(tmp_path / "data.csv", index=False)
+    quick = dict(horizon=28, max_steps=40, members=1, baselines="none", refit=False, windows=1)
+    run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), patience=40, **quick)
+    (first, kept), (second, left) = taught
+    assert (first.known is None, second.known is None) == (False, True)
+    assert second.config.behind == pytest.approx(1.05 * kept[0].best_loss)
+    assert (kept[0].ended, left[0].ended) == ("steps", "behind")
+    assert reason(run)[1:] == (
+        "used", "calendar: without it the loss was over 5% higher after a third of the steps",
+    )  # fmt: skip
+    assert describe(run.folder)["network"]["covariates"]["calendar"]
+
+
+def test_a_calendar_of_noise_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(selection, "train_members", taught_here)
+    random, dates = np.random.default_rng(1), pd.date_range("2023-01-02", periods=450)
+    y = np.round(100 + 10 * random.standard_normal(450), 2)
     pd.DataFrame({"ds": dates, "y": y}).to_csv(tmp_path / "data.csv", index=False)
-    quick = dict(horizon=28, max_steps=30, members=1, baselines="none", refit=False, windows=1)
+    quick = dict(horizon=28, max_steps=20, members=1, baselines="none", refit=False, windows=1)
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), **quick)
     assert reason(run)[1] == "left out"
-    assert [task.config.behind is not None for task in taught] == [False, True]
     assert "covariates" not in describe(run.folder)["network"]
     predict(tmp_path / "data.csv", model=run.folder, calendar=False)  # which it is without

@@ -145,6 +145,7 @@ def test_a_day_ahead_of_a_call_centre_is_one_day_of_its_opening_hours():
         ((500, 480), "D", {"data": {"holidays": ["DE"]}}, False),
         ((500, 480), "D", {"training": {"try_scratch": False}}, False),  # as --config fast has it
         ((500, 480), "D", {"training": {"from_scratch": True}}, False),
+        ((500, 480), "D", {"training": {"deadline": "5m"}}, False),
         ((1200, 1100), "h", {}, False),
         ((300, 280), "MS", {}, False),
     ],
