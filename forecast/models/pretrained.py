@@ -52,7 +52,7 @@ class Start:
 
     name: in words; why; model: folder of the model, None for random weights; size: its hidden size
     and number of layers; context: its steps of history; own: its likelihood; likelihood: the one
-    that is to be learnt.
+    that is to be learnt; calendar: whether it reads the calendar.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Start:
     context: int = 0
     own: str = QUANTILES
     likelihood: str = QUANTILES
+    calendar: bool = False
 
     @property
     def whole(self) -> bool:

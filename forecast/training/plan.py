@@ -118,7 +118,9 @@ def make_plan(panel: Panel, confirmed: tuple[int, ...], settings: Settings) -> P
     validation = choose_validation(panel.size, keep, horizon)
     start = choose_start(settings, layout)
     tried = tries_calendar(panel, settings, layout, start)
-    design = design_of(panel, keep, settings, tried=tried)
+    goes_on = start.calendar and settings.data.calendar is None and not panel.frequency.integer
+    unasked = tried or goes_on
+    design = design_of(panel, keep, settings, unasked=unasked)
     likelihood = settings.network.likelihood
     views = choose_views(panel, likelihood, layout, summed=bool(settings.data.hierarchy))
     config = replace(choose_config(panel, settings, layout, horizon, start), views=views)
@@ -167,13 +169,16 @@ def tries_calendar(panel: Panel, settings: Settings, layout: Layout, start: Star
     return free and dated and time and start.name == PRETRAINED
 
 
-def design_of(panel: Panel, keep: np.ndarray, settings: Settings, *, tried: bool) -> Design | None:
-    """How covariates and the calendar are read, None without. Raises as `fit_design`."""
+def design_of(
+    panel: Panel, keep: np.ndarray, settings: Settings, *, unasked: bool
+) -> Design | None:
+    """How covariates and the calendar, which may be read unasked, are read, None without. Raises as
+    `fit_design`."""
     data = settings.data
     return fit_design(
         panel,
         keep,
-        calendar=bool(data.calendar) or tried,
+        calendar=bool(data.calendar) or unasked,
         holidays=data.holidays,
         calendar_tz=data.calendar_tz,
     )
@@ -385,6 +390,7 @@ def _start_from_model(init: str, settings: Settings, layout: Layout) -> Start:
         model.context,
         model.likelihood,
         wanted,
+        calendar=model.design is not None and model.design.calendar,
     )
 
 
@@ -547,7 +553,7 @@ def outlook(panel: Panel, report: LoadReport, settings: Settings) -> tuple[Reaso
 
 def _beside(panel: Panel, keep: np.ndarray, settings: Settings) -> tuple[Reason, ...]:
     """What would stand beside the values: covariates, the calendar, holidays."""
-    design = design_of(panel, keep, settings, tried=False)
+    design = design_of(panel, keep, settings, unasked=False)
     if design is None:
         return ()
     columns = [f"{entry.name} ({entry.role})" for entry in design.entries]

@@ -478,10 +478,10 @@ def best_of_part(
     members, history, interrupted = _train(panel, plan, settings, listener, kept, ranks, limit)
     if not members:
         return _untrained(plan)
-    mine = with_kind(members, TUNED if started else SCRATCH)
+    whole = [member for member in members if member.ended != BEHIND]
+    mine = with_kind(whole or members, TUNED if started else SCRATCH)
     trained = {TUNED if started else SCRATCH: mine}
-    behind = all(member.ended == BEHIND for member in mine)
-    if interrupted or plan.design is not None or not started or not plan.compare or behind:
+    if interrupted or plan.design is not None or not (started and plan.compare and whole):
         return Learnt(mine, history, interrupted, ())
     if plan.start.whole:
         trained = {PRETRAINED: untaught(plan)}

@@ -216,6 +216,11 @@ def test_paydays_are_found_without_being_asked_for(tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         predict(tmp_path / "data.csv", model=run.folder, calendar=False)
     assert caught.value.code == "usage/covariates-of-the-model"
+    more = train(
+        tmp_path / "data.csv", out=str(tmp_path / "more"), init=str(run.folder),
+        **{**quick, "max_steps": 4},
+    )  # fmt: skip
+    assert reason(more)[1] == "used"  # what is trained on goes on reading it
 
 
 def test_without_the_calendar_training_is_given_up_where_it_falls_behind(tmp_path, monkeypatch):
