@@ -313,7 +313,8 @@ class DataSettings(Section):
     calendar: bool | None = Field(
         default=None,
         description="Hour, weekday, day of month and time of year of the times stand beside the "
-        "values (tried by train on days over more than a year, and kept where it clearly helps).",
+        "values (tried by train on days over more than a year and kept where it clearly helps, "
+        "unless --no-calendar).",
     )
     holidays: tuple[str, ...] = Field(
         default=(),
