@@ -303,12 +303,13 @@ def better(
     gain, usual = (plain - full)[known], float(plain[known].mean())
     least, doubt = (LEAST_GAIN, DOUBT) if plan.tried else (LEAST_COVARIATE_GAIN, 0.0)
     used = leads(gain, least * usual, doubt)
+    them = "it" if plan.tried else "them"
     why = (
-        f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with them, "
+        f"{_names(plan)}: loss on validation origins {usual - gain.mean():.4g} with {them}, "
         f"{usual:.4g} without ({-gain.mean() / usual:+.1%})"
     )
     if not used and gain.mean() > 0:
-        why += "; too small a gain, or too unsure, to keep them"
+        why += f"; too small a gain, or too unsure, to keep {them}"
     word = "used" if used else "left out"
     return list(with_them if used else without), (("covariates", word, why),)
 
