@@ -15,6 +15,7 @@ import numpy as np
 from forecast.common.errors import InputError
 from forecast.common.segments import positions
 from forecast.data.io.notes import shorten
+from forecast.data.open_steps import is_open
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Panel
 from forecast.transforms.calendar import calendar_features
 from forecast.transforms.covariate_tensors import Known
@@ -176,14 +177,19 @@ def unknown_ahead(
     design: Design | None, panel: Panel, horizon: int | np.ndarray
 ) -> list[tuple[str, str]]:
     """Code and sentence of what the network cannot know of the `horizon` steps to come: names in a
-    column that training never saw, and steps without a value. They are forecast as if the column
-    said nothing there, which intervals do not show. horizon: of all series, or of each (S,)."""
+    column that training never saw, and open steps without a value. They are forecast as if the
+    column said nothing there, which intervals do not show. horizon: of all series, or of each (S,).
+    """
     told: list[tuple[str, str]] = []
     if design is None or panel.covariates is None:
         return told
     rows = _Rows(panel, panel.covariates.offsets, 0)
     ahead = ~rows.past & (rows.place < (panel.lengths + horizon)[rows.series])
-    wanted = int(np.broadcast_to(horizon, panel.lengths.shape).sum())
+    ahead[ahead] = _open(panel, rows.series[ahead], rows.place[ahead])
+    steps = np.broadcast_to(horizon, panel.lengths.shape)
+    series = np.repeat(np.arange(panel.size), steps)
+    place = panel.lengths[series] + positions(np.concatenate([[0], np.cumsum(steps)]))
+    wanted = int(_open(panel, series, place).sum())
     given = {c.name: c for c in panel.covariates.columns}
     for entry in design.of(FUTURE):
         column = given.get(entry.name)
@@ -204,6 +210,11 @@ def unknown_ahead(
             text = f"covariate '{entry.name}' is {words} on {sum(new.values()):,} of the steps to "
             told.append(("covariates/unseen", f"{text}come, which training never saw: {_UNSAID}"))
     return told
+
+
+def _open(panel: Panel, series: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """bool: whether the `series` may have values at their steps `place` (same shape)."""
+    return is_open(panel, series, panel.first[series] + place)
 
 
 _UNSAID = "they are forecast as if it were not known there, and their intervals are no wider"

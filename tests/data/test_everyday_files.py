@@ -254,6 +254,25 @@ def panel_with_words(ahead: list[str]) -> Panel:
     return panel_from_frame(pd.DataFrame(data), DataSettings(future_cov=("ad",)))[0]
 
 
+def test_of_days_that_are_closed_nothing_need_be_known() -> None:
+    """A bakery with promotions and no Sundays, its file as the till has it: without rows for them.
+    A Sunday to come was told as a hole in the promotions."""
+    days = np.datetime64("2024-01-01") + np.arange(200)
+    days = days[(days.astype(int) + 3) % 7 != 6]  # Monday is 0
+    sales = np.where(np.arange(len(days)) < len(days) - 12, 20.0 + np.arange(len(days)) % 5, np.nan)
+    data = {"ds": days.astype(str), "y": sales, "promo": np.arange(len(days)) % 4 == 0}
+    table = pd.DataFrame(data).astype({"promo": float})
+    asked = {"calendar": False, "holidays": (), "calendar_tz": None}
+    panel = panel_from_frame(table, DataSettings(future_cov=("promo",)))[0]
+    assert panel.shut is not None
+    learnt = fit_design(panel, panel.lengths, **asked)
+    assert unknown_ahead(learnt, panel, 14) == []  # twelve days on which it sells
+    holed = table.assign(promo=table["promo"].where(np.arange(len(table)) != len(table) - 3))
+    panel = panel_from_frame(holed, DataSettings(future_cov=("promo",)))[0]
+    ((code, text),) = unknown_ahead(learnt, panel, 14)
+    assert code == "covariates/hole" and "no value on 1 of the steps to come" in text
+
+
 def test_what_is_not_known_of_the_days_to_come_is_said() -> None:
     """Case 16: a word that training never saw, and a hole within the horizon."""
     asked = {"calendar": False, "holidays": (), "calendar_tz": None}
