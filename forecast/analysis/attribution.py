@@ -200,14 +200,14 @@ class _Seen:
         """Medians (B, H) in the network's units; rows: the series' numbers among covariates."""
         layout, steps = self.forecaster.layout, self.forecaster.context
         chunks = -(-self.horizon // layout.chunk)
-        end, extra, amount = flat.lengths[here], None, None
+        end, extra = flat.lengths[here], None
         if self.known is not None:
             own = Known(**{n: _rows(n, x, rows) for n, x in vars(self.known).items()})
             if own.beside(layout):
                 extra = beside(own, layout, here, end, steps)
             if own.ahead:
                 window = by_window(own, network.effect)
-                flat, here, amount = without_effect(
+                flat, here = without_effect(
                     flat, layout, window, here, end, steps, chunks, own=network.effect_own
                 )
         x = context(flat, layout, here, end, steps)
@@ -217,11 +217,8 @@ class _Seen:
             assert decoder.shift is not None and decoder.unit is not None
             count = said[..., 0][0].reshape(len(here), -1)
             median = (count - decoder.shift[:, None]) / decoder.unit[:, None]
-            amount = None  # it has a part in the count
         else:
-            middle = said[..., self.middle()][0].reshape(len(here), -1)
-            median = middle + decoder.level[0][:, None]
-        median = median if amount is None else median + amount
+            median = (said[..., self.middle()] + decoder.base)[0].reshape(len(here), -1)
         return median[:, : self.horizon]
 
     def middle(self) -> int:

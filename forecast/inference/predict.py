@@ -175,8 +175,8 @@ def _members_mean(
         total = part if total is None else total + part
     assert total is not None
     made = quantiles_at(total / len(members), forecaster.levels, decoder, forecaster.likelihood)
-    relative = made[0].reshape(len(rows), -1, len(forecaster.levels))
-    return relative[:, :horizon].astype(np.float64) + decoder.level[0][:, None, None]
+    made = made.astype(np.float64) + decoder.base[..., None]
+    return made[0].reshape(len(rows), -1, len(forecaster.levels))[:, :horizon]
 
 
 def _with_covariates(
@@ -193,7 +193,7 @@ def _with_covariates(
     extra = beside(known, layout, rows, origin, steps) if known.beside(layout) else None
     if not known.ahead:
         return _members_mean(forecaster, flat, rows, horizon, (weights,), extra)
-    local, here, amount = without_effect(
+    local, here = without_effect(
         flat,
         layout,
         by_window(known, partial(effect, weights)),
@@ -203,8 +203,7 @@ def _with_covariates(
         -(-horizon // layout.chunk),
         own=weights.get("effect_own"),
     )
-    z = _members_mean(forecaster, local, here, horizon, (weights,), extra)
-    return z + amount[:, :horizon, None]
+    return _members_mean(forecaster, local, here, horizon, (weights,), extra)
 
 
 def _fall_back(panel: Panel, quantiles: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

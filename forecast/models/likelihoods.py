@@ -37,7 +37,7 @@ def head_width(quantiles: int, likelihood: str = QUANTILES) -> int:
 def quantiles_at(
     said: np.ndarray, levels: np.ndarray, decoder: DecoderInputs, likelihood: str = QUANTILES
 ) -> np.ndarray:
-    """Quantiles relative to the level, (O, B, D, C, Q), in the network's units.
+    """Quantiles relative to `decoder.base`, (O, B, D, C, Q), in the network's units.
 
     said: what the head made (networks/head.py), (O, B, D, C, Q or P); levels (Q,); decoder: at the
     same origins. Counts are whole before they are brought into the network's units.
@@ -49,8 +49,8 @@ def quantiles_at(
     counts = _of_counts(said, levels)
     assert decoder.shift is not None and decoder.unit is not None
     shift, unit = (x[None, :, None, None, None] for x in (decoder.shift, decoder.unit))
-    made: np.ndarray = (counts - shift) / unit - decoder.level[:, :, None, None, None]
-    return made if decoder.effect is None else made - decoder.effect[..., None]
+    made: np.ndarray = (counts - shift) / unit - decoder.base[..., None]
+    return made
 
 
 def _of_student_t(said: np.ndarray, levels: np.ndarray) -> np.ndarray:

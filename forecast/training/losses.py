@@ -69,9 +69,7 @@ def negative_binomial(said: Tensor, counts: Tensor, known: Tensor) -> Tensor:
 def counts_of(actual: Tensor, decoder: DecoderInputs) -> Tensor:
     """The counts that targets (O, B, D, C), relative to the level, stand for."""
     assert decoder.shift is not None and decoder.unit is not None
-    scaled = actual + decoder.level[:, :, None, None]
-    if decoder.effect is not None:
-        scaled = scaled + decoder.effect
+    scaled = actual + decoder.base
     shift, unit = (x[None, :, None, None] for x in (decoder.shift, decoder.unit))
     return torch.round(scaled * unit + shift).clamp(min=0)
 

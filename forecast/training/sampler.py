@@ -65,7 +65,7 @@ def read_windows(
             reach(layout, steps, chunks)
         )
         make = partial(by_row, known, every) if few else partial(by_window, known)
-        flat, series, _ = without_effect(
+        flat, series = without_effect(
             flat, layout, make(network.effect), series, end, steps, chunks, own=network.effect_own
         )
     return flat, series, (context(flat, layout, series, end, steps), *extra)

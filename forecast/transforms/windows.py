@@ -162,6 +162,13 @@ class DecoderInputs:
     spread: Array | None = None
     own: Array | None = None
 
+    @property
+    def base(self) -> Array:
+        """What the head's quantiles and locations are relative to: the level and the covariates'
+        effect, (O, B, D, C), or (O, B, 1, 1) without any."""
+        level = self.level[:, :, None, None]
+        return level if self.effect is None else level + self.effect
+
 
 class Gather:
     """Reads the flat arrays at positions of a batch of series; `series` int64 (B,)."""

@@ -77,12 +77,12 @@ def without_effect(
     steps: int,
     chunks: int,
     own: Array | None = None,
-) -> tuple[Flat, Array, Array]:
+) -> tuple[Flat, Array]:
     """What windows that end at `end` (B,) of `series` (B,) read, less the covariates' effect.
 
     amount: what is said of steps (B, L) of series (B,), (B, L, R), the effect in units of inputs at
-    `end`; own (2,): the network's `effect_own`, None without. Returns the flat arrays, the numbers
-    of their series (B,) and the effect (B, D*C) on the steps from `end` on.
+    `end`; own (2,): the network's `effect_own`, None without. Returns the flat arrays,
+    with the effect on the steps from `end` on, and the numbers of their series (B,).
     """
     back, ahead = reach(layout, steps, chunks)
     start = end - back
@@ -98,7 +98,7 @@ def without_effect(
         z = xp.reshape(local.values[:-1], tuple(effect.shape))
         told["own"] = own_response(layout, z, effect, own)
     ends = {name: _end_to_end(xp, x, 0.0) for name, x in told.items()}
-    return replace(local, **ends), here, effect[:, back:]
+    return replace(local, **ends), here
 
 
 def own_response(layout: Layout, z: Array, effect: Array, own: Array) -> Array:

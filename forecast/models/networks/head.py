@@ -150,9 +150,7 @@ def _counts(xp: Any, layout: Layout, decoder: DecoderInputs, base: Array, raw: A
     steps = _steps(layout, points)
     scale = decoder.scale[:, :, None, None]
     unit = decoder.unit[None, :, None, None]
-    location = base + steps[..., 0] * scale + decoder.level[:, :, None, None]
-    if decoder.effect is not None:
-        location = location + decoder.effect
+    location = base + steps[..., 0] * scale + decoder.base
     error = scale * unit
     bend = BEND * error
     mean = bend * _softplus(xp, (location * unit + decoder.shift[None, :, None, None]) / bend)
