@@ -28,14 +28,9 @@ from forecast.data.load import LoadReport, load_panel
 from forecast.data.panel import Panel
 from forecast.evaluation.scores import score_forecasts
 from forecast.models.store import versions
+from forecast.training.learn import best_of_part
 from forecast.training.plan import make_plan
-from forecast.training.selection import (
-    best_of_part,
-    forecasters,
-    losses_of,
-    lstm_windows,
-    uses_covariates,
-)
+from forecast.training.selection import forecasters, losses_of, lstm_windows, uses_covariates
 
 HERE = Path(__file__).resolve().parent
 WINDOWS = 8

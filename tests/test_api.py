@@ -42,7 +42,7 @@ def run(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("here")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("forecast.training.selection.train_members", taught_here)
+        patch.setattr("forecast.training.learn.train_members", taught_here)
         patch.chdir(folder)
         yield forecast.train(table(), write=False, **QUICK), folder
 

@@ -43,6 +43,7 @@ from forecast.scheduling.models import (
     weights_digest,
 )
 from forecast.scheduling.models import TRAINED as TRAINED_KIND
+from forecast.training.learn import learn
 from forecast.training.plan import (
     Plan,
     Reason,
@@ -51,7 +52,7 @@ from forecast.training.plan import (
     choose_validation,
     make_plan,
 )
-from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
+from forecast.training.selection import calibrated, forecasters, lstm_windows
 from forecast.workflows.combination import BLENDING, Combination, choose_combination
 
 UNFINISHED = "training"

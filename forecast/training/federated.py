@@ -24,6 +24,7 @@ from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.models.networks.numpy_ops import Weights
 from forecast.training.ensemble import Member
+from forecast.training.learn import REFIT_RATE
 from forecast.training.plan import (
     FEW_STEPS,
     MANY_STEPS,
@@ -34,7 +35,7 @@ from forecast.training.plan import (
     choose_views,
     make_plan,
 )
-from forecast.training.selection import REFIT_RATE, TUNED, as_it_is, losses_of, with_kind
+from forecast.training.selection import TUNED, as_it_is, losses_of, with_kind
 from forecast.transforms.windows import Layout
 
 FIT, REFIT = "fit", "refit"  # before the held-out windows; over all data, from what that chose

@@ -18,8 +18,9 @@ from forecast.data.forecast import Forecast
 from forecast.data.panel import LSTM, Panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
+from forecast.training.learn import learn
 from forecast.training.plan import choose_config, choose_start, in_part_of_the_time
-from forecast.training.selection import calibrated, forecasters, learn, lstm_windows
+from forecast.training.selection import calibrated, forecasters, lstm_windows
 from forecast.workflows.backtest_plan import BacktestPlan, without_later
 
 COLUMNS: dict[Variant, str] = {

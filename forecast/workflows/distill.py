@@ -30,8 +30,9 @@ from forecast.models.likelihoods import QUANTILES
 from forecast.models.store import load_model, model_path
 from forecast.reporting.run_folder import RunRecord, check_place, run_path, write_run
 from forecast.training.distillation import Teacher
+from forecast.training.learn import Learnt, learn
 from forecast.training.plan import Plan, Reason, make_plan
-from forecast.training.selection import Learnt, forecasters, learn, on_validation_origins
+from forecast.training.selection import forecasters, on_validation_origins
 from forecast.workflows.load import data_settings, read_for_model
 from forecast.workflows.train import Clock
 

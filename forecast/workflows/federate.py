@@ -43,15 +43,9 @@ from forecast.training.federated import (
     starting_weights,
     together,
 )
+from forecast.training.learn import learn
 from forecast.training.plan import PRETRAINED, Plan, Reason, make_plan
-from forecast.training.selection import (
-    TUNED,
-    blend_of,
-    forecasters,
-    learn,
-    lstm_windows,
-    untaught,
-)
+from forecast.training.selection import TUNED, blend_of, forecasters, lstm_windows, untaught
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock, baseline_forecasts, scored_levels
 

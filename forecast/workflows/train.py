@@ -40,12 +40,13 @@ from forecast.models.baselines.forecast import forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.reporting.run_folder import RunRecord, check_place, run_path, write_run
 from forecast.training.distributed import DistributedContext
+from forecast.training.learn import TimeLimit, learn
 from forecast.training.plan import (
     Plan,
     Reason,
     make_plan,
 )
-from forecast.training.selection import TimeLimit, forecasters, learn, lstm_windows
+from forecast.training.selection import forecasters, lstm_windows
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover
 from forecast.workflows.combination import (

@@ -31,8 +31,9 @@ from forecast.inference.predict import at_levels
 from forecast.inference.tables import wanted_levels
 from forecast.models.store import versions
 from forecast.reporting.run_folder import check_place, rows_csv, run_path
+from forecast.training.learn import learn
 from forecast.training.plan import Plan, Reason, make_plan
-from forecast.training.selection import forecasters, learn, lstm_windows
+from forecast.training.selection import forecasters, lstm_windows
 from forecast.training.tuning.search import Outcome, Pruner, Search, run_trial, task_of
 from forecast.training.tuning.space import Choice, space_of
 from forecast.transforms.outlook import cover

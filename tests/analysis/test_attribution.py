@@ -37,7 +37,7 @@ from forecast.models.networks.numpy_ops import norm
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import load_model, model_path, save_model
 from forecast.reporting.charts.image import explanation_image
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.transforms.covariates import Design, Entry, encode, fit_design
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.explain import chart_of, explain_run
@@ -130,7 +130,7 @@ def driven(tmp_path_factory):
         parts.append(part)
     pd.concat(parts).to_csv(folder / "data.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         made = train(
             folder / "data.csv", out=str(folder / "run"), future_cov="x,random", horizon=STEPS,
             max_steps=50, hidden=16, members=1, from_scratch=True, context=8, learning_rate=0.01,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast.training import selection
+from forecast.training import learn as learning
 from tests.teaching import taught_here
 
 SMALL = """
@@ -20,7 +20,7 @@ QUICK = ("--config", "small.yaml", "--horizon", "6", "--baselines", "seasonal-na
 
 @pytest.fixture
 def lstmcast(lstmcast, sales, monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     Path("small.yaml").write_text(SMALL)
     return lstmcast
 

@@ -140,7 +140,7 @@ def beside_sample_data(tmp_path, monkeypatch):
     (tmp_path / "sales").mkdir()
     shutil.copy(ROOT / "sample_data" / "airline_passengers.csv", tmp_path / "sales")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("forecast.training.selection.train_members", taught_here)
+    monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
 
 
 def test_every_command_has_examples():

@@ -316,7 +316,7 @@ def test_train_predict_and_forecast_count_the_same_days(
     folder: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Eight days of a shop that is shut on Sundays: the Sunday among them is none of the eight."""
-    monkeypatch.setattr("forecast.training.selection.train_members", taught_here)
+    monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
     shut = ["2023-07-01", *(f"2023-07-{d:02d}" for d in range(3, 9)), "2023-07-10"]
     asked = dict(horizon=8, hidden=8, members=1, max_steps=2, windows=1, samples=2, refit=False)
     run = train(folder / "f1.csv", out=str(tmp_path / "run"), baselines="seasonal-naive",

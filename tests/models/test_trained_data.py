@@ -25,7 +25,7 @@ forecast: {horizon: 6}
 
 @pytest.fixture
 def lstmcast(lstmcast, sales, monkeypatch):
-    monkeypatch.setattr("forecast.training.selection.train_members", taught_here)
+    monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
     Path("small.yaml").write_text(SMALL)
     rows = Path("sales.csv").read_text().splitlines()[1:]
     months = [row.split(",")[0] for row in rows]

@@ -80,6 +80,7 @@ INSIDE = {
         "plan loop",
         "ensemble",
         "selection",
+        "learn",
         "federated zero_shot",
         "tuning/space",
         "tuning/search",

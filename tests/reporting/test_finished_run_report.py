@@ -23,7 +23,7 @@ from forecast.reporting.finished_run import newest_run
 from forecast.reporting.finished_run_report import rebuilt_report as read_again
 from forecast.reporting.finished_run_tables import places
 from forecast.reporting.html.page import render_report
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.workflows.backtest import backtest_run
 from tests.builders import make_panel
 from tests.teaching import taught_here
@@ -68,7 +68,7 @@ def runs(tmp_path_factory):
         "output": {"out": str(folder / "tested"), "root": str(folder)},
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         backtest_run(str(folder / "data.csv"), Settings.model_validate(given), Silent())
         quick = dict(max_steps=10, hidden=8, members=1, baselines="seasonal-naive", jobs=1)
         train(folder / "data.csv", out=str(folder / "trained"), horizon=6, windows=2, **quick)

@@ -13,7 +13,7 @@ from forecast.common.errors import InputError
 from forecast.scheduling.config_file import load_config
 from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.run import run_job
-from forecast.training import selection
+from forecast.training import learn as learning
 from tests.teaching import taught_here
 
 STEPS, LENGTH, NAMES = 6, 96, ("a", "b", "c")
@@ -72,7 +72,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("covariates")
     write(folder, LENGTH - 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         outcome = run_job(job(folder), now=NOW)
     assert (outcome.outcome, outcome.exit_code) == ("published", 0)
     assert {row["source"] for row in published(folder)} == {"LSTM"}

@@ -31,9 +31,9 @@ from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job
 from forecast.scheduling.status import job_facts, job_metrics
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.training.ensemble import Member
-from forecast.training.selection import Learnt
+from forecast.training.learn import Learnt
 from forecast.workflows.combination import Combination
 from tests.builders import make_panel
 from tests.teaching import taught_here
@@ -602,7 +602,7 @@ def with_a_blend(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retraining, "decide_service", challenger_wins)
         patch.setattr(retraining, "choose_combination", half_theta)
-        patch.setattr(selection, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         return folder, run_job(job(folder, model="trained"), now=NOW)
 
 

@@ -11,17 +11,10 @@ from forecast.common.progress import Silent
 from forecast.config.schema import Settings
 from forecast.inference.predict import forecast_panel
 from forecast.models.store import load_model
+from forecast.training import learn as learning
 from forecast.training import selection
 from forecast.training.plan import PRETRAINED, make_plan
-from forecast.training.selection import (
-    SCRATCH,
-    TUNED,
-    USUAL,
-    as_it_is,
-    blend_of,
-    choose,
-    with_kind,
-)
+from forecast.training.selection import SCRATCH, TUNED, USUAL, as_it_is, blend_of, choose, with_kind
 from forecast.transforms.windows import step_layout
 from tests.builders import make_panel, random_forecaster
 from tests.teaching import taught_here
@@ -160,8 +153,8 @@ def members_of(panel, monkeypatch, fine_tuned):
         lost = replace(as_it_is(plan_of(panel).start.weights), ended="behind", best_loss=9.0)
         return (fine_tuned if plan.start.model is not None else [lost] * 2), [], False
 
-    monkeypatch.setattr(selection, "_train", trained)
-    learnt = selection.best_of_part(panel, plan, Settings(), Silent(), None)
+    monkeypatch.setattr(learning, "_train", trained)
+    learnt = learning.best_of_part(panel, plan, Settings(), Silent(), None)
     return learnt, asked
 
 
@@ -185,8 +178,8 @@ def test_of_two_fine_tuned_members_the_one_that_moved_stays_beside_the_pretraine
 
 
 def test_a_blend_of_networks_of_different_sizes_is_saved_and_forecasts(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
-    monkeypatch.setattr(selection, "NEAR", np.inf)
+    monkeypatch.setattr(learning, "train_members", taught_here)
+    monkeypatch.setattr(learning, "NEAR", np.inf)
     monkeypatch.setattr(selection, "choose", lambda losses, usual: max(losses, key=len))
     run = train(
         table((72, 60)), out=str(tmp_path / "run"), max_steps=3, members=1, baselines="none"

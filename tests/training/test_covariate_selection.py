@@ -14,6 +14,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.sources import resolve
 from forecast.models.store import describe, load_model, model_path
+from forecast.training import learn as learning
 from forecast.training import selection
 from forecast.transforms.covariates import Design, Entry
 from forecast.workflows.predict import forecast_run, predict_run
@@ -113,7 +114,7 @@ def test_predict_refuses_options_that_would_change_what_the_model_reads(helped):
 
 
 def test_covariates_of_noise_are_left_out_and_the_model_does_without_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     data, quick = table(0.0), {**QUICK, "max_steps": 60}
     data.to_csv(tmp_path / "data.csv", index=False)
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), future_cov="x", **quick)
@@ -199,7 +200,7 @@ def paydays(ids=8, days=450, seed=0):
 
 
 def test_paydays_are_found_without_being_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     paydays().to_csv(tmp_path / "data.csv", index=False)
     quick = dict(horizon=28, max_steps=40, members=1, baselines="none", refit=False, windows=1)
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), **quick)
@@ -231,8 +232,8 @@ def test_without_the_calendar_training_is_given_up_where_it_falls_behind(tmp_pat
         taught.append((task, made[0]))
         return made
 
-    monkeypatch.setattr(selection, "train_members", counted)
-    monkeypatch.setattr(selection, "MANY_WATCHED", 8)
+    monkeypatch.setattr(learning, "train_members", counted)
+    monkeypatch.setattr(learning, "MANY_WATCHED", 8)
     paydays().to_csv(tmp_path / "data.csv", index=False)
     quick = dict(horizon=28, max_steps=40, members=1, baselines="none", refit=False, windows=1)
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), patience=40, **quick)
@@ -247,7 +248,7 @@ def test_without_the_calendar_training_is_given_up_where_it_falls_behind(tmp_pat
 
 
 def test_a_calendar_of_noise_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     random, dates = np.random.default_rng(1), pd.date_range("2023-01-02", periods=450)
     y = np.round(100 + 10 * random.standard_normal(450), 2)
     pd.DataFrame({"ds": dates, "y": y}).to_csv(tmp_path / "data.csv", index=False)

@@ -16,7 +16,7 @@ from forecast.__main__ import main
 from forecast.common import resources
 from forecast.config.schema import Settings
 from forecast.training.ensemble import MemberTask, train_members
-from forecast.training.selection import TimeLimit
+from forecast.training.learn import TimeLimit
 from forecast.transforms.windows import step_layout
 from forecast.workflows.train import Clock
 from tests.builders import make_panel, train_config
@@ -92,7 +92,7 @@ def test_a_member_that_has_nothing_in_time_is_ended(tmp_path):
 @pytest.fixture
 def untrained(lstmcast, sales, monkeypatch):
     """The command line, where no training ends in time."""
-    monkeypatch.setattr("forecast.training.selection.train_members", lambda *given: ([], False))
+    monkeypatch.setattr("forecast.training.learn.train_members", lambda *given: ([], False))
     Path("small.yaml").write_text(SMALL)
     monkeypatch.setattr(resources, "began", None)
     return lstmcast

@@ -19,7 +19,7 @@ from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.store import load_model, save_model
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.training.distillation import Teacher, drawn_to
 from forecast.training.ensemble import MemberTask, _digest, train_members
 from forecast.training.loop import fit
@@ -141,7 +141,7 @@ def test_what_cannot_be_a_teacher_is_refused(changes, word):
 
 
 def test_distill_leaves_a_model_that_predict_takes(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     monkeypatch.chdir(tmp_path)
     panel = make_panel((70, 60, 50))
     Path("data.csv").write_bytes(csv_bytes(panel_to_arrow(panel)))

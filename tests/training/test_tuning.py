@@ -21,7 +21,7 @@ from forecast.config.sources import resolve
 from forecast.data.panel import panel_to_arrow
 from forecast.evaluation.significance import Comparison
 from forecast.inference.tables import csv_bytes
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.training.plan import PRETRAINED, make_plan
 from forecast.training.tuning import search as searching
 from forecast.training.tuning.search import (
@@ -252,7 +252,7 @@ def test_a_trial_is_trained_and_ends_when_it_is_told_to(monkeypatch):
 
 
 def test_both_are_judged_on_the_held_out_origins(monkeypatch):
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     given = settings_of(**QUICK, network={"hidden_size": 8, "layers": 1})
     panel, plan = plan_of(given)
     choice = replace(space(**QUICK).usual[0], hidden=8, layers=1, learning_rate=0.02)
@@ -323,7 +323,7 @@ def test_series_without_a_validation_origin_are_refused():
 
 def test_tune_writes_its_folder_and_goes_on_in_it(tmp_path, monkeypatch, capsys):
     """Its trials are processes; the two that are judged are trained here."""
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     monkeypatch.chdir(tmp_path)
     Path("data.csv").write_bytes(csv_bytes(panel_to_arrow(make_panel((60, 50)))))
     words = ["tune", "data.csv", "--max-steps", "4", "--members", "1", "--from-scratch"]

@@ -17,7 +17,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.evaluation.scores import score_forecasts
 from forecast.evaluation.significance import Comparison, about_arima, fair_verdict, lead
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.workflows import backtest_networks
 from forecast.workflows.backtest import backtest_run
 from forecast.workflows.backtest_networks import Learnt
@@ -50,7 +50,7 @@ class Heard(Silent):
 @pytest.fixture
 def inline(monkeypatch):
     """Members are taught in this process: the same teaching, without starting torch anew."""
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
 
 
 def table(lengths=(72, 60), seed=0):

@@ -15,7 +15,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.evaluation.significance import verdict
 from forecast.models.store import load_model
-from forecast.training import selection
+from forecast.training import learn as learning
 from forecast.transforms.windows import segment_layout
 from forecast.workflows import combination
 from forecast.workflows import train as train_workflow
@@ -139,7 +139,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("blended")
     table().to_csv(folder / "data.csv", index=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "train_members", taught_here)
+        patch.setattr(learning, "train_members", taught_here)
         patch.setattr(combination, "LEAST_PAIRS", 1)
         patch.setattr(combination, "WEIGHT", 0.5)
         patch.setattr(combination, "TOLERANCE", 1e9)
@@ -213,7 +213,7 @@ def test_a_manifest_with_another_blend_is_refused(trained, tmp_path, old, new):
 
 def test_nothing_is_fitted_for_a_blend_where_no_baseline_is(tmp_path, monkeypatch):
     table().to_csv(tmp_path / "data.csv", index=False)
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
     monkeypatch.setattr(combination, "statistical", None)  # would fail if it were called
     run = train(tmp_path / "data.csv", out=str(tmp_path / "run"), baselines="none", **QUICK)
     assert "blend" not in [name for name, *_ in run.result.chosen]

@@ -349,7 +349,7 @@ def test_a_site_that_has_nothing_to_propose_is_named(monkeypatch):
 def test_simulate_leaves_a_model_for_every_site(tmp_path, lstmcast, monkeypatch):
     from tests.teaching import taught_here
 
-    monkeypatch.setattr("forecast.training.selection.train_members", taught_here)
+    monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
     monkeypatch.chdir(tmp_path)
     for seed, name in ((1, "a"), (2, "b")):
         frame(seed).to_csv(f"{name}.csv", index=False)

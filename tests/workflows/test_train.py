@@ -16,7 +16,7 @@ import pytest
 
 from forecast import load, predict, train
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
-from forecast.training import selection
+from forecast.training import learn as learning
 from tests import ROOT
 from tests.builders import make_panel
 from tests.teaching import taught_here
@@ -46,7 +46,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def taught(monkeypatch):
     """No worker processes: what a test asks of a training lies before it or after it."""
-    monkeypatch.setattr(selection, "train_members", taught_here)
+    monkeypatch.setattr(learning, "train_members", taught_here)
 
 
 def rows(path):

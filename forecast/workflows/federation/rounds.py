@@ -43,7 +43,7 @@ from forecast.training.federated import (
     fault_of,
     fault_of_count,
 )
-from forecast.training.selection import REFIT_SHARE
+from forecast.training.learn import REFIT_SHARE
 from forecast.workflows.federation.messages import (
     ARRAYS,
     CONFIG,
