@@ -227,6 +227,18 @@ class DataSettings(Section):
     agg: Literal["sum", "mean", "first", "last", "min", "max"] = Field(
         default="mean", description="How --resample joins the values of one step."
     )
+    drop_partial: bool = Field(
+        default=True,
+        description="Leave out a first or last period of --resample with --agg sum that the rows "
+        "fill only in part.",
+        json_schema_extra=_cli(seldom=True),
+    )
+    stamps: Literal["auto", "start", "end"] = Field(
+        default="auto",
+        description="Whether times of hours or less name the start or the end of their interval, "
+        "for --resample (auto: the end where they run from 00:15 to 24:00, or from 1 to 24).",
+        json_schema_extra=_cli(seldom=True),
+    )
     max_gap_share: float = Field(
         default=0.5,
         gt=0,

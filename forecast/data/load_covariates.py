@@ -19,7 +19,7 @@ from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
-from forecast.data.regularise import on_wall_clock, period_positions, place, zoned
+from forecast.data.regularise import at_begins, on_wall_clock, period_positions, place, zoned
 from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
 from forecast.data.series_ids import with_needed_id
 from forecast.data.time_columns import timed
@@ -237,7 +237,8 @@ def _check_alike(panel: Panel, rows: LongRows) -> None:
 def _positions(panel: Panel, rows: LongRows, settings: DataSettings) -> np.ndarray:
     """Positions (N,) on the panel's grid."""
     if settings.resample:
-        return period_positions(panel.frequency, rows)
+        begins, _ = at_begins(rows, panel.frequency, settings.stamps)
+        return period_positions(panel.frequency, begins)
     stamps = rows.stamps if rows.integer else rows.stamps.view("M8[ns]")
     positions, fits = panel.frequency.locate(stamps)
     stray = np.flatnonzero(~fits)

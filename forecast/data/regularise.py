@@ -18,6 +18,7 @@ from forecast.data.io.timestamp_writing import (
     format_stamps,
     instants,
 )
+from forecast.data.period_edges import NAMED_BY_END, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
 from forecast.data.rows import LongRows
 
@@ -473,14 +474,21 @@ def _refuse_untold(rows: LongRows, at: np.ndarray, tz: str) -> None:
 def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[Note]]:
     """Sorted rows brought to the grid that --resample names, joined by --agg.
 
-    A period without rows stays a gap. Days and longer periods are those of the wall clock.
+    A period without rows stays a gap. Days and longer periods are those of the wall clock. Of sums
+    a first or last period that the rows fill only in part is left out (data.drop_partial).
     """
     grid = replace(named_frequency(settings.resample or "", rows, "--resample"), phase=0)
     if not rows.integer and grid.steps_per_day is None:
         rows = on_wall_clock(rows)
+    rows, notes = at_begins(rows, grid, settings.stamps)
     positions = period_positions(grid, rows)
     nearest = _nearest(grid, rows, positions)
     positions = positions if nearest is None else nearest
+    if settings.agg == "sum" and settings.drop_partial and nearest is None:
+        partial, more = partial_rows(rows, positions, grid, settings.missing != "zero")
+        whole, positions = rows.without(partial), positions[~partial]
+        notes += more + _lost(rows, whole)
+        rows = whole
     change = (rows.codes[1:] != rows.codes[:-1]) | (positions[1:] != positions[:-1])
     starts = np.flatnonzero(np.concatenate([[True], change]))
     joined = replace(
@@ -493,7 +501,54 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
         f"{quantity(len(rows.codes), 'row')} became {len(starts):,} on the {grid.alias} grid "
         f"by their {settings.agg}" + ("" if nearest is None else ", each at the nearest step")
     )
-    return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts))]
+    return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts)), *notes]
+
+
+def _lost(rows: LongRows, whole: LongRows) -> list[Note]:
+    """A note on series that have no period but one that is filled in part, or nothing."""
+    lost = np.setdiff1d(rows.ids, whole.ids)
+    if not len(lost):
+        return []
+    text = f"{quantity(len(lost), 'series has', 'series have')} no whole period: left out"
+    names = tuple(str(i) for i in lost[:PLACES])
+    return [Note("warning/no-whole-period", text, len(lost), names)]
+
+
+def at_begins(rows: LongRows, grid: Frequency, stamps: str) -> tuple[LongRows, list[Note]]:
+    """Rows whose times name the ends of intervals, at the begin of these; and a note.
+
+    stamps: "end", "start", or "auto": ends where a midnight is written as the hour 24, or where
+    all rows together make whole days that way and not the other (from 00:15 to 00:00). Rows of days
+    or longer steps stay: their time is the day that it names.
+    """
+    known = np.isfinite(rows.values)
+    if rows.integer or stamps == "start" or known.sum() < 2:
+        return rows, []
+    step = own_step(rows.taken(np.flatnonzero(known)))
+    if step is not None and step.parts[1] not in ("h", "min", "s", "ms", "us", "ns"):
+        return rows, []
+    length = 1 if step is None else step.fixed[0]
+    begin, end = bounds(grid, period_positions(grid, rows)[:1])
+    if length >= DAY or (end - begin <= length).any():
+        return rows, []
+    first, last = int(rows.stamps[known].min()), int(rows.stamps[known].max())
+    written_so = re.search(r"%-?K", rows.format) is not None
+    whole = step is not None and (first - length) % DAY == 0 and last % DAY == 0
+    if stamps == "auto" and not written_so and not whole:
+        return rows, []
+    text = (
+        f"times name the ends of intervals ({written(rows, first)} to {written(rows, last)}): each "
+        "value counts for the period in which its interval begins"
+    )
+    if stamps == "auto":
+        text += "; --set data.stamps=start takes them for the begin"
+    if is_region(rows.tz):  # a quarter of an hour before the clock's 03:00 may be its 01:45
+        shifted = clock_of(instants(rows.stamps, rows.tz or "") - length, rows.tz or "")
+    else:
+        shifted = rows.stamps - length
+    form = re.sub(r"%(-?)K", r"%\1H", rows.format)
+    rows = replace(rows, stamps=shifted, format=form)
+    return rows, [Note("repair/interval-ends", text, len(shifted))]
 
 
 def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarray | None:
@@ -506,12 +561,7 @@ def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarr
     stamps = rows.stamps
     here = grid.stamps(positions).astype(np.int64)
     following = grid.stamps(positions + 1).astype(np.int64)
-    if grid.parts[1] in (
-        "ME",
-        "QE",
-        "YE",
-        "BME",
-    ):  # named by a period's last day
+    if grid.parts[1] in NAMED_BY_END:
         return None
     before, after = stamps - here, following - stamps
     if not (after < before).any() or (np.minimum(before, after) > STRAY * (following - here)).any():
@@ -523,7 +573,7 @@ def _nearest(grid: Frequency, rows: LongRows, positions: np.ndarray) -> np.ndarr
 
 def period_positions(grid: Frequency, rows: LongRows) -> np.ndarray:
     """Position (N,) of the period of `grid` that holds each row."""
-    if grid.parts[1] in ("ME", "QE", "YE", "BME"):
+    if grid.parts[1] in NAMED_BY_END:
         return _period_ends(grid, rows.stamps)
     return grid.locate(rows.stamps if rows.integer else rows.stamps.view("M8[ns]"))[0]
 
@@ -535,12 +585,22 @@ def _period_ends(grid: Frequency, stamps: np.ndarray) -> np.ndarray:
     return np.where(stamps.astype("M8[ns]").astype("M8[D]") > ends, positions + 1, positions)
 
 
+CLOCK = re.compile(r"[ T,]*%-?[HIK](?:[^%]*%(?:-?[HIMSK]|[1-9]f|[#^]?[pP]))*|[ T,]*%\d+N")
+ZONE = re.compile(r" ?(%:?z|Z|UTC|GMT|[+-]\d\d:?\d\d)$")
+
+
 def _form_for(form: str, grid: Frequency) -> str:
-    """`form`, or a finer one where it cannot tell the grid's steps apart."""
-    if not form.startswith("%") or re.search(r"%-?H|%-?I", form):
+    """`form`, or a finer one where it cannot tell the grid's steps apart; days and longer periods
+    are written without a time of day."""
+    if form.startswith("interval:"):
+        form = form.split(":", 2)[2].split("\0")[0]
+    if not form.startswith("%"):
         return form
+    clock = CLOCK.search(form) is not None
     if grid.steps_per_day is not None:
-        return "%Y-%m-%d %H:%M:%S"
-    if grid.parts[1] in ("D", "B", "W") and not re.search(r"%-?d|%u", form):
+        return form if clock else "%Y-%m-%d %H:%M:%S"
+    if clock and grid.parts[1] not in ("h", "min", "s", "ms", "us", "ns"):
+        form = CLOCK.sub("", ZONE.sub("", form)).strip(" T,") or "%Y-%m-%d"
+    if grid.parts[1] in ("D", "B", "W") and not re.search(r"%-?[dj]|%u", form):
         return "%Y-%m-%d"
     return form

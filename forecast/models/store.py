@@ -271,7 +271,8 @@ HOW_TO_READ = frozenset({
     "decimal", "thousands", "dayfirst", "time_unit", "tz", "duplicates", "missing", "drop_value",
     "resample", "agg", "max_gap_share", "future_cov", "past_cov", "static_cov", "categorical",
     "calendar", "holidays", "calendar_tz", "no_id", "no_time", "transpose", "na_values", "units",
-    "hierarchy", "by", "ignore_parents", "censored_col", "sheet", "cov_short",
+    "hierarchy", "by", "ignore_parents", "censored_col", "sheet", "cov_short", "drop_partial",
+    "stamps",
 })  # fmt: skip
 
 

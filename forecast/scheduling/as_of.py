@@ -194,7 +194,8 @@ def _limit(panel: Panel, job: Job, as_of: str | None, now: datetime) -> int:
     if panel.frequency.integer or not job.section.drop_partial:
         return last
     moment = on_the_data_s_clock(now, clock_zone(panel, job))
-    return min(last, last_over(panel, moment, job.section.stamps))
+    stamps = "auto" if job.settings.data.resample else job.section.stamps  # periods, by their begin
+    return min(last, last_over(panel, moment, stamps))
 
 
 def last_over(panel: Panel, moment: np.datetime64, stamps: str = "auto") -> int:

@@ -266,8 +266,11 @@ class Job:
         data = {
             name: value
             for name, value in dumped["data"].items()
-            if name not in ("rejects", "db", "db_password")
+            if name not in ("rejects", "db", "db_password", "drop_partial", "stamps")
         }
+        how = self.settings.data
+        data |= {} if how.drop_partial else {"drop_partial": False}
+        data |= {} if how.stamps == "auto" else {"stamps": how.stamps}
         return {
             "data": data,
             "horizon": dumped["forecast"]["horizon"],

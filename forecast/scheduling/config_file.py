@@ -110,6 +110,7 @@ def _job(name: str, given: Any, file: YamlFile, environ: Mapping[str, str]) -> J
     base = file.path.parent
     refuse_address(section.folder or name)
     settings, known = _settings(section, file, (*place, "settings"), environ)
+    settings = _with_the_periods_of(section, settings)
     return Job(
         name=name,
         config=file.path,
@@ -190,6 +191,18 @@ def _settings(
     foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
     mine = {name: value for name, value in environ.items() if name not in foreign}
     return settled({**here, **own}, mine), tuple(own)
+
+
+def _with_the_periods_of(section: JobSection, settings: Settings) -> Settings:
+    """The settings with what the job says of its periods: times are resampled as it reads them, and
+    a period that is not over is kept where it says so."""
+    said: dict[str, object] = {}
+    if section.stamps != "auto" and settings.data.stamps == "auto":
+        said["stamps"] = section.stamps
+    if not section.drop_partial:
+        said["drop_partial"] = False
+    data = settings.data.model_copy(update=said)
+    return settings.model_copy(update={"data": data}) if said else settings
 
 
 def as_a_job_says(text: str) -> str:

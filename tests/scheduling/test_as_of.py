@@ -98,6 +98,13 @@ def test_a_partial_last_period_is_dropped_unless_the_job_keeps_it(tmp_path):
     assert (kept.time, kept.dropped) == ("1970-01-30", 0)
 
 
+def test_hours_made_of_quarters_named_by_their_end_are_over_when_the_next_begins(tmp_path):
+    panel = replace(make_panel((48,), 4), frequency=Frequency("h"), tz="UTC")
+    now = datetime(1970, 1, 2, 12, 30, tzinfo=UTC)
+    told = "    stamps: end\n    settings: {data.resample: h, data.agg: sum}\n"
+    assert take_snapshot(panel, job(tmp_path, told), 4, None, now).label == "19700102T110000"
+
+
 @pytest.mark.parametrize(
     ("rules", "last"),
     [

@@ -114,3 +114,16 @@ def test_secrets_are_known_to_be_kept_out_of_logs(tmp_path, monkeypatch):
     job = load_config(write(tmp_path, text), environ={}).jobs["a"]
     assert job.database() == "postgresql://me:hidden9@host/db"
     assert "hidden9" in job.secrets()
+
+
+def test_what_a_job_says_of_its_periods_holds_where_they_are_made_by_resampling(tmp_path):
+    text = "jobs:\n  a:\n    data: a.csv\n"
+    plain = load_config(write(tmp_path, text), environ={}).jobs["a"]
+    assert (plain.settings.data.stamps, plain.settings.data.drop_partial) == ("auto", True)
+    text += "    stamps: end\n    drop_partial: false\n"
+    told = load_config(write(tmp_path, text), environ={}).jobs["a"]
+    assert (told.settings.data.stamps, told.settings.data.drop_partial) == ("end", False)
+    assert told.digest != plain.digest
+    text += "    settings: {data.stamps: start}\n"
+    own = load_config(write(tmp_path, text), environ={}).jobs["a"]
+    assert own.settings.data.stamps == "start"
