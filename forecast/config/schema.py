@@ -202,7 +202,8 @@ class DataSettings(Section):
     )
     missing: Literal["mask", "zero", "ffill"] = Field(
         default="mask",
-        description="Gaps and blanks are left missing, are zero, or repeat the last value.",
+        description="Gaps and blanks are left missing, are zero (every series then reaches the "
+        "last time of the table), or repeat the last value.",
     )
     drop_value: tuple[float, ...] = Field(
         default=(),

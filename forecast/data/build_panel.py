@@ -55,7 +55,7 @@ def build_panel(rows: LongRows, settings: DataSettings) -> Built:
     else:
         rows, more = without_duplicates(rows, order, settings.duplicates)
     notes += more
-    rows, skipped, more = _observed_part(rows)
+    rows, skipped, more = _observed_part(rows, settings.missing == "zero")
     notes += more
     frequency = find_frequency(rows, settings)
     positions = grid_positions(rows, frequency)
@@ -94,6 +94,8 @@ def checked(
         if total := int(gaps.sum()):
             notes.append(_gap_note(panel, gaps, total))
     else:
+        if settings.missing == "zero":
+            panel = _up_to_the_end(panel, where)
         panel, note = _filled(panel, settings.missing)
         notes += note
     return Built(panel, int(gaps.sum()), skipped, tuple(notes))
@@ -107,8 +109,13 @@ def trailing_note(count: int) -> list[Note]:
     return [Note("repair/trailing-blanks", text, count)]
 
 
-def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note]]:
-    """Rows from each series' first value to its last; series without any value are left out."""
+def _observed_part(
+    rows: LongRows, to_the_end: bool
+) -> tuple[LongRows, tuple[str, ...], list[Note]]:
+    """Rows from each series' first value to its last; series without any value are left out.
+
+    to_the_end: blank rows up to the last value of any series are no rows after the end.
+    """
     known = np.isfinite(rows.values)
     if known.all():
         return rows, (), []
@@ -126,7 +133,10 @@ def _observed_part(rows: LongRows) -> tuple[LongRows, tuple[str, ...], list[Note
             "cells aside, leave it out to be told why",
         )  # fmt: skip
     keep = (at >= first[rows.codes]) & (at <= last[rows.codes])
-    after = int((at > last[rows.codes])[~empty[rows.codes]].sum())
+    beyond = (at > last[rows.codes]) & ~empty[rows.codes]
+    if to_the_end:
+        beyond &= rows.stamps > rows.stamps[known].max()
+    after = int(beyond.sum())
     notes = trailing_note(after)
     skipped = tuple(str(i) for i in rows.ids[empty])
     if skipped:
@@ -212,6 +222,26 @@ def _gap_note(panel: Panel, gaps: np.ndarray, total: int) -> Note:
         "left missing, not invented"
     )
     return Note("warning/gaps", text, total, tuple(str(i) for i in panel.ids[gappy[:PLACES]]))
+
+
+def _up_to_the_end(panel: Panel, where: str) -> Panel:
+    """Every series to the last time of any of them: between its last row and the end of the table
+    no row means zero as well. The new steps are missing."""
+    lengths = (panel.first + panel.lengths).max() - panel.first
+    if (lengths == panel.lengths).all():
+        return panel
+    steps = int(lengths.sum())
+    if steps > most_steps(len(panel.values)):
+        raise refuse(
+            "input/gaps", f"the {panel.frequency.alias} grid would have {steps:,} steps with zeros "
+            "up to the last time", where=where,
+            remedy="Check the last times, or name a coarser --resample",
+        )  # fmt: skip
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.full(steps, np.nan)
+    shift = np.repeat(offsets[:-1] - panel.offsets[:-1], panel.lengths)
+    values[shift + np.arange(len(panel.values))] = panel.values
+    return replace(panel, offsets=offsets, values=values)
 
 
 def _filled(panel: Panel, how: str) -> tuple[Panel, list[Note]]:

@@ -82,9 +82,9 @@ def _sentinels(panel: Panel) -> list[Note]:
 
 
 def _outliers(panel: Panel) -> list[Note]:
-    """Values a million times beyond the largest of nearly all others."""
-    sample = panel.values[:: max(1, len(panel.values) // 100_000)]
-    known = np.abs(sample[np.isfinite(sample)])
+    """Values a million times beyond the largest of nearly all others that are not zero."""
+    sample = panel.values[np.isfinite(panel.values) & (panel.values != 0)]
+    known = np.abs(sample[:: max(1, len(sample) // 100_000)])
     if len(known) < 3:
         return []
     usual = np.quantile(known, 0.95, method="lower")

@@ -97,7 +97,8 @@ def direct_panel(table: Table, settings: DataSettings) -> Built | None:
     ):
         return None
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    laid = _laid(coded, positions, extent, offsets)
+    end = extent.last.max() if settings.missing == "zero" else extent.last
+    laid = _laid(coded, positions, extent, offsets, np.maximum(extent.last, end))
     if laid is None:
         return None
     values, counts, after = laid
@@ -183,9 +184,9 @@ def _extent(coded: Coded, positions: np.ndarray) -> Extent:
 
 
 def _laid(
-    coded: Coded, positions: np.ndarray, extent: Extent, offsets: np.ndarray
+    coded: Coded, positions: np.ndarray, extent: Extent, offsets: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """All values on the grid, rows inside each series (S,), and the number of rows after its end.
+    """All values on the grid, rows inside each series (S,), and the number of rows after `ends`.
 
     None where two rows have one place. Values that stand in their places already are not copied.
     """
@@ -201,7 +202,7 @@ def _laid(
     for s, p, found in coded.slabs(positions):
         late = p > extent.last[s]
         inside = ~late & (p >= extent.first[s])
-        after += int(late.sum())
+        after += int((p > ends[s]).sum())
         s, p, found = s[inside], p[inside], found[inside]
         at = shift[s] + p
         values[at] = found

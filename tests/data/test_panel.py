@@ -420,3 +420,63 @@ def test_of_several_targets_the_most_varied_is_proposed_and_a_missing_driver_is_
         load_panel("oracle://host/db", DataSettings(query="select 1"))
     assert caught.value.code == "input/no-driver"
     assert "pip install " in str(caught.value.remedy)
+
+
+# --- No row means zero ----------------------------------------------------------------------------
+
+
+@given(long_tables())
+@settings(deadline=None, max_examples=60)
+def test_bookings_alone_with_missing_zero_are_the_table_with_its_zeros_written_out(drawn):
+    cells, _ = drawn
+    end = max(day for _, day in cells)
+    firsts = {name: min(d for n, d in cells if n == name) for name, _ in cells}
+    written = {(n, d): cells.get((n, d), 0.0) for n in firsts for d in range(firsts[n], end + 1)}
+
+    def read(table: dict, **options: object) -> Panel:
+        times = [np.datetime64("2020-01-01") + day for _, day in table]
+        frame = frame_of([name for name, _ in table], times, list(table.values()))
+        return panel_from_frame(frame, DataSettings(freq="D", max_gap_share=1.0, **options))[0]
+
+    some, whole = read(cells, missing="zero"), read(written)
+    if some.shut is None:  # where weekdays never have a booking, they stay without a value
+        assert some.values.tolist() == whole.values.tolist()
+    assert some.offsets.tolist() == whole.offsets.tolist()
+    assert some.first.tolist() == whole.first.tolist()
+
+
+def test_no_row_means_zero_up_to_the_last_time_of_the_table_and_not_before_the_first(tmp_path):
+    text = "id,ds,y\na,2020-01-01,5\na,2020-01-09,4\nb,2020-01-03,2\nb,2020-01-04,1\n"
+    panel, report = load_panel(write(tmp_path, text), DataSettings(missing="zero"))
+    assert panel.series(1).tolist() == [2, 1, 0, 0, 0, 0, 0]
+    assert "12 missing steps set to zero" in [n.text for n in report.repairs]
+    assert report.ended_early.size == 0
+    assert load(tmp_path, text, missing="ffill").lengths.tolist() == [9, 2]
+
+
+def test_blank_rows_of_steps_to_come_are_no_zeros(tmp_path):
+    text = "id,ds,y\na,2020-01-01,5\na,2020-01-02,4\nb,2020-01-01,2\nb,2020-01-02,\nb,2020-01-03,\n"
+    panel, report = load_panel(write(tmp_path, text), DataSettings(missing="zero"))
+    assert panel.values.tolist() == [5, 4, 2, 0]
+    assert "1 row after the last value were left out" in [n.text for n in report.repairs]
+
+
+def test_zeros_up_to_a_last_time_that_is_far_off_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("forecast.data.build_panel.FREE_STEPS", 10)
+    monkeypatch.setattr("forecast.data.build_panel.MOST_SPREAD", 2)
+    text = "id,ds,y\na,2020-01-01,5\na,2020-01-02,4\nb,2020-02-01,2\nb,2020-02-02,3\n"
+    with pytest.raises(InputError, match="zeros up to the last time") as caught:
+        load(tmp_path, text, missing="zero")
+    assert caught.value.code == "input/gaps"
+
+
+def test_values_of_a_rare_demand_are_no_outliers(tmp_path):
+    values = [0.0] * 300
+    values[::40] = [3.0, 1.0, 2.0, 5.0, 1.0, 1.0, 2.0, 4.0]
+    text = table(["ds", "y"], days(300), values)
+    codes = [n.code for n in load_panel(write(tmp_path, text), PLAIN)[1].warnings]
+    assert "warning/outlier" not in codes
+    values[40] = 1e30
+    text = table(["ds", "y"], days(300), values)
+    codes = [n.code for n in load_panel(write(tmp_path, text), PLAIN)[1].warnings]
+    assert "warning/outlier" in codes

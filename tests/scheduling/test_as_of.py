@@ -252,3 +252,13 @@ def test_positions_of_one_offset_are_those_of_the_same_times_in_utc(offset, step
     steps = panels[0].first + np.arange(3)
     moved = one.first + np.arange(3)
     assert (panels[0].frequency.stamps(steps) == one.frequency.stamps(moved)).all()
+
+
+def test_a_part_that_was_last_sold_long_ago_is_forecast_from_the_end_of_the_table(tmp_path):
+    days = pd.to_datetime(["2020-01-01", "2020-06-30", "2020-01-01", "2020-03-01"])
+    frame = pd.DataFrame({"id": list("aabb"), "ds": days, "y": 1.0})
+    panel, _ = panel_from_frame(frame, DataSettings(missing="zero", freq="D"))
+    snapshot = take_snapshot(panel, job(tmp_path), 7, None, LATER)
+    assert (snapshot.lags.tolist(), snapshot.left_out) == ([0, 0], ())
+    earlier = take_snapshot(panel, job(tmp_path), 7, "2020-05-31", LATER)
+    assert earlier.panel.lengths.tolist() == [152, 152]
