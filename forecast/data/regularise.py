@@ -67,8 +67,9 @@ def without_duplicates(
 ) -> tuple[LongRows, list[Note]]:
     """Rows sorted by series and time, each time once, and notes.
 
-    Rows that repeat another exactly are dropped; different values for one time are joined as
-    `how` says ("first", "last", "mean", "sum"), or refused ("error").
+    Several rows of one time are joined as `how` says ("first", "last", "mean", "sum"). Under
+    "error" rows that repeat another exactly, in every column of the table, are dropped; others are
+    refused.
     """
     if order is not None:
         rows = rows.taken(order)
@@ -78,16 +79,49 @@ def without_duplicates(
     previous, current = rows.values[:-1], rows.values[1:]
     equal = (previous == current) | (np.isnan(previous) & np.isnan(current))
     clash = repeat & ~equal
-    if clash.any():
-        if how == "error":
-            raise _clash_error(rows, np.flatnonzero(clash))
+    if how != "error":
         rows, note = _joined(rows, repeat, how)
         return rows, [note]
+    if clash.any():
+        raise _clash_error(rows, np.flatnonzero(clash))
     dropped = np.flatnonzero(repeat) + 1
+    if rows.unread:
+        _check_repeated(rows, dropped)
     text = f"{quantity(len(dropped), 'row')} repeated another exactly and were dropped"
+    if len(dropped) > MANY_REPEATS * len(rows.codes):
+        text += "; --duplicates sum counts each of them"
     places = tuple(place(rows, int(r)) for r in dropped[:PLACES])
     kept = rows.taken(np.flatnonzero(np.concatenate([[True], ~repeat])))
     return kept, [Note("repair/duplicate-rows", text, len(dropped), places)]
+
+
+MANY_REPEATS = 0.02  # share of rows beyond which repeats may be no mistake: tickets of one price
+MOST_COMPARED = 100_000  # rows whose unread columns are looked up
+
+
+def _check_repeated(rows: LongRows, at: np.ndarray) -> None:
+    """Refuse rows `at` that equal the one before in the columns that are read, if they differ from
+    it in others, or too many would have to be looked up."""
+    names = listed(list(rows.unread), PLACES)
+    what = f"columns that are not read may differ ({names})"
+    if rows.whole is not None and len(at) <= MOST_COMPARED:
+        wanted = np.unique(np.concatenate([at - 1, at])).tolist()
+        cells = dict(zip(wanted, rows.whole(wanted), strict=True))
+        at = np.array([r for r in at.tolist() if cells[r] != cells[r - 1]], np.int64)
+        what = f"columns that are not read differ ({names})"
+        if not len(at):
+            return
+    remedy = (
+        "If each counts on its own (receipts, bookings): --duplicates sum; if they repeat one "
+        "another: --duplicates first"
+    )
+    if rows.id_hint or rows.id_name is None:
+        remedy += f"; or name the column that tells the series apart: {rows.id_hint or '--id-col'}"
+    raise refuse(
+        "input/duplicate-time", f"rows are equal in their time and value, but {what}",
+        where=rows.where, value=f"{rows.values[int(at[0])]:g}", count=len(at),
+        places=[place(rows, int(r)) for r in at[:PLACES]], remedy=remedy,
+    )  # fmt: skip
 
 
 def _clash_error(rows: LongRows, at: np.ndarray) -> Exception:

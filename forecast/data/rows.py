@@ -13,7 +13,7 @@ import numpy as np
 
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import Note, quantity, quoted, refuse
-from forecast.data.io.table import Table
+from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamps import Times
 from forecast.data.io.values import parse_numbers
 from forecast.data.io.vocabulary import names_series
@@ -36,6 +36,7 @@ class LongRows:
     format   how times are written; tz: see Panel
     instant  the stamps are instants in UTC, to be brought to the clock of tz
     locate   row numbers -> places in the file
+    unread, whole  see Table
     """
 
     ids: np.ndarray
@@ -52,6 +53,8 @@ class LongRows:
     id_name: str | None
     id_hint: str = ""
     instant: bool = False
+    unread: tuple[str, ...] = ()
+    whole: Whole | None = None
 
     def taken(self, index: np.ndarray) -> LongRows:
         """The rows `index` (int64), in its order; places in the file stay right."""
@@ -61,6 +64,7 @@ class LongRows:
             stamps=self.stamps[index],
             values=self.values[index],
             locate=lambda wanted: self.locate([int(index[w]) for w in wanted]),
+            whole=whole_of(self.whole, index),
         )
 
     def without(self, bad: np.ndarray) -> LongRows:
@@ -137,11 +141,23 @@ def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str)
             found.append(f"{Path(parts[file].where).name} {place}")
         return found
 
+    def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
+        wanted = np.asarray(rows)
+        found: dict[int, tuple[object, ...]] = {}
+        for part, start in zip(parts, starts, strict=False):
+            mine = wanted[(wanted >= start) & (wanted < start + len(part.codes))].tolist()
+            if mine and part.whole is not None:
+                cells = part.whole([int(r - start) for r in mine])
+                found |= zip(mine, cells, strict=True)
+        return [found[int(r)] for r in wanted]
+
     return replace(
         first, ids=ids, codes=np.concatenate(codes),
         stamps=np.concatenate([p.stamps for p in parts]),
         values=np.concatenate([p.values for p in parts]),
         where=source, locate=locate,
+        unread=tuple(dict.fromkeys(n for p in parts for n in p.unread)),
+        whole=whole if all(p.whole is not None for p in parts) else None,
     )  # fmt: skip
 
 
@@ -235,6 +251,8 @@ def long_rows(table: Table, settings: DataSettings) -> tuple[LongRows, Mapping, 
         id_name="+".join(mapping.id) or None,
         id_hint="" if mapping.id else _id_hint(mapping),
         instant=times.instant,
+        unread=table.unread,
+        whole=table.whole,
     )
     return rows.without(times.bad | blank), mapping, notes, table
 

@@ -480,3 +480,64 @@ def test_values_of_a_rare_demand_are_no_outliers(tmp_path):
     text = table(["ds", "y"], days(300), values)
     codes = [n.code for n in load_panel(write(tmp_path, text), PLAIN)[1].warnings]
     assert "warning/outlier" in codes
+
+
+# --- Several rows of one time that are equal in what is read --------------------------------------
+
+TICKETS = (
+    "order_id,date,price\n1,2024-01-01,20\n2,2024-01-01,20\n3,2024-01-02,20\n4,2024-01-02,20\n"
+)
+
+
+@pytest.mark.parametrize(("how", "want"), [("sum", 40), ("mean", 20), ("first", 20), ("last", 20)])
+def test_rows_that_are_equal_in_what_is_read_are_joined_as_asked(tmp_path, how, want):
+    assert load(tmp_path, TICKETS, duplicates=how).values.tolist() == [want, want]
+    plain = "date,price\n" + "2024-01-01,20\n" * 2 + "2024-01-02,20\n" * 2
+    assert load(tmp_path, plain, duplicates=how).values.tolist() == [want, want]
+
+
+def test_rows_that_differ_in_a_column_that_is_not_read_do_not_repeat_one_another(tmp_path):
+    with pytest.raises(InputError, match="not read differ") as caught:
+        load(tmp_path, TICKETS)
+    assert caught.value.code == "input/duplicate-time"
+    assert "order_id" in str(caught.value) and "line 3" in str(caught.value)
+    assert "--duplicates sum" in caught.value.remedy and "--duplicates first" in caught.value.remedy
+
+
+def test_rows_that_are_equal_in_every_column_of_the_table_are_dropped(tmp_path):
+    text = TICKETS.replace("2,2024-01-01", "1,2024-01-01").replace("4,2024-01-02", "3,2024-01-02")
+    panel, report = load_panel(write(tmp_path, text), PLAIN)
+    assert panel.values.tolist() == [20, 20]
+    (note,) = (n for n in report.repairs if n.code == "repair/duplicate-rows")
+    assert (note.count, note.text) == (
+        2, "2 rows repeated another exactly and were dropped; --duplicates sum counts each of them",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["frame", "parquet", "feather", "two files"])
+def test_any_table_is_asked_for_the_columns_that_are_not_read(tmp_path, kind):
+    import pandas as pd
+
+    days = pd.to_datetime(["2024-01-01"] * 2 + ["2024-01-02"] * 2)
+    frame = pd.DataFrame({"order_id": [1, 2, 3, 4], "date": days, "price": 20.0})
+    again = frame.assign(order_id=[1, 1, 3, 3])
+
+    def read(table: pd.DataFrame) -> Panel:
+        if kind == "frame":
+            return panel_from_frame(table, PLAIN)[0]
+        path = tmp_path / f"a.{kind}"
+        if kind == "two files":
+            for n in (0, 1):
+                part = table.iloc[n::2].assign(shop="x")
+                part.to_csv(tmp_path / f"{n}.csv", index=False)
+            return load_panel(str(tmp_path / "*.csv"), DataSettings(id_col="shop"))[0]
+        getattr(table, f"to_{kind}")(path)
+        return load_panel(path, PLAIN)[0]
+
+    with pytest.raises(InputError, match="not read"):
+        read(frame)
+    if kind == "parquet":  # whose other columns are not looked up
+        with pytest.raises(InputError, match="not read may differ"):
+            read(again)
+    else:
+        assert read(again).values.tolist() == [20, 20]

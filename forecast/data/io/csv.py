@@ -154,11 +154,13 @@ class Rows:
     columns  name -> dictionary array of strings (ids and times) or float64 array (numbers, NaN
              where blank)
     digest   sha256 of the source's bytes
+    whole    row numbers -> all cells of these rows, of columns that are not read as well
     """
 
     columns: dict[str, pa.Array]
     digest: str
     locate: Callable[[Sequence[int]], list[str]]
+    whole: Callable[[Sequence[int]], list[tuple[object, ...]]]
     notes: tuple[Note, ...] = ()
 
 
@@ -194,7 +196,13 @@ def read_delimited(
     check_unchanged(source)
     if rejects is not None and ragged_rows:
         _put_aside(source, dialect, rejects)
-    return Rows(columns, digest, lambda rows: _lines(source, dialect, rows), notes)
+    return Rows(
+        columns,
+        digest,
+        lambda rows: _lines(source, dialect, rows),
+        lambda rows: _cells(source, dialect, rows),
+        notes,
+    )
 
 
 RAGGED = ("input/ragged-row", "input/truncated", "input/short-row", "input/long-row")
@@ -337,22 +345,37 @@ def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[
 
 def _lines(source: Source, dialect: Dialect, rows: Sequence[int]) -> list[str]:
     """`line 7` for each of a few row numbers (0 is the first row below the header)."""
+    found = _found(source, dialect, rows)
+    # a place is a courtesy: the row number serves where the line is not to be had
+    return [f"line {found[r][0]:,}" if r in found else f"row {r + 1:,}" for r in rows]
+
+
+def _cells(source: Source, dialect: Dialect, rows: Sequence[int]) -> list[tuple[object, ...]]:
+    """All cells of some rows; of one that is not to be had its number alone, equal to no other."""
+    found = _found(source, dialect, rows)
+    return [tuple(found[r][1]) if r in found else (r,) for r in rows]
+
+
+def _found(
+    source: Source, dialect: Dialect, rows: Sequence[int]
+) -> dict[int, tuple[int, list[str]]]:
+    """Line and cells of row numbers, as far as they are to be had."""
     wanted = set(rows)
-    if not wanted:
-        return []
-    found: dict[int, str] = {}
+    found: dict[int, tuple[int, list[str]]] = {}
     width = len(dialect.names)
-    number, last = -1, max(wanted)
+    number, last = -1, max(wanted, default=-1)
+    if not wanted:
+        return found
     try:
         for line, cells in islice(_csv_rows(source, dialect, strict=False), 1, None):
             number += len(cells) == width  # rows that were put aside do not count
             if number in wanted and len(cells) == width:
-                found[number] = f"line {line:,}"
+                found[number] = line, cells
             if number >= last:
                 break
     except csv.Error:
-        pass  # a place is a courtesy: the row number serves where the line is not to be had
-    return [found.get(r, f"row {r + 1:,}") for r in rows]
+        pass
+    return found
 
 
 def _put_aside(source: Source, dialect: Dialect, rejects: Rejects) -> None:

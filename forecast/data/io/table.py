@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -43,6 +43,8 @@ class Table:
     columns  name -> array: dictionary-encoded strings, numbers or timestamps
     locate   row numbers (0 is the first) -> places ("line 2")
     rejects  where cells that cannot be read are put aside; None: they are refused
+    unread   names of the columns that are not read
+    whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
     """
 
     where: str
@@ -54,6 +56,8 @@ class Table:
     decimal: str
     notes: tuple[Note, ...]
     rejects: Rejects | None = None
+    unread: tuple[str, ...] = ()
+    whole: Whole | None = None
 
     @property
     def rows(self) -> int:
@@ -70,12 +74,21 @@ class Table:
             coded = isinstance(rows, pa.DictionaryArray)
             return rows.dictionary_decode().dictionary_encode() if coded else rows
 
-        locate = self.locate
+        locate, whole = self.locate, self.whole
         return replace(
             self,
             columns={name: some(column) for name, column in self.columns.items()},
             locate=lambda wanted: locate([int(index[w]) for w in wanted]),
+            whole=whole_of(whole, index),
         )
+
+
+Whole: TypeAlias = Callable[[Sequence[int]], list[tuple[object, ...]]]
+
+
+def whole_of(whole: Whole | None, index: np.ndarray) -> Whole | None:
+    """`Table.whole` of the rows `index` (int64)."""
+    return None if whole is None else lambda wanted: whole([int(index[w]) for w in wanted])
 
 
 def read_table(source: str | Path, settings: DataSettings) -> Table:
@@ -219,6 +232,8 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
         decimal=dialect.decimal,
         notes=(*dialect.notes, *read.notes),
         rejects=rejects,
+        unread=tuple(n for n in dialect.names if n not in mapping.used),
+        whole=read.whole,
     )
 
 
@@ -320,7 +335,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
     with source.open() as file:
         data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
         try:
-            table = _columnar_table(data, kind, settings, source.name)
+            table, unread = _columnar_table(data, kind, settings, source.name)
             table.validate(full=True)  # damaged offsets would crash whatever touches them
         except (pa.ArrowException, UnicodeDecodeError, OSError, MemoryError) as error:
             raise refuse(
@@ -329,7 +344,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
             ) from None  # fmt: skip
     digest = stream.digest()
     check_unchanged(source)
-    return _from_arrow(table, source.name, digest, settings, kind)
+    return _from_arrow(table, source.name, digest, settings, kind, unread=unread)
 
 
 def _whole(stream: ByteStream) -> pa.BufferReader:
@@ -341,22 +356,25 @@ def _whole(stream: ByteStream) -> pa.BufferReader:
     return pa.BufferReader(b"".join(parts))
 
 
-def _columnar_table(data: pa.NativeFile, kind: str, settings: DataSettings, where: str) -> pa.Table:
-    """The used columns of a Parquet or Feather file."""
+def _columnar_table(
+    data: pa.NativeFile, kind: str, settings: DataSettings, where: str
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """The used columns of a Parquet or Feather file, and the names of those that were not read."""
     if kind == "feather":
         from pyarrow import feather
 
-        return feather.read_table(data)
+        return feather.read_table(data), ()
     file = _open_parquet(data, settings, where)
     head = next(file.iter_batches(SAMPLE_ROWS), None)
     if head is None:
-        return file.read()
+        return file.read(), ()
     import pyarrow as pa
 
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
     mapping = map_columns(*_described(sample), settings, where)
-    return file.read(columns=[n for n in sample.column_names if n in mapping.used])
+    unread = tuple(n for n in sample.column_names if n not in mapping.used)
+    return file.read(columns=[n for n in sample.column_names if n in mapping.used]), unread
 
 
 def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> parquet.ParquetFile:
@@ -430,8 +448,14 @@ def _typed(name: str, kind: pa.DataType, cells: list[str]) -> Column:
 
 
 def _from_arrow(
-    table: pa.Table, where: str, digest: str, settings: DataSettings, kind: str = "frame"
+    table: pa.Table,
+    where: str,
+    digest: str,
+    settings: DataSettings,
+    kind: str = "frame",
+    unread: tuple[str, ...] = (),
 ) -> Table:
+    """unread: names of columns that the source has and `table` has not."""
     if len(set(table.column_names)) < table.num_columns:
         raise refuse("input/duplicate-column", "two columns have the same name", where=where,
                      remedy="Give each column its own name")  # fmt: skip
@@ -441,6 +465,11 @@ def _from_arrow(
     table = table.rename_columns([str(n) for n in table.column_names])
     mapping = map_columns(*_described(table), settings, where)
     columns = {name: _one_array(table.column(name)) for name in mapping.used}
+    there = tuple(n for n in table.column_names if n not in mapping.used)
+
+    def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
+        return [tuple(row.values()) for row in table.take(list(rows)).to_pylist()]
+
     return Table(
         where=where,
         digest=digest,
@@ -451,6 +480,8 @@ def _from_arrow(
         decimal=settings.decimal or ".",
         notes=(),
         rejects=Rejects() if settings.rejects else None,
+        unread=(*unread, *there),
+        whole=whole if there and not unread else None,  # which keeps the whole table
     )
 
 
