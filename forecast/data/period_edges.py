@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from forecast.data.rows import LongRows
 
 NAMED_BY_END = ("ME", "QE", "YE", "BME")  # grids that name a period by its last day
+SUB_DAILY = ("h", "min", "s", "ms", "us", "ns")
 OFTEN = 0.5  # share of its times from which on a step is one that usually has a row
 LEAST_SEEN = 2  # times that an hour of the week must have come before it is judged by itself
 LEAST_PERIODS = 5  # before it is known when the rows of a period usually end
@@ -187,7 +188,7 @@ def _finer(grid: Frequency, step: Frequency | None, outer: np.ndarray) -> list[F
     found = [] if step is None else [step]
     begin, end = bounds(grid, outer[1, -1:])
     days = not grid.integer and int((end - begin)[0]) > DAY
-    own_days = step is not None and step.parts[1] not in ("h", "min", "s", "ms", "us", "ns")
+    own_days = step is not None and step.parts[1] not in SUB_DAILY
     return [*found, Frequency("D")] if days and not own_days else found
 
 

@@ -18,7 +18,7 @@ from forecast.data.io.timestamp_writing import (
     format_stamps,
     instants,
 )
-from forecast.data.period_edges import NAMED_BY_END, bounds, own_step, partial_rows
+from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
 from forecast.data.rows import LongRows
 
@@ -387,6 +387,13 @@ def zoned(rows: LongRows, tz: str | None, joined: bool = True) -> tuple[LongRows
     return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, joined)
 
 
+def said_of_zone(note: Note, tz: str | None) -> Note:
+    """A note on times that were brought to UTC, in words that hold where `tz` is the zone."""
+    if note.code != "repair/mixed-offsets" or not is_region(tz):
+        return note
+    return replace(note, text=note.text.replace("to UTC", f"to the clock of {tz}"))
+
+
 def _brought(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note]]:
     """Rows of instants on the clock of the region `tz`."""
     moments = rows.stamps
@@ -517,6 +524,8 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     rows, notes = at_begins(rows, grid, settings.stamps)
     positions = period_positions(grid, rows)
     nearest = _nearest(grid, rows, positions)
+    if nearest is None and settings.tz is None:
+        notes += _days_of_utc(rows, grid)
     positions = positions if nearest is None else nearest
     if settings.agg == "sum" and settings.drop_partial and nearest is None:
         partial, more = partial_rows(rows, positions, grid, settings.missing != "zero")
@@ -536,6 +545,20 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
         f"by their {settings.agg}" + ("" if nearest is None else ", each at the nearest step")
     )
     return joined, [Note("repair/resampled", text, len(rows.codes) - len(starts)), *notes]
+
+
+def _days_of_utc(rows: LongRows, grid: Frequency) -> list[Note]:
+    """A note that instants are joined by days of UTC: those of a place need its zone."""
+    in_utc = rows.instant or rows.tz == "UTC" or rows.format.startswith("epoch")
+    if rows.integer or not in_utc or grid.parts[1] in SUB_DAILY or _daily(rows.stamps):
+        return []
+    remedy = "cut at midnight UTC: for the days of a place name its zone, e.g. --tz Europe/Berlin"
+    if rows.format.endswith("%:z"):  # as several offsets are written: local time
+        text = (
+            f"the times have several offsets (summer time), and {grid.alias} periods are {remedy}"
+        )
+        return [Note("warning/utc-days", text, len(rows.codes))]
+    return [Note("repair/utc-days", f"{grid.alias} periods are {remedy}", len(rows.codes))]
 
 
 def _lost(rows: LongRows, whole: LongRows) -> list[Note]:
@@ -559,7 +582,7 @@ def at_begins(rows: LongRows, grid: Frequency, stamps: str) -> tuple[LongRows, l
     if rows.integer or stamps == "start" or known.sum() < 2:
         return rows, []
     step = own_step(rows.taken(np.flatnonzero(known)))
-    if step is not None and step.parts[1] not in ("h", "min", "s", "ms", "us", "ns"):
+    if step is not None and step.parts[1] not in SUB_DAILY:
         return rows, []
     length = 1 if step is None else step.fixed[0]
     begin, end = bounds(grid, period_positions(grid, rows)[:1])
@@ -633,7 +656,7 @@ def _form_for(form: str, grid: Frequency) -> str:
     clock = CLOCK.search(form) is not None
     if grid.steps_per_day is not None:
         return form if clock else "%Y-%m-%d %H:%M:%S"
-    if clock and grid.parts[1] not in ("h", "min", "s", "ms", "us", "ns"):
+    if clock and grid.parts[1] not in SUB_DAILY:
         form = CLOCK.sub("", ZONE.sub("", form)).strip(" T,") or "%Y-%m-%d"
     if grid.parts[1] in ("D", "B", "W") and not re.search(r"%-?[dj]|%u", form):
         return "%Y-%m-%d"

@@ -541,3 +541,56 @@ def test_any_table_is_asked_for_the_columns_that_are_not_read(tmp_path, kind):
             read(again)
     else:
         assert read(again).values.tolist() == [20, 20]
+
+
+# --- Days of times with offsets -------------------------------------------------------------------
+
+
+def open_until_midnight(*, winter: str, summer: str) -> str:
+    """Sales of 10 at 0:30, 18:00 and 23:30 local time for 60 days around a 31 March."""
+    import pandas as pd
+
+    rows = [
+        f"{day}T{clock}{summer if f'{day} {clock}' > '2024-03-31 03' else winter},10"
+        for day in pd.date_range("2024-03-01", periods=60).strftime("%Y-%m-%d")
+        for clock in ("00:30:00", "18:00:00", "23:30:00")
+    ]
+    return "ds,y\n" + "\n".join(rows) + "\n"
+
+
+def days_of(folder: Path, text: str, **options: object):
+    settings = DataSettings(resample="D", agg="sum", **options)
+    panel, report = load_panel(write(folder, text), settings)
+    return panel, {n.code: n.text for n in (*report.repairs, *report.warnings)}, report.span
+
+
+def test_days_of_times_with_two_offsets_are_said_to_be_days_of_utc(tmp_path):
+    text = open_until_midnight(winter="+01:00", summer="+02:00")
+    _, notes, _ = days_of(tmp_path, text)
+    assert "midnight UTC" in notes["warning/utc-days"] and "--tz" in notes["warning/utc-days"]
+    assert "to UTC" in notes["repair/mixed-offsets"]
+
+
+def test_with_a_zone_days_are_those_of_its_clock_and_nothing_is_said_to_be_in_utc(tmp_path):
+    text = open_until_midnight(winter="+01:00", summer="+02:00")
+    panel, notes, span = days_of(tmp_path, text, tz="Europe/Berlin")
+    assert panel.values.tolist() == [30] * 60
+    assert span == ("2024-03-01", "2024-04-29")
+    assert not any("UTC" in text for text in notes.values())
+    assert "the clock of Europe/Berlin" in notes["repair/mixed-offsets"]
+
+
+def test_days_of_times_with_one_offset_are_cut_at_its_midnight(tmp_path):
+    panel, notes, span = days_of(tmp_path, open_until_midnight(winter="+05:00", summer="+05:00"))
+    assert panel.values.tolist() == [30] * 60
+    assert (span[0], "warning/utc-days" in notes, "repair/utc-days" in notes) == (
+        "2024-03-01", False, False,
+    )  # fmt: skip
+
+
+def test_days_of_times_in_utc_are_said_to_be_so(tmp_path):
+    text = open_until_midnight(winter="Z", summer="Z")
+    panel, notes, _ = days_of(tmp_path, text)
+    assert panel.values.tolist() == [30] * 60
+    assert "--tz" in notes["repair/utc-days"]
+    assert "repair/utc-days" not in days_of(tmp_path, text, tz="UTC")[1]
