@@ -21,7 +21,7 @@ from forecast.data.load_covariates import future_columns, wants_covariates, with
 from forecast.data.load_large import direct_panel
 from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
-from forecast.data.regularise import said_of_zone, zoned
+from forecast.data.regularise import said_of_zone, twins_of, zoned
 from forecast.data.rows import files_of, joined_digest, joined_notes, joined_rows, long_rows
 from forecast.data.seasonality import confirm_seasons
 from forecast.data.series_ids import ids_of
@@ -201,7 +201,7 @@ def _values(
     typed = [long_rows(table, settings) for table in tables]
     notes = joined_notes([note for _, _, part, _ in typed for note in part])
     rows = joined_rows([part for part, *_ in typed], tables, source)
-    rows, more = zoned(rows, settings.tz)
+    rows, more = zoned(rows, settings.tz, twins_of(rows, settings))
     notes = [said_of_zone(note, rows.tz) for note in notes]
     if settings.rejects:
         notes += _rejected(tables).note(settings.rejects)

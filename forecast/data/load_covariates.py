@@ -176,7 +176,7 @@ def _source(
     """The rows of `table` that belong to the panel's series and lie on its grid."""
     plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
     rows, _, _, table = long_rows(plain, settings)
-    rows, _ = zoned(rows, settings.tz, joined=False)
+    rows, _ = zoned(rows, settings.tz, "first")
     if by_file:
         rows = named_by_file(rows, table)
     if settings.resample and panel.tz is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -355,7 +355,7 @@ def check_same_frequency(
 # --- Time zones: the clock of a place, on which seasons, days and weeks are counted --------------
 #
 # Rows of a zone with summer time are laid on its clock: an hour that is skipped has no row, and the
-# two rows of an hour that comes twice are one, their mean.
+# two rows of an hour that comes twice are one, their mean; days that are made of hours have both.
 
 
 DAY = 86_400 * 10**9
@@ -366,13 +366,25 @@ def is_region(tz: str | None) -> bool:
     return tz is not None and FIXED.fullmatch(tz) is None
 
 
-def zoned(rows: LongRows, tz: str | None, joined: bool = True) -> tuple[LongRows, list[Note]]:
+Twins = Literal["mean", "first", "both"]
+
+
+def twins_of(rows: LongRows, settings: DataSettings) -> Twins:
+    """What becomes of an hour that comes twice: both count in days and longer periods that
+    --resample makes, which are an hour longer then; else they are one, their mean."""
+    if rows.integer or not settings.resample:
+        return "mean"
+    grid = named_frequency(settings.resample, rows, "--resample")
+    return "mean" if grid.parts[1] in SUB_DAILY else "both"
+
+
+def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRows, list[Note]]:
     """Rows on the clock of the zone `tz` (--tz), or of the one that their times name.
 
     Instants (with an offset, in UTC, since 1970) are brought to the zone's clock and written as
-    they came; local times are known to be of the zone. Days stay days. joined: the two values of
-    an hour that comes twice are one, their mean; else the first counts. Raises InputError: no such
-    zone, a time that does not exist (spring) or cannot be told from its twin (autumn).
+    they came; local times are known to be of the zone. Days stay days. twins: the two values of
+    an hour that comes twice are one, their mean or the first; or both stay. Raises InputError: no
+    such zone, a time that does not exist (spring) or cannot be told from its twin (autumn).
     """
     if tz is not None:
         _check_zone(tz, rows.where)
@@ -381,10 +393,10 @@ def zoned(rows: LongRows, tz: str | None, joined: bool = True) -> tuple[LongRows
         return rows, []
     known = rows.instant or rows.tz is not None or rows.format.startswith("epoch")
     if known:
-        return _brought(rows, zone, joined) if is_region(zone) else (rows, [])
+        return _brought(rows, zone, twins) if is_region(zone) else (rows, [])
     if not is_region(zone):
         return replace(rows, tz=zone), []
-    return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, joined)
+    return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, twins)
 
 
 def said_of_zone(note: Note, tz: str | None) -> Note:
@@ -394,7 +406,7 @@ def said_of_zone(note: Note, tz: str | None) -> Note:
     return replace(note, text=note.text.replace("to UTC", f"to the clock of {tz}"))
 
 
-def _brought(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note]]:
+def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note]]:
     """Rows of instants on the clock of the region `tz`."""
     moments = rows.stamps
     if not rows.instant and rows.tz not in (None, "UTC"):  # on the clock of a fixed offset
@@ -407,7 +419,7 @@ def _brought(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note
     if _daily(wall):
         text = f"the times are days of {tz}"
         return placed, [Note("repair/local-days", text, len(rows.codes))]
-    return _one_of_twins(placed, instants(wall, tz) != moments, joined)
+    return _one_of_twins(placed, instants(wall, tz) != moments, twins)
 
 
 def offset_of(tz: str) -> int:
@@ -445,8 +457,8 @@ def _check_zone(tz: str, where: str) -> None:
         ) from None  # fmt: skip
 
 
-def _localized(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[Note]]:
-    """Rows of local times, those of a repeated hour told apart by their order and joined."""
+def _localized(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note]]:
+    """Rows of local times, those of a repeated hour told apart by their order."""
     distinct, inverse = np.unique(rows.stamps, return_inverse=True)
     early = instants(distinct, tz)
     late = instants(distinct, tz, np.ones(len(distinct), bool))
@@ -463,15 +475,18 @@ def _localized(rows: LongRows, tz: str, joined: bool) -> tuple[LongRows, list[No
         _refuse_untold(rows, untold, tz)
     text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
     places = tuple(place(rows, int(r)) for r in at[:PLACES])
-    one, notes = _one_of_twins(rows, second, joined)
+    one, notes = _one_of_twins(rows, second, twins)
     return one, [Note("repair/repeated-hour", text, len(at), places), *notes]
 
 
-def _one_of_twins(rows: LongRows, second: np.ndarray, joined: bool) -> tuple[LongRows, list[Note]]:
-    """The rows with each second time of a repeated hour joined to its first: their mean."""
+def _one_of_twins(rows: LongRows, second: np.ndarray, twins: Twins) -> tuple[LongRows, list[Note]]:
+    """The rows with each second time of a repeated hour joined to its first, as `twins` says;
+    where both stay, in order of the clock."""
     at = np.flatnonzero(second)
     if not len(at):
         return rows, []
+    if twins == "both":
+        return rows.taken(np.lexsort((rows.stamps, rows.codes))), []
     keys = np.unique(rows.stamps[at])
     near = np.flatnonzero(np.isin(rows.stamps, keys))
     order = near[np.lexsort((second[near], rows.stamps[near], rows.codes[near]))]
@@ -483,7 +498,7 @@ def _one_of_twins(rows: LongRows, second: np.ndarray, joined: bool) -> tuple[Lon
     both = np.stack([values[first], values[later]])
     known = np.isfinite(both)
     total = np.where(known, both, 0.0).sum(0)
-    if joined:
+    if twins == "mean":
         values[first] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
     kept = np.ones(len(values), bool)
     kept[later] = False

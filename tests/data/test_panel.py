@@ -594,3 +594,15 @@ def test_days_of_times_in_utc_are_said_to_be_so(tmp_path):
     assert panel.values.tolist() == [30] * 60
     assert "--tz" in notes["repair/utc-days"]
     assert "repair/utc-days" not in days_of(tmp_path, text, tz="UTC")[1]
+
+
+@pytest.mark.parametrize("written", ["offsets", "local"])
+def test_a_day_has_the_hour_twice_that_comes_twice_when_it_is_summed(written):
+    import pandas as pd
+
+    hours_ = pd.date_range("2024-10-20", "2024-11-04", freq="h", tz="Europe/Berlin")[:-1]
+    times = hours_ if written == "offsets" else hours_.tz_localize(None)
+    settings = DataSettings(resample="D", agg="sum", tz="Europe/Berlin")
+    panel, report = panel_from_frame(pd.DataFrame({"ds": times, "y": 1.0}), settings)
+    assert panel.values.tolist() == [24] * 7 + [25] + [24] * 7
+    assert not {"repair/clock-change", "repair/unsorted"} & {n.code for n in report.repairs}

@@ -18,7 +18,7 @@ PARTS = (
     "data.id_col", "data.time_col", "data.target_col", "data.freq", "data.season", "data.wide",
     "data.encoding", "data.delimiter", "data.decimal", "data.thousands", "data.dayfirst",
     "data.time_unit", "data.tz", "data.duplicates", "data.missing", "data.resample", "data.agg",
-    "data.no_id", "data.no_time",
+    "data.drop_partial", "data.stamps", "data.no_id", "data.no_time",
     "federation",
     "forecast.horizon", "forecast.level", "forecast.quantiles", "forecast.allow_negative",
     "network",

@@ -16,7 +16,8 @@ PAGES = Path(__file__).parent / "pages"
 FORECAST_SETTINGS = (
     "forecast.horizon", "forecast.level", "forecast.quantiles", "forecast.allow_negative",
     "data.freq", "data.season", "data.tz", "data.duplicates", "data.missing", "data.resample",
-    "data.agg", "data.dayfirst", "data.decimal", "data.id_col", "data.time_col", "data.target_col",
+    "data.agg", "data.drop_partial", "data.stamps", "data.dayfirst", "data.decimal", "data.id_col",
+    "data.time_col", "data.target_col",
 )  # fmt: skip
 
 
