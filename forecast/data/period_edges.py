@@ -101,18 +101,23 @@ def partial_rows(
         out |= here
         notes.append(_note(pooled, edges, grid, int(last), int(here.sum())))
     if alone and len(rows.ids) > 1:
-        out, more = _of_single_series(rows, bins, out, _edges(some, at, grid, step))
+        out, more = _of_single_series(rows, bins, out, (some, _edges(some, at, grid, step)))
         notes += more
     return (np.zeros(len(bins), bool), []) if out[known].all() else (out, notes)
 
 
 def _of_single_series(
-    rows: LongRows, bins: np.ndarray, out: np.ndarray, edges: Edges
+    rows: LongRows, bins: np.ndarray, out: np.ndarray, judged: tuple[LongRows, Edges]
 ) -> tuple[np.ndarray, list[Note]]:
-    """`out` (N,) with the periods that single series begin or end in, and a note on them."""
-    own = np.zeros(len(bins), bool)
-    for partial, of in zip(edges.partial, edges.bins, strict=True):
-        own |= partial[rows.codes] & (bins == of[rows.codes])
+    """`out` (N,) with the periods that single series begin or end in, and a note on them.
+
+    judged: the rows with a value, whose series have these edges.
+    """
+    some, edges = judged
+    there = some.codes[_starts(some.codes)]
+    partial, of = np.zeros((2, len(rows.ids)), bool), np.zeros((2, len(rows.ids)), np.int64)
+    partial[:, there], of[:, there] = edges.partial, edges.bins
+    own = (partial[:, rows.codes] & (bins == of[:, rows.codes])).any(0)
     own &= ~out
     series = np.unique(rows.codes[own])
     if not len(series):

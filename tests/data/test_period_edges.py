@@ -105,6 +105,16 @@ def test_a_series_without_a_whole_period_is_named():
     assert any(n.startswith("1 series has no whole period") for n in notes)
 
 
+def test_a_series_without_any_value_does_not_hide_whose_period_is_partial():
+    long = pd.date_range("2023-01-01", "2024-06-30")
+    short = pd.date_range("2023-01-01", "2024-03-09")
+    ids = ["a"] * len(long) + ["b"] * len(long) + ["c"] * len(short)
+    values = [1.0] * len(long) + [np.nan] * len(long) + [1.0] * len(short)
+    panel, notes, _ = summed([*long, *long, *short], "MS", values=values, ids=ids)
+    assert (panel.ids.tolist(), panel.lengths.tolist()) == (["a", "c"], [18, 14])
+    assert len(notes) == 1
+
+
 def till(seed: int, days: int = 90, first: str = "2024-03-01", receipts: int = 30):
     """Times of receipts: busy in the morning, fewer and fewer until the evening, shut on Sundays,
     Saturdays until two."""
