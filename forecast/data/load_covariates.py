@@ -42,6 +42,12 @@ class Source:
     step: np.ndarray
     cells: dict[str, Cells]
 
+    def where(self, chosen: np.ndarray) -> Source:
+        """The rows that are `chosen`, bool (N,)."""
+        at = np.flatnonzero(chosen)
+        cells = {name: each.taken(at) for name, each in self.cells.items()}
+        return Source(self.series[at], self.step[at], cells)
+
 
 def wants_covariates(settings: DataSettings) -> bool:
     """Whether any column is to stand beside the values."""
@@ -96,16 +102,20 @@ def with_covariates(
     known = list(mapping.extra)
     names = known + _of_their_own(known, future, settings)
     roles = {name: _role(name, settings) for name in names}
-    sources = []
+    outlooks = []
     for table in future:
         own = table.mapping
         if mapping.id and all(n in table.columns for n in mapping.id):
             own = replace(own, id=mapping.id)  # as in the data, whatever it looks like here
+        table = _named_as(table, [n for n in names if roles[n] == FUTURE])
         ahead = [n for n in names if roles[n] == FUTURE and n in table.columns and n not in own.id]
-        sources.append(_source(panel, table, own, settings, ahead, False))
-    # What the data themselves say comes last, so that it counts where an old outlook overlaps it.
+        if not ahead:
+            raise _none_known_ahead(table, [n for n in names if roles[n] == FUTURE])
+        outlooks.append(_source(panel, table, own, settings, ahead, False))
+    mine: list[Source] = []
     if known:
-        sources += [_source(panel, t, mapping, settings, known, len(tables) > 1) for t in tables]
+        mine = [_source(panel, t, mapping, settings, known, len(tables) > 1) for t in tables]
+    sources = _by_weight(panel, mine, outlooks)
     _check_past(panel, [n for n in names if n not in known], sources)
     lengths = panel.lengths.copy()
     for source in sources:
@@ -116,6 +126,32 @@ def with_covariates(
     columns += static
     _check_names([c.name for c in columns])
     return replace(panel, covariates=Covariates(offsets, tuple(columns), unseen))
+
+
+def _named_as(table: Table, names: Sequence[str]) -> Table:
+    """The table with its columns written as `names` are, where capitals alone differ."""
+    columns = table.columns
+    wanted = {n.lower(): n for n in names if n not in columns}
+    found = {name: wanted.pop(name.lower()) for name in list(columns) if name.lower() in wanted}
+    return replace(table, columns={found.get(n, n): c for n, c in columns.items()})
+
+
+def _none_known_ahead(table: Table, names: Sequence[str]) -> InputError:
+    return refuse(
+        "input/missing-column",
+        f"this table has no covariate known ahead: its columns are {listed(list(table.columns), 8)}",
+        where=table.where, remedy=f"Name its columns as the data do: {listed(names, 8)}",
+    )  # fmt: skip
+
+
+def _by_weight(panel: Panel, mine: list[Source], outlooks: list[Source]) -> list[Source]:
+    """The sources so that the last word on a step counts: of steps to come that of an outlook, which
+    was named for them, of the past that of the data, whatever an old outlook expected there."""
+    if not outlooks:
+        return mine
+    past = [source.step < panel.lengths[source.series] for source in mine]
+    ahead = [source.where(~before) for source, before in zip(mine, past, strict=True)]
+    return ahead + outlooks + [s.where(before) for s, before in zip(mine, past, strict=True)]
 
 
 def _of_their_own(known: list[str], future: Sequence[Table], settings: DataSettings) -> list[str]:

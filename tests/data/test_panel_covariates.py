@@ -102,6 +102,30 @@ def test_what_the_data_say_counts_where_an_old_outlook_overlaps_it(tmp_path):
     assert column(panel, "heat").values[[29, 30, 34]].tolist() == [29.0, -30.0, -34.0]
 
 
+def test_of_steps_to_come_the_outlook_counts_even_where_the_data_say_something_too(tmp_path):
+    outlook = frame(ahead=5, heat=lambda number, step: -1.0 * step).drop(columns="y")
+    path = written(tmp_path, outlook[outlook.ds > "2024-01-31"], "ahead.csv")
+    panel, _ = load(
+        tmp_path, frame(ahead=5, heat=heat), future_cov=("heat",), future_covariates=path
+    )
+    assert column(panel, "heat").values[[29, 30, 31, 34]].tolist() == [29.0, 30.0, -31.0, -34.0]
+
+
+def test_an_outlook_whose_column_differs_in_capitals_is_read(tmp_path):
+    ahead = frame(ahead=5, Heat=heat).drop(columns="y")
+    path = written(tmp_path, ahead[ahead.ds > "2024-01-30"], "ahead.csv")
+    panel, _ = load(tmp_path, frame(heat=heat), future_cov=("heat",), future_covariates=path)
+    check_ahead(panel, 5)
+
+
+def test_an_outlook_without_any_covariate_known_ahead_is_refused(tmp_path):
+    ahead = frame(ahead=5, Aktion=1.0).drop(columns="y")
+    path = written(tmp_path, ahead, "ahead.csv")
+    with pytest.raises(InputError, match="no covariate known ahead") as refused:
+        load(tmp_path, frame(ahead=5, heat=heat), future_cov=("heat",), future_covariates=path)
+    assert "heat" in refused.value.remedy and "Aktion" in refused.value.message
+
+
 def test_one_table_without_ids_counts_for_every_series(tmp_path):
     weather = pd.DataFrame({"ds": DAYS[30:35], "heat": [1.0, 2, 3, 4, 5]})
     path = written(tmp_path, weather, "ahead.csv")
