@@ -142,7 +142,8 @@ class DataSettings(Section):
     )
     target_col: str | None = Field(
         default=None,
-        description="Column to forecast (found by its name, or the only one with numbers).",
+        description="Column to forecast, or several (A,B) where a row is a time (found by its "
+        "name, or the only one with numbers).",
         json_schema_extra=_cli(metavar="COLUMN"),
     )
     freq: str | None = Field(

@@ -139,14 +139,15 @@ def _named_as(table: Table, names: Sequence[str]) -> Table:
 def _none_known_ahead(table: Table, names: Sequence[str]) -> InputError:
     return refuse(
         "input/missing-column",
-        f"this table has no covariate known ahead: its columns are {listed(list(table.columns), 8)}",
+        "this table has no covariate known ahead: its columns are "
+        f"{listed(list(table.columns), 8)}",
         where=table.where, remedy=f"Name its columns as the data do: {listed(names, 8)}",
     )  # fmt: skip
 
 
 def _by_weight(panel: Panel, mine: list[Source], outlooks: list[Source]) -> list[Source]:
-    """The sources so that the last word on a step counts: of steps to come that of an outlook, which
-    was named for them, of the past that of the data, whatever an old outlook expected there."""
+    """The sources so that the last word on a step counts: of steps to come that of an outlook,
+    which was named for them, of the past that of the data, whatever an old outlook expected."""
     if not outlooks:
         return mine
     past = [source.step < panel.lengths[source.series] for source in mine]

@@ -207,11 +207,11 @@ class SpanFields(Document):
 
 
 class ColumnFields(Document):
-    """Names of the table's columns by role."""
+    """Names of the table's columns by role; of many series side by side, how many they are."""
 
     id: list[Text] | None = None
     time: list[Text] | None = None
-    target: list[Text] | None = None
+    target: list[Text] | Text | None = None
 
 
 class RememberedFields(Document):

@@ -49,8 +49,7 @@ def is_of(manifest: Manifest, panel: Panel, columns: Mapping[str, Any], path: st
     data = manifest.get("data", {})
     if frequency_of(manifest) != panel.frequency:
         return False
-    roles = ("time", "target", "id")
-    if [_names(data.get("columns", {}), r) for r in roles] != [_names(columns, r) for r in roles]:
+    if _roles(data.get("columns", {})) != _roles(columns):
         return False
     number = {str(name): s for s, name in enumerate(panel.ids.tolist())}
     past = data.get("past") or []
@@ -62,6 +61,14 @@ def is_of(manifest: Manifest, panel: Panel, columns: Mapping[str, Any], path: st
     if past and _names(columns, "id"):
         return True
     return any(_agrees(panel, number[each["id"]], each) for each in shared)
+
+
+def _roles(columns: Mapping[str, Any]) -> list[list[str]]:
+    """Names of time, id and target; where columns are the series, which may become more, of the
+    first two alone."""
+    target = columns.get("target")
+    wide = isinstance(target, str) or (target is not None and len(target) > 1)
+    return [_names(columns, role) for role in ("time", "id", *(() if wide else ("target",)))]
 
 
 def _names(columns: Mapping[str, Any], role: str) -> list[str]:

@@ -204,6 +204,27 @@ def test_a_column_cannot_be_target_and_covariate(tmp_path):
     assert caught.value.code == "input/column-twice"
 
 
+def test_several_targets_are_series_that_share_the_covariates(tmp_path):
+    table = frame(ids=("a",), ahead=5, heat=heat).drop(columns="unique_id")
+    table = table.rename(columns={"y": "north"}).assign(south=table["y"] * 2, note=1.0)
+    panel, report = load(tmp_path, table, target_col="north,south", future_cov=("heat",))
+    assert panel.ids.tolist() == ["north", "south"]
+    assert panel.values.tolist() == [*map(float, range(30)), *(2.0 * i for i in range(30))]
+    assert [c.name for c in panel.covariates.columns] == ["heat"]
+    heats = column(panel, "heat").values
+    assert heats[:35].tolist() == heats[35:].tolist() == [*map(float, range(35))]
+    assert report.columns["target"] == ["north", "south"]
+
+
+def test_several_targets_of_rows_of_several_series_are_refused_with_a_way(tmp_path):
+    table = frame().assign(z=1.0)
+    with pytest.raises(InputError) as refused:
+        load(tmp_path, table, target_col="y,z")
+    assert refused.value.code == "input/several-targets"
+    assert "--target-col y" in refused.value.remedy
+    assert load(tmp_path, table, target_col="y")[0].size == 2
+
+
 def test_covariates_of_a_wide_table_are_refused(tmp_path):
     table = pd.DataFrame({"ds": DAYS, "a": np.arange(40.0), "heat": 1.0})
     with pytest.raises(InputError) as caught:

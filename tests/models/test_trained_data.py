@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecast.common.errors import ModelNotFoundError
@@ -202,3 +203,56 @@ def test_no_model_at_all_names_none(tmp_path):
 
     with pytest.raises(ModelNotFoundError, match="no trained model"):
         newest_trained(tmp_path)
+
+
+def shapes(folder: Path, months: int = 0) -> dict[str, tuple[Path, list[str]]]:
+    """One panel of two shops, less its last `months`, written in every shape, and its flags."""
+    times = pd.date_range("2015-01-01", periods=72, freq="MS").strftime("%Y-%m-%d")
+    step = np.arange(72)
+    wide = pd.DataFrame({"month": times, "east": 90 + 9 * np.sin(step / 2) + step % 5,
+                         "west": 40 + 5 * np.cos(step / 2) + step % 7}).round(2)  # fmt: skip
+    wide = wide.iloc[: 72 - months]
+    long = wide.melt("month", var_name="shop", value_name="units")
+    across = wide.set_index("month").T.rename_axis("shop").reset_index()
+    folder.mkdir()
+    wide.to_csv(folder / "wide.csv", index=False)
+    wide.assign(rain=1.5).to_csv(folder / "more.csv", index=False)
+    long.to_csv(folder / "long.csv", index=False)
+    across.to_csv(folder / "across.csv", index=False)
+    long.to_excel(folder / "long.xlsx", index=False)
+    long.to_parquet(folder / "long.parquet", index=False)
+    (folder / "each").mkdir()
+    for shop, part in long.groupby("shop"):
+        part.drop(columns="shop").to_csv(folder / "each" / f"{shop}.csv", index=False)
+    return {
+        "long": (folder / "long.csv", []),
+        "wide": (folder / "wide.csv", ["--wide"]),
+        "targets": (folder / "more.csv", ["--target-col", "east,west"]),
+        "across": (folder / "across.csv", ["--transpose"]),
+        "excel": (folder / "long.xlsx", []),
+        "parquet": (folder / "long.parquet", []),
+        "folder": (folder / "each", []),
+    }
+
+
+@pytest.mark.parametrize(
+    "shape", ["long", "wide", "targets", "across", "excel", "parquet", "folder"]
+)
+def test_what_train_reads_in_any_shape_predict_reads_too_and_forecasts_alike(
+    shape, lstmcast, tmp_path
+):
+    old, new = shapes(tmp_path / "old", months=3), shapes(tmp_path / "new")
+    found = {}
+    for name in ("long", shape):
+        path, flags = old[name]
+        code, _, err = lstmcast(
+            "train", str(path), *flags, "--config", "small.yaml", "--out", f"runs/{name}", "-q"
+        )
+        assert code == 0, err
+        for table in (path, new[name][0]):  # as trained on, and grown
+            code, out, err = lstmcast("predict", str(table), "--model", f"runs/{name}", "-o", "-")
+            assert code == 0, err
+            found.setdefault(name, []).append(sorted(out.splitlines()))
+        code, out, _ = lstmcast("predict", str(path), "--root", "runs", "--json")
+        assert code == 0 and json.loads(out)["series"] == 2  # its model is found by the data
+    assert found[shape] == found["long"]

@@ -61,6 +61,9 @@ class Column:
     form: str = ""
 
 
+MOST_LISTED = 8  # series of a wide table that are named one by one
+
+
 @dataclass(frozen=True)
 class Mapping:
     """The chosen columns, and why.
@@ -91,10 +94,11 @@ class Mapping:
     def to_dict(self) -> dict[str, object]:
         """The mapping as JSON-able data."""
         covariates = {"covariates": list(self.extra)} if self.extra else {}
+        few = len(self.targets) <= MOST_LISTED
         return {
             "id": list(self.id),
             "time": list(self.time),
-            "target": list(self.targets) if not self.wide else f"{len(self.targets)} columns",
+            "target": list(self.targets) if few else f"{len(self.targets)} columns",
             "reasons": dict(self.reasons),
             **covariates,
         }

@@ -97,6 +97,8 @@ def map_columns(
     if settings.target_col == NO_TARGET:
         extra = extra or tuple(n for n in sample.names if n not in (*time, *ids))
         return Mapping(time, ids, options, (), False, reasons, extra)
+    if len(several := _named_targets(sample, settings)) > 1:
+        return _beside_each_other(sample, time, ids, several, extra, reasons)
     target = _choose_target(sample, time, ids, options, settings, reasons)
     options = tuple(o for o in options if o != target)
     _check_roles((*time, *ids, target), where)
@@ -175,7 +177,7 @@ def _choose_time(
     if settings.time_col:
         reasons["time"] = "--time-col"
         return _named(settings.time_col, sample.names, "--time-col", sample.where)
-    taken = {settings.target_col, *(settings.id_col or "").split(",")}
+    taken = {*_named_targets(sample, settings), *(settings.id_col or "").split(",")}
     free = [c for c in sample.columns if c.name not in taken]
     stamps = [c for c in free if c.kind == "time" and c.form != "pointed"]
     if len(stamps) > 1:
@@ -346,7 +348,8 @@ def _choose_id(
         return (), ()
     free = [
         c for c in sample.columns
-        if c.name not in time and c.name != settings.target_col and not _derived(c, sample, time)
+        if c.name not in (*time, *_named_targets(sample, settings))
+        and not _derived(c, sample, time)
     ]  # fmt: skip
     for wanted in ID_NAMES:
         for column in free:
@@ -387,12 +390,12 @@ def _numbered(
     """
     if not time or sample.rows < 8:
         return []
-    base = (*time, *(c.name for c in options))
+    base, targets = (*time, *(c.name for c in options)), _named_targets(sample, settings)
     if sample.distinct(*base) == sample.rows:
         return []
     times, found = sample.distinct(*time), []
     for column in free:
-        if column.kind != "integer" or column in options or column.name == settings.target_col:
+        if column.kind != "integer" or column in options or column.name in targets:
             continue
         full = sample.distinct(*base, column.name) == sample.rows
         few = 1 < column.distinct <= max(2, sample.rows // 3)
@@ -418,6 +421,39 @@ def _derived(column: Column, sample: Sample, time: tuple[str, ...]) -> bool:
 # --- the target -----------------------------------------------------------------------------
 
 
+def _named_targets(sample: Sample, settings: DataSettings) -> tuple[str, ...]:
+    """What --target-col names: nothing, one column, or several that are series side by side."""
+    if not settings.target_col or settings.target_col == NO_TARGET:
+        return ()
+    return _named(settings.target_col, sample.names, "--target-col", sample.where)
+
+
+def _beside_each_other(
+    sample: Sample,
+    time: tuple[str, ...],
+    ids: tuple[str, ...],
+    targets: tuple[str, ...],
+    extra: tuple[str, ...],
+    reasons: dict[str, str],
+) -> Mapping:
+    """A table of which several columns are forecast, each as a series of its own.
+
+    Raises InputError where rows belong to several series already.
+    """
+    _check_roles((*time, *ids, *targets), sample.where)
+    if ids or (time and sample.distinct(*time) < sample.rows):
+        whose = f"column '{ids[0]}' names them" if ids else "one time has several rows"
+        raise refuse(
+            "input/several-targets",
+            f"several targets can be forecast at once where a row is a time, and here rows are of "
+            f"several series ({whose})", where=sample.where, value=",".join(targets),
+            remedy="Forecast one at a time, e.g. --target-col "
+            f"{quoted(targets[0])}; or --no-id where all rows are one series",
+        )  # fmt: skip
+    reasons["target"] = "--target-col"
+    return Mapping(time, (), (), targets, True, reasons, extra)
+
+
 def _choose_target(
     sample: Sample,
     time: tuple[str, ...],
@@ -428,7 +464,7 @@ def _choose_target(
 ) -> str:
     if settings.target_col:
         reasons["target"] = "--target-col"
-        return _named(settings.target_col, sample.names, "--target-col", sample.where)[0]
+        return _named_targets(sample, settings)[0]
     free = [c for c in sample.columns if c.name not in (*time, *ids)]
     for name in TARGET_TIERS:
         named = [c for c in free if key_of(c.name) in name and c.kind not in ("text", "boolean")]
