@@ -142,8 +142,7 @@ class DataSettings(Section):
     )
     target_col: str | None = Field(
         default=None,
-        description="Column to forecast, or several (A,B) where a row is a time (found by its "
-        "name, or the only one with numbers).",
+        description="Column to forecast; A,B: several (found by its name, or the only numbers).",
         json_schema_extra=_cli(metavar="COLUMN"),
     )
     freq: str | None = Field(
