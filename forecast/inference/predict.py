@@ -117,10 +117,11 @@ def _joined(parts: Sequence[Forecast]) -> Forecast:
 
 
 def at_levels(forecast: Forecast, wanted: np.ndarray) -> Forecast:
-    """The forecast with quantiles at `wanted` levels (see common/quantiles.py)."""
+    """The forecast with quantiles at `wanted` levels (see common/quantiles.py), where those of a
+    series were never below zero not below it either."""
     quantiles = at_other_levels(forecast.quantiles, forecast.levels, wanted)
-    if (forecast.quantiles >= 0).all():
-        quantiles = np.maximum(quantiles, 0.0)
+    floor = np.where((forecast.quantiles >= 0).all(axis=(1, 2)), 0.0, -np.inf)
+    quantiles = np.maximum(quantiles, floor[:, None, None])
     if forecast.whole:
         quantiles = np.rint(quantiles)
     return replace(forecast, levels=np.asarray(wanted, float), quantiles=quantiles)

@@ -21,6 +21,7 @@ from forecast.common.errors import UsageError
 from forecast.common.quantiles import normal_quantiles, normal_scores, values_at_scores
 from forecast.common.segments import positions
 from forecast.data.forecast import Forecast
+from forecast.data.limits import never_negative
 from forecast.data.panel import Panel
 from forecast.inference.one_step import one_step_ahead
 from forecast.inference.predict import forecast_panel
@@ -165,12 +166,13 @@ def _by_end(panel: Panel, flat: np.ndarray, most: int) -> np.ndarray:
 class Reconciler:
     """One method for one hierarchy, ready for any number of forecasts.
 
-    nonnegative: bottom forecasts below zero are set to zero, and the others shrunk so that the
-    total stays (Di Fonzo & Girolimetto 2023, whose heuristic lets it grow).
+    nonnegative: bool (R,), or one for all, the nodes that are never below zero: of the bottom ones
+    forecasts below zero are set to zero, and the others of them shrunk so that their sum stays (Di
+    Fonzo & Girolimetto 2023, whose heuristic lets it grow).
     """
 
     def __init__(
-        self, method: str, hierarchy: Hierarchy, errors: Errors, *, nonnegative: bool
+        self, method: str, hierarchy: Hierarchy, errors: Errors, *, nonnegative: np.ndarray | bool
     ) -> None:
         """Raises UsageError: an unknown method, hierarchicalforecast is not installed."""
         if method not in METHODS:
@@ -181,7 +183,8 @@ class Reconciler:
                 value=method,
                 remedy=f"Choose from {', '.join((*METHODS, NONE))}",
             )
-        self.method, self.hierarchy, self.nonnegative = method, hierarchy, nonnegative
+        self.method, self.hierarchy = method, hierarchy
+        self.nonnegative = np.broadcast_to(nonnegative, hierarchy.size)
         above = np.setdiff1d(np.arange(hierarchy.size), hierarchy.bottom)
         self._order = np.concatenate([above, hierarchy.bottom])  # the library's: bottom last
         self._above = len(above)
@@ -253,7 +256,12 @@ class Reconciler:
             below = below + self._weights @ surplus
         elif self._weights is not None:
             below = self._weights @ values[self._order]
-        return _raised(below) if self.nonnegative else below
+        raised = self.nonnegative[self.hierarchy.bottom]
+        if not raised.any():
+            return below
+        made = np.array(below)
+        made[raised] = _raised(made[raised])
+        return made
 
     def coherent(self, values: np.ndarray) -> np.ndarray:
         """Forecasts (R, K) of all nodes that add up, from `values` (R, K)."""
@@ -314,8 +322,8 @@ def reconciled(
     for step, paths in enumerate(one.paths(dependence, PATHS, seed)):
         found = np.quantile(paths, made.levels, axis=1).T
         found = _no_narrower(found, made.quantiles[one.rows, step], one.width)
-        if one.reconciler.nonnegative:
-            found = np.maximum(found, 0.0)
+        floor = np.where(one.reconciler.nonnegative, 0.0, -np.inf)
+        found = np.maximum(found, floor[:, None])
         quantiles[one.rows, step] = np.rint(found) if made.whole else found
     return replace(made, point=point, quantiles=quantiles)
 
@@ -365,13 +373,12 @@ class _Joint:
         self.rows, self.made = kept, made
         part = hierarchy.part(kept)
         own = errors.of(kept, hierarchy)
-        seen = panel.truncate(made.origins)
-        negative = bool((seen.values < 0).any())
+        nonnegative = never_negative(panel.truncate(made.origins))[kept] & (not allow_negative)
         self.reconciler = Reconciler(
             MINT if method == NONE else method,
             part,
             own,
-            nonnegative=not (negative or allow_negative),
+            nonnegative=nonnegative,
         )
         self._scores = own.joint
         self.width = width_by_level(own, part.level)

@@ -7,7 +7,7 @@ selection.py says which of them, and of the pretrained network, is kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,7 +129,7 @@ def learn(
         if called:
             listener.stage(f"Training the {plan.title} {called}")
         if trained and plan.tried and (plan.validation >= 0).sum() >= MANY_WATCHED:
-            least = NEAR * _least_loss(trained[0].history)
+            least = _worth_going_on(trained[0].members)
             part = replace(part, config=replace(part.config, behind=least))
         learnt = best_of_part(panel, part, settings, listener, _inside(kept, called), ranks, limit)
         if not learnt.members:
@@ -207,16 +207,15 @@ def best_of_part(
     return Learnt(chosen, history, False, reasons + given_up)
 
 
-def _worth_going_on(tuned: Sequence[Member]) -> float | None:
-    """The validation loss that members from random weights must come below, None for any: beside
-    one near the fine-tuned members' they may still be kept in a blend."""
-    least = min(member.best_loss for member in tuned)
+def _worth_going_on(trained: Sequence[Member]) -> float | None:
+    """The validation loss that other members must come below to be worth training on, None for any:
+    from random weights near it they may still be kept in a blend.
+
+    By the members, not by what was heard of their progress: another rank heard nothing, nor did a
+    training that goes on where it was stopped.
+    """
+    least = min(member.best_loss for member in trained)
     return NEAR * least if least > 0 else None
-
-
-def _least_loss(history: Sequence[Mapping[str, Any]]) -> float:
-    """The least validation loss that a member came to, infinite where nothing was watched."""
-    return min((row["best"] for row in history if np.isfinite(row["best"])), default=np.inf)
 
 
 def _untrained(plan: Plan) -> Learnt:

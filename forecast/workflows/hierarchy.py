@@ -15,6 +15,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.table import read_plain
+from forecast.data.limits import never_negative
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation import metrics
@@ -295,7 +296,7 @@ def _validation_losses(
         past = errors.before(_steps_back(panel, hierarchy, origins)).of(together, hierarchy)
         actual = panel.window(origins, plan.horizon)[together]
         scale = metrics.seasonal_errors(cut.values, cut.offsets, plan.season)[together]
-        nonnegative = not bool((cut.values < 0).any())
+        nonnegative = never_negative(cut)[together]
         for method in METHODS if has_library() else (BOTTOM_UP, TOP_DOWN):
             one = Reconciler(method, part, past, nonnegative=nonnegative)
             loss = metrics.mase(actual, one.coherent(made.point[together]), scale)

@@ -237,6 +237,17 @@ def test_forecasts_of_what_is_never_negative_are_not_and_keep_their_total():
     assert made == pytest.approx(hierarchy.summing @ made[3:])
 
 
+def test_one_negative_node_lets_no_other_fall_below_zero():
+    hierarchy = small()
+    values = hierarchy.summing @ np.array([[5.0], [-2.0], [-3.0], [1.0]])
+    never = np.array([True, True, True, True, True, False, True])
+    made = Reconciler("bottom-up", hierarchy, errors_for(hierarchy), nonnegative=never).coherent(
+        values
+    )
+    assert made[3:].ravel() == pytest.approx([5 * 4 / 6, 0.0, -3.0, 4 / 6])
+    assert made == pytest.approx(hierarchy.summing @ made[3:])
+
+
 def test_nodes_without_errors_do_not_stop_mint():
     hierarchy, errors = small(), errors_for(small())
     errors.residuals[4] = 0.0

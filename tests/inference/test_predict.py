@@ -205,3 +205,13 @@ def test_hours_of_the_night_that_are_always_zero_are_found_beside_others():
     night = (np.arange(48) % 24 < 8) | (np.arange(48) % 24 >= 18)
     assert (made.quantiles[0, night] == 0).all()
     assert (made.quantiles[1, night] > 0).any()
+
+
+def test_far_levels_of_a_series_stay_above_zero_whatever_its_neighbours_do():
+    made = forecast_panel(random_forecaster(), make_panel((60, 60)), 3)
+    low = np.linspace(0.05, 3.0, made.quantiles.shape[2])
+    quantiles = np.stack([np.tile(low, (3, 1)), np.tile(low - 2, (3, 1))])
+    wanted = np.array([0.0001, 0.5, 0.9999])
+    both = at_levels(replace(made, quantiles=quantiles), wanted)
+    assert (both.quantiles[0] >= 0).all()
+    assert (both.quantiles[1, :, 0] < -2).all()
