@@ -21,6 +21,7 @@ from forecast.data.io.dialect import detect_dialect
 from forecast.data.io.files import Source
 from forecast.data.io.notations import UNITS
 from forecast.data.io.table import read_table
+from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import parse_numbers
 from forecast.data.load import load_panel
@@ -237,3 +238,61 @@ def test_rows_that_are_taken_keep_their_places_and_hold_nothing_else(tmp_path: P
     ids = some.columns["unique_id"]
     assert ids.to_pylist() == ["c", "a"]
     assert ids.dictionary.to_pylist() == ["c", "a"]
+
+
+def written_next(texts: list[str], step: int, **options: object) -> str:
+    """The time `step` nanoseconds after the last of `texts`, as these are written."""
+    times = parse_times(as_strings(texts), name="time", **options)
+    assert not times.bad.any(), times.reason
+    return format_stamps(times.stamps[-1:] + step, times.format).to_pylist()[0]
+
+
+HOUR = 3600 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("texts", "step", "following"),
+    [
+        (["13/01/2024 00:00:00 - 13/01/2024 01:00:00", "13/01/2024 01:00:00 - 13/01/2024 02:00:00"],
+         HOUR, "13/01/2024 02:00:00 - 13/01/2024 03:00:00"),
+        (["15/01/2024 - 16/01/2024", "16/01/2024 - 17/01/2024"], 24 * HOUR,
+         "17/01/2024 - 18/01/2024"),
+        (["02/01/2023 - 08/01/2023", "09/01/2023 - 15/01/2023"], 168 * HOUR,
+         "16/01/2023 - 22/01/2023"),  # the ends alone tell day from month
+        (["1/2/2023-1/8/2023", "1/9/2023-1/15/2023"], 168 * HOUR, "1/16/2023-1/22/2023"),
+        (["2024/01/01 00:00 - 2024/01/01 01:00", "2024/01/01 01:00 - 2024/01/01 02:00"], HOUR,
+         "2024/01/01 02:00 - 2024/01/01 03:00"),
+        (["2024-01-01/2024-01-31", "2024-02-01/2024-02-29"], 29 * 24 * HOUR,
+         "2024-03-01/2024-03-31"),  # months, whose lengths differ
+    ],
+)  # fmt: skip
+def test_intervals_are_times_however_their_dates_are_joined(texts, step, following) -> None:
+    assert written_next(texts, step) == following
+
+
+def test_an_interval_whose_dates_have_two_readings_is_no_number() -> None:
+    texts = as_strings(["01/02/2024 - 02/02/2024", "02/02/2024 - 03/02/2024"])
+    times = parse_times(texts, name="time")
+    assert (times.bad.all(), times.reason, times.integer) == (True, "ambiguous", False)
+    days = parse_times(texts, name="time", dayfirst=True).stamps.astype("M8[ns]").astype("M8[D]")
+    assert [str(d) for d in days] == ["2024-02-01", "2024-02-02"]
+
+
+def test_zones_named_in_an_interval_are_left_out_and_said() -> None:
+    texts = ["27/10/2024 01:00:00 (CEST) - 27/10/2024 02:00:00 (CEST)",
+             "27/10/2024 02:00:00 (CEST) - 27/10/2024 02:00:00 (CET)",
+             "27/10/2024 02:00:00 (CET) - 27/10/2024 03:00:00 (CET)",
+             "27/10/2024 03:00:00 (CET) - 27/10/2024 04:00:00 (CET)"]  # fmt: skip
+    times = parse_times(as_strings(texts), name="time")
+    assert (np.diff(times.stamps) // HOUR).tolist() == [1, 0, 1]
+    assert {n.code for n in times.notes} == {"repair/interval", "repair/zone-names"}
+    assert parse_times(as_strings([t.replace("CEST", "PST") for t in texts]), name="t").bad.all()
+
+
+def test_a_column_of_intervals_is_a_time_and_a_line_of_totals_below_it_none(tmp_path: Path) -> None:
+    spans = [f"{d:02d}/1/2024-{d + 1:02d}/1/2024,{d * d % 31}" for d in range(1, 25)]
+    path = tmp_path / "spans.csv"
+    path.write_text("\n".join(["span,load", *spans, "Total,300"]))
+    panel, report = load_panel(path, DataSettings())
+    assert (report.frequency, len(panel.values)) == ("D", 24)
+    assert "repair/no-row" in {n.code for n in report.repairs}

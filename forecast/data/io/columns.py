@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from forecast.data.io.csv import MISSING, MISSING_SIGNS
 from forecast.data.io.notations import written_numbers
+from forecast.data.io.time_forms import interval_mark
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of, month_of, names_time
 
 __all__ = ["ID_NAMES", "TARGET_NAMES", "Column", "Mapping", "describe", "key_of"]
@@ -159,14 +160,7 @@ def _codes(cells: list[str], distinct: set[str]) -> bool:
 def _is_time(cell: str) -> bool:
     if POINTED.fullmatch(cell):
         return False
-    return TIMELIKE.fullmatch(cell) is not None or (" - " in cell and _interval(cell))
-
-
-def _interval(cell: str) -> bool:
-    first, _, last = cell.partition(" - ")
-    return bool(TIMELIKE.fullmatch(first.strip()) and (
-        TIMELIKE.fullmatch(last.strip()) or CLOCK.fullmatch(last.strip())
-    ))  # fmt: skip
+    return TIMELIKE.fullmatch(cell) is not None or interval_mark(cell) is not None
 
 
 def digits_form(distinct: set[str]) -> str:

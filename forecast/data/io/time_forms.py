@@ -58,6 +58,39 @@ FAMILIES: dict[str, str] = {
 _MONTHS = tuple(MONTH_NAMES)
 ENGLISH = frozenset((*_MONTHS, *(m[:3] for m in _MONTHS), "sept"))
 CHOSEN = ("compact-week", "number-quarter", "quarter-number")  # by all texts, never by one
+BARE = ("year", "compact-month", "year-day")  # digits that could be any number
+MARKS = (" - ", " – ", " — ", " to ", " bis ", " / ", "/", "–", "—", "-")
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
+
+
+def family_of(text: str) -> str | None:
+    """The first form that one text has by itself, or None."""
+    return next((f for f, p in FAMILIES.items() if f not in CHOSEN and re.match(p, text)), None)
+
+
+def interval_mark(text: str) -> tuple[str, int, int] | None:
+    """What stands between the two times of an interval, at which of how many of its kind.
+
+    ("-", 3, 5) for 1-2-2023-8-2-2023; None where `text` is no interval, or one in two readings.
+    """
+    if sum(map(str.isdigit, text)) < 6 or family_of(text):
+        return None
+    for alike in (True, False):  # two times of one form are by far the likelier
+        for mark in MARKS:
+            pieces = text.split(mark)
+            cuts = [n for n in range(1, len(pieces)) if _both_times(pieces, n, mark, alike)]
+            if len(cuts) == 1:
+                return mark, cuts[0], len(pieces) - 1
+    return None
+
+
+def _both_times(pieces: list[str], cut: int, mark: str, alike: bool) -> bool:
+    begin, end = mark.join(pieces[:cut]).strip(), mark.join(pieces[cut:]).strip()
+    first, last = family_of(begin), family_of(end)
+    if first in (None, *BARE):
+        return False
+    clock_only = TIME_OF_DAY.fullmatch(end) is not None
+    return clock_only or (first == last if alike else last not in (None, *BARE))
 
 
 def filled(texts: pa.Array) -> np.ndarray:

@@ -32,7 +32,8 @@ def format_stamps(
 
     stamps       datetime64[ns] or int64 nanoseconds on the clock (integers for integer steps)
     time_format  "integer"; "epoch:s|ms|us|ns"; "excel"; "decimal-year:DIGITS"; "months:MARK+WIDTH"
-                 (months of counted years); "interval:LENGTH:BEGIN NUL MARK NUL END"; or a pattern
+                 (months of counted years); "interval:LENGTH:BEGIN NUL MARK NUL END" (nanoseconds,
+                 or 1M-86400000000000: months and nanoseconds); or a pattern
                  of strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q, %h
                  (quarter, half), %G-W%V (ISO week), %^b, %#b (capitals, small letters), %<a|b|..>
                  (months by these names), %:z (offset with a colon), %K (hour, midnight being 24 of
@@ -76,12 +77,20 @@ def _texts(
 
         length, _, forms = rest.partition(":")
         begin, mark, end = forms.split("\0")
-        texts = (
-            _write(distinct, begin, tz, second),
-            _write(distinct + int(length), end, tz, None),
-        )
+        months, _, nanos = length.rpartition("M")
+        ends = months_later(distinct, int(months or 0)) + int(nanos)
+        texts = (_write(distinct, begin, tz, second), _write(ends, end, tz, None))
         return pc.binary_join_element_wise(*texts, word(mark))
     return _write(distinct, time_format, tz, second)
+
+
+def months_later(stamps: np.ndarray, months: int) -> np.ndarray:
+    """int64 nanoseconds so many months after `stamps`, on the same day and time of day."""
+    if not months:
+        return stamps
+    first = stamps.astype("M8[ns]").astype("M8[M]")
+    within = stamps - first.astype("M8[ns]").astype(np.int64)
+    return (first + months).astype("M8[ns]").astype(np.int64) + within
 
 
 def instants(wall: np.ndarray, tz: str, second: np.ndarray | None = None) -> np.ndarray:

@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.io.arrow import as_arrow, as_numpy, word
+from forecast.data.io.arrow import as_arrow, as_numpy, as_strings, word
 from forecast.data.io.notes import Note, quantity
 from forecast.data.io.time_forms import (
-    CHOSEN,
     EARLIEST,
     FAMILIES,
     LATEST,
+    TIME_OF_DAY,
     Parts,
     calendar_days,
     clock,
     day_order,
+    family_of,
     filled,
     format_of,
+    interval_mark,
     parts_of,
 )
+from forecast.data.io.timestamp_writing import months_later
 from forecast.data.io.vocabulary import (
     QUARTER_WORDS,
     WEEK_WORDS,
@@ -43,7 +46,11 @@ NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 DAY = 86_400 * 10**9
 DIGITS = {4: "year", 6: "compact-month", 7: "year-day", 8: "compact", 10: "compact",
           12: "compact", 14: "compact"}  # fmt: skip
-INTERVAL = re.compile(r"^(.*\d.*?)(?: - | – | to |/)(.*\d.*)$")
+ZONE_NAME = r" ?\(([A-Z]{3,5})\)"
+ZONE_NAMES = tuple(frozenset(names.split()) for names in (
+    "CET CEST", "MEZ MESZ", "WET WEST", "EET EEST", "GMT BST", "GMT IST", "EST EDT", "CST CDT",
+    "MST MDT", "PST PDT", "AKST AKDT", "AST ADT", "AEST AEDT", "ACST ACDT", "NZST NZDT",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,10 @@ def parse_times(
     """
     import pyarrow.compute as pc
 
-    text = pc.utf8_trim_whitespace(texts)
+    text, notes = _without_zone_names(pc.utf8_trim_whitespace(texts))
+    if notes:
+        times = parse_times(text, name=name, dayfirst=dayfirst, unit=unit)
+        return replace(times, notes=(*times.notes, *notes))
     some = [t for t in text.slice(0, 50).to_pylist() if t]
     first = next(iter(some), "")
     years = unit is None and re.fullmatch(r"\d{4}(\.\d+)?", first)
@@ -93,9 +103,9 @@ def parse_times(
         if chosen is None:
             return _parse_counts(text, unit, name)
         return _parse_family(chosen, text, dayfirst)
-    counted = Counter(f for f in map(_family_of, some) if f)
+    counted = Counter(f for f in map(family_of, some) if f)
     if not counted:
-        return _other_forms(text, first, name, dayfirst)
+        return _other_forms(text, some, name, dayfirst)
     chosen = _by_all_texts(counted.most_common(1)[0][0], text, name)
     if chosen == "month-count":
         return _counted_months(text)
@@ -112,8 +122,19 @@ def _all_bad(count: int, reason: str, integer: bool = False) -> Times:
     return Times(np.zeros(count, np.int64), np.ones(count, bool), integer, "", reason=reason)
 
 
-def _family_of(text: str) -> str | None:
-    return next((f for f, p in FAMILIES.items() if f not in CHOSEN and re.match(p, text)), None)
+def _without_zone_names(text: pa.Array) -> tuple[pa.Array, list[Note]]:
+    """The texts without the names of one region's zones in brackets, (CET) and (CEST); a note."""
+    import pyarrow.compute as pc
+
+    named = pc.match_substring_regex(text, ZONE_NAME)
+    if not pc.any(named).as_py():
+        return text, []
+    found = {n for t in text.filter(named).to_pylist() for n in re.findall(ZONE_NAME, t)}
+    if not any(found <= names for names in ZONE_NAMES):
+        return text, []
+    said = f"the zone's names ({', '.join(sorted(found))}) were left out: the times are as clocks "
+    note = Note("repair/zone-names", said + "there show them", int(pc.sum(named).as_py()))
+    return pc.replace_substring_regex(text, ZONE_NAME, ""), [note]
 
 
 def _digits_family(text: pa.Array, name: str) -> str | None:
@@ -174,38 +195,86 @@ def _by_all_texts(family: str, text: pa.Array, name: str) -> str:
     return other if full and family == "month-year" else family
 
 
-def _other_forms(text: pa.Array, first: str, name: str, dayfirst: bool | None) -> Times:
+def _other_forms(text: pa.Array, some: list[str], name: str, dayfirst: bool | None) -> Times:
     """Intervals, of which the first time counts, and months of counted years; else all are bad."""
     import pyarrow.compute as pc
 
     months = pc.match_substring_regex(text, r"^\d{1,3}[-/](0[1-9]|1[0-2]|[1-9])$")
     if as_numpy(months).all() and len(text) > 1:
         return _counted_months(text)
-    found = INTERVAL.match(first)
-    if found is None:
+    marks = Counter(m for m in map(interval_mark, some) if m)
+    if not marks:
         return _all_bad(len(text), "unreadable")
-    mark = first[found.end(1) : found.start(2)]
-    pieces = pc.split_pattern(text, mark)
-    begin = pc.list_element(pieces, 0)
-    last = str(first[found.start(2) :])
-    times = parse_times(begin, name=name, dayfirst=dayfirst)
-    if times.bad.any() or times.integer:
-        return times
-    end = parse_times(pc.list_element(pieces, 1), name=name, dayfirst=dayfirst)
-    if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", last):
-        clock_form = "%H:%M:%S" if last.count(":") == 2 else "%H:%M"
-        hours, minutes = (int(n) for n in last.split(":")[:2])
-        length = ((hours * 60 + minutes) * 60 * 10**9 - int(times.stamps[0])) % DAY or DAY
-    elif end.bad.any():
-        return replace(times, bad=times.bad | end.bad)
-    else:
-        clock_form, length = end.format, int(end.stamps[0] - times.stamps[0])
-    if length <= 0:
-        return _all_bad(len(text), "unreadable")
+    return _intervals(text, marks.most_common(1)[0][0], name, dayfirst)
+
+
+def _intervals(
+    text: pa.Array, mark: tuple[str, int, int], name: str, dayfirst: bool | None
+) -> Times:
+    """Begins of intervals that are written alike; the order of day and month is that of both."""
+    joint, cut, count = mark
+    pieces = [t.split(joint) for t in text.to_pylist()]
+    alike = np.array([len(p) == count + 1 for p in pieces])
+    pairs = [
+        (joint.join(p[:cut]), joint.join(p[cut:])) if good else ("", "")
+        for p, good in zip(pieces, alike, strict=True)
+    ]
+    begins, ends = (as_strings([pair[n] for pair in pairs]) for n in (0, 1))
+    clocks = all(TIME_OF_DAY.fullmatch(end) for _, end in pairs if end)
+    times = parse_times(begins, name=name, dayfirst=dayfirst)
+    if clocks:
+        if times.bad.all() or times.integer:
+            return _all_bad(len(text), times.reason)
+        return _until_clocks(times, pairs, joint)
+    end = parse_times(ends, name=name, dayfirst=dayfirst)
+    if times.reason == "ambiguous" and not end.bad.all():
+        times = parse_times(begins, name=name, dayfirst=_day_first(end.format))
+    elif end.reason == "ambiguous" and not times.bad.all():
+        end = parse_times(ends, name=name, dayfirst=_day_first(times.format))
+    bad = times.bad | end.bad
+    if bad.all() or times.integer or end.integer:
+        return _all_bad(len(text), times.reason if times.bad.all() else end.reason)
+    length = _length_of(times.stamps[~bad], end.stamps[~bad])
+    reason = times.reason if times.bad.any() else end.reason
+    return _as_interval(replace(times, bad=bad, reason=reason), length, joint, end.format)
+
+
+def _until_clocks(times: Times, pairs: list[tuple[str, str]], joint: str) -> Times:
+    """Intervals that end at a time of day: 2024-01-01 10:00 - 11:00."""
+    at = int(np.flatnonzero(~times.bad)[0])
+    last = pairs[at][1].strip()
+    hours, minutes = (int(n) for n in last.split(":")[:2])
+    length = ((hours * 60 + minutes) * 60 * 10**9 - int(times.stamps[at])) % DAY or DAY
+    form = "%H:%M:%S" if last.count(":") == 2 else "%H:%M"
+    return _as_interval(times, str(length), joint, form)
+
+
+def _as_interval(times: Times, length: str, joint: str, end_form: str) -> Times:
+    if not length:
+        return _all_bad(len(times.stamps), "unreadable")
     note = Note("repair/interval", "times are written as intervals and stand for their begin",
-                len(text))  # fmt: skip
-    form = f"interval:{length}:{times.format}\0{mark}\0{clock_form}"
+                int((~times.bad).sum()))  # fmt: skip
+    form = f"interval:{length}:{times.format}\0{joint}\0{end_form}"
     return replace(times, format=form, notes=(*times.notes, note))
+
+
+def _length_of(begins: np.ndarray, ends: np.ndarray) -> str:
+    """The length that most have, in nanoseconds, or "3M-86400000000000": months and a rest, where
+    these are alike and the lengths are not; "" where most end before they begin."""
+    lengths, counts = np.unique(ends - begins, return_counts=True)
+    usual = int(lengths[counts.argmax()])
+    months = round(float(np.median(ends - begins)) / (30.4375 * DAY))
+    if months > 0 and len(lengths) > 1:
+        rests = np.unique(ends - months_later(begins, months))
+        if len(rests) == 1:
+            return f"{months}M{rests[0]}"
+    return str(usual) if usual > 0 else ""
+
+
+def _day_first(time_format: str) -> bool | None:
+    """The order of day and month in a pattern; None where the month has a name or no day."""
+    found = re.match(r"%-?([dm])", time_format)
+    return None if found is None else found[1] == "d"
 
 
 def _counted_months(text: pa.Array) -> Times:
