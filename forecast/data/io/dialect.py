@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from forecast.data.io.files import HEAD, Source, TextStream, detect_encoding
 from forecast.data.io.notes import Note, listed, quantity, refuse
+from forecast.data.io.time_forms import times_of_header
 from forecast.data.io.vocabulary import names_time
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def _header_at(rows: list[tuple[int, list[str]]]) -> int:
         return 0
     for at in range(first, min(first + LINES_ABOVE, len(rows) - 2)):
         cells = [c.strip() for c in rows[at][1]]
+        if widths[at] == common and at > first and times_of_header(cells):
+            titles = all(2 * sum(map(bool, r)) < sum(map(bool, cells)) for _, r in rows[first:at])
+            return at if titles else first
         if widths[at] != common or any(re.search(r"\d{2}", c) for c in cells):
             continue
         if at == first and any(names_time(c) for c in cells):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ from forecast.data.io.vocabulary import (
     SALES_NAMES,
     STEP_NAMES,
     key_of,
-    month_of,
     names_forecast,
     names_key,
     names_number,
@@ -121,7 +120,7 @@ def _covariates(names: Sequence[str], settings: DataSettings, where: str) -> tup
         for flag, given in flags.items()
         for g in given
         if not (settings.future_covariates and flag == "--future-cov" and g.lower() not in lower)
-        for n in _named(g, names, flag, where)
+        for n in named_columns(g, names, flag, where)
     ]
     if found and settings.wide:
         raise refuse(
@@ -146,7 +145,7 @@ def _check_roles(chosen: tuple[str, ...], where: str) -> None:
         )  # fmt: skip
 
 
-def _named(given: str, names: Sequence[str], flag: str, where: str) -> tuple[str, ...]:
+def named_columns(given: str, names: Sequence[str], flag: str, where: str) -> tuple[str, ...]:
     """The columns that a flag names: one, or several joined by commas."""
     if given in names:
         return (given,)
@@ -176,7 +175,7 @@ def _choose_time(
         return ()
     if settings.time_col:
         reasons["time"] = "--time-col"
-        return _named(settings.time_col, sample.names, "--time-col", sample.where)
+        return named_columns(settings.time_col, sample.names, "--time-col", sample.where)
     taken = {*_named_targets(sample, settings), *(settings.id_col or "").split(",")}
     free = [c for c in sample.columns if c.name not in taken]
     stamps = [c for c in free if c.kind == "time" and c.form != "pointed"]
@@ -343,7 +342,7 @@ def _choose_id(
         return (), ()
     if settings.id_col:
         reasons["id"] = "--id-col"
-        return _named(settings.id_col, sample.names, "--id-col", sample.where), ()
+        return named_columns(settings.id_col, sample.names, "--id-col", sample.where), ()
     if settings.wide:
         return (), ()
     free = [
@@ -425,7 +424,7 @@ def _named_targets(sample: Sample, settings: DataSettings) -> tuple[str, ...]:
     """What --target-col names: nothing, one column, or several that are series side by side."""
     if not settings.target_col or settings.target_col == NO_TARGET:
         return ()
-    return _named(settings.target_col, sample.names, "--target-col", sample.where)
+    return named_columns(settings.target_col, sample.names, "--target-col", sample.where)
 
 
 def _beside_each_other(
@@ -573,9 +572,3 @@ def _wide_targets(
     left = [c.name for c in (*useless, *text)]
     reasons["target"] = "--wide" + (f", without {listed(left, 5)}" if left else "")
     return targets
-
-
-def names_of_months(names: Iterable[str]) -> bool:
-    """Whether names are those of months."""
-    found = [month_of(n) for n in names]
-    return len(found) >= 3 and all(found) and len(set(found)) == len(found)

@@ -19,7 +19,8 @@ from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
-from forecast.data.io.transpose import in_header, times_of_header, turned
+from forecast.data.io.time_forms import times_of_header
+from forecast.data.io.transpose import Turned, in_header, turned
 from forecast.data.io.vocabulary import TOTAL_WORDS
 from forecast.data.io.workbook import read_sheet
 
@@ -165,7 +166,7 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
         digest="",
         columns=columns,
         mapping=nothing,
-        locate=lambda rows: [f"row {r + 1:,}" for r in rows],
+        locate=_counted_row,
         dialect={},
         decimal=settings.decimal or ".",
         notes=(),
@@ -207,11 +208,9 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     sample = _with_blanks(sample, settings)
     cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
-    times = () if settings.wide or settings.time_col else times_of_header(dialect.names)
-    if settings.transpose:
-        return _turned(source, dialect, described, times, settings)
+    times = _header_times(dialect.names, settings, source.name)
     if times:
-        raise in_header(dialect.names, times, source.name)
+        return _turned(source, dialect, described, times, settings)
     mapping = map_columns(described, sample, settings, source.name)
     texts = [n for n in mapping.used if n not in mapping.targets]
     targets = list(mapping.targets)
@@ -274,34 +273,48 @@ def _check_points(
             )  # fmt: skip
 
 
+def _header_times(names: Sequence[str], settings: DataSettings, where: str) -> tuple[str, ...]:
+    """The names that are times, by which the table is to be turned; () where it is not.
+
+    Raises InputError: the times stand in the header and nobody asked to turn it, or the reverse.
+    """
+    times = () if settings.wide or settings.time_col else times_of_header(names)
+    if settings.transpose and not times:
+        raise refuse(
+            "input/no-times-in-header", "no names of columns are times", where=where,
+            value=", ".join(names[:5]), remedy="Leave --transpose out",
+        )  # fmt: skip
+    if times and not settings.transpose:
+        raise in_header(names, times, where)
+    return times
+
+
 def _turned(
     source: Source, dialect: Dialect, described: Sequence[Column], times: tuple[str, ...],
     settings: DataSettings,
 ) -> Table:  # fmt: skip
-    """The table of a file whose times stand in the header, one row a value."""
-    if not times:
-        raise refuse(
-            "input/no-times-in-header", "no names of columns are times", where=source.name,
-            value=", ".join(dialect.names[:5]), remedy="Leave --transpose out",
-        )  # fmt: skip
+    """The table of a text whose times stand in the header, one row a value."""
     read = read_delimited(source, dialect, list(dialect.names), [])
-    made = turned(read.columns, described, times, settings, source.name)
-    rows = len(next(iter(read.columns.values())))
-
-    def locate(wanted: Sequence[int]) -> list[str]:
-        lines = read.locate([r % rows for r in wanted])
-        return [f"{ln}, column '{times[r // rows]}'" for r, ln in zip(wanted, lines, strict=True)]
-
+    made = turned(read.columns, described, times, dialect.decimal, settings, source.name)
     return Table(
         where=source.name,
         digest=read.digest,
         columns=made.columns,
         mapping=made.mapping,
-        locate=locate,
+        locate=_places(made, read.locate),
         dialect=dialect.to_dict(),
         decimal=dialect.decimal,
-        notes=(*dialect.notes, *read.notes),
+        notes=(*dialect.notes, *read.notes, *made.notes),
         rejects=Rejects() if settings.rejects else None,
+    )
+
+
+def _places(
+    made: Turned, locate: Callable[[Sequence[int]], list[str]]
+) -> Callable[[Sequence[int]], list[str]]:
+    """Places of a turned table's values, by the places of the rows that they were read from."""
+    return lambda wanted: made.places(
+        wanted, locate([int(made.rows[w % len(made.rows)]) for w in wanted])
     )
 
 
@@ -372,6 +385,8 @@ def _columnar_table(
 
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
+    if _header_times(sample.column_names, settings, where):
+        return file.read(), ()
     mapping = map_columns(*_described(sample), settings, where)
     unread = tuple(n for n in sample.column_names if n not in mapping.used)
     return file.read(columns=[n for n in sample.column_names if n in mapping.used]), unread
@@ -463,9 +478,19 @@ def _from_arrow(
         raise refuse("input/no-rows", "the table has no rows", where=where,
                      remedy="At least two times are needed")  # fmt: skip
     table = table.rename_columns([str(n) for n in table.column_names])
-    mapping = map_columns(*_described(table), settings, where)
-    columns = {name: _one_array(table.column(name)) for name in mapping.used}
-    there = tuple(n for n in table.column_names if n not in mapping.used)
+    described, sample = _described(table)
+    times = _header_times(table.column_names, settings, where)
+    notes: tuple[Note, ...] = ()
+    locate: Callable[[Sequence[int]], list[str]] = _counted_row
+    if times:
+        every = {name: _one_array(table.column(name)) for name in table.column_names}
+        made = turned(every, described, times, settings.decimal or ".", settings, where)
+        columns, mapping, notes = made.columns, made.mapping, made.notes
+        locate = _places(made, _counted_row)
+    else:
+        mapping = map_columns(described, sample, settings, where)
+        columns = {name: _one_array(table.column(name)) for name in mapping.used}
+    there = () if times else tuple(n for n in table.column_names if n not in mapping.used)
 
     def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
         return [tuple(row.values()) for row in table.take(list(rows)).to_pylist()]
@@ -475,14 +500,18 @@ def _from_arrow(
         digest=digest,
         columns=columns,
         mapping=mapping,
-        locate=lambda rows: [f"row {r + 1:,}" for r in rows],
+        locate=locate,
         dialect={"format": kind},
         decimal=settings.decimal or ".",
-        notes=(),
+        notes=notes,
         rejects=Rejects() if settings.rejects else None,
         unread=(*unread, *there),
         whole=whole if there and not unread else None,  # which keeps the whole table
     )
+
+
+def _counted_row(rows: Sequence[int]) -> list[str]:
+    return [f"row {r + 1:,}" for r in rows]
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

@@ -4,13 +4,14 @@ and the pattern that writes times as a column does."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecast.data.io.arrow import as_arrow, as_numpy, word
 from forecast.data.io.notes import Note
-from forecast.data.io.vocabulary import MONTH_NAMES, month_of
+from forecast.data.io.vocabulary import MONTH_NAMES, month_of, part_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,6 +67,41 @@ TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
 def family_of(text: str) -> str | None:
     """The first form that one text has by itself, or None."""
     return next((f for f, p in FAMILIES.items() if f not in CHOSEN and re.match(p, text)), None)
+
+
+LEAST = 4  # names of columns that are times, to call them the header's times
+DIGITS_OF_TIME = re.compile(r"(19|20)\d{2}((0[1-9]|1[0-2])([0-2]\d|3[01])?)?")
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a time by itself: a form that is known, its month's name as well, or the
+    digits of a year, a month or a day."""
+    family = family_of(text)
+    if family is None:
+        return interval_mark(text) is not None
+    if text.isdigit():
+        return DIGITS_OF_TIME.fullmatch(text) is not None
+    found = re.match(FAMILIES[family], text)
+    name = found.groupdict().get("B") if found else None
+    return name is None or month_of(name) > 0
+
+
+def times_of_header(names: Sequence[str]) -> tuple[str, ...]:
+    """The names that are times (dates, years, or months beside a column of years), or ()."""
+    times = tuple(n for n in names if is_time(n))
+    if len(times) >= LEAST and 2 * len(times) >= len(names):
+        return times
+    year = [n for n in names if part_named(n) == "year"]
+    months = tuple(n for n in names if n not in year and month_of(n))
+    if len(year) == 1 and len(months) >= LEAST and names_of_months(months):
+        return months
+    return ()
+
+
+def names_of_months(names: Iterable[str]) -> bool:
+    """Whether names are those of months."""
+    found = [month_of(n) for n in names]
+    return len(found) >= 3 and all(found) and len(set(found)) == len(found)
 
 
 def interval_mark(text: str) -> tuple[str, int, int] | None:

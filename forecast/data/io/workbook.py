@@ -114,13 +114,22 @@ def _table(rows: list[list[Any]], where: str) -> pa.Table:
                 "input/no-header", f"column {number} has values and no name", where=where,
                 remedy="Give each column a name in the first row of the table",
             )  # fmt: skip
-        names.append(str(name).strip())
+        names.append(_name(name))
         arrays.append(_array(cells))
     return (
         pa.table(dict(zip(names, arrays, strict=True)))
         if len(set(names)) == len(names)
         else (pa.Table.from_arrays(arrays, names=names))
     )
+
+
+def _name(cell: Any) -> str:
+    """A header's cell as text: a day without its midnight, a whole number without its point."""
+    if isinstance(cell, datetime) and cell.time() == time():
+        return cell.date().isoformat()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell).strip()
 
 
 def _array(cells: tuple[Any, ...]) -> pa.Array:
