@@ -87,6 +87,13 @@ class Frequency:
         return step, (self.start or MONTHS.index(anchor)) if multiple > 1 else MONTHS.index(anchor)
 
     @property
+    def odd_months(self) -> int:
+        """Months in a step that neither divide a year nor are whole years (5, 13), else 0."""
+        multiple, unit, _ = self.parts
+        months = multiple * MONTH_UNITS.get(unit, 0)
+        return months if months and 12 % months and months % 12 else 0
+
+    @property
     def fixed(self) -> tuple[int, int]:
         """Nanoseconds in a step and of position 0, for frequencies of constant length."""
         multiple, unit, anchor = self.parts

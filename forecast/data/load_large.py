@@ -81,7 +81,7 @@ def direct_panel(table: Table, settings: DataSettings) -> Built | None:
     Raises InputError for values and gaps that `build_panel` refuses too.
     """
     coded = _coded(table, settings)
-    if coded is None or (frequency := _frequency(coded)) is None:
+    if coded is None or (frequency := _frequency(coded)) is None or frequency.odd_months:
         return None
     stamps = coded.times.stamps
     positions, fits = frequency.locate(stamps if coded.times.integer else stamps.view("M8[ns]"))

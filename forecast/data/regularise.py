@@ -230,7 +230,20 @@ def find_frequency(rows: LongRows, settings: DataSettings) -> Frequency:
     found = infer_frequency(rows.stamps, starts, rows.integer)
     if found is None:
         raise _irregular(rows)
+    if found.odd_months:
+        raise _odd_months(rows, found)
     return found
+
+
+def _odd_months(rows: LongRows, found: Frequency) -> InputError:
+    first = [written(rows, int(stamp)) for stamp in rows.stamps[:2]]
+    return refuse(
+        "input/odd-months",
+        f"the times in column '{rows.time_name}', read as dates, are {found.odd_months} months "
+        "apart", where=rows.where, value=", ".join(first),
+        remedy=f"Say --freq {found.alias} if they are; else write them as dates that have one "
+        "reading, e.g. 2020-01-31",
+    )  # fmt: skip
 
 
 def series_starts(codes: np.ndarray) -> np.ndarray:

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
 from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.timestamps import parse_times
+from forecast.data.load import load_panel
 from forecast.data.panel import Panel
 from forecast.data.seasonality import confirm_seasons
 
@@ -309,3 +311,16 @@ def test_times_that_cannot_be_told_are_an_error_of_the_input():
     with pytest.raises(InputError, match="1678 to 2261") as caught:
         yearly.stamps(np.array([0, 10_000]))
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("months", [5, 7, 8, 13, 18])
+def test_a_step_of_months_that_no_year_is_made_of_is_asked_for(months: int, tmp_path) -> None:
+    numbers = [24_000 + months * n for n in range(16)]
+    rows = [f"{n // 12}-{n % 12 + 1:02d}-01,{n * n % 17}" for n in numbers]
+    path = tmp_path / "odd.csv"
+    path.write_text("\n".join(["ds,y", *rows]))
+    with pytest.raises(InputError, match="--freq") as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/odd-months"
+    asked = caught.value.remedy.split()[2]
+    assert load_panel(path, DataSettings(freq=asked))[1].frequency == asked

@@ -296,3 +296,21 @@ def test_a_column_of_intervals_is_a_time_and_a_line_of_totals_below_it_none(tmp_
     panel, report = load_panel(path, DataSettings())
     assert (report.frequency, len(panel.values)) == ("D", 24)
     assert "repair/no-row" in {n.code for n in report.repairs}
+
+
+@pytest.mark.parametrize(
+    ("first", "following"),
+    [("2001/02", "2013/14"), ("2001-2002", "2013-2014"), ("FY2001/02", "FY2013/14"),
+     ("1988/89", "2000/01")],
+)  # fmt: skip
+def test_years_written_with_the_next_are_years(first: str, following: str) -> None:
+    start = int(re.search(r"\d{4}", first)[0])
+    written = re.sub(r"\d+$", "", first.replace(str(start), "{}", 1)) + "{}"
+    ends = len(re.search(r"\d+$", first)[0])
+    texts = [written.format(y, str(y + 1)[-ends:]) for y in range(start, start + 12)]
+    assert texts[0] == first
+    times = parse_times(as_strings(texts), name="Season")
+    years = times.stamps.astype("M8[ns]").astype("M8[Y]").astype(int) + 1970
+    assert (years.tolist(), times.bad.any()) == (list(range(start, start + 12)), False)
+    stamps = np.array([start + 12 - 1970]).astype("M8[Y]").astype("M8[ns]")
+    assert format_stamps(stamps, times.format).to_pylist() == [following]

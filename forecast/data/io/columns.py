@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from forecast.data.io.csv import MISSING, MISSING_SIGNS
 from forecast.data.io.notations import written_numbers
-from forecast.data.io.time_forms import interval_mark
+from forecast.data.io.time_forms import interval_mark, is_season
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of, month_of, names_time
 
 __all__ = ["ID_NAMES", "TARGET_NAMES", "Column", "Mapping", "describe", "key_of"]
@@ -160,7 +160,8 @@ def _codes(cells: list[str], distinct: set[str]) -> bool:
 def _is_time(cell: str) -> bool:
     if POINTED.fullmatch(cell):
         return False
-    return TIMELIKE.fullmatch(cell) is not None or interval_mark(cell) is not None
+    known = TIMELIKE.fullmatch(cell) is not None
+    return known or is_season(cell) or interval_mark(cell) is not None
 
 
 def digits_form(distinct: set[str]) -> str:

@@ -49,6 +49,7 @@ FAMILIES: dict[str, str] = {
     "month-year": r"^(?P<m>\d{1,2})(?P<s>[-/.])(?P<Y>\d{4})$",
     "number-quarter": r"^(?P<q>[1-4])(?P<s>[-/.])(?P<Y>\d{4})$",
     "quarter-number": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<q>[1-4])$",
+    "season": r"^(?P<F>(?i:fy) ?)?(?P<Y>\d{4})(?P<s>[-/])(?P<e>\d{4}|\d{2})$",
     "named": rf"^{WEEKDAY}(?P<d>\d{{1,2}})(?P<s>[-/. ]*){NAME}(?P<s2>[-/., ]*)"
     rf"(?P<Y>\d{{4}}|\d{{2}}){CLOCK}$",
     "name-first": rf"^{WEEKDAY}{NAME}(?P<s>[-/. ]+)(?P<d>\d{{1,2}})(?P<s2>[-/]|,? ?)(?P<Y>\d{{4}})"
@@ -58,7 +59,7 @@ FAMILIES: dict[str, str] = {
 }
 _MONTHS = tuple(MONTH_NAMES)
 ENGLISH = frozenset((*_MONTHS, *(m[:3] for m in _MONTHS), "sept"))
-CHOSEN = ("compact-week", "number-quarter", "quarter-number")  # by all texts, never by one
+CHOSEN = ("compact-week", "number-quarter", "quarter-number", "season")  # by all texts
 BARE = ("year", "compact-month", "year-day")  # digits that could be any number
 MARKS = (" - ", " – ", " — ", " to ", " bis ", " / ", "/", "–", "—", "-")
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
@@ -67,6 +68,12 @@ TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d(:\d\d)?")
 def family_of(text: str) -> str | None:
     """The first form that one text has by itself, or None."""
     return next((f for f, p in FAMILIES.items() if f not in CHOSEN and re.match(p, text)), None)
+
+
+def is_season(text: str) -> bool:
+    """Whether a text is a year and the next: 2001/02, 2001-2002, FY2001/02."""
+    found = re.match(FAMILIES["season"], text)
+    return found is not None and str(int(found["Y"]) + 1).endswith(found["e"])
 
 
 LEAST = 4  # names of columns that are times, to call them the header's times
@@ -78,7 +85,7 @@ def is_time(text: str) -> bool:
     digits of a year, a month or a day."""
     family = family_of(text)
     if family is None:
-        return interval_mark(text) is not None
+        return is_season(text) or interval_mark(text) is not None
     if text.isdigit():
         return DIGITS_OF_TIME.fullmatch(text) is not None
     found = re.match(FAMILIES[family], text)
@@ -427,6 +434,7 @@ def format_of(family: str, parts: Parts, order: str) -> str:
         "half-first": f"{parts.first('h')[:1]}%h{s}%Y",
         "number-quarter": f"%q{s}%Y",
         "quarter-number": f"%Y{s}%q",
+        "season": f"{parts.first('F')}%Y{s}" + ("%x" if len(parts.first("e")) == 2 else "%X"),
         "quarter": f"%Y{s}{parts.first('q')[:1]}%q",
         "quarter-first": f"{parts.first('q')[:1]}%q{s}%Y",
         "week": f"%G{s}{parts.first('W')[:1]}{week}" + (f"{s2}%u" if parts.has("u") else ""),

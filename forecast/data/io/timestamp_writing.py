@@ -35,9 +35,10 @@ def format_stamps(
                  (months of counted years); "interval:LENGTH:BEGIN NUL MARK NUL END" (nanoseconds,
                  or 1M-86400000000000: months and nanoseconds); or a pattern
                  of strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q, %h
-                 (quarter, half), %G-W%V (ISO week), %^b, %#b (capitals, small letters), %<a|b|..>
-                 (months by these names), %:z (offset with a colon), %K (hour, midnight being 24 of
-                 the day before), %30N (number of the period of 30 minutes in its day)
+                 (quarter, half), %G-W%V (ISO week), %X, %x (the next year, four or two digits),
+                 %^b, %#b (capitals, small letters), %<a|b|..> (months by these names), %:z (offset
+                 with a colon), %K (hour, midnight being 24 of the day before), %30N (number of the
+                 period of 30 minutes in its day)
     tz           the zone that the clock goes by: an IANA name, "UTC", an offset, or None
     second       bool: this time is the second of an hour that comes twice
     """
@@ -185,6 +186,8 @@ class _Clock:
         fields: dict[str, tuple[Callable[[], np.ndarray], int]] = {
             "Y": (lambda: self._year, 4),
             "y": (lambda: self._year % 100, 2),
+            "X": (lambda: self._year + 1, 4),
+            "x": (lambda: (self._year + 1) % 100, 2),
             "m": (lambda: self._month + 1, 2),
             "d": (lambda: self._day, 2),
             "H": (lambda: self._hour(), 2),

@@ -27,6 +27,7 @@ from forecast.data.io.time_forms import (
     filled,
     format_of,
     interval_mark,
+    is_season,
     parts_of,
 )
 from forecast.data.io.timestamp_writing import months_later
@@ -103,6 +104,8 @@ def parse_times(
         if chosen is None:
             return _parse_counts(text, unit, name)
         return _parse_family(chosen, text, dayfirst)
+    if _are_seasons(text):
+        return _parse_family("season", text, dayfirst)
     counted = Counter(f for f in map(family_of, some) if f)
     if not counted:
         return _other_forms(text, some, name, dayfirst)
@@ -116,6 +119,18 @@ def parse_times(
         if any(pc.any(pc.match_substring_regex(left, FAMILIES[f])).as_py() for f in others):
             return replace(parsed, reason="mixed")
     return parsed
+
+
+def _are_seasons(text: pa.Array) -> bool:
+    """Whether the texts, but for a few that are none, are years that are written with the next:
+    2001/02, 2002/03. Read as months they would be 13 apart."""
+    import pyarrow.compute as pc
+
+    shaped = text.filter(pc.match_substring_regex(text, FAMILIES["season"]))
+    if not len(shaped) or len(shaped) < 0.9 * len(text):
+        return False
+    several = len(shaped) > 1 or not re.match(FAMILIES["year-month"], str(shaped[0].as_py()))
+    return several and all(is_season(t) for t in shaped.to_pylist())
 
 
 def _all_bad(count: int, reason: str, integer: bool = False) -> Times:
@@ -395,6 +410,9 @@ def _parse_family(family: str, text: pa.Array, dayfirst: bool | None) -> Times:
         if group in parts.names:
             text_note = f"times are written as {what} and stand for their first day"
             notes.append(Note(f"repair/{code}", text_note, len(text)))
+    if family == "season":
+        said = "times are years written with the next and stand for the first of the two"
+        notes.append(Note("repair/season-years", said, len(text)))
     form = format_of(family, parts, order)
     reason = "range" if (exists & ~in_range).any() else "unreadable"
     return _with_zone(parts, stamps, bad, form, reason, notes)
