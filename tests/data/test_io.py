@@ -314,3 +314,41 @@ def test_years_written_with_the_next_are_years(first: str, following: str) -> No
     assert (years.tolist(), times.bad.any()) == (list(range(start, start + 12)), False)
     stamps = np.array([start + 12 - 1970]).astype("M8[Y]").astype("M8[ns]")
     assert format_stamps(stamps, times.format).to_pylist() == [following]
+
+
+@pytest.mark.parametrize(
+    ("texts", "read"),
+    [
+        (["1,50 Mio. €", "980 Tsd. €", "1,2 Mrd. €"], [1.5e6, 980e3, 1.2e9]),
+        (["1,50 Mio €", "700 €"], [1.5e6, 700]),
+        (["12,5 T€", "13 T€"], [12500, 13000]),
+        (["1,5 mln zł", "900 tys. zł"], [1.5e6, 9e5]),
+        (["1,5 M€", "2,25 M€"], [1.5e6, 2.25e6]),
+        (["3 млн", "1,5 млрд"], [3e6, 1.5e9]),
+        (["12万", "1,5億"], [12e4, 1.5e8]),
+        (["3 Mio. kWh", "3,5 Mio. kWh"], [3e6, 3.5e6]),
+    ],
+)
+def test_millions_and_thousands_are_read_beside_their_unit(texts, read) -> None:
+    assert numbers(texts, decimal=",").tolist() == read
+    assert describe("y", texts).kind == "number"
+
+
+@pytest.mark.parametrize("texts", [["1,5 Mio. €", "900"], ["1,5 Mio. €", "2 Mio. $"], ["1 Xio. €"]])
+def test_scales_that_say_two_things_are_refused_with_advice_that_does_not_discard(texts) -> None:
+    with pytest.raises(InputError) as caught:
+        numbers(texts, decimal=",")
+    assert "--na-values" not in caught.value.remedy
+
+
+def test_a_decimal_comma_is_found_before_a_scale_and_a_currency(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    rows = [f"2018-{m:02d};1,{m * m % 83:02d} Mio. €" for m in range(1, 13)]
+    path.write_text("\n".join(["month;sales", *rows]), encoding="utf-8")
+    assert load_panel(path, DataSettings())[0].values[:2].tolist() == [1.01e6, 1.04e6]
+
+
+def test_a_text_with_a_comma_is_not_advised_to_an_option_that_splits_there() -> None:
+    with pytest.raises(InputError) as caught:
+        numbers(["1", "2", "closed, snow"])
+    assert "--na-values" not in caught.value.remedy

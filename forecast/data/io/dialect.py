@@ -259,7 +259,7 @@ def _find_decimal(
         return wanted, []
     if separator == ",":
         return ".", []
-    around = re.compile(r"^[^\d.,+-]{0,4}|[^\d.,]{0,6}$")  # a unit or a currency sign
+    around = re.compile(r"^[^\d.,+-]{0,4}|(?<=\d)[^\d.,]\D{0,15}$")  # a currency sign, Mio. €
     cells = [around.sub("", c) for row in sample for c in row if "," in c or "." in c]
     cells = [re.sub(r"(?<=\d)[ \u00a0\u202f\u2009'’](?=\d{3})", "", c) for c in cells]
     comma = [c for c in cells if re.fullmatch(r"[+-]?\d+,\d+", c)]

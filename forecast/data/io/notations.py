@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from forecast.data.io.csv import MISSING_SIGNS
 
@@ -29,8 +30,20 @@ UNITS = CURRENCIES | _words(
     "mph m/s kn kt kts ° dB lx cd J kJ MJ GJ TJ cal kcal ha bps kB MB GB TB KB TWh µg/m³ "
     "ug/m3 mg/l W/m2 W/m² mm/h vehicles people tons tonnes"
 )
-SCALES = {"K": 3, "k": 3, "Tsd": 3, "Tsd.": 3, "M": 6, "Mio": 6, "Mio.": 6, "mn": 6, "B": 9,
-          "bn": 9, "Mrd": 9, "Mrd.": 9}  # fmt: skip
+BY_LENGTH = tuple(sorted(UNITS, key=len, reverse=True))
+_POWERS = {
+    3: """K k Tsd Tsd. tsd tsd. Tausend thousand thousands milliers mila duizend tys tys. tis tis.
+        тыс тыс. 千""",
+    4: "万 萬 만",
+    6: """M Mio Mio. mio mio. mn mln mln. Mill. mill. Millionen million millions millones milioni
+        milhões miljoen miljoner млн млн.""",
+    8: "亿 億 억",
+    9: """B bn Mrd Mrd. mrd mrd. mld mld. Md Mds mia. Milliarden milliard milliards miliardi miljard
+        billion billions млрд млрд.""",
+    12: "Bio. Billionen trillion trillions",
+}
+SCALES = {word: power for power, words in _POWERS.items() for word in words.split()}
+THOUSANDS_OF = {"T€": "€", "TEUR": "EUR", "TCHF": "CHF"}  # a T alone may be a trillion
 GAP = " \u00a0\u202f\u2009'’"  # marks that group digits and do nothing else
 SHAPE = re.compile(
     r"(?P<open>\()? ?(?P<s1>[+\-−]?) ?(?P<before>[^\d\s.,()+\-−]{1,3}\.?)? ?(?P<s2>[+\-−]?) ?"
@@ -79,7 +92,32 @@ def written_numbers(texts: Collection[str]) -> bool:
 
 def _shared(shapes: Sequence[re.Match[str] | None]) -> bool:
     afters = {(m["after"] or "").strip() for m in shapes if m} - {""}
-    return len(afters) <= 1 or afters <= set(SCALES)
+    return len(afters) <= 1 or _scaled(afters)
+
+
+def _scaled(afters: Collection[str]) -> bool:
+    """Whether what stands behind numbers are scales, of one unit if any: 900 €, 1.2 Mio. €."""
+    found = [_scale_of(after) for after in afters]
+    units = {unit for _, unit in found}
+    powers = [power for power, _ in found]
+    return any(powers) and len(units) == 1 and (units != {""} or all(powers))
+
+
+@lru_cache(maxsize=4096)
+def _scale_of(after: str) -> tuple[int, str]:
+    """The power of ten and the unit in what stands behind a number: (6, "€") of "Mio. €"."""
+    if after in UNITS:
+        return 0, after
+    if after in SCALES:
+        return SCALES[after], ""
+    if after in THOUSANDS_OF:
+        return 3, THOUSANDS_OF[after]
+    for unit in BY_LENGTH:
+        scale = after[: -len(unit)].rstrip(" \u00a0\u202f")
+        word = len(scale) > 2  # a letter and a unit may be another unit: kg, MW
+        if after.endswith(unit) and scale in SCALES and (word or unit in CURRENCIES):
+            return SCALES[scale], unit
+    return 0, after
 
 
 def _quoted_list(texts: Sequence[str], what: str) -> str:
@@ -98,7 +136,7 @@ def _shape(text: str, units: Collection[str]) -> re.Match[str] | None:
     if before and before not in CURRENCIES:
         return None
     word = found["space"] and re.fullmatch(r"[^\W\d_]{2,12}\.?", after)
-    known = after in UNITS or after in SCALES or word
+    known = after in UNITS or _scale_of(after)[0] or word
     return found if not after or known else None
 
 
@@ -119,8 +157,10 @@ def _agreed(
     afters = {(m["after"] or "").strip() for m in shapes.values()}
     befores = {m["before"] or "" for m in shapes.values()} - {""}
     named = afters - {""}
-    scaled = bool(named) and named <= set(SCALES)
+    scaled = _scaled(named)
     whole = usual == 0 and "" not in afters
+    if scaled and not whole and _scale_of(min(named))[1]:
+        return {}, []  # 1.2 Mio. € beside 900, which may be euros or millions
     if not scaled and (len(named) > 1 or (named and not whole)):
         return {}, []
     if len(befores) > 1 or (befores and (usual or any(not m["before"] for m in shapes.values()))):
@@ -136,7 +176,7 @@ def _agreed(
             "−" in both
         )  # fmt: skip
         number = f"{'-' if minus else ''}{number}{m['exp'] or ''}"
-        if scaled and (scale := SCALES.get((m["after"] or "").strip())):
+        if scaled and (scale := _scale_of((m["after"] or "").strip())[0]):
             number = str(Decimal(number).scaleb(scale))
         plain[text] = number
     return plain, _said_of(shapes, befores, named, scaled, units)

@@ -208,15 +208,24 @@ def _bad_cells(
     code, message = _diagnose(value, name)
     tail = re.sub(r"^[+-]?[0-9.,]+ ?", "", value)
     remedy = next(
-        (hint.replace("{tail}", quoted(tail)) for p, hint in HINTS if re.search(p, value)),
-        "Leave the cell blank where the value is unknown"
-        + (f", or say --na-values {quoted(value)}" if len(value) < 20 else ""),
+        (hint.replace("{tail}", quoted(tail)) for p, hint in HINTS if re.search(p, value)), None
     )
+    if remedy is None and re.search(r"\d", value):  # a number in words of its own
+        remedy = "Write plain numbers, such as 1500000, all in one unit; or --rejects FILE puts "
+        remedy += "what is none aside"
+    if remedy is None:
+        remedy = "Leave the cell blank where the value is unknown"
+        remedy += f", or say --na-values {quoted(value)}" if _one_item(value) else ""
     return refuse(
         code, message, where=where, value=first[0], count=len(rows),
         places=[f"{line}, column '{name}'" for line in locate(rows[:PLACES].tolist())],
         remedy=remedy,
     )  # fmt: skip
+
+
+def _one_item(value: str) -> bool:
+    """Whether an option that takes a list, split at commas, takes this text as one of it."""
+    return 0 < len(value) < 20 and "," not in value
 
 
 def _put_aside(
