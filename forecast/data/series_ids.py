@@ -237,7 +237,8 @@ def _blank_ids(table: Table, name: str, distinct: pa.Array, codes: np.ndarray) -
         raise refuse(
             "input/blank-id", f"column '{name}' does not name the series", where=table.where,
             count=len(rows), places=table.locate(rows[:PLACES].tolist()),
-            remedy="Fill it, or choose another with --id-col",
+            remedy="Fill it, choose another with --id-col, or say --no-id if all rows are one "
+            "series",
         )  # fmt: skip
     places = table.locate(rows.tolist())
     table.rejects.add(table.where, places, name, [""] * len(rows), "input/blank-id")

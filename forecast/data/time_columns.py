@@ -150,7 +150,8 @@ def _checked(table: Table, name: str, times: Times, distinct: pa.Array, codes: n
 def _no_rows(
     table: Table, bad: np.ndarray, distinct: pa.Array, codes: np.ndarray
 ) -> tuple[np.ndarray, list[Note]]:
-    """bool (N,): what is no row of the table (totals, units, blanks, text below), and notes."""
+    """bool (N,): what is no row of the table (totals, units, blanks, text below, rows
+    that have neither a time nor a value), and notes."""
     rows = np.flatnonzero(bad)
     if len(rows) == len(bad) or len(rows) > max(50, len(bad) // 2):
         return np.zeros(len(bad), bool), []
@@ -158,17 +159,21 @@ def _no_rows(
     cells = {n: _texts(table.columns[n], rows) for n in beside}
     times = [str(t or "").strip() for t in distinct.take(as_arrow(codes[rows])).to_pylist()]
     last = int(np.flatnonzero(~bad)[-1])
-    found: dict[str, list[int]] = {"blank": [], "totals": [], "units": [], "text": []}
+    found: dict[str, list[int]] = {"blank": [], "empty": [], "totals": [], "units": [], "text": []}
+    targets = [n for n in table.mapping.targets if n in cells]
     for at, (row, time) in enumerate(zip(rows.tolist(), times, strict=True)):
         others = [cells[n][at] for n in beside]
         header = time in table.mapping.time
         kind = "" if header else _kind_of_line(row, time, others, row > last)
+        if not kind and not time and targets and not any(cells[n][at] for n in targets):
+            kind = "empty"
         if kind:
             found[kind].append(row)
     out = np.zeros(len(bad), bool)
     notes = []
     words = {
         "blank": "without anything in the columns that are read", "totals": "of totals",
+        "empty": "without a time and without a value",
         "units": "of units below the header", "text": "of text below the table",
     }  # fmt: skip
     for kind, lines in found.items():

@@ -606,3 +606,35 @@ def test_a_day_has_the_hour_twice_that_comes_twice_when_it_is_summed(written):
     panel, report = panel_from_frame(pd.DataFrame({"ds": times, "y": 1.0}), settings)
     assert panel.values.tolist() == [24] * 7 + [25] + [24] * 7
     assert not {"repair/clock-change", "repair/unsorted"} & {n.code for n in report.repairs}
+
+
+def receipts(orders: int) -> list[str]:
+    """An export of a shop: two lines an order, the second without total, currency and payment."""
+    lines = ["Name,Paid at,Currency,Total,Created at,Item"]
+    for n in range(orders):
+        day = f"2024-03-{n % 28 + 1:02d} 10:00"
+        lines += [f"#{n},{day},EUR,{20 + n * 7 % 31}.5,{day},cup", f"#{n},,,,{day},plate"]
+    return lines
+
+
+def test_an_id_that_was_guessed_and_is_blank_in_rows_is_refused_with_no_id(tmp_path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("\n".join(receipts(60)))
+    asked = DataSettings(time_col="Created at", target_col="Total", resample="D", agg="sum")
+    blank = asked.model_copy(update={"id_col": "Currency"})
+    with pytest.raises(InputError, match="--no-id"):
+        load_panel(path, blank)
+    assert len(load_panel(path, asked.model_copy(update={"no_id": True}))[0].ids) == 1
+
+
+def test_rows_without_a_time_and_without_a_value_are_no_observations(tmp_path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("\n".join(receipts(60)))
+    asked = DataSettings(time_col="Paid at", target_col="Total", resample="D", agg="sum")
+    panel, report = load_panel(path, asked)
+    assert np.nansum(panel.values) == sum(20.5 + n * 7 % 31 for n in range(60))
+    assert "60 rows without a time and without a value" in str(report.repairs)
+    lines = receipts(60)
+    path.write_text("\n".join([*lines[:-1], lines[-1].replace(",,,,", ",,EUR,9,")]))
+    with pytest.raises(InputError, match="a time is blank"):
+        load_panel(path, asked)
