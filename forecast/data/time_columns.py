@@ -31,8 +31,8 @@ WIDTHS = {"month": 2, "day": 2, "hour": 2, "minute": 2, "second": 2, "week": 2}
 PERIODS = ((25, 60), (50, 30), (100, 15), (300, 5))  # at most so many a day: minutes of each
 KNOWN_FORMS = (
     "Known forms are 2020-01-31, 31.01.2020, 20200131, 31 Jan 2020 (13:00 or 1 PM behind them), "
-    "2020-01, Jan 2020, 2020Q1, 2020H1, 2020-W05 (ISO weeks), 202005, 2020031, 2020, seconds since "
-    "1970; all rows in the same one"
+    "2020-01, Jan 2020, 2020Q1, 2020H1, 2020-W05 or KW 05/2020 (ISO weeks), 202005, 2020031, 2020, "
+    "seconds since 1970; all rows in the same one"
 )
 TIME_ERRORS = {
     "unreadable": ("input/unreadable-time", "a time cannot be read",

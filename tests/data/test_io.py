@@ -352,3 +352,52 @@ def test_a_text_with_a_comma_is_not_advised_to_an_option_that_splits_there() -> 
     with pytest.raises(InputError) as caught:
         numbers(["1", "2", "closed, snow"])
     assert "--na-values" not in caught.value.remedy
+
+
+DAYS_DE = ["Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "days", "following"),
+    [
+        (["KW 05/2022", "KW 06/2022"], 7, "KW 07/2022"),
+        (["KW 5 2022", "KW 6 2022"], 7, "KW 7 2022"),
+        (["2022 KW 09", "2022 KW 10"], 7, "2022 KW 11"),
+        ([f"{DAYS_DE[d % 7]}, {d + 1:02d}.01.2024" for d in range(9)], 1, "Mi, 10.01.2024"),
+        (["Mo, 01.01.2024", "Mo, 08.01.2024"], 8, "Di, 16.01.2024"),
+        (["Montag, 1. Januar 2024", "Dienstag, 2. Januar 2024"], 31, "Freitag, 2. Februar 2024"),
+        (["lun. 15/01/2024", "mar. 16/01/2024"], 1, "mer. 17/01/2024"),
+        (["Mon 2024-01-15 10:00", "Tue 2024-01-16 10:00"], 1, "Wed 2024-01-17 10:00"),
+        (["Mo 01.01.2024 10:30", "Di 02.01.2024 10:30"], 1, "Mi 03.01.2024 10:30"),
+        (["1Q13", "2Q13"], 91, "3Q13"),
+        (["Q1'13", "Q2'13"], 91, "Q3'13"),
+        (["FY13 Q1", "FY13 Q2"], 91, "FY13 Q3"),
+        (["Q1 FY2013", "Q2 FY2013"], 91, "Q3 FY2013"),
+        (["1. Quartal 2013", "2. Quartal 2013"], 91, "3. Quartal 2013"),
+        (["Quartal 1/2013", "Quartal 2/2013"], 91, "Quartal 3/2013"),
+        (["2. Halbjahr 2013", "1. Halbjahr 2014"], 181, "2. Halbjahr 2014"),
+        (["FY13", "FY14"], 365, "FY15"),
+        (["M01.2021", "M02.2021"], 28, "M03.2021"),
+        (["30. Januar 2024", "31. Januar 2024"], 40, "11. März 2024"),
+        (["Mär 2019", "Apr 2019"], 30, "Mai 2019"),
+        (["MAI 2019", "JUN 2019"], 31, "JUL 2019"),
+        (["mrt-19", "apr-19"], 30, "mei-19"),
+        (["févr. 2019", "mars 2019", "avr. 2019"], 310, "févr. 2020"),
+        (["1 de enero 2024", "2 de enero 2024"], 0, ""),
+        (["sty 2020", "lut 2020"], 29, "mar 2020"),
+    ],
+)  # fmt: skip
+def test_common_forms_are_read_and_written_as_they_were(texts, days, following) -> None:
+    if not following:
+        assert parse_times(as_strings(texts), name="t").bad.all()
+        return
+    assert written_next(texts, days * 24 * HOUR) == following
+    assert describe("t", texts).kind == "time"
+
+
+@pytest.mark.parametrize(
+    "cells", [["Product 10", "Product 11", "Product 12"], ["Market 01", "Market 02"],
+              ["Mo 01.01.", "Di 02.01."], ["01-20", "02-20"], ["20-Jan", "20-Feb"]],
+)  # fmt: skip
+def test_names_that_only_begin_like_months_and_dates_without_a_year_are_no_times(cells) -> None:
+    assert describe("name", cells).kind == "text"

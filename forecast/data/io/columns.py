@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from forecast.data.io.csv import MISSING, MISSING_SIGNS
 from forecast.data.io.notations import written_numbers
-from forecast.data.io.time_forms import interval_mark, is_season
+from forecast.data.io.time_forms import is_time
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of, month_of, names_time
 
 __all__ = ["ID_NAMES", "TARGET_NAMES", "Column", "Mapping", "describe", "key_of"]
@@ -34,9 +34,6 @@ TIMELIKE = re.compile(
       | \d{4}[-\ /]?[QqHhSs][1-4] | [QqHh][1-4][-\ /]?\d{4} | \d{4}-?M\d{1,2}      # 2020Q1
       | (?i:fy)\ ?\d{4}([-/]\d{2})?
       | \d{4}[-\ ]?[Ww]\d{1,2}(-?[1-7])?                # 2020-W05
-      | (\w+\.?,?\ )?(\d{1,2}\.?[-\ /.]*)?(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)
-        [a-z]*\.?[-\ /.,']*(\d{1,2},?\ )?(\d{4}|\d{2})([\ :].*)?     # 31 Jan 2020, January 31, 2020
-      | \d{4}[-/\ ](?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*
     """,
     re.VERBOSE,
 )
@@ -160,8 +157,7 @@ def _codes(cells: list[str], distinct: set[str]) -> bool:
 def _is_time(cell: str) -> bool:
     if POINTED.fullmatch(cell):
         return False
-    known = TIMELIKE.fullmatch(cell) is not None
-    return known or is_season(cell) or interval_mark(cell) is not None
+    return TIMELIKE.fullmatch(cell) is not None or (not cell.isdigit() and is_time(cell))
 
 
 def digits_form(distinct: set[str]) -> str:

@@ -11,7 +11,15 @@ import numpy as np
 
 from forecast.data.io.arrow import as_arrow, as_numpy, word
 from forecast.data.io.notes import Note
-from forecast.data.io.vocabulary import MONTH_NAMES, month_of, part_named
+from forecast.data.io.vocabulary import (
+    MONTH_NAMES,
+    MONTH_ROWS,
+    WEEKDAY_ROWS,
+    month_of,
+    names_like,
+    names_month,
+    part_named,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,24 +36,44 @@ TIGHT_CLOCK = (
     r"(?P<z>Z|[+-]\d{2}:?\d{2})?"
 )
 NAME = rf"(?P<B>{LETTER}{{3,12}}\.?)"
-WEEKDAY = r"(?:(?P<w>(?i:mon|tue|wed|thu|fri|sat|sun)[a-z]*),? )?"
+_DAYS = sorted({d for row in WEEKDAY_ROWS for d in row}, key=lambda d: (-len(d), d))
+ON_A_DAY = rf"(?P<w>(?i:{'|'.join(_DAYS)}))(?P<v>[.,]{{0,2}} )"
+WEEKDAY = f"(?:{ON_A_DAY})?"
+ISO = r"(?P<Y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P<s2>[-/.])(?P<d>\d{1,2})"
+NUMERIC = r"(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P<s2>[-/.])(?P<Y>\d{4}|\d{2})"
+ORDINAL = r"[.º°]? ?"
 
 FAMILIES: dict[str, str] = {
-    "iso": rf"^(?P<Y>\d{{4}})(?P<s>[-/.])(?P<m>\d{{1,2}})(?:(?P<s2>[-/.])(?P<d>\d{{1,2}})){CLOCK}$",
+    "iso": f"^{ISO}{CLOCK}$",
     "year-month": r"^(?P<Y>\d{4})(?P<s>[-/.]|-?M)(?P<m>\d{1,2})$",
     "compact": rf"^(?P<Y>\d{{4}})(?P<m>\d{{2}})(?P<d>\d{{2}}){TIGHT_CLOCK}$",
     "compact-month": r"^(?P<Y>\d{4})(?P<m>\d{2})$",
     "compact-week": r"^(?P<Y>\d{4})(?P<W>\d{2})$",
     "year-day": r"^(?P<Y>\d{4})(?P<j>\d{3})$",
     "year": r"^(?P<Y>\d{4})$",
-    "fiscal": r"^(?P<F>(?i:fy) ?)(?P<Y>\d{4})$",
+    "fiscal": r"^(?P<F>(?i:fy) ?)(?P<Y>\d{4}|\d{2})$",
+    "fiscal-quarter": r"^(?P<F>(?i:fy) ?)(?P<Y>\d{4}|\d{2})(?P<s>[- /]*)(?P<q>[Qq][1-4])$",
+    "quarter-fiscal": r"^(?P<q>[Qq][1-4])(?P<s>[- /]*)(?P<F>(?i:fy) ?)(?P<Y>\d{4}|\d{2})$",
     "half": r"^(?P<Y>\d{4})(?P<s>[- /]?)(?P<h>[HhSs][12])$",
     "half-first": r"^(?P<h>[HhSs][12])(?P<s>[- /]?)(?P<Y>\d{4})$",
     "quarter": r"^(?P<Y>\d{4})(?P<s>[- /]?)(?P<q>[Qq][1-4])$",
     "quarter-first": r"^(?P<q>[Qq][1-4])(?P<s>[- /]?)(?P<Y>\d{4})$",
+    "quarter-short": r"^(?P<q>[Qq][1-4])(?P<s>[- /']+)(?P<Y>\d{2})$",  # Q1 13
+    "counted-quarter": r"^(?P<q>[1-4])(?P<F> ?[Qq] ?)(?P<Y>\d{4}|\d{2})$",  # 1Q13
+    "counted-half": r"^(?P<h>[12])(?P<F> ?[Hh] ?)(?P<Y>\d{4}|\d{2})$",
+    "word-quarter": rf"^(?P<q>[1-4])(?P<F>{ORDINAL}(?i:quartal|quarter|trimestre|kvartal|kwartaal))"
+    r"(?P<s>[- /,]+)(?P<Y>\d{4})$",  # 1. Quartal 2013
+    "quarter-word": r"^(?P<F>(?i:quartal|quarter|trimestre|kvartal|kwartaal|qtr\.?) ?)(?P<q>[1-4])"
+    r"(?P<s>[- /,]+)(?P<Y>\d{4})$",
+    "word-half": rf"^(?P<h>[12])(?P<F>{ORDINAL}(?i:halbjahr|semestre|halfjaar))(?P<s>[- /,]+)"
+    r"(?P<Y>\d{4})$",
+    "week-first": r"^(?P<F>(?i:kw|cw|week|w)\.? ?)(?P<W>\d{1,2})(?P<s>[-/. ]+)(?P<Y>\d{4})$",
+    "year-week": r"^(?P<Y>\d{4})(?P<s>[-/. ]*)(?P<F>(?i:kw|cw|week)\.? ?)(?P<W>\d{1,2})$",
+    "m-first": r"^(?P<F>[Mm])(?P<m>\d{2})(?P<s>[-/. ])(?P<Y>\d{4})$",  # M01.2021
     "week": r"^(?P<Y>\d{4})(?P<s>[- ]?)(?P<W>[Ww]\d{1,2})(?:(?P<s2>-?)(?P<u>[1-7]))?$",
-    "numeric": r"^(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P<s2>[-/.])(?P<Y>\d{4}|\d{2})"
-    rf"{CLOCK}$",
+    "numeric": f"^{NUMERIC}{CLOCK}$",
+    "day-iso": f"^{ON_A_DAY}{ISO}{CLOCK}$",  # Mo, 2024-01-01
+    "day-numeric": f"^{ON_A_DAY}{NUMERIC}{CLOCK}$",
     "month-year": r"^(?P<m>\d{1,2})(?P<s>[-/.])(?P<Y>\d{4})$",
     "number-quarter": r"^(?P<q>[1-4])(?P<s>[-/.])(?P<Y>\d{4})$",
     "quarter-number": r"^(?P<Y>\d{4})(?P<s>[-/.])(?P<q>[1-4])$",
@@ -57,8 +85,7 @@ FAMILIES: dict[str, str] = {
     "name-year": rf"^{NAME}(?P<s>[-/., ']+)(?P<Y>\d{{4}}|\d{{2}})$",
     "year-name": rf"^(?P<Y>\d{{4}})(?P<s>[-/. ]+){NAME}$",
 }
-_MONTHS = tuple(MONTH_NAMES)
-ENGLISH = frozenset((*_MONTHS, *(m[:3] for m in _MONTHS), "sept"))
+ENGLISH = frozenset((*MONTH_NAMES, *(m[:3] for m in MONTH_NAMES)))
 CHOSEN = ("compact-week", "number-quarter", "quarter-number", "season")  # by all texts
 BARE = ("year", "compact-month", "year-day")  # digits that could be any number
 MARKS = (" - ", " – ", " — ", " to ", " bis ", " / ", "/", "–", "—", "-")
@@ -90,7 +117,7 @@ def is_time(text: str) -> bool:
         return DIGITS_OF_TIME.fullmatch(text) is not None
     found = re.match(FAMILIES[family], text)
     name = found.groupdict().get("B") if found else None
-    return name is None or month_of(name) > 0
+    return name is None or names_month(name)
 
 
 def times_of_header(names: Sequence[str]) -> tuple[str, ...]:
@@ -414,27 +441,36 @@ def format_of(family: str, parts: Parts, order: str) -> str:
         first, second = ("%d", "%m") if order == "dm" else ("%m", "%d")
         first = first if parts.padded("a") else first.replace("%", "%-")
         second = second if parts.padded("b") else second.replace("%", "%-")
-        return f"{first}{s}{second}{s2}{year}" + _clock_format(parts)
-    week = "%V" if len(parts.first("W")) > 2 else "%-V"
-    weekday = ""
-    if found := parts.first("w"):
-        weekday = (
-            ("%a" if len(found) == 3 else "%A") + ("," if f"{found}," in _head(parts) else "") + " "
-        )
+        return f"{_weekday_code(parts)}{first}{s}{second}{s2}{year}" + _clock_format(parts)
+    week = "%V" if parts.padded("W") and len(re.sub(r"\D", "", parts.first("W"))) > 1 else "%-V"
+    weekday = _weekday_code(parts)
+    mark = parts.first("F")
     patterns = {
         "iso": f"{year}{s}{month}{s2}{day}",
+        "day-iso": f"{weekday}{year}{s}{month}{s2}{day}",
         "year-month": f"{year}{s}{month}",
         "compact": "%Y%m%d",
         "compact-month": "%Y%m",
         "year": "%Y",
         "compact-week": "%G%V",
         "year-day": "%Y%j",
-        "fiscal": f"{parts.first('F')}%Y",
+        "fiscal": f"{mark}{year}",
+        "fiscal-quarter": f"{mark}{year}{s}{parts.first('q')[:1]}%q",
+        "quarter-fiscal": f"{parts.first('q')[:1]}%q{s}{mark}{year}",
+        "quarter-short": f"{parts.first('q')[:1]}%q{s}{year}",
+        "counted-quarter": f"%q{mark}{year}",
+        "counted-half": f"%h{mark}{year}",
+        "word-quarter": f"%q{mark}{s}{year}",
+        "quarter-word": f"{mark}%q{s}{year}",
+        "word-half": f"%h{mark}{s}{year}",
+        "week-first": f"{mark}{week}{s}%G",
+        "year-week": f"%G{s}{mark}{week}",
+        "m-first": f"{mark}{month}{s}{year}",
         "half": f"%Y{s}{parts.first('h')[:1]}%h",
         "half-first": f"{parts.first('h')[:1]}%h{s}%Y",
         "number-quarter": f"%q{s}%Y",
         "quarter-number": f"%Y{s}%q",
-        "season": f"{parts.first('F')}%Y{s}" + ("%x" if len(parts.first("e")) == 2 else "%X"),
+        "season": f"{mark}%Y{s}" + ("%x" if len(parts.first("e")) == 2 else "%X"),
         "quarter": f"%Y{s}{parts.first('q')[:1]}%q",
         "quarter-first": f"{parts.first('q')[:1]}%q{s}%Y",
         "week": f"%G{s}{parts.first('W')[:1]}{week}" + (f"{s2}%u" if parts.has("u") else ""),
@@ -448,25 +484,49 @@ def format_of(family: str, parts: Parts, order: str) -> str:
 
 
 def _head(parts: Parts) -> str:
-    return str(parts.text[0].as_py())
+    """The first text, without the name of its weekday."""
+    text = str(parts.text[0].as_py())
+    return re.sub(r"^[^\W\d]+[.,]* ", "", text) if parts.first("w") else text
+
+
+def _weekday_code(parts: Parts) -> str:
+    """The code that writes the weekdays before the dates as they are named, and what follows."""
+    if not parts.first("w"):
+        return ""
+    names = {n.casefold(): n for n in parts.strings("w").unique().to_pylist() if n}
+    for row in WEEKDAY_ROWS:
+        lower = [day.casefold() for day in row]
+        if set(names) <= set(lower):
+            seen = {lower.index(low): name for low, name in names.items()}
+            written = names_like(seen, [row])
+            return "%{" + "|".join(written or row) + "}" + parts.first("v")
+    return ""
 
 
 def _month_name_code(parts: Parts) -> str:
-    """The code that writes months as they are named; English ones, or all twelve as seen."""
-    names = {n.rstrip(".") for n in parts.strings("B").unique().to_pylist() if n}
-    dot = "." if parts.first("B").endswith(".") else ""
-    seen = {month_of(n): n for n in names}
-    if any(n.lower() not in ENGLISH for n in names):
-        if len(seen) == 12 and 0 not in seen:
-            return "%<" + "|".join(seen[m] for m in range(1, 13)) + ">" + dot
+    """The code that writes months as they are named: English ones, or all twelve by those seen."""
+    raw = {m: n for n in parts.strings("B").unique().to_pylist() if (m := month_of(n))}
+    if not raw:
         return "%m"
+    seen = {month: name.rstrip(".") for month, name in raw.items()}
+    dots = [name.endswith(".") for name in raw.values()]
+    dot = "." if all(dots) else ""
+    if all(n.lower() in ENGLISH for n in seen.values()):
+        return _english_code(parts, list(seen.values())) + ("." if any(dots) else "")
+    found = names_like({m - 1: n for m, n in seen.items()}, MONTH_ROWS)
+    if found is None:
+        return "%m"
+    if not dot:  # janv. mars avr.: each as it was seen
+        found = tuple(raw.get(month, name) for month, name in enumerate(found, 1))
+    return "%<" + "|".join(found) + ">" + dot
+
+
+def _english_code(parts: Parts, names: list[str]) -> str:
     name = next((n for n in sorted(names) if len(n) > 3), parts.first("B").rstrip("."))
     code = "%b" if len(name) == 3 else "%B"
     if name.isupper():
-        code = code.replace("%", "%^")
-    elif name.islower():
-        code = code.replace("%", "%#")
-    return code + dot
+        return code.replace("%", "%^")
+    return code.replace("%", "%#") if name.islower() else code
 
 
 def _clock_format(parts: Parts) -> str:

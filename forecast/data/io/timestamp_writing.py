@@ -19,7 +19,7 @@ MONTH_NAMES = (
     "October", "November", "December",
 )  # fmt: skip
 WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-CODE = re.compile(r"%(?:[1-9]f|\d{1,3}N|:z|<[^>]*>|[-^#]?[A-Za-z])")
+CODE = re.compile(r"%(?:[1-9]f|\d{1,3}N|:z|<[^>]*>|\{[^}]*\}|[-^#]?[A-Za-z])")
 DAY_NS = 86_400 * 10**9
 FIXED = re.compile(r"UTC|[+-]\d\d:?\d\d")
 IN_UTC = re.compile(r"(Z|(?<![:%])z|UTC|GMT|[+-]00:?00)$")
@@ -36,9 +36,9 @@ def format_stamps(
                  or 1M-86400000000000: months and nanoseconds); or a pattern
                  of strftime codes, with %-d, %-m, ... (not padded), %3f (milliseconds), %q, %h
                  (quarter, half), %G-W%V (ISO week), %X, %x (the next year, four or two digits),
-                 %^b, %#b (capitals, small letters), %<a|b|..> (months by these names), %:z (offset
-                 with a colon), %K (hour, midnight being 24 of the day before), %30N (number of the
-                 period of 30 minutes in its day)
+                 %^b, %#b (capitals, small letters), %<a|b|..> (months by these names), %{a|b|..}
+                 (weekdays), %:z (offset with a colon), %K (hour, midnight being 24 of the day
+                 before), %30N (number of the period of 30 minutes in its day)
     tz           the zone that the clock goes by: an IANA name, "UTC", an offset, or None
     second       bool: this time is the second of an hour that comes twice
     """
@@ -179,6 +179,8 @@ class _Clock:
             return _digits(self._in_day % 10**9 // 10 ** (9 - digits), digits)
         if letter[0] == "<":
             return as_strings(letter[1:-1].split("|")).take(as_arrow(self._month))
+        if letter[0] == "{":
+            return as_strings(letter[1:-1].split("|")).take(as_arrow(self._weekday))
         if letter in ("z", ":z"):
             return self._offset_texts(":" if letter == ":z" else "")
         if letter in ("b", "B", "a", "A", "p", "P"):

@@ -104,7 +104,7 @@ def parse_times(
         if chosen is None:
             return _parse_counts(text, unit, name)
         return _parse_family(chosen, text, dayfirst)
-    if _are_seasons(text):
+    if any(map(is_season, some)) and _are_seasons(text):
         return _parse_family("season", text, dayfirst)
     counted = Counter(f for f in map(family_of, some) if f)
     if not counted:
@@ -141,9 +141,9 @@ def _without_zone_names(text: pa.Array) -> tuple[pa.Array, list[Note]]:
     """The texts without the names of one region's zones in brackets, (CET) and (CEST); a note."""
     import pyarrow.compute as pc
 
-    named = pc.match_substring_regex(text, ZONE_NAME)
-    if not pc.any(named).as_py():
+    if not pc.any(pc.match_substring(text, "(")).as_py():
         return text, []
+    named = pc.match_substring_regex(text, ZONE_NAME)
     found = {n for t in text.filter(named).to_pylist() for n in re.findall(ZONE_NAME, t)}
     if not any(found <= names for names in ZONE_NAMES):
         return text, []
@@ -395,7 +395,7 @@ def _parse_family(family: str, text: pa.Array, dayfirst: bool | None) -> Times:
     parts = parts_of(family, text)
     notes: list[Note] = []
     order, reason = "", ""
-    if family == "numeric":
+    if family in ("numeric", "day-numeric"):
         order, reason = day_order(parts, dayfirst)
     if reason:
         return _all_bad(len(text), reason)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 
@@ -154,6 +155,63 @@ MONTH_STARTS = {
     11: "nov marras lis kas ноя",
     12: "dec dez dic des joulu gru pro ara дек",
 }
+# Names as they are written, whole and shortened, a language a line; the first line that has all
+# names of a column says how the others are written.
+MONTH_ROWS = tuple(row.split() for row in """
+January February March April May June July August September October November December
+Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec
+Jan Feb Mar Apr May Jun Jul Aug Sept Oct Nov Dec
+Januar Februar März April Mai Juni Juli August September Oktober November Dezember
+Januar Februar Maerz April Mai Juni Juli August September Oktober November Dezember
+Jan Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez
+Jan Feb Mrz Apr Mai Jun Jul Aug Sep Okt Nov Dez
+Jän Feb Mär Apr Mai Jun Jul Aug Sep Okt Nov Dez
+janvier février mars avril mai juin juillet août septembre octobre novembre décembre
+janvier fevrier mars avril mai juin juillet aout septembre octobre novembre decembre
+janv févr mars avr mai juin juil août sept oct nov déc
+jan fév mar avr mai jun jul aoû sep oct nov déc
+enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre
+ene feb mar abr may jun jul ago sep oct nov dic
+ene feb mar abr may jun jul ago sept oct nov dic
+gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre
+gen feb mar apr mag giu lug ago set ott nov dic
+janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro
+jan fev mar abr mai jun jul ago set out nov dez
+januari februari maart april mei juni juli augustus september oktober november december
+jan feb mrt apr mei jun jul aug sep okt nov dec
+januari februari mars april maj juni juli augusti september oktober november december
+januar februar marts april maj juni juli august september oktober november december
+jan feb mar apr maj jun jul aug sep okt nov dec
+januar februar mars april mai juni juli august september oktober november desember
+jan feb mar apr mai jun jul aug sep okt nov des
+styczeń luty marzec kwiecień maj czerwiec lipiec sierpień wrzesień październik listopad grudzień
+stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia
+sty lut mar kwi maj cze lip sie wrz paź lis gru
+январь февраль март апрель май июнь июль август сентябрь октябрь ноябрь декабрь
+января февраля марта апреля мая июня июля августа сентября октября ноября декабря
+янв фев мар апр май июн июл авг сен окт ноя дек
+""".strip().splitlines())  # fmt: skip
+WEEKDAY_ROWS = tuple(row.split() for row in """
+Monday Tuesday Wednesday Thursday Friday Saturday Sunday
+Mon Tue Wed Thu Fri Sat Sun
+Mon Tues Wed Thurs Fri Sat Sun
+Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag
+Mo Di Mi Do Fr Sa So
+Mon Die Mit Don Fre Sam Son
+lundi mardi mercredi jeudi vendredi samedi dimanche
+lun mar mer jeu ven sam dim
+lunes martes miércoles jueves viernes sábado domingo
+lun mar mié jue vie sáb dom
+lunedì martedì mercoledì giovedì venerdì sabato domenica
+lun mar mer gio ven sab dom
+maandag dinsdag woensdag donderdag vrijdag zaterdag zondag
+ma di wo do vr za zo
+seg ter qua qui sex sáb dom
+mandag tirsdag onsdag torsdag fredag lørdag søndag
+man tir ons tor fre lør søn
+måndag tisdag onsdag torsdag fredag lördag söndag
+mån tis ons tor fre lör sön
+""".strip().splitlines())  # fmt: skip
 TOTAL_WORDS = re.compile(
     r"(?i)\W*(grand\s+|sub)?"
     r"(total(e|es|en|s)?|sum(me)?|gesamt(summe)?|insgesamt|somme|soma|totaal|average|mean|"
@@ -237,10 +295,36 @@ def month_of(word: str) -> int:
     key = key_of(word.strip(" ."))
     if not key.isalpha() or len(key) < 3:
         return 0
-    for month, starts in MONTH_STARTS.items():
-        if any(key == s for s in starts.split()):
-            return month
+    if whole := _months_whole().get(key):
+        return whole
     for month, starts in MONTH_STARTS.items():
         if len(key) > 3 and any(key.startswith(s) for s in starts.split() if len(s) > 2):
             return month
     return 0
+
+
+@lru_cache(maxsize=1)
+def _months_whole() -> dict[str, int]:
+    found = {key_of(name): n for row in MONTH_ROWS for n, name in enumerate(row, 1)}
+    starts = {name: n for n, names in MONTH_STARTS.items() for name in names.split()}
+    return found | {name: n for name, n in starts.items() if len(name) > 2}
+
+
+def names_month(word: str) -> bool:
+    """Whether a word is the name of a month and not one that only begins so: Mar, not Market."""
+    return key_of(word.strip(" .'")) in _months_whole()
+
+
+def names_like(seen: dict[int, str], rows: Sequence[Sequence[str]]) -> tuple[str, ...] | None:
+    """All names (months or weekdays) as `seen` writes those that it has: position -> name.
+
+    From the first of `rows` that has all of them, in capitals or small letters as they are; None
+    where no row has, and names are missing.
+    """
+    size = len(rows[0])
+    first = next(iter(seen.values()))
+    case = str.upper if first.isupper() else str.lower if first.islower() else str.capitalize
+    for row in rows:
+        if all(row[at].casefold() == name.casefold() for at, name in seen.items()):
+            return tuple(seen.get(at, case(row[at])) for at in range(size))
+    return tuple(seen[at] for at in range(size)) if len(seen) == size else None
