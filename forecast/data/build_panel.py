@@ -18,9 +18,11 @@ from forecast.data.regularise import (
     find_frequency,
     grid_positions,
     in_order,
+    place,
     resampled,
     series_starts,
     without_duplicates,
+    written,
 )
 from forecast.data.rows import LongRows
 
@@ -64,14 +66,50 @@ def build_panel(rows: LongRows, settings: DataSettings) -> Built:
         panel, gaps = _scatter(rows, positions, frequency, settings)
         return checked(panel, gaps, skipped, notes, settings, rows.where)
     except InputError as error:
-        back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)
-        if error.code != "input/gaps" or back is None:
+        if error.code != "input/gaps":
             raise
-        raise refuse(
-            "input/times-jump-back",
-            f"{error.message}; the times jump back at {back.places[0]}", where=rows.where,
-            remedy="If the year was not turned over there, correct it; else sort the rows by time",
-        ) from None  # fmt: skip
+        raise _misplaced(rows, notes, error) from None
+
+
+def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputError:
+    """The error for too many missing steps, or one that names the time that makes them so."""
+    far = _far_off(rows)
+    rest = error.remedy or ""
+    if far is not None:
+        return refuse(
+            "input/time-far-off", f"{error.message}; one time lies far from all others",
+            where=rows.where, value=written(rows, int(rows.stamps[far])),
+            places=[place(rows, far)],
+            remedy="Correct it, or remove the row. Where it is right: "
+            f"{rest[:1].lower()}{rest[1:]}",
+        )  # fmt: skip
+    back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)
+    if back is None:
+        return error
+    return refuse(
+        "input/times-jump-back", f"{error.message}; the times jump back at {back.places[0]}",
+        where=rows.where,
+        remedy="If the year was not turned over there, correct it; else sort the rows by time",
+    )  # fmt: skip
+
+
+FEW = 10  # times of which none is called odd
+
+
+def _far_off(rows: LongRows) -> int | None:
+    """The row (rows being sorted) whose time is farther from its series' other times than these
+    from each other: the first or last of ten or more; None where there is none."""
+    starts = series_starts(rows.codes)
+    ends = np.append(starts[1:], len(rows.codes))
+    for start, end in zip(starts, ends, strict=True):
+        stamps = rows.stamps[start:end].astype(float)
+        if end - start < FEW:
+            continue
+        if stamps[-1] - stamps[-2] > stamps[-2] - stamps[0]:
+            return int(end) - 1
+        if stamps[1] - stamps[0] > stamps[-1] - stamps[1]:
+            return int(start)
+    return None
 
 
 def checked(

@@ -287,6 +287,7 @@ def test_zones_named_in_an_interval_are_left_out_and_said() -> None:
     assert (np.diff(times.stamps) // HOUR).tolist() == [1, 0, 1]
     assert {n.code for n in times.notes} == {"repair/interval", "repair/zone-names"}
     assert parse_times(as_strings([t.replace("CEST", "PST") for t in texts]), name="t").bad.all()
+    assert parse_times(as_strings(["2024-01-01 (a remark)"]), name="t").bad.all()
 
 
 def test_a_column_of_intervals_is_a_time_and_a_line_of_totals_below_it_none(tmp_path: Path) -> None:

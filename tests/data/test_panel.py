@@ -638,3 +638,18 @@ def test_rows_without_a_time_and_without_a_value_are_no_observations(tmp_path) -
     path.write_text("\n".join([*lines[:-1], lines[-1].replace(",,,,", ",,EUR,9,")]))
     with pytest.raises(InputError, match="a time is blank"):
         load_panel(path, asked)
+
+
+@pytest.mark.parametrize("line", [2, 40, 90])
+@pytest.mark.parametrize("year", ["2042", "1942"])
+def test_one_time_far_from_all_others_is_named_with_its_line(line, year, tmp_path) -> None:
+    lines = ["ds,y", *(f"{day},{n * n % 37}" for n, day in enumerate(days(90)))]
+    right = lines[line - 1]
+    lines[line - 1] = year + right[4:]
+    path = tmp_path / "typo.csv"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=f"line {line}, at {year}") as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/time-far-off"
+    path.write_text("\n".join(lines[: line - 1] + lines[line:]))
+    assert np.isfinite(load_panel(path, DataSettings())[0].values).sum() == 89

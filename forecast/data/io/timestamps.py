@@ -145,7 +145,7 @@ def _without_zone_names(text: pa.Array) -> tuple[pa.Array, list[Note]]:
         return text, []
     named = pc.match_substring_regex(text, ZONE_NAME)
     found = {n for t in text.filter(named).to_pylist() for n in re.findall(ZONE_NAME, t)}
-    if not any(found <= names for names in ZONE_NAMES):
+    if not found or not any(found <= names for names in ZONE_NAMES):
         return text, []
     said = f"the zone's names ({', '.join(sorted(found))}) were left out: the times are as clocks "
     note = Note("repair/zone-names", said + "there show them", int(pc.sum(named).as_py()))
