@@ -104,6 +104,15 @@ def parse_times(
         if chosen is None:
             return _parse_counts(text, unit, name)
         return _parse_family(chosen, text, dayfirst)
+    return _parse_dates(text, some, name, dayfirst)
+
+
+def _parse_dates(text: pa.Array, some: list[str], name: str, dayfirst: bool | None) -> Times:
+    """Times that are no bare numbers: in the form that most of `some` have."""
+    import pyarrow.compute as pc
+
+    if (mark := _until_mark(some)) is not None:
+        return _intervals(text, mark, name, dayfirst)
     if any(map(is_season, some)) and _are_seasons(text):
         return _parse_family("season", text, dayfirst)
     counted = Counter(f for f in map(family_of, some) if f)
@@ -119,6 +128,18 @@ def parse_times(
         if any(pc.any(pc.match_substring_regex(left, FAMILIES[f])).as_py() for f in others):
             return replace(parsed, reason="mixed")
     return parsed
+
+
+def _until_mark(some: list[str]) -> tuple[str, int, int] | None:
+    """The mark of intervals such as 2024-01-01 13:00-14:00, whose ends look like offsets.
+
+    No clock is 13 hours behind UTC, and no column has more than three offsets.
+    """
+    tails = {t[-6:]: t for t in some if re.search(r"\d:\d\d(:\d\d)?-\d\d:\d\d$", t)}
+    if not any(tail > "-12:59" for tail in tails) and len(tails) <= 3:
+        return None
+    dashes = Counter(t.count("-") for t in tails.values()).most_common(1)[0][0]
+    return "-", dashes, dashes
 
 
 def _are_seasons(text: pa.Array) -> bool:
