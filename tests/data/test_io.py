@@ -281,6 +281,12 @@ def test_an_interval_whose_dates_have_two_readings_is_no_number() -> None:
     assert [str(d) for d in days] == ["2024-02-01", "2024-02-02"]
 
 
+def test_offsets_of_several_places_are_no_intervals() -> None:
+    texts = [f"2024-01-01 1{h}:00-0{z}:00" for h in range(3) for z in (5, 6, 7, 8)]
+    times = parse_times(as_strings(texts), name="time")
+    assert (times.bad.any(), times.tz) == (False, "UTC")
+
+
 def test_zones_named_in_an_interval_are_left_out_and_said() -> None:
     texts = ["27/10/2024 01:00:00 (CEST) - 27/10/2024 02:00:00 (CEST)",
              "27/10/2024 02:00:00 (CEST) - 27/10/2024 02:00:00 (CET)",

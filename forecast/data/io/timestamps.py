@@ -133,12 +133,16 @@ def _parse_dates(text: pa.Array, some: list[str], name: str, dayfirst: bool | No
 def _until_mark(some: list[str]) -> tuple[str, int, int] | None:
     """The mark of intervals such as 2024-01-01 13:00-14:00, whose ends look like offsets.
 
-    No clock is 13 hours behind UTC, and no column has more than three offsets.
+    No clock is 13 hours behind UTC, and offsets do not go along with the time of day.
     """
-    tails = {t[-6:]: t for t in some if re.search(r"\d:\d\d(:\d\d)?-\d\d:\d\d$", t)}
-    if not any(tail > "-12:59" for tail in tails) and len(tails) <= 3:
+    shape = re.compile(r"(\d{1,2}):(\d\d)(?::\d\d)?-(\d\d):(\d\d)$")
+    found = [(m, t) for t in some if (m := shape.search(t))]
+    ends = {60 * int(m[3]) + int(m[4]) for m, _ in found}
+    lengths = {(60 * (int(m[3]) - int(m[1])) + int(m[4]) - int(m[2])) % 1440 for m, _ in found}
+    alongside = len(ends) > 2 and len(lengths) == 1
+    if not alongside and max(ends, default=0) < 13 * 60:
         return None
-    dashes = Counter(t.count("-") for t in tails.values()).most_common(1)[0][0]
+    dashes = Counter(t.count("-") for _, t in found).most_common(1)[0][0]
     return "-", dashes, dashes
 
 
