@@ -11,11 +11,14 @@ import numpy as np
 from forecast.common.segments import evenly
 from forecast.data.io.notes import PLACES, Note, quantity
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.io.vocabulary import TOTAL_WORDS
 from forecast.data.open_steps import always_open, is_open, slots
 from forecast.data.panel import Panel
 
 SENTINELS = (-999.0, -9999.0, -99999.0, -999.9, 999.0, 9999.0, 99999.0)
 PARTS = 60  # columns of the gap picture
+MOST_NAMES = 100_000  # series whose names are looked at
+ROUNDING = 0.005  # of a sum, by which the values that it was made of may be off
 SAMPLE = 5_000_000  # steps that it is drawn from
 
 
@@ -27,6 +30,7 @@ def notice(panel: Panel) -> tuple[list[Note], np.ndarray, np.ndarray]:
     constant, note = _constant(panel)
     notes += note
     notes += _sentinels(panel) + _outliers(panel) + _future(panel) + _twins(panel.ids)
+    notes += _sums(panel)
     return notes, ended, constant
 
 
@@ -134,6 +138,49 @@ def _twins(ids: np.ndarray) -> list[Note]:
         text = f"{quantity(len(twins), 'id')} differ only in {what}"
         notes.append(Note(code, text, len(twins), tuple(twins[:PLACES])))
     return notes
+
+
+def _sums(panel: Panel) -> list[Note]:
+    found = sums_among(panel)
+    if len(found) == 0:
+        return []
+    text = (
+        f"{quantity(len(found), 'series is the sum of others', 'series are sums of others')}: "
+        "in totals they count twice; leave their rows out, or have sums made: --hierarchy"
+    )
+    return [Note("warning/sums-among-series", text, len(found), _names(panel, found))]
+
+
+def sums_among(panel: Panel) -> np.ndarray:
+    """Positions of series that are called a total ("Gesamt", "West/Summe") and at most of their
+    steps are the sum of those beside them ("West/...")."""
+    if not 2 < panel.size <= MOST_NAMES:
+        return np.array([], np.int64)
+    parts = [str(name).split("/") for name in panel.ids]
+    at = [next((k for k, p in enumerate(each) if TOTAL_WORDS.fullmatch(p)), None) for each in parts]
+    shops = [s for s, k in enumerate(at) if k is None]
+    found = []
+    for s, k in enumerate(at):
+        if k is None:
+            continue
+        of = [o for o in shops if parts[o][:k] == parts[s][:k]]
+        if len(of) > 1 and _is_sum(panel, s, of):
+            found.append(s)
+    return np.array(found, np.int64)
+
+
+def _is_sum(panel: Panel, series: int, of: list[int]) -> bool:
+    """Whether the values of a series are the sum of the others' at most steps, but for rounding."""
+    values = panel.series(series)
+    total = np.zeros(len(values))
+    for other in of:
+        shift = int(panel.first[other] - panel.first[series])
+        low, high = max(shift, 0), min(shift + int(panel.lengths[other]), len(values))
+        if low < high:
+            total[low:high] += np.nan_to_num(panel.series(other)[low - shift : high - shift])
+    known = np.isfinite(values)
+    near = np.abs(total - values)[known] <= ROUNDING * np.abs(values[known])
+    return bool(len(near) and near.mean() > 0.5)
 
 
 def coverage(panel: Panel) -> np.ndarray:

@@ -13,7 +13,9 @@ import numpy as np
 
 from forecast.common.errors import InputError, UsageError
 from forecast.config.schema import DataSettings, Settings
+from forecast.data.checks import sums_among
 from forecast.data.forecast import Forecast
+from forecast.data.io.notes import quantity
 from forecast.data.io.table import read_plain
 from forecast.data.limits import never_negative
 from forecast.data.load import LoadReport
@@ -206,6 +208,7 @@ def to_levels(
     Columns of the hierarchy that are not covariates by name are none for the network.
     """
     factors = factors_of(settings)
+    _refuse_sums(panel)
     labels = labels_of(panel, report, factors)
     season = report.seasons[0] if report.seasons else 1
     made = aggregate(
@@ -214,6 +217,20 @@ def to_levels(
     if settings.by:
         return _sums_alone(made, factors), None, made.notes
     return made.panel, Levels(made.hierarchy), made.notes
+
+
+def _refuse_sums(panel: Panel) -> None:
+    found = sums_among(panel)
+    if len(found):
+        raise InputError(
+            "a series is the sum of others: in the sums that are made it would count twice",
+            code="input/sums-among-series",
+            where="the data",
+            value=str(panel.ids[found[0]]),
+            remedy="Leave the rows of such series out "
+            f"({quantity(len(found), 'series', 'series')}), or leave their column blank where a "
+            "row is a sum over it",
+        )
 
 
 def _without(panel: Panel, factors: Factors, settings: DataSettings) -> Panel:

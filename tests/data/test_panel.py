@@ -9,6 +9,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -653,3 +654,43 @@ def test_one_time_far_from_all_others_is_named_with_its_line(line, year, tmp_pat
     assert caught.value.code == "input/time-far-off"
     path.write_text("\n".join(lines[: line - 1] + lines[line:]))
     assert np.isfinite(load_panel(path, DataSettings())[0].values).sum() == 89
+
+
+def sums_and_parts() -> pd.DataFrame:
+    """Three shops of two regions, with rows for the regions' sums and for all."""
+    days = pd.date_range("2024-01-01", periods=40).strftime("%d.%m.%Y")
+    random = np.random.default_rng(0)
+    koeln, bonn, kiel = random.integers(50, 90, (3, 40))
+    names = [("West", "Köln"), ("West", "Bonn"), ("Nord", "Kiel"), ("West", "Summe"),
+             ("Gesamt", "Gesamt")]  # fmt: skip
+    values = [koeln, bonn, kiel, koeln + bonn, koeln + bonn + kiel]
+    return pd.concat(
+        [pd.DataFrame({"Datum": days, "Region": r, "Filiale": f, "Umsatz": v})
+         for (r, f), v in zip(names, values, strict=True)]
+    )  # fmt: skip
+
+
+def test_sums_among_the_series_are_named(tmp_path: Path) -> None:
+    table = sums_and_parts()
+    table.to_csv(tmp_path / "data.csv", index=False, sep=";")
+    panel, report = load_panel(tmp_path / "data.csv", DataSettings())
+    (note,) = [n for n in report.warnings if n.code == "warning/sums-among-series"]
+    assert set(note.places) == {"West/Summe", "Gesamt/Gesamt"} and panel.size == 5
+    table["Umsatz"] += 7 * (table["Filiale"] == "Gesamt")  # a brand may be called Total
+    table = table[table["Filiale"] != "Summe"]
+    table.to_csv(tmp_path / "brand.csv", index=False, sep=";")
+    assert not load_panel(tmp_path / "brand.csv", DataSettings())[1].warnings
+
+
+def test_sums_among_the_series_are_not_added_up_again(lstmcast, tmp_path: Path) -> None:
+    table = sums_and_parts()
+    table.to_csv(tmp_path / "data.csv", index=False, sep=";")
+    for flag in (("--by", "Region"), ("--hierarchy", "Region/Filiale")):
+        code, _, err = lstmcast("forecast", str(tmp_path / "data.csv"), *flag, "--horizon", "2")
+        assert code == 4 and "input/sums-among-series" in err and "would count twice" in err
+    shops = table[~table["Filiale"].isin(["Summe", "Gesamt"])]
+    shops.to_csv(tmp_path / "shops.csv", index=False, sep=";")  # as the remedy says
+    code, out, err = lstmcast(
+        "forecast", str(tmp_path / "shops.csv"), "--by", "Region", "--horizon", "2", "-o", "-"
+    )
+    assert code == 0 and out.count("West") == 2, err
