@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -151,12 +152,15 @@ def _sums(panel: Panel) -> list[Note]:
     return [Note("warning/sums-among-series", text, len(found), _names(panel, found))]
 
 
-def sums_among(panel: Panel) -> np.ndarray:
+def sums_among(panel: Panel, names: Iterable[str] | None = None) -> np.ndarray:
     """Positions of series that are called a total ("Gesamt", "West/Summe") and at most of their
-    steps are the sum of those beside them ("West/...")."""
+    steps are the sum of those beside them ("West/...").
+
+    names: what each is called, its id where nothing else is known.
+    """
     if not 2 < panel.size <= MOST_NAMES:
         return np.array([], np.int64)
-    parts = [str(name).split("/") for name in panel.ids]
+    parts = [str(name).split("/") for name in (panel.ids if names is None else names)]
     at = [next((k for k, p in enumerate(each) if TOTAL_WORDS.fullmatch(p)), None) for each in parts]
     shops = [s for s, k in enumerate(at) if k is None]
     found = []

@@ -208,8 +208,8 @@ def to_levels(
     Columns of the hierarchy that are not covariates by name are none for the network.
     """
     factors = factors_of(settings)
-    _refuse_sums(panel)
     labels = labels_of(panel, report, factors)
+    _refuse_sums(panel, labels)
     season = report.seasons[0] if report.seasons else 1
     made = aggregate(
         _without(panel, factors, settings), labels, season, ignore_parents=settings.ignore_parents
@@ -219,8 +219,9 @@ def to_levels(
     return made.panel, Levels(made.hierarchy), made.notes
 
 
-def _refuse_sums(panel: Panel) -> None:
-    found = sums_among(panel)
+def _refuse_sums(panel: Panel, labels: Labels) -> None:
+    paths = zip(*labels.of.values(), panel.ids, strict=True)
+    found = sums_among(panel, ("/".join(map(str, path)) for path in paths))
     if len(found):
         raise InputError(
             "a series is the sum of others: in the sums that are made it would count twice",

@@ -204,3 +204,21 @@ def test_rejects_that_cannot_be_written_are_said(tmp_path: Path) -> None:
     (tmp_path / "no").write_text("a file, not a folder")
     with pytest.raises(OutputError):
         load_panel(path, DataSettings(rejects=str(tmp_path / "no" / "aside.csv")))
+
+
+def test_letters_that_are_utf8_are_read_so_whatever_encoding_was_named_before(
+    tmp_path: Path,
+) -> None:
+    text = "ds,shop,y\n" + "".join(
+        f"2024-01-{d:02d},{shop},{d}\n" for shop in ("Köln", "Zürich") for d in range(1, 10)
+    )
+    old = write(tmp_path, text.encode("cp1252"))
+    panel, _ = load_panel(old, DataSettings(encoding="cp1252"))
+    assert panel.ids.tolist() == ["Köln", "Zürich"]
+    new = write(tmp_path, text.encode("utf-8"))
+    again, report = load_panel(new, DataSettings(encoding="cp1252"))
+    assert again.ids.tolist() == ["Köln", "Zürich"]
+    assert "UTF-8, not cp1252" in next(n.text for n in report.repairs)
+    plain = write(tmp_path, text.replace("ö", "o").replace("ü", "u").encode())
+    _, report = load_panel(plain, DataSettings(encoding="cp1252"))
+    assert "repair/encoding" not in [n.code for n in report.repairs]

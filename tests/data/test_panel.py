@@ -673,7 +673,7 @@ def sums_and_parts() -> pd.DataFrame:
 def test_sums_among_the_series_are_named(tmp_path: Path) -> None:
     table = sums_and_parts()
     table.to_csv(tmp_path / "data.csv", index=False, sep=";")
-    panel, report = load_panel(tmp_path / "data.csv", DataSettings())
+    panel, report = load_panel(tmp_path / "data.csv", DataSettings(id_col="Region,Filiale"))
     (note,) = [n for n in report.warnings if n.code == "warning/sums-among-series"]
     assert set(note.places) == {"West/Summe", "Gesamt/Gesamt"} and panel.size == 5
     table["Umsatz"] += 7 * (table["Filiale"] == "Gesamt")  # a brand may be called Total
@@ -688,6 +688,10 @@ def test_sums_among_the_series_are_not_added_up_again(lstmcast, tmp_path: Path) 
     for flag in (("--by", "Region"), ("--hierarchy", "Region/Filiale")):
         code, _, err = lstmcast("forecast", str(tmp_path / "data.csv"), *flag, "--horizon", "2")
         assert code == 4 and "input/sums-among-series" in err and "would count twice" in err
+    table = table[table["Filiale"] != "Gesamt"]  # the sum of a region alone
+    table.to_csv(tmp_path / "data.csv", index=False, sep=";")
+    code, _, err = lstmcast("forecast", str(tmp_path / "data.csv"), "--by", "Region")
+    assert code == 4 and "input/sums-among-series" in err and "Summe" in err
     shops = table[~table["Filiale"].isin(["Summe", "Gesamt"])]
     shops.to_csv(tmp_path / "shops.csv", index=False, sep=";")  # as the remedy says
     code, out, err = lstmcast(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections import Counter
@@ -275,6 +276,8 @@ def _find_decimal(
 
 
 def _encoding_notes(encoding: str, wanted: str | None) -> list[Note]:
+    if wanted and encoding == "utf-8" and not codecs.lookup(wanted).name.startswith("utf"):
+        return [Note("repair/encoding", f"the text is UTF-8, not {wanted}, and is read so")]
     if encoding == "utf-8" or wanted:
         return []
     return [Note("repair/encoding", f"the text is {encoding.upper()}")]

@@ -323,17 +323,31 @@ def detect_encoding(head: bytes, wanted: str | None) -> tuple[str, int]:
     """The encoding of a file that starts with `head`, and the length of its byte order mark.
 
     A byte order mark decides; without one `wanted` (--encoding), UTF-16 by its zero bytes, UTF-8.
+    Letters that are UTF-8 are no other encoding's, whatever was wanted of the file before.
     """
     for mark, name in BOMS.items():
         if head.startswith(mark):
             return name, len(mark)
     if wanted:
         "".encode(wanted)  # LookupError also for codecs that are no text encoding
-        return codecs.lookup(wanted).name, 0
+        name = codecs.lookup(wanted).name
+        other = not name.startswith("utf") and _has_utf8_letters(head)
+        return "utf-8" if other else name, 0
     sample = head[:4096]
     if len(sample) >= 4 and sample.count(0) * 3 > len(sample):
         return ("utf-16-be" if sample[0] == 0 else "utf-16-le"), 0
     return "utf-8", 0
+
+
+def _has_utf8_letters(head: bytes) -> bool:
+    """Whether there are bytes beyond ASCII, and all of them are UTF-8."""
+    if head.isascii():
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(head)  # its end may cut a letter
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class TextStream(io.RawIOBase):
