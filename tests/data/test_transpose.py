@@ -133,3 +133,19 @@ def test_days_in_a_workbooks_header_are_dates(tmp_path) -> None:
     rows[2][5] = "a few"
     with pytest.raises(InputError, match="row 2, column '2022-05-01'"):
         read(workbook(tmp_path / "wide.xlsx", rows))
+
+
+@pytest.mark.parametrize("shops", [1, 2])
+def test_months_down_and_years_across_are_the_months_of_one_series(shops, tmp_path) -> None:
+    names = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September",
+             "Oktober", "November", "Dezember"]  # fmt: skip
+    rows = [
+        [*([f"S{s}"] if shops > 1 else []), name, *(100 * s + 12 * y + m for y in range(4))]
+        for s in range(shops) for m, name in enumerate(names)
+    ]  # fmt: skip
+    header = [*(["Shop"] if shops > 1 else []), "Monat", 2020, 2021, 2022, 2023]
+    path = tmp_path / "pivot.csv"
+    path.write_text(text([header, *rows]))
+    panel, report = read(path)
+    assert panel.values.tolist() == [100 * s + m for s in range(shops) for m in range(48)]
+    assert (report.frequency, panel.size) == ("MS", shops)

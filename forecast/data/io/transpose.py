@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from forecast.config.schema import DataSettings
 
 TIME, VALUE = "time", "value"
+MONTH, YEAR = "month", "year"  # what the header has where a column has the other
 NEAR = 2e-3  # share by which a total may differ from the sum of rounded numbers
 
 
@@ -70,25 +72,40 @@ def turned(
     """
     beside = [c for c in described if c.name not in times]
     numbers = {n: _floats(columns[n], decimal, settings) for n in times}
-    year = next((c.name for c in beside if part_named(c.name) == "year"), None)
-    by_month = year is not None and names_of_months(times)
+    part, header = _parts_of_times(columns, beside, times)
     kept, notes = _series_rows(columns, [c.name for c in beside], numbers)
     columns = {n: column.take(as_arrow(kept)) for n, column in columns.items()}
     values = np.stack([numbers[n][kept] for n in times])
-    counts = [c.name for c in beside if c.kind in ("number", "integer") and c.name != year]
+    counts = [c.name for c in beside if c.kind in ("number", "integer") and c.name != part]
     totals = [
         name for name in counts
         if _is_total(name, list(columns), times, values, _floats(columns[name], decimal, settings))
     ]  # fmt: skip
-    named = [c for c in beside if c.name not in (*totals, year)]
-    ids = _ids(columns, named, year if by_month else None, settings, where)
+    named = [c for c in beside if c.name not in (*totals, part)]
+    ids = _ids(columns, named, part, settings, where)
     notes += _left_out(named, ids, totals, list(columns), times, where)
-    made = _laid_end_to_end(columns, ids, year if by_month else None, times)
+    made = _laid_end_to_end(columns, ids, part, times, header)
     reasons = {"time": "the header (--transpose)", "target": "the cells below it",
                "id": "what tells the rows apart" if ids else "none: one series"}  # fmt: skip
-    time = (year, "month") if year is not None and by_month else (TIME,)
+    time = (header,) if part is None else (part, header) if header == MONTH else (header, part)
     mapping = Mapping(time, ids, (), (VALUE,), False, reasons)
     return Turned(made, mapping, times, kept, tuple(notes))
+
+
+def _parts_of_times(
+    columns: dict[str, pa.Array], beside: Sequence[Column], times: Sequence[str]
+) -> tuple[str | None, str]:
+    """The column that has the other part of the header's times, and what the header's part is:
+    a year beside months across, or months beside years across."""
+    year = next((c.name for c in beside if part_named(c.name) == "year"), None)
+    if year is not None and names_of_months(times):
+        return year, MONTH
+    if all(re.fullmatch(r"(19|20)\d\d", t.strip()) for t in times):
+        for column in beside:
+            cells = [t for t in _cells(columns[column.name]) if not TOTAL_WORDS.fullmatch(t)]
+            if names_of_months(dict.fromkeys(filter(None, cells))):
+                return column.name, YEAR
+    return None, TIME
 
 
 def _floats(column: pa.Array, decimal: str, settings: DataSettings) -> np.ndarray:
@@ -200,21 +217,23 @@ def _left_out(
 
 
 def _laid_end_to_end(
-    columns: dict[str, pa.Array], ids: Sequence[str], year: str | None, times: Sequence[str]
-) -> dict[str, pa.Array]:
-    """The ids, the times (with the year, where months are the header's) and the values below."""
+    columns: dict[str, pa.Array], ids: Sequence[str], part: str | None, times: Sequence[str],
+    header: str,
+) -> dict[str, pa.Array]:  # fmt: skip
+    """The ids, the header's times, called `header`, with the column that has a part of them, and
+    the values below."""
     count, rows = len(times), len(columns[times[0]])
     made: dict[str, pa.Array] = {n: _repeated(columns[n], count) for n in ids}
-    if year is not None:
-        made[year] = _repeated(columns[year], count)
-    header = np.repeat(np.arange(count, dtype=np.int32), rows)
-    made["month" if year is not None else TIME] = _dictionary(header, as_strings(list(times)))
+    if part is not None:
+        made[part] = _repeated(columns[part], count)
+    codes = np.repeat(np.arange(count, dtype=np.int32), rows)
+    made[header] = _dictionary(codes, as_strings(list(times)))
     made[VALUE] = _joined([columns[t] for t in times])
     return made
 
 
 def _ids(
-    columns: dict[str, pa.Array], beside: Sequence[Column], year: str | None,
+    columns: dict[str, pa.Array], beside: Sequence[Column], part: str | None,
     settings: DataSettings, where: str,
 ) -> tuple[str, ...]:  # fmt: skip
     """The columns that name each row: as asked, or the fewest that differ in every row.
@@ -226,7 +245,7 @@ def _ids(
     if settings.no_id:
         return ()
     rows = len(next(iter(columns.values())))
-    per_series = [year] if year is not None else []
+    per_series = [part] if part is not None else []
     chosen: list[str] = []
     if _distinct(columns, per_series) == rows:
         return ()
