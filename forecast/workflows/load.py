@@ -281,14 +281,14 @@ def _source(
     if source is not None:
         return source
     root = settings.output.root
-    refuse_to_take_places(manifest, folder, root, "Name the file: lstmcast predict DATA")
+    refuse_to_take_places(manifest, folder, root, "Name the file of the data")
     path, _ = recorded_data(manifest, folder, root)
     if not path or not (is_database(path) or is_remote(path) or Path(path).exists()):
         raise InputError(
             "the data that the model was trained on cannot be read again",
             code="input/training-data-gone",
             value=path,
-            remedy="Name the file: lstmcast predict DATA",
+            remedy="Name the file of the data",
         )
     return str(path)
 

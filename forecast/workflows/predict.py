@@ -247,14 +247,13 @@ def deliver(
     if page is not None:
         write_page(page, panel, report, made, settings)
     fallbacks = int((made.source != forecaster.name).sum())
-    stamps = table.column("ds")
     return PredictResult(
         path=path,
         rows=table.num_rows,
         series=panel.size,
         model=model,
         horizon=horizon,
-        span=(str(stamps[0]), str(stamps[horizon - 1])) if table.num_rows else ("", ""),
+        span=_span(panel, table),
         fallbacks=fallbacks,
         exit_code=3 if fallbacks or report.skipped else 0,
         chart=chart_of_first(panel, made, settings.forecast.level),
@@ -334,6 +333,16 @@ def draw_samples(
         )  # fmt: skip
     if usual:
         list_in_mark(path.parent, path.name)
+
+
+def _span(panel: Panel, table: pa.Table) -> tuple[str, str]:
+    """The first and the last time that is forecast, of all series, as the table writes them."""
+    if not table.num_rows:
+        return "", ""
+    stamps, steps = table.column("ds"), table.num_rows // panel.size
+    ends = panel.first + panel.lengths
+    first, last = int(ends.argmin()) * steps, int(ends.argmax()) * steps + steps - 1
+    return str(stamps[first]), str(stamps[last])
 
 
 def forecast_of(
