@@ -83,6 +83,16 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
             remedy="Correct it, or remove the row. Where it is right: "
             f"{rest[:1].lower()}{rest[1:]}",
         )  # fmt: skip
+    if (swapped := _swapped(rows)) is not None:
+        return refuse(
+            "input/day-month-mixed",
+            f"{error.message}; hardly any would be if day and month were swapped where both are 12 "
+            "at most, as a spreadsheet does that reads dates of another country",
+            where=rows.where, value=written(rows, int(rows.stamps[swapped])),
+            places=[place(rows, swapped)],
+            remedy="Export the dates again as YYYY-MM-DD. Where they are right: "
+            f"{rest[:1].lower()}{rest[1:]}",
+        )  # fmt: skip
     back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)
     if back is None:
         return error
@@ -94,6 +104,25 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
 
 
 FEW = 10  # times of which none is called odd
+WHOLE = 0.9  # share of days that have a row where the dates are read as they were meant
+
+
+def _swapped(rows: LongRows) -> int | None:
+    """The first row whose day and month are swapped: as they stand the days leave gaps, and swapped
+    back where both are at most 12, next to none. None where that is not so."""
+    if rows.integer or rows.format is None or rows.format.startswith("%Y"):
+        return None
+    days = rows.stamps.view("M8[ns]").astype("M8[D]")
+    month = days.astype("M8[M]")
+    day = (days - month).astype(int) + 1
+    number, year = month.astype(int) % 12 + 1, month.astype("M8[Y]")
+    either = (day <= 12) & (day != number)
+    back = (year.astype("M8[M]") + (day - 1)).astype("M8[D]") + (number - 1)
+    meant = np.unique(np.where(either, back, days))
+    span = int((meant[-1] - meant[0]).astype(int)) + 1
+    if not either.any() or (day <= 12).all() or len(meant) < WHOLE * span:
+        return None
+    return int(np.flatnonzero(either)[0])
 
 
 def _far_off(rows: LongRows) -> int | None:

@@ -698,3 +698,21 @@ def test_sums_among_the_series_are_not_added_up_again(lstmcast, tmp_path: Path) 
         "forecast", str(tmp_path / "shops.csv"), "--by", "Region", "--horizon", "2", "-o", "-"
     )
     assert code == 0 and out.count("West") == 2, err
+
+
+def test_days_and_months_that_a_spreadsheet_swapped_are_no_gaps(tmp_path: Path) -> None:
+    dates = pd.date_range("2024-01-01", periods=120)
+    text = [d.strftime("%m/%d/%Y" if d.day <= 12 else "%d/%m/%Y") for d in dates]
+    table = pd.DataFrame({"date": text, "y": np.arange(120) % 9 + 1.0})
+    table.to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(InputError, match="day and month were swapped") as caught:
+        load_panel(tmp_path / "data.csv", DataSettings())
+    assert caught.value.code == "input/day-month-mixed" and "line 3" in str(caught.value)
+    table["date"] = dates.strftime("%Y-%m-%d")  # as the remedy says
+    table.to_csv(tmp_path / "data.csv", index=False)
+    assert load_panel(tmp_path / "data.csv", DataSettings())[0].lengths.tolist() == [120]
+    third = table[::3].assign(date=dates[::3].strftime("%d/%m/%Y"))  # gaps that are gaps
+    third.to_csv(tmp_path / "data.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        load_panel(tmp_path / "data.csv", DataSettings(freq="D"))
+    assert caught.value.code == "input/gaps"
