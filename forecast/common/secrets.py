@@ -57,6 +57,11 @@ def variable_of(setting: str | None) -> str | None:
     return setting[4:] if setting and setting.startswith("env:") else None
 
 
+def path_of(setting: str | None) -> str | None:
+    """The path of `file:PATH`; None where `setting` stands in no file."""
+    return setting[5:] if setting and setting.startswith("file:") else None
+
+
 def path_below(folder: Path, setting: str) -> str:
     """A path below `folder`, or `file:` with such a path; `env:NAME` as it is."""
     if variable_of(setting):

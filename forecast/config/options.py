@@ -27,6 +27,9 @@ TRAIN_ONLY = (
     "training.refit", "training.distributed", "training.mask_anomalies", "forecast.quantiles",
     "sampling.number",
 )  # fmt: skip
+# Metavars of settings that are paths, and of those that name where a value stands: file:PATH.
+PATHS = ("FILE", "DIR", "MODEL", "PATH", "FOLDER")
+PLACE = "PLACE"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class Option:
     def parameter(self) -> str:
         """Its name as a Python parameter: "hidden" for --hidden."""
         return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether its value is a path."""
+        return self.metavar in PATHS
+
+    @property
+    def holds_path(self) -> bool:
+        """Whether its value is a path, or file: with one behind it."""
+        return self.is_path or self.metavar == PLACE
 
     @property
     def typed(self) -> str:

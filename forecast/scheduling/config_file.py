@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,9 +12,15 @@ from typing import Any
 
 from forecast.common.errors import ForecastError, UsageError
 from forecast.common.files import at_home, refuse_address
-from forecast.common.secrets import path_below
+from forecast.common.secrets import path_below, path_of
 from forecast.common.yaml_file import Place, YamlFile, read_yaml
-from forecast.config.files import Given, find_settings_file, given_settings, read_settings_file
+from forecast.config.files import (
+    PRESETS,
+    Given,
+    find_settings_file,
+    given_settings,
+    read_settings_file,
+)
 from forecast.config.options import (
     BACKTEST_ONLY,
     PROCESSES_ONLY,
@@ -25,6 +31,7 @@ from forecast.config.schema import Settings
 from forecast.config.sources import settled
 from forecast.data.io.database import is_database
 from forecast.scheduling.config import BatchConfig, Job, JobSection
+from forecast.scheduling.dated_files import dated_files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 # What a job decides itself, or has no use for: what to do instead.
@@ -44,14 +51,19 @@ _NOT_HERE = {
 }
 BELOW = " (keys below settings: of the job)"
 _OTHER_NAMES = {"tz": "time_zone", "timezone": "time_zone", "zone": "time_zone"}
-_PATHS = ("data.rejects", "data.future_covariates", "data.static", "data.db_password")
+_PATHS = tuple(o for o in all_options() if o.holds_path and o.path not in _NOT_HERE)
 
 
-def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> BatchConfig:
+def load_config(
+    path: str | Path,
+    environ: Mapping[str, str] | None = None,
+    allowed: Callable[[str], object] = lambda path: None,
+) -> BatchConfig:
     """The jobs of a config file; paths in it are relative to its folder.
 
-    environ: LSTMCAST_* variables win over the file's settings (default: the process's). Raises
-    UsageError with the file's line.
+    environ: LSTMCAST_* variables win over the file's settings (default: the process's); allowed:
+    asked about each settings file that a preset names, before it is read. Raises UsageError with
+    the file's line, and what `allowed` raises.
     """
     path = at_home(path).absolute()
     advice = "`lstmcast init --batch` writes one to start from"
@@ -67,7 +79,7 @@ def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> B
             remedy=advice,
         )
     environ = os.environ if environ is None else environ
-    made = {str(name): _job(str(name), jobs[name], file, environ) for name in jobs}
+    made = {str(name): _job(str(name), jobs[name], file, environ, allowed) for name in jobs}
     _apart(made, path)
     return BatchConfig(path, made)
 
@@ -89,7 +101,25 @@ def chosen_jobs(config: BatchConfig, name: str | None) -> list[Job]:
     return [config.jobs[name]]
 
 
-def _job(name: str, given: Any, file: YamlFile, environ: Mapping[str, str]) -> Job:
+def paths_of(job: Job) -> list[str]:
+    """Every file and folder that a job names: what it reads and writes, and where its secrets
+    stand. Relative ones are of the environment; the source may be a database's address."""
+    section, base = job.section, job.config.parent
+    named = [job.source, str(job.folder), *dated_files(job.settings.data.future_covariates)]
+    for option in _PATHS:
+        value = getattr(getattr(job.settings, option.section), option.field)
+        named += filter(None, [value if option.is_path else path_of(value)])
+    secrets = map(path_of, (section.outputs.database, section.ping.setting))
+    return named + [str(_absolute(base, path)) for path in (section.metrics_file, *secrets) if path]
+
+
+def _job(
+    name: str,
+    given: Any,
+    file: YamlFile,
+    environ: Mapping[str, str],
+    allowed: Callable[[str], object],
+) -> Job:
     place = ("jobs", name)
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -109,7 +139,10 @@ def _job(name: str, given: Any, file: YamlFile, environ: Mapping[str, str]) -> J
     section = _section(given, file, place)
     base = file.path.parent
     refuse_address(section.folder or name)
-    settings, known = _settings(section, file, (*place, "settings"), environ)
+    preset = _preset(section.preset, base)
+    if preset not in PRESETS:
+        allowed(preset)
+    settings, known = _settings(section, preset, file, (*place, "settings"), environ)
     settings = _with_the_periods_of(section, settings)
     return Job(
         name=name,
@@ -177,17 +210,19 @@ def _known_keys(given: Mapping[str, Any], known: Any, file: YamlFile, place: Pla
 
 def _settings(
     section: JobSection,
+    preset: str,
     file: YamlFile,
     place: Place,
     environ: Mapping[str, str],
 ) -> tuple[Settings, tuple[str, ...]]:
     """The settings that `train` would get: the preset, the job's own, the environment."""
-    given = read_settings_file(*find_settings_file(_preset(section.preset, file.path.parent)))
+    given = read_settings_file(*find_settings_file(preset))
     written = given_settings(file, section.settings, place)
     own = {name: entry for name, entry in written.items() if entry.value is not None}
     _refuse_what_is_not_for_jobs(own)
-    _make_absolute(own, file.path.parent)
     here = {name: value for name, value in given.items() if name not in _NOT_HERE}
+    for found in (here, own):
+        _make_absolute(found, file.path.parent)
     foreign = {option.variable for option in all_options() if option.path in _NOT_HERE}
     mine = {name: value for name, value in environ.items() if name not in foreign}
     return settled({**here, **own}, mine), tuple(own)
@@ -259,7 +294,7 @@ def _apart(jobs: Mapping[str, Job], path: Path) -> None:
 def _make_absolute(own: dict[str, Given], base: Path) -> None:
     """Lets the paths among the settings be below `base`. Raises UsageError for an address that
     would be written to."""
-    for file in _PATHS:
+    for file in (option.path for option in _PATHS):
         if file in own and isinstance(own[file].value, str):
             if file == "data.rejects":
                 refuse_address(own[file].value)

@@ -48,6 +48,14 @@ def data_as_of(job: Job, moment: datetime, as_of: str | None = None) -> tuple[Da
     )
 
 
+def dated_files(pattern: str | None) -> list[str]:
+    """The dated files that fit a pattern, the oldest first; none where it asks for no date."""
+    if pattern is None or PLACE not in Path(pattern).name:
+        return []
+    found = _dated(Path(pattern))
+    return [str(found[day]) for day in sorted(found)]
+
+
 def _day_of(text: str) -> date | None:
     """The day that an as-of begins with; None where it is no date."""
     found = re.match(_DATE, text)

@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 from forecast.common.durations import seconds_in
 from forecast.common.errors import UsageError
 from forecast.common.files import at_home, text_kind
-from forecast.common.secrets import variable_of
-from forecast.config.options import all_options
+from forecast.common.secrets import path_below, variable_of
+from forecast.config.options import all_options, options_of
 from forecast.data.io.database import is_database
 from forecast.scheduling.config import Job
 
@@ -276,7 +276,10 @@ def _written_by(job: Job) -> tuple[Path, ...]:
 def _read_by(job: Job) -> tuple[Path, ...]:
     """The files that a run of the job reads, where they are files."""
     data = job.settings.data
-    found = (None if is_database(job.source) else job.source, data.future_covariates, data.static)
+    found = (
+        None if is_database(job.source) else job.source,
+        *(getattr(data, o.field) for o in options_of("data") if o.is_path and o.field != "rejects"),
+    )
     return tuple(Path(each) for each in found if each)
 
 
@@ -323,9 +326,12 @@ def carried(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> dict[s
 
     That is settings and a few names; whatever else is there may be a secret.
     """
-    settings = (option.variable for option in all_options() if option.path not in _SECRET)
+    settings = {o.variable: o for o in all_options() if o.path not in _SECRET}
     wanted = {*_CARRIED, *settings} - {*secrets}
     found = {name: value for name, value in sorted(environ.items()) if name in wanted}
+    for name in found:
+        if name in settings and settings[name].holds_path and found[name]:
+            found[name] = path_below(Path.cwd(), found[name])  # it starts in another folder
     return {"LC_ALL": "C.UTF-8", **found}
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from forecast.common.errors import UsageError
-from forecast.scheduling.config_file import chosen_jobs, load_config
+from forecast.config.options import options_of
+from forecast.scheduling.config_file import chosen_jobs, load_config, paths_of
 
 
 def write(folder, text):
@@ -26,6 +29,22 @@ def test_paths_are_relative_to_the_config_not_to_where_cron_starts(tmp_path, mon
     assert job.folder == tmp_path.parent / "out"
     without = write(tmp_path, "jobs:\n  sales:\n    data: a.csv\n")
     assert load_config(without, environ={}).jobs["sales"].folder == tmp_path / "sales"
+
+
+@pytest.mark.parametrize("stands", ["settings", "preset"])
+def test_every_setting_that_is_a_path_is_relative_to_the_config(tmp_path, monkeypatch, stands):
+    monkeypatch.chdir("/")
+    paths = [o for o in options_of("data") if o.holds_path]
+    assert {"events", "static", "future_covariates", "db_password"} <= {o.field for o in paths}
+    places = {o.path: "x.csv" if o.is_path else "file:x.csv" for o in paths}
+    (tmp_path / "own.yaml").write_text(json.dumps(places))
+    said = {"settings": places} if stands == "settings" else {"preset": "own.yaml"}
+    path = write(tmp_path, json.dumps({"jobs": {"a": {"data": "a.csv", **said}}}))
+    job = load_config(path, environ={}).jobs["a"]
+    for option in paths:
+        kept = getattr(job.settings.data, option.field)
+        assert kept == f"{'' if option.is_path else 'file:'}{tmp_path / 'x.csv'}", option.path
+    assert paths_of(job).count(str(tmp_path / "x.csv")) == len(paths)
 
 
 def test_a_database_address_is_no_path(tmp_path):

@@ -238,6 +238,15 @@ def test_our_settings_are_carried_over_and_secrets_are_not():
     }
 
 
+def test_a_path_of_the_environment_holds_wherever_the_schedule_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environ = {"LSTMCAST_EVENTS": "own.csv", "LSTMCAST_STATIC": "/a/b.csv"}
+    environ["LSTMCAST_DB_PASSWORD"] = "env:NAME"
+    found = carried(environ)
+    assert found["LSTMCAST_EVENTS"] == str(tmp_path / "own.csv")
+    assert (found["LSTMCAST_STATIC"], found["LSTMCAST_DB_PASSWORD"]) == ("/a/b.csv", "env:NAME")
+
+
 def test_the_program_is_this_installation_and_starts(tmp_path):
     program = own_program()
     assert os.path.isabs(program[0])

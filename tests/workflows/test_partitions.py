@@ -28,7 +28,7 @@ from forecast.models.pretrained import load_backbone
 from forecast.models.store import save_model
 from forecast.training.zero_shot import ZeroShot, zero_shot
 from forecast.transforms.windows import step_layout
-from forecast.workflows.partitions.job import partitions_of, share, spread
+from forecast.workflows.partitions.job import _from_anywhere, partitions_of, share, spread
 from forecast.workflows.partitions.merge import AT_ONCE, MANIFEST, merge_run
 from forecast.workflows.partitions.on_spark import forecasts_of, schema
 from forecast.workflows.partitions.run import engine_run, tried
@@ -140,6 +140,15 @@ def test_a_trained_model_forecasts_in_parts_as_at_once(folder, tmp_path, monkeyp
     assert run(["predict", str(folder), "--model", "model", *engine]) == 0
     assert run(["merge", "out", "-q", "-o", "merged.csv"]) == 0
     assert_same(csv.read_csv("merged.csv"), csv.read_csv("whole.csv"))
+
+
+def test_a_worker_in_another_folder_reads_the_same_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = {"events": "own.csv", "static": "stores.csv", "db_password": "file:p", "freq": "D"}
+    assert _from_anywhere(told) == {
+        "events": f"{tmp_path}/own.csv", "static": f"{tmp_path}/stores.csv",
+        "db_password": f"file:{tmp_path}/p", "freq": "D",
+    }  # fmt: skip
 
 
 def test_a_part_too_small_to_show_its_frequency_takes_that_of_the_others(folder, tmp_path):

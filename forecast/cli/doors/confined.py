@@ -6,15 +6,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from forecast.common.errors import UsageError
+from forecast.common.errors import ForecastError, UsageError
 from forecast.common.files import at_home
-from forecast.config.options import Option
+from forecast.config.options import Option, options_of
+from forecast.config.sources import resolve
 from forecast.data.io.database import is_database
+from forecast.models.store import model_path, read_manifest, recorded_data
 from forecast.scheduling.config import Job
+from forecast.scheduling.config_file import paths_of
 
 PATTERN = "*?["
 ADDRESSES = ("URL", "PLACE", "SQL", "ADDRESS")  # metavars of settings that lead out of any folder
-PATHS = ("FILE", "DIR", "MODEL", "PATH", "FOLDER")  # of those that are paths
 MOST_ENTRIES = 100_000  # of a folder that is looked through for links
 
 
@@ -52,11 +54,22 @@ class Folders:
 
     def job(self, job: Job) -> None:
         """Raises UsageError for a scheduled job that reads or writes outside of the folders."""
-        data = job.settings.data
-        paths = [job.source, str(job.folder), data.future_covariates, data.static, data.rejects]
-        for path in paths:
-            if path is not None:
-                self.path(path, f"job {job.name}")
+        for path in paths_of(job):
+            self.path(path, f"job {job.name}")
+
+    def model(self, path: str) -> None:
+        """Raises UsageError for a model that was trained with a table outside of the folders: what
+        reads data for it would read that one as well."""
+        folder = model_path(Path(path))
+        try:
+            manifest = read_manifest(folder)
+        except ForecastError:
+            return  # the command says what is wrong with it
+        _, read = recorded_data(manifest, folder, self.roots[0] / resolve({}).settings.output.root)
+        for option in options_of("data"):
+            value = read.get(option.field)
+            if option.is_path and value:
+                self.path(str(value), f"the model's {option.field}")
 
     def _inside(self, real: Path, text: str, where: str) -> None:
         if not any(real == root or root in real.parents for root in self.roots):
@@ -87,8 +100,3 @@ class Folders:
 def leads_out(option: Option) -> bool:
     """Whether a setting is an address, which no folder confines."""
     return option.metavar in ADDRESSES
-
-
-def is_path(option: Option) -> bool:
-    """Whether a setting is a path, which must lie inside the folders."""
-    return option.metavar in PATHS

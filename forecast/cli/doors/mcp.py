@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.cli.commands.version import version
 from forecast.cli.doors.arguments import schema_of, words_of
-from forecast.cli.doors.confined import Folders, is_path, leads_out
+from forecast.cli.doors.confined import Folders, leads_out
 from forecast.cli.doors.process import CommandProcess, Event, Outcome, Spare, Watch
 from forecast.cli.error_handler import as_forecast_error, error_document
 from forecast.common.errors import UsageError
@@ -262,15 +262,18 @@ def command_words(spec: ToolSpec, given: Mapping[str, Any], folders: Folders) ->
     settings |= extra
     for option in spec.settings():
         value = settings.get(option.parameter)
-        if is_path(option) and value is not None:
+        if option.is_path and value is not None:
             settings[option.parameter] = folders.path(show(value), option.parameter)
     own = {
         name: folders.path(given[name], name) if name in _FILES else given[name]
         for name in spec.flags
         if given.get(name) is not None
     }
+    if "model" in own:
+        folders.model(own["model"])
     if spec.config:
-        for job in chosen_jobs(load_config(own["config"]), own.get("job")):
+        config = load_config(own["config"], allowed=lambda path: folders.path(path, "preset"))
+        for job in chosen_jobs(config, own.get("job")):
             folders.job(job)
     flags = words_of(settings, [option.path for option in spec.settings()])
     if "output" in spec.flags:

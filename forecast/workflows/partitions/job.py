@@ -29,6 +29,7 @@ from forecast.common.folders import made_folder
 from forecast.common.marks import PARTS
 from forecast.common.progress import Listener
 from forecast.common.secrets import HIDDEN, path_below
+from forecast.config.options import options_of
 from forecast.config.schema import (
     DataSettings,
     EngineSettings,
@@ -360,7 +361,7 @@ def _refuse_rejects(settings: Settings) -> None:
 
 def _from_anywhere(data: dict[str, Any]) -> dict[str, Any]:
     """The settings of reading with paths that hold in any process, whatever its folder."""
-    names = ("future_covariates", "static", "db_password")
+    names = {option.field for option in options_of("data") if option.holds_path}
     return {
         key: path_below(Path.cwd(), value) if key in names and value else value
         for key, value in data.items()

@@ -16,7 +16,8 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from forecast.cli.commands import backtest, check, detect, explain, predict, train
-from forecast.cli.doors.confined import PATHS, Folders, is_path, leads_out
+from forecast.cli.doors import confined
+from forecast.cli.doors.confined import Folders, leads_out
 from forecast.cli.doors.mcp import (
     SHOWN,
     TOOLS,
@@ -28,7 +29,7 @@ from forecast.cli.doors.mcp import (
 )
 from forecast.cli.doors.process import Outcome, Spare
 from forecast.common.errors import ForecastError, UsageError
-from forecast.config.options import all_options
+from forecast.config.options import PATHS, all_options, options_of
 from forecast.inference.formats.registry import file_bytes
 from tests import ROOT
 
@@ -104,7 +105,7 @@ def test_every_setting_that_names_a_place_is_confined_or_not_offered():
             f" {word}" in f" {option.help.lower()}"
             for word in ("csv file", "folder", "path:", "database", "table of", "cluster to use")
         )
-        known = is_path(option) or leads_out(option) or option.path in (
+        known = option.is_path or leads_out(option) or option.path in (
             "data.max_expansion", "engine.name", "engine.partitions", "training.init",
         )  # fmt: skip
         assert known or not speaks, option.path
@@ -124,6 +125,45 @@ def test_a_job_that_reads_or_writes_elsewhere_is_refused(folder):
     assert words("status", folder, config="batch.yaml", job="sales", max_age="2d") == [
         "status", str(config), "--job=sales", "--max-age=2d",
     ]  # fmt: skip
+
+
+def test_no_path_of_a_job_leads_out_whatever_its_setting_is_called(folder):
+    config, secret = folder / "batch.yaml", folder.parent / "secret.csv"
+    (folder / "weather-2024-01-31.csv").symlink_to(secret)
+    (folder.parent / "secret.yaml").write_text("data: {password: kept}\n")
+    data = [o.field for o in options_of("data") if o.is_path]
+    assert {"events", "static", "future_covariates", "rejects"} <= set(data)
+    told = [f"settings: {{data: {{{field}: {secret}}}}}" for field in data]
+    told += [f"settings: {{data.{field}: ../secret.csv}}" for field in data]
+    told += [
+        f"settings: {{data.db_password: 'file:{secret}'}}",
+        "settings: {data.future_covariates: 'weather-{date}.csv'}",
+        f"metrics_file: {folder.parent}/sales.prom", "metrics_file: ../sales.prom",
+        f"preset: {folder.parent}/secret.yaml", "preset: ../secret.yaml",
+        "outputs: {database: 'file:../secret.csv'}", "ping: {url_file: ../secret.csv}",
+        "ping: {url: 'file:../secret.csv'}",
+    ]  # fmt: skip
+    for line in told:
+        config.write_text(f"jobs:\n  sales:\n    data: sales.csv\n    {line}\n")
+        for name in ("score", "status"):
+            with pytest.raises(UsageError, match="inside") as caught:
+                words(name, folder, config="batch.yaml")
+            assert caught.value.code == "usage/path-refused", line
+            assert "kept" not in str(caught.value)
+
+
+def test_a_model_that_was_trained_with_a_table_outside_reads_nothing_there(folder, monkeypatch):
+    for where, refused in (("runs/a", True), ("copied", False)):
+        (folder / where).mkdir(parents=True)
+        (folder / where / "manifest.json").write_text("{}")
+        manifest = {"settings": {"data": {"events": str(folder.parent / "secret.csv")}}}
+        monkeypatch.setattr(confined, "read_manifest", lambda path, found=manifest: found)
+        for name in ("predict", "detect", "explain"):
+            if refused:
+                with pytest.raises(UsageError, match="the model's events"):
+                    words(name, folder, data="sales.csv", model=where)
+            else:  # of a folder that is not below the root of runs no place is taken
+                assert words(name, folder, data="sales.csv", model=where)[0] == name
 
 
 @pytest.mark.parametrize(

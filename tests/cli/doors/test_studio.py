@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import pyarrow as pa
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from forecast.cli.doors.process import DOCUMENT, EVENTS, LOCK, Outcome, Spare
@@ -215,6 +216,15 @@ def test_every_setting_has_a_control_whose_words_the_command_takes(folder):
     ] or set(Tables(folder).words("train", "sales.csv", given)[2:]) == {
         "--no-wide", "--horizon=6", "--level=80,95",
     }  # fmt: skip
+
+
+def test_the_job_of_a_page_names_its_files_wherever_it_is_put(folder):
+    tables = Tables(folder)
+    paths = [option.parameter for option in settings_here() if option.is_path]
+    assert {"events", "static", "future_covariates"} <= set(paths)
+    job = yaml.safe_load(tables.job_yaml("sales.csv", dict.fromkeys(paths, "sales.csv")))
+    told = [value for part in job["jobs"]["sales"]["settings"].values() for value in part.values()]
+    assert told == [str(folder / "sales.csv")] * len(paths)
 
 
 def test_the_page_shows_the_command_line_of_each_correction(client):

@@ -102,7 +102,7 @@ def _field(
     if option.metavar in ("COLUMN", "COLUMNS"):
         kind = "column" if option.metavar == "COLUMN" else "columns"
         return Field(option, kind, tuple((name, name) for name in names), text)
-    if option.metavar == "FILE":
+    if option.is_path:
         return Field(option, "file", tuple((name, name) for name in files), text)
     return Field(option, "number" if option.metavar in ("STEPS", "N") else "text", (), text)
 
@@ -175,7 +175,7 @@ class Tables:
             option = known.get(parameter)
             if option is None or (command == "forecast" and _of_covariates(option)):
                 continue
-            if option.metavar == "FILE":
+            if option.is_path:
                 value = self._folders.path(str(value), parameter)
             kept[parameter] = value
         return [command, str(self.path(name)), *words_of(kept, [o.path for o in known.values()])]
@@ -196,12 +196,12 @@ class Tables:
                  for p, v in given.items()}  # fmt: skip
         settings = resolve(flags).settings
         nested: dict[str, dict[str, Any]] = {}
-        for path in flags:
-            section, field = path.split(".")
-            value = settings.model_dump(mode="json")[section][field]
-            if path in ("data.future_covariates", "data.static"):
-                value = self._folders.path(str(value), field)
-            nested.setdefault(section, {})[field] = value
+        dumped = settings.model_dump(mode="json")
+        for option in (by_parameter[parameter] for parameter in given):
+            value = dumped[option.section][option.field]
+            if option.is_path:
+                value = self._folders.path(str(value), option.field)
+            nested.setdefault(option.section, {})[option.field] = value
         for unused in ("baselines", "detection"):
             nested.pop(unused, None)
         job = {"data": str(self.path(name)), "settings": nested} if nested else {
