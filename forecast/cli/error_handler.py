@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import signal
@@ -83,7 +84,8 @@ def terminated_by_signal() -> Iterator[list[int]]:
 def error_document(error: ForecastError) -> dict[str, object]:
     """The JSON form of an error."""
     value = error.value
-    if not isinstance(value, str | int | float | bool | None):
+    odd = isinstance(value, float) and not math.isfinite(value)  # JSON has no such number
+    if odd or not isinstance(value, str | int | float | bool | None):
         value = str(value)
     return {
         "schema_version": SCHEMA_VERSION,

@@ -48,9 +48,21 @@ def _is_moment(text: str) -> str:
     return text
 
 
+def signs(most: int, least: int = 0) -> AfterValidator:
+    """Lets a text have `least` to `most` signs. (A length in `Field` refuses the names of files
+    that are not UTF-8.)"""
+
+    def checked(text: str) -> str:
+        if not least <= len(text) <= most:
+            raise ValueError(f"must have {least} to {most:,} signs")
+        return text
+
+    return AfterValidator(checked)
+
+
 Count = Annotated[int, Field(ge=0, le=2**53)]
-Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Text = Annotated[str, signs(10_000)]
+Name = Annotated[str, signs(1000, least=1)]
 Sum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256 in hexadecimal digits
 Moment = Annotated[str, Field(max_length=40), AfterValidator(_is_moment)]  # ISO 8601 with its zone
 Place = Annotated[int, Field(ge=-(2**62), le=2**62)]  # a position on a grid in time
@@ -88,6 +100,12 @@ def parse_document(content: bytes | str) -> dict[str, Any]:
 def read_document(path: Path, largest: int = LARGEST) -> dict[str, Any]:
     """The JSON object in a file. Raises BadDocument or OSError."""
     return parse_document(read_bounded(path, largest))
+
+
+def as_bytes(text: str) -> bytes:
+    """A text as UTF-8. What UTF-8 cannot hold, a byte in the name of a file that is not UTF-8, is
+    written \\udcff, which JSON reads back as the very name."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:

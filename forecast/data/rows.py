@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import Note, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
@@ -166,7 +167,7 @@ def named_by_file(rows: LongRows, table: Table) -> LongRows:
     if rows.id_name is not None or len(rows.ids) > 1:
         return rows
     ids = np.empty(1, object)
-    ids[0] = Path(table.where).name.split(".")[0]
+    ids[0] = as_bytes(Path(table.where).name.split(".")[0]).decode()
     return replace(rows, ids=ids, id_name="file")
 
 
@@ -194,7 +195,7 @@ def joined_digest(tables: Sequence[Table]) -> str:
     if len(tables) == 1:
         return tables[0].digest
     text = "".join(f"{Path(t.where).name} {t.digest}\n" for t in tables)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(as_bytes(text)).hexdigest()
 
 
 def joined_notes(notes: Sequence[Note]) -> list[Note]:

@@ -22,6 +22,7 @@ import numpy as np
 
 from forecast.common.documents import (
     BadDocument,
+    as_bytes,
     check_schema,
     open_seal,
     parse_document,
@@ -97,7 +98,7 @@ def save_model(
         **about,
     }
     text = json.dumps(sealed(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    (folder / MANIFEST).write_bytes(as_bytes(text))
 
 
 def load_model(folder: Path) -> tuple[Forecaster, dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from forecast.common.documents import Count, Document, Moment, Text
+from forecast.common.documents import Count, Document, Moment, Text, signs
 from forecast.models.manifest import (
     DataFields,
     Described,
@@ -19,7 +19,7 @@ from forecast.models.manifest import (
 
 Seconds = Annotated[float, Field(ge=0)]
 Windows = Annotated[int, Field(ge=0, le=100_000)]
-Series = Annotated[str, Field(max_length=2**20)]  # an id
+Series = Annotated[str, signs(2**20)]  # an id
 
 
 class BacktestManifest(Described):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import UsageError
 from forecast.common.files import refuse_address, refuse_missing_folders
 from forecast.common.folders import check_folder
@@ -178,7 +179,7 @@ def report_page(record: RunRecord) -> bytes:
         members=len(record.plan.seeds),
         level_scores=record.level_scores,
     )
-    return render_report(data).encode()
+    return as_bytes(render_report(data))
 
 
 def about(record: RunRecord) -> dict[str, Any]:
@@ -291,7 +292,7 @@ def rows_csv(rows: Iterable[Mapping[str, Any]], names: Iterable[str] | None = No
     writer.writeheader()
     for row in rows:
         writer.writerow({k: "" if v is None or v != v else v for k, v in row.items()})
-    return text.getvalue().encode()
+    return as_bytes(text.getvalue())
 
 
 def _rows(forecast: Forecast, rows: np.ndarray) -> Forecast:
@@ -310,7 +311,7 @@ def _rows(forecast: Forecast, rows: np.ndarray) -> Forecast:
 
 
 def _json(document: Any) -> bytes:
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    return as_bytes(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _number(value: float) -> float | None:

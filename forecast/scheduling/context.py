@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from forecast.common.documents import BadDocument, check_schema, read_document
+from forecast.common.documents import BadDocument, as_bytes, check_schema, read_document
 from forecast.common.durations import seconds_in
 from forecast.common.errors import ForecastError
 from forecast.common.files import failed_to_write, write_bytes
@@ -161,7 +161,7 @@ class RunLog:
 
     def _write_last(self) -> None:
         text = json.dumps(self.facts, indent=2, ensure_ascii=False)
-        write_bytes(self._folder / LAST, text.encode("utf-8", "surrogatepass"))
+        write_bytes(self._folder / LAST, as_bytes(text))
 
     def _line(self, kind: str, text: str, **more: Any) -> None:
         if not self._writes:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from forecast.common.documents import Count, Document, Moment, Place, Sum, Text
+from forecast.common.documents import Count, Document, Moment, Place, Sum, Text, signs
 from forecast.models.manifest import BlendFields, Choice, Horizon, Level, Season
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}$")]
@@ -58,7 +58,7 @@ class InService(Document):
 class LeftOut(Document):
     """A series that was not forecast."""
 
-    series: Annotated[str, Field(max_length=2**20)]
+    series: Annotated[str, signs(2**20)]
     reason: Text
 
 
@@ -214,7 +214,7 @@ class Problem(Document):
     """Why an attempt failed."""
 
     code: Text
-    message: Annotated[str, Field(max_length=2**20)]
+    message: Annotated[str, signs(2**20)]
     where: Text | None = None
     remedy: Text | None = None
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from forecast.common.documents import (
     BadDocument,
+    as_bytes,
     check_schema,
     open_seal,
     read_bounded,
@@ -186,7 +187,7 @@ def write_published(
     }
     whole = sealed({"schema_version": SCHEMA_VERSION, **manifest, "run": run, "outputs": sums})
     text = json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(place / MANIFEST, text.encode("utf-8", "surrogatepass"))
+    write_bytes(place / MANIFEST, as_bytes(text))
     return PublishedForecast(run, whole)
 
 

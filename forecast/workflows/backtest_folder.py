@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.common.documents import sealed
+from forecast.common.documents import as_bytes, sealed
 from forecast.config.schema import Settings
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
@@ -190,8 +190,8 @@ def page(record: BacktestRecord) -> bytes:
         rivals=record.rivals,
     )
     words = with_more(record.verdict, record.about_arima)
-    return render_report(replace(data, verdict=words)).encode()
+    return as_bytes(render_report(replace(data, verdict=words)))
 
 
 def _json(document: Any) -> bytes:
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    return as_bytes(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))

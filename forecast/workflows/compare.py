@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.common.documents import as_bytes
 from forecast.common.durations import seconds_in
 from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
@@ -284,4 +285,4 @@ def _document(made: ComparisonResult, settings: Settings) -> bytes:
         "interrupted": made.interrupted,
         "seconds": round(made.seconds, 3),
     }
-    return json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    return as_bytes(json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False))

@@ -18,6 +18,7 @@ from forecast.analysis.attribution import (
     explain,
     to_document,
 )
+from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError, UsageError
 from forecast.common.files import (
     FileKind,
@@ -167,10 +168,10 @@ def _written(found: Explanation, folder: Path, output: str | None) -> list[Path]
 def _content(found: Explanation, path: Path) -> bytes:
     kind = path.suffix.lower()
     if kind == ".csv":
-        return csv_text(found).encode()
+        return as_bytes(csv_text(found))
     if kind == ".json":
         document = {"schema_version": SCHEMA_VERSION, **to_document(found)}
-        return (json.dumps(_plain(document), ensure_ascii=False, indent=1) + "\n").encode()
+        return as_bytes(json.dumps(_plain(document), ensure_ascii=False, indent=1) + "\n")
     return explanation_image(chart_of(found), "svg" if kind == ".svg" else "png")
 
 

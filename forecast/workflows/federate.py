@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError, UsageError
 from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
@@ -520,7 +521,7 @@ def write(
         for site, record in zip(result.sites, records, strict=True):
             (staging / site.folder.name).mkdir()
             write_run(staging / site.folder.name, record)
-        (staging / "federation.json").write_text(text, encoding="utf-8")
+        (staging / "federation.json").write_bytes(as_bytes(text))
         (staging / "sites.csv").write_bytes(rows_csv(result.rows))
         (staging / "rounds.csv").write_bytes(rows_csv(result.history, ROUNDS))
     return [

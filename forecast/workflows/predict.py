@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import UsageError
 from forecast.common.files import (
     FileKind,
@@ -272,7 +273,7 @@ def write_page(
     from forecast.reporting.html.page import render_report
 
     data = run_report(panel, report, {}, [made], None, settings)
-    write_output(path, render_report(replace(data, verdict=UNTRAINED)).encode(), PAGE)
+    write_output(path, as_bytes(render_report(replace(data, verdict=UNTRAINED))), PAGE)
 
 
 def samples_path(settings: Settings, output: str | None, usual: Path | None) -> Path | None:

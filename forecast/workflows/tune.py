@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.common.documents import as_bytes
 from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError
 from forecast.common.files import one_command, write_bytes
@@ -368,10 +369,10 @@ def _write(
         "seconds": taken,
     }
     contents = {
-        CONFIG: (config_text(settings, choice, sentence).encode(), "lstmcast train --config"),
+        CONFIG: (as_bytes(config_text(settings, choice, sentence)), "lstmcast train --config"),
         TRIALS: (rows_csv(rows), "every trial: what was tried, its loss, its time"),
         ABOUT: (
-            json.dumps(about, indent=2, ensure_ascii=False).encode(),
+            as_bytes(json.dumps(about, indent=2, ensure_ascii=False)),
             "data, seed, versions, the best trial and the scores",
         ),
     }

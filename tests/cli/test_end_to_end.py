@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,33 @@ def test_a_file_is_checked_trained_on_and_forecast(lstmcast):
     assert code == 0
     assert numbers["history"][-1] == 100 + 71 + 30 * 11
     assert len(numbers["medians"]["LSTM"]) == 6
+
+
+def test_a_file_whose_name_is_not_utf8_is_trained_on_and_its_run_read_back(lstmcast):
+    odd = os.fsdecode(b"\xff.csv")
+    try:
+        os.rename("sales.csv", odd)
+    except OSError:
+        pytest.skip("names are UTF-8 in this file system")
+    small = ("--config", "small.yaml", "--horizon", "6")
+    for words in (
+        ("train", odd, *small, "--out", "runs/a"),
+        ("predict", "--output", "next.csv"),
+        ("report", "runs/a"),
+        ("inspect", "runs/a"),
+        ("runs",),
+        ("backtest", odd, *small, "--out", "runs/b"),
+        ("report", "runs/b"),
+        ("forecast", odd, "--report", "page.html"),
+    ):
+        code, _, err = lstmcast(*words)
+        assert code == 0, (words, err)
+    for path in Path("runs").rglob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8"))  # whole, and UTF-8
+    manifest = json.loads(Path("runs/a/model/manifest.json").read_text())
+    assert manifest["data"]["source"] == odd
+    for page in (Path("runs/a/report.html"), Path("page.html")):
+        assert "</html>" in page.read_text(encoding="utf-8")
 
 
 def test_a_forecast_as_json_holds_the_forecast(tmp_path, lstmcast):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import sqlite3
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def test_files_of_a_folder_are_series_named_after_them(tmp_path: Path) -> None:
     assert panel.ids.tolist() == ["north", "south"]
     assert panel.lengths.tolist() == [20, 15]
     assert report.rows == 35 and report.source == str(tmp_path)
+
+
+def test_a_file_whose_name_is_not_utf8_is_a_series_with_a_name_that_can_be_written(
+    tmp_path: Path,
+) -> None:
+    two_files(tmp_path)
+    try:
+        (tmp_path / "north.csv").rename(os.fsdecode(bytes(tmp_path) + b"/\xff.csv"))
+    except OSError:
+        pytest.skip("names are UTF-8 in this file system")
+    panel, report = load_panel(tmp_path, PLAIN)
+    assert sorted(panel.ids.tolist()) == ["\\udcff", "south"]
+    assert report.rows == 35
 
 
 def test_a_pattern_names_files(tmp_path: Path) -> None:

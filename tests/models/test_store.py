@@ -50,6 +50,12 @@ def test_a_run_folder_and_its_model_folder_describe_the_same(folder):
     assert describe(folder)["note"] == "ü"
 
 
+def test_the_model_of_a_file_whose_name_is_not_utf8_is_read_back(tmp_path):
+    about = {"data": {"path": os.fsdecode(b"/in/\xff.csv"), "source": os.fsdecode(b"\xff.csv")}}
+    save_model(tmp_path / "model", random_forecaster(), Frequency("MS"), about)
+    assert load_model(tmp_path / "model")[1]["data"]["path"] == about["data"]["path"]
+
+
 def test_a_folder_without_a_model_is_not_found(tmp_path):
     with pytest.raises(ModelNotFoundError, match="lstmcast train") as caught:
         load_model(tmp_path)

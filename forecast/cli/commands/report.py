@@ -67,7 +67,9 @@ def report(
             read=lambda source, asked: load_levels(source, asked)[:2],
         )
     if output == "-":
-        sys.stdout.buffer.write(render_report(page).encode())
+        from forecast.common.documents import as_bytes
+
+        sys.stdout.buffer.write(as_bytes(render_report(page)))
         sys.stdout.buffer.flush()
         return 0
     path = write_report(inside, output, page)

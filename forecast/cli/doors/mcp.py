@@ -398,10 +398,11 @@ def build_server(folders: Folders, spare: Spare) -> Server:
             await context.session.report_progress(done, None, text)
 
         document, failed = await tools.call(params.name, params.arguments or {}, tell)
-        text = json.dumps(document, ensure_ascii=False)
+        # A file's name may hold what is no Unicode, which no client would take.
+        text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace").decode()
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)],
-            structured_content=document,
+            structured_content=json.loads(text),
             is_error=failed,
         )
 

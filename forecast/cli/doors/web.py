@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -61,12 +62,13 @@ def status_of(error: ForecastError) -> int:
 
 def error_answer(problem: BaseException, status: int | None = None) -> Response:
     """An exception as a document; of a bug, its log's place stays on this machine."""
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
 
     error = as_forecast_error(problem)
     if error.exit_code == BUG and status is None:
         error = ForecastError(error.message.partition(":")[0], code=error.code)
-    return JSONResponse(error_document(error), status or status_of(error))
+    text = json.dumps(error_document(error), allow_nan=False)  # ASCII: a value may be no Unicode
+    return Response(text, status or status_of(error), media_type="application/json")
 
 
 def refusal(status: int, code: str, message: str, remedy: str) -> Response:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from forecast.analysis.anomalies import GAP, POINT, RUN, SHIFT, STILL, Anomalies
+from forecast.common.documents import as_bytes
 from forecast.common.files import text_kind, write_output
 from forecast.data.panel import Panel
 from forecast.reporting.charts.anomalies import AnomalyChart, anomaly_chart, by_number_found
@@ -92,7 +93,7 @@ def _kept(found: Anomalies, s: int, length: int) -> tuple[np.ndarray, int]:
 
 def write_anomaly_page(path: str | Path, page: AnomalyPage) -> Path:
     """Write the page to `path`, whole or not at all. Raises UsageError, OutputError."""
-    write_output(path, render_anomaly_page(page).encode("utf-8"), ANOMALY_PAGE)
+    write_output(path, as_bytes(render_anomaly_page(page)), ANOMALY_PAGE)
     return Path(path)
 
 

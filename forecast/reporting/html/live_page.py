@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from forecast.common.documents import as_bytes
 from forecast.common.files import check_output, text_kind, write_output
 from forecast.reporting.charts.fan import clean_label
 from forecast.reporting.glossary import METRICS, TERMS, sections
@@ -67,7 +68,7 @@ def check_live_page(path: str | Path) -> None:
 def write_live_page(path: str | Path, title: str, documents: Iterable[Mapping[str, Any]]) -> Path:
     """Write the page of these jobs' score documents to `path`, whole or not at all. Raises
     UsageError, OutputError."""
-    write_output(path, render_live_page(title, documents).encode("utf-8"), LIVE_PAGE)
+    write_output(path, as_bytes(render_live_page(title, documents)), LIVE_PAGE)
     return Path(path)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.files import check_output, text_kind, write_output
 from forecast.common.folders import check_beside, write_beside
 from forecast.common.marks import BACKTEST, RUN, FolderKind, is_ours
@@ -333,7 +334,7 @@ def check_report(run: Path, output: str | None) -> None:
 def write_report(run: Path, output: str | Path | None, data: ReportData) -> Path:
     """Writes the page to `output` or, where that is None, into the folder of the run; whole or not
     at all. Raises as `check_report`; OutputError."""
-    content = render_report(data).encode("utf-8")
+    content = as_bytes(render_report(data))
     if output is None:
         return write_beside(run, USUAL, content, PAGE, _kind_of(run))
     write_output(output, content, PAGE)

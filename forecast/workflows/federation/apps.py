@@ -18,6 +18,7 @@ from typing import Any
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import ForecastError, TrainingError, UsageError
 from forecast.common.files import write_bytes
 from forecast.common.folders import check_folder, made_folder, whole_folder
@@ -237,5 +238,5 @@ def write(place: Path, agreement: Agreement, at: Standing, sites: int) -> None:
         "epsilon": at.epsilon,
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(place / "federation.json", text.encode())
+    write_bytes(place / "federation.json", as_bytes(text))
     write_bytes(place / "rounds.csv", rows_csv(at.history, ROUNDS))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
 from forecast.common.files import check_output, one_command, reading, whole_output, write_bytes
 from forecast.common.folders import made_folder, unfinished_in
@@ -190,7 +191,7 @@ def _write_manifest(job: Job, merged: Merged, records: Sequence[Record]) -> None
         "failed": [{"partition": r.name, **(r.error or {})} for r in merged.failed],
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
-    write_bytes(merged.folder / MANIFEST, text.encode())
+    write_bytes(merged.folder / MANIFEST, as_bytes(text))
 
 
 def _write_table(folder: Path, records: Sequence[Record], output: Path) -> None:

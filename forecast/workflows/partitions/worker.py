@@ -21,6 +21,7 @@ import numpy as np
 
 from forecast.common.documents import (
     BadDocument,
+    as_bytes,
     check_schema,
     open_seal,
     read_document,
@@ -221,7 +222,7 @@ def _read(job: Job, part: Partition) -> tuple[Panel, LoadReport]:
     columns = report.columns.get("id")
     if not columns and panel.size == 1 and len(job.partitions) > 1 and part.query is None:
         ids = np.empty(1, object)  # without ids a file is a series of its own, called like the file
-        ids[0] = part.name.split(".")[0]
+        ids[0] = as_bytes(part.name.split(".")[0]).decode()
         panel = replace(panel, ids=ids)
     return panel, report
 

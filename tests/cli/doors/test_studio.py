@@ -158,6 +158,16 @@ def test_the_first_page_lists_tables_and_a_file_that_is_sent(client, folder):
     assert sent["file"] in Tables(folder).files()
 
 
+def test_a_file_whose_name_no_address_can_hold_is_not_listed(client, folder):
+    try:
+        (folder / os.fsdecode(b"\xff.csv")).write_text("ds,y\n")
+        (folder / "runs" / os.fsdecode(b"\xff")).mkdir(parents=True)
+    except OSError:
+        pytest.skip("names are UTF-8 in this file system")
+    page = client.get("/")
+    assert page.status_code == 200 and "sales.csv" in page.text and "udcff" not in page.text
+
+
 def test_a_file_that_is_only_half_sent_leaves_nothing(folder, monkeypatch):
     import anyio
 

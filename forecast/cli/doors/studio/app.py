@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 from forecast.cli.doors import web
 from forecast.cli.doors.process import Outcome, Spare, run_command
 from forecast.cli.doors.studio.entrance import Door, Entrance
-from forecast.cli.doors.studio.tables import Tables, fields, given_by
+from forecast.cli.doors.studio.tables import Tables, can_be_asked_for, fields, given_by
 from forecast.cli.doors.studio.work import HOME, Job, Work
 from forecast.cli.error_handler import as_forecast_error
+from forecast.common.documents import as_bytes
 from forecast.common.errors import ForecastError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
@@ -76,7 +77,7 @@ class Studio:
         from starlette.responses import HTMLResponse
 
         text = self._pages.get_template(template).render(root=str(self.root), **values)
-        return HTMLResponse(text, status)
+        return HTMLResponse(as_bytes(text), status)
 
     def check(self, name: str, given: Mapping[str, Any]) -> Outcome:
         """What `check` says of a file; asked once for each state of it."""
@@ -153,7 +154,8 @@ def show_error(studio: Studio, request: Request, problem: Exception) -> Response
 
 def home(studio: Studio, _: Request) -> Response:
     """Files to choose, jobs at work, runs so far, scheduled jobs."""
-    runs, _damaged = runs_below(studio.root / RUNS)
+    found, _damaged = runs_below(studio.root / RUNS)
+    runs = [run for run in found if can_be_asked_for(run.name)]
     jobs = [job for job in studio.work.all() if job.about["command"] == "train"]
     return studio.page(
         "home.html", title="lstmcast studio", files=studio.tables.files(), jobs=jobs[:20],

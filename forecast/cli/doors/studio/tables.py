@@ -120,7 +120,7 @@ class Tables:
         for place in sorted(self.root.iterdir()):
             if place.is_dir() and not place.is_symlink() and place.name not in (HOME, "runs"):
                 found += [] if place.name.startswith(".") else self._tables(place)
-        return found[:MOST_FILES]
+        return [name for name in found if can_be_asked_for(name)][:MOST_FILES]
 
     def path(self, name: str) -> Path:
         """A file of the folder. Raises UsageError for one that is outside or not there."""
@@ -221,7 +221,8 @@ class Tables:
                 load_config(self._folders.path(str(path), "config"))
             except Exception:
                 continue
-            found.append(path)
+            if can_be_asked_for(str(path)):
+                found.append(path)
         return found
 
     def _tables(self, folder: Path) -> list[str]:
@@ -236,6 +237,15 @@ class Tables:
             for path in sorted(place.iterdir())
             if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
         ]
+
+
+def can_be_asked_for(name: str) -> bool:
+    """Whether an address can hold a file's name: not one whose bytes are no UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def safe_name(name: str) -> str:
