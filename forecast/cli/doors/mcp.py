@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from forecast.cli.commands.version import version
 from forecast.cli.doors.arguments import schema_of, words_of
 from forecast.cli.doors.confined import Folders, leads_out
-from forecast.cli.doors.process import CommandProcess, Event, Outcome, Spare, Watch
+from forecast.cli.doors.process import GRACE, CommandProcess, Event, Outcome, Spare, Watch
 from forecast.cli.error_handler import as_forecast_error, error_document
 from forecast.common.errors import UsageError
 from forecast.common.scratch import ScratchFolder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "LSTMCAST_MCP_TOKEN"
 POLL = 0.1  # seconds between two looks at a command
-LATE = 60.0  # seconds that a command which knows its deadline may end after it
+LATE = 60.0  # seconds that a command which learns may end after its time
 AT_ONCE = 2  # commands at work; others wait for their turn
 MOST_SECONDS = 6 * 3600.0
 SHOWN = 200  # rows of a list in an answer, unless asked otherwise
@@ -333,24 +333,26 @@ class Tools:
         except Exception as problem:
             return error_document(as_forecast_error(problem)), True
         seconds = float(given.get("timeout", spec.seconds))
-        if spec.learns and not any(word.startswith("--deadline") for word in words):
+        asked = any(word.startswith("--deadline") for word in words)
+        # Without a timeout the words are a terminal's: a deadline would change what is tried.
+        if spec.learns and not asked and "timeout" in given:
             words.append(f"--deadline={max(1.0, seconds):g}s")  # it keeps the best by then
             seconds += LATE
         async with self._limit:
-            outcome = await self._run(words, seconds, tell)
+            outcome = await self._run(words, seconds, LATE if spec.learns else GRACE, tell)
         error = outcome.error
         if error is not None:
             return dict(outcome.document), True
         return shortened(outcome.document, int(given.get("max_rows", SHOWN))), False
 
     async def _run(
-        self, words: list[str], seconds: float, tell: Callable[[float, str], Any]
+        self, words: list[str], seconds: float, grace: float, tell: Callable[[float, str], Any]
     ) -> Outcome:
         import anyio
 
         with ScratchFolder() as folder:
             command: CommandProcess = self._spare.run(words, Path(folder), self._folders.roots[0])
-            watch = Watch(command, seconds)
+            watch = Watch(command, seconds, grace)
             told, stage = 0, ""
             try:
                 while watch.outcome is None:
@@ -361,7 +363,7 @@ class Tools:
                     await anyio.sleep(POLL)
             finally:
                 with anyio.CancelScope(shield=True):  # a call that is cancelled ends its command
-                    watch.stop()
+                    watch.stop(GRACE)
                     while watch.outcome is None:
                         watch.poll()
                         await anyio.sleep(POLL)

@@ -102,10 +102,11 @@ class Watch:
         self._asked = False
         self.outcome: Outcome | None = None
 
-    def stop(self) -> None:
-        """Asks the command to end with what it has."""
+    def stop(self, grace: float | None = None) -> None:
+        """Asks the command to end with what it has; grace: in place of the usual."""
         if not self._asked:
-            self._asked, self._until = True, time.monotonic() + self._grace
+            self._asked = True
+            self._until = time.monotonic() + (self._grace if grace is None else grace)
             self._command.interrupt()
 
     def poll(self) -> list[Event]:

@@ -271,10 +271,10 @@ def running(folder: Path) -> list[str]:
     return [each for each in found if "doors.process" in each]
 
 
-def test_training_is_told_its_deadline_so_that_it_keeps_the_best(folder, monkeypatch):
+def test_training_is_told_the_deadline_that_was_asked_for_and_no_other(folder, monkeypatch):
     seen = []
 
-    async def run(self, words, seconds, tell):
+    async def run(self, words, seconds, grace, tell):
         seen.append((words[-1], seconds))
         return Outcome(0, {"forecast": []})
 
@@ -282,13 +282,14 @@ def test_training_is_told_its_deadline_so_that_it_keeps_the_best(folder, monkeyp
 
     async def story() -> None:
         tools = Tools(Folders([folder]), Spare(ready=False))
-        for given in ({"timeout": 90}, {"timeout": 90, "deadline": "20s"}):
+        for given in ({"timeout": 90}, {"timeout": 90, "deadline": "20s"}, {}):
             await tools.call("train", {"data": "sales.csv", **given}, None)
         await tools.call("check", {"data": "sales.csv", "timeout": 90}, None)
 
     anyio.run(story)
-    assert [seconds for _, seconds in seen] == [150, 90, 90]
+    assert [seconds for _, seconds in seen] == [150, 90, 1800, 90]
     assert [word for word, _ in seen[:2]] == ["--deadline=90s", "--deadline=20s"]
+    assert seen[2][0] == str(folder / "sales.csv")  # nothing that a terminal would not say
 
 
 LONG = {"data": "sales.csv", "max_steps": 100_000, "members": 1,
@@ -435,7 +436,7 @@ def test_the_list_of_tools_leads_to_the_calls_of_each_job(job, of_five_jobs, mon
 
     commands = []
 
-    async def run(self, words, seconds, tell):
+    async def run(self, words, seconds, grace, tell):
         commands.append(words)
         return Outcome(0, {})
 
