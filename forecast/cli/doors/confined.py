@@ -45,10 +45,15 @@ class Folders:
         found = at_home(text)
         found = found if found.is_absolute() else self.roots[0] / found
         real = Path(os.path.realpath(found))
-        if any(sign in text for sign in PATTERN) and not real.exists():
-            raise self._refused(text, where, "patterns of file names cannot be used here")
         self._inside(real, text, where)
-        if real.is_dir():
+        try:
+            there, is_folder = real.exists(), real.is_dir()
+        except OSError as error:
+            words = f"this cannot be a path: {error.strerror}"
+            raise self._refused(text, where, words) from error
+        if any(sign in text for sign in PATTERN) and not there:
+            raise self._refused(text, where, "patterns of file names cannot be used here")
+        if is_folder:
             self._nothing_leads_out(real, text, where)
         return str(real)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from forecast.cli.error_handler import SCHEMA_VERSION
 from forecast.cli.render import plain
 from forecast.common.errors import ForecastError, InputError, UsageError
 from forecast.common.scratch import ScratchFolder
+from forecast.data.io.files import is_text
 from forecast.inference.formats.registry import file_bytes
 from forecast.inference.tables import records
 from forecast.scheduling import clock
@@ -53,6 +55,7 @@ THREADS = 8  # more would only wait for one another
 BODIES = 32 << 20  # bytes of answers that are kept ready
 FACTS_AGE = 5.0  # seconds that a job's state may be old
 MOST_LISTED = 10_000
+DEEPEST = 8  # lists and objects of a body within each other; its rows stand in two
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,7 @@ class Ask:
                 remedy=f"format is one of: {', '.join(KINDS)}",
             )
         words = [word for text in given.get("level", ()) for word in text.split(",")]
-        try:
-            levels = tuple(float(word) for word in words)
-        except ValueError as error:
-            raise UsageError(
-                "a level is a number of per cent",
-                code="http/bad-level",
-                value=", ".join(words),
-                remedy="For example: level=80",
-            ) from error
+        levels = tuple(map(_level, words))
         return cls(tuple(given.get("series", ())), levels, given.get("as_of", [None])[-1], kind)
 
 
@@ -382,6 +377,11 @@ def posted(service: Service) -> Any:
                 "Send content-type: application/json, or text/csv",
             )  # fmt: skip
         body = await web.body_within(request, LIMITS.bytes)
+        if kind == "text/csv" and not is_text(body):  # a small one may hold any number of rows
+            return web.refusal(
+                415, "http/other-content", "the body is compressed, or no text",
+                "Send the CSV as plain text",
+            )  # fmt: skip
         if kind == "text/csv":
             content, given = body, _from_query(request)
         else:
@@ -399,10 +399,12 @@ def table_from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
     """The CSV of the rows in a JSON body, and the options beside them. Raises InputError."""
     try:
         document = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             "the body is no JSON document", code="http/not-json", remedy="See /docs"
         ) from error
+    if _deeper(document, DEEPEST):
+        raise InputError("the body is nested too deeply", code="http/not-json", remedy="See /docs")
     if not isinstance(document, dict) or not isinstance(document.get("data"), list | dict):
         raise InputError(
             "the body must be an object with data in it",
@@ -428,6 +430,14 @@ def table_from_json(body: bytes) -> tuple[bytes, dict[str, Any]]:
     return text.getvalue().encode("utf-8", "surrogatepass"), document
 
 
+def _deeper(value: Any, most: int) -> bool:
+    """Whether more than `most` lists and objects stand within each other."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return most == 0 or any(_deeper(each, most - 1) for each in inner)
+
+
 def _rows_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of columns that are lists of one length."""
     lengths = {len(each) if isinstance(each, list) else -1 for each in columns.values()}
@@ -444,7 +454,7 @@ def _rows_of(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def refuse_large(content: bytes) -> None:
     """Raises InputError for a table with more rows than are forecast on demand."""
-    rows = content.count(b"\n")
+    rows = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
     if rows > LIMITS.rows:
         raise InputError(
             f"{rows:,} rows are more than are forecast on demand, {LIMITS.rows:,}",
@@ -535,6 +545,21 @@ def _accepted(header: str) -> str:
             if wanted == media.partition(";")[0]:
                 return kind
     return "json"
+
+
+def _level(word: str) -> float:
+    try:
+        level = float(word)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise UsageError(
+            "a level is a number of per cent",
+            code="http/bad-level",
+            value=word,
+            remedy="For example: level=80",
+        )
+    return level
 
 
 def _count(given: Mapping[str, list[str]], name: str, usual: int) -> int:

@@ -36,6 +36,7 @@ COMPRESSIONS = {
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+PARQUET, FEATHER, ARCHIVE = b"PAR1", (b"ARROW1", b"FEA1"), b"PK\x03\x04"
 BOMS = {
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -188,6 +189,11 @@ def _nearest_file(path: Path) -> str:
     return f"Did you mean {path.parent / near[0]}?" if near else "Check the path"
 
 
+def is_text(content: bytes) -> bool:
+    """Whether a table is plain text: neither compressed nor Parquet, Feather or a workbook."""
+    return not content.startswith((*COMPRESSIONS, PARQUET, *FEATHER, ARCHIVE))
+
+
 def kind_of(source: Source) -> str:
     """ "parquet", "feather", "workbook" (Excel's .xlsx) or "delimited", by the first bytes.
 
@@ -199,11 +205,11 @@ def kind_of(source: Source) -> str:
             "input/empty", "the file is empty", where=source.name,
             remedy="A table needs a header line and at least two rows",
         )  # fmt: skip
-    if head.startswith(b"PAR1"):
+    if head.startswith(PARQUET):
         return "parquet"
-    if head.startswith((b"ARROW1", b"FEA1")):
+    if head.startswith(FEATHER):
         return "feather"
-    if head.startswith(b"PK\x03\x04") and (b"xl/" in head or b"[Content_Types].xml" in head):
+    if head.startswith(ARCHIVE) and (b"xl/" in head or b"[Content_Types].xml" in head):
         return "workbook"
     if what := _foreign(head):
         query = "Read it with --db duckdb:///FILE --query 'select ds, y from sales'"
@@ -220,7 +226,7 @@ DUCKDB = "a DuckDB database"
 def _foreign(head: bytes) -> str | None:
     """What the bytes are when they are certainly no table, else None."""
     start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(ARCHIVE):
         return "a zip archive"
     if head[8:12] == b"DUCK":
         return DUCKDB

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import shutil
 import threading
 from pathlib import Path
@@ -17,7 +20,7 @@ from forecast.cli.app import run
 from forecast.cli.doors import web
 from forecast.cli.doors.openapi import LIMITS, openapi_document
 from forecast.cli.doors.process import Outcome, Spare
-from forecast.cli.doors.serve import Bodies, Service, build_app, endpoints
+from forecast.cli.doors.serve import Bodies, Service, build_app, endpoints, refuse_large
 from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.inference.tables import csv_bytes
@@ -112,7 +115,7 @@ def test_series_and_levels_are_chosen_and_unknown_ones_refused_with_what_there_i
     assert "s2" in gone.json()["error"]["remedy"]
     level = client.get("/jobs/sales/forecast?level=90").json()["error"]
     assert "80, 95" in level["remedy"]
-    for query in ("level=much", "format=xml", "serie=s1"):
+    for query in ("level=much", "level=nan", "level=80,1e400", "format=xml", "serie=s1"):
         answer = client.get(f"/jobs/sales/forecast?{query}")
         assert (answer.status_code, answer.json()["error"]["exit_code"]) == (400, 2)
 
@@ -359,6 +362,42 @@ def test_what_a_program_may_not_say_is_refused_before_anything_runs(asked, monke
     monkeypatch.setattr(Service, "forecast", lambda *words: pytest.fail("a command was run"))
     answer = asked.post("/forecast", json=body)
     assert (answer.json()["error"]["code"], answer.status_code // 100) == (code, 4)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}",
+        b'{"data": [{"ds": 1, "y": ' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}]}",
+        b'{"data": [], "horizon": ' + b"[" * 950 + b"]" * 950 + b"}",
+        b'{"data": [{"\\ud800": 1}]}',
+        b'{"data": [], "\\ud800": 1}',
+        b'{"data": [{"ds": "2024", "y": ' + b"9" * 5000 + b"}]}",
+        b"\xff\xfe",
+    ],
+)
+def test_a_body_that_no_program_should_send_is_a_bad_request_and_no_bug(asked, monkeypatch, body):
+    monkeypatch.setattr(Service, "forecast", lambda *words: pytest.fail("a command was run"))
+    answer = asked.post("/forecast", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["error"]["exit_code"] in (2, 4)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_rows_are_counted_however_their_lines_end(end):
+    refuse_large(b"ds,y" + end + (b"1,1" + end) * (LIMITS.rows - 1))
+    with pytest.raises(InputError, match="50,001 rows"):
+        refuse_large(b"ds,y" + end + (b"1,1" + end) * LIMITS.rows)
+
+
+def test_a_body_that_is_no_plain_text_is_refused_as_it_may_hold_any_number_of_rows(asked):
+    sink = io.BytesIO()
+    parquet.write_table(table(1.0), sink)
+    text = csv_bytes(table(1.0))
+    for body in (gzip.compress(text), bz2.compress(text), lzma.compress(text), sink.getvalue()):
+        answer = asked.post("/forecast", content=body, headers={"content-type": "text/csv"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (415, "http/other-content")
 
 
 def test_too_much_too_many_and_too_slow(asked, monkeypatch, config):

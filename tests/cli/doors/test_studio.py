@@ -90,6 +90,15 @@ def test_a_token_is_good_once_and_only_for_the_browser_that_used_it(studio):
     assert second.get(fresh.removeprefix(OWN)).status_code == 200
 
 
+def test_a_token_that_came_under_another_host_name_is_not_used_up(studio):
+    address = studio.entrance.address().removeprefix(OWN)
+    elsewhere = TestClient(build_app(studio), base_url=f"http://evil.example:{PORT}")
+    answer = elsewhere.get(address, follow_redirects=False)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (421, False)
+    own = TestClient(build_app(studio), base_url=OWN).get(address, follow_redirects=False)
+    assert own.status_code == 303
+
+
 def test_an_old_token_is_no_good(studio, monkeypatch):
     address = studio.entrance.address().removeprefix(OWN)
     now = time.monotonic()
@@ -122,6 +131,29 @@ def test_only_the_page_itself_may_ask(client, studio, headers, method, status):
     assert answer.status_code == status
     assert studio.work.all() == []
     assert client.post("/train?file=sales.csv").status_code == 403  # no origin at all
+
+
+def test_a_cookie_that_is_not_ascii_opens_nothing(studio):
+    entered(studio)
+    client = TestClient(build_app(studio), base_url=OWN)
+    cookie = f"lstmcast-studio-{PORT}=".encode() + b"\xe9"
+    answer = client.get("/", headers={"cookie": cookie})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "http/no-session")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["/table?file=sales.csv&wide=maybe", "/understood?file=sales.csv&wide=maybe",
+     "/table?" + "&".join(f"a{n}=1" for n in range(600)),
+     "/table?file=" + "x" * 5000, "/run/" + "x" * 300, "/run/" + "x" * 300 + "/page",
+     "/run/x%00", "/job/" + "x" * 300, "/job/x%00", "/scheduled?config=" + "x" * 5000,
+     "/static/" + "x" * 300, "/scheduled?config=sales.csv", "/compare?run=" + "x" * 300,
+     "/run/" + "x" * 300 + "/download?kind=csv"],
+)  # fmt: skip
+def test_a_request_that_no_page_makes_is_a_bad_one_and_no_bug(client, where):
+    answer = client.get(where)
+    assert answer.status_code in (400, 404), answer.text
+    assert answer.json()["error"]["code"] != "bug/unexpected"
 
 
 def test_every_answer_has_a_strict_policy_and_only_reports_may_be_framed(client, folder):

@@ -45,6 +45,7 @@ CHECK_SECONDS = 600.0
 POLL = 0.25  # seconds between two looks at a job's events
 SHOWN = 60  # rows of a forecast that stand in the page
 RUNS = "runs"
+MOST_FIELDS = 500  # of an address
 KINDS = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -403,7 +404,13 @@ def _asked(request: Request) -> tuple[str, dict[str, Any], str]:
 def _parsed(query: str) -> tuple[str, dict[str, Any], str]:
     from urllib.parse import parse_qs
 
-    found = parse_qs(query, keep_blank_values=True, max_num_fields=500)
+    try:
+        found = parse_qs(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise UsageError(
+            f"the address names more than {MOST_FIELDS} settings", code="http/too-many-parameters",
+            remedy="Go to the first page",
+        ) from error  # fmt: skip
     name = found.get("file", [""])[-1]
     kept = [(key, value) for key, values in found.items() for value in values if value]
     return name, given_by(found), urlencode(kept)

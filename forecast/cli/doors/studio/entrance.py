@@ -55,9 +55,14 @@ class Entrance:
         return f"http://127.0.0.1:{self.port}/?token={token}"
 
     def enter(self, request: Request) -> Response | None:
-        """Where the request brings a good token: the answer that opens a session. Else None."""
+        """Where the request brings a good token: the answer that opens a session. Else None.
+
+        A request by another name of this machine leaves the token as good as it was.
+        """
         from starlette.responses import RedirectResponse
 
+        if not self._is_here(request):
+            return None
         until = self._tokens.pop(request.query_params.get("token", ""), 0.0)
         if until < time.monotonic():
             return None
@@ -71,7 +76,7 @@ class Entrance:
         """Why a request is not answered; None where it is."""
         headers = request.headers
         host = headers.get("host", "")
-        if host not in self._hosts:
+        if not self._is_here(request):
             return web.refusal(421, "http/other-host", "this is not the address of the page",
                                "Open the address that the terminal printed")  # fmt: skip
         own = f"http://{host}"
@@ -83,12 +88,16 @@ class Entrance:
         ):
             return web.refusal(403, "http/other-origin", "only the page itself may ask",
                                "Open the address that the terminal printed")  # fmt: skip
-        given = request.cookies.get(self._cookie, "")
-        if not any(hmac.compare_digest(given, each) for each in self._sessions):
+        given = request.cookies.get(self._cookie, "").encode()  # of a text only ASCII is compared
+        if not any(hmac.compare_digest(given, each.encode()) for each in self._sessions):
             return web.refusal(403, "http/no-session", "this browser has not been let in",
                                "Open the address that the terminal printed; it works once, and the "
                                "page makes another for a second browser")  # fmt: skip
         return None
+
+    def _is_here(self, request: Request) -> bool:
+        """Whether a request names this machine."""
+        return request.headers.get("host", "") in self._hosts
 
 
 class Door:

@@ -72,15 +72,25 @@ def settings_here() -> tuple[Option, ...]:
 
 
 def given_by(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The settings in a query, by parameter name; what is empty is not given."""
+    """The settings in a query, by parameter name; what is empty is not given.
+
+    Raises UsageError for a switch that is neither yes nor no.
+    """
     known = {option.parameter: option for option in settings_here()}
     found: dict[str, Any] = {}
     for name, values in query.items():
         texts = [text for text in values if text != ""]
         if name in known and texts:
-            words = {"yes": True, "no": False}
-            found[name] = words[texts[-1]] if known[name].switch else ",".join(texts)
+            found[name] = _switched(name, texts[-1]) if known[name].switch else ",".join(texts)
     return found
+
+
+def _switched(name: str, word: str) -> bool:
+    if word not in ("yes", "no"):
+        raise UsageError(
+            f"{name} is yes or no", code="config/bad-value", value=word, remedy=f"{name}=yes"
+        )
+    return word == "yes"
 
 
 def fields(given: Mapping[str, Any], names: Sequence[str], files: Sequence[str]) -> list[Field]:
@@ -252,7 +262,7 @@ def safe_name(name: str) -> str:
     """A file's name without anything that leads elsewhere or hides."""
     last = re.split(r"[/\\]", name)[-1]
     kept = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in last)
-    kept = kept.strip(". ")[:120]
+    kept = kept.strip(". ").encode()[:120].decode(errors="ignore")
     return kept or "table.csv"
 
 
