@@ -64,7 +64,8 @@ def test_a_package_imports_only_itself_and_packages_above_it():
 INSIDE = {
     "scheduling": (
         "job_folder clock config documents history ledger_checks monitoring",
-        "as_of config_file dated_files decisions init ledger lock models timers",
+        "dated_files",
+        "as_of config_file decisions init ledger lock models timers",
         "doctor kubernetes live_scores retraining",
         "forecast",
         "publication",
@@ -140,7 +141,8 @@ def test_inside_a_large_package_imports_go_one_way_too():
     assert wrong == []
 
 
-WRITES = ("inference/tables", "inference/formats")  # a table as rows, as a file
+# A table as rows, as a file; what a model says of itself.
+OPEN = ("inference/tables", "inference/formats", "models/store")
 
 
 def test_doors_for_programs_decide_nothing():
@@ -150,7 +152,7 @@ def test_doors_for_programs_decide_nothing():
         f"{path.relative_to(ROOT)} imports {name}"
         for path in sorted((PACKAGE / "cli" / "doors").rglob("*.py"))
         for name in sorted(modules_imported(path))
-        if name.split("/")[0] in foreign and not name.startswith(WRITES)
+        if name.split("/")[0] in foreign and not name.startswith(OPEN)
     ]
     assert wrong == []
 

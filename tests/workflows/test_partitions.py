@@ -131,15 +131,34 @@ def test_a_merged_parquet_file_and_the_manifest_hold_all_parts(folder, tmp_path)
     assert [part["partition"] for part in manifest["parts"]] == [f"region{n}.csv" for n in range(3)]
 
 
-def test_a_trained_model_forecasts_in_parts_as_at_once(folder, tmp_path, monkeypatch):
+MEANS = {"chosen": [{"name": "point", "value": "mean", "why": "as asked (--point)"}]}
+
+
+@pytest.mark.parametrize("about", [{}, MEANS], ids=["median", "mean"])
+def test_a_trained_model_forecasts_in_parts_as_at_once(folder, tmp_path, monkeypatch, about):
     monkeypatch.chdir(tmp_path)
     network = replace(load_backbone(step_layout(7)), context=21, horizon=HORIZON)
-    save_model(tmp_path / "model", network, Frequency("D"), {})
+    save_model(tmp_path / "model", network, Frequency("D"), about)
     assert run(["predict", str(folder), "--model", "model", "-q", "-o", "whole.csv"]) == 0
     engine = ["--engine", "local", "--jobs", "1", "-q", "-o", "out"]
     assert run(["predict", str(folder), "--model", "model", *engine]) == 0
     assert run(["merge", "out", "-q", "-o", "merged.csv"]) == 0
     assert_same(csv.read_csv("merged.csv"), csv.read_csv("whole.csv"))
+
+
+def test_rare_demand_has_its_mean_in_parts_as_at_once(tmp_path):
+    place = tmp_path / "rare"
+    place.mkdir()
+    for n in range(2):
+        table = rows(3 * n, 3, 120).to_pandas()
+        table["y"] = np.random.default_rng(n).binomial(1, 0.15, len(table))
+        table.to_csv(place / f"part{n}.csv", index=False)
+    want = whole(place, tmp_path / "whole.csv")
+    parts(place, tmp_path / "out")
+    merge_run(tmp_path / "out", output=tmp_path / "merged.csv")
+    made = csv.read_csv(tmp_path / "merged.csv")
+    assert_same(made, want)
+    assert json.loads((tmp_path / "out" / "job.json").read_text())["point"] == "mean"
 
 
 def test_a_worker_in_another_folder_reads_the_same_tables(tmp_path, monkeypatch):
@@ -472,7 +491,7 @@ def test_baselines_on_ray_are_those_of_this_machine():
 def trained(tmp_path: Path) -> Path:
     """A model folder for the daily series of `rows`."""
     network = replace(load_backbone(step_layout(7)), context=21, horizon=HORIZON)
-    save_model(tmp_path / "model", network, Frequency("D"), {})
+    save_model(tmp_path / "model", network, Frequency("D"), MEANS)
     return tmp_path / "model"
 
 

@@ -48,6 +48,7 @@ class JobFields(Document):
     horizon: Horizon
     frequency: Grid
     partitions: Annotated[list[PartFields], Field(min_length=1)]
+    point: Text = "median"
     settings: SettingsFields = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -47,8 +47,10 @@ from forecast.models.store import frequency_of, load_model, model_path, versions
 from forecast.models.trained_data import newest_trained
 from forecast.training.zero_shot import zero_shot
 from forecast.transforms.windows import Layout
+from forecast.workflows.demand import MEDIAN, choose_point, point_of
 from forecast.workflows.load import data_settings, refuse_covariates
 from forecast.workflows.partitions.documents import JobFields
+from forecast.workflows.predict import with_point_setting
 
 # --- What the input is cut into: the files of a folder, or the parts of a database query ---------
 # No series may be in two partitions; `merge` holds the outcome to it.
@@ -150,8 +152,8 @@ def spread(count: int, most: int) -> list[int]:
 # -------------------------------------------------------------------------------------------------
 
 JOB = "job.json"
-SCHEMA_VERSION = 2  # version 1 had no sum of its own
-READ = (1, SCHEMA_VERSION)
+SCHEMA_VERSION = 3  # version 1 had no sum of its own, 2 no point but the median
+READ = (1, 2, SCHEMA_VERSION)
 LARGEST_JOB = 512 * 2**20  # bytes: a million parts with their places
 PILOT = 8  # partitions that show how the pretrained network is to be used
 PILOT_SERIES = 10_000  # at most, of all of them together
@@ -164,7 +166,8 @@ class Job:
     request: sha256 of what was asked for (input, options, model, version); model: the model's
     folder, None for the pretrained network, whose layout, context and factors stand in `network`
     (of a model, the sum of its weights);
-    data, forecast: settings; horizon in steps; frequency: that of the model or of the pilot.
+    data, forecast: settings; horizon in steps; frequency: that of the model or of the pilot; point:
+    the point forecast of every part.
     """
 
     request: str
@@ -175,12 +178,13 @@ class Job:
     horizon: int
     frequency: dict[str, Any]
     partitions: list[Partition]
+    point: str = MEDIAN
 
     @property
     def settings(self) -> Settings:
         """The settings of reading and forecasting; all others are the defaults."""
         data, asked = DataSettings(**self.data), ForecastSettings(**self.forecast)
-        return Settings(data=data, forecast=asked)
+        return with_point_setting(Settings(data=data, forecast=asked), self.point)
 
     def grid(self) -> Frequency:
         """The grid in time of every partition (its phase may be another)."""
@@ -237,7 +241,8 @@ def make_job(
         decided = _from_pilot(partitions, settings, listener)
     else:
         horizon = settings.forecast.horizon or forecaster.horizon
-        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest)}
+        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest),
+                   "point": point_of(settings, manifest)}  # fmt: skip
     decided["frequency"] = asdict(decided["frequency"])
     where = None if found is None else str(found.resolve())
     job = Job(request=request, model=where, partitions=partitions, **plain, **decided)
@@ -260,6 +265,8 @@ def read_job(folder: Path) -> Job:
         version = document.get("schema_version")
         open_seal(document, required=version != 1)
         asked = {name: document.get(name) for name in ("data", "forecast")}
+        if isinstance(asked["forecast"], dict):
+            asked["forecast"] = {**asked["forecast"], "point": document.get("point", MEDIAN)}
         check_schema(JobFields, {**document, "settings": asked})
         if version not in READ:
             raise BadDocument(f"is of another version ({version})")
@@ -278,7 +285,7 @@ def read_job(folder: Path) -> Job:
             where=str(path),
             remedy="Remove the folder and forecast again",
         ) from error
-    plain = {field.name: document[field.name] for field in fields(Job)}
+    plain = {field.name: document[field.name] for field in fields(Job) if field.name in document}
     plain["partitions"] = [Partition(**each) for each in document["partitions"]]
     return Job(**plain)
 
@@ -308,7 +315,7 @@ def _from_pilot(
     if len(chosen) < len(partitions):
         listener.note(
             f"decided from {len(chosen)} of {len(partitions)} parts, evenly spread: horizon, "
-            f"season, and how wide the intervals are"
+            f"season, how wide the intervals are, and which point forecast"
         )
     panel, report = _readable([(each.place, each.query) for each in chosen], settings.data)
     ready = zero_shot(panel, report.seasons, settings, listener)
@@ -318,7 +325,10 @@ def _from_pilot(
         "context": forecaster.context,
         "factors": forecaster.factors.tolist(),
     }
-    return {"network": network, "horizon": ready.horizon, "frequency": panel.frequency}
+    _, point, why = choose_point(panel, settings)
+    listener.note(f"point forecast {point}: {why}")
+    return {"network": network, "horizon": ready.horizon, "frequency": panel.frequency,
+            "point": point}  # fmt: skip
 
 
 def _readable(

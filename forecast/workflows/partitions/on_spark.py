@@ -26,8 +26,9 @@ from forecast.data.load import panel_from_frame
 from forecast.data.panel import ID, TIME, Panel, interval_names
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path
+from forecast.workflows.demand import point_of
 from forecast.workflows.load import check_grid, data_settings
-from forecast.workflows.predict import forecast_of
+from forecast.workflows.predict import forecast_of, with_point_setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +65,7 @@ def _forecasts(model: str, asked: dict[str, Any], frame: pd.DataFrame) -> pd.Dat
     settings = settings.model_copy(
         update={"data": data_settings(settings, manifest, forecaster.design, Path(model))}
     )
+    settings = with_point_setting(settings, point_of(settings, manifest))
     panel = _read(frame, settings, manifest)
     check_grid(panel, manifest)
     steps = settings.forecast.horizon or forecaster.horizon
