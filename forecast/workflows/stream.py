@@ -15,12 +15,15 @@ from forecast.config.schema import ForecastSettings, Settings
 from forecast.data.limits import zero_ahead
 from forecast.data.open_steps import as_read
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
+from forecast.inference.point import mean_of_quantiles
 from forecast.inference.predict import NAIVE
 from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
+from forecast.workflows.demand import MEAN, MEDIAN, point_of
 from forecast.workflows.load import find_model
+from forecast.workflows.predict import with_point_setting
 
 if TYPE_CHECKING:
     from forecast.workflows.load import Source
@@ -51,6 +54,7 @@ def predict_stream(
     reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
     listener.stage("Waiting for rows")
     rows, sink = streams
+    settings = with_point_setting(settings, point_of(settings, found.manifest))
     written = Written.of(forecaster, settings.forecast)
     if not as_json:
         sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
@@ -71,34 +75,45 @@ def predict_stream(
 @dataclass(frozen=True)
 class Written:
     """What is written of a forecast: the columns' names, and the weights (Q, columns) that make
-    their quantiles of those that are forecast, as `predict.at_levels` interpolates."""
+    their quantiles of those that are forecast, as `predict.at_levels` interpolates. The first
+    column is the point: one of these, or, with `levels` (Q,), the mean (`inference.point`)."""
 
     names: tuple[str, ...]
     weights: np.ndarray
     allow_negative: bool
     whole: bool = False
+    levels: np.ndarray | None = None
 
     @classmethod
     def of(cls, forecaster: Forecaster, settings: ForecastSettings) -> Written:
         """The columns of `forecast_table`, in its order."""
         name = forecaster.name
-        columns = {name: 0.5}
+        mean = settings.point == MEAN
+        point = 0.5 if mean or settings.point in (None, MEDIAN) else float(settings.point or 0.5)
+        columns = {name: point}
         for level in settings.level:
             tail = (1 - level / 100) / 2
             columns |= dict(zip(interval_names(name, level), (tail, 1 - tail), strict=True))
         columns |= {quantile_name(name, q): q for q in settings.quantiles}
-        wanted = wanted_levels(settings.level, settings.quantiles)
+        wanted = wanted_levels(settings.level, (*settings.quantiles, point))
         places = np.searchsorted(wanted, np.round(list(columns.values()), 12))
         weights = weights_between(forecaster.levels, wanted)[:, places]
-        return cls(tuple(columns), weights, settings.allow_negative, forecaster.whole)
+        levels = forecaster.levels if mean else None
+        return cls(tuple(columns), weights, settings.allow_negative, forecaster.whole, levels)
 
     def columns(self, quantiles: np.ndarray, never_negative: bool) -> np.ndarray:
         """Numbers to write (H, columns) of quantiles (H, Q)."""
         if never_negative and not self.allow_negative:
             quantiles = np.maximum(quantiles, 0.0)
         made = np.asarray(quantiles @ self.weights)
-        made = np.maximum(made, 0.0) if (quantiles >= 0).all() else made
-        return np.rint(made) if self.whole else made
+        above = bool((quantiles >= 0).all())
+        made = np.maximum(made, 0.0) if above else made
+        made = np.rint(made) if self.whole else made
+        if self.levels is not None:
+            least = 0.0 if above else None
+            mean = mean_of_quantiles(quantiles, self.levels, least=least)
+            made[:, 0] = np.maximum(mean, 0.0) if above else mean
+        return made
 
 
 class Answers:

@@ -133,7 +133,9 @@ def test_a_row_costs_the_same_after_a_long_history():
 
 def test_the_columns_are_those_of_predict():
     forecaster, panel, _ = case("monthly", 80)
-    settings = SimpleNamespace(level=(80.0, 95.0, 50.0), quantiles=(0.33,), allow_negative=False)
+    settings = SimpleNamespace(
+        level=(80.0, 95.0, 50.0), quantiles=(0.33,), allow_negative=False, point=None
+    )
     made = forecast_panel(forecaster, panel, 6)
     wanted = np.array([0.5, 0.1, 0.9, 0.025, 0.975, 0.25, 0.75, 0.33])
     order = np.argsort(wanted)
@@ -266,9 +268,10 @@ def feed(monkeypatch, lines):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
 
 
-def test_predict_follows_rows_with_the_forecast_of_predict(model, monkeypatch, capsys):
+@pytest.mark.parametrize("point", [[], ["--point", "mean"], ["--point", "0.93"]])
+def test_predict_follows_rows_with_the_forecast_of_predict(model, point, monkeypatch, capsys):
     folder, lines = model
-    words = ["--model", str(folder / "model"), "--quiet"]
+    words = ["--model", str(folder / "model"), "--quiet", *point]
     assert run(["predict", str(folder / "whole.csv"), *words, "--output", "-"]) == 0
     whole = capsys.readouterr().out.replace('"', "").splitlines()
     feed(monkeypatch, lines)
