@@ -276,7 +276,7 @@ def backtest_run(
     listener.stage("Scoring")
     m, shown = plan.training.season, settings.forecast.level
     everyone = {**ready, **rivals}
-    everyone |= blended(everyone, combination)
+    everyone |= blended(everyone, combination, point)
     cost = settings.evaluation.cost
     result = backtest(panel, plan.origins, {}, m, shown, plan.gap, everyone, point=point, cost=cost)
     pairs = compared(result.scores)

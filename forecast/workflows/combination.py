@@ -21,11 +21,13 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.inference.conformal import calibrate
+from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.training.plan import Plan, Reason
 from forecast.training.selection import naive_error
+from forecast.workflows.demand import MEAN, MEDIAN
 
 # A fifth of the first baseline beside the network, as long as that raises the error at validation
 # origins by no more than chance. Weights that are sought there are worse at later origins: what all
@@ -208,14 +210,19 @@ def with_parts(names: Sequence[Baseline], combination: Combination | None) -> tu
 
 
 def blended(
-    made: Mapping[str, Sequence[Forecast]], combination: Combination | None
+    made: Mapping[str, Sequence[Forecast]], combination: Combination | None, point: str = MEDIAN
 ) -> dict[str, list[Forecast]]:
-    """BLEND's forecasts from every origin that the parts forecast from; none where a part lacks."""
+    """BLEND's forecasts from every origin that the parts forecast from; none where a part lacks.
+
+    point: which, as `with_point` has it; a quantile is the blend's own, as others' points are none.
+    """
     used = [] if combination is None else [n for n, w in combination.weights.items() if w]
     if combination is None or not all(name in made for name in used):
         return {}
     windows = zip(*(made[name] for name in used), strict=True)
-    return {BLEND: [combine(dict(zip(used, one, strict=True)), combination) for one in windows]}
+    found = [combine(dict(zip(used, one, strict=True)), combination) for one in windows]
+    own = point not in (MEDIAN, MEAN)
+    return {BLEND: [with_point(each, point) for each in found] if own else found}
 
 
 def combine(parts: Mapping[str, Forecast], combination: Combination) -> Forecast:

@@ -65,7 +65,7 @@ from forecast.training.zero_shot import zero_shot
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.combination import Combination, blended, statistical
-from forecast.workflows.demand import MEDIAN, choose_point, point_of
+from forecast.workflows.demand import MEAN, MEDIAN, choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
 
@@ -370,7 +370,8 @@ def forecast_of(
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
-    made = at_levels(made, wanted_levels(asked.level, asked.quantiles))
+    own = () if combined is None or asked.point in (None, MEDIAN, MEAN) else (float(asked.point),)
+    made = at_levels(made, wanted_levels(asked.level, (*asked.quantiles, *own)))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
     table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
     if unseen is not None:
@@ -389,7 +390,8 @@ def _blend(panel: Panel, made: Forecast, combined: Combined, settings: Settings)
         panel, panel.lengths[None], made.point.shape[1], combination.names, made.levels, season,
         settings, listener=listener,
     )  # fmt: skip
-    blend = blended({made.name: [made], **parts}, combination)
+    point = settings.forecast.point or MEDIAN
+    blend = blended({made.name: [made], **parts}, combination, point)
     for each in blend.values():
         for note in each[0].notes:
             listener.note(note)

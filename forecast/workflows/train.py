@@ -137,7 +137,9 @@ def train_run(
     names = in_time(with_parts(names, combination), clock, skipped)
     baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more,
                                    levels=levels)  # fmt: skip
-    held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan.horizon)
+    held_out, upcoming = side_by_side(
+        final.name, summed, baselines, combination, plan.horizon, point=point[1]
+    )
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
     listener.stage("Writing the results")
@@ -169,11 +171,12 @@ def side_by_side(
     baselines: Mapping[str, list[Forecast]],
     combination: Combination | None,
     horizon: int,
+    point: str,
 ) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
     """Everyone's held-out forecasts by column, the network's first and the blend's last, and in the
     same order those of the future."""
     made = {network: [*summed.tried, *summed.future], **baselines}
-    made |= blended(made, combination)
+    made |= blended(made, combination, point)
     tried = {name: [each.first(horizon) for each in ways[:-1]] for name, ways in made.items()}
     return tried, [ways[-1] for ways in made.values()]
 

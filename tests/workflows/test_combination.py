@@ -175,6 +175,13 @@ def test_predict_combines_with_the_frozen_weights_as_train_did(trained):
     assert [[row[n] for n in wanted] for row in now] == [[row[n] for n in wanted] for row in then]
 
 
+def test_a_quantile_as_the_point_is_the_blends_own(trained):
+    folder, run, _ = trained
+    made = predict(folder / "data.csv", model=run.folder, point="0.9", quantiles=(0.9,))
+    np.testing.assert_allclose(made["LSTM"], made["LSTM-q0.9"], rtol=1e-6)
+    np.testing.assert_allclose(made["Blend"], made["Blend-q0.9"], rtol=1e-6)
+
+
 def test_without_blend_predict_gives_the_network_alone(trained):
     folder, run, _ = trained
     predict(folder / "data.csv", model=run.folder, output=str(folder / "one.csv"), blend=False)
