@@ -23,6 +23,7 @@ from forecast.common.documents import (
 )
 from forecast.common.errors import InputError, ModelDamagedError, ModelNotFoundError, UsageError
 from forecast.common.files import STAGING
+from forecast.config.options import options_of
 from forecast.config.schema import DataSettings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load import load_panel
@@ -249,6 +250,18 @@ def run_chart(
     settings = DataSettings(**how)
     panel, _ = load_panel(data or str(recorded), settings)
     return _chart(panel, name, rows)
+
+
+def tables_beside(run: Path, root: Path) -> dict[str, str]:
+    """The tables beside its data that a model was trained with, by setting ("events"), as far as
+    they are read again with it: those of a run below `root`, the root of all runs.
+
+    Raises ModelNotFoundError or ModelDamagedError.
+    """
+    folder = model_path(run)
+    _, how = recorded_data(describe(folder), folder, root)
+    paths = (option.field for option in options_of("data") if option.is_path)
+    return {name: str(how[name]) for name in paths if how.get(name)}
 
 
 def newest_predictions(run: Path) -> Path:

@@ -31,7 +31,6 @@ from forecast.config.schema import Settings
 from forecast.config.sources import settled
 from forecast.data.io.database import is_database
 from forecast.scheduling.config import BatchConfig, Job, JobSection
-from forecast.scheduling.dated_files import dated_files
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 # What a job decides itself, or has no use for: what to do instead.
@@ -109,7 +108,7 @@ def paths_of(job: Job) -> list[str]:
     """Every file and folder that a job names: what it reads and writes, and where its secrets
     stand. Relative ones are of the environment; the source may be a database's address."""
     section, base = job.section, job.config.parent
-    named = [job.source, str(job.folder), *dated_files(job.settings.data.future_covariates)]
+    named = [job.source, str(job.folder)]
     for option in _PATHS:
         value = getattr(getattr(job.settings, option.section), option.field)
         named += filter(None, [value if option.is_path else path_of(value)])

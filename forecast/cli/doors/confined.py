@@ -8,12 +8,12 @@ from pathlib import Path
 
 from forecast.common.errors import ForecastError, UsageError
 from forecast.common.files import at_home
-from forecast.config.options import Option, options_of
+from forecast.config.options import Option
 from forecast.config.sources import resolve
 from forecast.data.io.database import is_database
-from forecast.models.store import model_path, read_manifest, recorded_data
 from forecast.scheduling.config import Job
 from forecast.scheduling.config_file import paths_of
+from forecast.scheduling.dated_files import dated_files
 
 PATTERN = "*?["
 ADDRESSES = ("URL", "PLACE", "SQL", "ADDRESS")  # metavars of settings that lead out of any folder
@@ -59,22 +59,21 @@ class Folders:
 
     def job(self, job: Job) -> None:
         """Raises UsageError for a scheduled job that reads or writes outside of the folders."""
-        for path in paths_of(job):
+        for path in (*paths_of(job), *dated_files(job.settings.data.future_covariates)):
             self.path(path, f"job {job.name}")
 
     def model(self, path: str) -> None:
         """Raises UsageError for a model that was trained with a table outside of the folders: what
         reads data for it would read that one as well."""
-        folder = model_path(Path(path))
+        from forecast.reporting.finished_run import tables_beside
+
+        root = self.roots[0] / resolve({}).settings.output.root
         try:
-            manifest = read_manifest(folder)
+            read = tables_beside(Path(path), root)
         except ForecastError:
             return  # the command says what is wrong with it
-        _, read = recorded_data(manifest, folder, self.roots[0] / resolve({}).settings.output.root)
-        for option in options_of("data"):
-            value = read.get(option.field)
-            if option.is_path and value:
-                self.path(str(value), f"the model's {option.field}")
+        for name, table in read.items():
+            self.path(table, f"the model's {name}")
 
     def _inside(self, real: Path, text: str, where: str) -> None:
         if not any(real == root or root in real.parents for root in self.roots):

@@ -16,7 +16,6 @@ from mcp.client.client import Client
 from mcp.client.stdio import stdio_client
 
 from forecast.cli.commands import backtest, check, detect, explain, predict, train
-from forecast.cli.doors import confined
 from forecast.cli.doors.confined import Folders, leads_out
 from forecast.cli.doors.mcp import (
     SHOWN,
@@ -31,6 +30,7 @@ from forecast.cli.doors.process import Outcome, Spare
 from forecast.common.errors import ForecastError, UsageError
 from forecast.config.options import PATHS, all_options, options_of
 from forecast.inference.formats.registry import file_bytes
+from forecast.reporting import finished_run
 from tests import ROOT
 
 BY_NAME = {spec.name: spec for spec in TOOLS}
@@ -157,7 +157,7 @@ def test_a_model_that_was_trained_with_a_table_outside_reads_nothing_there(folde
         (folder / where).mkdir(parents=True)
         (folder / where / "manifest.json").write_text("{}")
         manifest = {"settings": {"data": {"events": str(folder.parent / "secret.csv")}}}
-        monkeypatch.setattr(confined, "read_manifest", lambda path, found=manifest: found)
+        monkeypatch.setattr(finished_run, "describe", lambda path, found=manifest: found)
         for name in ("predict", "detect", "explain"):
             if refused:
                 with pytest.raises(UsageError, match="the model's events"):
