@@ -10,6 +10,8 @@ from forecast.common.errors import UsageError
 from forecast.config.options import Option, options_of, show
 from forecast.config.schema import Settings
 
+NONE = "none"  # the word of the command line for an empty list
+
 
 @cache
 def schema_of(option: Option) -> dict[str, Any]:
@@ -23,6 +25,8 @@ def schema_of(option: Option) -> dict[str, Any]:
         if k not in ("metavar", "flag", "variable", "seldom", "title")
     }
     own.pop("default", None)
+    if "minItems" not in own and "enum" in own.get("items", {}):
+        own["items"] = {**own["items"], "enum": [*own["items"]["enum"], NONE]}
     made = {**own, "description": option.help}
     if option.default is not None and option.default != ():
         made["default"] = option.default
@@ -73,6 +77,13 @@ def _word(option: Option, value: Any) -> str:
             code="config/bad-value",
             value=value,
             remedy=option.help,
+        )
+    if isinstance(value, list | tuple) and NONE in value and len(value) > 1:
+        raise UsageError(
+            f"{option.parameter} holds none and something else",
+            code="config/bad-value",
+            value=value,
+            remedy=f'Say ["{NONE}"] alone, or leave it out of the list',
         )
     name = option.flag if option.has_flag else f"--set={option.path}"
     return f"{name}={show(value)}"

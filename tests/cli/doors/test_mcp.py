@@ -184,6 +184,15 @@ def test_arguments_that_do_not_fit_are_refused_with_what_would(folder, given, sa
         words("forecast", folder, **given)
 
 
+def test_none_is_said_as_on_the_command_line_and_alone(folder):
+    for given in (["none"], []):
+        assert "--baselines=none" in words("train", folder, data="sales.csv", baselines=given)
+    with pytest.raises(UsageError, match="none and something else"):
+        words("train", folder, data="sales.csv", baselines=["none", "arima"])
+    with pytest.raises(UsageError, match="nothing"):
+        words("train", folder, data="sales.csv", baselines=["nothing"])
+
+
 def test_every_tool_takes_settings_that_its_command_takes():
     taken = {
         "check": check.check, "train": train.train, "predict": predict.predict,
