@@ -345,10 +345,9 @@ def _choose_id(
         return named_columns(settings.id_col, sample.names, "--id-col", sample.where), ()
     if settings.wide:
         return (), ()
+    taken = {*time, *_named_targets(sample, settings)}
     free = [
-        c for c in sample.columns
-        if c.name not in (*time, *_named_targets(sample, settings))
-        and not _derived(c, sample, time)
+        c for c in sample.columns if c.name not in taken and not _derived(c, sample, time)
     ]  # fmt: skip
     for wanted in ID_NAMES:
         for column in free:
