@@ -75,13 +75,13 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
     """The error for too many missing steps, or one that names the time that makes them so."""
     far = _far_off(rows)
     rest = error.remedy or ""
+    where_right = f"Where it is right: {rest[:1].lower()}{rest[1:]}"
     if far is not None:
         return refuse(
             "input/time-far-off", f"{error.message}; one time lies far from all others",
             where=rows.where, value=written(rows, int(rows.stamps[far])),
             places=[place(rows, far)],
-            remedy="Correct it, or remove the row. Where it is right: "
-            f"{rest[:1].lower()}{rest[1:]}",
+            remedy=f"Correct it, or remove the row. {where_right}",
         )  # fmt: skip
     if (swapped := _swapped(rows)) is not None:
         return refuse(
@@ -90,8 +90,7 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
             "at most, as a spreadsheet does that reads dates of another country",
             where=rows.where, value=written(rows, int(rows.stamps[swapped])),
             places=[place(rows, swapped)],
-            remedy="Export the dates again as YYYY-MM-DD. Where they are right: "
-            f"{rest[:1].lower()}{rest[1:]}",
+            remedy=f"Export the dates again as YYYY-MM-DD. {where_right}",
         )  # fmt: skip
     back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)
     if back is None:

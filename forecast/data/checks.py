@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from forecast.common.segments import evenly
+from forecast.common.segments import evenly, positions
 from forecast.data.io.notes import PLACES, Note, quantity
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.vocabulary import TOTAL_WORDS
@@ -162,29 +162,33 @@ def sums_among(panel: Panel, names: Iterable[str] | None = None) -> np.ndarray:
         return np.array([], np.int64)
     parts = [str(name).split("/") for name in (panel.ids if names is None else names)]
     at = [next((k for k, p in enumerate(each) if TOTAL_WORDS.fullmatch(p)), None) for each in parts]
-    shops = [s for s, k in enumerate(at) if k is None]
-    found = []
-    for s, k in enumerate(at):
-        if k is None:
-            continue
-        of = [o for o in shops if parts[o][:k] == parts[s][:k]]
-        if len(of) > 1 and _is_sum(panel, s, of):
-            found.append(s)
+    beside: dict[tuple[str, ...], list[int]] = {
+        tuple(parts[s][:k]): [] for s, k in enumerate(at) if k is not None
+    }
+    for s in [s for s, k in enumerate(at) if k is None] if beside else ():
+        for k in range(len(parts[s]) + 1):
+            if (path := tuple(parts[s][:k])) in beside:
+                beside[path].append(s)
+    sums = {path: _sum_of(panel, of) for path, of in beside.items() if len(of) > 1}
+    named = ((s, sums.get(tuple(parts[s][:k]))) for s, k in enumerate(at) if k is not None)
+    found = [s for s, total in named if total is not None and _is_sum(panel, s, total)]
     return np.array(found, np.int64)
 
 
-def _is_sum(panel: Panel, series: int, of: list[int]) -> bool:
-    """Whether the values of a series are the sum of the others' at most steps, but for rounding."""
-    values = panel.series(series)
-    total = np.zeros(len(values))
-    for other in of:
-        shift = int(panel.first[other] - panel.first[series])
-        low, high = max(shift, 0), min(shift + int(panel.lengths[other]), len(values))
-        if low < high:
-            total[low:high] += np.nan_to_num(panel.series(other)[low - shift : high - shift])
+def _sum_of(panel: Panel, series: list[int]) -> np.ndarray:
+    """The sum of these series at each step from the panel's first to its last."""
+    some = panel.select(np.array(series))
+    at = np.repeat(some.first - panel.first.min(), some.lengths) + positions(some.offsets)
+    size = int((panel.first + panel.lengths).max() - panel.first.min())
+    return np.bincount(at, np.nan_to_num(some.values), size)
+
+
+def _is_sum(panel: Panel, series: int, total: np.ndarray) -> bool:
+    """Whether the values of a series are those of `total` at most steps, but for rounding."""
+    values, start = panel.series(series), int(panel.first[series] - panel.first.min())
     known = np.isfinite(values)
-    near = np.abs(total - values)[known] <= ROUNDING * np.abs(values[known])
-    return bool(len(near) and near.mean() > 0.5)
+    off = np.abs(total[start : start + len(values)] - values)[known]
+    return bool(len(off) and (off <= ROUNDING * np.abs(values[known])).mean() > 0.5)
 
 
 def coverage(panel: Panel) -> np.ndarray:

@@ -102,15 +102,15 @@ def with_covariates(
     known = list(mapping.extra)
     names = known + _of_their_own(known, future, settings)
     roles = {name: _role(name, settings) for name in names}
-    outlooks = []
+    coming, outlooks = [n for n in names if roles[n] == FUTURE], []
     for table in future:
         own = table.mapping
         if mapping.id and all(n in table.columns for n in mapping.id):
             own = replace(own, id=mapping.id)  # as in the data, whatever it looks like here
-        table = _named_as(table, [n for n in names if roles[n] == FUTURE])
-        ahead = [n for n in names if roles[n] == FUTURE and n in table.columns and n not in own.id]
+        table = _named_as(table, coming)
+        ahead = [n for n in coming if n in table.columns and n not in own.id]
         if not ahead:
-            raise _none_known_ahead(table, [n for n in names if roles[n] == FUTURE])
+            raise _none_known_ahead(table, coming)
         outlooks.append(_source(panel, table, own, settings, ahead, False))
     mine: list[Source] = []
     if known:

@@ -18,6 +18,7 @@ import numpy as np
 
 from forecast.data.forecast import Forecast
 from forecast.data.panel import STATIC, Panel
+from forecast.inference.point import with_point
 from forecast.transforms.hierarchy import Hierarchy
 
 LEAST_PEERS = 3
@@ -44,11 +45,11 @@ def with_class_levels(made: Forecast, panel: Panel, hierarchy: Hierarchy | None 
     return replace(made, point=point, quantiles=quantiles, source=source)
 
 
-def of_unseen(made: Forecast, panel: Panel) -> tuple[Panel, Forecast] | None:
+def of_unseen(made: Forecast, panel: Panel, point: str = "median") -> tuple[Panel, Forecast] | None:
     """The series that have no value at all (they are not in `panel`; --static names their class)
     and their forecast, after the last step of all; None where there is none, or none has a class.
 
-    made: the forecast of `panel` at many levels.
+    made: the forecast of `panel` at many levels; point: which, as `with_point` has it.
     """
     if panel.covariates is None:
         return None
@@ -79,7 +80,7 @@ def of_unseen(made: Forecast, panel: Panel) -> tuple[Panel, Forecast] | None:
         source=np.array(source, object),
         available=np.ones(size, bool),
     )
-    return new, forecast
+    return new, with_point(forecast, point)
 
 
 def _of_class(

@@ -56,14 +56,11 @@ def forecast_table(
     """
     import pyarrow as pa
 
-    horizon = forecasts[0].point.shape[1]
     kept = np.flatnonzero(np.any([f.available for f in forecasts], axis=0))
-    origins = forecasts[0].origins
-    series, step, second = rows_ahead(panel, kept, origins, horizon, most)
-    stamps = panel.frequency.stamps((panel.first + origins)[kept[series]] + step)
+    series, step, times = _rows_of(panel, forecasts[0], kept, most)
     columns: dict[str, pa.Array] = {
         ID: as_strings(panel.ids[kept].tolist()).take(as_arrow(series)),
-        TIME: format_stamps(stamps, panel.time_format, panel.tz, second),
+        TIME: times,
     }
     at = kept[series], step
     for forecast in forecasts:
@@ -79,6 +76,27 @@ def forecast_table(
     if (main.source[kept] != main.name).any():
         columns["source"] = as_strings(main.source[kept].tolist()).take(as_arrow(series))
     return pa.table(columns)
+
+
+def _rows_of(
+    panel: Panel, made: Forecast, kept: np.ndarray, most: int | None
+) -> tuple[np.ndarray, np.ndarray, pa.Array]:
+    """Of each row of the series `kept` its place among them, its step, and its time as text."""
+    series, step, second = rows_ahead(panel, kept, made.origins, made.point.shape[1], most)
+    stamps = panel.frequency.stamps((panel.first + made.origins)[kept[series]] + step)
+    return series, step, format_stamps(stamps, panel.time_format, panel.tz, second)
+
+
+def span_of(panel: Panel, made: Forecast, most: int | None = None) -> tuple[str, str]:
+    """The first and the last time that is forecast of any series, as `forecast_table` writes them;
+    blank where there is no forecast."""
+    kept = np.flatnonzero(made.available)
+    if not len(kept):
+        return "", ""
+    ends = (panel.first + made.origins)[kept]
+    outer = kept[[ends.argmin(), ends.argmax()]]
+    times = _rows_of(panel, made, outer, most)[2]
+    return (str(times[0]), str(times[-1])) if len(times) else ("", "")
 
 
 def with_rows_of(

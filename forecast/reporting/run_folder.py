@@ -32,7 +32,6 @@ from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
-from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, with_level, with_rows_of
 from forecast.models.forecaster import Forecaster
@@ -116,7 +115,7 @@ def _forecasts(record: RunRecord) -> pa.Table:
     if record.unseen is None:
         return table
     panel, new = record.unseen
-    new = at_levels(with_point(new, asked.point or "median"), made[0].levels)
+    new = at_levels(new, made[0].levels)
     names = [each.name for each in made]
     return with_rows_of(table, panel, new, names, asked.level, asked.quantiles, horizon)
 

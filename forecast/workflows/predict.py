@@ -51,6 +51,7 @@ from forecast.inference.tables import (
     FORECAST,
     csv_bytes,
     forecast_table,
+    span_of,
     wanted_levels,
     with_level,
     with_rows_of,
@@ -254,7 +255,7 @@ def deliver(
         series=panel.size,
         model=model,
         horizon=horizon,
-        span=_span(panel, table),
+        span=span_of(panel, made, horizon),
         fallbacks=fallbacks,
         exit_code=3 if fallbacks or report.skipped else 0,
         chart=chart_of_first(panel, made, settings.forecast.level),
@@ -336,16 +337,6 @@ def draw_samples(
         list_in_mark(path.parent, path.name)
 
 
-def _span(panel: Panel, table: pa.Table) -> tuple[str, str]:
-    """The first and the last time that is forecast, of all series, as the table writes them."""
-    if not table.num_rows:
-        return "", ""
-    stamps, steps = table.column("ds"), table.num_rows // panel.size
-    ends = panel.first + panel.lengths
-    first, last = int(ends.argmin()) * steps, int(ends.argmax()) * steps + steps - 1
-    return str(stamps[first]), str(stamps[last])
-
-
 def forecast_of(
     panel: Panel,
     forecaster: Forecaster,
@@ -365,17 +356,18 @@ def forecast_of(
         check_counts(panel)
     made = forecast_panel(forecaster, panel, steps, allow_negative=asked.allow_negative)
     made = with_class_levels(made, panel, None if levels is None else levels.hierarchy)
-    unseen = of_unseen(made, panel) if levels is None else None
-    made = with_point(made, asked.point or MEDIAN)
+    point = asked.point or MEDIAN
+    unseen = of_unseen(made, panel, point) if levels is None else None
+    made = with_point(made, point)
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
-    own = () if combined is None or asked.point in (None, MEDIAN, MEAN) else (float(asked.point),)
+    own = () if combined is None or point in (MEDIAN, MEAN) else (float(point),)
     made = at_levels(made, wanted_levels(asked.level, (*asked.quantiles, *own)))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
     table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
     if unseen is not None:
-        new = at_levels(with_point(unseen[1], asked.point or MEDIAN), made.levels)
+        new = at_levels(unseen[1], made.levels)
         names = [each.name for each in shown]
         table = with_rows_of(table, unseen[0], new, names, asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)

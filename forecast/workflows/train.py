@@ -137,9 +137,7 @@ def train_run(
     names = in_time(with_parts(names, combination), clock, skipped)
     baselines = baseline_forecasts(panel, plan, names, settings, clock, listener, more=more,
                                    levels=levels)  # fmt: skip
-    held_out, upcoming = side_by_side(
-        final.name, summed, baselines, combination, plan.horizon, point=point[1]
-    )
+    held_out, upcoming = side_by_side(final.name, summed, baselines, combination, plan, point[1])
     sampled = sampled_scores(shown, panel, plan, scored, settings)
     plan = replace(plan, reasons=plan.reasons + clock.reasons(skipped, listener))
     listener.stage("Writing the results")
@@ -160,7 +158,7 @@ def train_run(
         levels=None if levels is None else levels.names,
         level_scores=summed.scores(panel, held_out, plan, settings),
         more={} if combination is None else {BLENDING: combination.to_dict()},
-        unseen=of_unseen(own[1][0], shown) if levels is None else None,
+        unseen=of_unseen(own[1][0], shown, point[1]) if levels is None else None,
     )
     return written(record, shown, clock, summed)
 
@@ -170,14 +168,14 @@ def side_by_side(
     summed: Summed,
     baselines: Mapping[str, list[Forecast]],
     combination: Combination | None,
-    horizon: int,
+    plan: Plan,
     point: str,
 ) -> tuple[dict[str, list[Forecast]], list[Forecast]]:
     """Everyone's held-out forecasts by column, the network's first and the blend's last, and in the
     same order those of the future."""
     made = {network: [*summed.tried, *summed.future], **baselines}
     made |= blended(made, combination, point)
-    tried = {name: [each.first(horizon) for each in ways[:-1]] for name, ways in made.items()}
+    tried = {name: [each.first(plan.horizon) for each in w[:-1]] for name, w in made.items()}
     return tried, [ways[-1] for ways in made.values()]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from forecast.data.panel import STATIC, Covariate, Covariates, Unseen
 from forecast.inference.class_level import of_unseen, with_class_levels
+from forecast.inference.point import with_point
 from forecast.inference.predict import forecast_panel
 from tests.builders import make_panel, random_forecaster
 
@@ -80,6 +81,10 @@ def test_an_item_without_any_value_is_shut_only_when_every_other_series_is():
     new, made = of_unseen(forecast_panel(random_forecaster(), panel, 7), panel)
     assert new.ids.tolist() == ["new"] and made.source.tolist() == ["class level: kind=food"]
     assert new.shut.tolist() == [[False] * 6 + [True]]
+    of_all = forecast_panel(random_forecaster(), panel, 7)
+    mean = of_unseen(of_all, panel, "mean")[1]  # as the others of a run whose point is the mean
+    np.testing.assert_allclose(mean.point, with_point(made, "mean").point)
+    assert (mean.point != made.point).any()
 
 
 def toys(folder):

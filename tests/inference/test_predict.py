@@ -10,7 +10,7 @@ from forecast.data.frequency import Frequency
 from forecast.data.open_steps import zero_slots
 from forecast.data.panel import Panel
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.inference.tables import wanted_levels
+from forecast.inference.tables import forecast_table, span_of, wanted_levels
 from forecast.models.baselines.forecast import forecast_baselines
 from forecast.transforms.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
@@ -205,6 +205,16 @@ def test_hours_of_the_night_that_are_always_zero_are_found_beside_others():
     night = (np.arange(48) % 24 < 8) | (np.arange(48) % 24 >= 18)
     assert (made.quantiles[0, night] == 0).all()
     assert (made.quantiles[1, night] > 0).any()
+
+
+def test_the_span_is_that_of_all_series_that_have_a_forecast():
+    panel = make_panel((60, 50, 55, 40), alias="D")
+    made = forecast_panel(random_forecaster(), panel, 3)
+    made = replace(made, available=np.array([True, True, True, False]))
+    table = forecast_table(panel, [made], (80.0,))
+    assert span_of(panel, made) == (min(table["ds"].to_pylist()), max(table["ds"].to_pylist()))
+    none = replace(made, available=np.zeros(4, bool))
+    assert span_of(panel, none) == ("", "")
 
 
 def test_far_levels_of_a_series_stay_above_zero_whatever_its_neighbours_do():

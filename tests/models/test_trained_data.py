@@ -235,9 +235,7 @@ def shapes(folder: Path, months: int = 0) -> dict[str, tuple[Path, list[str]]]:
     }
 
 
-@pytest.mark.parametrize(
-    "shape", ["long", "wide", "targets", "across", "excel", "parquet", "folder"]
-)
+@pytest.mark.parametrize("shape", ["wide", "targets", "across", "excel", "parquet", "folder"])
 def test_what_train_reads_in_any_shape_predict_reads_too_and_forecasts_alike(
     shape, lstmcast, tmp_path
 ):

@@ -400,6 +400,7 @@ def test_a_query_asked_in_parts_is_the_query_at_once(tmp_path):
         (["--engine", "local", "--ray-address", "auto", "-o", "out"],
          "usage/ray-address-without-ray"),
         (["--engine", "local", "--rejects", "r.csv", "-o", "out"], "usage/engine-rejects"),
+        (["--engine", "local", "--by", "unique_id", "-o", "out"], "usage/hierarchy-here"),
         (["--shard", "0/3", "-o", "out"], "config/bad-value"),
     ],
 )  # fmt: skip

@@ -48,6 +48,7 @@ from forecast.models.trained_data import newest_trained
 from forecast.training.zero_shot import zero_shot
 from forecast.transforms.windows import Layout
 from forecast.workflows.demand import MEDIAN, choose_point, point_of
+from forecast.workflows.hierarchy import refuse_hierarchy
 from forecast.workflows.load import data_settings, refuse_covariates
 from forecast.workflows.partitions.documents import JobFields
 from forecast.workflows.predict import with_point_setting
@@ -219,6 +220,7 @@ def make_job(
 
     Raises UsageError when the folder holds another forecast, and what reading the pilot raises.
     """
+    pointed: dict[str, str] = {}
     if pretrained_network:
         refuse_covariates(settings)
         found, data = None, settings.data
@@ -228,12 +230,16 @@ def make_job(
         forecaster, manifest = load_model(found)
         data = data_settings(settings, manifest, forecaster.design, found)
         asked = {"weights_sha256": manifest["weights_sha256"]}
+        if (point := point_of(settings, manifest)) != MEDIAN:
+            pointed = {"point": point}
+    refuse_hierarchy(data, "a forecast in parts")
     _refuse_rejects(settings)
     plain: dict[str, Any] = {
         "data": _from_anywhere(data.model_dump(mode="json", exclude_unset=True)),
         "forecast": settings.forecast.model_dump(mode="json", exclude_unset=True),
     }
-    request = _digest({**asked, **plain, "parts": partitions, "version": versions()["lstmcast"]})
+    what = {**asked, **plain, **pointed}
+    request = _digest({**what, "parts": partitions, "version": versions()["lstmcast"]})
     if (folder / JOB).exists():
         return _same(folder, request, partitions, plain)
     made_folder(folder, PARTS)
@@ -241,8 +247,8 @@ def make_job(
         decided = _from_pilot(partitions, settings, listener)
     else:
         horizon = settings.forecast.horizon or forecaster.horizon
-        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest),
-                   "point": point_of(settings, manifest)}  # fmt: skip
+        decided = {"network": asked, "horizon": horizon, "frequency": frequency_of(manifest)}
+        decided |= pointed
     decided["frequency"] = asdict(decided["frequency"])
     where = None if found is None else str(found.resolve())
     job = Job(request=request, model=where, partitions=partitions, **plain, **decided)

@@ -33,6 +33,7 @@ from forecast.common.resources import keep_memory, limit_cores
 from forecast.common.workers import Pool
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
+from forecast.inference.tables import span_of
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.load import check_grid
 from forecast.workflows.partitions.documents import RecordFields
@@ -177,10 +178,6 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
     write_bytes(at.with_suffix(".parquet"), content)
     kept = panel.ids[made.available]
     write_bytes(at.with_suffix(".ids"), np.sort(hashes(kept)).astype("<u8").tobytes())
-    span = ("", "")
-    if table.num_rows:
-        times = table.column("ds")
-        span = (str(times[0]), str(times[job.horizon - 1]))
     record = Record(
         partition=partition,
         name=part.name,
@@ -191,7 +188,7 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
         skipped=len(report.skipped),
         bytes=content.size,
         sha256=hashlib.sha256(content).hexdigest(),
-        span=span,
+        span=span_of(panel, made, job.horizon),
         changed=changed,
         seconds=time.monotonic() - started,
         cpu=time.process_time() - worked,
