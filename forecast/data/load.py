@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -172,12 +172,19 @@ def _load(
 ) -> tuple[Panel, LoadReport]:
     panel, report, mapping = _values(tables, source, settings)
     if wants_covariates(settings):
+        if named_by_ends(report.to_dict()) and settings.stamps == "auto":
+            settings = settings.model_copy(update={"stamps": "end"})
         panel = with_covariates(panel, tables, mapping, future, settings, report.skipped)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
         report = replace(report, repairs=repairs)
     if settings.rejects:  # last of all: where the table is refused, nothing is written
         _rejected(tables).write(settings.rejects)
     return panel, report
+
+
+def named_by_ends(report: dict[str, Any]) -> bool:
+    """Whether the times of a `LoadReport`, as JSON, were taken for the ends of their intervals."""
+    return any(note["code"] == "repair/interval-ends" for note in report.get("repairs") or ())
 
 
 def _check_rejects(settings: DataSettings) -> None:

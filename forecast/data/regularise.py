@@ -17,6 +17,7 @@ from forecast.data.io.timestamp_writing import (
     clock_of,
     format_stamps,
     instants,
+    offset_of,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
@@ -395,9 +396,10 @@ def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRo
     """Rows on the clock of the zone `tz` (--tz), or of the one that their times name.
 
     Instants (with an offset, in UTC, since 1970) are brought to the zone's clock and written as
-    they came; local times are known to be of the zone. Days stay days. twins: the two values of
-    an hour that comes twice are one, their mean or the first; or both stay. Raises InputError: no
-    such zone, a time that does not exist (spring) or cannot be told from its twin (autumn).
+    they came, or with the offset that is asked for; local times are known to be of the zone. Days
+    stay days. twins: the two values of an hour that comes twice are one, their mean or the first;
+    or both stay. Raises InputError: no such zone, a time that does not exist (spring) or cannot be
+    told from its twin (autumn).
     """
     if tz is not None:
         _check_zone(tz, rows.where)
@@ -406,7 +408,7 @@ def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRo
         return rows, []
     known = rows.instant or rows.tz is not None or rows.format.startswith("epoch")
     if known:
-        return _brought(rows, zone, twins) if is_region(zone) else (rows, [])
+        return _brought(rows, zone, twins) if is_region(zone) else (_at_offset(rows, zone), [])
     if not is_region(zone):
         return replace(rows, tz=zone), []
     return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, twins)
@@ -414,16 +416,14 @@ def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRo
 
 def said_of_zone(note: Note, tz: str | None) -> Note:
     """A note on times that were brought to UTC, in words that hold where `tz` is the zone."""
-    if note.code != "repair/mixed-offsets" or not is_region(tz):
+    if note.code != "repair/mixed-offsets" or tz in (None, "UTC"):
         return note
     return replace(note, text=note.text.replace("to UTC", f"to the clock of {tz}"))
 
 
 def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note]]:
     """Rows of instants on the clock of the region `tz`."""
-    moments = rows.stamps
-    if not rows.instant and rows.tz not in (None, "UTC"):  # on the clock of a fixed offset
-        moments = moments - offset_of(rows.tz or "")
+    moments = _moments(rows)
     wall = clock_of(moments, tz)
     # An offset that is written into every time would be wrong on half the days of the year.
     form = re.sub(r"[+-]\d\d:\d\d$", "%:z", re.sub(r"[+-]\d{4}$", "%z", rows.format))
@@ -435,13 +435,19 @@ def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note
     return _one_of_twins(placed, instants(wall, tz) != moments, twins)
 
 
-def offset_of(tz: str) -> int:
-    """Nanoseconds that a fixed offset is ahead of UTC."""
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
-    if found is None:
-        return 0
-    minutes = int(found[2]) * 60 + int(found[3])
-    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
+def _moments(rows: LongRows) -> np.ndarray:
+    """The instants (N,), int64 nanoseconds in UTC, of rows on the clock of a fixed offset."""
+    return rows.stamps if rows.instant else rows.stamps - offset_of(rows.tz or "")
+
+
+def _at_offset(rows: LongRows, tz: str) -> LongRows:
+    """Rows of instants on the clock of the fixed offset `tz`, and written with it."""
+    if rows.tz == tz or offset_of(rows.tz or "") == offset_of(tz) == 0:
+        return rows
+    form = re.sub(r"(Z|UTC|GMT|[+-]\d\d:\d\d)$", "%:z", rows.format)
+    form = re.sub(r"[+-]\d{4}$", "%z", form)
+    wall = _moments(rows) + offset_of(tz)
+    return replace(rows, stamps=wall, tz=tz, instant=False, format=form)
 
 
 def on_wall_clock(rows: LongRows) -> LongRows:

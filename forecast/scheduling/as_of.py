@@ -6,7 +6,6 @@ Axes: S series, N observations of all series together.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +15,7 @@ import numpy as np
 from forecast.common.durations import seconds_in
 from forecast.common.errors import InputError
 from forecast.common.segments import last_known
-from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.io.timestamp_writing import format_stamps, offset_of
 from forecast.data.panel import Panel
 from forecast.scheduling.clock import instant, on_the_data_s_clock, position_of, stamp
 from forecast.scheduling.config import Job
@@ -61,18 +60,16 @@ class AsOfSnapshot:
 def grid_of(panel: Panel) -> str:
     """A panel's grid in a word: alias, phase, stride and start."""
     each = panel.frequency
-    phase = each.phase - offset_of(panel)
+    phase = each.phase - ahead_of_utc(panel)
     return f"{each.alias} {phase} {each.stride} {each.start}" + " integer" * each.integer
 
 
-def offset_of(panel: Panel) -> int:
+def ahead_of_utc(panel: Panel) -> int:
     """Nanoseconds by which the clock of a panel of hours or less is ahead of UTC where its times
     have one offset; else 0."""
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", panel.tz or "")
-    if found is None or panel.frequency.integer or panel.frequency.parts[1] not in SUB_DAILY:
+    if panel.frequency.integer or panel.frequency.parts[1] not in SUB_DAILY:
         return 0
-    minutes = int(found[2]) * 60 + int(found[3])
-    return (minutes if found[1] == "+" else -minutes) * 60 * 10**9
+    return offset_of(panel.tz or "")
 
 
 def counted_from_utc(panel: Panel) -> Panel:
@@ -82,7 +79,7 @@ def counted_from_utc(panel: Panel) -> Panel:
     UTC: positions from the one and from the other have to be the same, or forecasts of different
     hours take each other's place.
     """
-    offset = offset_of(panel)
+    offset = ahead_of_utc(panel)
     if not offset:
         return panel
     step = panel.frequency.fixed[0]

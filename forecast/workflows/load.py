@@ -15,7 +15,7 @@ from forecast.data.io.database import is_database, lasting
 from forecast.data.io.notes import Note, quantity
 from forecast.data.io.remote import is_remote
 from forecast.data.io.table import column_names
-from forecast.data.load import LoadReport, load_panel, panel_from_frame
+from forecast.data.load import LoadReport, load_panel, named_by_ends, panel_from_frame
 from forecast.data.panel import FUTURE, Panel
 from forecast.data.public_holidays import is_exchange
 from forecast.models.forecaster import Forecaster
@@ -299,6 +299,8 @@ def data_settings(
     """How to read: as at training, unless an option says otherwise now; of covariates, those that
     the model reads. Raises UsageError where an option would change which they are."""
     _, then = recorded_data(manifest, folder, settings.output.root)
+    if named_by_ends(manifest.get("data") or {}) and then.get("stamps", "auto") == "auto":
+        then["stamps"] = "end"  # which a file that is cut off at noon no longer tells
     now = settings.data.model_dump(include=settings.data.model_fields_set)
     trained = DataSettings(**then)
     for name in CHOOSES_COVARIATES:

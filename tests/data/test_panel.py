@@ -597,6 +597,29 @@ def test_days_of_times_in_utc_are_said_to_be_so(tmp_path):
     assert "repair/utc-days" not in days_of(tmp_path, text, tz="UTC")[1]
 
 
+@pytest.mark.parametrize("written", ["Z", "+00:00", "-0500", "two offsets", "epoch", "frame"])
+def test_instants_are_brought_to_the_fixed_offset_that_is_asked_for(tmp_path, written):
+    two_days = pd.date_range("2024-03-30T22:00", periods=48, freq="h", tz="UTC")  # of +02:00
+    times = {
+        "Z": two_days.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "+00:00": [moment.isoformat() for moment in two_days],
+        "-0500": two_days.tz_convert("-05:00").strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "two offsets": [moment.isoformat() for moment in two_days.tz_convert("Europe/Berlin")],
+        "epoch": two_days.as_unit("s").asi8,
+        "frame": two_days,
+    }[written]
+    frame = pd.DataFrame({"ds": times, "y": np.arange(48) // 24 + 1.0})
+    unit = "s" if written == "epoch" else None
+    for read in (panel_from_frame, lambda f, how: load_panel(write(tmp_path, f), how)):
+        data = frame if read is panel_from_frame else frame.to_csv(index=False)
+        days, _ = read(data, DataSettings(resample="D", agg="sum", tz="+02:00"))
+        assert days.values.tolist() == [24, 48]
+        hours_, _ = read(data, DataSettings(tz="+02:00"))
+        first = panel_to_arrow(hours_)["ds"][0].as_py()
+        assert pd.to_datetime(first, unit=unit, utc=True) == two_days[0]
+        assert written == "epoch" or "+02" in first
+
+
 @pytest.mark.parametrize("written", ["offsets", "local"])
 def test_a_day_has_the_hour_twice_that_comes_twice_when_it_is_summed(written):
     import pandas as pd

@@ -213,3 +213,19 @@ def test_covariates_of_ends_lie_in_the_period_of_their_interval():
     settings = DataSettings(resample="D", agg="sum", past_cov=("day",))
     panel, _ = panel_from_frame(frame, settings)
     assert panel.covariates.columns[0].values.tolist() == list(range(1, 61))
+
+
+def test_an_outlook_is_read_by_ends_where_the_data_are(tmp_path):
+    quarters = pd.date_range("2024-01-01 00:15", "2024-03-02 12:00", freq="15min")
+    data, outlook = quarters[quarters <= "2024-03-01"], quarters[quarters > "2024-03-01"]
+    begins = (outlook - pd.Timedelta(minutes=15)).hour  # the outlook itself ends at noon
+    path = tmp_path / "outlook.csv"
+    pd.DataFrame({"ds": outlook, "hour": begins.astype(float)}).to_csv(path, index=False)
+    frame = pd.DataFrame({"ds": data, "y": 1.0})
+    frame["hour"] = (data - pd.Timedelta(minutes=15)).hour.astype(float)
+    settings = DataSettings(
+        resample="h", agg="sum", future_cov=("hour",), future_covariates=str(path)
+    )
+    panel, _ = panel_from_frame(frame, settings)
+    ahead = panel.covariates.columns[0].values[len(panel.values) :]
+    assert ahead[:36].tolist() == [*range(24), *range(12)]

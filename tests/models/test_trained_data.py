@@ -254,3 +254,22 @@ def test_what_train_reads_in_any_shape_predict_reads_too_and_forecasts_alike(
         code, out, _ = lstmcast("predict", str(path), "--root", "runs", "--json")
         assert code == 0 and json.loads(out)["series"] == 2  # its model is found by the data
     assert found[shape] == found["long"]
+
+
+def test_times_that_named_ends_in_training_name_them_in_a_file_that_ends_at_noon(
+    lstmcast, tmp_path
+):
+    quarters = pd.date_range("2024-01-01 00:15", "2024-03-01 12:00", freq="15min")
+    begins = quarters - pd.Timedelta(minutes=15)
+    table = pd.DataFrame({"ds": quarters, "y": 10.0 + begins.dayofweek})
+    table[quarters <= "2024-03-01"].to_csv(tmp_path / "whole.csv", index=False)
+    table.to_csv(tmp_path / "noon.csv", index=False)
+    flags = ["--resample", "D", "--agg", "sum", "--config", "small.yaml"]
+    code, _, err = lstmcast("train", str(tmp_path / "whole.csv"), *flags, "--out", "runs/a", "-q")
+    assert code == 0, err
+    made = []
+    for name in ("whole.csv", "noon.csv"):  # the begun day is left out
+        code, out, err = lstmcast("predict", str(tmp_path / name), "--model", "runs/a", "-o", "-")
+        assert code == 0, err
+        made.append(out)
+    assert made[0] == made[1]

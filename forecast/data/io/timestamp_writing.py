@@ -51,7 +51,8 @@ def format_stamps(
     region = tz is not None and FIXED.fullmatch(tz) is None
     if time_format.startswith("epoch:"):
         scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[time_format[6:]]
-        return as_arrow((instants(values, tz or "", second) if region else values) // scale)
+        moments = instants(values, tz or "", second) if region else values - offset_of(tz or "")
+        return as_arrow(moments // scale)
     keys = values if second is None else values + second  # a nanosecond apart
     _, index, inverse = np.unique(keys, return_index=True, return_inverse=True)
     distinct = values[index]
@@ -113,6 +114,15 @@ def _placed(wall: np.ndarray, tz: str, side: str) -> np.ndarray:
     )
 
 
+def offset_of(tz: str) -> int:
+    """Nanoseconds that the fixed offset `tz` (+02:00) is ahead of UTC; 0 of any other text."""
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
+    if found is None:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3])
+    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
+
+
 def clock_of(moments: np.ndarray, tz: str) -> np.ndarray:
     """Times on the clock of the region `tz` (int64 nanoseconds) of instants."""
     import pyarrow as pa
@@ -135,10 +145,7 @@ def _write(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    offsets = np.zeros(len(values), np.int64)
-    if tz not in (None, "UTC") and (fixed := re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz or "")):
-        minutes = int(fixed[2]) * 60 + int(fixed[3])
-        offsets += (-60 if fixed[1] == "-" else 60) * minutes
+    offsets = np.full(len(values), offset_of(tz or "") // 10**9)
     if tz is not None and FIXED.fullmatch(tz) is None and "z" in time_format:
         offsets = (values - instants(values, tz, second)) // 10**9
     clock = _Clock(values, offsets, "%K" in time_format or "%-K" in time_format)
