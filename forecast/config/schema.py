@@ -131,7 +131,8 @@ class DataSettings(Section):
     )
     no_id: bool = Field(
         default=False,
-        description="No column names series: the file is one series, whatever its other columns.",
+        description="No column names series: the file, or several, are one series, whatever the "
+        "other columns.",
     )
     no_time: bool = Field(
         default=False, description="No column is the time: the rows of a series are its steps."
@@ -161,8 +162,8 @@ class DataSettings(Section):
     )
     sheet: str | None = Field(
         default=None,
-        description="Sheet of an Excel workbook, by its name or its number from 1 (the only one "
-        "with a table).",
+        description="Sheet of an Excel workbook, by its name or its number from 1, or several by "
+        "a pattern: '20*' (the only one with a table).",
         json_schema_extra=_cli(metavar="NAME"),
     )
     encoding: str | None = Field(

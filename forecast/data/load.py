@@ -15,14 +15,21 @@ from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import REJECTS, Note, Rejects
-from forecast.data.io.table import Table, read_frame, read_table
+from forecast.data.io.table import Table, column_names, read_frame, read_tables
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
 from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
 from forecast.data.regularise import said_of_zone, twins_of, zoned
-from forecast.data.rows import files_of, joined_digest, joined_notes, joined_rows, long_rows
+from forecast.data.rows import (
+    FILE,
+    files_of,
+    joined_digest,
+    joined_notes,
+    joined_rows,
+    long_rows,
+)
 from forecast.data.seasonality import confirm_seasons
 from forecast.data.series_ids import ids_of
 
@@ -134,14 +141,18 @@ def load_several(
     """
     _check_rejects(settings)
     future, settings = future_columns(settings)
+    by_file = settings.id_col == FILE and FILE not in column_names(parts[0][0], settings)
+    apart = True if by_file else False if settings.no_id else None
+    if by_file:
+        settings = settings.model_copy(update={"id_col": None, "no_id": True})
 
-    def read(place: str | Path, query: str | None) -> Table:
-        table = read_table(place, settings.model_copy(update={"query": query}))
-        return table if most is None else _spread(table, most)
+    def read(place: str | Path, query: str | None) -> list[Table]:
+        tables = read_tables(place, settings.model_copy(update={"query": query}))
+        return tables if most is None else [_spread(table, most) for table in tables]
 
-    tables = [read(place, query) for place, query in parts]
+    tables = [table for place, query in parts for table in read(place, query)]
     where = tables[0].where if len(tables) == 1 else str(name)
-    return _load(tables, where, settings, future)
+    return _load(tables, where, settings, future, apart)
 
 
 def _spread(table: Table, most: int) -> Table:
@@ -168,9 +179,13 @@ def panel_from_frame(
 
 
 def _load(
-    tables: Sequence[Table], source: str, settings: DataSettings, future: Sequence[Table]
+    tables: Sequence[Table],
+    source: str,
+    settings: DataSettings,
+    future: Sequence[Table],
+    apart: bool | None = None,
 ) -> tuple[Panel, LoadReport]:
-    panel, report, mapping = _values(tables, source, settings)
+    panel, report, mapping = _values(tables, source, settings, apart)
     if wants_covariates(settings):
         if named_by_ends(report.to_dict()) and settings.stamps == "auto":
             settings = settings.model_copy(update={"stamps": "end"})
@@ -198,16 +213,17 @@ def _rejected(tables: Sequence[Table]) -> Rejects:
 
 
 def _values(
-    tables: Sequence[Table], source: str, settings: DataSettings
+    tables: Sequence[Table], source: str, settings: DataSettings, apart: bool | None
 ) -> tuple[Panel, LoadReport, Mapping]:
     """The panel without covariates, its report, and the columns that it was made of."""
-    if len(tables) == 1 and (direct := direct_panel(tables[0], settings)):
+    if len(tables) == 1 and not apart and (direct := direct_panel(tables[0], settings)):
         columns = tables[0].mapping.to_dict()
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
     typed = [long_rows(table, settings) for table in tables]
     notes = joined_notes([note for _, _, part, _ in typed for note in part])
-    rows = joined_rows([part for part, *_ in typed], tables, source)
+    rows, told = joined_rows([part for part, *_ in typed], tables, source, apart)
+    notes += told
     rows, more = zoned(rows, settings.tz, twins_of(rows, settings))
     notes = [said_of_zone(note, rows.tz) for note in notes]
     if settings.rejects:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +15,11 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
-from forecast.data.io.notes import Note, quantity, quoted, refuse
+from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamps import Times
 from forecast.data.io.values import parse_numbers
-from forecast.data.io.vocabulary import names_series
+from forecast.data.io.vocabulary import names_month, names_series
 from forecast.data.series_ids import as_objects, ids_of, with_needed_id
 from forecast.data.time_columns import timed
 
@@ -83,7 +85,10 @@ class LongRows:
 
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
+WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
 COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
+FILE = "file"  # the id of series that are named by their file
+LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
 
 
 def files_of(source: str | Path) -> list[str | Path]:
@@ -99,7 +104,9 @@ def files_of(source: str | Path) -> list[str | Path]:
     if name == "-" or path.is_file():
         return [source]
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.is_file() and _is_table(p))
+        there = sorted(p for p in path.iterdir() if p.is_file() and not _is_hidden(p))
+        found = [p for p in there if _is_table(p)]
+        found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
     elif glob.has_magic(name) and "://" not in name:
         found = sorted(Path(p) for p in glob.glob(name) if Path(p).is_file())
     else:
@@ -107,23 +114,36 @@ def files_of(source: str | Path) -> list[str | Path]:
     if not found:
         raise refuse(
             "input/no-files", "no table is to be found here", where=name,
-            remedy="Name a file, a folder of CSV or Parquet files, or a pattern such as 'in/*.csv'",
+            remedy="Name a file, a folder of CSV, Parquet or Excel files, or a pattern such as "
+            "'in/*.csv'",
         )  # fmt: skip
     return list(found)
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a program keeps the file for itself: ._a.csv of a Mac, ~$a.xlsx of Excel."""
+    return path.name.startswith((".", "~$"))
 
 
 def _is_table(path: Path) -> bool:
     return any(path.name.lower().endswith(s + c) for s in SUFFIXES for c in COMPRESSED)
 
 
-def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str) -> LongRows:
-    """One table of all rows; files without an id column are series of their own, named by file.
+def joined_rows(
+    parts: Sequence[LongRows], tables: Sequence[Table], source: str, apart: bool | None = None
+) -> tuple[LongRows, list[Note]]:
+    """One table of all rows, and a note on how. Files without an id column go on with one series
+    where they follow one another in time, else each is a series of its own, named by file.
 
-    Raises InputError when the files do not agree on columns, on the kind of times or on the zone.
+    apart: each is one of its own, or none is; None leaves it to the times. Raises InputError when
+    the files do not agree on columns, on the kind of times or on the zone, or when their times and
+    their names do not agree on what they are.
     """
+    apart, notes = (False, []) if len(parts) == 1 and not apart else _apart(parts, tables, apart)
+    if apart:
+        parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
     if len(parts) == 1:
-        return parts[0]
-    parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
+        return parts[0], notes
     first = parts[0]
     for part in parts[1:]:
         _check_alike(first, part)
@@ -152,7 +172,7 @@ def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str)
                 found |= zip(mine, cells, strict=True)
         return [found[int(r)] for r in wanted]
 
-    return replace(
+    joined = replace(
         first, ids=ids, codes=np.concatenate(codes),
         stamps=np.concatenate([p.stamps for p in parts]),
         values=np.concatenate([p.values for p in parts]),
@@ -160,15 +180,59 @@ def joined_rows(parts: Sequence[LongRows], tables: Sequence[Table], source: str)
         unread=tuple(dict.fromkeys(n for p in parts for n in p.unread)),
         whole=whole if all(p.whole is not None for p in parts) else None,
     )  # fmt: skip
+    return joined, notes
+
+
+def _apart(
+    parts: Sequence[LongRows], tables: Sequence[Table], asked: bool | None
+) -> tuple[bool, list[Note]]:
+    """Whether files without ids are series of their own, see `joined_rows`; and a note if not."""
+    if asked is not None or any(_has_ids(part) for part in parts):
+        return asked is not False, []
+    spans = sorted((int(p.stamps.min()), int(p.stamps.max())) for p in parts if len(p.stamps))
+    shared = [_shared(early, late) for early, late in pairwise(spans)]
+    if max(shared, default=1.0) > LITTLE:
+        return True, []
+    names = [table.name for table in tables]
+    if max(shared) > 0 or len({_undated(name) for name in names}) > 1:
+        how = "overlap a little" if max(shared) > 0 else "follow one another"
+        raise refuse(
+            "input/files-or-series", f"the times of these files {how}, and their names do not say "
+            "whether each is a series or they are one", where=tables[0].where,
+            value=listed(names, 3), remedy="Say --no-id for one series, or --id-col file for one "
+            "of each file",
+        )  # fmt: skip
+    text = f"{quantity(len(parts), 'file follows', 'files follow')} one another in time: one series"
+    return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
+
+
+def _shared(early: tuple[int, int], late: tuple[int, int]) -> float:
+    """The share of the shorter of two spans in time that the other holds too; 1 where neither
+    begins and ends first. 0: they follow one another."""
+    if late[0] <= early[0] or late[1] <= early[1]:
+        return 1.0
+    shorter = min(early[1] - early[0], late[1] - late[0])
+    return 0.0 if late[0] > early[1] else (early[1] - late[0] + 1) / (shorter + 1)
+
+
+def _undated(name: str) -> str:
+    """The name of a file without what dates it: numbers, and words for months and quarters."""
+    words = re.findall(r"[^\W\d_]+", name)
+    dated = {"q", "kw", "w", "week", "quarter", "quartal", "t"}
+    return " ".join(w for w in words if not (w.lower() in dated or names_month(w)))
+
+
+def _has_ids(rows: LongRows) -> bool:
+    return rows.id_name is not None or len(rows.ids) > 1
 
 
 def named_by_file(rows: LongRows, table: Table) -> LongRows:
     """The rows of one file among several: without ids they are one series, named like the file."""
-    if rows.id_name is not None or len(rows.ids) > 1:
+    if _has_ids(rows):
         return rows
     ids = np.empty(1, object)
-    ids[0] = as_bytes(Path(table.where).name.split(".")[0]).decode()
-    return replace(rows, ids=ids, id_name="file")
+    ids[0] = table.name
+    return replace(rows, ids=ids, id_name=FILE)
 
 
 def _check_alike(first: LongRows, other: LongRows) -> None:

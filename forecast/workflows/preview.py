@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from forecast.config.schema import DataSettings
 from forecast.data.io.dialect import detect_dialect
 from forecast.data.io.files import ByteStream, Source, kind_of, open_source
-from forecast.data.io.workbook import read_sheet
+from forecast.data.io.workbook import read_sheets
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ def _first_of_columnar(opened: Source, kind: str, sheet: str | None) -> pa.Table
     from pyarrow import feather, parquet
 
     if kind == "workbook":
-        return read_sheet(_content(opened), sheet, opened.name)[0].slice(0, ROWS)
+        return read_sheets(_content(opened), sheet, opened.name)[0].table.slice(0, ROWS)
     plain = opened.compression is None and opened.path is not None
     data = str(opened.path) if plain else pa.BufferReader(_content(opened))
     if kind == "feather":

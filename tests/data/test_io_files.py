@@ -9,6 +9,7 @@ import sqlite3
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
@@ -236,3 +237,109 @@ def test_letters_that_are_utf8_are_read_so_whatever_encoding_was_named_before(
     plain = write(tmp_path, text.replace("ö", "o").replace("ü", "u").encode())
     _, report = load_panel(plain, DataSettings(encoding="cp1252"))
     assert "repair/encoding" not in [n.code for n in report.repairs]
+
+
+# --- One series that goes on from file to file, or from sheet to sheet ---------------------------
+
+YEARS = pd.date_range("2021-01-01", "2023-12-31")
+
+
+def parts_by_name(key: str) -> dict[str, pd.DataFrame]:
+    """A daily series of three years in parts, by what their times are written as with `key`."""
+    frame = pd.DataFrame({"day": YEARS.strftime("%Y-%m-%d"), "units": np.arange(1095) % 7 + 1.0})
+    return {name: part for name, part in frame.groupby(YEARS.strftime(key))}
+
+
+def into_files(folder: Path, parts: dict[str, pd.DataFrame]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, part in parts.items():
+        part.to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def into_book(path: Path, parts: dict[str, pd.DataFrame]) -> Path:
+    with pd.ExcelWriter(path) as book:
+        for name, part in parts.items():
+            part.to_excel(book, sheet_name=name, index=False)
+    return path
+
+
+@pytest.mark.parametrize("key", ["%Y", "sales-%Y-%m", "Umsatz %B %Y", "KW%V_%G", "%m%Y", "%Y-Q"])
+def test_files_that_follow_one_another_in_time_are_one_series(tmp_path: Path, key: str) -> None:
+    parts = parts_by_name(key)
+    for panel, report in (
+        load_panel(into_files(tmp_path / "in", parts), PLAIN),
+        load_panel(into_book(tmp_path / "a.xlsx", parts), DataSettings(sheet="*")),
+    ):
+        assert panel.values.tolist() == [n % 7 + 1 for n in range(1095)]
+        assert panel.ids.tolist() == ["units"]
+        assert [n.count for n in report.repairs if n.code == "repair/files-follow"] == [len(parts)]
+    apart, _ = load_panel(tmp_path / "in", DataSettings(id_col="file"))
+    assert apart.ids.tolist() == sorted(parts)
+
+
+def test_files_that_overlap_are_series_of_their_own_or_one_with_no_id(tmp_path: Path) -> None:
+    days_ = parts_by_name("%Y")["2021"]
+    more = days_.assign(units=days_["units"] + 1)
+    folder = into_files(tmp_path / "in", {"shop1": days_, "shop2": more})
+    assert load_panel(folder, PLAIN)[0].ids.tolist() == ["shop1", "shop2"]
+    both, _ = load_panel(folder, DataSettings(no_id=True, duplicates="sum"))
+    assert both.size == 1 and both.values[:3].tolist() == [3, 5, 7]
+    assert refused(folder, no_id=True).code == "input/duplicate-time"
+
+
+@pytest.mark.parametrize("names", [("north", "south", "2021 and more"), ("a1", "a2", "a3")])
+def test_files_that_may_be_one_series_or_several_are_refused_and_both_flags_work(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    parts = list(parts_by_name("%Y").values())
+    if names[0] == "a1":  # the days before and after New Year are in two files
+        parts[1] = pd.concat([parts[0].tail(3), parts[1]])
+    folder = into_files(tmp_path / "in", dict(zip(names, parts, strict=True)))
+    error = refused(folder)
+    assert error.code == "input/files-or-series"
+    assert "--no-id" in error.remedy and "--id-col file" in error.remedy
+    one, _ = load_panel(folder, DataSettings(no_id=True, duplicates="first"))
+    assert one.size == 1 and len(one.values) == 1095
+    assert load_panel(folder, DataSettings(id_col="file"))[0].ids.tolist() == sorted(names)
+
+
+def test_a_file_among_several_has_its_own_name_when_it_is_read_alone(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    panel, _ = load_panel(folder / "2022.csv", DataSettings(id_col="file"))
+    assert panel.ids.tolist() == ["2022"]
+
+
+def test_a_column_that_is_called_file_is_a_column(tmp_path: Path) -> None:
+    parts = parts_by_name("%Y")
+    folder = into_files(tmp_path / "in", {n: p.assign(file="x") for n, p in parts.items()})
+    assert load_panel(folder, DataSettings(id_col="file"))[0].ids.tolist() == ["x"]
+
+
+def test_sheets_are_named_by_a_pattern_and_the_error_for_several_says_so(tmp_path: Path) -> None:
+    parts = parts_by_name("%Y")
+    notes = pd.DataFrame({"who": ["me"], "what": ["counted"]})
+    path = into_book(tmp_path / "a.xlsx", {**parts, "notes": notes})
+    assert "--sheet '*' or '20*'" in refused(path).remedy
+    panel, report = load_panel(path, DataSettings(sheet="20*"))
+    assert panel.size == 1 and len(panel.values) == 1095 and report.rows == 1095
+    assert load_panel(path, DataSettings(sheet="2022"))[0].values.size == 365
+    error = refused(path, sheet="*")
+    assert error.code != "input/which-sheet" and "sheet 'notes'" in error.where
+    assert refused(path, sheet="19*").code == "input/no-sheet"
+
+
+def test_sheets_of_the_same_days_are_series_named_after_them(tmp_path: Path) -> None:
+    days_ = parts_by_name("%Y")["2021"]
+    path = into_book(tmp_path / "a.xlsx", {"Berlin": days_, "Bad Homburg v.d.H.": days_})
+    panel, _ = load_panel(path, DataSettings(sheet="*"))
+    assert panel.ids.tolist() == ["Bad Homburg v.d.H.", "Berlin"]
+
+
+def test_what_programs_keep_for_themselves_is_no_table_and_workbooks_are(tmp_path: Path) -> None:
+    for name, part in parts_by_name("%Y").items():
+        part.to_excel(tmp_path / f"{name}.xlsx", index=False)
+    write(tmp_path, "not a workbook", "~$2023.xlsx")
+    write(tmp_path, "\x00\x05\x16\x07", "._2023.csv")
+    panel, _ = load_panel(tmp_path, PLAIN)
+    assert panel.size == 1 and len(panel.values) == 1095

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
 from forecast.data.io.arrow import word
 from forecast.data.io.columns import Column, Mapping, describe
@@ -22,7 +23,7 @@ from forecast.data.io.roles import map_columns
 from forecast.data.io.time_forms import times_of_header
 from forecast.data.io.transpose import Turned, in_header, turned
 from forecast.data.io.vocabulary import TOTAL_WORDS
-from forecast.data.io.workbook import read_sheet
+from forecast.data.io.workbook import Sheet, place_of, read_sheets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,7 @@ class Table:
     rejects  where cells that cannot be read are put aside; None: they are refused
     unread   names of the columns that are not read
     whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
+    sheet    of a workbook of which several are read
     """
 
     where: str
@@ -59,6 +61,12 @@ class Table:
     rejects: Rejects | None = None
     unread: tuple[str, ...] = ()
     whole: Whole | None = None
+    sheet: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a series is called that is this whole table: as its sheet or its file."""
+        return self.sheet or as_bytes(Path(self.where).name.split(".")[0]).decode()
 
     @property
     def rows(self) -> int:
@@ -92,20 +100,41 @@ def whole_of(whole: Whole | None, index: np.ndarray) -> Whole | None:
     return None if whole is None else lambda wanted: whole([int(index[w]) for w in wanted])
 
 
-def read_table(source: str | Path, settings: DataSettings) -> Table:
-    """The table of a file, of standard input ("-") or of a database query. Raises InputError."""
+def read_tables(source: str | Path, settings: DataSettings) -> list[Table]:
+    """The table of a file, of standard input ("-") or of a database query; of a workbook those of
+    the sheets that --sheet names by a pattern. Raises InputError."""
     if is_database(str(source)):
         rows, where, digest = read_query(str(source), settings.query, settings.db_password)
-        return _from_arrow(rows, where, digest, settings, "query")
+        return [_from_arrow(rows, where, digest, settings, "query")]
     opened = open_source(source, settings.max_expansion)
     kind = kind_of(opened)
     if kind == "delimited":
-        return _read_text(opened, settings)
+        return [_read_text(opened, settings)]
     if kind == "workbook":
-        sheet, notes, digest = _sheet(opened, settings)
-        made = _from_arrow(sheet, opened.name, digest, settings, kind)
-        return replace(made, notes=(*notes, *made.notes))
-    return _read_columnar(opened, kind, settings)
+        return _of_sheets(*_sheets(opened, settings), opened.name, settings)
+    return [_read_columnar(opened, kind, settings)]
+
+
+def _of_sheets(sheets: list[Sheet], digest: str, where: str, settings: DataSettings) -> list[Table]:
+    tables = []
+    for name, cells, notes in sheets:
+        several = len(sheets) > 1
+        place = place_of(where, name) if several else where
+        made = _from_arrow(cells, place, digest, settings, "workbook")
+        made = replace(made, notes=(*notes, *made.notes), sheet=name if several else "")
+        tables.append(made)
+    return tables
+
+
+def read_table(source: str | Path, settings: DataSettings) -> Table:
+    """As `read_tables`, of what is a single table. Raises InputError where it is not."""
+    tables = read_tables(source, settings)
+    if len(tables) > 1:
+        raise refuse(
+            "input/which-sheet", "only one sheet can be read here", where=str(source),
+            value=settings.sheet, remedy=f"Choose one, e.g. --sheet '{tables[0].sheet}'",
+        )  # fmt: skip
+    return tables[0]
 
 
 def column_names(source: object, settings: DataSettings) -> set[str]:
@@ -147,7 +176,8 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
     kind = kind_of(opened)
     try:
         if kind == "workbook":
-            whole, _, _ = _sheet(opened, settings.model_copy(update={"sheet": None}))
+            sheets, _ = _sheets(opened, settings.model_copy(update={"sheet": None}))
+            whole = sheets[0].table
         else:
             data = _whole(ByteStream(opened))
             whole = (
@@ -173,13 +203,13 @@ def read_plain(source: str | Path, settings: DataSettings) -> Table:
     )
 
 
-def _sheet(source: Source, settings: DataSettings) -> tuple[pa.Table, tuple[Note, ...], str]:
-    """The table of a workbook's sheet, notes on it, and the digest of the workbook."""
+def _sheets(source: Source, settings: DataSettings) -> tuple[list[Sheet], str]:
+    """The sheets of a workbook that are asked for, and its digest."""
     stream = ByteStream(source)
     content = b"".join(iter(lambda: stream.read(1 << 20), b""))
     digest = stream.digest()
     check_unchanged(source)
-    return (*read_sheet(content, settings.sheet, source.name), digest)
+    return read_sheets(content, settings.sheet, source.name), digest
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:

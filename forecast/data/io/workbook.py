@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from fnmatch import fnmatchcase
+from glob import has_magic
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 from forecast.data.io.dialect import LINES_ABOVE
@@ -17,9 +19,17 @@ SHOWN = 10  # sheets that an error names
 ERRORS = {"#N/A", "#NA", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#NAME?", "#NULL!"}
 
 
-def read_sheet(content: bytes, sheet: str | None, where: str) -> tuple[pa.Table, tuple[Note, ...]]:
-    """The table of one sheet: the only one with cells, or the one called or counted `sheet`; and
-    a note of the title that was left out.
+class Sheet(NamedTuple):
+    """The table of a sheet, and a note of the title that was left out."""
+
+    name: str
+    table: pa.Table
+    notes: tuple[Note, ...]
+
+
+def read_sheets(content: bytes, sheet: str | None, where: str) -> list[Sheet]:
+    """One sheet: the only one with cells, or the one called or counted `sheet`; all with cells that
+    have a name like `sheet` where that is a pattern (20*), in the workbook's order.
 
     The first row with cells is the header, or the first below a title (rows of a single cell above
     a wider table); values are those that the program last computed, error values (#N/A) are
@@ -38,29 +48,42 @@ def read_sheet(content: bytes, sheet: str | None, where: str) -> tuple[pa.Table,
             remedy="Open it in its program and save it again as .xlsx",
         ) from None  # fmt: skip
     filled = {name: each for name, each in rows.items() if len(each) > 1}
-    if len(filled) > 1:
+    if len(filled) > 1 and sheet is None:
         raise refuse(
             "input/which-sheet", f"several sheets hold a table: {listed(list(filled), SHOWN)}",
-            where=where, remedy=f"Choose one, e.g. --sheet '{next(iter(filled))}'",
+            where=where,
+            remedy=f"Choose one, e.g. --sheet '{next(iter(filled))}', or those that go on from one "
+            "another by a pattern, e.g. --sheet '*' or '20*'",
         )  # fmt: skip
     if not filled:
         raise refuse(
             "input/no-rows", "no sheet has a header and a row below it", where=where,
             remedy=f"Choose another with --sheet; there are {listed(names, SHOWN)}",
         )  # fmt: skip
-    name, chosen = next(iter(filled.items()))
-    above = _titles(chosen)
-    table = _table(chosen[above:], f"{where}, sheet '{name}'")
+    return [_sheet(name, each, place_of(where, name)) for name, each in filled.items()]
+
+
+def place_of(where: str, name: str) -> str:
+    """A sheet of the workbook `where` in messages."""
+    return f"{where}, sheet '{name}'"
+
+
+def _sheet(name: str, rows: list[list[Any]], where: str) -> Sheet:
+    above = _titles(rows)
+    table = _table(rows[above:], where)
     if not above:
-        return table, ()
-    title = next(str(cell) for cell in chosen[0] if cell is not None)[:60]
+        return Sheet(name, table, ())
+    title = next(str(cell) for cell in rows[0] if cell is not None)[:60]
     text = f"{quantity(above, 'row')} above the table: left out"
-    return table, (Note("repair/preamble", text, above, (title,)),)
+    return Sheet(name, table, (Note("repair/preamble", text, above, (title,)),))
 
 
 def _wanted(names: list[str], sheet: str | None, where: str) -> list[str]:
     if sheet is None:
         return names
+    found = [name for name in names if fnmatchcase(name.lower(), sheet.lower())]
+    if has_magic(sheet) and found:  # no name of a sheet may hold *, ? or [
+        return found
     for name in names:
         if name == sheet or name.lower() == sheet.lower():
             return [name]
@@ -68,7 +91,8 @@ def _wanted(names: list[str], sheet: str | None, where: str) -> list[str]:
         return [names[int(sheet) - 1]]
     raise refuse(
         "input/no-sheet", f"there is no sheet '{sheet}'", where=where, value=sheet,
-        remedy=f"--sheet takes one of: {listed(names, SHOWN)}, or its number from 1",
+        remedy=f"--sheet takes one of: {listed(names, SHOWN)}, its number from 1, or a pattern "
+        "such as '20*'",
     )  # fmt: skip
 
 
