@@ -86,7 +86,7 @@ class LongRows:
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
 WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
-COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
 FILE = "file"  # the id of series that are named by their file
 LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import os
 import sqlite3
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -183,6 +185,42 @@ def test_an_address_whose_password_was_not_kept_says_how_to_give_it() -> None:
 def test_every_decompressed_byte_is_checked(tmp_path: Path) -> None:
     path = write(tmp_path, gzip.compress(b"ds,y\n2020-01-01,\x00\n"))
     assert refused(path).code == "input/nul-byte"
+
+
+def archive(path: Path, **members: str) -> Path:
+    with ZipFile(path, "w", ZIP_DEFLATED) as file:
+        for name, text in members.items():
+            file.writestr(name.replace("__", "."), text)
+    return path
+
+
+def test_an_archive_of_one_table_is_that_table(tmp_path: Path) -> None:
+    plain, _ = load_panel(write(tmp_path, daily(20)), PLAIN)
+    path = archive(tmp_path / "a.zip", a__csv=daily(20))
+    with ZipFile(path, "a") as file:  # as a Mac and Windows pack it
+        file.writestr("__MACOSX/._a.csv", "\x00\x05")
+        file.writestr("folder/", "")
+        file.writestr("folder/desktop.ini", "[x]")
+    panel, report = load_panel(path, PLAIN)
+    assert panel.values.tolist() == plain.values.tolist() and panel.ids.tolist() == ["y"]
+    assert report.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60] + bytes([whole[60] ^ 255]) + whole[61:])
+    assert refused(path).code == "input/damaged"
+    path.write_bytes(whole[:200])
+    assert refused(path).code == "input/damaged"
+
+
+def test_an_archive_of_several_files_or_none_is_to_be_unpacked(tmp_path: Path) -> None:
+    error = refused(archive(tmp_path / "a.zip", a__csv=daily(20), b__csv=daily(20)))
+    assert error.code == "input/archive" and error.value == "a.csv, b.csv"
+    assert refused(archive(tmp_path / "b.zip", **{".hidden": "x"})).code == "input/archive"
+
+
+def test_an_archive_is_no_way_around_the_limit_on_what_expands(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("forecast.data.io.files.EXPANSION_FLOOR", 1 << 16)
+    path = archive(tmp_path / "a.zip", a__csv=daily(20) + " " * (1 << 20))
+    assert refused(path, max_expansion=20).code == "input/expansion"
 
 
 def test_a_name_that_is_no_encoding_is_refused(tmp_path: Path) -> None:

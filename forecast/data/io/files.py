@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
+from zipfile import BadZipFile, ZipFile
 
 from forecast.common.errors import InputError
 from forecast.common.files import reading
-from forecast.data.io.notes import refuse
+from forecast.data.io.notes import listed, quantity, refuse
 from forecast.data.io.remote import fetch, is_remote
 
 HEAD = 1 << 18  # bytes that are looked at to decide what a file is
@@ -37,6 +38,8 @@ COMPRESSIONS = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 PARQUET, FEATHER, ARCHIVE = b"PAR1", (b"ARROW1", b"FEA1"), b"PK\x03\x04"
+WORKBOOK = (b"xl/", b"[Content_Types].xml")
+OFFICE = (*WORKBOOK, b"mimetypeapplication/vnd.oasis")  # archives that are documents
 BOMS = {
     codecs.BOM_UTF32_LE: "utf-32-le",
     codecs.BOM_UTF32_BE: "utf-32-be",
@@ -44,15 +47,28 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+DUCKDB, PAGE = "a DuckDB database", "a web page (HTML or XML)"
+OLD_EXCEL, ODS = "an old Excel workbook (.xls)", "an OpenDocument spreadsheet (.ods)"
+REMEDIES = {
+    DUCKDB: "Read it with --db duckdb:///FILE --query 'select ds, y from sales'",
+    PAGE: "The download probably failed; an export that calls itself .xls is opened in its program "
+    "and saved as .xlsx or CSV",
+    OLD_EXCEL: "Open it in its program and save it as .xlsx or CSV",
+    ODS: "Open it in its program and save it as .xlsx or CSV",
+}
 FOREIGN = (
     (b"%PDF", "a PDF document"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"\xd0\xcf\x11\xe0", OLD_EXCEL),
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"\x89PNG", "a PNG image"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x7fELF", "a program"),
     (b"7z\xbc\xaf", "a 7-Zip archive"),
 )
+
+
+# Folders, and what programs keep for themselves, of a zip archive.
+HIDDEN_MEMBER = re.compile(r"/$|(^|/)(__MACOSX/|\.|~\$|Thumbs\.db$|desktop\.ini$)")
 
 
 @dataclass(frozen=True)
@@ -90,9 +106,12 @@ class Source:
 
     @cached_property
     def compression(self) -> str | None:
-        """ "gzip", "bz2", "xz", "zstd" or None, by the first bytes."""
+        """ "gzip", "bz2", "xz", "zstd", "zip" (no workbook) or None, by the first bytes."""
         with self.open() as file:
             start = file.read(8)
+            if start.startswith(ARCHIVE):
+                start += file.read(HEAD)
+                return None if any(mark in start for mark in OFFICE) else "zip"
         return next((c for magic, c in COMPRESSIONS.items() if start.startswith(magic)), None)
 
     @cached_property
@@ -209,29 +228,25 @@ def kind_of(source: Source) -> str:
         return "parquet"
     if head.startswith(FEATHER):
         return "feather"
-    if head.startswith(ARCHIVE) and (b"xl/" in head or b"[Content_Types].xml" in head):
+    if head.startswith(ARCHIVE) and any(mark in head for mark in WORKBOOK):
         return "workbook"
     if what := _foreign(head):
-        query = "Read it with --db duckdb:///FILE --query 'select ds, y from sales'"
         raise refuse(
             "input/not-a-table", f"this is {what}, not a table in text form", where=source.name,
-            remedy=query if what == DUCKDB else "Save it as CSV or Parquet",
+            remedy=REMEDIES.get(what, "Save it as CSV or Parquet"),
         )  # fmt: skip
     return "delimited"
-
-
-DUCKDB = "a DuckDB database"
 
 
 def _foreign(head: bytes) -> str | None:
     """What the bytes are when they are certainly no table, else None."""
     start = head[:2048].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith(ARCHIVE):
-        return "a zip archive"
+        return ODS if OFFICE[-1] in head else "a zip archive"
     if head[8:12] == b"DUCK":
         return DUCKDB
     if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "a web page (HTML or XML): the download probably failed"
+        return PAGE
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; `git lfs pull` fetches the data itself"
     if start.startswith((b"{", b"[{")):
@@ -248,7 +263,7 @@ class ByteStream(io.RawIOBase):
     def __init__(self, source: Source) -> None:
         self._source = source
         self._raw = _Hashing(source.open())
-        self._inner: Any = _decompressor(self._raw, source.compression)
+        self._inner: Any = _decompressor(self._raw, source)
         self._produced = 0
         self._limit = source.max_expansion if source.compression else None
 
@@ -258,7 +273,7 @@ class ByteStream(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         try:
             part = self._inner.read(size)
-        except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, BadZipFile, OSError) as error:
             raise refuse(
                 "input/damaged", f"the compressed data is damaged: {error}",
                 where=self._source.name, remedy="Copy or download the file again",
@@ -308,7 +323,10 @@ class _Hashing(io.RawIOBase):
         return len(part)
 
 
-def _decompressor(raw: _Hashing, compression: str | None) -> Any:
+def _decompressor(raw: _Hashing, source: Source) -> Any:
+    compression = source.compression
+    if compression == "zip":
+        return _only_member(raw, source)
     if compression == "gzip":
         return gzip.GzipFile(fileobj=raw, mode="rb")
     if compression == "bz2":
@@ -320,6 +338,29 @@ def _decompressor(raw: _Hashing, compression: str | None) -> Any:
 
         return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
     return raw
+
+
+def _only_member(raw: _Hashing, source: Source) -> IO[bytes]:
+    """The only file of a zip archive, opened, the archive hashed as a whole: its directory is at
+    its end. Raises InputError: no file, several, one with a password, a damaged archive."""
+    where = source.name
+    while raw.read(1 << 20):
+        pass
+    try:
+        archive = ZipFile(source.open())
+        names = [name for name in archive.namelist() if not HIDDEN_MEMBER.search(name)]
+        if len(names) == 1:
+            return archive.open(names[0])
+    except (BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+        raise refuse(
+            "input/damaged", f"the archive cannot be read: {error}", where=where,
+            remedy="Unpack it, and name the file that was in it",
+        ) from None  # fmt: skip
+    raise refuse(
+        "input/archive", f"the archive holds {quantity(len(names), 'file')}", where=where,
+        value=listed(names, 5) if names else None,
+        remedy="Unpack it, and name the folder, a pattern such as 'folder/*.csv' or one file",
+    )  # fmt: skip
 
 
 # --- Bytes of any encoding brought to checked UTF-8 on the way to the parser ---------------------
