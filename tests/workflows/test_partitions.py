@@ -192,6 +192,22 @@ def test_files_without_ids_are_series_called_like_the_files(tmp_path):
     assert_same(csv.read_csv(tmp_path / "merged.csv"), want)
 
 
+def test_files_that_go_on_with_one_series_are_no_parts_unless_each_is_said_to_be_one(tmp_path):
+    place = tmp_path / "in"
+    place.mkdir()
+    table = rows(0, 1, 2 * POINTS).drop_columns(["unique_id"])
+    for year in range(2):
+        csv.write_csv(table.slice(year * POINTS, POINTS), place / f"202{year}.csv")
+    with pytest.raises(UsageError, match="one series that goes on") as caught:
+        parts(place, tmp_path / "out")
+    assert "--id-col file" in (caught.value.remedy or "")
+    asked = settings().model_copy(update={"data": DataSettings(id_col="file")})
+    engine_run(str(place), asked, Silent(), output=str(tmp_path / "b"), pretrained_network=True)
+    made = merge_run(tmp_path / "b", output=tmp_path / "merged.csv")
+    assert made.series == 2
+    assert set(csv.read_csv(tmp_path / "merged.csv")["unique_id"].to_pylist()) == {2020, 2021}
+
+
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_written(folder, tmp_path):
     (folder / "region1.csv").write_text("unique_id,ds,y\na,2024-01-01,x\na,2024-01-02,1\n")
     made = parts(folder, tmp_path / "out")

@@ -324,6 +324,14 @@ def _from_pilot(
             f"season, how wide the intervals are, and which point forecast"
         )
     panel, report = _readable([(each.place, each.query) for each in chosen], settings.data)
+    if panel.size == 1 and len(chosen) > 1 and not report.columns.get("id"):
+        raise UsageError(
+            "these files are one series that goes on from file to file; a part needs whole series",
+            code="usage/parts-of-a-series",
+            where="--engine",
+            value=f"{chosen[0].name} to {chosen[-1].name}",
+            remedy="Leave --engine out, or say --id-col file where each file is a series",
+        )
     ready = zero_shot(panel, report.seasons, settings, listener)
     forecaster = ready.forecaster
     network = {
