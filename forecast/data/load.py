@@ -221,7 +221,7 @@ def _values(
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
     typed = [long_rows(table, settings) for table in tables]
-    notes = joined_notes([note for _, _, part, _ in typed for note in part])
+    notes = joined_notes([part for _, _, part, _ in typed])
     rows, told = joined_rows([part for part, *_ in typed], tables, source, apart)
     notes += told
     rows, more = zoned(rows, settings.tz, twins_of(rows, settings))

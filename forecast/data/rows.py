@@ -202,7 +202,8 @@ def _apart(
             value=listed(names, 3), remedy="Say --no-id for one series, or --id-col file for one "
             "of each file",
         )  # fmt: skip
-    text = f"{quantity(len(parts), 'file follows', 'files follow')} one another in time: one series"
+    what = "sheets" if tables[0].sheet else "files"
+    text = f"{len(parts):,} {what} follow one another in time: one series"
     return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
 
 
@@ -262,15 +263,16 @@ def joined_digest(tables: Sequence[Table]) -> str:
     return hashlib.sha256(as_bytes(text)).hexdigest()
 
 
-def joined_notes(notes: Sequence[Note]) -> list[Note]:
-    """Notes with the same code and text made one, their counts added."""
-    found: dict[tuple[str, str], Note] = {}
-    for note in notes:
-        key = note.code, note.text
-        if key in found:
-            note = replace(found[key], count=found[key].count + note.count)
-        found[key] = note
-    return list(found.values())
+def joined_notes(parts: Sequence[Sequence[Note]]) -> list[Note]:
+    """The notes on each of several files, those of one code and text made one, counts added."""
+    found: dict[tuple[str, str], list[Note]] = {}
+    for note in (note for part in parts for note in part):
+        found.setdefault((note.code, note.text), []).append(note)
+    joined = []
+    for (_, text), same in found.items():
+        text += f" (so in {len(same):,} of {len(parts):,} files)" if len(same) > 1 else ""
+        joined.append(replace(same[0], text=text, count=sum(note.count for note in same)))
+    return joined
 
 
 # --- A table's columns become ids, times and values: `LongRows` ----------------------------------
