@@ -53,6 +53,9 @@ def _point(text: str) -> str:
     return "median" if float(found) == 0.5 else f"{float(found):g}"
 
 
+Point = Annotated[str, AfterValidator(_point)]
+
+
 def _costs(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     if values is not None and (len(values) != 2 or min(values) <= 0):
         raise ValueError("must be two costs above zero: of a piece too few, of a piece too many")
@@ -378,7 +381,7 @@ class ForecastSettings(Section):
         description="Extra quantile columns, e.g. 0.1,0.5,0.9.",
         json_schema_extra=_cli(metavar="SHARES"),
     )
-    point: Annotated[str, AfterValidator(_point)] | None = Field(
+    point: Point | None = Field(
         default=None,
         description="Which number stands for each step: median, mean (means add up) or a quantile "
         "such as 0.95, for stock levels (median; mean for sums and intermittent demand).",

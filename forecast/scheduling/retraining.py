@@ -54,6 +54,7 @@ from forecast.training.plan import (
 )
 from forecast.training.selection import calibrated, forecasters, lstm_windows
 from forecast.workflows.combination import BLENDING, Combination, choose_combination
+from forecast.workflows.demand import usual_point
 
 UNFINISHED = "training"
 WEIGHING, WEIGHING_SHARE = 20.0, 0.1  # seconds to choose a blend's weights in; of what is left
@@ -290,7 +291,10 @@ def _about(
         "promise": promise_of(table, "challenger", job.settings),
         **({} if blend is None else {BLENDING: blend.to_dict()}),
         "data_sha256": snapshot.digest,
-        "chosen": [{"name": n, "value": str(v), "why": why} for n, v, why in plan.reasons],
+        "chosen": [
+            {"name": n, "value": str(v), "why": why}
+            for n, v, why in (*plan.reasons, usual_point(snapshot.panel, job.settings))
+        ],
     }
 
 

@@ -37,7 +37,7 @@ from forecast.inference.formats.registry import (
     refuse_other_tables,
     table_bytes,
 )
-from forecast.inference.point import with_point
+from forecast.inference.point import MEDIAN, quantile_of, with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.reconciliation import coherent_paths
 from forecast.inference.sample_paths import (
@@ -66,7 +66,7 @@ from forecast.training.zero_shot import zero_shot
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.combination import Combination, blended, statistical
-from forecast.workflows.demand import MEAN, MEDIAN, choose_point, point_of
+from forecast.workflows.demand import choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
 
@@ -362,7 +362,7 @@ def forecast_of(
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
-    own = () if combined is None or point in (MEDIAN, MEAN) else (float(point),)
+    own = () if combined is None or (level := quantile_of(point)) is None else (level,)
     made = at_levels(made, wanted_levels(asked.level, (*asked.quantiles, *own)))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
     table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
