@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -50,10 +51,15 @@ def _point(text: str) -> str:
         inside = False
     if not inside:
         raise ValueError("must be median, mean or a quantile between 0 and 1 such as 0.95")
-    return "median" if float(found) == 0.5 else f"{float(found):g}"
+    return "median" if float(found) == 0.5 else str(float(found))
 
 
-Point = Annotated[str, AfterValidator(_point)]
+def _number_as_text(value: object) -> object:
+    """As YAML and JSON have a quantile."""
+    return str(value) if isinstance(value, float) else value
+
+
+Point = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_point)]
 
 
 def _costs(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
