@@ -88,5 +88,5 @@ def test_the_best_network_is_named_with_what_its_choice_does_to_its_figure():
     assert alone.startswith("GRU against AutoARIMA")
     lost = sentence_of(scored(GRU=1.0, SeasonalNaive=0.5), ["GRU"])
     assert lost.startswith("GRU against SeasonalNaive")
-    rows = rows_of(table.to_rows(), {})
+    rows = rows_of(table, {})
     assert [row["model"] for row in rows] == ["GRU", "AutoARIMA", "LSTM"]
