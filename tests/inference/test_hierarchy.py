@@ -455,7 +455,9 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
     assert code == 0, err
     told = " ".join(out.split())
     assert "Adding up made the forecasts better at" in told and "levels, by RMSSE." in told
-    rows = json.loads((run / "metrics.json").read_text())["levels"]
+    document = json.loads((run / "metrics.json").read_text())
+    rows = document["levels"]
+    assert (document["point"], document["judged"]) == ("mean", "rmsse")
     network = next(row for row in rows if row["level"] == "total" and row["model"] == "LSTM")
     lines = level_lines(rows, "rmsse")
     assert [line.level for line in lines] == ["total", "state", "state/shop"]
