@@ -134,6 +134,8 @@ class TrialFields(Document):
     time: Text = ""
     learnt: dict[str, Any] = Field(default_factory=dict)
     choice: Text = ""
+    metric: Text = "MASE"
+    figures: dict[Text, Error] = Field(default_factory=dict)
     mase: dict[Text, Error] = Field(default_factory=dict)
 
 

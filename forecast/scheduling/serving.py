@@ -154,7 +154,9 @@ def _record(judged: Judged, job: Job, snapshot: AsOfSnapshot) -> dict[str, Any]:
         "time": snapshot.time,
         "learnt": job.what_is_learnt(),
         "choice": judged.decision.choice,
-        "mase": {name: None if math.isnan(v) else v for name, v in figures.items()},
+        "metric": trial.metric,
+        "figures": {name: None if math.isnan(v) else v for name, v in figures.items()},
+        "mase": judged.mase,
         "held": True,
     }
 

@@ -690,6 +690,8 @@ def test_the_first_run_trains_and_judges_and_the_next_reuses(trained):
     mase = outcome.manifest["trial"]["mase"]
     assert set(mase) == {"challenger", "champion", "pretrained", "naive"}
     assert mase["champion"] is None
+    trial = outcome.manifest["trial"]
+    assert (trial["metric"], trial["figures"]) == ("MASE", mase)
     model = outcome.manifest["model"]
     assert (model["kind"], model["promise"]["mase"]) == ("trained", mase["challenger"])
     assert len(model["promise"]["by_step"]["mase"]) == 7
@@ -702,6 +704,27 @@ def test_the_first_run_trains_and_judges_and_the_next_reuses(trained):
     assert choices(later)["model"] == "reuse"
     assert later.manifest["model"]["id"] == outcome.manifest["model"]["id"]
     assert later.manifest["trial"]["position"] == outcome.manifest["trial"]["position"]
+
+
+def test_a_model_of_lumps_is_judged_by_its_means_and_keeps_its_point_without_training(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
+    data(tmp_path, 100, values=LUMPS)
+    first = run_job(job(tmp_path, model="trained"), now=NOW)
+    trial, model = first.manifest["trial"], first.manifest["model"]
+    assert (first.manifest["point"], trial["metric"]) == ("mean", "RMSSE")
+    assert trial["figures"].keys() == trial["mase"].keys()
+    assert trial["figures"]["challenger"] != trial["mase"]["challenger"]
+    assert model["promise"]["mase"] == trial["mase"]["challenger"]  # of medians, as live errors are
+    kept = load_model(tmp_path / "out" / "models" / model["id"] / "model")[1]
+    assert point_of(Settings(), kept) == "mean"
+    path = job(tmp_path, model="trained").config
+    path.write_text(path.read_text().replace("horizon: 7", "horizon: 7, point: 0.9"))
+    again = run_job(load_config(path, environ={}).jobs["sales"], now=NOW)
+    assert (again.outcome, choices(again)["model"]) == ("published", "reuse")
+    assert (again.manifest["point"], again.manifest["model"]["id"]) == ("0.9", model["id"])
+    assert again.manifest["replaces"] == first.run
 
 
 def half_theta(panel, plan, network, settings, budget, listener):
