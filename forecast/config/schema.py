@@ -75,8 +75,9 @@ def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
 
 
 # What the command line needs beyond the field itself: `flag` where the option is not called like
-# the field, `metavar` for the word that stands for the value; `seldom` where hardly anybody has a
-# reason to set it: no flag gives it then, but --set, a variable or a settings file.
+# the field, `metavar` for the word that stands for the value; `several` for a text that holds
+# several values, A,B; `seldom` where hardly anybody has a reason to set it: no flag gives it then,
+# but --set, a variable or a settings file.
 def _cli(**words: str | bool) -> Any:
     return dict(words)
 
@@ -130,13 +131,13 @@ class DataSettings(Section):
     id_col: str | None = Field(
         default=None,
         description="Column that names the series (found by its name; none: one series).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     time_col: str | None = Field(
         default=None,
         description="Time column, or several joined by commas: year,month,day,hour "
         "(found by its name or its content).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     no_id: bool = Field(
         default=False,
@@ -152,7 +153,7 @@ class DataSettings(Section):
     target_col: str | None = Field(
         default=None,
         description="Column to forecast; A,B: several (found by its name, or the only numbers).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     freq: str | None = Field(
         default=None,
@@ -314,12 +315,12 @@ class DataSettings(Section):
         default=None,
         description="Columns that say what is summed into what: state/region (nested), "
         "purpose,state/region (crossed). Every level is forecast, and they add up.",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(metavar="COLUMNS", several=True),
     )
     by: str | None = Field(
         default=None,
         description="Forecast the sums over these columns in place of the series: region.",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(metavar="COLUMNS", several=True),
     )
     ignore_parents: bool = Field(
         default=False,

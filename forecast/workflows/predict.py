@@ -132,6 +132,7 @@ def predict_run(
     if horizon > panel.lengths.max(initial=0):
         text = f"{horizon:,} steps ahead are more than any series has behind it"
         listener.warn("forecast/long-horizon", text)
+    panel = covered(panel, forecaster, horizon, settings)
     for code, text in unknown_ahead(forecaster.design, panel, horizon):
         listener.warn(code, text)
     listener.stage("Forecasting")
@@ -348,9 +349,7 @@ def forecast_of(
     """The network's forecast of every series, and the table, with the blend if one is `combined`.
     Raises InputError where covariates lack."""
     steps = reach(panel, panel.lengths, horizon)  # of the grid, for as many as there are
-    if forecaster.design is not None:
-        names = [entry.name for entry in forecaster.design.of(FUTURE)]
-        panel = cover(with_columns(panel, names), steps, settings.data.cov_short, names)
+    panel = covered(panel, forecaster, horizon, settings)
     asked = settings.forecast
     if forecaster.whole:
         check_counts(panel)
@@ -371,6 +370,16 @@ def forecast_of(
         names = [each.name for each in shown]
         table = with_rows_of(table, unseen[0], new, names, asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)
+
+
+def covered(panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings) -> Panel:
+    """The panel with covariates that reach over the steps to come. Raises InputError where they
+    lack: before anything is said of holes in them."""
+    if forecaster.design is None:
+        return panel
+    names = [entry.name for entry in forecaster.design.of(FUTURE)]
+    steps = reach(panel, panel.lengths, horizon)
+    return cover(with_columns(panel, names), steps, settings.data.cov_short, names)
 
 
 def _blend(panel: Panel, made: Forecast, combined: Combined, settings: Settings) -> list[Forecast]:
