@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -192,7 +192,8 @@ def _parameters(option: Option) -> Iterable[inspect.Parameter]:
     """
     if not option.switch:
         complete = completion.of_choices(option.choices) if option.choices else None
-        yield _one(option.parameter, option, str | None, _help(option), autocompletion=complete)
+        kind = list[str] | None if option.several else str | None  # twice is refused, not the last
+        yield _one(option.parameter, option, kind, _help(option), autocompletion=complete)
         return
     turned_on = option.default is True
     off = f"Turn off: {option.help[0].lower()}{option.help[1:]}"
@@ -285,6 +286,8 @@ def _given_twice(path: str) -> UsageError:
 def _flag_value(option: Option, given: dict[str, Any]) -> Any:
     """Takes the value of an option out of `given`; None when it was not on the command line."""
     value = given.pop(option.parameter)
+    if option.several:
+        return _only(option, value or ())
     if not option.switch or not given.pop(no(option)):
         return value
     if value:
@@ -294,6 +297,19 @@ def _flag_value(option: Option, given: dict[str, Any]) -> Any:
             remedy="Leave one of them out",
         )
     return False
+
+
+def _only(option: Option, given: Sequence[str]) -> str | None:
+    """The one value of a list's flag; UsageError for more: whether the last counts or all do is
+    not said."""
+    if len(given) < 2:
+        return given[0] if given else None
+    raise UsageError(
+        f"{option.flag} is given more than once",
+        code="usage/contradiction",
+        value=" ".join(f"{option.flag} {quote(each)}" for each in given),
+        remedy=f"Write {option.flag} {quote(','.join(given))} for all, or leave all but one out",
+    )
 
 
 def _show_given(run: Run) -> None:

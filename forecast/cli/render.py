@@ -146,23 +146,23 @@ def show_scores(
 ) -> None:
     """The score table: one row a forecaster, the best figure of a column in bold.
 
-    judged: the metric that says who is best; RMSSE is shown where it is that. Columns that a
-    narrow terminal has no room for are left out and named below.
+    judged: the metric that says who is best, which is always shown; RMSSE where it is that. Columns
+    that a narrow terminal has no room for are left out and named below.
     """
     from rich.text import Text
 
-    shown = [column for column in _columns(rows) if _has_figures(column[0], rows)]
+    shown = [column for column in _columns(rows, judged) if _has_figures(column[0], rows)]
     idle = {"rmsse"} - {judged} | ({"best"} if len(rows) == 1 else set())
     shown = [column for column in shown if column[0] not in idle]
     dropped: list[str] = []
-    table = _score_table(rows, shown)
+    table = _score_table(rows, shown, judged)
     unbounded = console.options.update(max_width=10_000)
     for key in _FIRST_TO_GO:
         if console.measure(table, options=unbounded).maximum <= console.width:
             break
         dropped += [heading for name, heading, _ in shown if name == key]
         shown = [column for column in shown if column[0] != key]
-        table = _score_table(rows, shown)
+        table = _score_table(rows, shown, judged)
     console.print()
     console.print(table)
     if dropped:
@@ -171,7 +171,7 @@ def show_scores(
 
 
 def show_levels(console: Console, lines: Sequence[LevelLine]) -> None:
-    """A hierarchy's levels: MASE before and after its forecasts were made to add up."""
+    """A hierarchy's levels: the error before and after its forecasts were made to add up."""
     from forecast.evaluation.level_table import words_of
 
     if not lines:
@@ -199,7 +199,7 @@ def _has_figures(key: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     return all(known) if key == _MEMORY else any(known)
 
 
-def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) -> Table:
+def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column], judged: str) -> Table:
     from rich.text import Text
 
     counted = _counted_by(rows)
@@ -213,7 +213,8 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
         dim = "dim" if row.get(counted, 0) < most else ""
         cells = [Text(clean(row["model"]), dim)]
         for key, _, form in shown:
-            best = not dim and _is_best(key, row, rows, counted)
+            measure = key in (*_METRICS, judged)
+            best = not dim and measure and _is_best(key, row, rows, counted)
             cells.append(Text(_figure(row.get(key), form), "bold green" if best else dim))
         if counted:
             cells.append(Text(f"{row[counted]:,}", dim))
@@ -221,9 +222,10 @@ def _score_table(rows: Sequence[Mapping[str, Any]], shown: Sequence[_Column]) ->
     return table
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> Iterable[_Column]:
+def _columns(rows: Sequence[Mapping[str, Any]], judged: str) -> Iterable[_Column]:
     names = dict.fromkeys(name for row in rows for name in row)
-    for name in (*_METRICS, *(name for name in names if name.startswith(_COVERAGE))):
+    first = () if judged in _METRICS else (judged,)
+    for name in (*first, *_METRICS, *(name for name in names if name.startswith(_COVERAGE))):
         metric = metric_named(name)
         yield name, metric.short or metric.heading, metric.form
     yield from _BESIDE
@@ -257,7 +259,7 @@ def _is_best(
     """Whether `row` has the best figure of an error measure among the forecasters that were scored
     on everything; what is no measure, and a share of cases, is for the reader to weigh."""
     metric = metric_named(key)
-    if key not in _METRICS or metric.best != LOWEST:
+    if metric.best != LOWEST:
         return False
     full = max(r.get(counted, 0) for r in rows)
     bad = [metric.badness(r.get(key)) for r in rows if r.get(counted, 0) == full]

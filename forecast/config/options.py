@@ -41,6 +41,7 @@ class Option:
     has_flag whether a flag gives it; else --set, a variable or a settings file do
     choices  the allowed words, or () when they are not a closed list
     switch   true or false, so the flag has a --no- twin
+    several  a list, whose values stand behind one flag: A,B
     variable its environment variable: LSTMCAST_HIDDEN
     """
 
@@ -53,6 +54,7 @@ class Option:
     has_flag: bool
     choices: tuple[str, ...]
     switch: bool
+    several: bool
     default: object
     variable: str
 
@@ -167,8 +169,8 @@ def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
     inner = _inner_types(info.annotation)
     choices = tuple(c for kind_ in inner if get_origin(kind_) is Literal for c in get_args(kind_))
     words = info.description or ""
+    several = get_origin(list_type(info.annotation)) is tuple or bool(extra.get("several"))
     if choices:
-        several = get_origin(list_type(info.annotation)) is tuple
         words += f" {'Any' if several else 'One'} of: {', '.join(map(_quoted, choices))}."
     flag = str(extra.get("flag", "--" + field.replace("_", "-")))
     return Option(
@@ -181,6 +183,7 @@ def _option(section: str, kind: Any, field: str, info: FieldInfo) -> Option:
         has_flag=not extra.get("seldom"),
         choices=choices,
         switch=bool in inner,
+        several=several,
         default=info.default,
         variable=ENVIRONMENT_PREFIX
         + str(extra.get("variable", flag.removeprefix("--").replace("-", "_").upper())),

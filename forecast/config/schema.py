@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -50,7 +51,15 @@ def _point(text: str) -> str:
         inside = False
     if not inside:
         raise ValueError("must be median, mean or a quantile between 0 and 1 such as 0.95")
-    return "median" if float(found) == 0.5 else f"{float(found):g}"
+    return "median" if float(found) == 0.5 else str(float(found))
+
+
+def _number_as_text(value: object) -> object:
+    """As YAML and JSON have a quantile."""
+    return str(value) if isinstance(value, float) else value
+
+
+Point = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_point)]
 
 
 def _costs(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -66,8 +75,9 @@ def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
 
 
 # What the command line needs beyond the field itself: `flag` where the option is not called like
-# the field, `metavar` for the word that stands for the value; `seldom` where hardly anybody has a
-# reason to set it: no flag gives it then, but --set, a variable or a settings file.
+# the field, `metavar` for the word that stands for the value; `several` for a text that holds
+# several values, A,B; `seldom` where hardly anybody has a reason to set it: no flag gives it then,
+# but --set, a variable or a settings file.
 def _cli(**words: str | bool) -> Any:
     return dict(words)
 
@@ -121,13 +131,13 @@ class DataSettings(Section):
     id_col: str | None = Field(
         default=None,
         description="Column that names the series (found by its name; none: one series).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     time_col: str | None = Field(
         default=None,
         description="Time column, or several joined by commas: year,month,day,hour "
         "(found by its name or its content).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     no_id: bool = Field(
         default=False,
@@ -144,7 +154,7 @@ class DataSettings(Section):
     target_col: str | None = Field(
         default=None,
         description="Column to forecast; A,B: several (found by its name, or the only numbers).",
-        json_schema_extra=_cli(metavar="COLUMN"),
+        json_schema_extra=_cli(metavar="COLUMN", several=True),
     )
     freq: str | None = Field(
         default=None,
@@ -306,12 +316,12 @@ class DataSettings(Section):
         default=None,
         description="Columns that say what is summed into what: state/region (nested), "
         "purpose,state/region (crossed). Every level is forecast, and they add up.",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(metavar="COLUMNS", several=True),
     )
     by: str | None = Field(
         default=None,
         description="Forecast the sums over these columns in place of the series: region.",
-        json_schema_extra=_cli(metavar="COLUMNS"),
+        json_schema_extra=_cli(metavar="COLUMNS", several=True),
     )
     ignore_parents: bool = Field(
         default=False,
@@ -379,7 +389,7 @@ class ForecastSettings(Section):
         description="Extra quantile columns, e.g. 0.1,0.5,0.9.",
         json_schema_extra=_cli(metavar="SHARES"),
     )
-    point: Annotated[str, AfterValidator(_point)] | None = Field(
+    point: Point | None = Field(
         default=None,
         description="Which number stands for each step: median, mean (means add up) or a quantile "
         "such as 0.95, for stock levels (median; mean for sums and intermittent demand).",

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from forecast.evaluation import metrics
+from forecast.inference.point import MEAN, quantile_of
 
 LOWEST, HIGHEST, NEAREST_ZERO = "lowest", "highest", "nearest zero"
+LOSS, SCALED_LOSS = "loss", "scaled_loss"  # before the level: scaled_loss-0.95
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Scored:
     intervals  level in per cent -> lower and upper bound, (S, H) each
     stock      (S, H) the quantile at which the cost is lowest, or None; cost: of a piece too few,
                and of one too many
+    judged_at  the level of the quantile that forecasters are told by, None for their points
     """
 
     own: np.ndarray
@@ -44,6 +47,7 @@ class Scored:
     intervals: Mapping[float, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     stock: np.ndarray | None = None
     cost: tuple[float, float] = (0.0, 0.0)
+    judged_at: float | None = None
 
     @property
     def is_distribution(self) -> bool:
@@ -301,6 +305,62 @@ def interval_score_of(level: float) -> Metric:
     )
 
 
+# --- The loss of one quantile, by which stock levels are told, and which metric judges at all ----
+
+
+def _loss_at(level: float) -> Callable[[Scored], np.ndarray]:
+    """(S, H): twice the quantile loss, which is the absolute error of a median."""
+
+    def loss(scored: Scored) -> np.ndarray:
+        column = int(np.argmin(np.abs(scored.levels - level)))
+        error = scored.actual - scored.quantiles[:, :, column]
+        return 2 * np.maximum(level * error, (level - 1) * error)
+
+    return loss
+
+
+def quantile_loss_of(level: float, *, scaled: bool) -> Metric:
+    """The loss of the quantile at `level` between 0 and 1; scaled: as a multiple of seasonal
+    naive's error on the past, so that large series count no more than small ones."""
+    loss = _loss_at(level)
+
+    def terms(scored: Scored) -> np.ndarray:
+        found = loss(scored)
+        return found / scored.scale[:, None] if scaled else found
+
+    def has_level(scored: Scored) -> bool:
+        return bool(np.isclose(scored.levels, level, rtol=0, atol=1e-9).any())
+
+    unit = "as a multiple of seasonal naive's error on the past" if scaled else "in the data's unit"
+    return Metric(
+        f"{SCALED_LOSS if scaled else LOSS}-{level:g}",
+        f"{'scaled ' if scaled else ''}{level:g} quantile loss",
+        f"twice the quantile loss at {level:g}, {unit}",
+        per_series=lambda s: metrics.mean_where(terms(s), ~np.isnan(s.actual)),
+        per_step=terms,
+        short=f"{'' if scaled else 'unscaled '}loss at {level:g}",
+        form="{:.3f}" if scaled else "{:.4g}",
+        defined=has_level,
+    )
+
+
+def judging(intermittent: bool, point: str, levels: Sequence[float]) -> tuple[str, str]:
+    """Names of the metric that says who is best, and of the one that stands in where a constant
+    past leaves it undefined: what the points that are published are best at.
+
+    Medians have the lowest absolute errors, and are told by MASE; means the lowest squared ones,
+    RMSSE: so is all of intermittent demand, where MASE is lowest for a forecast near zero. A
+    quantile is told by its own loss where all forecasters have that level (`levels` (Q,) are those
+    that they share), else by the loss of all their quantiles.
+    """
+    level = quantile_of(point)
+    if level is None:
+        return ("rmsse" if intermittent or point == MEAN else "mase"), "mae"
+    if np.isclose(levels, level, rtol=0, atol=1e-9).any():
+        return f"{SCALED_LOSS}-{level:g}", f"{LOSS}-{level:g}"
+    return "scaled_crps", "crps"
+
+
 def metrics_of(scored: Scored) -> Iterator[Metric]:
     """The metrics that can be made of a forecast."""
     for metric in METRICS:
@@ -309,6 +369,11 @@ def metrics_of(scored: Scored) -> Iterator[Metric]:
     for level in scored.intervals:
         yield coverage_of(level)
         yield interval_score_of(level)
+    if scored.judged_at is not None:
+        for scaled in (True, False):
+            metric = quantile_loss_of(scored.judged_at, scaled=scaled)
+            if metric.defined(scored):
+                yield metric
 
 
 def metric_named(name: str) -> Metric:
@@ -316,4 +381,7 @@ def metric_named(name: str) -> Metric:
     level = re.fullmatch(r"(coverage|msis)-([\d.]+)", name)
     if level:
         return (coverage_of if level[1] == "coverage" else interval_score_of)(float(level[2]))
+    level = re.fullmatch(rf"({LOSS}|{SCALED_LOSS})-([\d.e-]+)", name)
+    if level:
+        return quantile_loss_of(float(level[2]), scaled=level[1] == SCALED_LOSS)
     return next((metric for metric in METRICS if metric.name == name), Metric(name, name, ""))

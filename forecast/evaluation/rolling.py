@@ -15,8 +15,9 @@ from forecast.common.errors import InputError
 from forecast.common.progress import Listener, Silent
 from forecast.data.forecast import Forecast
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names, quantile_name
 from forecast.evaluation.scores import ScoreTable, own_rows, score_forecasts
+from forecast.inference.point import quantile_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -149,6 +150,7 @@ def backtest_table(
         parts = {name: [forecast.point for forecast in each]}
         for level in levels:
             parts |= _bounds(name, each, level)
+        parts |= _judged_quantile(name, each, result.scores.point)
         for column, values in parts.items():
             flat = np.stack(values)[window, series, gap + step]
             columns[column] = pa.array(flat, mask=~own | np.isnan(flat))
@@ -165,7 +167,22 @@ def _rows(result: Backtest) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     return window, series, step, actual[series, window, step]
 
 
-def _bounds(name: str, each: Sequence[Forecast], level: float) -> dict[str, list[np.ndarray]]:
+_Columns = dict[str, list[np.ndarray]]  # by name, (S, H) for each window
+
+
+def _judged_quantile(name: str, each: Sequence[Forecast], point: str) -> _Columns:
+    """The quantile by which forecasters are judged where the points are one, (S, H) for each
+    window; none otherwise, or if not forecast."""
+    level = quantile_of(point)
+    if level is None:
+        return {}
+    try:
+        return {quantile_name(name, level): [forecast.quantile(level) for forecast in each]}
+    except KeyError:
+        return {}
+
+
+def _bounds(name: str, each: Sequence[Forecast], level: float) -> _Columns:
     """Columns of the `level` per cent interval, (S, H) for each window; none if not forecast."""
     try:
         bounds = [forecast.interval(level) for forecast in each]

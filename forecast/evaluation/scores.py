@@ -16,7 +16,15 @@ import numpy as np
 from forecast.data.forecast import BLEND, Forecast
 from forecast.data.panel import Panel
 from forecast.evaluation import metrics as accuracy
-from forecast.evaluation.catalogue import METRICS, ORDER, Scored, metrics_of
+from forecast.evaluation.catalogue import (
+    METRICS,
+    ORDER,
+    Scored,
+    judging,
+    metric_named,
+    metrics_of,
+)
+from forecast.inference.point import quantile_of
 from forecast.models.baselines.naive import naive2
 from forecast.transforms.demand import is_intermittent
 
@@ -80,6 +88,7 @@ def scored(
     levels: Sequence[float],
     quantiles: np.ndarray,
     cost: Sequence[float] | None = None,
+    judged_at: float | None = None,
 ) -> Scored:
     """A forecast beside the truth, without the gap's steps.
 
@@ -101,6 +110,7 @@ def scored(
         intervals={level: pair for level, pair in bounds.items() if pair is not None},
         stock=None if cost is None else _stock(forecast, gap, cost),
         cost=(0.0, 0.0) if cost is None else (cost[0], cost[1]),
+        judged_at=judged_at,
     )
 
 
@@ -163,7 +173,7 @@ class Score:
     values       metric name -> value over all scored series; NaN where undefined
     series       series scored
     pairs        (series, origin) pairs scored
-    best         series on which this forecaster has the lowest MASE; ties are split; NaN of a blend
+    best         series on which this forecaster is best; ties are split; NaN of a blend
     unavailable  series without a forecast
     fallen_back  series that another forecaster stood in for: left out of the figures
     seconds      wall time spent on the forecasts
@@ -192,10 +202,9 @@ class ScoreTable:
     quantiles   the levels that the WQL is over
     per_series  model -> metric -> (S,) means over the origins
     per_step    model -> metric -> (H,) means over all series and origins
-    losses      model -> MASE of each pair (W, S), NaN where not scored, of intermittent demand the
-                RMSSE; errors: the same for MAE
-    intermittent  whether demand comes in lumps, so that forecasts are compared by what a mean is
-                good at: MASE is then lowest for a forecast near zero
+    losses      model -> the metric that judges, of each pair (W, S), NaN where not scored; errors:
+                the same of the one that stands in for it
+    intermittent  whether demand comes in lumps
     point       what the network's points are: "median", "mean" or a quantile
     without_actuals, undefined_scale, short_for_season, zero_actuals
                 series with nothing to compare with; series whose training part is constant, so
@@ -237,8 +246,24 @@ class ScoreTable:
 
     @property
     def judged(self) -> str:
-        """The metric that says who is best: "mase", of intermittent demand "rmsse"."""
-        return "rmsse" if self.intermittent else "mase"
+        """The metric that says who is best."""
+        return judging(self.intermittent, self.point, self.quantiles)[0]
+
+    @property
+    def stand_in(self) -> str:
+        """The metric that says so where a constant past leaves that undefined."""
+        return judging(self.intermittent, self.point, self.quantiles)[1]
+
+    def metric_of(self, model: str) -> str:
+        """The metric that `model` is told by: the one that judges, or that which stands in."""
+        value = self.score(model).values.get(self.judged, math.nan)
+        return self.judged if math.isfinite(value) else self.stand_in
+
+    def rank(self, model: str) -> float:
+        """What orders forecasters, the best first."""
+        known = any(math.isfinite(s.values.get(self.judged, math.nan)) for s in self.scores)
+        name = self.judged if known else self.stand_in
+        return metric_named(name).badness(self.score(model).values.get(name))
 
     def caption(self) -> str:
         """One line that says on what, and with which scale, the figures were computed."""
@@ -257,8 +282,9 @@ class ScoreTable:
         if self.point != "median":
             which = self.point if self.point == "mean" else f"{self.point} quantile"
             parts.append(f"the network's points are the {which} of each distribution")
-        if self.intermittent:
-            parts.append("demand is intermittent: who is best goes by RMSSE")
+        if self.judged != "mase":
+            why = "demand is intermittent: " if self.judged == "rmsse" and self.intermittent else ""
+            parts.append(f"{why}who is best goes by {metric_named(self.judged).heading}")
         most = max(score.pairs for score in self.scores)
         parts += [
             f"{score.model} is scored on {score.series} series ({score.pairs} of {most} forecasts) "
@@ -308,6 +334,7 @@ class ScoreTable:
             "short_for_season": self.short_for_season,
             "zero_actuals": self.zero_actuals,
             "intermittent": self.intermittent,
+            "judged": self.judged,
             "point": self.point,
             "models": rows,
             "steps": self.step_rows(),
@@ -363,7 +390,7 @@ def score_forecasts(
     season     m, the lag that scales MASE, RMSSE and MSIS, and Naive2's season
     levels     interval levels, per cent, to report coverage and MSIS for
     gap        forecast steps after the origin that are left out of the scores
-    point      what the points of the first forecaster are, for the caption
+    point      what the points of the first forecaster are: it says by which metric all are judged
     cost       of a piece too few and one too many: adds service level and cost of the stock at
                the quantile that makes it lowest
 
@@ -375,14 +402,14 @@ def score_forecasts(
     windows = [window_of(panel, forecast.origins, steps, season, gap) for forecast in first]
     quantiles = common_levels([forecast for each in listed.values() for forecast in each])
     found = {
-        name: [scored(forecast, window, levels, quantiles, cost)
+        name: [scored(forecast, window, levels, quantiles, cost, quantile_of(point))
                for forecast, window in zip(each, windows, strict=True)]
         for name, each in listed.items()
     }  # fmt: skip
     pairs = {name: _pairs(each) for name, each in found.items()}
     per_series = {name: _means(metrics) for name, metrics in pairs.items()}
     intermittent = is_intermittent(panel)
-    judged = "rmsse" if intermittent else "mase"
+    judged, stand_in = judging(intermittent, point, quantiles.tolist())
     rivals = {name: each for name, each in pairs.items() if name != BLEND}  # its parts' own mean
     best = {BLEND: math.nan, **best_shares(_comparable(rivals, per_series, judged))}
     scores = [
@@ -399,8 +426,8 @@ def score_forecasts(
         scores=tuple(scores),
         per_series=per_series,
         per_step={name: _per_step(each) for name, each in found.items()},
-        losses={name: metrics[judged] for name, metrics in pairs.items()},
-        errors={name: metrics["mae"] for name, metrics in pairs.items()},
+        losses={name: _known(metrics, judged) for name, metrics in pairs.items()},
+        errors={name: _known(metrics, stand_in) for name, metrics in pairs.items()},
         **_counts(windows, season),
         intermittent=intermittent,
         point=point,
@@ -456,13 +483,19 @@ def _comparable(
 ) -> dict[str, np.ndarray]:
     """`metric` of each forecaster by series (S,), NaN where it was scored on fewer origins than
     another: a mean over some origins is not comparable with one over all."""
-    counts = {name: np.isfinite(each[metric]).sum(axis=0) for name, each in pairs.items()}
+    counts = {name: np.isfinite(_known(each, metric)).sum(axis=0) for name, each in pairs.items()}
     most = np.max(list(counts.values()), axis=0)
     return {
-        name: np.where(counts[name] == most, metrics[metric], np.nan)
+        name: np.where(counts[name] == most, _known(metrics, metric), np.nan)
         for name, metrics in per_series.items()
         if name in counts
     }
+
+
+def _known(metrics: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """The metric `name` of a forecaster; NaN where it cannot be made, as the loss of a quantile of
+    points alone."""
+    return metrics.get(name, np.full_like(metrics["mae"], np.nan))
 
 
 def _as_list(forecast: Forecast | Sequence[Forecast]) -> list[Forecast]:

@@ -15,7 +15,9 @@ import numpy as np
 
 from forecast.config.baselines import INTERMITTENT
 from forecast.data.forecast import BLEND
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.scores import ScoreTable
+from forecast.inference.point import quantile_of
 
 ENOUGH = 10  # fewer pairs than this tell nothing about chance
 DRAWS = 4000
@@ -26,7 +28,7 @@ BOOTSTRAP_LIMIT = 5000  # more pairs than this: the normal approximation is as g
 class Comparison:
     """Forecaster `first` against `second` on the pairs that both have.
 
-    metric       "MASE", or "MAE" where no MASE is defined
+    metric       heading of the metric that judges, "MASE"; or of that which stands in, "MAE"
     first_loss, second_loss   mean losses on the shared pairs
     series, windows           shared series, and held-out origins
     low, high    95 per cent interval of first_loss - second_loss; NaN when it cannot be told
@@ -154,13 +156,12 @@ def compare(table: ScoreTable, first: str, second: str, seed: int = 0) -> Compar
 def _shared_losses(
     table: ScoreTable, first: str, second: str
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """The metric to compare by and both models' losses (W, S), NaN where either has none.
-
-    MASE, of intermittent demand RMSSE; MAE where no series has one (all have a constant past).
-    """
-    for metric, source in ((table.judged.upper(), table.losses), ("MAE", table.errors)):
+    """The heading of the metric to compare by and both models' losses (W, S), NaN where either has
+    none: the metric that judges, or what stands in where no series has it."""
+    for name, source in ((table.judged, table.losses), (table.stand_in, table.errors)):
+        metric = metric_named(name).heading
         both = ~np.isnan(source[first]) & ~np.isnan(source[second])
-        if both.any() or metric == "MAE":
+        if both.any():
             break
     return metric, np.where(both, source[first], np.nan), np.where(both, source[second], np.nan)
 
@@ -187,9 +188,9 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
     pairs = [pair for pair in pairs if pair.series]
     if not pairs:
         own = table.score(model).values
-        metric = table.judged if np.isfinite(own[table.judged]) else "mae"
-        figure = f"{metric.upper()} {_figure(own[metric])}"
-        if not np.isfinite(own[metric]):
+        metric = metric_named(table.metric_of(model))
+        figure = f"{metric.heading} {_figure(own.get(metric.name, math.nan))}"
+        if not np.isfinite(own.get(metric.name, math.nan)):
             return f"{model} has no figures: it made no forecast that could be scored."
         return _with_sums(
             f"{model} has {figure}; there is nothing to compare it with.", table, model
@@ -221,7 +222,7 @@ LARGE_BIAS = 20.0  # per cent of what came true by which intermittent forecasts 
 def _off(table: ScoreTable, winner: str) -> str:
     """That the winner on intermittent demand is far off in sum, in words; "" if it is not."""
     bias = table.score(winner).values.get("bias_pct", math.nan)
-    if not table.intermittent or not abs(bias) > LARGE_BIAS:
+    if not _tells_sums(table) or not abs(bias) > LARGE_BIAS:
         return ""
     way = "less" if bias < 0 else "more"
     return f"{winner} forecast {abs(bias):.0f}% {way} in sum than came true"
@@ -230,7 +231,7 @@ def _off(table: ScoreTable, winner: str) -> str:
 def _with_sums(sentence: str, table: ScoreTable, model: str) -> str:
     """The sentence, and for intermittent demand WAPE and bias of `model` and of the best
     Croston-type baseline (by RMSSE)."""
-    if not table.intermittent or "wape" not in table.metrics:  # runs of before it was written
+    if not _tells_sums(table) or "wape" not in table.metrics:  # runs of before it was written
         return sentence
     there = [score for score in table.scores if score.model in INTERMITTENT and score.series]
     best = min(there, key=lambda score: score.values.get("rmsse", math.inf), default=None)
@@ -238,6 +239,11 @@ def _with_sums(sentence: str, table: ScoreTable, model: str) -> str:
     if best is not None:
         told.append(f"of the Croston-type baselines the best, {_sums(table, best.model)}")
     return f"{sentence} Demand is intermittent: {'; '.join(told)}."
+
+
+def _tells_sums(table: ScoreTable) -> bool:
+    """Whether sums say something of the forecasts: of lumps, but not of a stock level for them."""
+    return table.intermittent and quantile_of(table.point) is None
 
 
 def _sums(table: ScoreTable, model: str) -> str:

@@ -16,6 +16,14 @@ from forecast.common.quantiles import normal_quantiles
 from forecast.data.forecast import Forecast
 from forecast.inference.predict import at_levels
 
+MEDIAN, MEAN = "median", "mean"
+
+
+def quantile_of(point: str) -> float | None:
+    """The level of a point forecast that is a quantile in text; None for the median and the mean,
+    which stand in the middle of what may come."""
+    return None if point in (MEDIAN, MEAN) else float(point)
+
 
 def mean_of_quantiles(
     quantiles: np.ndarray, levels: np.ndarray, *, least: np.ndarray | float | None = None
@@ -55,10 +63,11 @@ def with_point(made: Forecast, point: str) -> Forecast:
 
     What has no negative quantile has no negative value in the lower tail of its mean.
     """
-    if point == "median" or len(made.levels) < 2:
+    if point == MEDIAN or len(made.levels) < 2:
         return made
-    if point != "mean":
-        wanted = at_levels(made, np.array([float(point)]))
+    level = quantile_of(point)
+    if level is not None:
+        wanted = at_levels(made, np.array([level]))
         return replace(made, point=wanted.quantiles[:, :, 0])
     never = (made.quantiles >= 0).all(axis=(1, 2))
     mean = mean_of_quantiles(made.quantiles, made.levels)

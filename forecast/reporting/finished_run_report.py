@@ -26,6 +26,7 @@ from forecast.models.store import recorded_data, refuse_to_take_places
 from forecast.reporting.finished_run import FinishedRun, damaged, read_explained, read_run
 from forecast.reporting.finished_run_tables import (
     held_out_forecasts,
+    judged_point,
     upcoming_forecasts,
     with_written_figures,
 )
@@ -134,7 +135,8 @@ def _scored(
     held_out = held_out_forecasts(panel, run.held_out, run.metrics)
     levels, gap = settings.forecast.level, int(run.metrics.get("gap", 0))
     whole = {name: [_whole(each) for each in forecasts] for name, forecasts in held_out.items()}
-    table = score_forecasts(panel, whole, int(run.metrics["season"]), levels, gap)
+    season, point = int(run.metrics["season"]), judged_point(run.metrics)
+    table = score_forecasts(panel, whole, season, levels, gap, point=point)
     return held_out, with_written_figures(table, run.metrics)
 
 

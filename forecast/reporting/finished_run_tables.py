@@ -18,9 +18,10 @@ from forecast.data.forecast import Forecast
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import always_open, repeated, skipped, slots
-from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names
+from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names, quantile_name
 from forecast.evaluation.scores import Score, ScoreTable
 from forecast.inference.class_level import CLASS
+from forecast.inference.point import MEDIAN, quantile_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,24 +110,38 @@ def held_out_forecasts(
     origins = np.tile(panel.lengths, (windows, 1))
     origins[window, row.series] = origin
 
+    own = quantile_of(judged_point(document))
+
     def spread(column: str) -> np.ndarray:
         values = np.full((windows, panel.size, steps), np.nan)
         values[window, row.series, step] = column_values(table, column)
         return values
 
     return {
-        str(entry["model"]): _windows_of(panel, table, entry, origins, spread)
+        str(entry["model"]): _windows_of(panel, table, entry, origins, spread, own)
         for entry in document["models"]
         if entry["model"] in table.column_names
     }
 
 
+def judged_point(document: Mapping[str, Any]) -> str:
+    """What the network's points are, by a metrics.json; medians where it is of a version that
+    judged all points as such."""
+    return str(document["point"]) if "judged" in document else MEDIAN
+
+
 def _windows_of(
-    panel: Panel, table: pa.Table, entry: Mapping[str, Any], origins: np.ndarray, spread: Any
+    panel: Panel,
+    table: pa.Table,
+    entry: Mapping[str, Any],
+    origins: np.ndarray,
+    spread: Any,
+    own: float | None,
 ) -> list[Forecast]:
-    """One forecaster's forecasts, with what metrics.json says of its time and its failures."""
+    """One forecaster's forecasts, with what metrics.json says of its time and its failures; own:
+    the level of the quantile by which it was judged."""
     name = str(entry["model"])
-    levels, columns = quantile_columns(table, name)
+    levels, columns = quantile_columns(table, name, own)
     point = spread(name)
     quantiles = np.stack([spread(each) for each in columns], axis=-1) if columns else None
     fallen = np.isin(panel.ids.astype(str), entry.get("fallen_back_series", []))
@@ -151,10 +166,13 @@ def _windows_of(
     return made
 
 
-def quantile_columns(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
+def quantile_columns(
+    table: pa.Table, name: str, own: float | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Quantile levels (Q,), ascending, that the columns of forecaster `name` hold, and which.
 
-    The bounds of its intervals, and its point, which is the median as far as the file says.
+    The bounds of its intervals, its quantile at the level `own`, and its point, which is the median
+    as far as the file says.
     """
     found: dict[float, str] = {}
     for column in table.column_names:
@@ -166,6 +184,8 @@ def quantile_columns(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]
                 found |= {tail: low, 1 - tail: high}
     if found:
         found[0.5] = name
+    if own is not None and quantile_name(name, own) in table.column_names:
+        found[own] = quantile_name(name, own)
     levels = sorted(found)
     return np.array(levels, dtype=float), [found[level] for level in levels]
 

@@ -32,6 +32,7 @@ from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import CUTOFF, TARGET, Panel
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
+from forecast.inference.point import MEDIAN, quantile_of
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, with_level, with_rows_of
 from forecast.models.forecaster import Forecaster
@@ -232,10 +233,13 @@ def metrics_document(record: RunRecord) -> dict[str, Any]:
 
 
 def held_out_table(record: RunRecord) -> pa.Table:
-    """Held-out forecasts in the long format: unique_id, ds, cutoff, y, a column per forecaster."""
+    """Held-out forecasts in the long format: unique_id, ds, cutoff, y, a column per forecaster; the
+    quantile by which they are judged, if they are, among the others."""
     import pyarrow as pa
 
-    panel, parts = record.panel, []
+    panel, parts, asked = record.panel, [], record.settings.forecast
+    own = quantile_of(record.scores.point if record.scores is not None else MEDIAN)
+    quantiles = tuple(dict.fromkeys((*asked.quantiles, *([] if own is None else [own]))))
     for window in range(len(record.plan.origins)):
         made = [each[window] for each in record.held_out.values()]
         origins = made[0].origins
@@ -244,9 +248,7 @@ def held_out_table(record: RunRecord) -> pa.Table:
             continue
         some = panel.select(scored)
         chosen = [_rows(forecast, scored) for forecast in made]
-        table = forecast_table(
-            some, chosen, record.settings.forecast.level, record.settings.forecast.quantiles
-        )
+        table = forecast_table(some, chosen, asked.level, quantiles)
         kept = np.flatnonzero(np.any([f.available for f in chosen], axis=0))
         horizon = made[0].point.shape[1]
         series, step, _ = rows_ahead(some, kept, origins[scored], horizon, None)

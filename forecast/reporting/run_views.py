@@ -57,7 +57,8 @@ def levels_of(run: FinishedRun) -> list[LevelView]:
     found: dict[str, list[tuple[str, float]]] = {}
     for row in sums:
         found.setdefault(str(row[LEVEL]), []).append((str(row[ID]), row[f"{point}_sum"] or 0.0))
-    scores = (run.metrics or {}).get("levels") or []
+    metrics = run.metrics or {}
+    scores, judged = metrics.get("levels") or [], metrics.get("judged", "mase")
     views = []
     for name, nodes in found.items():
         largest = sorted(nodes, key=lambda node: -abs(node[1]))[:MOST_NODES]
@@ -66,8 +67,8 @@ def levels_of(run: FinishedRun) -> list[LevelView]:
                 name,
                 len(nodes),
                 tuple(largest),
-                _score(scores, name, point),
-                _score(scores, name, f"{point} {BEFORE}"),
+                _score(scores, name, point, judged),
+                _score(scores, name, f"{point} {BEFORE}", judged),
             )
         )
     return sorted(views, key=lambda view: view.nodes)
@@ -105,7 +106,7 @@ def _point(table: pa.Table) -> str:
     return next(n for n in table.column_names if n not in (ID, TIME, LEVEL, SCENARIO))
 
 
-def _score(rows: list[dict[str, Any]], level: str, model: str) -> float | None:
+def _score(rows: list[dict[str, Any]], level: str, model: str, judged: str) -> float | None:
     return next(
-        (row["mase"] for row in rows if row["level"] == level and row["model"] == model), None
+        (row[judged] for row in rows if row["level"] == level and row["model"] == model), None
     )

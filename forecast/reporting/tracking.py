@@ -201,10 +201,11 @@ def _compared(folder: Path) -> TrackedRun:
     document = read_document(folder / COMPARISON, LARGEST)
     check_schema(Comparison, document)
     titles = {spec.title: name for name, spec in NETWORK_SPECS.items()}
+    judged = document.get("judged", "mase")
     figures = {
-        row["model"]: row["mase"]
+        row["model"]: row[judged]
         for row in document["models"]
-        if row["model"] in titles and isinstance(row.get("mase"), int | float)
+        if row["model"] in titles and isinstance(row.get(judged), int | float)
     }
     best = min(figures, key=lambda name: figures[name], default="")
     named = (titles.get(best, ""), best, f"best of {quantity(len(figures), 'network')}")

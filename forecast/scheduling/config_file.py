@@ -44,8 +44,6 @@ _NOT_HERE = {
     "baselines.budget": "Use fallback_seconds: of the job",
     "training.mask_anomalies": "Leave it out: a job learns from its table as it is",
     "detection.threshold": "Leave it out: it belongs to detect",
-    "forecast.point": "Leave it out: a job publishes medians; forecast.quantiles adds columns, and "
-    "lstmcast predict --point forecasts with the published model",
     "forecast.reconcile": "Leave it out: a job works on the series themselves, not on their sums",
     "evaluation.cost": "Leave it out: a job is judged by its scores",
     "sampling.number": "Use lstmcast predict --samples with the published model",

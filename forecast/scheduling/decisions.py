@@ -184,10 +184,10 @@ def _reason_to_retrain(facts: ModelFacts, policy: Retrain) -> tuple[str, bool] |
 
 @dataclass(frozen=True)
 class Trial:
-    """MASE of each candidate on the same held-out origins; NaN where there is none.
+    """The error of each candidate on the same held-out origins; NaN where there is none.
 
     refused: the new model is one that a rollback took out of service. champion_fits: the model in
-    service could forecast these data.
+    service could forecast these data. metric: heading of the error.
     """
 
     challenger: float
@@ -196,6 +196,7 @@ class Trial:
     naive: float
     champion_fits: bool
     refused: bool = False
+    metric: str = "MASE"
 
 
 def decide_service(trial: Trial) -> Decision:
@@ -262,7 +263,8 @@ def _figures(trial: Trial) -> str:
         ("pretrained", trial.pretrained),
         ("seasonal naive", trial.naive),
     )
-    return "MASE " + ", ".join(f"{name} {v:.4f}" for name, v in named if not math.isnan(v))
+    figures = ", ".join(f"{name} {v:.4f}" for name, v in named if not math.isnan(v))
+    return f"{trial.metric} {figures}"
 
 
 def _steps(count: int) -> str:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forecast.common.documents import Count, Document, Moment, Place, Sum, Text, signs
+from forecast.config.schema import Point
+from forecast.inference.point import MEDIAN
 from forecast.models.manifest import BlendFields, Choice, Horizon, Level, Season
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,200}$")]
@@ -132,6 +134,8 @@ class TrialFields(Document):
     time: Text = ""
     learnt: dict[str, Any] = Field(default_factory=dict)
     choice: Text = ""
+    metric: Text = "MASE"
+    figures: dict[Text, Error] = Field(default_factory=dict)
     mase: dict[Text, Error] = Field(default_factory=dict)
 
 
@@ -156,6 +160,7 @@ class RunManifest(Document):
     horizon: Horizon
     season: Season
     levels: Annotated[list[Level], Field(min_length=1, max_length=199)]
+    point: Point = MEDIAN  # of versions that did not note it
     series: SeriesFields
     warnings: list[WarningFields]
     decisions: list[DecisionFields]

@@ -18,11 +18,12 @@ from forecast.common.errors import ForecastError
 from forecast.common.progress import Listener
 from forecast.common.resources import available_cores
 from forecast.common.segments import sum_by_series
-from forecast.data.forecast import LEVELS, Forecast
+from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.open_steps import reach
 from forecast.data.panel import LSTM, Panel
 from forecast.inference.class_level import of_unseen, with_class_levels
 from forecast.inference.conformal import stretch
+from forecast.inference.point import MEAN, MEDIAN, with_point
 from forecast.inference.predict import LEAST_VALUES, forecast_panel
 from forecast.models.baselines.forecast import forecast_baselines
 from forecast.models.baselines.naive import seasonal_naive
@@ -31,7 +32,7 @@ from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job
 from forecast.scheduling.live_scores import StepScore
 from forecast.scheduling.models import PRETRAINED, Service, pretrained_service
-from forecast.workflows.combination import combine, statistical
+from forecast.workflows.combination import blended, statistical
 
 FAR = 3.0  # times a series' range beyond its lowest and highest value
 TOO_SHORT, NO_VALUE = f"fewer than {LEAST_VALUES} values", "no value yet"
@@ -47,7 +48,8 @@ class Made:
     forecast: origins are positions right after the as-of, which may lie beyond a series' end;
     reason object (S,): "" where the network in service made the row; failed: how many series it
     could not forecast although they were long enough; blend: of it and baselines, None where the
-    model in service is not combined; unseen: the series without any value and their forecast.
+    model in service is not combined; unseen: the series without any value and their forecast;
+    point: which point all of these have, as `with_point` has it.
     """
 
     forecast: Forecast
@@ -55,6 +57,7 @@ class Made:
     failed: int
     blend: Forecast | None = None
     unseen: tuple[Panel, Forecast] | None = None
+    point: str = MEDIAN
 
     @property
     def fallbacks(self) -> int:
@@ -76,14 +79,16 @@ def forecast_all(
     arima_seconds: float,
     listener: Listener,
     unable: np.ndarray | None = None,
+    point: str = MEDIAN,
 ) -> Made:
     """Forecasts every series of the snapshot.
 
     factors (Q,): online adjustment of the intervals; unable object (S,): why the model in service
-    cannot forecast a series, "" where it can (None: anywhere).
+    cannot forecast a series, "" where it can (None: anywhere); point: which, as `with_point` has
+    it, whoever forecasts.
     """
     negative = job.settings.forecast.allow_negative
-    whole = _Whole.empty(snapshot, steps_ahead(snapshot, service.horizon))
+    whole = _Whole.empty(snapshot, steps_ahead(snapshot, service.horizon), point)
     known = sum_by_series(np.isfinite(snapshot.panel.values).astype(float), snapshot.panel.offsets)
     enough = known >= LEAST_VALUES
     name = None
@@ -92,13 +97,15 @@ def forecast_all(
         able = enough if unable is None else enough & (unable == "")
         if unable is not None:
             whole.explain(unable)
-        whole.fill(_network(service.forecaster, factors, negative), name, able, listener)
+        network = _network(service.forecaster, negative)
+        whole.fill(network, name, able, listener, _adjusted(factors, negative))
     failed = int((whole.missing & enough).sum()) if name else 0
     if name is not None and whole.missing.any():
         whole.explain(np.where(enough, "", TOO_SHORT))
         whole.fill_from_classes(name, (known > 0) & ~enough)
         if service.kind != PRETRAINED:
-            whole.fill(_pretrained(job, snapshot, seasons), PRETRAINED_SOURCE, enough, listener)
+            standing, plain = _pretrained(job, snapshot, seasons), np.ones(len(LEVELS))
+            whole.fill(standing, PRETRAINED_SOURCE, enough, listener, _adjusted(plain, negative))
         whole.fill(_arima(job, service, arima_seconds, listener), ARIMA_SOURCE, enough, listener)
     whole.fill(_naive(service), NAIVE_SOURCE, known > 0, listener)
     made = whole.made(name or NAIVE_SOURCE, failed)
@@ -115,8 +122,8 @@ def blend_of(
     seconds: float,
     listener: Listener,
 ) -> Forecast | None:
-    """The forecast blended with baselines that are fitted now, in `seconds`; None where the model
-    in service is not combined.
+    """The forecast blended with baselines that are fitted now, in `seconds`, with its point; None
+    where the model in service is not combined.
 
     Where it made no forecast, or the blend's is implausible, the one that was made stands.
     """
@@ -133,10 +140,10 @@ def blend_of(
         budget=seconds, listener=listener,
     )  # fmt: skip
     parts |= {name: _after_lags(each, snapshot.lags, steps) for name, (each,) in fitted.items()}
-    blend = combine(parts, service.blend)
+    (blend,) = blended({n: [each] for n, each in parts.items()}, service.blend, made.point)[BLEND]
     for note in blend.notes:
         listener.note(note)
-    served &= objections(snapshot.panel, blend.point, blend.quantiles) == ""
+    served &= objections(snapshot.panel, blend.quantile(0.5), blend.quantiles) == ""
     return replace(
         blend,
         point=np.where(served[:, None], blend.point, main.point),
@@ -163,18 +170,27 @@ def steps_ahead(snapshot: AsOfSnapshot, horizon: int) -> int:
 Make = Callable[[Panel, int], Forecast]  # the forecast of so many steps after every series' end
 
 
-def _network(forecaster: Forecaster, adjust: np.ndarray, negative: bool) -> Make:
-    """adjust (Q,): factors on the distances of the quantiles from the median."""
+Adjust = Callable[[Forecast], Forecast]  # a forecast with its intervals adjusted
 
+
+def _network(forecaster: Forecaster, negative: bool) -> Make:
     def make(panel: Panel, horizon: int) -> Forecast:
-        made = forecast_panel(forecaster, panel, horizon, allow_negative=negative)
-        quantiles = stretch(made.quantiles, adjust)
+        return forecast_panel(forecaster, panel, horizon, allow_negative=negative)
+
+    return make
+
+
+def _adjusted(factors: np.ndarray, negative: bool) -> Adjust:
+    """factors (Q,): on the distances of the quantiles from the median."""
+
+    def adjust(made: Forecast) -> Forecast:
+        quantiles = stretch(made.quantiles, factors)
         if not negative:
             floor = np.where((made.quantiles >= 0).all((1, 2)), 0.0, -np.inf)
             quantiles = np.maximum(quantiles, floor[:, None, None])
         return replace(made, quantiles=quantiles)
 
-    return make
+    return adjust
 
 
 def _pretrained(job: Job, snapshot: AsOfSnapshot, seasons: tuple[int, ...]) -> Make:
@@ -183,8 +199,7 @@ def _pretrained(job: Job, snapshot: AsOfSnapshot, seasons: tuple[int, ...]) -> M
     def make(panel: Panel, horizon: int) -> Forecast:
         forecaster = pretrained_service(job, snapshot.panel, seasons).forecaster
         assert forecaster is not None
-        plain = np.ones(len(LEVELS))
-        return _network(forecaster, plain, job.settings.forecast.allow_negative)(panel, horizon)
+        return _network(forecaster, job.settings.forecast.allow_negative)(panel, horizon)
 
     return make
 
@@ -217,21 +232,31 @@ def _naive(service: Service) -> Make:
 
 @dataclass
 class _Whole:
-    """Forecasts as they come together; `missing` (S,): series that have none yet."""
+    """Forecasts as they come together; `missing` (S,): series that have none yet.
+
+    point: which one they get in the end; until then `medians`. plain: the quantiles before they
+    were adjusted to their live coverage, of which means are taken: an interval that held too much
+    says nothing against the mean.
+    """
 
     snapshot: AsOfSnapshot
-    point: np.ndarray
+    point: str
+    medians: np.ndarray
     quantiles: np.ndarray
+    plain: np.ndarray
     source: np.ndarray
     reason: np.ndarray
 
     @staticmethod
-    def empty(snapshot: AsOfSnapshot, horizon: int) -> _Whole:
+    def empty(snapshot: AsOfSnapshot, horizon: int, point: str) -> _Whole:
         size = snapshot.panel.size
+        quantiles = np.full((size, horizon, len(LEVELS)), np.nan)
         return _Whole(
             snapshot,
+            point,
             np.full((size, horizon), np.nan),
-            np.full((size, horizon, len(LEVELS)), np.nan),
+            quantiles,
+            quantiles.copy() if point == MEAN else quantiles,
             np.full(size, "", object),
             np.full(size, "", object),
         )
@@ -252,16 +277,18 @@ class _Whole:
         name: str,
         able: np.ndarray,
         listener: Listener,
+        adjust: Adjust = lambda made: made,
     ) -> None:
         """Lets one forecaster try the missing series that it is `able` (S,) to forecast."""
         rows = np.flatnonzero(self.missing & able)
         if not len(rows):
             return
-        horizon = self.point.shape[1]
+        horizon = self.medians.shape[1]
         lags = self.snapshot.lags[rows]
         panel = self.snapshot.panel.select(rows)
         try:
-            made = make(panel, horizon + int(lags.max()))
+            plain = make(panel, horizon + int(lags.max()))
+            made = adjust(plain)
         except ForecastError:
             raise
         except Exception as problem:  # one forecaster's bug must not cost the others' forecasts
@@ -269,13 +296,13 @@ class _Whole:
             failed = np.isin(np.arange(len(self.missing)), rows)
             self.explain(np.where(failed, f"{name} failed", ""))
             return
-        made = _after_lags(made, lags, horizon)
-        point, quantiles = made.point, made.quantiles
-        wrong = objections(panel, point, quantiles)
+        made, plain = (_after_lags(each, lags, horizon) for each in (made, plain))
+        wrong = objections(panel, made.point, made.quantiles)
         wrong[~made.available & (wrong == "")] = "no forecast"
         wrong[np.asarray(made.source != made.name) & (wrong == "")] = "it fell back"
         good = wrong == ""
-        self.point[rows[good]], self.quantiles[rows[good]] = point[good], quantiles[good]
+        self.medians[rows[good]], self.plain[rows[good]] = made.point[good], plain.quantiles[good]
+        self.quantiles[rows[good]] = made.quantiles[good]  # the last, as `plain` may be the same
         self.source[rows[good]] = name
         for at in np.flatnonzero(~good):
             if self.reason[rows[at]] == "":
@@ -283,22 +310,35 @@ class _Whole:
 
     def fill_from_classes(self, name: str, new: np.ndarray) -> None:
         """Gives the missing of the `new` (S,) series what `name` forecast of their class."""
-        made = self._forecast(name, ~self.missing | new)
-        made = with_class_levels(made, self.snapshot.panel)
-        self.point, self.quantiles, self.source = made.point, made.quantiles, made.source
-
-    def _forecast(self, name: str, available: np.ndarray) -> Forecast:
-        origins = self.snapshot.position + 1 - self.snapshot.panel.first
-        return Forecast(
-            name, origins, self.point, np.array(LEVELS), self.quantiles, self.source, available
+        made, plain = (
+            with_class_levels(each, self.snapshot.panel)
+            for each in self._forecasts(name, ~self.missing | new)
         )
+        self.medians, self.quantiles, self.source = made.point, made.quantiles, made.source
+        self.plain = plain.quantiles if self.point == MEAN else self.quantiles
+
+    def _forecasts(self, name: str, available: np.ndarray) -> tuple[Forecast, Forecast]:
+        """What is published, with medians, and the same before it was adjusted."""
+        origins = self.snapshot.position + 1 - self.snapshot.panel.first
+        made = Forecast(
+            name, origins, self.medians, np.array(LEVELS), self.quantiles, self.source, available
+        )
+        return made, replace(made, quantiles=self.plain)
+
+    def _pointed(self, made: Forecast, plain: Forecast) -> Forecast:
+        """`made` with the point that is asked for."""
+        of = plain if self.point == MEAN else made
+        return replace(made, point=with_point(of, self.point).point)
 
     def made(self, service: str, failed: int) -> Made:
         self.reason[np.asarray(self.source == service)] = ""
-        forecast = self._forecast(service, ~self.missing)
-        unseen = of_unseen(forecast, self.snapshot.panel)
+        made, plain = self._forecasts(service, ~self.missing)
+        forecast, unseen = self._pointed(made, plain), of_unseen(made, self.snapshot.panel)
+        if unseen is not None and (before := of_unseen(plain, self.snapshot.panel)) is not None:
+            unseen = unseen[0], self._pointed(unseen[1], before[1])
         # The column that readers count on keeps its name, whatever serves: `source` says what did.
-        return Made(replace(forecast, name=LSTM), self.reason, failed, unseen=unseen)
+        forecast = replace(forecast, name=LSTM)
+        return Made(forecast, self.reason, failed, unseen=unseen, point=self.point)
 
 
 def objections(panel: Panel, point: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -28,7 +28,9 @@ position, int), as_of_moment (ISO 8601, UTC, or null), grid (what positions coun
 8601, UTC), replaces (run of the same as_of, or null), config_sha256, input {path, sha256,
 seen_sha256 (of the values up to the as-of), rows, series, last, dropped, age_seconds}, model {id,
 kind: "trained"|"pretrained"| "seasonal-naive", sha256, trained_until, created, promise}, trial (the
-last: position, time, learnt, choice, mase by candidate), horizon, season, levels, series {forecast,
+last: position, time, learnt, choice, metric that judged, figures by it and mase of the medians by
+candidate), horizon, season, levels, point ("median",
+"mean" or a quantile, "0.95"; none of versions that knew the median alone), series {forecast,
 fallbacks, failed, lost, left_out: [{series, reason}], by_source}, warnings, decisions [{what,
 choice, reason}], intervals {adjusted: {level: factor}, updates, method}, outputs {file: {sha256,
 bytes}}, seconds, exit_code, versions.
@@ -45,6 +47,7 @@ Ledger (SQLite, WAL; positions are grid positions, 64-bit; foreign keys by integ
   meta       key, value                              schema_version
   runs       id, run, sequence, cutoff, cutoff_time, created, model, horizon, season, levels (JSON)
              one row for each cutoff: the same as-of replaces
+  points     run, point                               what a run's points are, where not medians
   series     id, unique_id, first, length, fingerprint    history as last seen (see history.py)
   forecasts  run, part, size, series, source, scale, point, quantiles   a part: up to 4 MB of
              series, packed (ledger_packing.py): series int64, source JSON, scale float64 (MASE's

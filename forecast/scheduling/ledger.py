@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from forecast.common.errors import OutputError
+from forecast.inference.point import MEDIAN
 from forecast.scheduling.history import Known
 from forecast.scheduling.ledger_checks import damaged
 
@@ -118,6 +119,12 @@ CREATE TABLE restated (
   value REAL, seen INTEGER NOT NULL REFERENCES moments,
   PRIMARY KEY (position, series, revision)) WITHOUT ROWID"""
 
+# Beside the tables of its version, so that earlier releases, which publish medians alone, can still
+# read and write it: what they do not know of goes with the run.
+POINTS = """
+CREATE TABLE IF NOT EXISTS points (
+  run INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE, point TEXT NOT NULL)"""
+
 Part = tuple[int, bytes, bytes, bytes, bytes, bytes]
 
 
@@ -194,7 +201,7 @@ class Published:
 
     ids (S,) str, source (S,) str, scale float64 (S,): MASE's denominator, NaN where undefined;
     point float64 (S, H), levels (Q,), quantiles float (S, H, Q). cutoff: grid position of the
-    as-of; step h is cutoff + h.
+    as-of; step h is cutoff + h. kind: what the points are, "median", "mean" or a quantile.
     """
 
     run: str
@@ -210,6 +217,7 @@ class Published:
     point: np.ndarray
     levels: Sequence[float]
     quantiles: np.ndarray
+    kind: str = MEDIAN
 
 
 @contextmanager
@@ -227,6 +235,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
             if version_of(connection) != str(SCHEMA_VERSION):
                 with transaction(connection):
                     prepare_tables(connection, path)
+            connection.execute(POINTS)
             yield connection
         finally:
             with suppress(sqlite3.Error):
@@ -269,23 +278,28 @@ def record(connection: sqlite3.Connection, made: Published) -> None:
             "INSERT INTO forecasts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             ((cursor.lastrowid, n, *part) for n, part in enumerate(packed)),
         )
+        if made.kind != MEDIAN:
+            row = (cursor.lastrowid, made.kind)
+            connection.execute("INSERT INTO points VALUES (?, ?)", row)
 
 
 @dataclass(frozen=True)
 class Recorded:
     """Part of a recorded forecast: series int64 (S,), scale (S,), point (S, H), quantiles float32
-    (S, H, Q)."""
+    (S, H, Q), medians (S, H): the points, to the bit, where these are medians."""
 
     series: np.ndarray
     scale: np.ndarray
     point: np.ndarray
     quantiles: np.ndarray
+    medians: np.ndarray
 
 
 def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
     """The forecast of the run of this number, part by part; nothing where retention let it go."""
-    horizon, levels = connection.execute(
-        "SELECT horizon, levels FROM runs WHERE id = ?", (run,)
+    horizon, levels, kind = connection.execute(
+        "SELECT horizon, levels, point FROM runs LEFT JOIN points ON points.run = id WHERE id = ?",
+        (run,),
     ).fetchone()
     width = len(json.loads(levels))
     rows = connection.execute(
@@ -295,11 +309,13 @@ def recorded(connection: sqlite3.Connection, run: int) -> Iterator[Recorded]:
     for size, series, scale, point, packed in rows:
         try:
             quantiles = unpack_quantiles(packed, (size, horizon, width))
+            points = unpack_point(point, quantiles)
             part = Recorded(
                 unpack(series, "<i8", (size,)),
                 unpack(scale, "<f8", (size,)),
-                unpack_point(point, quantiles),
+                points,
                 quantiles,
+                points if kind is None else quantiles[:, :, width // 2].astype(float),
             )
         except (zlib.error, ValueError, TypeError) as error:
             raise damaged(Path(NAME), f"a part of a forecast cannot be read ({error})") from error

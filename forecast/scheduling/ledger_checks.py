@@ -34,6 +34,7 @@ COLUMNS = {
     "moments": ("id", "at"),
     "actuals": ("position", "series", "value", "revision", "seen"),
     "restated": ("position", "series", "revision", "value", "seen"),
+    "points": ("run", "point"),
 }  # fmt: skip
 _NAMED = "length({0}) BETWEEN 1 AND 250 AND {0} NOT GLOB '*[^A-Za-z0-9_.+-]*'"
 _FAR = 2**62
@@ -80,6 +81,7 @@ RULES: Mapping[str, tuple[str, ...]] = {
         "typeof(value) IN ('real', 'integer', 'null')",
         "typeof(revision) = 'integer' AND revision >= 0",
     ),
+    "points": ("typeof(point) = 'text' AND (point = 'mean' OR point + 0 BETWEEN 1e-9 AND 1)",),
     "restated": ("typeof(value) IN ('real', 'integer', 'null')", "typeof(revision) = 'integer'"),
 }
 LARGE = ("forecasts", "actuals", "restated")

@@ -1,5 +1,7 @@
 """Live scores: published forecasts against what has come true since.
 
+Errors are those of the medians, whichever point was published: so are those that a backtest
+promises, and the absolute error of a mean or of a stock level says nothing of how good a model is.
 A run's scores are kept by horizon step as sums, so that any mean over runs and steps is exact and
 only the runs that new or restated actuals touch are scored again.
 Axes: H horizon (steps), Q quantiles, R rows (series and steps that have come true).
@@ -118,17 +120,17 @@ def _scores_of(connection: sqlite3.Connection, number: int) -> list[tuple[Any, .
         row = order[np.minimum(at, len(order) - 1)]
         here = part.series[row] == series
         row, ahead = row[here], step[here] - 1
-        taken.append((step[here], part.point[row, ahead], part.quantiles[row, ahead],
+        taken.append((step[here], part.medians[row, ahead], part.quantiles[row, ahead],
                       known["value"][here], part.scale[row]))  # fmt: skip
     if not taken:
         return []
-    steps, point, quantiles, actual, scale = (np.concatenate(c) for c in zip(*taken, strict=True))
+    steps, median, quantiles, actual, scale = (np.concatenate(c) for c in zip(*taken, strict=True))
     levels = json.loads(text)
     return score_rows(
         number=number,
         horizon=horizon,
         step=steps,
-        point=point,
+        point=median,
         levels=levels,
         quantiles=quantiles,
         actual=actual,

@@ -35,6 +35,7 @@ from forecast.scheduling.config import Job
 from forecast.scheduling.documents import AboutModel
 from forecast.training.zero_shot import zero_shot
 from forecast.workflows.combination import BLENDING, Combination
+from forecast.workflows.demand import own_point
 
 FOLDER = "models"
 ABOUT = "about.json"
@@ -49,7 +50,8 @@ class Service:
     kind: TRAINED, PRETRAINED or NAIVE (which has no forecaster); trained_until: grid position of
     the last value that it has seen, None where it has seen none; learnt: the settings that it
     depends on (Job.what_is_learnt); promise: MASE and coverage of its backtest, also by step;
-    blend: how it is combined with baselines, None for not at all.
+    blend: how it is combined with baselines, None for not at all; point: the point forecast that
+    suits what it was trained on, None where that was not noted.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Service:
     promise: Mapping[str, Any] = field(default_factory=dict)
     created: str | None = None
     blend: Combination | None = None
+    point: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As a manifest holds it."""
@@ -92,7 +95,8 @@ def save_trained(folder: Path, made: Trained, panel: Panel, label: str) -> Servi
     name = f"{label}-{digest[:10]}"
     about = {"schema_version": SCHEMA_VERSION, "id": name, "sha256": digest, **made.about}
     with whole_folder(folder / FOLDER / name, JOB_MODEL) as staging:
-        save_model(staging / "model", made.final, panel.frequency, {"batch": about})
+        chosen = {"chosen": about.get("chosen") or []}
+        save_model(staging / "model", made.final, panel.frequency, {**chosen, "batch": about})
         save_model(staging / "scored", made.scored, panel.frequency, {})
         text = json.dumps(sealed(about), indent=2, allow_nan=False)
         (staging / ABOUT).write_text(text, encoding="utf-8")
@@ -213,4 +217,5 @@ def _service(about: Mapping[str, Any], forecaster: Forecaster) -> Service:
         promise=about["promise"],
         created=about["created"],
         blend=Combination.read(about),
+        point=own_point(about),
     )

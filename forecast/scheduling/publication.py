@@ -36,6 +36,7 @@ from forecast.data.forecast import LEVELS
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import rows_ahead
+from forecast.inference.point import MEDIAN
 from forecast.inference.predict import at_levels
 from forecast.inference.tables import csv_bytes, forecast_table, wanted_levels, with_rows_of
 from forecast.scheduling.as_of import AsOfSnapshot, step_seconds
@@ -71,6 +72,11 @@ class PublishedForecast:
         """Grid position of its as-of."""
         return int(self.manifest["as_of_position"])
 
+    @property
+    def point(self) -> str:
+        """What its points are: "median", "mean" or a quantile."""
+        return str(self.manifest.get("point", MEDIAN))
+
 
 def run_name(snapshot: AsOfSnapshot, *parts: str) -> str:
     """AS_OF-ID: the same parts give the same name."""
@@ -105,8 +111,9 @@ def prediction_table(
 
 
 def whole_table(snapshot: AsOfSnapshot, made: Made, scale: np.ndarray) -> pa.Table:
-    """Every quantile, for the ledger: series, step, source, scale, point, q0.025 ...; and the
-    blend's point, where there is one. Series without any value have no units to be scored in."""
+    """Every quantile, for the ledger: series, step, source, scale, the point that is published,
+    q0.025 ...; and the blend's, where there is one. Series without any value have no units to be
+    scored in."""
     import pyarrow as pa
 
     forecast = made.forecast
@@ -316,6 +323,7 @@ def about_the_forecast(
         "horizon": made.forecast.point.shape[1],  # steps of the grid, those that never are included
         "season": service.season,
         "levels": list(LEVELS),
+        "point": made.point,
         "series": {
             "forecast": len(sources),
             "fallbacks": made.fallbacks,

@@ -76,6 +76,7 @@ class PublishedTable:
             "as_of": manifest["as_of"],
             "created": manifest["created"],
             "horizon": manifest["horizon"],
+            "point": self.published.point,
             "series": len(self.start),
         }
 

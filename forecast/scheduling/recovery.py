@@ -415,6 +415,7 @@ def _as_published(published: PublishedForecast, table: pa.Table) -> ledger.Publi
         point=_numbers(table, "point").reshape(-1, horizon),
         levels=manifest["levels"],
         quantiles=quantiles.reshape(-1, horizon, len(names)),
+        kind=published.point,
     )
 
 

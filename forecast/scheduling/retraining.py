@@ -19,7 +19,11 @@ from forecast.common.progress import Listener
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS, Forecast
 from forecast.data.panel import Panel
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.scores import ScoreTable, score_forecasts
+from forecast.inference.point import MEDIAN, quantile_of, with_point
+from forecast.inference.predict import at_levels
+from forecast.inference.tables import wanted_levels
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.models.forecaster import Forecaster
 from forecast.scheduling.as_of import AsOfSnapshot
@@ -54,6 +58,7 @@ from forecast.training.plan import (
 )
 from forecast.training.selection import calibrated, forecasters, lstm_windows
 from forecast.workflows.combination import BLENDING, Combination, choose_combination
+from forecast.workflows.demand import choose_point, usual_point
 
 UNFINISHED = "training"
 WEIGHING, WEIGHING_SHARE = 20.0, 0.1  # seconds to choose a blend's weights in; of what is left
@@ -66,11 +71,13 @@ class TrainingStopped(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Judged:
-    """The outcome of a trial: who serves from now on, why, and the figures."""
+    """The outcome of a trial: who serves from now on, why, the figures by which that was decided,
+    and the MASE of the medians by candidate."""
 
     service: Service
     decision: Decision
     trial: Trial
+    mase: dict[str, float | None]
 
 
 def is_free(job: Job, panel: Panel, seasons: tuple[int, ...], trained_until: int | None) -> bool:
@@ -127,27 +134,34 @@ def run_trial(
         "champion": _as_candidate(job, snapshot, plan, champion, listener),
         "pretrained": alone,
     }
-    table = _table(snapshot.panel, plan, settings, candidates)
+    held = _held_out(snapshot.panel, plan, settings, candidates)
+    table = _scores(snapshot.panel, held, plan, settings, MEDIAN)  # as live errors are: of medians
+    point = choose_point(snapshot.panel, settings)[1]
+    by_point = table if point == MEDIAN else _scores(snapshot.panel, held, plan, settings, point)
+    mase = {name: _number(_figure(table, name, "mase")) for name in NAMES}
+    judged = "mase" if by_point is None else by_point.judged
     trial = Trial(
-        **{name: _mase(table, name) for name in NAMES},
+        **{name: _figure(by_point, name, judged) for name in NAMES},
+        metric=metric_named(judged).heading,
         champion_fits=champion is not None and champion.kind == TRAINED_KIND,
         refused=weights_digest(final) in refused,
     )
     decision = decide_service(trial)
     if decision.choice == CHAMPION and champion is not None:
-        return Judged(champion, decision, trial)
+        return Judged(champion, decision, trial, mase)
     network = {CHALLENGER: scored, PRETRAINED: alone}.get(decision.choice)
     if network is None:
         naive = naive_service(plan.season, plan.horizon, job.what_is_learnt())
-        return Judged(replace(naive, promise=promise_of(table, "naive", settings)), decision, trial)
+        promise = promise_of(table, "naive", settings)
+        return Judged(replace(naive, promise=promise), decision, trial, mase)
     blend, why = _blend(snapshot.panel, plan, network, settings, seconds_left, listener)
     if network is alone:
         promise = promise_of(table, "pretrained", settings)
-        return Judged(replace(standing, promise=promise, blend=blend), decision, trial)
+        return Judged(replace(standing, promise=promise, blend=blend), decision, trial, mase)
     plan = replace(plan, reasons=plan.reasons + why)
     made = Trained(scored, final, _about(job, snapshot, plan, table, created, blend))
     service = save_trained(job.folder, made, snapshot.panel, snapshot.label)
-    return Judged(service, decision, trial)
+    return Judged(service, decision, trial, mase)
 
 
 def promise_of(table: ScoreTable | None, name: str, settings: Settings) -> dict[str, Any]:
@@ -221,12 +235,10 @@ def _as_candidate(
         return None
 
 
-def _table(
+def _held_out(
     panel: Panel, plan: Plan, settings: Settings, candidates: Mapping[str, Forecaster | None]
-) -> ScoreTable | None:
-    """All candidates on the held-out origins; None when no series is long enough."""
-    if not len(plan.origins):
-        return None
+) -> dict[str, list[Forecast]]:
+    """What all candidates forecast from the held-out origins."""
     held: dict[str, list[Forecast]] = {
         name: lstm_windows(
             forecaster, panel, plan.origins, plan.horizon, settings.forecast.allow_negative
@@ -238,7 +250,25 @@ def _table(
     held["naive"] = [
         seasonal_naive(panel, row, plan.horizon, levels, plan.season) for row in plan.origins
     ]
-    return score_forecasts(panel, held, plan.season, settings.forecast.level)
+    return held
+
+
+def _scores(
+    panel: Panel,
+    held: Mapping[str, Sequence[Forecast]],
+    plan: Plan,
+    settings: Settings,
+    point: str,
+) -> ScoreTable | None:
+    """The scores of all candidates, with such points; None when no series is long enough."""
+    if not len(plan.origins):
+        return None
+    pointed = {name: [with_point(each, point) for each in made] for name, made in held.items()}
+    if (level := quantile_of(point)) is not None:
+        wanted = wanted_levels((), (*LEVELS, level))
+        pointed = {name: [at_levels(e, wanted) for e in made] for name, made in pointed.items()}
+    intervals = settings.forecast.level
+    return score_forecasts(panel, pointed, plan.season, intervals, point=point)
 
 
 def _uncalibrated(service: Service, panel: Panel, validation: np.ndarray) -> Forecaster:
@@ -248,10 +278,10 @@ def _uncalibrated(service: Service, panel: Panel, validation: np.ndarray) -> For
     return calibrated(plain, panel, validation, service.horizon)
 
 
-def _mase(table: ScoreTable | None, name: str) -> float:
+def _figure(table: ScoreTable | None, name: str, metric: str) -> float:
     if table is None or name not in table.per_step:
         return math.nan
-    return float(table.score(name).values.get("mase", math.nan))
+    return float(table.score(name).values.get(metric, math.nan))
 
 
 def _blend(
@@ -290,7 +320,10 @@ def _about(
         "promise": promise_of(table, "challenger", job.settings),
         **({} if blend is None else {BLENDING: blend.to_dict()}),
         "data_sha256": snapshot.digest,
-        "chosen": [{"name": n, "value": str(v), "why": why} for n, v, why in plan.reasons],
+        "chosen": [
+            {"name": n, "value": str(v), "why": why}
+            for n, v, why in (*plan.reasons, usual_point(snapshot.panel, job.settings))
+        ],
     }
 
 

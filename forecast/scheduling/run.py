@@ -94,7 +94,7 @@ from forecast.scheduling.recovery import (
 )
 from forecast.scheduling.retention import apply_retention, to_keep
 from forecast.scheduling.retraining import unfinished
-from forecast.scheduling.serving import choose_model, decide_model
+from forecast.scheduling.serving import choose_model, decide_model, decide_point
 from forecast.scheduling.status import job_facts, job_metrics
 from forecast.training.plan import choose_horizon
 from forecast.transforms.covariates import unknown_ahead
@@ -220,6 +220,7 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
     steps = snapshot.lags + steps_ahead(snapshot, service.horizon)
     for code, text in unknown_ahead(design, snapshot.panel, steps):
         run.run_log.warn(code, text)
+    point = run.run_log.decide(decide_point(job, service, snapshot.panel)).choice
     made = forecast_all(
         job=job,
         snapshot=snapshot,
@@ -229,6 +230,7 @@ def make_forecast(run: RunContext, known: Known, service: Service) -> tuple[Made
         arima_seconds=_seconds_to_fit(run),
         listener=run.run_log,
         unable=unknown,
+        point=point,
     )
     made = replace(made, blend=_blend(run, snapshot, service, made))
     decision = decide_publication(made.failed, snapshot.panel.size, job.section.max_failed)

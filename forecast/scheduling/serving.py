@@ -15,8 +15,10 @@ from forecast.common.errors import (
     ModelNotFoundError,
     TrainingError,
 )
+from forecast.data.panel import Panel
 from forecast.scheduling.as_of import AsOfSnapshot
 from forecast.scheduling.config import Job
+from forecast.scheduling.config_file import as_a_job_says
 from forecast.scheduling.context import Known, RunContext
 from forecast.scheduling.decisions import (
     Decision,
@@ -42,6 +44,7 @@ from forecast.scheduling.models import (
 from forecast.scheduling.recovery import State
 from forecast.scheduling.retraining import Judged, is_free, promise_of_pretrained, run_trial
 from forecast.workflows.combination import Combination
+from forecast.workflows.demand import POINT, usual_point
 
 TRAINING_SHARE = 0.8  # of what the deadline leaves: the rest is for judging and forecasting
 HARD_SHARE = 0.9  # then the training is stopped, however slow its steps are
@@ -151,7 +154,9 @@ def _record(judged: Judged, job: Job, snapshot: AsOfSnapshot) -> dict[str, Any]:
         "time": snapshot.time,
         "learnt": job.what_is_learnt(),
         "choice": judged.decision.choice,
-        "mase": {name: None if math.isnan(v) else v for name, v in figures.items()},
+        "metric": trial.metric,
+        "figures": {name: None if math.isnan(v) else v for name, v in figures.items()},
+        "mase": judged.mase,
         "held": True,
     }
 
@@ -223,6 +228,17 @@ def model_facts(
         free=service.kind == TRAINED
         and is_free(job, snapshot.panel, seasons, service.trained_until),
     )
+
+
+def decide_point(job: Job, service: Service, panel: Panel) -> Decision:
+    """The point forecast that is published: as the job asks, else that of the model in service;
+    where none is noted for it, what `forecast` would take of these data."""
+    if job.settings.forecast.point is not None:
+        return Decision(POINT, job.settings.forecast.point, "as the job asks")
+    if service.point is not None:
+        return Decision(POINT, service.point, "it suits what the model in service was trained on")
+    _, point, why = usual_point(panel, job.settings)
+    return Decision(POINT, point, as_a_job_says(why))
 
 
 def _older(job: Job, snapshot: AsOfSnapshot) -> Service | None:

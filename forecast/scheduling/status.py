@@ -87,9 +87,10 @@ class JobFacts:
         return datetime.fromisoformat(found["at"]) if found else None
 
     def scores_document(self) -> dict[str, Any]:
-        """The live scores, JSON-able."""
+        """The live scores, JSON-able; of the medians, while `point` is what is published."""
         return {
             "model": self.current.manifest["model"]["id"] if self.current is not None else None,
+            "point": self.current.point if self.current is not None else None,
             "recent": self.recent.to_dict(),
             "expected_mase": None if math.isnan(self.expected) else self.expected,
             "promise": dict(self.promise),
@@ -331,6 +332,7 @@ def _published(facts: JobFacts, now: datetime) -> dict[str, Any] | None:
         "created": manifest["created"],
         "age_seconds": _age_of(manifest["created"], now),
         "horizon": manifest["horizon"],
+        "point": facts.current.point,
         "series": {**manifest["series"], "by_baselines": by_baselines(manifest)},
         "model": {name: manifest["model"].get(name) for name in ("id", "kind", "trained_until")},
         "covariates": choice_of(facts.folder, manifest["model"].get("id") or "", "covariates"),

@@ -1,6 +1,9 @@
 """How stable published forecasts were, and who made them better: naive, the model, the planner;
 and what the blend beside the model would have made of them.
 
+Compared are the numbers that were published, medians or means; runs of one kind of point with each
+other.
+
 Axes: R rows (series and steps that several runs forecast, or that have come true).
 """
 
@@ -21,6 +24,7 @@ from forecast.common.errors import OutputError
 from forecast.data.io.arrow import as_numpy
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
+from forecast.inference.point import MEDIAN, quantile_of
 from forecast.inference.tables import read_written
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.scheduling.config import MOST_RUNS
@@ -36,19 +40,26 @@ SHOWN = 20  # series told of by name
 
 @dataclass(frozen=True)
 class Planning:
-    """stability, value_added: JSON-able documents, {} where there is nothing to tell."""
+    """stability, value_added: JSON-able documents, {} where there is nothing to tell; of_quantiles:
+    runs that value added leaves out, as they published a quantile."""
 
     stability: dict[str, Any]
     value_added: dict[str, Any]
+    of_quantiles: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Both, as one document."""
-        return {"stability": self.stability, "value_added": self.value_added}
+        """All, as one document."""
+        return {
+            "stability": self.stability,
+            "value_added": self.value_added,
+            "quantile_runs": self.of_quantiles,
+        }
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run's forecasts: run, cutoff, season, and value by (series number, grid position)."""
+    """One run's forecasts: run, cutoff, season, value by (series number, grid position), and what
+    these points are: "median", "mean" or a quantile."""
 
     run: str
     cutoff: int
@@ -56,6 +67,7 @@ class _Run:
     season: int
     series: np.ndarray
     point: np.ndarray
+    kind: str = MEDIAN
 
 
 def planning(connection: sqlite3.Connection, state: State, folder: Path, panel: Panel) -> Planning:
@@ -65,7 +77,10 @@ def planning(connection: sqlite3.Connection, state: State, folder: Path, panel: 
     overrides = _overrides(state, folder)
     blends = _blends(state, folder, {run.cutoff for run in runs})
     moved = stability(runs, ids, lambda cutoff: _times(panel, cutoff, 1)[0])
-    return Planning(moved, value_added(runs, ids, overrides, panel, blends))
+    # An absolute error says nothing of a stock level: most of what came should lie below it.
+    middle = [run for run in runs if quantile_of(run.kind) is None]
+    added = value_added(middle, ids, overrides, panel, blends)
+    return Planning(moved, added, len(runs) - len(middle))
 
 
 def _times(panel: Panel, first: int, steps: int) -> list[str]:
@@ -76,21 +91,23 @@ def _times(panel: Panel, first: int, steps: int) -> list[str]:
 
 def _runs(connection: sqlite3.Connection) -> Iterator[_Run]:
     rows = connection.execute(
-        "SELECT id, run, cutoff, horizon, season FROM runs ORDER BY cutoff DESC LIMIT ?",
-        (MOST_RUNS,),
+        "SELECT id, runs.run, cutoff, horizon, season, coalesce(points.point, ?) FROM runs"
+        " LEFT JOIN points ON points.run = id ORDER BY cutoff DESC LIMIT ?",
+        (MEDIAN, MOST_RUNS),
     ).fetchall()
-    for number, run, cutoff, horizon, season in reversed(rows):
+    for number, run, cutoff, horizon, season, kind in reversed(rows):
         parts = list(recorded(connection, number))
         if parts:
             series = np.concatenate([part.series for part in parts])
             point = np.concatenate([part.point for part in parts])
-            yield _Run(run, cutoff, horizon, season, series, point)
+            yield _Run(run, cutoff, horizon, season, series, point, kind)
 
 
 def stability(
     runs: list[_Run], ids: Mapping[int, str] | None = None, named: Callable[[int], str] = str
 ) -> dict[str, Any]:
-    """How much the forecast of the same step changed from each run to the next.
+    """How much the forecast of the same step changed from each run to the next, where both had the
+    same kind of point.
 
     Mean absolute change over the mean absolute level of the later forecasts, in all, by age (the
     step ahead of the later run), by run (the later one, told by the name of its cutoff) and of the
@@ -101,7 +118,7 @@ def stability(
     for before, after in pairwise(runs):
         shift = after.cutoff - before.cutoff
         shared = min(before.horizon - shift, after.horizon)
-        if shift < 1 or shared < 1:
+        if shift < 1 or shared < 1 or before.kind != after.kind:
             continue
         series, old, new = np.intersect1d(before.series, after.series, return_indices=True)
         then, now = before.point[old, shift : shift + shared], after.point[new, :shared]

@@ -21,13 +21,12 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.panel import Panel
 from forecast.inference.conformal import calibrate
-from forecast.inference.point import with_point
+from forecast.inference.point import MEDIAN, quantile_of, with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.models.baselines.forecast import COLUMNS, forecast_baselines_windows
 from forecast.models.forecaster import Forecaster
 from forecast.training.plan import Plan, Reason
 from forecast.training.selection import naive_error
-from forecast.workflows.demand import MEAN, MEDIAN
 
 # A fifth of the first baseline beside the network, as long as that raises the error at validation
 # origins by no more than chance. Weights that are sought there are worse at later origins: what all
@@ -221,7 +220,7 @@ def blended(
         return {}
     windows = zip(*(made[name] for name in used), strict=True)
     found = [combine(dict(zip(used, one, strict=True)), combination) for one in windows]
-    own = point not in (MEDIAN, MEAN)
+    own = quantile_of(point) is not None
     return {BLEND: [with_point(each, point) for each in found] if own else found}
 
 

@@ -9,7 +9,6 @@ Axes: S series, W windows (origins of each series).
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ from forecast.evaluation.scores import ScoreTable, score_forecasts
 from forecast.evaluation.significance import ARIMA, compare, lead
 from forecast.inference.point import with_point
 from forecast.inference.predict import at_levels
-from forecast.inference.tables import csv_bytes, wanted_levels
+from forecast.inference.tables import csv_bytes
 from forecast.models.store import versions
 from forecast.reporting.run_folder import HISTORY, check_place, rows_csv, run_path
 from forecast.training.plan import Reason, in_part_of_the_time
@@ -42,7 +41,7 @@ from forecast.workflows.backtest_networks import COLUMNS, Learnt, trained, varia
 from forecast.workflows.backtest_plan import BacktestPlan, plan_backtest
 from forecast.workflows.demand import choose_point
 from forecast.workflows.load import read
-from forecast.workflows.train import Clock
+from forecast.workflows.train import Clock, scored_levels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +87,7 @@ def compare_run(
     budget = clock.left_for(settings.baselines.budget)
     rivals = _rivals(panel, plan, settings, budget, listener)
     listener.stage("Scoring")
-    levels = wanted_levels(settings.forecast.level, ())
+    levels = scored_levels(settings)
     _, point, why = choose_point(panel, settings)
     listener.note(f"point forecast {point}: {why}")
     ready = {
@@ -98,13 +97,13 @@ def compare_run(
     apart = {name: ready.pop(name) for name in COLUMNS.values() if name in ready}
     m, shown = plan.training.season, settings.forecast.level
     result = backtest(panel, plan.origins, {}, m, shown, plan.gap, {**ready, **rivals}, point=point)
-    beside = score_forecasts(panel, apart, m, shown, plan.gap).to_rows() if apart else []
+    beside = score_forecasts(panel, apart, m, shown, plan.gap, point=point) if apart else None
     made = ComparisonResult(
         folder=run_path(settings, _stem(report.source)),
         report=report,
         chosen=(*(each for each in plan.reasons if each[0] in SHARED), *budget_of(plans)),
-        rows=rows_of(result.scores.to_rows(), learnt),
-        apart=rows_of([{**row, "best": None} for row in beside], learnt),
+        rows=rows_of(result.scores, learnt),
+        apart=[{**row, "best": None} for row in rows_of(beside, learnt)] if beside else [],
         caption=result.scores.caption(),
         judged=result.scores.judged,
         sentence=sentence_of(result.scores, list(ready)),
@@ -176,7 +175,7 @@ def _rivals(
     names = settings.baselines.chosen(TRAIN_BASELINES)
     asked = settings.baselines.model_copy(update={"names": names})
     given = settings.model_copy(update={"baselines": asked})
-    levels = wanted_levels(settings.forecast.level, ())
+    levels = scored_levels(settings)
     made = baseline_forecasts(panel, plan, given, levels, budget, listener)
     return {name: each for name, each in made.items() if name != NAIVE2}
 
@@ -209,20 +208,20 @@ def budget_of(plans: Mapping[Network, BacktestPlan]) -> tuple[Reason, ...]:
     )
 
 
-def rows_of(rows: Sequence[dict[str, Any]], learnt: Mapping[str, Learnt]) -> list[dict[str, Any]]:
-    """Rows of the score table with the numbers that each network learnt, the lowest MASE first."""
+def rows_of(scores: ScoreTable, learnt: Mapping[str, Learnt]) -> list[dict[str, Any]]:
+    """Rows of the score table with the numbers that each network learnt, the best first."""
     full = [
         {**row, "parameters": learnt[row["model"]].parameters if row["model"] in learnt else None}
-        for row in rows
+        for row in scores.to_rows()
     ]
-    return sorted(full, key=lambda row: (row["mase"] is None, row["mase"] or 0.0))
+    return sorted(full, key=lambda row: scores.rank(row["model"]))
 
 
 def sentence_of(scores: ScoreTable, networks: Sequence[str]) -> str:
     """Which network was best, and whether its lead over ARIMA and the LSTM, or that of a baseline
     which was better, is more than chance."""
-    best = min(networks, key=lambda name: _rank(scores, name))
-    first = min(scores.per_series, key=lambda name: _rank(scores, name))
+    best = min(networks, key=scores.rank)
+    first = min(scores.per_series, key=scores.rank)
     named = dict.fromkeys((first, ARIMA, LSTM))
     others = [each for each in named if each != best and each in scores.per_series]
     pairs = [compare(scores, best, other) for other in others]
@@ -231,11 +230,6 @@ def sentence_of(scores: ScoreTable, networks: Sequence[str]) -> str:
         chosen = f"{best} was the best of {len(networks)} networks on these origins"
         said.insert(0, f"{chosen}; being chosen by them flatters it.")
     return " ".join(said)
-
-
-def _rank(scores: ScoreTable, name: str) -> float:
-    value = scores.score(name).values["mase"]
-    return value if math.isfinite(value) else math.inf
 
 
 def _stem(source: str) -> str:
@@ -281,6 +275,7 @@ def _document(made: ComparisonResult, settings: Settings) -> bytes:
         "models": made.rows,
         "apart": made.apart,
         "scored_on": made.caption,
+        "judged": made.judged,
         "sentence": made.sentence,
         "interrupted": made.interrupted,
         "seconds": round(made.seconds, 3),

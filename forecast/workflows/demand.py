@@ -11,11 +11,11 @@ import numpy as np
 from forecast.config.baselines import INTERMITTENT_BASELINES, Baseline
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
+from forecast.inference.point import MEAN, MEDIAN
 from forecast.training.plan import Reason
 from forecast.transforms.demand import INTERVAL, is_intermittent, mean_interval
 
 POINT = "point"  # the choice's name among the reasons of a run, and in its manifest
-MEDIAN, MEAN = "median", "mean"
 
 
 def usual_baselines(
@@ -35,6 +35,11 @@ def choose_point(panel: Panel, settings: Settings) -> Reason:
     else the median."""
     if settings.forecast.point is not None:
         return (POINT, settings.forecast.point, "as asked (--point)")
+    return usual_point(panel, settings)
+
+
+def usual_point(panel: Panel, settings: Settings) -> Reason:
+    """Which point forecast where none is asked for."""
     if settings.data.hierarchy or settings.data.by:
         return (POINT, MEAN, "only means add up (--point median for medians)")
     if is_intermittent(panel):
@@ -44,12 +49,15 @@ def choose_point(panel: Panel, settings: Settings) -> Reason:
 
 def point_of(settings: Settings, manifest: Mapping[str, Any]) -> str:
     """The point forecast that is asked for now, else that of the trained model."""
-    if settings.forecast.point is not None:
-        return settings.forecast.point
+    return settings.forecast.point or own_point(manifest) or MEDIAN
+
+
+def own_point(manifest: Mapping[str, Any]) -> str | None:
+    """The point forecast that was noted when a model was trained; None where none was."""
     for each in manifest.get("chosen") or ():
         if isinstance(each, Mapping) and each.get("name") == POINT:
             return str(each.get("value"))
-    return MEDIAN
+    return None
 
 
 def _why(panel: Panel) -> str:

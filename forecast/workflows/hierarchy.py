@@ -21,9 +21,10 @@ from forecast.data.limits import never_negative
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
 from forecast.evaluation import metrics
+from forecast.evaluation.catalogue import Metric, Scored, judging, metric_named
 from forecast.evaluation.level_table import BEFORE
 from forecast.evaluation.scores import score_forecasts
-from forecast.inference.point import with_point
+from forecast.inference.point import quantile_of, with_point
 from forecast.inference.predict import forecast_panel
 from forecast.inference.reconciliation import (
     BOTTOM_UP,
@@ -40,6 +41,7 @@ from forecast.inference.reconciliation import (
 )
 from forecast.models.forecaster import Forecaster
 from forecast.training.plan import Plan, Reason
+from forecast.transforms.demand import is_intermittent
 from forecast.transforms.hierarchy import (
     Aggregated,
     Factors,
@@ -272,10 +274,13 @@ def choose_method(
     point: str,
 ) -> Reason:
     """How forecasts are made to add up: as asked, or what forecasts the validation origins best,
-    by the mean over levels of their mean MASE."""
+    by the mean over levels of the metric that judges such points."""
     if settings.forecast.reconcile is not None:
         return (RECONCILE, settings.forecast.reconcile, "as asked (--reconcile)")
-    losses = _validation_losses(levels.hierarchy, panel, forecaster, errors, plan, point)
+    level = quantile_of(point)
+    judged = judging(is_intermittent(panel), point, [] if level is None else [level])[0]
+    metric = metric_named(judged)
+    losses = _validation_losses(levels.hierarchy, panel, forecaster, errors, plan, point, metric)
     if not losses:
         return (RECONCILE, BOTTOM_UP, "no series is long enough to choose by")
     best = min(losses, key=lambda name: losses[name])
@@ -283,7 +288,7 @@ def choose_method(
     return (
         RECONCILE,
         best,
-        f"lowest MASE over the levels on validation origins and those before: {told}",
+        f"lowest {metric.heading} over the levels on validation origins and those before: {told}",
     )
 
 
@@ -294,8 +299,9 @@ def _validation_losses(
     errors: Errors,
     plan: Plan,
     point: str,
+    metric: Metric,
 ) -> dict[str, float]:
-    """Mean over levels of the mean MASE of each method on the validation origins, and those a
+    """Mean over levels of the mean `metric` of each method on the validation origins, and those a
     quarter of the horizon before each other; {} without.
 
     What all series have in common goes one way at one origin, and a method that errs the other way
@@ -313,15 +319,45 @@ def _validation_losses(
         part = hierarchy.part(together)
         past = errors.before(_steps_back(panel, hierarchy, origins)).of(together, hierarchy)
         actual = panel.window(origins, plan.horizon)[together]
-        scale = metrics.seasonal_errors(cut.values, cut.offsets, plan.season)[together]
+        scale, squared = (
+            metrics.seasonal_errors(cut.values, cut.offsets, plan.season, power=power)[together]
+            for power in (1, 2)
+        )
         nonnegative = never_negative(cut)[together]
         for method in METHODS if has_library() else (BOTTOM_UP, TOP_DOWN):
             one = Reconciler(method, part, past, nonnegative=nonnegative)
-            loss = metrics.mase(actual, one.coherent(made.point[together]), scale)
+            coherent = one.coherent(made.point[together])
+            loss = _loss(metric, actual, coherent, scale, squared, level=quantile_of(point))
             by_level = [loss[part.level == each] for each in np.unique(part.level)]
             known = [np.nanmean(each) for each in by_level if np.isfinite(each).any()]
             sums.setdefault(method, []).append(float(np.mean(known)) if known else np.nan)
     return {m: float(np.nanmean(each)) for m, each in sums.items() if np.isfinite(each).any()}
+
+
+def _loss(
+    metric: Metric,
+    actual: np.ndarray,
+    made: np.ndarray,
+    scale: np.ndarray,
+    squared_scale: np.ndarray,
+    level: float | None,
+) -> np.ndarray:
+    """`metric` of points `made` (S, H) for each series, (S,); level: of the quantile that they are,
+    None for other points."""
+    assert metric.per_series is not None
+    levels = np.empty(0) if level is None else np.array([level])
+    return metric.per_series(
+        Scored(
+            own=np.ones(len(actual), bool),
+            actual=actual,
+            point=made,
+            scale=scale,
+            squared_scale=squared_scale,
+            levels=levels,
+            quantiles=made[..., None][..., : len(levels)],
+            judged_at=level,
+        )
+    )
 
 
 def _judged(plan: Plan, nodes: int) -> Iterator[np.ndarray]:
@@ -395,7 +431,8 @@ def level_rows(
     held_out: Mapping[str, Sequence[Forecast]],
     before: Sequence[Forecast],
     season: int,
-    settings: Settings,
+    intervals: Sequence[float],
+    point: str,
 ) -> list[dict[str, Any]]:
     """The scores of every forecaster on each level, the network before and after reconciliation."""
     network = next(iter(held_out))
@@ -412,7 +449,7 @@ def level_rows(
             title: [_renamed(_rows(each, chosen), title) for each in forecasts]
             for title, forecasts in everyone.items()
         }
-        table = score_forecasts(part, made, season, settings.forecast.level)
+        table = score_forecasts(part, made, season, intervals, point=point)
         rows += [{"level": name, "nodes": len(chosen), **row} for row in table.to_rows()]
     return rows
 

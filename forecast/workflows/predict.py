@@ -37,7 +37,7 @@ from forecast.inference.formats.registry import (
     refuse_other_tables,
     table_bytes,
 )
-from forecast.inference.point import with_point
+from forecast.inference.point import MEDIAN, quantile_of, with_point
 from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.reconciliation import coherent_paths
 from forecast.inference.sample_paths import (
@@ -66,7 +66,7 @@ from forecast.training.zero_shot import zero_shot
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.combination import Combination, blended, statistical
-from forecast.workflows.demand import MEAN, MEDIAN, choose_point, point_of
+from forecast.workflows.demand import choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
 
@@ -132,6 +132,7 @@ def predict_run(
     if horizon > panel.lengths.max(initial=0):
         text = f"{horizon:,} steps ahead are more than any series has behind it"
         listener.warn("forecast/long-horizon", text)
+    panel = covered(panel, forecaster, horizon, settings)
     for code, text in unknown_ahead(forecaster.design, panel, horizon):
         listener.warn(code, text)
     listener.stage("Forecasting")
@@ -348,9 +349,7 @@ def forecast_of(
     """The network's forecast of every series, and the table, with the blend if one is `combined`.
     Raises InputError where covariates lack."""
     steps = reach(panel, panel.lengths, horizon)  # of the grid, for as many as there are
-    if forecaster.design is not None:
-        names = [entry.name for entry in forecaster.design.of(FUTURE)]
-        panel = cover(with_columns(panel, names), steps, settings.data.cov_short, names)
+    panel = covered(panel, forecaster, horizon, settings)
     asked = settings.forecast
     if forecaster.whole:
         check_counts(panel)
@@ -362,7 +361,7 @@ def forecast_of(
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
         made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
-    own = () if combined is None or point in (MEDIAN, MEAN) else (float(point),)
+    own = () if combined is None or (level := quantile_of(point)) is None else (level,)
     made = at_levels(made, wanted_levels(asked.level, (*asked.quantiles, *own)))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]
     table = forecast_table(panel, shown, asked.level, asked.quantiles, horizon)
@@ -371,6 +370,16 @@ def forecast_of(
         names = [each.name for each in shown]
         table = with_rows_of(table, unseen[0], new, names, asked.level, asked.quantiles, horizon)
     return made, with_level(table, panel, None if levels is None else levels.names)
+
+
+def covered(panel: Panel, forecaster: Forecaster, horizon: int, settings: Settings) -> Panel:
+    """The panel with covariates that reach over the steps to come. Raises InputError where they
+    lack: before anything is said of holes in them."""
+    if forecaster.design is None:
+        return panel
+    names = [entry.name for entry in forecaster.design.of(FUTURE)]
+    steps = reach(panel, panel.lengths, horizon)
+    return cover(with_columns(panel, names), steps, settings.data.cov_short, names)
 
 
 def _blend(panel: Panel, made: Forecast, combined: Combined, settings: Settings) -> list[Forecast]:

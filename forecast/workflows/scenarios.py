@@ -29,11 +29,11 @@ from forecast.inference.predict import at_levels, forecast_panel
 from forecast.inference.sample_paths import paths_from
 from forecast.inference.tables import FORECAST, forecast_table, numbers, wanted_levels
 from forecast.models.forecaster import Forecaster
-from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.demand import point_of
 from forecast.workflows.load import Found, find_model
 from forecast.workflows.predict import (
     check_table,
+    covered,
     new_predictions,
     sheets,
     with_dates,
@@ -180,7 +180,7 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
         )
     steps = reach(found.panel, found.panel.lengths, horizon)
     try:
-        panel = cover(with_columns(found.panel, names), steps, settings.data.cov_short, names)
+        panel = covered(found.panel, forecaster, horizon, settings)
     except InputError as error:
         error.where = settings.data.future_covariates
         error.remedy = f"Give the steps to come in that file; {COV_SHORT}"

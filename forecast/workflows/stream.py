@@ -15,13 +15,13 @@ from forecast.config.schema import ForecastSettings, Settings
 from forecast.data.limits import zero_ahead
 from forecast.data.open_steps import as_read
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
-from forecast.inference.point import mean_of_quantiles
+from forecast.inference.point import MEAN, MEDIAN, mean_of_quantiles, quantile_of
 from forecast.inference.predict import NAIVE
 from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
 from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
-from forecast.workflows.demand import MEAN, MEDIAN, point_of
+from forecast.workflows.demand import point_of
 from forecast.workflows.load import find_model
 from forecast.workflows.predict import with_point_setting
 
@@ -89,7 +89,7 @@ class Written:
         """The columns of `forecast_table`, in its order."""
         name = forecaster.name
         mean = settings.point == MEAN
-        point = 0.5 if mean or settings.point in (None, MEDIAN) else float(settings.point or 0.5)
+        point = quantile_of(settings.point or MEDIAN) or 0.5
         columns = {name: point}
         for level in settings.level:
             tail = (1 - level / 100) / 2

@@ -32,7 +32,7 @@ from forecast.evaluation.level_table import LevelLine, level_lines
 from forecast.evaluation.sample_paths import scores_of_paths
 from forecast.evaluation.scores import ScoreTable, score_forecasts, stock_quantile
 from forecast.inference.class_level import of_unseen, with_class_levels
-from forecast.inference.point import with_point
+from forecast.inference.point import MEDIAN, quantile_of, with_point
 from forecast.inference.predict import at_levels
 from forecast.inference.sample_paths import refuse_too_many
 from forecast.inference.tables import wanted_levels
@@ -156,7 +156,7 @@ def train_run(
         seconds=clock.elapsed(),
         sampled=sampled,
         levels=None if levels is None else levels.names,
-        level_scores=summed.scores(panel, held_out, plan, settings),
+        level_scores=summed.scores(panel, held_out, plan, settings, point[1]),
         more={} if combination is None else {BLENDING: combination.to_dict()},
         unseen=of_unseen(own[1][0], shown, point[1]) if levels is None else None,
     )
@@ -230,7 +230,9 @@ def written(
         exit_code=3 if report.skipped or replaced else 0,
         seconds=clock.elapsed(),
         predictions=table,
-        levels=level_lines(record.level_scores),
+        levels=level_lines(
+            record.level_scores, "mase" if record.scores is None else record.scores.judged
+        ),
     )
 
 
@@ -315,12 +317,18 @@ class Summed:
     reasons: tuple[Reason, ...]
 
     def scores(
-        self, panel: Panel, held_out: dict[str, list[Forecast]], plan: Plan, settings: Settings
+        self,
+        panel: Panel,
+        held_out: dict[str, list[Forecast]],
+        plan: Plan,
+        settings: Settings,
+        point: str,
     ) -> list[dict[str, Any]]:
         """Scores by level; [] without a hierarchy or held-out windows."""
         if self.levels is None or not self.tried:
             return []
-        return level_rows(panel, self.levels, held_out, self.before, plan.season, settings)
+        season, intervals = plan.season, settings.forecast.level
+        return level_rows(panel, self.levels, held_out, self.before, season, intervals, point)
 
 
 def add_up(
@@ -452,10 +460,12 @@ def score(
 
 
 def scored_levels(settings: Settings) -> np.ndarray:
-    """Quantile levels that a run's tables and scores need, those of the stock among them."""
+    """Quantile levels that a run's tables and scores need, that of the stock and that which the
+    points are to be among them."""
     asked, cost = settings.forecast, settings.evaluation.cost
     stock = () if cost is None else (stock_quantile(cost),)
-    return wanted_levels(asked.level, (*asked.quantiles, *stock))
+    own = () if (level := quantile_of(asked.point or MEDIAN)) is None else (level,)
+    return wanted_levels(asked.level, (*asked.quantiles, *stock, *own))
 
 
 class Clock:

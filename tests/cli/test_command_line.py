@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -95,6 +96,27 @@ def test_a_wrong_command_line_is_exit_2_with_a_code_and_a_remedy(lstmcast, words
     assert f"  code   {code}\n" in err
     assert text in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("--target-col", "A", "--target-col", "B b"), "--target-col 'A,B b'"),
+        (("--level", "80", "--level", "90"), "--level 80,90"),
+        (("--cost", "9", "--cost=1"), "--cost 9,1"),
+    ],
+)
+def test_a_list_in_several_flags_is_refused_with_how_it_is_written(lstmcast, words, advice):
+    code, out, err = lstmcast("train", "x.csv", *words)
+    assert (code, out) == (2, "") and "usage/contradiction" in err
+    assert f"{words[0]} is given more than once" in err
+    assert f"Write {advice} for all, or leave all but one out" in " ".join(err.split())
+    followed = shlex.split(advice)
+    shown = json.loads(lstmcast("train", *followed, "--show-config", "--json")[1])
+    values = {
+        row["name"].split(".")[1].replace("_", "-"): row["value"] for row in shown["settings"]
+    }
+    assert values[words[0].removeprefix("--")] in ("A,B b", [80.0, 90.0], [9.0, 1.0])
 
 
 def test_an_error_with_json_is_a_document_on_stdout(lstmcast):

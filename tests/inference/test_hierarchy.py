@@ -453,19 +453,23 @@ def test_train_tells_each_level_on_the_terminal_and_on_the_page_which_can_be_mad
         "2", "--baselines", "seasonal-naive", "--out", str(run), "--set", "forecast.reconcile=ols",
     )  # fmt: skip
     assert code == 0, err
-    assert "Adding up made the forecasts better at" in " ".join(out.split())
-    rows = json.loads((run / "metrics.json").read_text())["levels"]
+    told = " ".join(out.split())
+    assert "Adding up made the forecasts better at" in told and "levels, by RMSSE." in told
+    document = json.loads((run / "metrics.json").read_text())
+    rows = document["levels"]
+    assert (document["point"], document["judged"]) == ("mean", "rmsse")
     network = next(row for row in rows if row["level"] == "total" and row["model"] == "LSTM")
-    lines = level_lines(rows)
+    lines = level_lines(rows, "rmsse")
     assert [line.level for line in lines] == ["total", "state", "state/shop"]
-    assert lines[0].after == pytest.approx(network["mase"])
+    assert lines[0].after == pytest.approx(network["rmsse"])
     assert (lines[0].nodes, lines[0].rival) == (1, "SeasonalNaive")
     again = ("report", str(run), "--data", str(tmp_path / "sales.csv"), "--output")
     for page in (run / "report.html", tmp_path / "again.html"):
         if not page.exists():
             assert lstmcast(*again, str(page))[0] == 0
         text = page.read_text()
-        assert "Level by level" in text and f"{network['mase']:.3f}" in text
+        assert "Level by level" in text and f"{network['rmsse']:.3f}" in text
+        assert "RMSSE before and after" in text
 
 
 @pytest.mark.parametrize("third", ["a", "c"])  # "a": the name of a shop in the other region too

@@ -82,6 +82,15 @@ def test_a_blend_is_told_in_the_model_s_place():
     assert (last.cells, last.good) == (("2.700", "−0.300", "−10.0%"), True)
 
 
+def test_the_page_says_what_errors_are_of_where_no_medians_are_published():
+    assert not [fact for fact in job_part(document()).facts if "published" in fact]
+    part = job_part(document() | {"point": "0.95", "quantile_runs": 2})
+    assert [fact for fact in part.facts if "published" in fact] == [
+        "the 0.95 quantile is published; MASE and MAE are those of the medians, as in the backtest",
+        "2 runs published a quantile: value added leaves them out",
+    ]
+
+
 def test_a_job_that_has_nothing_yet_says_so():
     nothing = {"runs": 0, "count": 0, "mase": None, "mae": None, "coverage": {}}
     page = render_live_page("t", [{"job": "new", "recent": nothing, "by_age": {}, "by_step": {}}])

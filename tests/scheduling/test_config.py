@@ -47,6 +47,17 @@ def test_every_setting_that_is_a_path_is_relative_to_the_config(tmp_path, monkey
     assert paths_of(job).count(str(tmp_path / "x.csv")) == len(paths)
 
 
+def test_another_point_is_another_forecast_but_no_other_model(tmp_path):
+    one = "jobs:\n  a:\n    data: a.csv\n    settings:\n      forecast: {horizon: 7%s}\n"
+    plain, asked, same = (
+        load_config(write(tmp_path, one % more), environ={}).jobs["a"]
+        for more in ("", ", point: 0.95", ", point: '0.95'")
+    )
+    assert (plain.settings.forecast.point, asked.settings.forecast.point) == (None, "0.95")
+    assert asked.digest == same.digest != plain.digest
+    assert asked.what_is_learnt() == plain.what_is_learnt()
+
+
 def test_a_database_address_is_no_path(tmp_path):
     path = write(tmp_path, "jobs:\n  a:\n    data: env:SALES\n")
     assert load_config(path, environ={}).jobs["a"].source == "env:SALES"

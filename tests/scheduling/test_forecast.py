@@ -9,6 +9,7 @@ import pytest
 from forecast.common.progress import Silent
 from forecast.data.forecast import LEVELS
 from forecast.data.panel import STATIC, Covariate, Covariates, Unseen
+from forecast.inference.point import mean_of_quantiles
 from forecast.models.baselines.forecast import forecast_baselines
 from forecast.scheduling import forecast as forecasting
 from forecast.scheduling.as_of import digest_of, take_snapshot
@@ -114,6 +115,47 @@ def test_another_class_of_an_item_without_any_value_is_other_data(job):
 
 
 BLEND = Combination({"LSTM": 0.5, "DynamicOptimizedTheta": 0.3, "SeasonalNaive": 0.2})
+
+
+def with_point(job, snapshot, point, factors=ONES):
+    service = trained(job, snapshot)
+    return forecast_all(job, snapshot, service, (12,), factors, 10.0, Silent(), point=point)
+
+
+def test_every_row_has_the_point_that_is_published_and_the_intervals_of_the_medians(job):
+    snapshot = of_classes(job)
+    made = {point: with_point(job, snapshot, point) for point in ("median", "mean", "0.9")}
+    for one in made.values():
+        assert (one.forecast.quantiles == made["median"].forecast.quantiles).all()
+        assert one.forecast.source.tolist() == made["median"].forecast.source.tolist()
+    for which in (lambda one: one.forecast, lambda one: one.unseen[1]):
+        high = which(made["0.9"])
+        assert (high.point == high.quantiles[:, :, LEVELS.index(0.9)]).all()
+        means = which(made["mean"])
+        wanted = mean_of_quantiles(means.quantiles, means.levels)
+        assert means.point == pytest.approx(wanted)
+        assert (means.point != which(made["median"]).point).any()
+
+
+def test_a_mean_is_not_pulled_by_the_adjustment_of_the_intervals_but_a_quantile_is(job):
+    snapshot = of_classes(job)
+    narrow = 0.2 * ONES
+    narrow[len(LEVELS) // 2] = 1
+    plain, means = (with_point(job, snapshot, "mean", each) for each in (ONES, narrow))
+    assert (means.forecast.quantiles != plain.forecast.quantiles).any()
+    assert means.forecast.point == pytest.approx(plain.forecast.point, rel=1e-12)
+    assert means.unseen[1].point == pytest.approx(plain.unseen[1].point, rel=1e-12)
+    high = with_point(job, snapshot, "0.9", narrow).forecast
+    assert (high.point == high.quantiles[:, :, LEVELS.index(0.9)]).all()
+
+
+def test_the_blend_s_point_is_its_own_quantile_or_the_mean_of_the_means(job):
+    snapshot = take_snapshot(make_panel((60, 60, 60)), job, 6, None, LATER)
+    stock, means, medians = (with_point(job, snapshot, each) for each in ("0.9", "mean", "median"))
+    blend = blended(job, snapshot, stock)
+    assert blend.point == pytest.approx(blend.quantiles[:, :, LEVELS.index(0.9)])
+    more = blended(job, snapshot, means).point - blended(job, snapshot, medians).point
+    assert more == pytest.approx(0.5 * (means.forecast.point - medians.forecast.point))
 
 
 def blended(job, snapshot, made):

@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecast.cli.app import run
 from forecast.common.errors import InputError, LockedError, OutputError, StaleInputError, UsageError
 from forecast.common.progress import Silent
+from forecast.config.schema import Settings
 from forecast.models.store import load_model
 from forecast.scheduling import decisions, ledger, retraining
 from forecast.scheduling import forecast as forecasting
@@ -24,17 +27,20 @@ from forecast.scheduling.context import RunLog
 from forecast.scheduling.decisions import CHALLENGER, Decision
 from forecast.scheduling.live_scores import step_scores
 from forecast.scheduling.lock import locked
+from forecast.scheduling.models import naive_service
 from forecast.scheduling.override import override_job
 from forecast.scheduling.recovery import read_state
 from forecast.scheduling.retention import prune_job
 from forecast.scheduling.rollback import roll_back
 from forecast.scheduling.run import run_job
 from forecast.scheduling.score import score_job
+from forecast.scheduling.serving import decide_point
 from forecast.scheduling.status import job_facts, job_metrics
 from forecast.training import learn as learning
 from forecast.training.ensemble import Member
 from forecast.training.learn import Learnt
 from forecast.workflows.combination import Combination
+from forecast.workflows.demand import point_of
 from tests.builders import make_panel
 from tests.teaching import taught_here
 
@@ -255,6 +261,116 @@ def test_what_came_true_is_scored_and_compared_with_the_promise(tmp_path):
         score = next(s for s in step_scores(connection) if s.step == 1)
     made = [float(r["LSTM"]) for r in rows(tmp_path, score.run) if r["ds"] == "2024-02-19"]
     assert score.absolute == pytest.approx(np.abs(VALUES[:, 110] - made).sum(), rel=1e-6)
+
+
+LUMPS = np.where(np.random.default_rng(3).random((3, 120)) < 0.3, 1 + np.abs(VALUES).round(), 0)
+
+
+def with_point(folder, point):
+    """The job that publishes `point`; None: what suits its data."""
+    made = job(folder)
+    if point is not None:
+        text = made.config.read_text().replace("horizon: 7", f"horizon: 7, point: {point}")
+        made.config.write_text(text)
+    return load_config(made.config, environ={}).jobs["sales"]
+
+
+def points(table):
+    return [float(row["LSTM"]) for row in table]
+
+
+def of_forecast(folder, *words):
+    """The points that `lstmcast forecast` writes of the same data."""
+    out = folder / "forecast.csv"
+    out.unlink(missing_ok=True)
+    file = str(folder / "data.csv")
+    assert run(["forecast", file, "--horizon", "7", *words, "-q", "-o", str(out)]) == 0
+    with open(out, newline="") as opened:
+        return points(csv.DictReader(opened))
+
+
+def test_a_job_of_intermittent_data_publishes_means_as_forecast_does(tmp_path):
+    data(tmp_path, values=LUMPS)
+    outcome = run_job(job(tmp_path), now=NOW)
+    assert choices(outcome)["point"] == outcome.manifest["point"] == "mean"
+    published = points(rows(tmp_path))
+    assert published == pytest.approx(of_forecast(tmp_path), rel=1e-6)
+    assert sum(published) > 1.2 * sum(of_forecast(tmp_path, "--point", "median"))
+
+
+def test_a_job_publishes_the_point_that_it_asks_for(tmp_path):
+    data(tmp_path)
+    outcome = run_job(with_point(tmp_path, "0.975"), now=NOW)
+    assert choices(outcome)["point"] == outcome.manifest["point"] == "0.975"
+    published = rows(tmp_path)
+    assert points(published) == [float(row["LSTM-hi-95"]) for row in published]
+    assert points(published) == pytest.approx(of_forecast(tmp_path, "--point", "0.975"), rel=1e-6)
+
+
+def test_another_point_publishes_the_as_of_anew(tmp_path):
+    data(tmp_path)
+    medians = run_job(with_point(tmp_path, None), now=NOW)
+    means = run_job(with_point(tmp_path, "mean"), now=NOW)
+    assert (means.outcome, means.manifest["replaces"]) == ("published", medians.run)
+    assert run_job(with_point(tmp_path, "mean"), now=NOW).outcome == "already done"
+
+
+def test_what_a_version_without_points_published_is_not_published_again(tmp_path):
+    data(tmp_path, values=LUMPS)
+    outcome = run_job(job(tmp_path), now=NOW)
+    path = tmp_path / "out" / "runs" / outcome.run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name in ("point", "document_sha256"):
+        del manifest[name]
+    path.write_text(json.dumps({**manifest, "schema_version": 1}))
+    with sqlite3.connect(tmp_path / "out" / ledger.NAME) as connection:
+        connection.execute("DROP TABLE points")
+    assert run_job(job(tmp_path), now=NOW).outcome == "already done"
+    assert job_facts(job(tmp_path)).current.point == "median"
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_live_errors_are_those_of_the_medians_whichever_point_is_published(tmp_path, made_anew):
+    found = []
+    for point in ("median", "mean", "0.95"):
+        folder = tmp_path / point
+        folder.mkdir()
+        for until in (110, 120):
+            data(folder, until, values=LUMPS)
+            asked = with_point(folder, point)
+            run_job(asked, now=NOW)
+        facts = score_job(asked, Silent(), rebuild=made_anew, now=NOW)
+        found.append((facts.recent.mase, facts.recent.coverage))
+        added = facts.planning["value_added"]
+        assert bool(added) == (point != "0.95")  # an absolute error says nothing of a stock level
+        assert facts.planning["quantile_runs"] == (2 if point == "0.95" else 0)
+        if added:
+            with ledger.opened(folder / "out" / ledger.NAME) as connection:
+                name = ledger.recorded_runs(connection)[min(cutoffs(folder))]
+            made = np.array(points(rows(folder, name))).reshape(3, 7)
+            error = np.abs(LUMPS[:, 110:117] - made).mean()
+            assert added["all"]["mae_model"] == pytest.approx(error, rel=1e-6)
+    for mase, coverage in found[1:]:
+        assert mase == pytest.approx(found[0][0], rel=1e-6) and coverage == found[0][1]
+
+
+def test_the_forecast_is_no_less_stable_where_its_point_became_another(tmp_path):
+    for until, point in ((110, "median"), (111, "median"), (112, "0.95")):
+        data(tmp_path, until)
+        run_job(with_point(tmp_path, point), now=NOW)
+    told = score_job(with_point(tmp_path, "0.95"), Silent(), now=NOW).planning["stability"]
+    assert len(told["by_run"]) == 1
+
+
+def test_a_model_that_notes_no_point_has_the_one_that_its_data_suggest(tmp_path):
+    noted, plain = with_point(tmp_path, None), naive_service(7, 7, {})
+    for values, wanted in ((LUMPS, "mean"), (VALUES + 100, "median")):
+        panel = replace(make_panel((120, 120, 120), 7), values=values.reshape(-1))
+        assert decide_point(noted, plain, panel).choice == wanted
+        assert decide_point(noted, replace(plain, point="mean"), panel).choice == "mean"
+    assert decide_point(with_point(tmp_path, "0.9"), replace(plain, point="mean"), panel) == (
+        Decision("point", "0.9", "as the job asks")
+    )
 
 
 def test_a_rehearsed_past_does_not_know_its_future(tmp_path):
@@ -574,16 +690,41 @@ def test_the_first_run_trains_and_judges_and_the_next_reuses(trained):
     mase = outcome.manifest["trial"]["mase"]
     assert set(mase) == {"challenger", "champion", "pretrained", "naive"}
     assert mase["champion"] is None
+    trial = outcome.manifest["trial"]
+    assert (trial["metric"], trial["figures"]) == ("MASE", mase)
     model = outcome.manifest["model"]
     assert (model["kind"], model["promise"]["mase"]) == ("trained", mase["challenger"])
     assert len(model["promise"]["by_step"]["mase"]) == 7
     assert {r["source"] for r in rows(folder)} == {"LSTM"}
     assert not (folder / "out" / "training").exists()
+    kept = load_model(folder / "out" / "models" / model["id"] / "model")[1]
+    assert point_of(Settings(), kept) == outcome.manifest["point"] == "median"
     data(folder, 103)
     later = run_job(job(folder, model="trained"), now=NOW)
     assert choices(later)["model"] == "reuse"
     assert later.manifest["model"]["id"] == outcome.manifest["model"]["id"]
     assert later.manifest["trial"]["position"] == outcome.manifest["trial"]["position"]
+
+
+def test_a_model_of_lumps_is_judged_by_its_means_and_keeps_its_point_without_training(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(retraining, "decide_service", challenger_wins)
+    data(tmp_path, 100, values=LUMPS)
+    first = run_job(job(tmp_path, model="trained"), now=NOW)
+    trial, model = first.manifest["trial"], first.manifest["model"]
+    assert (first.manifest["point"], trial["metric"]) == ("mean", "RMSSE")
+    assert trial["figures"].keys() == trial["mase"].keys()
+    assert trial["figures"]["challenger"] != trial["mase"]["challenger"]
+    assert model["promise"]["mase"] == trial["mase"]["challenger"]  # of medians, as live errors are
+    kept = load_model(tmp_path / "out" / "models" / model["id"] / "model")[1]
+    assert point_of(Settings(), kept) == "mean"
+    path = job(tmp_path, model="trained").config
+    path.write_text(path.read_text().replace("horizon: 7", "horizon: 7, point: 0.9"))
+    again = run_job(load_config(path, environ={}).jobs["sales"], now=NOW)
+    assert (again.outcome, choices(again)["model"]) == ("published", "reuse")
+    assert (again.manifest["point"], again.manifest["model"]["id"]) == ("0.9", model["id"])
+    assert again.manifest["replaces"] == first.run
 
 
 def half_theta(panel, plan, network, settings, budget, listener):

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from forecast import predict, train
+from forecast.cli.app import run as lstmcast
+from forecast.cli.error_handler import guarded
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.sources import resolve
@@ -103,6 +105,20 @@ def test_predict_without_the_steps_to_come_names_what_is_missing(helped):
         predict(folder / "short.csv", model=run.folder)
     assert caught.value.code == "input/covariates-short"
     assert "series 's0' has no value at 2020-03" in caught.value.message
+
+
+def test_covariates_that_stop_short_are_refused_before_a_word_of_holes(helped, capsys):
+    folder, run = helped
+    table(0.2, ahead=2).to_csv(folder / "short.csv", index=False)
+    words = ["predict", str(folder / "short.csv"), "--model", str(run.folder), "-q"]
+    assert guarded(lambda: lstmcast(words)) == 4
+    told = capsys.readouterr().err
+    assert "input/covariates-short" in told and "warning" not in told
+    out = ["-o", str(folder / "made.csv")]
+    assert guarded(lambda: lstmcast([*words, *out, "--cov-short", "last"])) == 0
+    assert "warning" not in capsys.readouterr().err  # the steps have the last value
+    assert guarded(lambda: lstmcast([*words, *out, "--cov-short", "mask"])) == 0
+    assert "covariates/hole" in capsys.readouterr().err
 
 
 def test_predict_refuses_options_that_would_change_what_the_model_reads(helped):

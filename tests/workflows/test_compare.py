@@ -62,7 +62,7 @@ def test_a_size_that_one_network_cannot_have_is_refused():
         plans_of(PANEL, (12,), given)
 
 
-def scored(**errors):
+def scored(point="median", **errors):
     """Scores of forecasters whose every forecast is so far above the actual."""
     origins = PANEL.lengths - 6
     actual = PANEL.window(origins, 6)
@@ -75,7 +75,16 @@ def scored(**errors):
         ]
         for name, error in errors.items()
     }  # fmt: skip
-    return score_forecasts(PANEL, made, 12)
+    return score_forecasts(PANEL, made, 12, point=point)
+
+
+def test_the_best_network_is_the_best_by_the_metric_that_judges():
+    errors = {"LSTM": np.full((3, 6), 1.5), "GRU": np.array([[0.0, 0, 0, 0, 0, 6]] * 3)}
+    medians, means = (scored(point, **errors) for point in ("median", "mean"))
+    assert [row["model"] for row in rows_of(medians, {})] == ["GRU", "LSTM"]
+    assert [row["model"] for row in rows_of(means, {})] == ["LSTM", "GRU"]
+    assert sentence_of(medians, ["LSTM", "GRU"]).startswith("GRU was the best")
+    assert sentence_of(means, ["LSTM", "GRU"]).startswith("LSTM was the best")
 
 
 def test_the_best_network_is_named_with_what_its_choice_does_to_its_figure():
@@ -88,5 +97,5 @@ def test_the_best_network_is_named_with_what_its_choice_does_to_its_figure():
     assert alone.startswith("GRU against AutoARIMA")
     lost = sentence_of(scored(GRU=1.0, SeasonalNaive=0.5), ["GRU"])
     assert lost.startswith("GRU against SeasonalNaive")
-    rows = rows_of(table.to_rows(), {})
+    rows = rows_of(table, {})
     assert [row["model"] for row in rows] == ["GRU", "AutoARIMA", "LSTM"]

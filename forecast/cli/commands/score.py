@@ -73,6 +73,7 @@ def show(run: Run, facts: JobFacts) -> None:
     from rich.table import Table
 
     from forecast.cli import render
+    from forecast.reporting.html.live_page import about_point
 
     console = run.out()
     if not facts.ages:
@@ -87,6 +88,8 @@ def show(run: Run, facts: JobFacts) -> None:
     for name, scores in rows.items():
         table.add_row(name, *_cells(scores))
     console.print(table)
+    if facts.current is not None and (words := about_point(facts.current.point)):
+        render.show_sentence(console, f"{words[0].upper()}{words[1:]}.")
     render.show_sentence(console, sentence(facts))
     for line in about_planning(facts.planning):
         render.show_sentence(console, line)
@@ -103,6 +106,11 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
             f"Stability: from one run to the next the forecast of a step changed by "
             f"{stability['change']:.1%} of its level ({ages[first] or 0:.1%} at step {first}, "
             f"{ages[last] or 0:.1%} at step {last})."
+        )
+    if left_out := planning.get("quantile_runs"):
+        lines.append(
+            f"Value added leaves out {left_out} of the runs, which published a quantile: an "
+            "absolute error says nothing of it."
         )
     added = planning.get("value_added") or {}
     if added:

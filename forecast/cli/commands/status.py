@@ -99,6 +99,7 @@ def _facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "published", f"{published['folder']}: {', '.join(published['files'])}"
         yield "made", f"{published['created']}, {_ago(published)}"
         yield "reaches", f"{published['horizon']} steps after {published['as_of']}"
+        yield "point", published["point"]
         yield "series", f"{series['forecast']:,} ({sources})"
         yield "left out", ", ".join(f"{e['series']}: {e['reason']}" for e in series["left_out"][:5])
         model = published["model"]

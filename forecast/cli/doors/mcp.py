@@ -168,7 +168,8 @@ TOOLS = (
         "forecast", "Forecast at once",
         "Forecast every series of a table from its end with the pretrained network: seconds, "
         "nothing is trained or kept. The rows (unique_id, ds, LSTM, LSTM-lo-80, LSTM-hi-80 ...) "
-        "are in the answer under forecast. LSTM is the median. Uses no covariates: train does.",
+        "are in the answer under forecast. LSTM is the median, or the mean where demand is "
+        "intermittent. Uses no covariates: train does.",
         own={"data": DATA, "output": OUTPUT}, flags={"data": "", "output": "--output"},
         required=("data",),
         main=(*_AHEAD, *_SUMS, *_READ), parts=("forecast", "data"), read_only=False,

@@ -18,6 +18,7 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import BLEND, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import Panel
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.level_table import level_lines
 from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
@@ -155,7 +156,7 @@ def report_data(
     by_series: dict[str, np.ndarray] = {}
     errors = np.full(panel.size, np.nan)
     if table and last:
-        by_series = table.series_columns(_headline(table, last[0].name))
+        by_series = table.series_columns(table.metric_of(last[0].name))
         errors = np.asarray(by_series.get(last[0].name, errors), dtype=float)
     order = chosen_series(errors, DIAGNOSED)
     parts = _scored(panel, held_out, table, order, rivals) if table and last else {}
@@ -193,7 +194,7 @@ def _scored(
 ) -> dict[str, Any]:
     """The parts of the page that speak of held-out values."""
     main = next(iter(held_out))
-    metric, pairs = _headline(table, main), _rivalries(table, main, rivals)
+    metric, pairs = table.metric_of(main), _rivalries(table, main, rivals)
     # Runs of earlier versions have no RMSSE by step.
     by_step = metric if any(metric in each for each in table.per_step.values()) else "mase"
     return {
@@ -300,8 +301,8 @@ def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Ti
     values = table.score(main).values
     fair = [pair for pair in pairs if pair.first_loss > 0]
     if not fair:
-        metric = _headline(table, main)
-        return Tile(f"{metric.upper()} of {main}", figure(values.get(metric, np.nan)))
+        metric = metric_named(table.metric_of(main))
+        return Tile(f"{metric.heading} of {main}", figure(values.get(metric.name, np.nan)))
     closest = min(fair, key=lambda pair: pair.second_loss / pair.first_loss)
     if closest.second_loss > 0:
         gain = 100 * (1 - closest.first_loss / closest.second_loss)
@@ -310,14 +311,10 @@ def _error_tile(table: ScoreTable, main: str, pairs: Sequence[Comparison]) -> Ti
         gain, note = -np.inf, f"{closest.second} made no error"
     if closest.series < table.score(main).series:
         note += f" on the {closest.series:,} series that both have"
-    error = values.get(closest.metric.lower(), np.nan)
+    names = (table.judged, table.stand_in)
+    name = next((n for n in names if metric_named(n).heading == closest.metric), "mae")
+    error = values.get(name, np.nan)
     return Tile(f"{closest.metric} of {main}", figure(error), note, bool(gain > 0))
-
-
-def _headline(table: ScoreTable, main: str) -> str:
-    """The metric that judges, or "mae" where no series has it (all have a constant past)."""
-    value = table.score(main).values.get(table.judged, np.nan)
-    return table.judged if np.isfinite(value) else "mae"
 
 
 def _row(table: ScoreTable, name: str) -> ScoreRow:
@@ -464,7 +461,7 @@ def run_report(
         decisions=tuple(Setting(name, _text(value), why) for name, value, why in chosen),
         settings=setting_rows(settings),
         versions=versions(),
-        by_level=level_lines(level_scores),
+        by_level=level_lines(level_scores, "mase" if scores is None else scores.judged),
     )
 
 

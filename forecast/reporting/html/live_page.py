@@ -15,6 +15,7 @@ from typing import Any
 
 from forecast.common.documents import as_bytes
 from forecast.common.files import check_output, text_kind, write_output
+from forecast.inference.point import MEAN, MEDIAN
 from forecast.reporting.charts.fan import clean_label
 from forecast.reporting.glossary import METRICS, TERMS, sections
 from forecast.reporting.html.ahead import counted
@@ -159,6 +160,10 @@ def _facts(
     model = document.get("model")
     if model:
         yield f"model in service: {model}"
+    if words := about_point(document.get("point")):
+        yield words
+    if left_out := document.get("quantile_runs"):
+        yield f"{counted(left_out, 'run')} published a quantile: value added leaves them out"
     if added:
         yield f"{added['all']['count']:,} forecasts have come true"
         touched = sum(figures["count"] for figures in (added.get("by") or {}).values())
@@ -169,6 +174,14 @@ def _facts(
     runs = len(added.get("by_run") or stability.get("by_run") or ())
     if runs:
         yield f"from the newest {counted(runs, 'run')}"
+
+
+def about_point(point: str | None) -> str | None:
+    """What live errors are of, in words, where other points than medians are published."""
+    if point in (None, MEDIAN):
+        return None
+    published = "means are" if point == MEAN else f"the {point} quantile is"
+    return f"{published} published; MASE and MAE are those of the medians, as in the backtest"
 
 
 def _tiles(

@@ -26,7 +26,7 @@ function stepChart() {
     const plot = frame(host, {
       title: "Error by step ahead",
       x: { low: steps[0], high: Math.max(steps[steps.length - 1], steps[0] + 1), ticks: fromOne, label: "steps ahead" },
-      y: { low, high: high * 1.06, ticks: linearTicks, label: data.stepMetric.toUpperCase() },
+      y: { low, high: high * 1.06, ticks: linearTicks, label: data.stepMetric },
     });
     [...curves].reverse().forEach(([model, xs, ys]) => {
       line(plot, xs, ys, `s${colourOf(model)} ${colourOf(model) ? "" : "thick"}`);
@@ -142,7 +142,7 @@ function versusChart(choose) {
   const rival = rivalOf(data), first = data.models[0], second = data.models[rival], items = data.packed.items;
   const points = items.map((item, i) => ({ i, name: item[0], y: item[1][0], x: item[1][rival] })).filter((p) => p.x > 0 && p.y > 0);
   if (!rival || points.length < 3) return;
-  const host = reveal("versus"), metric = data.headline.toUpperCase();
+  const host = reveal("versus"), metric = data.headline;
   const won = points.filter((p) => p.y < p.x).length;
   document.getElementById("versus-hint").textContent =
     `Each dot is a series. Below the line ${first} is the better one: ${won} of ${number(points.length)} shown. Select a dot to see its forecast.`;

@@ -23,6 +23,7 @@ from forecast.common.documents import as_bytes
 from forecast.common.files import check_output, text_kind, write_output
 from forecast.common.folders import check_beside, write_beside
 from forecast.common.marks import BACKTEST, RUN, FolderKind, is_ours
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.level_table import words_of
 from forecast.reporting.charts.fan import FanChart, clean_label
 from forecast.reporting.glossary import sections
@@ -249,13 +250,13 @@ def payload(data: ReportData) -> dict[str, Any]:
             for line in score_table(data).lines
             if line.part
         },
-        "headline": clean_label(data.headline, 30),
+        "headline": clean_label(metric_named(data.headline).heading, 30),
         "pinned": next((n for n, e in enumerate(data.series) if e.title == data.pinned), None),
         "rival": clean_label(data.rival, 30),
         "total": max(data.total_series, len(data.series)),
         "packed": packed_series(data.series, models, total=data.total),
         "zone": clean_label(data.zone, 40),
-        "stepMetric": clean_label(data.step_metric, 30),
+        "stepMetric": clean_label(metric_named(data.step_metric).heading, 30),
         "steps": [
             [clean_label(name, 30), *_thinned(np.arange(1, len(values) + 1), values)]
             for name, values in data.step_errors.items()
@@ -383,6 +384,7 @@ def render_report(data: ReportData) -> str:
         details=details,
         table=score_table(data),
         levels_told=words_of(data.by_level),
+        levels_metric=data.by_level[0].metric if data.by_level else "",
         models=model_names(data),
         shown=len(document["packed"]["items"]),
         glossary=list(sections()),

@@ -30,7 +30,7 @@ function explorer(data) {
   }
 
   function sortings() {
-    const rival = rivalOf(data), [first, second] = [data.models[0], data.models[rival]], metric = data.headline.toUpperCase();
+    const rival = rivalOf(data), [first, second] = [data.models[0], data.models[rival]], metric = data.headline;
     const by = (f) => (a, b) => (f(b) ?? -Infinity) - (f(a) ?? -Infinity);
     const score = (i, m) => items[i][1][m];
     const gain = (i) => (score(i, 0) === null || score(i, rival) === null ? null : score(i, rival) - score(i, 0));
@@ -209,7 +209,7 @@ function explorer(data) {
     $("own").hidden = entry.view === "ahead";
     $("own").textContent = data.models
       .map((model, m) => (entry.scores[m] === null || entry.scores[m] === undefined ? "" : `${model} ${figure(entry.scores[m])}`))
-      .filter(Boolean).map((text, i) => (i ? text : data.headline.toUpperCase() + ": " + text)).join(" · ");
+      .filter(Boolean).map((text, i) => (i ? text : data.headline + ": " + text)).join(" · ");
     switches(entry);
     sums(entry);
     keys(entry);
@@ -303,7 +303,7 @@ function explorer(data) {
     return { title: timeText(entry.at[i], axis.exact), rows };
   }
 
-  $("list-metric").textContent = items.some(([, scores]) => scores[0] !== null && scores[0] !== undefined) ? data.headline.toUpperCase() : "";
+  $("list-metric").textContent = items.some(([, scores]) => scores[0] !== null && scores[0] !== undefined) ? data.headline : "";
   $("save").addEventListener("click", () => save([unpack(chosen, view)], unpack(chosen, view).name));
   $("save-all").addEventListener("click", () => save(items.map((_, i) => unpack(i, view)).filter((e) => e.view === view || e.views.length === 1), document.title.split(" · ")[0].replace(/\.[a-z]+$/, "") + (view === "ahead" ? "-forecast" : "-test-window")));
   $("numbers").addEventListener("toggle", () => { if ($("numbers").open) draw(); });

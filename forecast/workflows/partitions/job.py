@@ -41,13 +41,14 @@ from forecast.data.io.database import is_database
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.data.rows import files_of
+from forecast.inference.point import MEDIAN
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, model_path, versions
 from forecast.models.trained_data import newest_trained
 from forecast.training.zero_shot import zero_shot
 from forecast.transforms.windows import Layout
-from forecast.workflows.demand import MEDIAN, choose_point, point_of
+from forecast.workflows.demand import choose_point, point_of
 from forecast.workflows.hierarchy import refuse_hierarchy
 from forecast.workflows.load import data_settings, refuse_covariates
 from forecast.workflows.partitions.documents import JobFields

@@ -56,7 +56,7 @@ def publish(folder: Path, number: int, *, kind: str = "csv", point: bool = True,
     run_name = f"{month}-{number:010d}"
     manifest = run_manifest(
         job="sales", sequence=number, leads=True, as_of=month, as_of_position=number,
-        as_of_moment=f"{month}-01T00:00:00+00:00", horizon=4,
+        as_of_moment=f"{month}-01T00:00:00+00:00", horizon=4, point="mean",
         created=f"2024-01-{number:02d}T00:00:00+00:00",
     )  # fmt: skip
     write_published(folder, run_name, files, manifest)
@@ -84,7 +84,7 @@ def test_the_current_forecast_as_json_has_every_row_and_says_which_run_it_is(cli
     document = answer.json()
     assert answer.status_code == 200
     assert (document["job"], document["as_of"], document["series"]) == ("sales", "2023-03", 3)
-    assert len(document["forecast"]) == 12
+    assert len(document["forecast"]) == 12 and document["point"] == "mean"
     assert document["forecast"][0] == {
         "unique_id": "s0", "ds": "2024-01", "LSTM": 3.0, "LSTM-lo-80": 3.0, "LSTM-hi-80": 3.0,
         "LSTM-lo-95": 3.0, "LSTM-hi-95": 3.0, "source": "LSTM", "reason": "",
