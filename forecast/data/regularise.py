@@ -17,6 +17,8 @@ from forecast.data.io.timestamp_writing import (
     clock_of,
     format_stamps,
     instants,
+    is_region,
+    offset_of,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
@@ -374,11 +376,6 @@ def check_same_frequency(
 DAY = 86_400 * 10**9
 
 
-def is_region(tz: str | None) -> bool:
-    """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
-    return tz is not None and FIXED.fullmatch(tz) is None
-
-
 Twins = Literal["mean", "first", "both"]
 
 
@@ -433,15 +430,6 @@ def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note
         text = f"the times are days of {tz}"
         return placed, [Note("repair/local-days", text, len(rows.codes))]
     return _one_of_twins(placed, instants(wall, tz) != moments, twins)
-
-
-def offset_of(tz: str) -> int:
-    """Nanoseconds that a fixed offset is ahead of UTC."""
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
-    if found is None:
-        return 0
-    minutes = int(found[2]) * 60 + int(found[3])
-    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
 
 
 def on_wall_clock(rows: LongRows) -> LongRows:

@@ -160,6 +160,26 @@ def test_a_duckdb_file_is_read_by_a_query_and_named_where_it_is_given_as_data(tm
         load_panel(path, DataSettings())
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "copy (select 1 as a) to '{}'",
+        "copy (select 1 as a) to '{}'; select ds, y from sales",
+        "select ds, y from sales; attach '{}' as other",
+        "copy (pivot sales on y using sum(y)) to '{}'",
+    ],
+)
+def test_a_query_to_duckdb_writes_no_other_file(tmp_path, monkeypatch, query):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(tmp_path / "sales.duckdb")) as connection:
+        connection.execute("create table sales as select current_date as ds, 1.0 as y")
+    monkeypatch.setenv("SALES", f"duckdb:///{tmp_path}/sales.duckdb")
+    for address in ("env:SALES", f"duckdb:///{tmp_path}/sales.duckdb"):
+        with pytest.raises(InputError, match="a query may only read, and be one"):
+            load_panel(address, DataSettings(query=query.format(tmp_path / "other")))
+    assert [path.name for path in tmp_path.iterdir()] == ["sales.duckdb"]
+
+
 # --- addresses -----------------------------------------------------------------------------------
 
 CSV = "date,value\n" + "".join(f"2020-01-{d:02d},{d}\n" for d in range(1, 31))

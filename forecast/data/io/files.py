@@ -44,10 +44,11 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
+DUCKDB, SQLITE = "a DuckDB database", "an SQLite database"
 FOREIGN = (
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
-    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"SQLite format 3\x00", SQLITE),
     (b"\x89PNG", "a PNG image"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x7fELF", "a program"),
@@ -212,15 +213,13 @@ def kind_of(source: Source) -> str:
     if head.startswith(ARCHIVE) and (b"xl/" in head or b"[Content_Types].xml" in head):
         return "workbook"
     if what := _foreign(head):
-        query = "Read it with --db duckdb:///FILE --query 'select ds, y from sales'"
+        base = {DUCKDB: "duckdb", SQLITE: "sqlite"}.get(what)
+        query = f"Read it with --db {base}:///FILE --query 'select ds, y from sales'"
         raise refuse(
             "input/not-a-table", f"this is {what}, not a table in text form", where=source.name,
-            remedy=query if what == DUCKDB else "Save it as CSV or Parquet",
+            remedy=query if base else "Save it as CSV or Parquet",
         )  # fmt: skip
     return "delimited"
-
-
-DUCKDB = "a DuckDB database"
 
 
 def _foreign(head: bytes) -> str | None:

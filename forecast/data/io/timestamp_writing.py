@@ -48,7 +48,7 @@ def format_stamps(
     values = values.astype(np.int64)
     if time_format == "integer":
         return as_arrow(values)
-    region = tz is not None and FIXED.fullmatch(tz) is None
+    region = is_region(tz)
     if time_format.startswith("epoch:"):
         scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[time_format[6:]]
         return as_arrow((instants(values, tz or "", second) if region else values) // scale)
@@ -83,6 +83,20 @@ def _texts(
         texts = (_write(distinct, begin, tz, second), _write(ends, end, tz, None))
         return pc.binary_join_element_wise(*texts, word(mark))
     return _write(distinct, time_format, tz, second)
+
+
+def is_region(tz: str | None) -> bool:
+    """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
+    return tz is not None and FIXED.fullmatch(tz) is None
+
+
+def offset_of(tz: str) -> int:
+    """Nanoseconds that a fixed offset is ahead of UTC; 0 of what is none."""
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
+    if found is None:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3])
+    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
 
 
 def months_later(stamps: np.ndarray, months: int) -> np.ndarray:
@@ -135,11 +149,8 @@ def _write(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    offsets = np.zeros(len(values), np.int64)
-    if tz not in (None, "UTC") and (fixed := re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz or "")):
-        minutes = int(fixed[2]) * 60 + int(fixed[3])
-        offsets += (-60 if fixed[1] == "-" else 60) * minutes
-    if tz is not None and FIXED.fullmatch(tz) is None and "z" in time_format:
+    offsets = np.full(len(values), offset_of(tz or "") // 10**9)
+    if tz is not None and is_region(tz) and "z" in time_format:
         offsets = (values - instants(values, tz, second)) // 10**9
     clock = _Clock(values, offsets, "%K" in time_format or "%-K" in time_format)
     pieces: list[pa.Array] = []
