@@ -313,8 +313,12 @@ def rows_ahead(
 
 
 def _there(panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
-    """bool (R, steps): the steps after the origins of series `rows` that there are."""
-    at = (panel.first + origins)[rows, None] + np.arange(steps)
+    return open_ahead(panel, rows, origins[rows], steps)
+
+
+def open_ahead(panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
+    """bool (R, steps): the steps after `origins` (R,) of the series `rows` (R,) that there are."""
+    at = (panel.first[rows] + origins)[:, None] + np.arange(steps)
     return is_open(panel, np.broadcast_to(rows[:, None], at.shape), at)
 
 
