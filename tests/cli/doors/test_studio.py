@@ -308,6 +308,16 @@ def test_hostile_names_are_escaped(client, folder):
     assert "<script>alert" not in page and "<img" not in page
 
 
+def test_what_would_be_trained_goes_by_the_horizon_that_was_chosen(client):
+    text = client.get("/understood?file=sales.csv&horizon=7").text
+    assert "<dt>horizon</dt><dd>7 " in text and "as the settings say" in text
+
+
+def test_how_many_windows_are_held_out_can_be_chosen(client):
+    page = client.get("/table?file=sales.csv&windows=2").text
+    assert "lstmcast train sales.csv --windows=2" in page and "lstmcast forecast sales.csv<" in page
+
+
 def test_a_forecast_at_once_and_all_of_its_downloads(client, folder):
     started = client.post("/forecast?file=sales.csv&horizon=3&future_cov=sales")
     job = started.json()["job"]
