@@ -196,6 +196,15 @@ def test_the_defaults_are_not_tried_where_their_network_is_not_searched(tmp_path
     assert {choice.network for _, choice, _ in search.finished()} <= {"gru", "mlp"}
 
 
+def test_random_weights_are_the_defaults_only_where_these_try_them():
+    assert [space().defaults, len(space().usual)] == [2, 2]
+    found = space(training={"try_scratch": False})
+    assert [choice.start for choice in found.usual] == [PRETRAINED, SCRATCH]
+    assert found.defaults == 1
+    assert space(training={"from_scratch": True}).defaults == 1
+    assert space(compare={"networks": ["gru"]}).defaults == 0
+
+
 def test_units_are_multiples_of_what_a_network_needs():
     optuna = pytest.importorskip("optuna")
     found = space(compare={"networks": ["transformer"]}, training={"from_scratch": True})
