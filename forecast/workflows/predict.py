@@ -465,7 +465,7 @@ def check_table(output: str | None, usual: Path | None, kind: FileKind) -> None:
         check_beside(usual.parent, usual.name, kind)
     elif output not in (None, "", "-"):
         if is_remote(output):
-            check_remote_output(output)
+            check_remote_output(output, kind)
         else:
             check_output(output, kind)
 
