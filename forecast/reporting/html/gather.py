@@ -166,7 +166,7 @@ def report_data(
         top = order_of(panel.ids, [first])
         drawn = np.concatenate([top, drawn[~np.isin(drawn, top)]])
     entries = (
-        _entry(panel, s, last, ahead, by_series, levels, unit, horizon)
+        _entry(panel, s, last, ahead, by_series, levels, unit, most=horizon)
         for s in drawn[:MOST_SERIES].tolist()
     )
     return ReportData(
@@ -344,7 +344,8 @@ def _entry(
     by_series: Mapping[str, np.ndarray],
     levels: Sequence[float],
     unit: str,
-    horizon: int | None,
+    *,
+    most: int | None,
 ) -> SeriesEntry:
     """Charts, scores and a remark on who stood in for whom, of series `s`.
 
@@ -353,11 +354,11 @@ def _entry(
     tried = [each for each in last if each.origins[s] < panel.lengths[s]]
     test, future = (
         fan_chart(
-            panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit, most
+            panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit, limit
         )
         if each
         else None
-        for each, most in ((tried, None), (ahead, horizon))
+        for each, limit in ((tried, None), (ahead, most))
     )
     stood_in = {
         f"For {each.name}, {each.source[s]} stood in."
