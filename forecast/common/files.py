@@ -50,12 +50,15 @@ class FileKind:
 @dataclass
 class _Command:
     """What the command at work reads (identity -> name), the files that it writes (real path ->
-    name, kind) and the folders that it replaces (real path -> name)."""
+    name, kind), the folders that it replaces (real path -> name), and the addresses on the network
+    that it reads and writes (-> name)."""
 
     force: bool
     inputs: dict[Identity, str] = field(default_factory=dict)
     outputs: dict[Path, tuple[str, str]] = field(default_factory=dict)
     folders: dict[Path, str] = field(default_factory=dict)
+    fetched: dict[str, str] = field(default_factory=dict)
+    uploaded: dict[str, str] = field(default_factory=dict)
 
 
 _command: ContextVar[_Command | None] = ContextVar("command", default=None)
@@ -93,6 +96,33 @@ def reading(path: str | Path) -> None:
     for folder, name in command.folders.items():
         if identity(folder) in _above(path):
             raise _holds_an_input(name, str(path))
+
+
+def at_address(address: str, name: str, *, written: bool) -> None:
+    """Notes that the command reads or writes the object at `address` on the network, which is
+    shown as `name`. Raises UsageError where it does both."""
+    command = _command.get()
+    if command is None:
+        return
+    (command.uploaded if written else command.fetched)[address] = name
+    if address in command.uploaded and address in command.fetched:
+        raise _is_an_input(name)
+
+
+def refuse_foreign(name: str, kind: FileKind, content: Callable[[], bytes | None]) -> None:
+    """Raises UsageError where an object on the network is there (`content` gives it, else None),
+    which is not of this kind, unless the user said --force."""
+    command = _command.get()
+    if command is not None and command.force:
+        return
+    found = content()
+    if not found:
+        return
+    with tempfile.NamedTemporaryFile(suffix=Path(name).suffix) as file:
+        file.write(found)
+        file.flush()
+        if not kind.recognises(Path(file.name)):
+            raise _foreign_file(name, kind)
 
 
 def replacing(folder: Path, name: str) -> None:
@@ -231,13 +261,17 @@ def _checked(path: Path, kind: FileKind | None, usual: bool) -> _Place:
     except OSError:
         known = False
     if not known:
-        raise UsageError(
-            f"this file is not {kind.name} of lstmcast's, and would be replaced",
-            code="output/foreign-file",
-            value=str(path),
-            remedy="Name another file, or say --force to replace it",
-        )
+        raise _foreign_file(str(path), kind)
     return place
+
+
+def _foreign_file(name: str, kind: FileKind) -> UsageError:
+    return UsageError(
+        f"this file is not {kind.name} of lstmcast's, and would be replaced",
+        code="output/foreign-file",
+        value=name,
+        remedy="Name another file, or say --force to replace it",
+    )
 
 
 def _place_of(path: Path, usual: bool) -> _Place:

@@ -16,7 +16,7 @@ import numpy as np
 
 from forecast.data.frequency import DAY, Frequency
 from forecast.data.io.notes import Note, listed, quantity
-from forecast.data.io.timestamp_writing import FIXED, clock_of, instants
+from forecast.data.io.timestamp_writing import clock_of, instants, is_region
 from forecast.data.public_holidays import is_exchange, public_holidays
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.
 def _changes(frequency: Frequency, tz: str | None) -> bool:
     """Whether the grid goes by a clock that is put forward and back."""
     hours = not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
-    return hours and tz is not None and FIXED.fullmatch(tz) is None
+    return hours and is_region(tz)
 
 
 def reach(panel: Panel, origins: np.ndarray, horizon: int) -> int:
@@ -313,8 +313,12 @@ def rows_ahead(
 
 
 def _there(panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
-    """bool (R, steps): the steps after the origins of series `rows` that there are."""
-    at = (panel.first + origins)[rows, None] + np.arange(steps)
+    return open_ahead(panel, rows, origins[rows], steps)
+
+
+def open_ahead(panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int) -> np.ndarray:
+    """bool (R, steps): the steps after `origins` (R,) of the series `rows` (R,) that there are."""
+    at = (panel.first[rows] + origins)[:, None] + np.arange(steps)
     return is_open(panel, np.broadcast_to(rows[:, None], at.shape), at)
 
 

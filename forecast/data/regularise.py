@@ -17,6 +17,7 @@ from forecast.data.io.timestamp_writing import (
     clock_of,
     format_stamps,
     instants,
+    is_region,
     offset_of,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
@@ -373,11 +374,6 @@ def check_same_frequency(
 
 
 DAY = 86_400 * 10**9
-
-
-def is_region(tz: str | None) -> bool:
-    """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
-    return tz is not None and FIXED.fullmatch(tz) is None
 
 
 Twins = Literal["mean", "first", "both"]

@@ -17,7 +17,7 @@ from forecast.data.io.arrow import as_arrow, as_numpy, word
 from forecast.data.io.csv import MISSING
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
 from forecast.data.io.table import Table
-from forecast.data.io.timestamp_writing import instants
+from forecast.data.io.timestamp_writing import instants, is_region, offset_of
 from forecast.data.io.timestamps import Times, parse_times
 from forecast.data.io.vocabulary import TOTAL_WORDS, key_of, part_named
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 DAY, MINUTE = 86_400 * 10**9, 60 * 10**9
 WIDTHS = {"month": 2, "day": 2, "hour": 2, "minute": 2, "second": 2, "week": 2}
 PERIODS = ((25, 60), (50, 30), (100, 15), (300, 5))  # at most so many a day: minutes of each
+UTC_NAMES = ("UTC", "Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "Etc/GMT", "Etc/Greenwich",
+             "GMT", "Zulu", "Universal", "UCT", "Z", "+00:00", "-00:00")  # fmt: skip
 KNOWN_FORMS = (
     "Known forms are 2020-01-31, 31.01.2020, 20200131, 31 Jan 2020 (13:00 or 1 PM behind them), "
     "2020-01, Jan 2020, 2020Q1, 2020H1, 2020-W05 or KW 05/2020 (ISO weeks), 202005, 2020031, 2020, "
@@ -260,14 +262,20 @@ def _typed_stamps(
         value = f"{whole[rows[0]]} since 1970, as {column.type}"
         raise _time_error("range", rows, value, name, table, False) from None
     stamps = np.asarray(as_numpy(nanos))
+    instant = is_region(zone) and zone not in UTC_NAMES
     if zone is None:
         form = "%Y-%m-%d" if not (stamps % DAY).any() else "%Y-%m-%d %H:%M:%S"
-    else:
-        form = "%Y-%m-%dT%H:%M:%S" + ("Z" if zone == "UTC" else "%:z")
+    elif instant:
+        form = "%Y-%m-%dT%H:%M:%S%:z"
+    else:  # as texts with one offset are: on the clock that goes by it
+        stamps = stamps + offset_of(zone)
+        offset = "+00:00" if zone in UTC_NAMES else zone
+        form = "%Y-%m-%dT%H:%M:%S" + ("Z" if zone == "UTC" else offset)
+        zone = "UTC" if zone in UTC_NAMES else zone
     if (stamps % 10**9).any():
         form = form.replace("%S", "%S.%9f" if (stamps % 1000).any() else "%S.%6f")
     good = np.zeros(len(stamps), bool)
-    return stamps, Times(stamps, good, False, form, zone, instant=zone is not None), []
+    return stamps, Times(stamps, good, False, form, zone, instant=instant), []
 
 
 def _nanoseconds(kind: pa.DataType) -> float:

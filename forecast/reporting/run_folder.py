@@ -178,6 +178,7 @@ def report_page(record: RunRecord) -> bytes:
         chosen=record.plan.reasons,
         members=len(record.plan.seeds),
         level_scores=record.level_scores,
+        horizon=record.plan.horizon,
     )
     return as_bytes(render_report(data))
 
@@ -278,7 +279,8 @@ def draw(folder: Path, record: RunRecord, files: Files) -> str:
         files.append((path, "a held-out window of the first series, forecast and actual"))
     if not record.upcoming[0].available[0]:
         return ""
-    return terminal_chart(fan_chart(record.panel, 0, shown[:1], levels))
+    most = record.plan.horizon
+    return terminal_chart(fan_chart(record.panel, 0, shown[:1], levels, most=most))
 
 
 def rows_csv(rows: Iterable[Mapping[str, Any]], names: Iterable[str] | None = None) -> bytes:

@@ -23,7 +23,7 @@ from forecast.scheduling.recovery import State
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Engine, Table
 
 KEYS = ("job", "as_of", ID, TIME)
 
@@ -79,7 +79,13 @@ def _write(
 ) -> None:
     try:
         from sqlalchemy import create_engine
-        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+        from sqlalchemy.exc import (
+            ArgumentError,
+            IntegrityError,
+            NoSuchModuleError,
+            ProgrammingError,
+            SQLAlchemyError,
+        )
     except ImportError:
         raise UsageError(
             "writing to a database needs SQLAlchemy, which is not installed",
@@ -98,11 +104,10 @@ def _write(
             remedy="Write it as postgresql+psycopg://host/base or sqlite:////path/file.db",
         ) from None
     try:
-        with engine.begin() as connection:
-            for published in withdrawn:
-                _forget(connection, job, published)
-            for published, table in tables:
-                _replace(connection, job, published, table)
+        try:
+            _bring(engine, job, tables, withdrawn)
+        except (IntegrityError, ProgrammingError):  # another job made the table at the same moment
+            _bring(engine, job, tables, withdrawn)
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise OutputError(
@@ -113,6 +118,19 @@ def _write(
         ) from None
     finally:
         engine.dispose()
+
+
+def _bring(
+    engine: Engine,
+    job: Job,
+    tables: list[tuple[PublishedForecast, pa.Table]],
+    withdrawn: list[PublishedForecast],
+) -> None:
+    with engine.begin() as connection:
+        for published in withdrawn:
+            _forget(connection, job, published)
+        for published, table in tables:
+            _replace(connection, job, published, table)
 
 
 def _predictions(job: Job, published: PublishedForecast) -> pa.Table:

@@ -135,27 +135,32 @@ class Agreement:
 
 
 def agree(
-    proposals: Mapping[str, Proposal], settings: Settings
+    proposals: Mapping[str, Proposal], settings: Settings, silent: Mapping[str, str] | None = None
 ) -> tuple[Agreement, dict[str, str]]:
-    """What is trained, and of the sites that cannot take part, why not.
+    """What is trained, and of the sites that cannot take part, why not. silent: those that proposed
+    nothing, and why not.
 
     The grid and then season, layout and context are those of most sites, of equally many those of
     the first; horizon and held-out windows are what every site can do. Raises InputError where
     fewer than two sites go together.
     """
-    grid = _most(proposal.grid for proposal in proposals.values())
-    out = {
-        name: f"its steps are {_words(proposal)}, those of most sites {grid[0]}"
-        for name, proposal in proposals.items()
-        if proposal.grid != grid
-    }
-    together = [proposal for name, proposal in proposals.items() if name not in out]
+    out = dict(silent or {})
+    together = []
+    if proposals:
+        grid = _most(proposal.grid for proposal in proposals.values())
+        together = [proposal for proposal in proposals.values() if proposal.grid == grid]
+        out |= {
+            name: f"its steps are {_words(proposal)}, those of most sites {grid[0]}"
+            for name, proposal in proposals.items()
+            if proposal.grid != grid
+        }
     if len(together) < 2:
         raise InputError(
             "fewer than two sites have data that go together",
             code="federate/too-few-sites",
             value="; ".join(f"{name}: {why}" for name, why in out.items()) or len(together),
-            remedy="Give the data of two sites or more, on the same grid in time (--freq)",
+            remedy="Give the data of two sites or more, on the same grid in time (--freq); "
+            "lstmcast help CODE explains a code",
         )
     season, layout, context = _most((p.season, p.layout, p.context) for p in together)
     asked = settings.federation
@@ -241,7 +246,9 @@ class Site:
     def proposal(self) -> Proposal:
         """What this site would train alone. Raises UsageError where there are covariates, whose
         layers no two sites need have in common, and InputError where there is too little data."""
-        plan = make_plan(self.panel, self.report.seasons, self.settings)
+        one_start = self.settings.training.model_copy(update={"try_scratch": False})
+        settings = self.settings.model_copy(update={"training": one_start})  # no calendar unasked
+        plan = make_plan(self.panel, self.report.seasons, settings)
         if plan.design is not None:
             raise UsageError(
                 "a network that is trained together reads no covariates and no calendar",

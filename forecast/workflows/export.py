@@ -34,6 +34,8 @@ from forecast.models.store import load_model, model_path, run_of
 from forecast.models.trained_data import newest_trained
 from forecast.training.plan import choose_origins, choose_validation
 from forecast.training.selection import on_validation_origins
+from forecast.workflows.combination import Combination
+from forecast.workflows.demand import MEAN, MEDIAN, point_of
 from forecast.workflows.load import read_for_model
 
 MOST_LOSS = 0.01  # growth of the validation error at which int8 is not kept
@@ -61,13 +63,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What `export` did: the files, their figures, and whether int8 was kept (None: not asked)."""
+    """What `export` did: the files, their figures, whether int8 was kept (None: not asked), and
+    what `predict` does with this model that the file does not."""
 
     model: Path
     variants: tuple[Variant, ...]
     difference: float
     kept: bool | None
     sentence: str
+    beyond: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -103,7 +107,8 @@ def export_run(
             check_beside(where.parent, where.name, NETWORK)
     forecaster, manifest = load_model(folder)
     listener.stage("Writing the network as a graph")
-    blobs = {FLOAT: to_onnx(forecaster, metadata_of(forecaster, manifest))}
+    point = point_of(Settings(), manifest)
+    blobs = {FLOAT: to_onnx(forecaster, metadata_of(forecaster, manifest, point))}
     sessions = {FLOAT: session_of(blobs[FLOAT])}
     difference = largest_difference(forecaster, sessions[FLOAT])
     scores: ScoreTable | None = None
@@ -125,7 +130,25 @@ def export_run(
         elif place is not None:
             write_beside(place.parent, place.name, blob, NETWORK)
     variants = _figures(forecaster, blobs, sessions, paths, scores, panel)
-    return ExportResult(folder, variants, difference, kept, sentence(kept, scores))
+    beyond = beyond_the_file(manifest, point)
+    return ExportResult(folder, variants, difference, kept, sentence(kept, scores), beyond)
+
+
+def beyond_the_file(manifest: dict[str, Any], point: str) -> tuple[str, ...]:
+    """What `predict` does with the network's quantiles that the file does not, in words."""
+    found = []
+    if Settings(**manifest.get("settings", {})).data.hierarchy:
+        found.append("predict forecasts the sums of the hierarchy and makes all levels add up; the "
+                     "file forecasts each series by itself")  # fmt: skip
+    if point == MEAN:
+        found.append("predict's point forecast is the mean, not the median; with the file it is "
+                     "the sum of its quantiles times mean_weights of its metadata")  # fmt: skip
+    elif point != MEDIAN:
+        found.append(f"predict's point forecast is the quantile {point}, not the median")
+    if combination := Combination.read(manifest):
+        found.append(f"predict adds the columns Blend ({combination.in_words()}); the file has the "
+                     "network's forecast alone")  # fmt: skip
+    return tuple(found)
 
 
 def validation_scores(

@@ -47,6 +47,7 @@ from forecast.training.federated import (
 from forecast.training.learn import learn
 from forecast.training.plan import PRETRAINED, Plan, Reason, make_plan
 from forecast.training.selection import TUNED, blend_of, forecasters, lstm_windows, untaught
+from forecast.workflows.hierarchy import labels_of
 from forecast.workflows.load import read
 from forecast.workflows.train import Clock, baseline_forecasts, scored_levels
 
@@ -203,12 +204,14 @@ def names_of(data: Sequence[str]) -> list[str]:
 
 
 def sites_in(path: str, column: str, settings: Settings, listener: Listener) -> list[Site]:
-    """A site for each value of a column that never changes inside a series, or for each series
-    where it is the id. Raises InputError."""
+    """A site for each value of a column that never changes inside a series, or for each name in
+    it where it is the id or a part of it. Raises InputError."""
     given = settings.data
     panel, report = read(path, given, listener)
-    if report.columns.get("id") == [column]:
-        owners = panel.ids
+    ids = report.columns.get("id")
+    if isinstance(ids, list) and column.lower() in [str(name).lower() for name in ids]:
+        # Also a part of the id: a ward that is called the same at several hospitals.
+        owners = labels_of(panel, report, ((column,),)).of[column]
     else:
         words = {name: (*getattr(given, name), column) for name in ("static_cov", "categorical")}
         panel, _ = read(path, given.model_copy(update=words), listener)
@@ -263,9 +266,8 @@ def train_together(
     inner = InProcess(app, in_process_contexts(len(sites)))
     names = {number: site.name for number, site in enumerate(sites, 1)}
     proposals, silent = proposals_of(inner, names)
-    out = {names[node]: why for node, why in silent.items()}
-    agreement, more = agree({names[n]: p for n, p in proposals.items()}, settings)
-    out |= more
+    unable = {names[node]: why for node, why in silent.items()}
+    agreement, out = agree({names[n]: p for n, p in proposals.items()}, settings, unable)
     for name, why in out.items():
         listener.warn("federate/left-out", f"{name} is left out: {why}")
     nodes = [number for number, name in names.items() if name not in out]

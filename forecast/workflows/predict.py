@@ -248,7 +248,7 @@ def deliver(
         beside=sheets(settings, model, horizon, levels) if chosen.beside else None,
     )
     if page is not None:
-        write_page(page, panel, report, made, settings)
+        write_page(page, panel, report, made, settings, horizon)
     fallbacks = int((made.source != forecaster.name).sum())
     return PredictResult(
         path=path,
@@ -259,7 +259,7 @@ def deliver(
         span=span_of(panel, made, horizon),
         fallbacks=fallbacks,
         exit_code=3 if fallbacks or report.skipped else 0,
-        chart=chart_of_first(panel, made, settings.forecast.level),
+        chart=chart_of_first(panel, made, settings.forecast.level, horizon),
         predictions=table,
         samples="" if beside is None else str(beside),
         page=page or "",
@@ -267,14 +267,14 @@ def deliver(
 
 
 def write_page(
-    path: str, panel: Panel, report: LoadReport, made: Forecast, settings: Settings
+    path: str, panel: Panel, report: LoadReport, made: Forecast, settings: Settings, horizon: int
 ) -> None:
     """Writes the page of a forecast that was made without training: the series and what lies ahead
-    of them. Raises OutputError."""
+    of them, `horizon` steps that there are. Raises OutputError."""
     from forecast.reporting.html.gather import run_report
     from forecast.reporting.html.page import render_report
 
-    data = run_report(panel, report, {}, [made], None, settings)
+    data = run_report(panel, report, {}, [made], None, settings, horizon=horizon)
     write_output(path, as_bytes(render_report(replace(data, verdict=UNTRAINED))), PAGE)
 
 
@@ -405,14 +405,14 @@ def with_point_setting(settings: Settings, point: str) -> Settings:
     return settings.model_copy(update={"forecast": asked})
 
 
-def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float]) -> str:
+def chart_of_first(panel: Panel, made: Forecast, levels: Sequence[float], most: int) -> str:
     """The first series' forecast in characters, drawn only where a terminal will show it."""
     if not sys.stdout.isatty() or not made.available[0]:
         return ""
     from forecast.reporting.charts.fan import fan_chart
     from forecast.reporting.charts.terminal import terminal_chart
 
-    return terminal_chart(fan_chart(panel, 0, [made], levels))
+    return terminal_chart(fan_chart(panel, 0, [made], levels, most=most))
 
 
 def with_dates(table: pa.Table, panel: Panel, made: Forecast, horizon: int) -> pa.Table:
@@ -474,7 +474,7 @@ def check_table(output: str | None, usual: Path | None, kind: FileKind) -> None:
         check_beside(usual.parent, usual.name, kind)
     elif output not in (None, "", "-"):
         if is_remote(output):
-            check_remote_output(output)
+            check_remote_output(output, kind)
         else:
             check_output(output, kind)
 

@@ -228,7 +228,7 @@ def tune_run(source: str | pd.DataFrame, settings: Settings, listener: Listener)
         chosen=_reasons(plan, search),
         trials=search.finished(),
         best=search.best()[0],
-        usual=len(search.space.usual),
+        usual=search.space.defaults,
         judgement=judgement,
         sentence=sentence,
         files=files,
@@ -284,7 +284,7 @@ def _score_held_out(
 ) -> tuple[Judgement | None, str]:
     """The best trial beside the defaults on the held-out origins, and the sentence about it."""
     number, choice, _ = search.best()
-    if number < len(search.space.usual):
+    if number < search.space.defaults:
         return None, "No trial was better than what the defaults come to. Keep the defaults."
     if not len(plan.origins):
         return None, (

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from forecast.common.errors import InputError, OutputError
 from forecast.config.schema import DataSettings
+from forecast.data.io.database import _column
 from forecast.data.load import load_panel
 from tests.inputs.builders import daily, days, table, wave, write
 
@@ -134,6 +136,49 @@ def test_database_errors_say_what_to_do(tmp_path: Path) -> None:
     missing = refused(f"sqlite:///{tmp_path}/other.db", query=QUERY)
     assert missing.code == "input/not-found"
     assert not (tmp_path / "other.db").exists()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{QUERY}; commit; begin; drop table sales",
+        f"{QUERY} where shop <> E'\\' '; commit; drop table sales; --'",
+        f"{QUERY} where shop <> $$'$$; commit; drop table sales; --'",
+        f"{QUERY} /* /* */ ' */; commit; drop table sales; --'",
+    ],
+)
+def test_a_second_statement_behind_a_query_is_refused_before_anything_is_asked(tmp_path, query):
+    pytest.importorskip("sqlalchemy")
+    error = refused(database(tmp_path), query=query)
+    assert (error.code, error.message) == ("input/query", "a query may only read, and be one")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{QUERY};\n",
+        f"{QUERY} where shop <> 'a; b' -- :note; no parameter",
+        f"{QUERY} where shop <> ':x' and day::text <> '12 :MI'".replace("::text", ""),
+    ],
+)
+def test_marks_within_a_query_s_words_are_no_statements_and_no_parameters(tmp_path, query):
+    pytest.importorskip("sqlalchemy")
+    assert load_panel(database(tmp_path), DataSettings(query=query))[0].size == 2
+
+
+def test_an_sqlite_file_given_as_data_is_told_how_it_is_read(tmp_path: Path) -> None:
+    path = database(tmp_path).removeprefix("sqlite:///")
+    assert "Read it with --db sqlite:///FILE --query" in str(refused(path))
+
+
+def test_times_of_a_database_with_the_offsets_of_winter_and_summer_keep_their_instants() -> None:
+    """As psycopg2 gives them: a fixed offset with each."""
+    winter, summer = timezone(timedelta(hours=1)), timezone(timedelta(hours=2))
+    moments = [datetime(2026, 3, 29, 0, tzinfo=UTC) + timedelta(hours=n) for n in range(4)]
+    times = [m.astimezone(winter if n < 1 else summer) for n, m in enumerate(moments)]
+    column = _column(times, "ts", "here").to_pylist()
+    assert [datetime.fromisoformat(text) for text in column] == moments
+    assert column[0] == "2026-03-29T01:00:00+01:00" and column[1] == "2026-03-29T03:00:00+02:00"
 
 
 def test_a_database_that_cannot_be_reached_is_no_fault_of_the_query(tmp_path: Path) -> None:

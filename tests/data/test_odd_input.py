@@ -42,6 +42,38 @@ def test_a_column_of_a_type_that_cannot_be_used_is_refused_by_name(
     assert (code, said in err) == (4, True), err
 
 
+ZONED = [dt.datetime(2020, 1, 1) + dt.timedelta(hours=n) for n in range(72)]
+
+
+@pytest.mark.parametrize("offset", ["-05:00", "+05:30"])
+def test_typed_times_with_one_offset_stay_what_they_are(offset, lstmcast, tmp_path):
+    """As pandas makes of texts that all have one offset, and databases of a session's zone."""
+    zone = dt.datetime.fromisoformat(f"2020-01-01T00:00{offset}").tzinfo
+    times = [t.replace(tzinfo=zone) for t in ZONED]
+    pq.write_table(pa.table({"ds": times, "y": np.arange(72.0)}), tmp_path / "t.parquet")
+    lines = "".join(f"{t.isoformat()},{n}\n" for n, t in enumerate(times))
+    (tmp_path / "t.csv").write_text("ds,y\n" + lines)
+    for more in ([], ["--tz", "Europe/Berlin"]):
+        typed, written = (
+            lstmcast("forecast", str(tmp_path / name), "--horizon", "2", "-q", *more)[1]
+            for name in ("t.parquet", "t.csv")
+        )
+        assert typed == written
+        if not more:
+            assert f'"2020-01-04T00:00:00{offset}"' in typed
+
+
+@pytest.mark.parametrize("name", ["UTC", "Etc/UTC", "GMT", "+00:00"])
+def test_utc_under_any_of_its_names_goes_by_the_clock_that_is_asked_for(name, lstmcast, tmp_path):
+    times = pa.array(ZONED, pa.timestamp("us", name))
+    pq.write_table(pa.table({"ds": times, "y": np.arange(72.0)}), tmp_path / "t.parquet")
+    words = ["forecast", str(tmp_path / "t.parquet"), "--horizon", "2", "-q"]
+    written = "2020-01-04T00:00:00" + ("Z" if name == "UTC" else "+00:00")
+    assert f'"{written}"' in lstmcast(*words)[1]
+    summed = [*words, "--resample", "D", "--agg", "sum"]
+    assert lstmcast(*summed, "--tz", "Asia/Tokyo")[1] != lstmcast(*summed)[1]
+
+
 @pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
 def test_whole_numbers_beyond_what_a_float_counts_are_taken_as_the_nearest(
     kind, lstmcast, tmp_path

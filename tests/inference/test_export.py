@@ -29,13 +29,14 @@ from forecast.inference.onnx.export import (
     to_onnx,
 )
 from forecast.inference.onnx.graph import WholeForecaster, networks_of
+from forecast.inference.point import with_point
 from forecast.inference.predict import forecast_panel
 from forecast.inference.tables import csv_bytes
 from forecast.models.networks.registry import NETWORK_SPECS
 from forecast.models.store import save_model
 from forecast.transforms.augment import IN_THREE_WAYS
 from forecast.transforms.windows import segment_layout, step_layout
-from forecast.workflows.export import INT8, export_run
+from forecast.workflows.export import INT8, beyond_the_file, export_run
 from tests import ROOT
 from tests.builders import make_panel, random_forecaster
 
@@ -128,6 +129,29 @@ def test_the_metadata_say_what_the_numbers_are(exported):
     assert about["context"] == str(forecaster.context)
     stored = onnx.load_model_from_string(blob).metadata_props
     assert {entry.key: entry.value for entry in stored} == about
+
+
+def test_the_mean_that_predict_publishes_can_be_had_from_the_quantiles_of_the_file(exported):
+    forecaster, blob = exported
+    panel = make_panel((500, 400), 24, alias="h", missing=0.03)
+    about = metadata_of(forecaster, MANIFEST, "mean")
+    made = forecast_with(session_of(blob), panel, "file").quantiles
+    mean = made @ np.array(json.loads(about["mean_weights"]))
+    assert about["point"] == "mean"
+    expected = with_point(forecast_panel(forecaster, panel, 30), "mean").point
+    assert np.allclose(mean, expected, rtol=1e-4)
+
+
+def test_what_predict_does_beyond_the_file_is_said():
+    chosen = [{"name": "point", "value": "mean", "why": "demand is intermittent"}]
+    blend = {"weights": {"LSTM": 0.8, "Theta": 0.2}, "interval_factors": [1.0] * 11}
+    manifest = {"settings": {"data": {"hierarchy": "state,item"}}, "chosen": chosen, "blend": blend}
+    said = beyond_the_file(manifest, "mean")
+    assert all(
+        any(word in text for text in said) for word in ("hierarchy", "mean_weights", "Theta")
+    )
+    assert len(said) == 3 and beyond_the_file({}, "median") == ()
+    assert "the quantile 0.9" in beyond_the_file({}, "0.9")[0]
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORK_SPECS if name != "lstm"])

@@ -27,6 +27,7 @@ from forecast.inference.formats.registry import (
     refuse_other_tables,
     table_bytes,
 )
+from forecast.inference.tables import FORECAST
 
 TABLE = pa.table(
     {
@@ -160,6 +161,26 @@ def test_a_duckdb_file_is_read_by_a_query_and_named_where_it_is_given_as_data(tm
         load_panel(path, DataSettings())
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "copy (select 1 as a) to '{}'",
+        "copy (select 1 as a) to '{}'; select ds, y from sales",
+        "select ds, y from sales; attach '{}' as other",
+        "copy (pivot sales on y using sum(y)) to '{}'",
+    ],
+)
+def test_a_query_to_duckdb_writes_no_other_file(tmp_path, monkeypatch, query):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect(str(tmp_path / "sales.duckdb")) as connection:
+        connection.execute("create table sales as select current_date as ds, 1.0 as y")
+    monkeypatch.setenv("SALES", f"duckdb:///{tmp_path}/sales.duckdb")
+    for address in ("env:SALES", f"duckdb:///{tmp_path}/sales.duckdb"):
+        with pytest.raises(InputError, match="a query may only read, and be one"):
+            load_panel(address, DataSettings(query=query.format(tmp_path / "other")))
+    assert [path.name for path in tmp_path.iterdir()] == ["sales.duckdb"]
+
+
 # --- addresses -----------------------------------------------------------------------------------
 
 CSV = "date,value\n" + "".join(f"2020-01-{d:02d},{d}\n" for d in range(1, 31))
@@ -208,7 +229,7 @@ def test_a_web_address_is_read_and_a_wrong_one_is_said(tmp_path):
         load_panel(f"{address}/sales.csv", DataSettings())  # nobody is there any more
     assert "the network" in caught.value.remedy
     with pytest.raises(UsageError, match="nothing can be written to a web address"):
-        remote.check_remote_output("https://host/x.csv")
+        remote.check_remote_output("https://host/x.csv", FORECAST)
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +272,26 @@ def test_a_bucket_is_read_from_and_written_to(bucket, lstmcast, tmp_path):
 
     table = parquet.read_table(pa.BufferReader(body))
     assert table.column("ds").to_pylist() == ["2020-01-31", "2020-02-01"]
+
+
+def test_an_object_that_lstmcast_did_not_write_stays_and_one_that_is_read_even_with_force(
+    bucket, lstmcast
+):
+    address, client = bucket
+
+    def forecast(name: str, *more: str) -> tuple[int, bytes]:
+        words = ("forecast", f"{address}/in/daily.csv", "--horizon", "2", "-q", *more)
+        code, _, err = lstmcast(*words, "-o", f"{address}/{name}")
+        body = client.get_object(Bucket="sales", Key=name)["Body"].read()
+        assert (code == 0) == (body[:11] == b'"unique_id"'), err
+        return code, body
+
+    for name in ("in/daily.csv", "in/notes.csv"):
+        client.put_object(Bucket="sales", Key=name, Body=CSV.encode())
+        assert forecast(name) == (2, CSV.encode())
+    assert forecast("in/daily.csv", "--force") == (2, CSV.encode())
+    assert forecast("out/one.csv")[0] == forecast("out/one.csv")[0] == 0  # its own, again
+    assert forecast("in/notes.csv", "--force")[0] == 0
 
 
 def test_what_is_wrong_with_a_bucket_is_said_before_any_work(bucket, lstmcast):

@@ -13,19 +13,22 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecast.common.errors import OutputError
-from forecast.config.schema import Settings
+from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.io.notes import Note
-from forecast.data.load import LoadReport
+from forecast.data.load import LoadReport, panel_from_frame
+from forecast.data.open_steps import reach
 from forecast.data.panel import Panel
 from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.scores import score_forecasts
+from forecast.inference.tables import forecast_table
 from forecast.reporting.charts.fan import FanChart
 from forecast.reporting.html import page as page_module
 from forecast.reporting.html.ahead import heading, total_of
@@ -678,6 +681,40 @@ def test_the_sum_of_all_series_has_no_interval():
     for forecasts in ([missing_one], []):
         assert total_of(panel, forecasts, 36) is None
     assert total_of(panel.select(np.array([0])), [ahead["LSTM"]], 36) is None
+
+
+def shops() -> Panel:
+    """Two shops of 20 weeks up to a Friday, the first of them shut on Sundays."""
+    days = pd.date_range("2023-01-02", periods=7 * 20 - 2)
+    rows = [(d, s, 10.0 * (s == "B") + d.dayofweek) for s in "AB" for d in days]
+    frame = pd.DataFrame(rows, columns=["ds", "unique_id", "y"])
+    frame = frame[(frame["unique_id"] == "B") | (frame["ds"].dt.dayofweek < 6)]
+    return panel_from_frame(frame, DataSettings())[0]
+
+
+def test_a_page_shows_and_adds_up_the_steps_that_the_table_of_the_forecast_has():
+    """Five steps ahead: Saturday to Wednesday; the shop without Sundays goes on to Thursday."""
+    panel = shops()
+    grid = 6
+    assert reach(panel, panel.lengths, 5) == grid
+    point = np.arange(1.0, 1 + 2 * grid).reshape(2, grid)
+    names = np.array(["LSTM"] * 2, object)
+    made = Forecast("LSTM", panel.lengths, point, np.array([0.5]), point[:, :, None], names,
+                    np.ones(2, bool))  # fmt: skip
+    data = report_data(
+        panel, {}, None, future={"LSTM": made}, horizon=5, title="t", created="", verdict=""
+    )
+    table = forecast_table(panel, [made], [], (), 5).to_pandas()
+    for each, (name, rows) in zip(data.series, table.groupby("unique_id"), strict=True):
+        chart = each.future
+        assert chart.title == name and chart.medians["LSTM"].tolist() == rows["LSTM"].tolist()
+        days = chart.times[len(chart.history) :].astype("M8[D]").astype(str)
+        assert days.tolist() == rows["ds"].tolist()
+        assert np.isfinite(chart.history).all()  # no holes where the shop is shut
+    together = data.total.future  # as far as both go, and on a Sunday the other shop alone
+    expected = table.groupby("ds")["LSTM"].sum()
+    assert together.medians["LSTM"].tolist() == expected[:5].tolist()
+    assert np.isfinite(together.history).all()
 
 
 @pytest.mark.parametrize(

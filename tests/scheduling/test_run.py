@@ -652,6 +652,22 @@ def test_the_database_s_table_gets_the_columns_that_it_lacks(tmp_path):
     assert late == (21, 0)
 
 
+def test_a_table_that_another_job_makes_at_the_same_moment_is_written_to_all_the_same(
+    tmp_path, monkeypatch
+):
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    base, make = tmp_path / "base.sqlite", sqlalchemy.Table.create
+
+    def once(self, connection, **options):
+        monkeypatch.setattr(sqlalchemy.Table, "create", make)
+        raise sqlalchemy.exc.IntegrityError("create", {}, Exception("duplicate key value"))
+
+    monkeypatch.setattr(sqlalchemy.Table, "create", once)
+    data(tmp_path)
+    run_job(job(tmp_path, f"    outputs: {{database: 'sqlite:///{base}'}}\n"), now=NOW)
+    assert table(base) == [("2024-02-28", 21, 21)]
+
+
 def test_a_database_that_is_away_is_made_up_for_and_its_password_is_not_told(tmp_path):
     pytest.importorskip("sqlalchemy")
     secret = tmp_path / "address"

@@ -24,6 +24,7 @@ from forecast.training.federated import (
     together,
 )
 from forecast.training.loop import fit
+from forecast.training.plan import make_plan
 from forecast.transforms.windows import step_layout
 from forecast.workflows.federate import (
     ALONE,
@@ -89,6 +90,25 @@ def test_one_site_alone_agrees_with_nobody():
     sites = [site(1), site(3, freq="W")]
     with pytest.raises(InputError, match="fewer than two sites"):
         agree({s.name: s.proposal() for s in sites}, sites[0].settings)
+
+
+def test_where_no_site_proposes_anything_each_one_s_reason_is_told():
+    unable = {"north": "federate/covariates", "south": "input/too-short"}
+    with pytest.raises(InputError, match="fewer than two sites") as caught:
+        agree({}, site(1).settings, unable)
+    assert "north: federate/covariates; south: input/too-short" in str(caught.value)
+    with pytest.raises(InputError, match="north: federate/covariates"):
+        agree({"east": site(1).proposal()}, site(1).settings, {"north": "federate/covariates"})
+
+
+def test_days_of_over_a_year_are_trained_together_without_the_calendar_that_train_tries():
+    days = replace(site(1, freq="D", length=430), settings=Settings())
+    assert make_plan(days.panel, days.report.seasons, Settings()).tried
+    proposed = days.proposal()
+    assert (proposed.alias, bool(proposed.layout.long)) == ("D", True)
+    other = replace(site(2, freq="D", length=430), settings=Settings())
+    agreement, out = agree({"a": proposed, "b": other.proposal()}, Settings())
+    assert days.plan(agreement).design is None and not out
 
 
 def test_an_agreement_travels_as_text_and_settles_what_is_shared():
@@ -204,6 +224,15 @@ def test_a_column_says_whose_a_series_is(tmp_path):
     rows.to_csv(path, index=False)
     with pytest.raises(InputError, match="does not say whose"):
         sites_in(str(path), "state", settings, Silent())
+
+
+def test_series_of_one_name_at_several_sites_are_each_site_s_own(tmp_path):
+    both = [frame(n).assign(site=name) for n, name in ((1, "St. Mary's"), (2, "north"))]
+    pd.concat(both).to_csv(tmp_path / "all.csv", index=False)
+    for data in ({"target_col": "y"}, {"target_col": "y", "id_col": "id,site"}):
+        settings = Settings(data=data)
+        found = sites_in(str(tmp_path / "all.csv"), "site", settings, Silent())
+        assert [(s.name, s.panel.size) for s in found] == [("St. Mary's", 3), ("north", 3)]
 
 
 def test_sites_are_called_by_their_files():

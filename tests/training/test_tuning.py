@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from forecast.cli.app import run
-from forecast.common.errors import InputError, UsageError
+from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import Settings
 from forecast.config.sources import resolve
@@ -100,6 +101,31 @@ def test_the_same_seed_tries_the_same_with_any_number_of_processes(tmp_path):
     assert len({choice for _, choice, _ in one}) == 10
     other = searched(tmp_path / "other", 10, seed=2).finished()
     assert [choice for _, choice, _ in other] != [choice for _, choice, _ in one]
+
+
+def test_a_file_of_a_search_that_cannot_be_used_is_named_with_what_to_do(tmp_path, monkeypatch):
+    optuna, sqlalchemy = pytest.importorskip("optuna"), pytest.importorskip("sqlalchemy")
+    (tmp_path / "study.db").write_bytes(b"no database" * 100)
+    with pytest.raises(OutputError, match="Remove the file") as caught:
+        searched(tmp_path, 1)
+    assert caught.value.code == "tune/damaged"
+    (tmp_path / "study.db").unlink()
+    search = searched(tmp_path, 2)
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorname = "SQLITE_FULL"
+
+    def fails(*_):
+        raise optuna.exceptions.StorageInternalError("failed") from sqlalchemy.exc.DBAPIError(
+            "x", {}, full
+        )
+
+    monkeypatch.setattr(optuna.trial.Trial, "set_user_attr", fails)
+    with pytest.raises(OutputError, match="Free some space") as caught:
+        search.go_on(4, 1, tried, lambda: True, lambda *known: None)
+    assert caught.value.code == "output/disk-full"
+    monkeypatch.undo()
+    search.go_on(4, 1, tried, lambda: True, lambda *known: None)
+    assert len(search.finished()) == 4
 
 
 @pytest.mark.parametrize("dies_in", [0, 6])
@@ -194,6 +220,15 @@ def test_the_defaults_are_not_tried_where_their_network_is_not_searched(tmp_path
     search = Search(tmp_path, found, 1, ABOUT)
     search.go_on(3, 1, tried, lambda: True, lambda *known: None)
     assert {choice.network for _, choice, _ in search.finished()} <= {"gru", "mlp"}
+
+
+def test_random_weights_are_the_defaults_only_where_these_try_them():
+    assert [space().defaults, len(space().usual)] == [2, 2]
+    found = space(training={"try_scratch": False})
+    assert [choice.start for choice in found.usual] == [PRETRAINED, SCRATCH]
+    assert found.defaults == 1
+    assert space(training={"from_scratch": True}).defaults == 1
+    assert space(compare={"networks": ["gru"]}).defaults == 0
 
 
 def test_units_are_multiples_of_what_a_network_needs():

@@ -99,6 +99,8 @@ def show(console: Console, result: ExportResult) -> None:
         f"The file forecasts as the model does, to {result.difference:.1g} of a series' size. "
         + result.sentence,
     )
+    for text in result.beyond:
+        render.show_sentence(console, f"Note: {text}.", "")
     words = "ONNX Runtime runs it: values in, quantiles out"
     render.show_files(console, [(v.path, words) for v in result.variants if v.path is not None])
 
@@ -120,5 +122,6 @@ def document(result: ExportResult) -> dict[str, Any]:
         "largest_difference": result.difference,
         "int8_kept": result.kept,
         "sentence": result.sentence,
+        "not_in_the_file": list(result.beyond),
         "exit_code": result.exit_code,
     }

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 DUCKDB = "duckdb:///"
 BATCH = 50_000  # rows fetched at once
+# A name after a colon, which SQLAlchemy would take for a parameter: '... HH24 :MI', -- :note
+PARAMETER = re.compile(r"(?<![:\w\\])(?=:\w+(?!:))")
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*")
 ADDRESS = re.compile(
     rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|gcs:|az:|abfs:|file:)[a-z][a-z0-9+_]*://.*"
 )
@@ -50,9 +54,10 @@ def read_query(
     an address without a password. Raises InputError: no query, no such database, a query that
     fails, no rows.
     """
-    if source.startswith(DUCKDB):
-        return _from_duckdb(source.removeprefix(DUCKDB), query, source)
-    url = _address(source, password)
+    text = _revealed(source, "the database's address")
+    if text.startswith(DUCKDB):
+        return _from_duckdb(text.removeprefix(DUCKDB), query, source)
+    url = _address(source, text, password)
     where = source if stands_elsewhere(source) else without_password(source)
     if not query:
         raise refuse("input/no-query", "a database needs a query", where=where,
@@ -78,6 +83,10 @@ def _from_duckdb(path: str, query: str | None, where: str) -> tuple[pa.Table, st
     reading(path)
     try:
         with duckdb.connect(path, read_only=True) as connection:
+            # Only the file is opened for reading: COPY, ATTACH and others write elsewhere.
+            kinds = [each.type for each in connection.extract_statements(query)]
+            if kinds != [duckdb.StatementType.SELECT]:
+                raise _not_one_select(query, where)
             table = connection.sql(query).to_arrow_table()
     except duckdb.Error as error:
         first = str(error).strip().splitlines()[0]
@@ -89,14 +98,14 @@ def _from_duckdb(path: str, query: str | None, where: str) -> tuple[pa.Table, st
     return table, where, _digest(table)
 
 
-def _address(source: str, password: str | None) -> URL:
+def _address(source: str, text: str, password: str | None) -> URL:
+    """The address `text` that `source` stands for, with its password."""
     try:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import ArgumentError
     except ImportError:
         raise refuse("input/no-sql", "databases need SQLAlchemy, which is not installed",
                      remedy="pip install 'lstmcast[sql]'") from None  # fmt: skip
-    text = _revealed(source, "the database's address")
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -125,17 +134,34 @@ def _revealed(setting: str, what: str) -> str:
                      remedy=error.remedy) from None  # fmt: skip
 
 
+def _not_one_select(query: str, where: str) -> InputError:
+    return refuse("input/query", "a query may only read, and be one", where=where, value=query,
+                  remedy="Give one SELECT, without COPY, ATTACH or SET before or behind it; for a "
+                  "PIVOT name its values: IN (...)")  # fmt: skip
+
+
+def _several(query: str) -> bool:
+    """Whether a `;` with more behind it ends a first statement: a second one could leave the
+    transaction that can only read. A `;` within quotes is none, unless other ways of quoting
+    could hide where these end."""
+    plain = query if re.search(r"\\|\$|/\*", query) else QUOTED.sub(" ", query)
+    return re.search(r";[\s;]*[^\s;]", plain) is not None
+
+
 def _fetch(url: URL, query: str, where: str) -> pa.Table:
     import pyarrow as pa
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
     _check_file(url, where)
+    if _several(query):
+        raise _not_one_select(query, where)
+    asked = text(PARAMETER.sub(r"\\", query))
     try:
         engine = create_engine(url)
         _only_read(engine)
         with _connection(engine, url, where) as connection:
-            result = connection.execution_options(stream_results=True).execute(text(query))
+            result = connection.execution_options(stream_results=True).execute(asked)
             names = list(result.keys())
             parts = [list(zip(*rows, strict=True)) for rows in result.partitions(BATCH)]
     except (NoSuchModuleError, ImportError) as error:
@@ -224,6 +250,11 @@ def _cause(error: Exception, url: URL) -> str:
 def _column(values: Sequence[Any], name: str, where: str) -> pa.Array:
     import pyarrow as pa
 
+    if _several_offsets(values):
+        parts = (
+            "microseconds" if any(v is not None and v.microsecond for v in values) else "seconds"
+        )
+        values = [v if v is None else v.isoformat(timespec=parts) for v in values]
     try:
         array = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
@@ -231,6 +262,13 @@ def _column(values: Sequence[Any], name: str, where: str) -> pa.Array:
                      where=where, remedy="Cast it to one type in the query") from None  # fmt: skip
     numeric = pa.types.is_decimal(array.type) or pa.types.is_null(array.type)
     return as_floats(array) if numeric else array
+
+
+def _several_offsets(values: Sequence[Any]) -> bool:
+    """Whether these are times with several offsets, of winter and summer, for which Arrow has no
+    type: it would write all with the first one."""
+    times = [v for v in values if isinstance(v, datetime) and isinstance(v.tzinfo, timezone)]
+    return len({v.tzinfo for v in times}) > 1
 
 
 def _digest(table: pa.Table) -> str:

@@ -47,10 +47,12 @@ BOMS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-DUCKDB, PAGE = "a DuckDB database", "a web page (HTML or XML)"
+DUCKDB, SQLITE = "a DuckDB database", "an SQLite database"
+PAGE = "a web page (HTML or XML)"
 OLD_EXCEL, ODS = "an old Excel workbook (.xls)", "an OpenDocument spreadsheet (.ods)"
 REMEDIES = {
     DUCKDB: "Read it with --db duckdb:///FILE --query 'select ds, y from sales'",
+    SQLITE: "Read it with --db sqlite:///FILE --query 'select ds, y from sales'",
     PAGE: "The download probably failed; an export that calls itself .xls is opened in its program "
     "and saved as .xlsx or CSV",
     OLD_EXCEL: "Open it in its program and save it as .xlsx or CSV",
@@ -59,7 +61,7 @@ REMEDIES = {
 FOREIGN = (
     (b"%PDF", "a PDF document"),
     (b"\xd0\xcf\x11\xe0", OLD_EXCEL),
-    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"SQLite format 3\x00", SQLITE),
     (b"\x89PNG", "a PNG image"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x7fELF", "a program"),

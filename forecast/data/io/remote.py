@@ -10,6 +10,7 @@ import re
 from typing import Any, NoReturn
 
 from forecast.common.errors import OutputError, UsageError
+from forecast.common.files import FileKind, at_address, refuse_foreign
 from forecast.data.io.notes import refuse
 
 SECONDS = 60  # that a store may take to answer
@@ -40,6 +41,7 @@ def fetch(name: str) -> bytes:
     """The content of the object. Raises InputError: no such object, no permission, no answer in
     SECONDS, an object that changed while it was read."""
     store, path = _store(name)
+    at_address(_one_name(name), shown(name), written=False)
     try:
         before = _state(store, path)
         content = bytes(store.cat_file(path))
@@ -69,6 +71,7 @@ def upload(name: str, content: bytes) -> None:
             remedy="Name a file, or an object such as s3://bucket/forecast.csv",
         )
     store, path = _store(name)
+    at_address(_one_name(name), shown(name), written=True)
     try:
         store.pipe_file(path, content)
     except Exception as error:
@@ -80,11 +83,36 @@ def upload(name: str, content: bytes) -> None:
         ) from None
 
 
-def check_remote_output(name: str) -> None:
-    """Raises UsageError where `upload` could not even begin: before any work is done."""
+def check_remote_output(name: str, kind: FileKind) -> None:
+    """Raises UsageError where `upload` could not even begin, or would replace an object that the
+    command reads or that lstmcast did not write; OutputError where that cannot be seen. To be
+    called before any work is done."""
     if name.startswith("http"):
         upload(name, b"")
-    _store(name)
+    store, path = _store(name)
+    at_address(_one_name(name), shown(name), written=True)
+
+    def content() -> bytes | None:
+        try:
+            return bytes(store.cat_file(path))
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise OutputError(
+                f"it cannot be seen what would be replaced: {_why(error)}",
+                code="output/remote",
+                where=shown(name),
+                remedy=_advice(error, name)
+                + ("; --force writes without a look" if isinstance(error, PermissionError) else ""),
+            ) from None
+
+    refuse_foreign(shown(name), kind, content)
+
+
+def _one_name(name: str) -> str:
+    """The address in one way of writing it."""
+    protocol, _, path = name.partition("://")
+    return f"{PROTOCOLS[protocol][1]}://{path.strip('/')}"
 
 
 def _store(name: str) -> tuple[Any, str]:

@@ -48,7 +48,7 @@ def format_stamps(
     values = values.astype(np.int64)
     if time_format == "integer":
         return as_arrow(values)
-    region = tz is not None and FIXED.fullmatch(tz) is None
+    region = is_region(tz)
     if time_format.startswith("epoch:"):
         scale = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[time_format[6:]]
         moments = instants(values, tz or "", second) if region else values - offset_of(tz or "")
@@ -86,6 +86,20 @@ def _texts(
     return _write(distinct, time_format, tz, second)
 
 
+def is_region(tz: str | None) -> bool:
+    """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
+    return tz is not None and FIXED.fullmatch(tz) is None
+
+
+def offset_of(tz: str) -> int:
+    """Nanoseconds that a fixed offset is ahead of UTC; 0 of what is none."""
+    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
+    if found is None:
+        return 0
+    minutes = int(found[2]) * 60 + int(found[3])
+    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
+
+
 def months_later(stamps: np.ndarray, months: int) -> np.ndarray:
     """int64 nanoseconds so many months after `stamps`, on the same day and time of day."""
     if not months:
@@ -114,15 +128,6 @@ def _placed(wall: np.ndarray, tz: str, side: str) -> np.ndarray:
     )
 
 
-def offset_of(tz: str) -> int:
-    """Nanoseconds that the fixed offset `tz` (+02:00) is ahead of UTC; 0 of any other text."""
-    found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
-    if found is None:
-        return 0
-    minutes = int(found[2]) * 60 + int(found[3])
-    return (-1 if found[1] == "-" else 1) * minutes * 60 * 10**9
-
-
 def clock_of(moments: np.ndarray, tz: str) -> np.ndarray:
     """Times on the clock of the region `tz` (int64 nanoseconds) of instants."""
     import pyarrow as pa
@@ -146,7 +151,7 @@ def _write(
     import pyarrow.compute as pc
 
     offsets = np.full(len(values), offset_of(tz or "") // 10**9)
-    if tz is not None and FIXED.fullmatch(tz) is None and "z" in time_format:
+    if tz is not None and is_region(tz) and "z" in time_format:
         offsets = (values - instants(values, tz, second)) // 10**9
     clock = _Clock(values, offsets, "%K" in time_format or "%-K" in time_format)
     pieces: list[pa.Array] = []

@@ -21,6 +21,7 @@ from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
+from forecast.inference.point import mean_of_quantiles
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
@@ -64,12 +65,17 @@ def to_onnx(forecaster: Forecaster, about: Mapping[str, str]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def metadata_of(forecaster: Forecaster, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What a reader of the file must know, as text: JSON where it is a list."""
+def metadata_of(
+    forecaster: Forecaster, manifest: Mapping[str, Any], point: str = "median"
+) -> dict[str, str]:
+    """What a reader of the file must know, as text: JSON where it is a list. point: what `predict`
+    publishes as the forecast."""
     frequency, data = manifest.get("frequency", {}), manifest.get("data", {})
     return {
         "horizon": str(forecaster.horizon),
         "levels": json.dumps(forecaster.levels.tolist()),
+        "point": point,
+        "mean_weights": json.dumps(mean_weights(forecaster.levels).tolist()),
         "season": str(manifest.get("season", "")),
         "context": str(forecaster.context),
         "observations_per_step": str(forecaster.layout.width),
@@ -82,6 +88,11 @@ def metadata_of(forecaster: Forecaster, manifest: Mapping[str, Any]) -> dict[str
         "before a series' first value",
         "output": "quantiles: float64, in the units of the values, by series, step ahead, level",
     }
+
+
+def mean_weights(levels: np.ndarray) -> np.ndarray:
+    """(Q,): quantiles times these, added up, are the mean of the distribution."""
+    return mean_of_quantiles(np.eye(len(levels)), levels)
 
 
 def quantised(blob: bytes) -> bytes:

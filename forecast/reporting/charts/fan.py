@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from forecast.data.forecast import Forecast
+from forecast.data.open_steps import open_ahead
 from forecast.data.panel import Panel
 
 Band = tuple[np.ndarray, np.ndarray]
@@ -82,33 +83,52 @@ def fan_chart(
     levels: Sequence[float] = (80.0, 95.0),
     tail: int | None = None,
     unit: str = "",
+    most: int | None = None,
 ) -> FanChart:
     """The chart of series `s` of `panel`: history up to the origin, `forecasts`, later actuals.
 
-    tail: history steps to show (default: three horizons, at least 48). All forecasts must start
-    at the same origin; ValueError otherwise. A forecast that is not available for this series,
-    or a level that was not forecast, is left out.
+    tail: history steps to show (default: three horizons, at least 48). most: so many steps ahead
+    that there are. What never is (a shop's Sundays) is not shown, as it is not in the tables. All
+    forecasts must start at the same origin; ValueError otherwise. A forecast that is not available
+    for this series, or a level that was not forecast, is left out.
     """
     if len({int(each.origins[s]) for each in forecasts}) != 1:
         raise ValueError("the forecasts of one chart must start at one origin")
     origin, horizon = int(forecasts[0].origins[s]), forecasts[0].point.shape[1]
     start = max(0, origin - (tail or max(3 * horizon, 48)))
     usable = [each for each in forecasts if each.available[s]]
+    row = np.array([s])
+    ahead = np.flatnonzero(steps_ahead(panel, row, np.array([origin]), horizon, most)[0])
+    ahead = ahead if len(ahead) else np.arange(horizon)
+    past = panel.series(s)[start:origin]
+    shown = open_ahead(panel, row, np.array([start]), len(past))[0] | np.isfinite(past)
     known = panel.series(s)[origin : origin + horizon]
-    actual = np.append(known, np.full(horizon - len(known), np.nan))
+    actual = np.append(known, np.full(horizon - len(known), np.nan))[ahead]
+    steps = np.concatenate([start + np.flatnonzero(shown), origin + ahead])
     return FanChart(
         title=str(panel.ids[s]),
-        times=panel.frequency.stamps(panel.first[s] + np.arange(start, origin + horizon)),
-        history=panel.series(s)[start:origin],
-        medians={each.name: each.point[s] for each in usable},
-        bands={each.name: _bands(each, s, levels) for each in usable},
+        times=panel.frequency.stamps(panel.first[s] + steps),
+        history=past[shown],
+        medians={each.name: each.point[s, ahead] for each in usable},
+        bands={each.name: _bands(each, s, levels, ahead) for each in usable},
         actual=actual if np.isfinite(actual).any() else None,
         unit=unit,
     )
 
 
-def _bands(forecast: Forecast, s: int, levels: Sequence[float]) -> dict[float, Band]:
-    """The central intervals of series `s` that `forecast` holds."""
+def steps_ahead(
+    panel: Panel, rows: np.ndarray, origins: np.ndarray, steps: int, most: int | None = None
+) -> np.ndarray:
+    """bool (R, steps): of the steps after `origins` (R,) of the series `rows` the first `most` that
+    there are, as a table of the forecast has them."""
+    there = open_ahead(panel, rows, origins, steps)
+    return there & (there.cumsum(1) <= (most or steps))
+
+
+def _bands(
+    forecast: Forecast, s: int, levels: Sequence[float], ahead: np.ndarray
+) -> dict[float, Band]:
+    """The central intervals of series `s` that `forecast` holds, of the steps `ahead` (H,)."""
     found: dict[float, Band] = {}
     for level in levels:
         tail = (1 - level / 100) / 2
@@ -117,6 +137,6 @@ def _bands(forecast: Forecast, s: int, levels: Sequence[float]) -> dict[float, B
             for q in (tail, 1 - tail)
         ]
         if all(len(where) for where in pair):
-            lower, upper = (forecast.quantiles[s, :, where[0]] for where in pair)
+            lower, upper = (forecast.quantiles[s, ahead, where[0]] for where in pair)
             found[level] = (lower, upper)
     return found

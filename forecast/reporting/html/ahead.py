@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from forecast.data.forecast import Forecast
+from forecast.data.open_steps import open_ahead
 from forecast.data.panel import Panel
-from forecast.reporting.charts.fan import FanChart
+from forecast.reporting.charts.fan import FanChart, steps_ahead
 from forecast.reporting.html.contents import SeriesEntry
 
 _STEPS = {
@@ -40,11 +41,18 @@ def zone_of(panel: Panel) -> str:
 
 
 def total_of(
-    panel: Panel, ahead: Sequence[Forecast], tail: int, unit: str = ""
+    panel: Panel,
+    ahead: Sequence[Forecast],
+    tail: int,
+    unit: str = "",
+    most: int | None = None,
 ) -> SeriesEntry | None:
     """The sum of all series, history and forecast, without intervals: those of single series do not
     add up to one of the sum. None for one series, or where the series end at different times or one
-    has no forecast."""
+    has no forecast, or no step ahead.
+
+    A step that never is in some of the series (Sundays of one shop) has the sum of the others; it
+    goes as far ahead as all of them do. most: as in `fan_chart`."""
     ends = panel.first + panel.lengths
     whole = [each for each in ahead if each.available.all()]
     if panel.size < 2 or not whole or ahead[0] is not whole[0] or len(np.unique(ends)) > 1:
@@ -52,12 +60,24 @@ def total_of(
     horizon = ahead[0].point.shape[1]
     steps = int(min(panel.lengths.min(), max(2 * horizon, tail)))
     rows = panel.offsets[1:, None] + np.arange(-steps, 0)
-    stamps = panel.frequency.stamps(ends[0] + np.arange(-steps, horizon))
+    everyone = np.arange(panel.size)
+    ahead_of_each = steps_ahead(panel, everyone, panel.lengths, horizon, most)
+    if not ahead_of_each.any(1).all():
+        return None
+    reached = horizon - ahead_of_each[:, ::-1].argmax(1)
+    last = int(reached.min())
+    past = open_ahead(panel, everyone, panel.lengths - steps, steps)
+    there = np.concatenate([past, ahead_of_each[:, :last]], axis=1)
+    some = np.asarray(there.any(axis=0))  # steps that there are in any series
+    at = ends[0] - steps + np.flatnonzero(some)
     chart = FanChart(
         title=f"All {panel.size:,} series together",
-        times=stamps,
-        history=panel.values[rows].sum(axis=0),
-        medians={each.name: each.point.sum(axis=0) for each in whole},
+        times=panel.frequency.stamps(at),
+        history=np.where(past, panel.values[rows], 0.0).sum(axis=0)[some[:steps]],
+        medians={
+            each.name: np.where(there[:, steps:], each.point[:, :last], 0.0).sum(0)[some[steps:]]
+            for each in whole
+        },
         unit=unit,
     )
     note = (

@@ -132,6 +132,7 @@ def report_data(
     rivals: Collection[str] | None = None,
     shown: Collection[str] | None = None,
     first: str | None = None,
+    horizon: int | None = None,
     **words: Any,
 ) -> ReportData:
     """The page's contents for one run.
@@ -145,6 +146,7 @@ def report_data(
     shown     ids of the series that get a chart (default: a choice, see below)
     first     id of the sum of all others, of a hierarchy: the page begins with it, and adds
               nothing up itself
+    horizon   steps ahead that there are, of those of `future`; None: all that there are
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
 
@@ -165,14 +167,15 @@ def report_data(
         top = order_of(panel.ids, [first])
         drawn = np.concatenate([top, drawn[~np.isin(drawn, top)]])
     entries = (
-        _entry(panel, s, last, ahead, by_series, levels, unit) for s in drawn[:MOST_SERIES].tolist()
+        _entry(panel, s, last, ahead, by_series, levels, unit, most=horizon)
+        for s in drawn[:MOST_SERIES].tolist()
     )
     return ReportData(
         facts=_facts(panel, last + ahead, table),
         series=tuple(entries),
         total_series=panel.size,
         ahead=heading(panel, ahead[0].point.shape[1]) if ahead else "",
-        total=None if first is not None else total_of(panel, ahead, SHORTEST_TAIL, unit),
+        total=None if first is not None else total_of(panel, ahead, SHORTEST_TAIL, unit, horizon),
         pinned=first or "",
         zone=zone_of(panel),
         **(parts | words),
@@ -338,6 +341,8 @@ def _entry(
     by_series: Mapping[str, np.ndarray],
     levels: Sequence[float],
     unit: str,
+    *,
+    most: int | None,
 ) -> SeriesEntry:
     """Charts, scores and a remark on who stood in for whom, of series `s`.
 
@@ -345,10 +350,12 @@ def _entry(
     """
     tried = [each for each in last if each.origins[s] < panel.lengths[s]]
     test, future = (
-        fan_chart(panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit)
+        fan_chart(
+            panel, s, each, levels, max(2 * each[0].point.shape[1], SHORTEST_TAIL), unit, limit
+        )
         if each
         else None
-        for each in (tried, ahead)
+        for each, limit in ((tried, None), (ahead, most))
     )
     stood_in = {
         f"For {each.name}, {each.source[s]} stood in."
@@ -426,6 +433,7 @@ def run_report(
     shown: Collection[str] | None = None,
     members: int = 0,
     level_scores: Sequence[Mapping[str, Any]] = (),
+    horizon: int | None = None,
 ) -> ReportData:
     """What the page of one run holds.
 
@@ -439,6 +447,7 @@ def run_report(
     shown     ids of the series that get a chart (default: a choice of at most 2,000)
     members   of each kind, in `history` (0: unknown)
     level_scores  rows of levels.csv, of a hierarchy
+    horizon   steps ahead that there are, of those of `upcoming` (default: all that there are)
     """
     chosen = tuple(chosen)
     moment = created or datetime.now(UTC)
@@ -449,6 +458,7 @@ def run_report(
         future={each.name: each for each in upcoming},
         levels=settings.forecast.level,
         unit=unit_of(load),
+        horizon=horizon,
         rivals=rivals,
         shown=shown,
         first=TOTAL if settings.data.hierarchy or level_scores else None,

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from forecast.common.errors import TrainingError, UsageError
+from forecast.common.errors import OutputError, TrainingError, UsageError
 from forecast.common.resources import needed
 from forecast.common.scratch import ScratchFolder
 from forecast.config.schema import Settings
@@ -141,22 +143,53 @@ SEEDS_APART = 100_003
 Run = Callable[[int, Choice, Pruner], Outcome]
 
 
+@contextmanager
+def _kept_in(path: Path) -> Iterator[None]:
+    """Says what became of the search's file where SQLite refuses. Raises OutputError."""
+    try:
+        yield
+    except Exception as error:
+        cause: Any = error
+        while cause is not None and not isinstance(cause, sqlite3.Error):
+            cause = getattr(cause, "orig", None) or cause.__cause__
+        if cause is None:
+            raise
+        name = getattr(cause, "sqlite_errorname", None) or ""
+        if name == "SQLITE_FULL":
+            code, remedy = "output/disk-full", "Free some space; the same command goes on from here"
+        elif name in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            code = "tune/damaged"
+            remedy = (
+                "Remove the file, and the search starts anew, or name another folder with --out"
+            )
+        else:
+            code, remedy = "output/cannot-write", "Check the disk and the folder's permissions"
+        raise OutputError(
+            f"the search cannot be kept: {cause}", code=code, where=str(path), remedy=remedy
+        ) from error
+
+
 class Search:
     """A search that stands in a file; `choices` and `outcomes` are by number of trial."""
 
     def __init__(self, folder: Path, space: Space, seed: int, about: dict[str, Any]) -> None:
         """about: what the search is of. Raises UsageError where the folder's search is of
-        something else."""
+        something else, OutputError where its file cannot be written or read."""
         self.optuna = needed("optuna", EXTRA, "tune")
         self.optuna.logging.set_verbosity(self.optuna.logging.ERROR)
         self.space, self.seed, self.folder = space, seed, folder
         self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        with _kept_in(folder / FILE):
+            self._open(about)
+
+    def _open(self, about: dict[str, Any]) -> None:
+        folder, space = self.folder, self.space
         storage = self.optuna.storages.RDBStorage(f"sqlite:///{(folder / FILE).resolve()}")
         self.study = self.optuna.create_study(
             storage=storage, study_name="lstmcast", direction="minimize", load_if_exists=True
         )
         self.pruner = self.optuna.pruners.MedianPruner(n_startup_trials=ROUND)
-        self._lock = threading.Lock()
         if not self.study.trials:
             self.study.set_user_attr(ABOUT, json.dumps(about))
             for choice in space.usual:
@@ -204,7 +237,7 @@ class Search:
         run: makes a trial of its number, choice and pruner; it should end soon once `stopping` is
         set, which an exception here does, Ctrl-C among them.
         """
-        with ThreadPoolExecutor(jobs) as pool:
+        with _kept_in(self.folder / FILE), ThreadPoolExecutor(jobs) as pool:
             try:
                 while (done := len(self.finished())) < trials and goes_on():
                     first = done // ROUND * ROUND

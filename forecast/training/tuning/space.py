@@ -62,8 +62,9 @@ class Choice:
 class Space:
     """The values that each part of a choice may take; a part with one value is not searched.
 
-    shape: hidden size and layers of the pretrained network; usual: the choice that the defaults
-    come to for each start, none where their network is not searched.
+    shape: hidden size and layers of the pretrained network; usual: the choice that comes first for
+    each start, none where the network is not searched; defaults: how many of these are what the
+    defaults come to (random weights are not, where they are not tried beside the pretrained ones).
     """
 
     starts: tuple[str, ...]
@@ -76,6 +77,7 @@ class Space:
     shape: tuple[int, int]
     multiples: dict[str, int]
     usual: tuple[Choice, ...]
+    defaults: int
 
     def suggest(self, trial: Any) -> Choice:
         """The choice of an Optuna trial."""
@@ -128,6 +130,10 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
     if training.learning_rate is not None:
         usual_rate = dict.fromkeys(usual_rate, training.learning_rate)
     shapes = {PRETRAINED: ("lstm", *shape), SCRATCH: (network.name, size, network.layers)}
+    usual_choices = tuple(
+        Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
+        for start in (starts if network.name in networks else ())
+    )
     return Space(
         starts=starts,
         networks=networks,
@@ -138,10 +144,8 @@ def space_of(settings: Settings, plan: Plan, longest: int) -> Space:
         rates={start: _rates(rate, training.learning_rate) for start, rate in usual_rate.items()},
         shape=shape,
         multiples={name: spec_of(name).multiple(features) for name in networks},
-        usual=tuple(
-            Choice(start, *shapes[start], network.dropout, usual, usual_rate[start])
-            for start in (starts if network.name in networks else ())
-        ),
+        usual=usual_choices,
+        defaults=len(usual_choices) if plan.scratch is not None else len(usual_choices[:1]),
     )
 
 

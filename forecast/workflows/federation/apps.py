@@ -202,9 +202,9 @@ def agreed(
 ) -> tuple[Agreement, list[int]]:
     """What is trained, and the nodes that take part. Raises InputError for fewer than two."""
     found, silent = proposals_of(grid, nodes, waiting.timeout)
-    out = {str(node): why for node, why in silent.items()}
-    agreement, more = agree({str(node): each for node, each in found.items()}, settings)
-    out |= more
+    unable = {str(node): why for node, why in silent.items()}
+    proposals = {str(node): each for node, each in found.items()}
+    agreement, out = agree(proposals, settings, unable)
     for node, why in out.items():
         listener.warn("federate/left-out", f"site {node} is left out: {why}")
     return agreement, [node for node in nodes if str(node) not in out]

@@ -33,7 +33,10 @@ from forecast.config.schema import DataSettings
 from forecast.inference.formats.registry import file_bytes
 from forecast.reporting.finished_run import FinishedRun
 from forecast.reporting.run_views import levels_of, scenarios_of
+from forecast.scheduling import clock
 from forecast.scheduling.config_file import load_config
+from forecast.scheduling.run import run_job
+from forecast.scheduling.status import describe, job_facts
 from forecast.workflows.preview import first_rows
 
 PORT = 8901
@@ -305,6 +308,16 @@ def test_hostile_names_are_escaped(client, folder):
     assert "<script>alert" not in page and "<img" not in page
 
 
+def test_what_would_be_trained_goes_by_the_horizon_that_was_chosen(client):
+    text = client.get("/understood?file=sales.csv&horizon=7").text
+    assert "<dt>horizon</dt><dd>7 " in text and "as the settings say" in text
+
+
+def test_how_many_windows_are_held_out_can_be_chosen(client):
+    page = client.get("/table?file=sales.csv&windows=2").text
+    assert "lstmcast train sales.csv --windows=2" in page and "lstmcast forecast sales.csv<" in page
+
+
 def test_a_forecast_at_once_and_all_of_its_downloads(client, folder):
     started = client.post("/forecast?file=sales.csv&horizon=3&future_cov=sales")
     job = started.json()["job"]
@@ -330,6 +343,18 @@ def test_a_forecast_at_once_and_all_of_its_downloads(client, folder):
     assert client.get(f"/job/{job}/download?kind=exe").status_code == 400
     assert client.get("/scheduled?config=job.yaml").text.count("never run") >= 1
     assert not list(folder.rglob(".writing*"))
+
+
+def test_a_scheduled_job_shows_what_its_backtest_promised_before_anything_came_true(client, folder):
+    (folder / "jobs").mkdir()
+    path = folder / "jobs" / "batch.yaml"
+    path.write_text("jobs:\n  sales: {data: ../sales.csv, model: pretrained}\n")
+    job = load_config(path).jobs["sales"]
+    run_job(job)
+    promised = describe(job_facts(job), clock.now(), None)["scores"]["promise"]["mase"]
+    page = client.get("/scheduled", params={"config": str(path)}).text
+    assert f"<dt>promised by its backtest</dt><dd>{promised:.3f}" in page
+    assert '<h1 dir="auto">jobs/batch.yaml</h1>' in page
 
 
 def recorded(folder: Path, name: str, document: dict | None, **about) -> Path:

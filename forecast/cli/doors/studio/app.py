@@ -362,8 +362,9 @@ def scheduled(studio: Studio, request: Request) -> Response:
     path = studio.tables.path(name)
     now = clock.now()
     documents = [describe(job_facts(job), now, None) for job in load_config(path).jobs.values()]
+    shown = str(path.relative_to(studio.root)) if path.is_relative_to(studio.root) else name
     return studio.page(
-        "scheduled.html", title=name, documents=documents, sentence=sentence, ago=ago,
+        "scheduled.html", title=shown, documents=documents, sentence=sentence, ago=ago,
         figure=_figure,
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ FIRST = (
     "data.time_col", "data.target_col", "data.id_col", "data.wide", "data.freq",
     "forecast.horizon", "data.season", "data.future_cov",
 )  # fmt: skip
-SECTIONS = ("data", "forecast", "network", "training", "baselines", "detection")
+SECTIONS = ("data", "forecast", "evaluation", "network", "training", "baselines", "detection")
 LABELS = {
     "time_col": "time column", "target_col": "value column", "id_col": "series named by",
     "freq": "frequency", "tz": "time zone", "agg": "resample joins by", "wide": "wide table",
@@ -175,7 +175,7 @@ class Tables:
     def words(self, command: str, name: str, given: Mapping[str, Any]) -> list[str]:
         """The words of a command on a file; settings that it does not take are left out."""
         taken = {
-            "check": options_of("data"),
+            "check": options_of("data", "forecast.horizon"),
             "forecast": options_of("forecast", "data"),
             "train": settings_here(),
         }[command]
