@@ -7,6 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from forecast.common.documents import Count, Document, Moment, Text, signs
+from forecast.config.schema import Point
+from forecast.inference.point import MEDIAN
 from forecast.models.manifest import (
     DataFields,
     Described,
@@ -79,6 +81,8 @@ class Metrics(Document):
     undefined_scale: Count
     short_for_season: Count
     zero_actuals: Count
+    point: Point = MEDIAN
+    judged: Text = "mase"  # of versions that judged every point by it
     models: list[Scored]
     steps: list[ScoredStep]
 
@@ -122,6 +126,7 @@ class Comparison(Described):
 
     format: Literal["lstmcast-compare"]
     models: ScoreRows
+    judged: Text = "mase"  # of versions that judged by it alone
     seconds: Seconds
 
 

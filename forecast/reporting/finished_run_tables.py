@@ -127,7 +127,7 @@ def held_out_forecasts(
 def judged_point(document: Mapping[str, Any]) -> str:
     """What the network's points are, by a metrics.json; medians where it is of a version that
     judged all points as such."""
-    return str(document["point"]) if "judged" in document else MEDIAN
+    return str(document.get("point", MEDIAN)) if "judged" in document else MEDIAN
 
 
 def _windows_of(

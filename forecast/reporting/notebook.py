@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.scores import ScoreTable
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def in_short(scores: ScoreTable | None) -> str:
     """ "MASE LSTM 0.427, AutoARIMA 0.608"."""
     if scores is None:
         return "no held-out scores"
-    known = [(score.model, score.values.get("mase", float("nan"))) for score in scores.scores]
-    return "MASE " + ", ".join(f"{name} {value:.3f}" for name, value in known)
+    metric = metric_named(scores.judged)
+    known = [(each.model, each.values.get(metric.name, float("nan"))) for each in scores.scores]
+    return f"{metric.heading} " + ", ".join(f"{name} {value:.3f}" for name, value in known)
 
 
 def score_frame(scores: ScoreTable | None) -> pd.DataFrame | None:
@@ -64,7 +66,8 @@ def score_frame(scores: ScoreTable | None) -> pd.DataFrame | None:
     if scores is None:
         return None
     frame = pd.DataFrame(scores.to_rows()).set_index("model")
-    shown = ["mase", "smape", "rmse", "wql", *(n for n in frame if n.startswith("coverage-"))]
+    usual = (scores.judged, "mase", "smape", "rmse", "wql")
+    shown = dict.fromkeys((*usual, *(n for n in frame if n.startswith("coverage-"))))
     return frame[[name for name in shown if name in frame]]
 
 

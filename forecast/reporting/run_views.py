@@ -108,5 +108,5 @@ def _point(table: pa.Table) -> str:
 
 def _score(rows: list[dict[str, Any]], level: str, model: str, judged: str) -> float | None:
     return next(
-        (row[judged] for row in rows if row["level"] == level and row["model"] == model), None
+        (row.get(judged) for row in rows if row["level"] == level and row["model"] == model), None
     )

@@ -70,6 +70,9 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learning, "train_members", taught_here)
         backtest_run(str(folder / "data.csv"), Settings.model_validate(given), Silent())
+        stock = {**given, "output": {"out": str(folder / "stock"), "root": str(folder)}}
+        stock["forecast"] = {"horizon": 6, "point": "0.9"}
+        backtest_run(str(folder / "data.csv"), Settings.model_validate(stock), Silent())
         quick = dict(max_steps=10, hidden=8, members=1, baselines="seasonal-naive", jobs=1)
         train(folder / "data.csv", out=str(folder / "trained"), horizon=6, windows=2, **quick)
     return folder
@@ -89,7 +92,7 @@ def parts(page):
     return scores.group(0), [json.loads(each) for each in data]
 
 
-@pytest.mark.parametrize("name", ["tested", "trained"])
+@pytest.mark.parametrize("name", ["tested", "trained", "stock"])
 def test_a_page_made_again_shows_the_scores_and_charts_of_the_first(runs, name):
     written = (runs / name / "report.html").read_text(encoding="utf-8")
     again = render_report(rebuilt_report(runs / name))
@@ -98,6 +101,13 @@ def test_a_page_made_again_shows_the_scores_and_charts_of_the_first(runs, name):
     assert len(data) == len(old_data) > 0
     if name == "tested":  # which writes its numbers in full
         assert data == old_data
+
+
+def test_stock_levels_are_told_by_their_own_loss_on_a_page_made_again_too(runs):
+    page = rebuilt_report(runs / "stock")
+    assert page.headline == page.step_metric == "scaled_loss-0.9"
+    assert page.tiles[0].label == "scaled 0.9 quantile loss of LSTM"
+    assert "scaled 0.9 quantile loss " in page.verdict
 
 
 @pytest.mark.parametrize("name", ["tested", "trained"])

@@ -66,11 +66,15 @@ def a_backtest(root: Path, name: str, created: str):
     (root / name / "metrics.json").write_text(json.dumps(metrics))
 
 
-def a_comparison(root: Path, name: str, created: str):
+def a_comparison(root: Path, name: str, created: str, **more):
     document = {
+        **more,
         "schema_version": 1, "format": "lstmcast-compare", "created": created, "seconds": 5.0,
         "data": {"source": "sales.csv", "digest": "d"}, "settings": {"training": {"seed": 4}},
-        "models": [score("LSTM", 0.8), score("GRU", 0.7), score("AutoARIMA", 0.6)],
+        "models": [
+            score("LSTM", 0.8) | {"rmsse": 0.5}, score("GRU", 0.7) | {"rmsse": 0.6},
+            score("AutoARIMA", 0.6) | {"rmsse": 0.4},
+        ],
     }  # fmt: skip
     (root / name).mkdir(parents=True)
     (root / name / "compare.json").write_text(json.dumps(document))
@@ -122,6 +126,8 @@ def test_backtests_and_comparisons_are_runs_too(root):
     assert (tested.scores["mase"], tested.arima, tested.horizon) == (0.75, 0.95, 6)
     assert (compared.kind, compared.network, compared.seed) == ("compare", "gru", 4)
     assert (compared.scores["mase"], compared.arima) == (0.7, 0.6)
+    a_comparison(root, "of-means", "2026-01-04T00:00:00+00:00", judged="rmsse")
+    assert next(r for r in runs_below(root)[0] if r.name == "of-means").network == "lstm"
     assert [each.name for each in in_order(found, "created")][:2] == ["compared", "tested"]
     (root / "tested" / "metrics.json").write_text("{}")
     assert [folder.name for folder, _ in runs_below(root)[1]] == ["tested"]
