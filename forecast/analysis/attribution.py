@@ -17,12 +17,14 @@ from forecast.analysis.importance import Importance, contributions, importances
 from forecast.common.errors import UsageError
 from forecast.common.segments import evenly, last_known
 from forecast.data.io.timestamp_writing import format_stamps
-from forecast.data.open_steps import as_read
+from forecast.data.open_steps import as_read, open_ahead
+from forecast.data.open_steps import reach as grid_reach
 from forecast.data.panel import Panel
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
-from forecast.models.networks.covariate_effect import beside, by_window, less, reach, without_effect
+from forecast.models.networks.covariate_effect import beside, by_window, less, without_effect
+from forecast.models.networks.covariate_effect import reach as effect_reach
 from forecast.models.networks.numpy_forward import attention_maps, parts_read
 from forecast.models.networks.numpy_ops import Weights, sigmoid, times
 from forecast.training.plan import choose_validation
@@ -137,7 +139,7 @@ def _captum() -> Any:
 def _read(forecaster: Forecaster, horizon: int) -> int:
     """Values before the end that a forecast reads at most."""
     chunks = -(-horizon // forecaster.layout.chunk)
-    return reach(forecaster.layout, forecaster.context, chunks)[0]
+    return effect_reach(forecaster.layout, forecaster.context, chunks)[0]
 
 
 def _level(values: np.ndarray, window: int) -> float:
@@ -344,7 +346,8 @@ MOST_STEPS = 24  # of the forecast that are explained, evenly spread
 class Explanation:
     """What moved the forecast of `series`, the only one of `panel`.
 
-    median     (H,) of the forecast; steps (E,): those that are explained, 0 is the first
+    median     (H,) of the forecast, NaN at steps that never are; steps (E,): those that are
+               explained, 0 is the first; numbers (E,): the same among the steps that there are
     past       what past values contribute; shares: what covariates do, by name
     importance of covariates at validation origins of all series
     inside     the gates and where the network looks
@@ -354,6 +357,7 @@ class Explanation:
     panel: Panel
     median: np.ndarray
     steps: np.ndarray
+    numbers: np.ndarray
     past: PastSteps
     shares: dict[str, float]
     importance: dict[str, Importance]
@@ -370,17 +374,21 @@ def explain(
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Explanation:
     """Explains the forecast of series number `series`: its step `step` (0 is the first) or, for
-    None, as many as MOST_STEPS of all. report: gets how many are done, and of how many. Raises
-    UsageError without Captum."""
+    None, as many as MOST_STEPS of all `horizon` that there are (Sundays of a shop are none).
+    report: gets how many are done, and of how many. Raises UsageError without Captum."""
     own = panel.select(np.array([series]))
-    steps = evenly(horizon, MOST_STEPS) if step is None else np.array([step])
     validation = choose_validation(panel.size, panel.lengths, horizon)
-    median = forecast_panel(forecaster, own, horizon, allow_negative=True)
+    numbers = evenly(horizon, MOST_STEPS) if step is None else np.array([step])
+    horizon = grid_reach(own, own.lengths, horizon)  # of the grid, from here on
+    there = open_ahead(own, np.zeros(1, int), own.lengths, horizon)[0]
+    steps = np.flatnonzero(there)[numbers]
+    made = forecast_panel(forecaster, own, horizon, allow_negative=True)
     return Explanation(
         series=str(panel.ids[series]),
         panel=own,
-        median=median.point[0],
+        median=np.where(there, made.point[0], np.nan),
         steps=steps,
+        numbers=numbers,
         past=past_steps(forecaster, own, steps, horizon, report),
         shares=contributions(forecaster, own, steps, horizon),
         importance=importances(forecaster, panel, validation, horizon, seed),
@@ -435,7 +443,7 @@ def to_document(found: Explanation) -> dict[str, Any]:
     inside = found.inside
     return {
         "series": found.series,
-        "steps": (found.steps + 1).tolist(),
+        "steps": (found.numbers + 1).tolist(),
         "forecast": float(found.past.forecast.mean()),
         "constant_series": {
             "value": found.past.level,

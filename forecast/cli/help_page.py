@@ -87,7 +87,7 @@ def show_command(command: Any, context: Any) -> None:
     everything = [p for p in command.params if p.param_type_name == "option" and not p.hidden]
     full = bool((context.find_root().obj or {}).get(FULL))
     rare = set() if full else _rare_flags(name)
-    if not (full or any("--output" in p.opts for p in everything)):
+    if not (full or any({"--output", "--report"} & {*p.opts} for p in everything)):
         rare = rare | {"--force"}  # there it is for --rejects alone
     options = [p for p in everything if rare.isdisjoint(p.opts)]
     _paragraph(console, command.help or "")

@@ -117,6 +117,7 @@ _SCREEN: dict[str, Any] = {
         ),
     ],
 }
+NAMED_FILES = ("output", "report")  # parameters that name a file to be written
 _FORCE: dict[str, Any] = {
     "force": _flag("Replace a file that lstmcast did not write, if an option names it.", "--force")
 }
@@ -160,7 +161,8 @@ def takes(*parts: str) -> Callable[[Command], Callable[..., Plan]]:
             return Plan(partial(_run, function, options, given))
 
         own = inspect.signature(function, eval_str=True).parameters
-        writes = "output" in own or any(option.path == "data.rejects" for option in options)
+        writes = not own.keys().isdisjoint(NAMED_FILES)
+        writes |= any(option.path == "data.rejects" for option in options)
         parsed.__doc__ = function.__doc__
         parsed.__name__ = function.__name__
         parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ from forecast.scheduling.dated_files import data_as_of
 from forecast.scheduling.ledger import NAME as LEDGER
 from forecast.scheduling.lock import NAME as LOCK
 from forecast.scheduling.lock import holder
-from forecast.scheduling.monitoring import hidden
+from forecast.scheduling.monitoring import METRICS, NOT_METRICS, hidden
 from forecast.scheduling.timers import carried, secret_variables, skipped_starts, when_of
 
 # --- Whether a folder's file system can do what scheduled runs ask of it -------------------------
@@ -357,6 +357,9 @@ def _metrics_file(job: Job) -> Check:
         remedy = "Let its name end in .prom"
         found = f"{path} is none that Prometheus' collector reads"
         return Check("metrics file", "warning", found, remedy, job.name)
+    if path.is_file() and path.stat().st_size and not METRICS.recognises(path):
+        found = f"{path} is not one of lstmcast's, and is not replaced"
+        return Check("metrics file", "warning", found, NOT_METRICS, job.name)
     return Check("metrics file", "ok", str(path), job=job.name)
 
 

@@ -198,7 +198,15 @@ METRICS = text_kind("a metrics file", rb"# HELP lstmcast_")
 def write_metrics(path: Path, metrics: JobMetrics) -> None:
     """Replaces `path` by the metrics of one job. Raises OutputError, UsageError for a file of
     other content."""
-    write_output(path, exposition(metrics).encode(), METRICS)
+    try:
+        write_output(path, exposition(metrics).encode(), METRICS)
+    except UsageError as error:
+        if error.code == "output/foreign-file":
+            error.remedy = NOT_METRICS
+        raise
+
+
+NOT_METRICS = "Name another file as metrics_file, or move that one away"
 
 
 def exposition(metrics: JobMetrics) -> str:

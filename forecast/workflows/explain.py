@@ -183,7 +183,7 @@ def chart_of(found: Explanation) -> ExplanationChart:
     end = int(panel.first[0] + panel.lengths[0])
     return ExplanationChart(
         title=found.series,
-        what="mean of all steps" if every else f"step {found.steps[0] + 1}",
+        what="mean of all steps" if every else f"step {found.numbers[0] + 1}",
         times=panel.frequency.stamps(np.arange(end - length, end + len(found.median))),
         past=panel.values[-length:],
         contribution=found.past.contribution.mean(0),

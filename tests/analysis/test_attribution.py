@@ -28,7 +28,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import LEVELS
-from forecast.data.load import load_panel
+from forecast.data.load import load_panel, panel_from_frame
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
 from forecast.models.networks.head import with_new_spread
@@ -78,6 +78,19 @@ def test_contributions_add_up_to_the_forecast_less_that_of_the_constant_series()
     assert (found.contribution[:, 540 - len(panel.values)] == 0).all()  # it was missing
     assert found.level == pytest.approx(np.nanmean(panel.values[-4:]))
     assert found.contribution.shape[1] < len(panel.values)
+
+
+def test_steps_are_those_of_the_forecast_s_table_where_days_are_shut():
+    days = pd.date_range("2023-01-02", "2023-12-30")  # up to a Saturday
+    open_ = days[days.dayofweek < 6]
+    frame = pd.DataFrame({"ds": open_, "y": 50.0 + 5 * open_.dayofweek})
+    panel = panel_from_frame(frame, DataSettings())[0]
+    forecaster = replace(load_backbone(step_layout(7)), context=28, horizon=8)
+    first = explain(forecaster, panel, 0, 4, 0, seed=1)
+    assert (first.steps.tolist(), to_document(first)["steps"]) == ([1], [1])  # Monday
+    every = explain(forecaster, panel, 0, 7, None, seed=1)
+    assert every.steps.tolist() == [1, 2, 3, 4, 5, 6, 8]
+    assert np.flatnonzero(np.isnan(every.median)).tolist() == [0, 7]
 
 
 def test_the_torch_forecast_that_is_explained_is_the_one_of_predict():

@@ -167,6 +167,17 @@ def test_a_metrics_file_that_prometheus_would_not_read_is_worth_a_warning(config
     assert (found.state, found.remedy) == ("warning", "Let its name end in .prom")
 
 
+def test_a_metrics_file_that_a_run_would_refuse_to_replace_is_worth_a_warning(config):
+    more(config, "metrics_file: sales.prom")
+    (config.parent / "sales.prom").write_text("notes")
+    found = made(config)["metrics file"]
+    assert (found.state, found.remedy) == (
+        "warning", "Name another file as metrics_file, or move that one away",
+    )  # fmt: skip
+    (config.parent / "sales.prom").write_text("# HELP lstmcast_series x")
+    assert made(config)["metrics file"].state == "ok"
+
+
 def test_a_database_that_does_not_answer_is_a_problem_and_its_password_is_not_shown(config):
     more(config, "outputs: {database: 'sqlite:////no/such/folder/x.db'}")
     found = made(config)["database"]

@@ -194,6 +194,10 @@ def test_ten_days_of_runs_and_an_override_are_told_by_score(tmp_path, lstmcast, 
     page = tmp_path / "page.html"
     assert lstmcast("score", str(tmp_path / "batch.yaml"), "--report", str(page))[0] == 0
     assert page_cells(page.read_text())["Ann"][0] == "1"
+    page.write_text("notes")  # the advice of the refusal is one that the command takes
+    assert "--force" in lstmcast("score", str(tmp_path / "batch.yaml"), "--report", str(page))[2]
+    words = ("score", str(tmp_path / "batch.yaml"), "--report", str(page), "--force")
+    assert lstmcast(*words)[0] == 0 and page_cells(page.read_text())["Ann"][0] == "1"
     assert "Stability: from one run to the next" in text and "Overrides by Ann: better on 1" in text
 
 

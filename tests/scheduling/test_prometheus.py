@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from forecast.common.errors import UsageError
 from forecast.scheduling.monitoring import JobMetrics, exposition, write_metrics
 
 LINE = re.compile(
@@ -50,3 +53,11 @@ def test_the_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
     assert path.read_text() == exposition(metrics(series=5))
     assert [file.name for file in path.parent.iterdir()] == ["sales.prom"]
     assert path.stat().st_mode & 0o044  # the collector is another user
+
+
+def test_a_file_of_other_content_stays_and_the_advice_is_one_that_a_job_can_follow(tmp_path):
+    (tmp_path / "sales.prom").write_text("notes")
+    with pytest.raises(UsageError, match="Name another file as metrics_file") as caught:
+        write_metrics(tmp_path / "sales.prom", metrics())
+    assert "--force" not in str(caught.value)
+    assert (tmp_path / "sales.prom").read_text() == "notes"

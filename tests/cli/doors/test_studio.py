@@ -17,6 +17,7 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
+from forecast.cli.app import run
 from forecast.cli.doors.process import DOCUMENT, EVENTS, LOCK, Outcome, Spare
 from forecast.cli.doors.studio.app import ROUTES, Studio, build_app
 from forecast.cli.doors.studio.tables import (
@@ -445,6 +446,17 @@ def test_the_first_rows_are_read_of_any_kind_of_file(tmp_path):
 def test_compare_takes_two_runs(client):
     answer = client.get("/compare?run=a", headers={"accept": "text/html"})
     assert (answer.status_code, "Mark two" in answer.text) == (400, True)
+
+
+def test_runs_that_were_judged_on_different_windows_are_not_called_comparable(client, folder):
+    for name, windows in (("a", "1"), ("b", "2"), ("c", "2")):
+        code = run(["train", str(folder / "sales.csv"), "--config", "fast", "--max-steps", "2",
+                    "--windows", windows, "--out", str(folder / "runs" / name), "-q"])  # fmt: skip
+        assert code == 0
+    warned = "judged on different held-out windows: their scores cannot be compared"
+    assert warned in client.get("/compare?run=a&run=b").text
+    page = client.get("/compare?run=b&run=c").text
+    assert "cannot be compared" not in page and "coverage 80%" in page and "MASE" in page
 
 
 def test_a_check_is_made_once_for_a_file_as_it_is(studio, folder, monkeypatch):

@@ -343,17 +343,37 @@ def compare(studio: Studio, request: Request) -> Response:
         )
     metrics = [m for m in ("mase", "smape", "rmse", "wql", "coverage-80", "coverage-95")
                if any(m in run.scores for run in chosen)]  # fmt: skip
+    judged = [_judged_on(studio.root / RUNS / run.name) for run in chosen]
     facts = [
         ("data", *(Path(run.data).name for run in chosen)),
-        ("made", *(run.created for run in chosen)),
+        ("made", *(run.created[:16].replace("T", " ") for run in chosen)),
         ("horizon", *(run.horizon or "" for run in chosen)),
+        ("series that were scored", *(each.get("series", "") for each in judged)),
+        ("held-out windows", *(each.get("windows", "") for each in judged)),
         ("network", *(f"{run.network} {run.shape}" for run in chosen)),
-        *((m, *(_figure(run.scores.get(m)) for run in chosen)) for m in metrics),
-        ("AutoARIMA's mase", *(_figure(run.arima) for run in chosen)),
+        *((_called(m), *(_figure(run.scores.get(m)) for run in chosen)) for m in metrics),
+        ("MASE of AutoARIMA", *(_figure(run.arima) for run in chosen)),
         ("seconds", *(_figure(run.seconds) for run in chosen)),
     ]
-    same = len({run.digest for run in chosen}) == 1
-    return studio.page("compare.html", title="Two runs", runs=chosen, facts=facts, same=same)
+    apart = [] if chosen[0].digest == chosen[1].digest else ["data"]
+    apart += [words for name, words in JUDGED if judged[0].get(name) != judged[1].get(name)]
+    return studio.page("compare.html", title="Two runs", runs=chosen, facts=facts, apart=apart)
+
+
+JUDGED = (("series", "series"), ("horizon", "steps ahead"), ("windows", "held-out windows"))
+
+
+def _judged_on(run: Path) -> dict[str, Any]:
+    """What the scores of a run are of; empty where it has none."""
+    try:
+        return read_run(run).metrics or {}
+    except ForecastError:
+        return {}
+
+
+def _called(metric: str) -> str:
+    name, _, level = metric.partition("-")
+    return f"{name} {level}%" if level else "sMAPE" if name == "smape" else name.upper()
 
 
 def scheduled(studio: Studio, request: Request) -> Response:
