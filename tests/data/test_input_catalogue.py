@@ -150,7 +150,7 @@ CASES = [
     Case(10, "bz2", bz2.compress(D30.encode()), reads=holds(N)),
     Case(10, "xz", lzma.compress(D30.encode()), reads=holds(N)),
     Case(10, "gzip cut short", gzip.compress(daily(900).encode())[:-60], "input/damaged"),
-    Case(11, "zip of several", in_zip(a=D30, b=D30), "input/not-a-table", ("zip archive",)),
+    Case(11, "zip of several", in_zip(a=D30, b=D30), "input/archive", ("2 files", "Unpack")),
     Case(
         12, "parquet named csv",
         parquet_bytes(ds=[np.datetime64(d, "ns") for d in days(N)], y=[float(v) for v in wave(N)]),
