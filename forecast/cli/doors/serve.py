@@ -172,7 +172,7 @@ class Service:
                 path = Path(folder) / f"data{suffix}"
                 path.write_bytes(content)
                 return run_command(
-                    self.spare, ["forecast", str(path), *words], LIMITS.seconds,
+                    self.spare, ["forecast", path.name, *words], LIMITS.seconds,
                     working=Path(folder),
                 )  # fmt: skip
         finally:

@@ -341,6 +341,7 @@ def test_bad_data_and_bad_options_are_refused_as_the_terminal_refuses_them(asked
     answer = asked.post("/forecast", json={"data": twice})
     assert (answer.status_code, answer.json()["error"]["exit_code"]) == (422, 4)
     assert "--duplicates" in answer.json()["error"]["remedy"]
+    assert answer.json()["error"]["where"].startswith("data.csv")  # no place of this machine
     wrong = asked.post("/forecast", json={"data": ROWS, "horizon": 0})
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "config/bad-value")
 
