@@ -202,7 +202,7 @@ def _apart(
             value=listed(names, 3), remedy="Say --no-id for one series, or --id-col file for one "
             "of each file",
         )  # fmt: skip
-    what = "sheets" if tables[0].sheet else "files"
+    what = "sheets" if tables[0].one_of_several else "files"
     text = f"{len(parts):,} {what} follow one another in time: one series"
     return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import as_arrow, as_numpy, word
+from forecast.data.io.arrow import as_arrow, as_numpy, as_strings, word
 from forecast.data.io.csv import MISSING
 from forecast.data.io.notes import PLACES, Note, quantity, refuse
 from forecast.data.io.table import Table
 from forecast.data.io.timestamp_writing import instants, is_region, offset_of
 from forecast.data.io.timestamps import Times, parse_times
-from forecast.data.io.vocabulary import TOTAL_WORDS, key_of, part_named
+from forecast.data.io.vocabulary import TOTAL_WORDS, key_of, names_month, part_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from forecast.config.schema import DataSettings
 
 DAY, MINUTE = 86_400 * 10**9, 60 * 10**9
+YEAR = r"(?<!\d)(?:19|20)\d\d(?!\d)"
+MOST_OF_A_YEAR = 500  # distinct times of a year and a bit, with totals
 WIDTHS = {"month": 2, "day": 2, "hour": 2, "minute": 2, "second": 2, "week": 2}
 PERIODS = ((25, 60), (50, 30), (100, 15), (300, 5))  # at most so many a day: minutes of each
 UTC_NAMES = ("UTC", "Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu", "Etc/GMT", "Etc/Greenwich",
@@ -95,11 +97,47 @@ def timed(table: Table, settings: DataSettings) -> Timed:
     else:
         texts = column.cast(pa.string()).dictionary_encode()
         distinct, codes = texts.dictionary, as_numpy(texts.indices)
-    used = _without_blank(distinct)
+    used, notes = _with_year_of_name(_without_blank(distinct), name, table)
     times = parse_times(used, name=name, dayfirst=settings.dayfirst, unit=settings.time_unit)
+    times = replace(times, notes=(*notes, *times.notes))
     if len(used) < len(distinct):
         times = _spread(times, distinct)
     return _checked(table, name, times, distinct, codes)
+
+
+def _with_year_of_name(texts: pa.Array, column: str, table: Table) -> tuple[pa.Array, list[Note]]:
+    """Distinct times that name no year (Januar, 20-Jan, 01.02.) with the one year that the file or
+    the sheet is called after, and a note; as they are where that does not hold of nearly all."""
+    called = table.sheet if re.search(YEAR, table.sheet) else table.name
+    years = set(re.findall(YEAR, called))
+    if len(years) != 1 or len(texts) > MOST_OF_A_YEAR:
+        return texts, []
+    year = years.pop()
+    if re.search(rf"{year}\W?(?:{(int(year) + 1) % 100:02d}|{int(year) + 1})(?!\d)", called):
+        return texts, []  # 2023-24, a season
+    months = [w for w in re.findall(r"[^\W\d_]+", called) if names_month(w)]
+    month = months[0] if len(months) == 1 and part_named(column) == "day" else None
+    dated = [(text, _in_year(text.strip(), year, month)) for text in texts.to_pylist()]
+    known = sum(made is not None for _, made in dated)
+    if known < 2 or known < 0.8 * len(dated):
+        return texts, []
+    text = "times without a year are of the year in the file's or the sheet's name"
+    note = Note("repair/year-of-name", text, known, (f"{called}: {year}",))
+    return as_strings([made or text for text, made in dated]), [note]
+
+
+def _in_year(text: str, year: str, month: str | None) -> str | None:
+    """A day or a month without a year with one; None for anything else. month: of which bare
+    numbers are the days."""
+    if names_month(text.rstrip(".")):
+        return f"{text.rstrip('.')} {year}"
+    if month and re.fullmatch(r"\d{1,2}\.?", text):
+        return f"{text.rstrip('.')} {month} {year}"
+    if found := re.fullmatch(r"(\d{1,2})(?:\. ?|[ -])([^\W\d_]+)\.?", text):
+        return f"{found[1]} {found[2]} {year}" if names_month(found[2]) else None
+    if found := re.fullmatch(r"(\d{1,2})([./-])(\d{1,2})\.?", text):
+        return f"{found[1]}{found[2]}{found[3]}{found[2]}{year}"
+    return None
 
 
 def _without_blank(distinct: pa.Array) -> pa.Array:

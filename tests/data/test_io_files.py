@@ -426,3 +426,47 @@ def test_what_programs_keep_for_themselves_is_no_table_and_workbooks_are(tmp_pat
     write(tmp_path, "\x00\x05\x16\x07", "._2023.csv")
     panel, _ = load_panel(tmp_path, PLAIN)
     assert panel.size == 1 and len(panel.values) == 1095
+
+
+GERMAN = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "column", "write_day"),
+    [
+        ("{0:%Y}", "Datum", lambda day: f"{day:%d.%m.}"),
+        ("Umsatz {0:%Y}", "day", lambda day: f"{day.day}-{day:%b}"),
+        ("{0:%Y}", "date", lambda day: f"{day:%d/%m}"),
+        ("{1} {0:%Y}", "Tag", lambda day: day.day),
+    ],
+)
+def test_days_without_a_year_are_of_the_one_that_their_sheet_is_called_after(
+    tmp_path: Path, sheet: str, column: str, write_day
+) -> None:
+    frame = pd.DataFrame({column: [write_day(day) for day in YEARS], "y": np.arange(1095) + 1.0})
+    names = [sheet.format(day, GERMAN[day.month - 1]) for day in YEARS]
+    parts = dict(iter(frame.groupby(pd.Index(names), sort=False)))
+    panel, report = load_panel(into_book(tmp_path / "a.xlsx", parts), DataSettings(sheet="*"))
+    assert panel.values.tolist() == frame["y"].tolist()
+    assert "2021" in report.span[0] and "2023" in report.span[1]
+    assert "repair/year-of-name" in {n.code for n in report.repairs}
+    one, _ = load_panel(tmp_path / "a.xlsx", DataSettings(sheet=names[0]))
+    assert one.values.tolist() == parts[names[0]]["y"].tolist()
+
+
+def test_months_without_a_year_are_of_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for year in range(2019, 2023):
+        rows = "".join(f"{month};{n}\n" for n, month in enumerate(GERMAN, 100))
+        write(folder, f"Monat;Umsatz\n{rows}Summe;1266\n", f"umsatz_{year}.csv")
+    panel, report = load_panel(folder, PLAIN)
+    assert panel.values.tolist() == [*range(100, 112)] * 4
+    assert report.span == ("Januar 2019", "Dezember 2022")
+
+
+@pytest.mark.parametrize("name", ["2023-24", "2023_2024", "2022 und 2023", "umsatz"])
+def test_a_name_of_two_years_or_none_gives_months_no_year(tmp_path: Path, name: str) -> None:
+    rows = "".join(f"{month},{n}\n" for n, month in enumerate(GERMAN))
+    path = write(tmp_path, f"Monat,Umsatz\n{rows}", f"{name}.csv")
+    assert refused(path).code == "input/unreadable-time"

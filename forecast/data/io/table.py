@@ -47,7 +47,7 @@ class Table:
     rejects  where cells that cannot be read are put aside; None: they are refused
     unread   names of the columns that are not read
     whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
-    sheet    of a workbook of which several are read
+    sheet    of a workbook; one_of_several: others of it are read as well
     """
 
     where: str
@@ -62,11 +62,16 @@ class Table:
     unread: tuple[str, ...] = ()
     whole: Whole | None = None
     sheet: str = ""
+    one_of_several: bool = False
 
     @property
     def name(self) -> str:
         """What a series is called that is this whole table: as its sheet or its file."""
-        return self.sheet or as_bytes(Path(self.where).name.split(".")[0]).decode()
+        return (
+            self.sheet
+            if self.one_of_several
+            else as_bytes(Path(self.where).name.split(".")[0]).decode()
+        )
 
     @property
     def rows(self) -> int:
@@ -121,7 +126,7 @@ def _of_sheets(sheets: list[Sheet], digest: str, where: str, settings: DataSetti
         several = len(sheets) > 1
         place = place_of(where, name) if several else where
         made = _from_arrow(cells, place, digest, settings, "workbook")
-        made = replace(made, notes=(*notes, *made.notes), sheet=name if several else "")
+        made = replace(made, notes=(*notes, *made.notes), sheet=name, one_of_several=several)
         tables.append(made)
     return tables
 
