@@ -428,7 +428,10 @@ def test_what_programs_keep_for_themselves_is_no_table_and_workbooks_are(tmp_pat
     assert panel.size == 1 and len(panel.values) == 1095
 
 
-GERMAN = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"]
+GERMAN = [
+    "Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober",
+    "November", "Dezember",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
