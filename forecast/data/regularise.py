@@ -556,6 +556,8 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
     nearest = _nearest(grid, rows, positions)
     if nearest is None and settings.tz is None:
         notes += _days_of_utc(rows, grid)
+    if settings.agg == "sum":
+        notes += _readings(rows)
     positions = positions if nearest is None else nearest
     if settings.agg == "sum" and settings.drop_partial and nearest is None:
         partial, more = partial_rows(rows, positions, grid, settings.missing != "zero")
@@ -589,6 +591,25 @@ def _days_of_utc(rows: LongRows, grid: Frequency) -> list[Note]:
         )
         return [Note("warning/utc-days", text, len(rows.codes))]
     return [Note("repair/utc-days", f"{grid.alias} periods are {remedy}", len(rows.codes))]
+
+
+def _readings(rows: LongRows) -> list[Note]:
+    """A note on series that never fall, as the readings of a meter do, whose sums mean nothing."""
+    step = np.diff(rows.values)
+    known = (rows.codes[1:] == rows.codes[:-1]) & np.isfinite(step)
+    rises, falls, seen = (
+        np.bincount(rows.codes[1:][known & which], minlength=len(rows.ids))
+        for which in (step > 0, step < 0, np.isfinite(step))
+    )
+    found = np.flatnonzero((falls == 0) & (rises > 0) & (seen >= MANY_READINGS))
+    if not len(found):
+        return []
+    text = (
+        f"{quantity(len(found), 'series never falls', 'series never fall')}, as the readings of a "
+        "meter: sums of readings mean nothing; --agg last takes the last of each period"
+    )
+    names = tuple(str(i) for i in rows.ids[found[:PLACES]])
+    return [Note("warning/readings", text, len(found), names)]
 
 
 def _lost(rows: LongRows, whole: LongRows) -> list[Note]:
@@ -672,6 +693,7 @@ def _period_ends(grid: Frequency, stamps: np.ndarray) -> np.ndarray:
     return np.where(stamps.astype("M8[ns]").astype("M8[D]") > ends, positions + 1, positions)
 
 
+MANY_READINGS = 50  # steps from value to value, none of them down, that sales do not make
 CLOCK = re.compile(r"[ T,]*%-?[HIK](?:[^%]*%(?:-?[HIMSK]|[1-9]f|[#^]?[pP]))*|[ T,]*%\d+N")
 ZONE = re.compile(r" ?(%:?z|Z|UTC|GMT|[+-]\d\d:?\d\d)$")
 

@@ -229,3 +229,20 @@ def test_an_outlook_is_read_by_ends_where_the_data_are(tmp_path):
     panel, _ = panel_from_frame(frame, settings)
     ahead = panel.covariates.columns[0].values[len(panel.values) :]
     assert ahead[:36].tolist() == [*range(24), *range(12)]
+
+
+def test_sums_of_readings_that_never_fall_are_said_to_mean_nothing_and_the_advice_works():
+    times = pd.date_range("2024-01-01", periods=24 * 20, freq="h")
+    used = np.arange(480) % 24 / 10
+    frame = pd.DataFrame({"ds": times, "y": 5000 + used.cumsum()})
+    codes, values = {}, {}
+    for agg in ("sum", "last"):
+        settings = DataSettings(resample="D", agg=agg, stamps="start")
+        panel, report = panel_from_frame(frame, settings)
+        codes[agg] = [n.code for n in report.warnings]
+        values[agg] = panel.values
+    assert codes == {"sum": ["warning/readings"], "last": []}
+    np.testing.assert_allclose(np.diff(values["last"]), used[:24].sum())
+    sales = frame.assign(y=used)
+    report = panel_from_frame(sales, DataSettings(resample="D", agg="sum"))[1]
+    assert "warning/readings" not in [n.code for n in report.warnings]
