@@ -473,3 +473,11 @@ def test_a_name_of_two_years_or_none_gives_months_no_year(tmp_path: Path, name: 
     rows = "".join(f"{month},{n}\n" for n, month in enumerate(GERMAN))
     path = write(tmp_path, f"Monat,Umsatz\n{rows}", f"{name}.csv")
     assert refused(path).code == "input/unreadable-time"
+
+
+def test_days_of_a_sheet_stay_days_where_a_total_stands_below_them(tmp_path: Path) -> None:
+    rows = [[day.to_pydatetime(), n % 7 + 1] for n, day in enumerate(YEARS[:60])]
+    frame = pd.DataFrame([*rows, ["Summe", 240]], columns=["Datum", "Umsatz"])
+    panel, report = load_panel(into_book(tmp_path / "a.xlsx", {"a": frame}), PLAIN)
+    assert panel.values.size == 60
+    assert report.span == ("2021-01-01", "2021-03-01")

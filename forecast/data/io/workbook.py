@@ -174,10 +174,12 @@ def _array(cells: tuple[Any, ...]) -> pa.Array:
         whole = all(isinstance(cell, int) for cell in known)
         kind = pa.int64() if whole else pa.float64()
         return pa.array([None if c is None else int(c) if whole else float(c) for c in cells], kind)
-    return pa.array([None if cell is None else _text(cell) for cell in cells], pa.string())
+    days = all(cell.time() == time() for cell in known if isinstance(cell, datetime))
+    return pa.array([None if cell is None else _text(cell, days) for cell in cells], pa.string())
 
 
-def _text(cell: Any) -> str:
+def _text(cell: Any, days: bool) -> str:
+    """A cell beside cells of other types. days: moments are midnights, of days."""
     if isinstance(cell, datetime):
-        return cell.isoformat(sep=" ")
+        return cell.date().isoformat() if days else cell.isoformat(sep=" ")
     return f"{cell:g}" if isinstance(cell, float) else str(cell)
