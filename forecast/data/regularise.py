@@ -19,6 +19,7 @@ from forecast.data.io.timestamp_writing import (
     instants,
     is_region,
     offset_of,
+    with_offset,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
@@ -422,8 +423,7 @@ def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note
     moments = _moments(rows)
     wall = clock_of(moments, tz)
     # An offset that is written into every time would be wrong on half the days of the year.
-    form = re.sub(r"[+-]\d\d:\d\d$", "%:z", re.sub(r"[+-]\d{4}$", "%z", rows.format))
-    form = rows.format if IN_UTC.search(rows.format) else form
+    form = rows.format if IN_UTC.search(rows.format) else with_offset(rows.format)
     placed = replace(rows, stamps=wall, tz=tz, instant=False, format=form)
     if _daily(wall):
         text = f"the times are days of {tz}"
@@ -440,10 +440,8 @@ def _at_offset(rows: LongRows, tz: str) -> LongRows:
     """Rows of instants on the clock of the fixed offset `tz`, and written with it."""
     if rows.tz == tz or offset_of(rows.tz or "") == offset_of(tz) == 0:
         return rows
-    form = re.sub(r"(Z|UTC|GMT|[+-]\d\d:\d\d)$", "%:z", rows.format)
-    form = re.sub(r"[+-]\d{4}$", "%z", form)
     wall = _moments(rows) + offset_of(tz)
-    return replace(rows, stamps=wall, tz=tz, instant=False, format=form)
+    return replace(rows, stamps=wall, tz=tz, instant=False, format=with_offset(rows.format))
 
 
 def on_wall_clock(rows: LongRows) -> LongRows:
