@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,7 @@ from forecast.data.io.timestamp_writing import (
     is_region,
     offset_of,
     with_offset,
+    without_offset,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
@@ -409,6 +411,35 @@ def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRo
     if not is_region(zone):
         return replace(rows, tz=zone), []
     return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, twins)
+
+
+def on_one_clock(
+    parts: Sequence[LongRows], told: Sequence[Sequence[Note]]
+) -> tuple[list[LongRows], list[Note]]:
+    """The rows of several files whose times have other offsets in one than in another (of winter
+    and of summer), as those of one file are: in UTC, days without an offset. And a note on it.
+
+    told: the notes on each of the files.
+    """
+    days = ["repair/local-days" in [note.code for note in notes] for notes in told]
+    zones = {part.tz for part, local in zip(parts, days, strict=True) if not local}
+    named = bool(zones) and all(zone is not None and not is_region(zone) for zone in zones)
+    if not named or len(zones) + any(days) < 2:
+        return list(parts), []
+    some = tuple(sorted(str(zone) for zone in zones)[:PLACES])
+    count = sum(len(part.codes) for part in parts)
+    if _daily(np.concatenate([part.stamps for part in parts])):
+        text = "offsets of local days, which differ between the files, were left out"
+        plain = [replace(p, tz=None, format=without_offset(p.format)) for p in parts]
+        return plain, [Note("repair/local-days", text, count, some)]
+    if any(days):
+        return list(parts), []
+    text = "times of files with different offsets were brought to UTC"
+    moved = [
+        replace(p, stamps=_moments(p), tz="UTC", instant=False, format=with_offset(p.format))
+        for p in parts
+    ]
+    return moved, [Note("repair/mixed-offsets", text, count, some)]
 
 
 def said_of_zone(note: Note, tz: str | None) -> Note:

@@ -100,6 +100,11 @@ def with_offset(time_format: str) -> str:
     return time_format[: zone.start()] + ("%z" if re.fullmatch(r"[+-]\d{4}", zone[0]) else "%:z")
 
 
+def without_offset(time_format: str) -> str:
+    """A pattern without the zone that is the same in all times."""
+    return WRITTEN_ZONE.sub("", time_format).rstrip()
+
+
 def offset_of(tz: str) -> int:
     """Nanoseconds that a fixed offset is ahead of UTC; 0 of what is none."""
     found = re.fullmatch(r"([+-])(\d\d):?(\d\d)", tz)
