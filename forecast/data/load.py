@@ -21,7 +21,7 @@ from forecast.data.load_covariates import future_columns, wants_covariates, with
 from forecast.data.load_large import direct_panel
 from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
-from forecast.data.regularise import said_of_zone, twins_of, zoned
+from forecast.data.regularise import on_one_clock, said_of_zone, twins_of, zoned
 from forecast.data.rows import (
     FILE,
     files_of,
@@ -221,9 +221,11 @@ def _values(
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
     typed = [long_rows(table, settings) for table in tables]
-    notes = joined_notes([part for _, _, part, _ in typed])
-    rows, told = joined_rows([part for part, *_ in typed], tables, source, apart)
-    notes += told
+    told = [part for _, _, part, _ in typed]
+    parts, more = on_one_clock([part for part, *_ in typed], told)
+    notes = [*joined_notes(told), *more]
+    rows, more = joined_rows(parts, tables, source, apart)
+    notes += more
     rows, more = zoned(rows, settings.tz, twins_of(rows, settings))
     notes = [said_of_zone(note, rows.tz) for note in notes]
     if settings.rejects:

@@ -214,6 +214,8 @@ def _source(
     plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
     rows, _, _, table = long_rows(plain, settings)
     rows, _ = zoned(rows, settings.tz, "first")
+    if None not in (rows.tz, panel.tz) and rows.tz != panel.tz:  # the same moments on one clock
+        rows, _ = zoned(rows, panel.tz, "first")
     if by_file:
         rows = named_by_file(rows, table)
     if settings.resample and panel.tz is None:
@@ -263,8 +265,8 @@ def _forced(settings: DataSettings) -> set[str]:
 def _check_alike(panel: Panel, rows: LongRows) -> None:
     """Raises InputError where the times of a table are not of the panel's kind."""
     if rows.integer != panel.frequency.integer or rows.tz != panel.tz:
-        mine = "integers" if rows.integer else f"times with the zone {rows.tz or 'none'}"
-        other = "integers" if panel.frequency.integer else f"times with zone {panel.tz or 'none'}"
+        mine = "integers" if rows.integer else f"dates with the zone {rows.tz or 'none'}"
+        other = "integers" if panel.frequency.integer else f"dates with zone {panel.tz or 'none'}"
         raise refuse(
             "input/files-differ", f"the times are {mine}, and {other} in the data",
             where=rows.where, remedy="Write the times of both tables in one form",

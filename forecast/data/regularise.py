@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,8 @@ from forecast.data.io.timestamp_writing import (
     instants,
     is_region,
     offset_of,
+    with_offset,
+    without_offset,
 )
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
 from forecast.data.repeated_hour import second_times
@@ -410,6 +413,35 @@ def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRo
     return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, twins)
 
 
+def on_one_clock(
+    parts: Sequence[LongRows], told: Sequence[Sequence[Note]]
+) -> tuple[list[LongRows], list[Note]]:
+    """The rows of several files whose times have other offsets in one than in another (of winter
+    and of summer), as those of one file are: in UTC, days without an offset. And a note on it.
+
+    told: the notes on each of the files.
+    """
+    days = ["repair/local-days" in [note.code for note in notes] for notes in told]
+    zones = {part.tz for part, local in zip(parts, days, strict=True) if not local}
+    named = bool(zones) and all(zone is not None and not is_region(zone) for zone in zones)
+    if not named or len(zones) + any(days) < 2:
+        return list(parts), []
+    some = tuple(sorted(str(zone) for zone in zones)[:PLACES])
+    count = sum(len(part.codes) for part in parts)
+    if _daily(np.concatenate([part.stamps for part in parts])):
+        text = "offsets of local days, which differ between the files, were left out"
+        plain = [replace(p, tz=None, format=without_offset(p.format)) for p in parts]
+        return plain, [Note("repair/local-days", text, count, some)]
+    if any(days):
+        return list(parts), []
+    text = "times of files with different offsets were brought to UTC"
+    moved = [
+        replace(p, stamps=_moments(p), tz="UTC", instant=False, format=with_offset(p.format))
+        for p in parts
+    ]
+    return moved, [Note("repair/mixed-offsets", text, count, some)]
+
+
 def said_of_zone(note: Note, tz: str | None) -> Note:
     """A note on times that were brought to UTC, in words that hold where `tz` is the zone."""
     if note.code != "repair/mixed-offsets" or tz in (None, "UTC"):
@@ -422,8 +454,7 @@ def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note
     moments = _moments(rows)
     wall = clock_of(moments, tz)
     # An offset that is written into every time would be wrong on half the days of the year.
-    form = re.sub(r"[+-]\d\d:\d\d$", "%:z", re.sub(r"[+-]\d{4}$", "%z", rows.format))
-    form = rows.format if IN_UTC.search(rows.format) else form
+    form = rows.format if IN_UTC.search(rows.format) else with_offset(rows.format)
     placed = replace(rows, stamps=wall, tz=tz, instant=False, format=form)
     if _daily(wall):
         text = f"the times are days of {tz}"
@@ -440,10 +471,8 @@ def _at_offset(rows: LongRows, tz: str) -> LongRows:
     """Rows of instants on the clock of the fixed offset `tz`, and written with it."""
     if rows.tz == tz or offset_of(rows.tz or "") == offset_of(tz) == 0:
         return rows
-    form = re.sub(r"(Z|UTC|GMT|[+-]\d\d:\d\d)$", "%:z", rows.format)
-    form = re.sub(r"[+-]\d{4}$", "%z", form)
     wall = _moments(rows) + offset_of(tz)
-    return replace(rows, stamps=wall, tz=tz, instant=False, format=form)
+    return replace(rows, stamps=wall, tz=tz, instant=False, format=with_offset(rows.format))
 
 
 def on_wall_clock(rows: LongRows) -> LongRows:

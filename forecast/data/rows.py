@@ -191,9 +191,10 @@ def _apart(
         return asked is not False, []
     spans = sorted((int(p.stamps.min()), int(p.stamps.max())) for p in parts if len(p.stamps))
     shared = [_shared(early, late) for early, late in pairwise(spans)]
-    if max(shared, default=1.0) > LITTLE:
-        return True, []
     names = [table.name for table in tables]
+    if max(shared, default=1.0) > LITTLE:
+        _check_none_follow(parts, names, tables[0].where)
+        return True, []
     if max(shared) > 0 or len({_undated(name) for name in names}) > 1:
         how = "overlap a little" if max(shared) > 0 else "follow one another"
         raise refuse(
@@ -205,6 +206,26 @@ def _apart(
     what = "sheets" if tables[0].one_of_several else "files"
     text = f"{len(parts):,} {what} follow one another in time: one series"
     return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
+
+
+def _check_none_follow(parts: Sequence[LongRows], names: Sequence[str], where: str) -> None:
+    """Refuse files of which some follow one another by their times and their names, though others
+    lie beside them: north-2022, north-2023, south-2022, ... or months and a summary of the year."""
+    alike: dict[str, list[int]] = {}
+    for n, name in enumerate(names):
+        if len(parts[n].stamps):
+            alike.setdefault(_undated(name), []).append(n)
+    for group in alike.values() if len(alike) > 1 else ():
+        spans = sorted((int(parts[n].stamps.min()), int(parts[n].stamps.max())) for n in group)
+        if len(group) > 1 and not any(_shared(*pair) for pair in pairwise(spans)):
+            mine = [names[n] for n in group]
+            others = [name for n, name in enumerate(names) if n not in group]
+            raise refuse(
+                "input/files-or-series", f"{listed(mine, 3)} follow one another in time, and other "
+                "files lie beside them", where=where, value=listed(others, 3), remedy="Name the "
+                "files of one series by a pattern, e.g. 'north-*.csv'; or write into each, in a "
+                "column, whose values they are; or say --id-col file for a series of each file",
+            )  # fmt: skip
 
 
 def _shared(early: tuple[int, int], late: tuple[int, int]) -> float:

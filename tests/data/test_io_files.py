@@ -387,6 +387,72 @@ def test_files_that_may_be_one_series_or_several_are_refused_and_both_flags_work
     assert load_panel(folder, DataSettings(id_col="file"))[0].ids.tolist() == sorted(names)
 
 
+@pytest.mark.parametrize("other", ["a summary", "series of their own", "all of it"])
+def test_files_that_follow_one_another_beside_others_are_no_series_each(
+    tmp_path: Path, other: str
+) -> None:
+    parts = {f"north-{year}": part for year, part in parts_by_name("%Y").items()}
+    if other == "a summary":
+        more = {
+            "sums": pd.DataFrame({"day": [f"{y}-12-31" for y in (2021, 2022, 2023)], "units": 9})
+        }
+    elif other == "all of it":
+        more = {"total": pd.concat(parts.values())}
+    else:
+        more = {name.replace("north", "south"): part for name, part in parts.items()}
+    folder = into_files(tmp_path / "in", parts | more)
+    error = refused(folder)
+    assert error.code == "input/files-or-series" and "pattern" in error.remedy
+    assert "north-2021, north-2022, north-2023 follow one another" in error.message
+    one, _ = load_panel(folder / "north-*.csv", PLAIN)
+    assert one.size == 1 and len(one.values) == 1095
+    if other != "a summary":
+        each, _ = load_panel(folder, DataSettings(id_col="file"))
+        assert each.ids.tolist() == sorted(parts | more)
+    for name, part in (parts | more).items():
+        part.assign(shop=name.partition("-")[0]).to_csv(folder / f"{name}.csv", index=False)
+    if other == "series of their own":
+        assert load_panel(folder, PLAIN)[0].ids.tolist() == ["north", "south"]
+
+
+def in_months(folder: Path, frame: pd.DataFrame) -> Path:
+    """The frame, whose first column has texts that begin with year and month, a file a month."""
+    return into_files(folder, dict(iter(frame.groupby(frame.iloc[:, 0].str[:7]))))
+
+
+@pytest.mark.parametrize(
+    ("step", "zone"), [("h", None), ("h", "Europe/Berlin"), ("h", "+03:00"), ("D", None)]
+)
+def test_files_of_winter_and_summer_with_their_offsets_are_read_as_one_file_is(
+    tmp_path: Path, step: str, zone: str | None
+) -> None:
+    local = pd.date_range("2024-02-01", "2024-06-30 23:00", freq=step, tz="Europe/Berlin")
+    frame = pd.DataFrame({"ds": [t.isoformat() for t in local], "y": np.arange(len(local)) % 24.0})
+    settings = DataSettings(tz=zone)
+    one, told = load_panel(write(tmp_path, frame.to_csv(index=False)), settings)
+    several, said = load_panel(in_months(tmp_path / "in", frame), settings)
+    np.testing.assert_array_equal(several.values, one.values)
+    assert (several.tz, said.span) == (one.tz, told.span)
+    codes = {note.code for note in said.repairs} - {"repair/files-follow"}
+    assert codes == {note.code for note in told.repairs}
+
+
+def test_covariates_of_files_with_other_offsets_and_of_an_outlook_are_of_their_moments(
+    tmp_path: Path,
+) -> None:
+    local = pd.date_range("2024-02-01", "2024-04-30 23:00", freq="h", tz="Europe/Berlin")
+    count = np.arange(len(local), dtype=float)
+    frame = pd.DataFrame({"ds": [t.isoformat() for t in local], "y": count % 24, "heat": count})
+    ahead = pd.date_range(local[-1], periods=25, freq="h").tz_convert("+05:00")[1:]
+    more = {"ds": [t.isoformat() for t in ahead], "heat": np.arange(24) + len(local)}
+    outlook = write(tmp_path, pd.DataFrame(more).to_csv(index=False), "outlook.csv")
+    folder = in_months(tmp_path / "in", frame)
+    settings = DataSettings(target_col="y", future_cov=("heat",), future_covariates=str(outlook))
+    panel, _ = load_panel(folder, settings)
+    heat = panel.covariates.columns[0].values
+    assert heat.tolist() == list(range(len(local) + 24))
+
+
 def test_a_file_among_several_has_its_own_name_when_it_is_read_alone(tmp_path: Path) -> None:
     folder = into_files(tmp_path / "in", parts_by_name("%Y"))
     panel, _ = load_panel(folder / "2022.csv", DataSettings(id_col="file"))

@@ -620,6 +620,24 @@ def test_instants_are_brought_to_the_fixed_offset_that_is_asked_for(tmp_path, wr
         assert written == "epoch" or "+02" in first
 
 
+@pytest.mark.parametrize("tz", ["+02:00", "Europe/Berlin"])
+@pytest.mark.parametrize(
+    "zone", ["z", "Z", " UTC", "+00", "+01", "-1", "UTC+1", "+0100", " +01:00"]
+)
+def test_whatever_zone_was_written_times_brought_to_another_one_name_the_same_instants(
+    tmp_path, zone, tz
+):
+    """PostgreSQL writes +01; on the clock of another zone that would be an hour off."""
+    hours_ = pd.date_range("2024-03-30", periods=48, freq="h")  # summer time begins in the second
+    ahead = {"+01": 1, "UTC+1": 1, "+0100": 1, " +01:00": 1, "-1": -1}.get(zone, 0)
+    lines = [f"{hour:%Y-%m-%d %H:%M:%S}{zone},{n % 24}" for n, hour in enumerate(hours_)]
+    file = write(tmp_path, "\n".join(["ds,y", *lines]) + "\n")
+    _, report = load_panel(file, DataSettings(tz=tz))
+    for text, hour in zip(report.span, (hours_[0], hours_[-1]), strict=True):
+        meant = pd.Timestamp(text.replace("UTC", "Z")).tz_convert("UTC").tz_localize(None)
+        assert meant == hour - pd.Timedelta(hours=ahead)
+
+
 @pytest.mark.parametrize("written", ["offsets", "local"])
 def test_a_day_has_the_hour_twice_that_comes_twice_when_it_is_summed(written):
     import pandas as pd

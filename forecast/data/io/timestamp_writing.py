@@ -22,7 +22,8 @@ WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturd
 CODE = re.compile(r"%(?:[1-9]f|\d{1,3}N|:z|<[^>]*>|\{[^}]*\}|[-^#]?[A-Za-z])")
 DAY_NS = 86_400 * 10**9
 FIXED = re.compile(r"UTC|[+-]\d\d:?\d\d")
-IN_UTC = re.compile(r"(Z|(?<![:%])z|UTC|GMT|[+-]00:?00)$")
+IN_UTC = re.compile(r"(Z|(?<![:%])z|(UTC|GMT)?[+-]00?(:?00)?|UTC|GMT)$")
+WRITTEN_ZONE = re.compile(r"(Z|(?<![:%])z|(UTC|GMT)?[+-]\d\d?(:?\d\d)?|UTC|GMT)$")
 
 
 def format_stamps(
@@ -89,6 +90,19 @@ def _texts(
 def is_region(tz: str | None) -> bool:
     """Whether `tz` is an IANA name with summer time to care for, not UTC or a fixed offset."""
     return tz is not None and FIXED.fullmatch(tz) is None
+
+
+def with_offset(time_format: str) -> str:
+    """A pattern in which the zone that is the same in all times is the offset that each one has."""
+    zone = WRITTEN_ZONE.search(time_format)
+    if zone is None:
+        return time_format
+    return time_format[: zone.start()] + ("%z" if re.fullmatch(r"[+-]\d{4}", zone[0]) else "%:z")
+
+
+def without_offset(time_format: str) -> str:
+    """A pattern without the zone that is the same in all times."""
+    return WRITTEN_ZONE.sub("", time_format).rstrip()
 
 
 def offset_of(tz: str) -> int:
