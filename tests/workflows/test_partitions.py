@@ -208,6 +208,17 @@ def test_files_that_go_on_with_one_series_are_no_parts_unless_each_is_said_to_be
     assert set(csv.read_csv(tmp_path / "merged.csv")["unique_id"].to_pylist()) == {2020, 2021}
 
 
+def test_many_files_of_one_series_are_told_so_though_the_first_look_reads_a_few_of_them(tmp_path):
+    place = tmp_path / "in"
+    place.mkdir()
+    table = rows(0, 1, 24 * 30).drop_columns(["unique_id"])
+    for month in range(24):
+        csv.write_csv(table.slice(month * 30, 30), place / f"2020-{month:02d}.csv")
+    with pytest.raises(UsageError, match="one series that goes on") as caught:
+        parts(place, tmp_path / "out")
+    assert caught.value.code == "usage/parts-of-a-series"
+
+
 def test_a_part_that_cannot_be_read_is_named_and_the_others_are_written(folder, tmp_path):
     (folder / "region1.csv").write_text("unique_id,ds,y\na,2024-01-01,x\na,2024-01-02,1\n")
     made = parts(folder, tmp_path / "out")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -325,14 +326,6 @@ def _from_pilot(
             f"season, how wide the intervals are, and which point forecast"
         )
     panel, report = _readable([(each.place, each.query) for each in chosen], settings.data)
-    if panel.size == 1 and len(chosen) > 1 and not report.columns.get("id"):
-        raise UsageError(
-            "these files are one series that goes on from file to file; a part needs whole series",
-            code="usage/parts-of-a-series",
-            where="--engine",
-            value=f"{chosen[0].name} to {chosen[-1].name}",
-            remedy="Leave --engine out, or say --id-col file where each file is a series",
-        )
     ready = zero_shot(panel, report.seasons, settings, listener)
     forecaster = ready.forecaster
     network = {
@@ -355,14 +348,37 @@ def _readable(
     """
     most = PILOT_SERIES // len(parts)
     try:
-        return load_several(parts, "the first look", data, most)
+        panel, report = load_several(parts, "the first look", data, most)
+        _check_whole(parts, panel, report)
+        return panel, report
     except InputError as error:
         if len(parts) == 1:
             raise
+        with suppress(InputError):  # a few files of one series, and holes between them?
+            _check_whole(parts, *load_several(parts, "", _with_holes(data), most))
         good = [part for part in parts if _reads(part, data)]
         if len(good) in (0, len(parts)):
             raise error from None
         return load_several(good, "the first look", data, most)
+
+
+def _with_holes(data: DataSettings) -> DataSettings:
+    return data.model_copy(update={"max_gap_share": 1.0})
+
+
+def _check_whole(
+    parts: Sequence[tuple[str | Path, str | None]], panel: Panel, report: LoadReport
+) -> None:
+    """Refuse files that are one series together: each would be forecast from its own end."""
+    if panel.size > 1 or len(parts) == 1 or report.columns.get("id"):
+        return
+    raise UsageError(
+        "these files are one series that goes on from file to file; a part needs whole series",
+        code="usage/parts-of-a-series",
+        where="--engine",
+        value=f"{Path(parts[0][0]).name} to {Path(parts[-1][0]).name}",
+        remedy="Leave --engine out, or say --id-col file where each file is a series",
+    )
 
 
 def _reads(part: tuple[str | Path, str | None], data: DataSettings) -> bool:
