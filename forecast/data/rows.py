@@ -193,7 +193,7 @@ def _apart(
     shared = [_shared(early, late) for early, late in pairwise(spans)]
     names = [table.name for table in tables]
     if max(shared, default=1.0) > LITTLE:
-        _check_none_follow(parts, names, tables[0].where)
+        _check_none_follow(parts, tables)
         return True, []
     if max(shared) > 0 or len({_undated(name) for name in names}) > 1:
         how = "overlap a little" if max(shared) > 0 else "follow one another"
@@ -208,9 +208,13 @@ def _apart(
     return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
 
 
-def _check_none_follow(parts: Sequence[LongRows], names: Sequence[str], where: str) -> None:
+def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> None:
     """Refuse files of which some follow one another by their times and their names, though others
     lie beside them: north-2022, north-2023, south-2022, ... or months and a summary of the year."""
+    names = [table.name for table in tables]
+    what, by = (
+        ("sheets", "--sheet 'north*'") if tables[0].one_of_several else ("files", "'north-*.csv'")
+    )
     alike: dict[str, list[int]] = {}
     for n, name in enumerate(names):
         if len(parts[n].stamps):
@@ -222,9 +226,9 @@ def _check_none_follow(parts: Sequence[LongRows], names: Sequence[str], where: s
             others = [name for n, name in enumerate(names) if n not in group]
             raise refuse(
                 "input/files-or-series", f"{listed(mine, 3)} follow one another in time, and other "
-                "files lie beside them", where=where, value=listed(others, 3), remedy="Name the "
-                "files of one series by a pattern, e.g. 'north-*.csv'; or write into each, in a "
-                "column, whose values they are; or say --id-col file for a series of each file",
+                f"{what} lie beside them", where=tables[0].where, value=listed(others, 3),
+                remedy=f"Name the {what} of one series by a pattern, e.g. {by}; or write into each, "
+                "in a column, whose values they are; or say --id-col file for a series of each",
             )  # fmt: skip
 
 

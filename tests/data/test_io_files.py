@@ -404,6 +404,9 @@ def test_files_that_follow_one_another_beside_others_are_no_series_each(
     error = refused(folder)
     assert error.code == "input/files-or-series" and "pattern" in error.remedy
     assert "north-2021, north-2022, north-2023 follow one another" in error.message
+    book = into_book(tmp_path / "a.xlsx", parts | more)
+    assert "--sheet 'north*'" in refused(book, sheet="*").remedy
+    assert load_panel(book, DataSettings(sheet="north*"))[0].values.size == 1095
     one, _ = load_panel(folder / "north-*.csv", PLAIN)
     assert one.size == 1 and len(one.values) == 1095
     if other != "a summary":
