@@ -228,7 +228,7 @@ def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> No
                 "input/files-or-series", f"{listed(mine, 3)} follow one another in time, and other "
                 f"{what} lie beside them", where=tables[0].where, value=listed(others, 3),
                 remedy=f"Name the {what} of one series by a pattern, e.g. {by}; or write into "
-                "each, in a column, whose values they are; or say --id-col file for a series of each",
+                "each, in a column, whose values they are; or say --id-col file for one of each",
             )  # fmt: skip
 
 
