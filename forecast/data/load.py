@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.common.errors import InputError
 from forecast.common.files import check_output, one_command
 from forecast.common.segments import evenly
 from forecast.data.build_panel import Built, build_panel
@@ -24,6 +26,7 @@ from forecast.data.panel import Panel
 from forecast.data.regularise import on_one_clock, said_of_zone, twins_of, zoned
 from forecast.data.rows import (
     FILE,
+    LongRows,
     files_of,
     joined_digest,
     joined_notes,
@@ -220,7 +223,7 @@ def _values(
         columns = tables[0].mapping.to_dict()
         report = _report(tables, source, columns, direct, [], settings)
         return direct.panel, report, tables[0].mapping
-    typed = [long_rows(table, settings) for table in tables]
+    typed = _typed(tables, settings)
     told = [part for _, _, part, _ in typed]
     parts, more = on_one_clock([part for part, *_ in typed], told)
     notes = [*joined_notes(told), *more]
@@ -234,6 +237,37 @@ def _values(
     mapping = typed[0][1]
     report = _report(tables, source, mapping.to_dict(), built, [*notes, *more], settings)
     return built.panel, report, mapping
+
+
+def _typed(
+    tables: Sequence[Table], settings: DataSettings
+) -> list[tuple[LongRows, Mapping, list[Note], Table]]:
+    """`long_rows` of each table. Dates of one that could be day first or month first (the first
+    twelve days of a month) are as the others have them, where these agree."""
+    found: list[tuple[LongRows, Mapping, list[Note], Table] | InputError] = []
+    for table in tables:
+        try:
+            found.append(long_rows(table, settings))
+        except InputError as error:
+            if error.code != "input/ambiguous-day-month" or len(tables) == 1:
+                raise
+            found.append(error)
+    clear = {_day_first(made[0].format) for made in found if not isinstance(made, InputError)}
+    typed = []
+    for table, made in zip(tables, found, strict=True):
+        if isinstance(made, InputError):
+            if clear not in ({True}, {False}):
+                raise made
+            asked = settings.model_copy(update={"dayfirst": True in clear})
+            made = long_rows(table, asked)
+        typed.append(made)
+    return typed
+
+
+def _day_first(form: str) -> bool | None:
+    """Whether a form of times has the day before the month; None where it begins with neither."""
+    first = re.match(r"%-?([dm])", form)
+    return None if first is None else first[1] == "d"
 
 
 def _report(

@@ -550,3 +550,18 @@ def test_days_of_a_sheet_stay_days_where_a_total_stands_below_them(tmp_path: Pat
     panel, report = load_panel(into_book(tmp_path / "a.xlsx", {"a": frame}), PLAIN)
     assert panel.values.size == 60
     assert report.span == ("2021-01-01", "2021-03-01")
+
+
+def test_a_month_that_has_just_begun_has_its_days_where_the_files_before_it_have_them(
+    tmp_path: Path,
+) -> None:
+    days_ = pd.date_range("2023-10-01", "2023-12-09")
+    for form, first in (("%d/%m/%Y", "01/10/2023"), ("%m/%d/%Y", "10/01/2023")):
+        frame = pd.DataFrame({"day": days_.strftime(form), "units": np.arange(70) + 1.0})
+        parts = {name: part.copy() for name, part in frame.groupby(days_.strftime("%Y-%m"))}
+        panel, report = load_panel(into_files(tmp_path / form[1], parts), PLAIN)
+        assert panel.values.tolist() == frame["units"].tolist()
+        assert report.span[0] == first
+    assert refused(tmp_path / "d" / "2023-12.csv").code == "input/ambiguous-day-month"
+    parts["2023-10"]["day"] = days_[:31].strftime("%d/%m/%Y")  # and November has months first
+    assert refused(into_files(tmp_path / "m", parts)).code == "input/ambiguous-day-month"
