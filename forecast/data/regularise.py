@@ -622,6 +622,9 @@ def _days_of_utc(rows: LongRows, grid: Frequency) -> list[Note]:
     return [Note("repair/utc-days", f"{grid.alias} periods are {remedy}", len(rows.codes))]
 
 
+MANY_READINGS = 50  # steps from value to value, none of them down, that sales do not make
+
+
 def _readings(rows: LongRows) -> list[Note]:
     """A note on series that never fall, as the readings of a meter do, whose sums mean nothing."""
     step = np.diff(rows.values)
@@ -722,7 +725,6 @@ def _period_ends(grid: Frequency, stamps: np.ndarray) -> np.ndarray:
     return np.where(stamps.astype("M8[ns]").astype("M8[D]") > ends, positions + 1, positions)
 
 
-MANY_READINGS = 50  # steps from value to value, none of them down, that sales do not make
 CLOCK = re.compile(r"[ T,]*%-?[HIK](?:[^%]*%(?:-?[HIMSK]|[1-9]f|[#^]?[pP]))*|[ T,]*%\d+N")
 ZONE = re.compile(r" ?(%:?z|Z|UTC|GMT|[+-]\d\d:?\d\d)$")
 
