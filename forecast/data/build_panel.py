@@ -18,11 +18,9 @@ from forecast.data.regularise import (
     find_frequency,
     grid_positions,
     in_order,
-    place,
     resampled,
     series_starts,
     without_duplicates,
-    written,
 )
 from forecast.data.rows import LongRows
 
@@ -79,8 +77,8 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
     if far is not None:
         return refuse(
             "input/time-far-off", f"{error.message}; one time lies far from all others",
-            where=rows.where, value=written(rows, int(rows.stamps[far])),
-            places=[place(rows, far)],
+            where=rows.where, value=rows.written(int(rows.stamps[far])),
+            places=[rows.place(far)],
             remedy=f"Correct it, or remove the row. {where_right}",
         )  # fmt: skip
     if (swapped := _swapped(rows)) is not None:
@@ -88,8 +86,8 @@ def _misplaced(rows: LongRows, notes: list[Note], error: InputError) -> InputErr
             "input/day-month-mixed",
             f"{error.message}; hardly any would be if day and month were swapped where both are 12 "
             "at most, as a spreadsheet does that reads dates of another country",
-            where=rows.where, value=written(rows, int(rows.stamps[swapped])),
-            places=[place(rows, swapped)],
+            where=rows.where, value=rows.written(int(rows.stamps[swapped])),
+            places=[rows.place(swapped)],
             remedy=f"Export the dates again as YYYY-MM-DD. {where_right}",
         )  # fmt: skip
     back = next((n for n in notes if n.code == "repair/unsorted" and n.count < 4), None)

@@ -15,6 +15,7 @@ from forecast.common.files import check_output, one_command
 from forecast.common.segments import evenly
 from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
+from forecast.data.clocks import on_one_clock, said_of_zone, zoned
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import REJECTS, Note, Rejects
 from forecast.data.io.table import Table, column_names, read_frame, read_tables
@@ -23,7 +24,7 @@ from forecast.data.load_covariates import future_columns, wants_covariates, with
 from forecast.data.load_large import direct_panel
 from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
-from forecast.data.regularise import on_one_clock, said_of_zone, twins_of, zoned
+from forecast.data.regularise import twins_of
 from forecast.data.rows import (
     FILE,
     LongRows,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
+from forecast.data.clocks import on_wall_clock, zoned
 from forecast.data.io.columns import NO_TARGET, Mapping
 from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
-from forecast.data.regularise import at_begins, on_wall_clock, period_positions, place, zoned
+from forecast.data.regularise import at_begins, period_positions
 from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
 from forecast.data.series_ids import with_needed_id
 from forecast.data.time_columns import timed
@@ -252,7 +253,7 @@ def _check_one_row_each(rows: LongRows, table: Table, settings: DataSettings) ->
         raise refuse(
             "input/duplicate-time",
             "several rows stand for one time, and no column says whose they are",
-            where=table.where, places=[place(rows, int(r)) for r in at[:PLACES]],
+            where=table.where, places=[rows.place(int(r)) for r in at[:PLACES]],
             count=int((counts > 1).sum()),
             remedy="Name the column that tells the series apart, as in the data: --id-col",
         )  # fmt: skip
@@ -286,7 +287,7 @@ def _positions(panel: Panel, rows: LongRows, settings: DataSettings) -> np.ndarr
             "input/irregular-times",
             f"times in column '{rows.time_name}' are not on the {panel.frequency.alias} grid of "
             "the values", where=rows.where, count=len(stray),
-            places=[place(rows, int(r)) for r in stray[:PLACES]],
+            places=[rows.place(int(r)) for r in stray[:PLACES]],
             remedy="Correct them, or leave these rows out",
         )  # fmt: skip
     return positions

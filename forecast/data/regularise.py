@@ -1,30 +1,19 @@
-"""Rows put in order and brought to one regular step: duplicates, time zones, resampling."""
+"""Rows put in order and brought to one regular step: duplicates, resampling."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.frequency import Frequency, infer_frequency, parse_frequency
+from forecast.data.clocks import Twins, on_wall_clock, one_time_of_day
+from forecast.data.frequency import DAY, Frequency, infer_frequency, parse_frequency
 from forecast.data.io.notes import PLACES, Note, listed, quantity, refuse
-from forecast.data.io.timestamp_writing import (
-    FIXED,
-    IN_UTC,
-    clock_of,
-    format_stamps,
-    instants,
-    is_region,
-    offset_of,
-    with_offset,
-    without_offset,
-)
+from forecast.data.io.timestamp_writing import clock_of, instants, is_region
 from forecast.data.period_edges import NAMED_BY_END, SUB_DAILY, bounds, own_step, partial_rows
-from forecast.data.repeated_hour import second_times
 from forecast.data.rows import LongRows
 
 if TYPE_CHECKING:
@@ -32,20 +21,6 @@ if TYPE_CHECKING:
 
 
 # --- Rows put in order of series and time, and several rows for one time made one or refused -----
-
-
-def written(rows: LongRows, stamp: int) -> str:
-    """One time as the file writes it."""
-    return str(format_stamps(np.array([stamp]), rows.format, rows.tz)[0].as_py())
-
-
-def place(rows: LongRows, row: int) -> str:
-    """`line 7, series 'A' at 2020-01-31`."""
-    line = rows.locate([row])[0]
-    time = written(rows, int(rows.stamps[row]))
-    if rows.id_name is None:
-        return f"{line}, at {time}"
-    return f"{line}, series {str(rows.ids[rows.codes[row]])!r} at {time}"
 
 
 def in_order(rows: LongRows) -> tuple[np.ndarray | None, list[Note]]:
@@ -64,7 +39,7 @@ def in_order(rows: LongRows) -> tuple[np.ndarray | None, list[Note]]:
         return order, []
     first = order[series_changes[backwards]][:PLACES]
     text = f"{quantity(count, 'row')} stood out of time order and were sorted"
-    return order, [Note("repair/unsorted", text, count, tuple(place(rows, int(r)) for r in first))]
+    return order, [Note("repair/unsorted", text, count, tuple(rows.place(int(r)) for r in first))]
 
 
 def without_duplicates(
@@ -95,7 +70,7 @@ def without_duplicates(
     text = f"{quantity(len(dropped), 'row')} repeated another exactly and were dropped"
     if len(dropped) > MANY_REPEATS * len(rows.codes):
         text += "; --duplicates sum counts each of them"
-    places = tuple(place(rows, int(r)) for r in dropped[:PLACES])
+    places = tuple(rows.place(int(r)) for r in dropped[:PLACES])
     kept = rows.taken(np.flatnonzero(np.concatenate([[True], ~repeat])))
     return kept, [Note("repair/duplicate-rows", text, len(dropped), places)]
 
@@ -125,7 +100,7 @@ def _check_repeated(rows: LongRows, at: np.ndarray) -> None:
     raise refuse(
         "input/duplicate-time", f"rows are equal in their time and value, but {what}",
         where=rows.where, value=f"{rows.values[int(at[0])]:g}", count=len(at),
-        places=[place(rows, int(r)) for r in at[:PLACES]], remedy=remedy,
+        places=[rows.place(int(r)) for r in at[:PLACES]], remedy=remedy,
     )  # fmt: skip
 
 
@@ -142,7 +117,7 @@ def _clash_error(rows: LongRows, at: np.ndarray) -> Exception:
     return refuse(
         "input/duplicate-time", "two rows give different values for one time", where=rows.where,
         value=f"{values[0]:g} and {values[1]:g}", count=len(at),
-        places=[place(rows, int(r) + 1) for r in at[:PLACES]], remedy=remedy,
+        places=[rows.place(int(r) + 1) for r in at[:PLACES]], remedy=remedy,
     )  # fmt: skip
 
 
@@ -161,7 +136,7 @@ def _joined(rows: LongRows, repeat: np.ndarray, how: str) -> tuple[LongRows, Not
     starts = np.flatnonzero(np.concatenate([[True], ~repeat]))
     values = aggregate(rows.values, starts, how)
     count = len(rows.values) - len(starts)
-    places = tuple(place(rows, int(r) + 1) for r in np.flatnonzero(repeat)[:PLACES])
+    places = tuple(rows.place(int(r) + 1) for r in np.flatnonzero(repeat)[:PLACES])
     text = f"{quantity(count, 'row')} shared a time with another; taken: the {how}"
     note = Note("repair/duplicate-times", text, count, places)
     return replace(rows.taken(starts), values=values), note
@@ -241,7 +216,7 @@ def find_frequency(rows: LongRows, settings: DataSettings) -> Frequency:
 
 
 def _odd_months(rows: LongRows, found: Frequency) -> InputError:
-    first = [written(rows, int(stamp)) for stamp in rows.stamps[:2]]
+    first = [rows.written(int(stamp)) for stamp in rows.stamps[:2]]
     return refuse(
         "input/odd-months",
         f"the times in column '{rows.time_name}', read as dates, are {found.odd_months} months "
@@ -279,7 +254,7 @@ def _irregular(rows: LongRows) -> InputError:
         near, unit = _nearest_alias(usual), "times"
     places = []
     odd = np.flatnonzero((rows.codes[1:] == rows.codes[:-1]) & (np.diff(rows.stamps) != usual))
-    places = [place(rows, int(r) + 1) for r in odd[:PLACES]]
+    places = [rows.place(int(r) + 1) for r in odd[:PLACES]]
     return refuse(
         "input/irregular-times", f"the {unit} in column '{rows.time_name}' follow no regular step",
         where=rows.where, places=places, count=len(odd),
@@ -312,8 +287,8 @@ def grid_positions(rows: LongRows, frequency: Frequency) -> np.ndarray:
     raise refuse(
         "input/irregular-times",
         f"times in column '{rows.time_name}' are not on the {frequency.alias} grid",
-        where=rows.where, value=written(rows, int(rows.stamps[stray[0]])), count=len(stray),
-        places=[place(rows, int(r)) for r in stray[:PLACES]],
+        where=rows.where, value=rows.written(int(rows.stamps[stray[0]])), count=len(stray),
+        places=[rows.place(int(r)) for r in stray[:PLACES]],
         remedy=f"Correct them, or bring them to the grid with --resample {frequency.alias}",
     )  # fmt: skip
 
@@ -370,16 +345,7 @@ def check_same_frequency(
         raise _differs(rows, rows.codes[starts[coarse]], frequency, "have longer steps")
 
 
-# --- Time zones: the clock of a place, on which seasons, days and weeks are counted --------------
-#
-# Rows of a zone with summer time are laid on its clock: an hour that is skipped has no row, and the
-# two rows of an hour that comes twice are one, their mean; days that are made of hours have both.
-
-
-DAY = 86_400 * 10**9
-
-
-Twins = Literal["mean", "first", "both"]
+# --- Irregular times brought to a regular grid, the values of each period joined -----------------
 
 
 def twins_of(rows: LongRows, settings: DataSettings) -> Twins:
@@ -389,186 +355,6 @@ def twins_of(rows: LongRows, settings: DataSettings) -> Twins:
         return "mean"
     grid = named_frequency(settings.resample, rows, "--resample")
     return "mean" if grid.parts[1] in SUB_DAILY else "both"
-
-
-def zoned(rows: LongRows, tz: str | None, twins: Twins = "mean") -> tuple[LongRows, list[Note]]:
-    """Rows on the clock of the zone `tz` (--tz), or of the one that their times name.
-
-    Instants (with an offset, in UTC, since 1970) are brought to the zone's clock and written as
-    they came, or with the offset that is asked for; local times are known to be of the zone. Days
-    stay days. twins: the two values of an hour that comes twice are one, their mean or the first;
-    or both stay. Raises InputError: no such zone, a time that does not exist (spring) or cannot be
-    told from its twin (autumn).
-    """
-    if tz is not None:
-        _check_zone(tz, rows.where)
-    zone = rows.tz if is_region(rows.tz) else tz
-    if zone is None or rows.integer:
-        return rows, []
-    known = rows.instant or rows.tz is not None or rows.format.startswith("epoch")
-    if known:
-        return _brought(rows, zone, twins) if is_region(zone) else (_at_offset(rows, zone), [])
-    if not is_region(zone):
-        return replace(rows, tz=zone), []
-    return (rows, []) if _daily(rows.stamps) else _localized(rows, zone, twins)
-
-
-def on_one_clock(
-    parts: Sequence[LongRows], told: Sequence[Sequence[Note]]
-) -> tuple[list[LongRows], list[Note]]:
-    """The rows of several files whose times have other offsets in one than in another (of winter
-    and of summer), as those of one file are: in UTC, days without an offset. And a note on it.
-
-    told: the notes on each of the files.
-    """
-    days = ["repair/local-days" in [note.code for note in notes] for notes in told]
-    zones = {part.tz for part, local in zip(parts, days, strict=True) if not local}
-    named = bool(zones) and all(zone is not None and not is_region(zone) for zone in zones)
-    if not named or len(zones) + any(days) < 2:
-        return list(parts), []
-    some = tuple(sorted(str(zone) for zone in zones)[:PLACES])
-    count = sum(len(part.codes) for part in parts)
-    if _daily(np.concatenate([part.stamps for part in parts])):
-        text = "offsets of local days, which differ between the files, were left out"
-        plain = [replace(p, tz=None, format=without_offset(p.format)) for p in parts]
-        return plain, [Note("repair/local-days", text, count, some)]
-    if any(days):
-        return list(parts), []
-    text = "times of files with different offsets were brought to UTC"
-    moved = [
-        replace(p, stamps=_moments(p), tz="UTC", instant=False, format=with_offset(p.format))
-        for p in parts
-    ]
-    return moved, [Note("repair/mixed-offsets", text, count, some)]
-
-
-def said_of_zone(note: Note, tz: str | None) -> Note:
-    """A note on times that were brought to UTC, in words that hold where `tz` is the zone."""
-    if note.code != "repair/mixed-offsets" or tz in (None, "UTC"):
-        return note
-    return replace(note, text=note.text.replace("to UTC", f"to the clock of {tz}"))
-
-
-def _brought(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note]]:
-    """Rows of instants on the clock of the region `tz`."""
-    moments = _moments(rows)
-    wall = clock_of(moments, tz)
-    # An offset that is written into every time would be wrong on half the days of the year.
-    form = rows.format if IN_UTC.search(rows.format) else with_offset(rows.format)
-    placed = replace(rows, stamps=wall, tz=tz, instant=False, format=form)
-    if _daily(wall):
-        text = f"the times are days of {tz}"
-        return placed, [Note("repair/local-days", text, len(rows.codes))]
-    return _one_of_twins(placed, instants(wall, tz) != moments, twins)
-
-
-def _moments(rows: LongRows) -> np.ndarray:
-    """The instants (N,), int64 nanoseconds in UTC, of rows on the clock of a fixed offset."""
-    return rows.stamps if rows.instant else rows.stamps - offset_of(rows.tz or "")
-
-
-def _at_offset(rows: LongRows, tz: str) -> LongRows:
-    """Rows of instants on the clock of the fixed offset `tz`, and written with it."""
-    if rows.tz == tz or offset_of(rows.tz or "") == offset_of(tz) == 0:
-        return rows
-    wall = _moments(rows) + offset_of(tz)
-    return replace(rows, stamps=wall, tz=tz, instant=False, format=with_offset(rows.format))
-
-
-def on_wall_clock(rows: LongRows) -> LongRows:
-    """Rows of a region's clock written without the zone, as days and longer steps are."""
-    if not is_region(rows.tz):
-        return rows
-    return replace(rows, tz=None, format=re.sub(r" ?%:?z$", "", rows.format))
-
-
-def _daily(stamps: np.ndarray) -> bool:
-    """Whether all times are the same time of day: days or longer, not hours."""
-    return len(stamps) > 0 and bool((stamps % DAY == stamps[0] % DAY).all())
-
-
-def _check_zone(tz: str, where: str) -> None:
-    import zoneinfo
-
-    if FIXED.fullmatch(tz):
-        return
-    try:
-        zoneinfo.ZoneInfo(tz)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise refuse(
-            "input/time-zone", "there is no such time zone", where=where, value=tz,
-            remedy="Name one as --tz Europe/Paris, UTC or +02:00",
-        ) from None  # fmt: skip
-
-
-def _localized(rows: LongRows, tz: str, twins: Twins) -> tuple[LongRows, list[Note]]:
-    """Rows of local times, those of a repeated hour told apart by their order."""
-    distinct, inverse = np.unique(rows.stamps, return_inverse=True)
-    early = instants(distinct, tz)
-    late = instants(distinct, tz, np.ones(len(distinct), bool))
-    skipped = (clock_of(early, tz) != distinct)[inverse]
-    if skipped.any():
-        _refuse_skipped(rows, np.flatnonzero(skipped), tz)
-    twofold = (early != late)[inverse]
-    rows = replace(rows, tz=tz)
-    if not twofold.any():
-        return rows, []
-    at = np.flatnonzero(twofold)
-    second, untold = second_times(rows.codes, rows.stamps, (early[inverse], late[inverse]))
-    if len(untold):
-        _refuse_untold(rows, untold, tz)
-    text = f"{quantity(len(at), 'time')} of the repeated hour told apart by their order"
-    places = tuple(place(rows, int(r)) for r in at[:PLACES])
-    one, notes = _one_of_twins(rows, second, twins)
-    return one, [Note("repair/repeated-hour", text, len(at), places), *notes]
-
-
-def _one_of_twins(rows: LongRows, second: np.ndarray, twins: Twins) -> tuple[LongRows, list[Note]]:
-    """The rows with each second time of a repeated hour joined to its first, as `twins` says;
-    where both stay, in order of the clock."""
-    at = np.flatnonzero(second)
-    if not len(at):
-        return rows, []
-    if twins == "both":
-        return rows.taken(np.lexsort((rows.stamps, rows.codes))), []
-    keys = np.unique(rows.stamps[at])
-    near = np.flatnonzero(np.isin(rows.stamps, keys))
-    order = near[np.lexsort((second[near], rows.stamps[near], rows.codes[near]))]
-    pair = (rows.codes[order[1:]] == rows.codes[order[:-1]]) & (
-        rows.stamps[order[1:]] == rows.stamps[order[:-1]]
-    ) & second[order[1:]] & ~second[order[:-1]]  # fmt: skip
-    first, later = order[:-1][pair], order[1:][pair]
-    values = rows.values.copy()
-    both = np.stack([values[first], values[later]])
-    known = np.isfinite(both)
-    total = np.where(known, both, 0.0).sum(0)
-    if twins == "mean":
-        values[first] = np.where(known.any(0), total / np.maximum(known.sum(0), 1), np.nan)
-    kept = np.ones(len(values), bool)
-    kept[later] = False
-    text = "the two times of a repeated hour are one step of the clock: their mean"
-    note = Note("repair/clock-change", text, len(later))
-    return replace(rows, values=values).taken(np.flatnonzero(kept)), [note] if len(later) else []
-
-
-def _refuse_skipped(rows: LongRows, at: np.ndarray, tz: str) -> None:
-    raise refuse(
-        "input/nonexistent-time", f"a time does not exist in {tz}: summer time skips it",
-        where=rows.where, count=len(at), places=[place(rows, int(r)) for r in at[:PLACES]],
-        remedy="Correct it, or leave --tz out if the times are not of this zone",
-    )  # fmt: skip
-
-
-def _refuse_untold(rows: LongRows, at: np.ndarray, tz: str) -> None:
-    raise refuse(
-        "input/ambiguous-hour",
-        f"a time occurs twice in {tz} when summer time ends, and the rows do not say which",
-        where=rows.where, count=len(at), places=[place(rows, int(r)) for r in at[:PLACES]],
-        remedy="Write times with their offset, or in UTC",
-    )  # fmt: skip
-
-
-# --- Irregular times brought to a regular grid, the values of each period joined -----------------
 
 
 def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[Note]]:
@@ -611,7 +397,7 @@ def resampled(rows: LongRows, settings: DataSettings) -> tuple[LongRows, list[No
 def _days_of_utc(rows: LongRows, grid: Frequency) -> list[Note]:
     """A note that instants are joined by days of UTC: those of a place need its zone."""
     in_utc = rows.instant or rows.tz == "UTC" or rows.format.startswith("epoch")
-    if rows.integer or not in_utc or grid.parts[1] in SUB_DAILY or _daily(rows.stamps):
+    if rows.integer or not in_utc or grid.parts[1] in SUB_DAILY or one_time_of_day(rows.stamps):
         return []
     remedy = "cut at midnight UTC: for the days of a place name its zone, e.g. --tz Europe/Berlin"
     if rows.format.endswith("%:z"):  # as several offsets are written: local time
@@ -677,7 +463,7 @@ def at_begins(rows: LongRows, grid: Frequency, stamps: str) -> tuple[LongRows, l
     if stamps == "auto" and not written_so and not whole:
         return rows, []
     text = (
-        f"times name the ends of intervals ({written(rows, first)} to {written(rows, last)}): each "
+        f"times name the ends of intervals ({rows.written(first)} to {rows.written(last)}): each "
         "value counts for the period in which its interval begins"
     )
     if stamps == "auto":

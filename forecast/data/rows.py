@@ -17,6 +17,7 @@ from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
+from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.timestamps import Times
 from forecast.data.io.values import parse_numbers
 from forecast.data.io.vocabulary import names_month, names_series
@@ -78,6 +79,18 @@ class LongRows:
         used = np.bincount(rows.codes, minlength=len(self.ids)) > 0
         rank = (np.cumsum(used) - 1).astype(np.int32)
         return replace(rows, ids=self.ids[used], codes=rank[rows.codes])
+
+    def written(self, stamp: int) -> str:
+        """One time as the file writes it."""
+        return str(format_stamps(np.array([stamp]), self.format, self.tz)[0].as_py())
+
+    def place(self, row: int) -> str:
+        """`line 7, series 'A' at 2020-01-31`."""
+        line = self.locate([row])[0]
+        time = self.written(int(self.stamps[row]))
+        if self.id_name is None:
+            return f"{line}, at {time}"
+        return f"{line}, series {str(self.ids[self.codes[row]])!r} at {time}"
 
 
 # --- Several files read as one table: a folder or a pattern of files, one or many series in
