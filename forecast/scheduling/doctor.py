@@ -23,6 +23,7 @@ from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
 from forecast.common.scratch import clear_dead_folders
 from forecast.common.workers import python_command
+from forecast.data.io.database import cause_of, connected, engine_to_write
 from forecast.scheduling.config import BatchConfig, Job
 from forecast.scheduling.config_file import advice_by_keys, chosen_jobs, load_config
 from forecast.scheduling.dated_files import data_as_of
@@ -373,22 +374,20 @@ def _database(job: Job) -> Check:
     address = job.database()
     if address is None:
         return Check("database", "ok", "none is written to", job=job.name)
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.engine import make_url
+    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
+    engine = engine_to_write(address, str(job.config))
     try:
-        url = make_url(address)
-        with create_engine(url).connect() as connection:
+        with connected(engine) as connection:
             connection.execute(text("select 1"))
-    except (SQLAlchemyError, ImportError) as error:
-        cause = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+    except (SQLAlchemyError, ConnectionError) as error:
         raise UsageError(
-            f"the database that is written to cannot be reached: {cause}",
+            f"the database that is written to cannot be reached: {cause_of(error, engine.url)}",
             code="config/database",
             remedy="Check outputs.database, the network and the password",
         ) from None
-    where = url.render_as_string(hide_password=True)
+    where = engine.url.render_as_string(hide_password=True)
     return Check("database", "ok", f"{where} answers", job=job.name)
 
 

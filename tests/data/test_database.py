@@ -11,7 +11,7 @@ import pytest
 from forecast.common.errors import InputError, without_password
 from forecast.config.schema import DataSettings
 from forecast.data.io import database
-from forecast.data.io.database import _column, _reads, connected, driver_advice, url_of
+from forecast.data.io.database import _column, _driver_advice, _reads, connected, url_of
 from forecast.data.load import load_panel
 
 pytest.importorskip("sqlalchemy")
@@ -150,8 +150,8 @@ def test_whatever_a_driver_raises_is_told_without_the_password(
 
 def test_the_advice_for_a_missing_driver_names_its_package() -> None:
     missing = ModuleNotFoundError("No module named 'MySQLdb'", name="MySQLdb")
-    assert driver_advice(missing) == "Install it: pip install mysqlclient"
-    assert "psycopg[binary]" in driver_advice(ModuleNotFoundError(name="psycopg"))
-    assert "pymysql" in driver_advice(ModuleNotFoundError(name="pymysql"))
+    assert _driver_advice(missing) == "Install it: pip install mysqlclient"
+    assert "psycopg[binary]" in _driver_advice(ModuleNotFoundError(name="psycopg"))
+    assert "pymysql" in _driver_advice(ModuleNotFoundError(name="pymysql"))
     library = ImportError("libodbc.so.2: cannot open shared object file")
-    assert "pip" not in driver_advice(library)
+    assert "pip" not in _driver_advice(library)

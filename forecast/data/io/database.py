@@ -210,7 +210,7 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
         engine = create_engine(url)
     except (NoSuchModuleError, ImportError) as error:
         raise refuse("input/no-driver", f"the database's driver is not installed: {error}",
-                     where=where, remedy=driver_advice(error)) from None  # fmt: skip
+                     where=where, remedy=_driver_advice(error)) from None  # fmt: skip
     _only_read(engine)
     with _connection(engine, where) as connection:
         try:
@@ -227,7 +227,35 @@ def _fetch(url: URL, query: str, where: str) -> pa.Table:
     return pa.Table.from_arrays(columns, names)
 
 
-def driver_advice(error: Exception) -> str:
+def engine_to_write(address: str, where: str) -> Engine:
+    """The database that `outputs.database` of the config at `where` names. Raises UsageError where
+    that can be none here."""
+    try:
+        from sqlalchemy import create_engine
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+    except ImportError:
+        raise UsageError(
+            "writing to a database needs SQLAlchemy, which is not installed",
+            code="output/no-sql",
+            where="outputs.database",
+            remedy="pip install 'lstmcast[sql]'",
+        ) from None
+    advice = ADDRESS_REMEDY
+    try:
+        return create_engine(url_of(address))
+    except (NoSuchModuleError, ImportError) as error:
+        advice = _driver_advice(error)
+    except (ArgumentError, ValueError):
+        pass
+    raise UsageError(
+        "outputs.database is no address of a database whose driver is installed",
+        code="output/database-address",
+        where=where,
+        remedy=advice,
+    )
+
+
+def _driver_advice(error: Exception) -> str:
     """What to do about an engine that cannot be made of an address that is right."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.split(".")[0]
