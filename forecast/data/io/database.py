@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -52,7 +53,8 @@ PACKAGES = {
 # User, password and @ of an address: what stands behind has no other @
 WHO = re.compile(r"[\w+.-]+://[^:/]*(?::[^@]*)?@")
 ADDRESS = re.compile(
-    rf"{SECRET}|(?!https?:|ftp:|s3:|gs:|gcs:|az:|abfs:|file:)[a-z][a-z0-9+_]*://.*"
+    rf"{SECRET}|(?!(?:https?|s?ftp|ssh|s3[an]?|gc?s|az|adl|abfss?|wasbs?|hdfs|file):)"
+    r"[a-z][a-z0-9+_]*://.*"
 )
 
 
@@ -313,6 +315,7 @@ def _check_file(url: URL, where: str) -> None:
 def connected(engine: Engine) -> Connection:
     """A connection. Raises ConnectionError with the reason, without the password, where the server
     is not there, refuses the user or does not answer, which few drivers notice by themselves."""
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # what fails is told once, by us
     made: list[Connection | Exception] = []
 
     def connect() -> None:
