@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -418,6 +419,10 @@ def main(words: list[str]) -> int:
 CRON_PATH = "/usr/bin:/bin"
 _LIMIT = 1800.0  # seconds; large data take their time to read
 _TAIL = 300  # signs of what a checker that failed has said
+# A comment or a variable, as shell and systemd understand alike
+_PLAIN = re.compile(
+    r"[ \t]*#.*|[A-Za-z_]\w*=(?:'[^']*'|\"[^\"$`\\]*\"|[^\s&;|<>()$`\"'\\~]*)[ \t]*"
+)
 
 
 def examine(
@@ -433,7 +438,9 @@ def examine(
     words = python_command("forecast.scheduling.doctor", str(config))
     words += [job] if job is not None else []
     file = config.with_suffix(".env")
+    odd: list[Check] = []
     if secrets and file.is_file():
+        odd = _odd_lines(file)
         words = ["/bin/sh", "-c", 'set -a && . "$0" && set +a && exec "$@"', str(file), *words]
     home = environ.get("HOME", "/")
     bare = {
@@ -452,9 +459,25 @@ def examine(
     except OSError as error:
         return [_cannot_run(error.strerror or str(error))]
     try:
-        return [Check(**entry) for entry in json.loads(done.stdout)]
+        return odd + [Check(**entry) for entry in json.loads(done.stdout)]
     except (ValueError, TypeError):
-        return [_cannot_run((done.stderr or done.stdout).strip()[-_TAIL:])]
+        return odd or [_cannot_run((done.stderr or done.stdout).strip()[-_TAIL:])]
+
+
+def _odd_lines(file: Path) -> list[Check]:
+    """A problem where a line of `file` is another one to a crontab line's shell than to systemd:
+    an address with an & that is not quoted, a line that ends as Windows ends them."""
+    try:
+        lines = file.read_bytes().decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        found = f"{file} cannot be read: {error.strerror}"
+        return [Check("secrets", "problem", found, "Let the user of the runs read it", exit_code=2)]
+    odd = [n for n, line in enumerate(lines, 1) if line.strip() and not _PLAIN.fullmatch(line)]
+    if not odd:
+        return []
+    found = f"{file}, line {odd[0]}: cron's shell and systemd read it differently, or not at all"
+    remedy = "Write NAME='value' in single quotes, without export, and end lines as Unix does"
+    return [Check("secrets", "problem", found, remedy, exit_code=2)]
 
 
 def verdict(checks: Iterable[Check]) -> int:
