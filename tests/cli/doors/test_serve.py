@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -524,3 +525,12 @@ def test_a_command_line_that_asks_too_much_of_a_small_body_is_input_error():
 
     with pytest.raises(InputError):
         refuse_large(b"\n" * (LIMITS.rows + 1))
+
+
+def test_no_answer_on_a_connection_that_is_kept_waits_for_an_acknowledgement():
+    with (
+        web.listening("127.0.0.1", 0) as opened,
+        socket.create_connection(opened.getsockname()),
+        opened.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
