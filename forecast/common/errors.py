@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-_IN_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*:/{1,3}[^/@:\n]*):[^/\n]*@")
+# Up to the last @ that may be meant: a password can hold an @ or a / that should have been escaped
+_IN_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*:/{1,3}[^/@:\n]*):(?:[^/\n]*@|[^\s@]*@)(?:[^\s?@]*@)*")
 _NAMED = re.compile(
     r"(?i)(\w*(?:pas+\w*d|pwd|secret|token|api_?key)\w*(?:=|%3D))(?:(?!%3B)[^&;\s])+"
 )

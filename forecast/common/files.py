@@ -408,7 +408,13 @@ def _dress(handle: int, place: _Place) -> None:
         os.fchmod(handle, 0o666 & ~umask())
         return
     if (now.st_uid, now.st_gid) != (old.st_uid, old.st_gid):
-        os.fchown(handle, old.st_uid, old.st_gid)
+        try:
+            os.fchown(handle, old.st_uid, old.st_gid)
+        except PermissionError:
+            owner = f"user {old.st_uid} and group {old.st_gid}"
+            raise PermissionError(
+                errno.EPERM, f"what would be replaced belongs to {owner}, which cannot be kept"
+            ) from None
     os.fchmod(handle, stat.S_IMODE(old.st_mode))
     for name in os.listxattr(place.path) if hasattr(os, "listxattr") else ():
         with suppress(OSError):  # some are the system's to give
@@ -419,6 +425,8 @@ def failed_to_write(path: Path, error: OSError) -> OutputError:
     """What the user is told when `path` could not be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     remedy = "Free some space" if full else "Check the folder's permissions, or name another"
+    if error.errno == errno.EPERM:
+        remedy = "Give the file to the user and group that write it (chown), or move it away"
     return OutputError(
         f"cannot write: {error.strerror or error}",
         code="output/disk-full" if full else "output/cannot-write",

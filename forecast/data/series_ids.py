@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import as_arrow, as_numpy, word
+from forecast.data.io.arrow import as_arrow, as_numpy, as_strings, word
 from forecast.data.io.columns import Mapping
 from forecast.data.io.notes import PLACES, listed, quoted, refuse
 from forecast.data.io.table import Table
@@ -142,6 +142,8 @@ def _codes(column: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """int32 (N,) codes and the distinct strings of an id column."""
     import pyarrow as pa
 
+    if str(column.type) == "extension<arrow.uuid>":
+        column = as_strings(["" if v is None else str(v) for v in column.to_pylist()])
     if not pa.types.is_dictionary(column.type):
         try:
             column = column.cast(pa.string()).fill_null(word("")).dictionary_encode()

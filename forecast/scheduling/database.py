@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from forecast.common.errors import OutputError, UsageError
+from forecast.common.errors import OutputError
 from forecast.common.progress import Listener
 from forecast.common.secrets import redacted
+from forecast.data.io.database import cause_of, connected, engine_to_write
 from forecast.data.panel import ID, TIME
 from forecast.inference.tables import TEXTS, read_predictions
 from forecast.scheduling import ledger
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection, Engine, Table
 
-KEYS = ("job", "as_of", ID, TIME)
+KEYS = {"job": 255, "as_of": 64, ID: 255, TIME: 64}  # and their most signs: MySQL indexes 768
 
 
 def deliver(job: Job, state: State, listener: Listener, at: str) -> None:
@@ -77,39 +78,17 @@ def _newer(published: PublishedForecast, done: set[str], state: State) -> bool:
 def _write(
     job: Job, address: str, forecasts: list[PublishedForecast], withdrawn: list[PublishedForecast]
 ) -> None:
-    try:
-        from sqlalchemy import create_engine
-        from sqlalchemy.exc import (
-            ArgumentError,
-            IntegrityError,
-            NoSuchModuleError,
-            ProgrammingError,
-            SQLAlchemyError,
-        )
-    except ImportError:
-        raise UsageError(
-            "writing to a database needs SQLAlchemy, which is not installed",
-            code="output/no-sql",
-            where="outputs.database",
-            remedy="pip install 'lstmcast[sql]'",
-        ) from None
+    engine = engine_to_write(address, str(job.config))
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+
     tables = [(e, _predictions(job, e)) for e in forecasts]
-    try:
-        engine = create_engine(address)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
-        raise UsageError(
-            "outputs.database is no address of a database whose driver is installed",
-            code="output/database-address",
-            where=str(job.config),
-            remedy="Write it as postgresql+psycopg://host/base or sqlite:////path/file.db",
-        ) from None
     try:
         try:
             _bring(engine, job, tables, withdrawn)
         except (IntegrityError, ProgrammingError):  # another job made the table at the same moment
             _bring(engine, job, tables, withdrawn)
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
+    except (SQLAlchemyError, ConnectionError) as error:
+        cause = cause_of(error, engine.url)
         raise OutputError(
             f"the database refuses the forecast: {redacted(cause, job.secrets())}",
             code="output/database",
@@ -126,7 +105,7 @@ def _bring(
     tables: list[tuple[PublishedForecast, pa.Table]],
     withdrawn: list[PublishedForecast],
 ) -> None:
-    with engine.begin() as connection:
+    with connected(engine) as connection, connection.begin():
         for published in withdrawn:
             _forget(connection, job, published)
         for published, table in tables:
@@ -187,14 +166,24 @@ def _delete(connection: Connection, table: Table, job: Job, published: Published
 def _table(job: Job, columns: Sequence[str]) -> Table:
     from sqlalchemy import Column, Float, MetaData, String, Table, Text
 
-    # Other databases index no text without a length.
-    key_type = String(255).with_variant(Text(), "postgresql", "sqlite")
+    def key(name: str) -> Column[Any]:
+        """Databases other than these two index no text without a length."""
+        kind = String(KEYS[name]).with_variant(Text(), "postgresql", "sqlite")
+        return Column(name, kind, primary_key=True)
+
     schema, _, name = job.section.outputs.table.rpartition(".")
     rest = [each for each in columns if each not in KEYS]
+    # Else ids could not be written in every script, and `a`, `A` and `ä` would be one key.
+    options: dict[str, Any] = {
+        f"{dialect}_{option}": value
+        for dialect in ("mysql", "mariadb")
+        for option, value in (("charset", "utf8mb4"), ("collate", "utf8mb4_bin"))
+    }
     return Table(
         name,
         MetaData(),
-        *(Column(key, key_type, primary_key=True) for key in KEYS),
+        *(key(name) for name in KEYS),
         *(Column(name, Text() if name in TEXTS else Float(53)) for name in rest),
         schema=schema or None,
+        **options,
     )

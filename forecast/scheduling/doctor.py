@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from forecast.common.folders import check_folder
 from forecast.common.marks import JOB
 from forecast.common.scratch import clear_dead_folders
 from forecast.common.workers import python_command
+from forecast.data.io.database import cause_of, connected, engine_to_write
 from forecast.scheduling.config import BatchConfig, Job
 from forecast.scheduling.config_file import advice_by_keys, chosen_jobs, load_config
 from forecast.scheduling.dated_files import data_as_of
@@ -373,22 +375,20 @@ def _database(job: Job) -> Check:
     address = job.database()
     if address is None:
         return Check("database", "ok", "none is written to", job=job.name)
-    from sqlalchemy import create_engine, text
-    from sqlalchemy.engine import make_url
+    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
+    engine = engine_to_write(address, str(job.config))
     try:
-        url = make_url(address)
-        with create_engine(url).connect() as connection:
+        with connected(engine) as connection:
             connection.execute(text("select 1"))
-    except (SQLAlchemyError, ImportError) as error:
-        cause = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+    except (SQLAlchemyError, ConnectionError) as error:
         raise UsageError(
-            f"the database that is written to cannot be reached: {cause}",
+            f"the database that is written to cannot be reached: {cause_of(error, engine.url)}",
             code="config/database",
             remedy="Check outputs.database, the network and the password",
         ) from None
-    where = url.render_as_string(hide_password=True)
+    where = engine.url.render_as_string(hide_password=True)
     return Check("database", "ok", f"{where} answers", job=job.name)
 
 
@@ -419,6 +419,10 @@ def main(words: list[str]) -> int:
 CRON_PATH = "/usr/bin:/bin"
 _LIMIT = 1800.0  # seconds; large data take their time to read
 _TAIL = 300  # signs of what a checker that failed has said
+# A comment or a variable, as shell and systemd understand alike
+_PLAIN = re.compile(
+    r"[ \t]*#.*|[A-Za-z_]\w*=(?:'[^']*'|\"[^\"$`\\]*\"|[^\s&;|<>()$`\"'\\~]*)[ \t]*"
+)
 
 
 def examine(
@@ -434,7 +438,9 @@ def examine(
     words = python_command("forecast.scheduling.doctor", str(config))
     words += [job] if job is not None else []
     file = config.with_suffix(".env")
+    odd: list[Check] = []
     if secrets and file.is_file():
+        odd = _odd_lines(file)
         words = ["/bin/sh", "-c", 'set -a && . "$0" && set +a && exec "$@"', str(file), *words]
     home = environ.get("HOME", "/")
     bare = {
@@ -453,9 +459,25 @@ def examine(
     except OSError as error:
         return [_cannot_run(error.strerror or str(error))]
     try:
-        return [Check(**entry) for entry in json.loads(done.stdout)]
+        return odd + [Check(**entry) for entry in json.loads(done.stdout)]
     except (ValueError, TypeError):
-        return [_cannot_run((done.stderr or done.stdout).strip()[-_TAIL:])]
+        return odd or [_cannot_run((done.stderr or done.stdout).strip()[-_TAIL:])]
+
+
+def _odd_lines(file: Path) -> list[Check]:
+    """A problem where a line of `file` is another one to a crontab line's shell than to systemd:
+    an address with an & that is not quoted, a line that ends as Windows ends them."""
+    try:
+        lines = file.read_bytes().decode("utf-8", "replace").split("\n")
+    except OSError as error:
+        found = f"{file} cannot be read: {error.strerror}"
+        return [Check("secrets", "problem", found, "Let the user of the runs read it", exit_code=2)]
+    odd = [n for n, line in enumerate(lines, 1) if line.strip() and not _PLAIN.fullmatch(line)]
+    if not odd:
+        return []
+    found = f"{file}, line {odd[0]}: cron's shell and systemd read it differently, or not at all"
+    remedy = "Write NAME='value' in single quotes, without export, and end lines as Unix does"
+    return [Check("secrets", "problem", found, remedy, exit_code=2)]
 
 
 def verdict(checks: Iterable[Check]) -> int:

@@ -421,7 +421,7 @@ def units(start: Start, now: datetime) -> dict[str, str]:
     service, timer = f"{stem}.service", f"{stem}.timer"
     lines = [f"Environment={quoted(f'{k}={v}')}\n" for k, v in start.environment.items()]
     if start.secrets:
-        lines.append(f"# {', '.join(start.secrets)}: NAME=value lines, readable by you alone.\n")
+        lines.append(f"# {', '.join(start.secrets)}: NAME='value' lines, readable by you alone.\n")
         lines.append(f"EnvironmentFile=-{_raw(str(start.secrets_file))}\n")
     return {
         service: _SERVICE.format(
@@ -509,7 +509,7 @@ def crontab_lines(start: Start, here: str, now: datetime) -> str:
         guard = _cron_guard(start.when.zone, *times.guard, times.also)
     lines = [f"# lstmcast: job {start.job} of {start.config}, {start.when.words()}"]
     if start.secrets:
-        lines.append(f"# {', '.join(start.secrets)}: from {start.secrets_file}, NAME=value lines")
+        lines.append(f"# {', '.join(start.secrets)}: from {start.secrets_file}, NAME='value' lines")
     lines.append(_line(times.fields, guard + command))
     lines.append(_line("@reboot", f"sleep 120 && {command}"))
     return "".join(f"{line}\n" for line in lines)

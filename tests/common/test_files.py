@@ -6,6 +6,7 @@ import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -133,6 +134,31 @@ def test_mode_owner_and_attributes_are_kept(tmp_path):
         before.st_mode, before.st_uid, before.st_gid,
     )  # fmt: skip
     assert os.listxattr(path) == had
+
+
+def test_an_owner_that_cannot_be_kept_is_said_and_the_file_stays(tmp_path, monkeypatch):
+    """As of a folder that root has copied: the user may write there, not give files to root."""
+    path = tmp_path / "x"
+    path.write_bytes(b"note: old")
+    about = os.stat(path)
+
+    def refuse(handle, *owner):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    real = os.fstat
+
+    def of_another_user(handle):
+        found = real(handle)
+        facts = {name: getattr(found, name) for name in dir(found) if name.startswith("st_")}
+        return SimpleNamespace(**{**facts, "st_uid": found.st_uid + 1})
+
+    monkeypatch.setattr(os, "fstat", of_another_user)
+    with pytest.raises(OutputError) as caught:
+        write_output(path, b"note: new", NOTES)
+    assert f"user {about.st_uid} and group {about.st_gid}" in caught.value.message
+    assert "chown" in caught.value.remedy
+    assert path.read_bytes() == b"note: old"
 
 
 def test_a_new_file_has_the_usual_mode(tmp_path):

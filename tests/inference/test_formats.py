@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from openpyxl import Workbook, load_workbook
 
-from forecast.common.errors import InputError, UsageError
+from forecast.common.errors import InputError, OutputError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.data.io import remote
 from forecast.data.load import load_panel
@@ -327,6 +327,64 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     with pytest.raises(UsageError, match="needs the package gcsfs") as caught:
         remote.fetch("gs://bucket/x.csv")
     assert caught.value.remedy == "pip install 'lstmcast[gcs]'"
+
+
+@pytest.mark.parametrize("protocol", ["s3", "gs", "az"])
+def test_a_store_that_cannot_be_opened_says_why(monkeypatch, protocol):
+    """As Azure's without an account in the environment, before anything is asked of it."""
+    import fsspec
+
+    def unopened(*args, **options):
+        raise ValueError("Must provide either a connection_string or account_name")
+
+    monkeypatch.setattr(fsspec, "filesystem", unopened)
+    name = f"{protocol}://bucket/x.csv"
+    with pytest.raises(InputError, match="Must provide") as caught:
+        remote.fetch(name)
+    assert "secrets in the environment" in caught.value.remedy
+    with pytest.raises(OutputError, match="Must provide"):
+        remote.upload(name, b"")
+    with pytest.raises(OutputError, match="Must provide"):
+        remote.check_remote_output(name, FORECAST)
+
+
+def test_a_library_of_a_store_does_not_speak_beside_the_error(monkeypatch, capfd):
+    import logging
+
+    import fsspec
+
+    def chatty(*args, **options):
+        class Store:
+            def info(self, path):
+                logging.getLogger("gcsfs").error("a traceback", exc_info=ValueError("x"))
+                raise FileNotFoundError(path)
+
+        return Store()
+
+    monkeypatch.setattr(fsspec, "filesystem", chatty)
+    with pytest.raises(InputError, match="no such object"):
+        remote.fetch("gs://bucket/x.csv")
+    assert capfd.readouterr().err == ""
+
+
+def test_folders_and_patterns_at_an_address_are_refused_in_these_words(monkeypatch):
+    class Store:
+        def info(self, path):
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(remote, "_store", lambda name: (Store(), name))
+    for name in ("s3://b/sales/", "az://b/sales/*.csv"):
+        with pytest.raises(InputError, match="Name one object"):
+            remote.fetch(name)
+    with pytest.raises(UsageError, match="a folder, not an object"):
+        remote.check_remote_output("gs://b/sales/", FORECAST)
+
+
+@pytest.mark.parametrize("name", ["abfss://c@a.dfs.core.windows.net/x.csv", "hdfs://h/x.csv"])
+def test_an_address_that_is_not_read_is_not_taken_for_a_database(name):
+    with pytest.raises(InputError) as caught:
+        load_panel(name, DataSettings())
+    assert caught.value.code == "input/url"
 
 
 @pytest.mark.parametrize("name", ["s3://b/x.csv", "https://me:pw@h/x?sig=1", "az://c/x"])

@@ -65,6 +65,34 @@ def test_no_folder_for_temporary_files_is_a_problem(config, monkeypatch):
     assert "TMPDIR" in check.remedy
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MY_PING=https://h/x?a=1&b=2",
+        "MY_PING=pa$word",
+        "MY_PING='unbalanced",
+        "export MY_PING=x",
+        "MY_PING = x",
+        "MY_PING=x\r",
+        'MY_PING="a$b"',
+    ],
+)
+def test_a_secret_that_shell_and_systemd_read_differently_names_its_line(config, line):
+    more(config, "ping: {url: env:MY_PING}")
+    config.with_suffix(".env").write_bytes(f"# ours\n\n{line}\n".encode())
+    found = by_name(examine(config, None, os.environ))["secrets"]
+    assert found.state == "problem" and "batch.env, line 3" in found.found
+    assert "single quotes" in found.remedy
+
+
+def test_a_secret_in_single_quotes_is_the_same_to_both(config):
+    more(config, "ping: {url: env:MY_PING}")
+    lines = "# ours\nMY_PING='https://h/x?a=1&b=$2'\nOTHER=plain/a@b:c?d=e#f\nMORE=\"two words\" \n"
+    config.with_suffix(".env").write_text(lines)
+    found = by_name(examine(config, None, os.environ))
+    assert "secrets" not in found and found["ping"].state == "ok"
+
+
 def test_the_checks_see_crons_environment_and_not_ours(config, monkeypatch):
     more(config, "ping: {url: env:MY_PING}")
     monkeypatch.setenv("MY_PING", "https://hc-ping.com/secret-uuid")

@@ -82,7 +82,8 @@ def _paths() -> dict[str, Any]:
 
 def _forecast_path(job: dict[str, Any]) -> dict[str, Any]:
     texts = {"type": "array", "items": {"type": "string"}}
-    numbers = {"type": "array", "items": {"type": "number"}}
+    level = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 100}
+    numbers = {"type": "array", "items": level}
     form = {"type": "string", "enum": ["json", "csv", "parquet"], "default": "json"}
     path = _get(
         "The published forecast. Its ETag changes with every publication: send it back as "
@@ -179,10 +180,11 @@ def _parameter(name: str, place: str, schema: dict[str, Any], about: str) -> dic
     }
 
 
+_COUNT = {"type": "integer", "minimum": 0}
 _PAGING = [
     _parameter("search", "query", {"type": "string"}, "Part of an id."),
-    _parameter("limit", "query", {"type": "integer", "default": 1000}, "At most so many."),
-    _parameter("offset", "query", {"type": "integer", "default": 0}, "From this one on."),
+    _parameter("limit", "query", {**_COUNT, "default": 1000}, "At most so many."),
+    _parameter("offset", "query", {**_COUNT, "default": 0}, "From this one on."),
 ]
 
 
@@ -221,7 +223,7 @@ def _schemas() -> dict[str, Any]:
                     "description": "Rows with ds, y and, of several series, unique_id; or an "
                     "object of these columns.",
                     "oneOf": [
-                        {"type": "array", "items": {"type": "object"}},
+                        {"type": "array", "items": {"type": "object"}, "minItems": 1},
                         {"type": "object", "additionalProperties": {"type": "array"}},
                     ],
                 },

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import sys
 import threading
 import time
@@ -31,7 +32,6 @@ from forecast.inference.formats.registry import file_bytes
 from forecast.inference.tables import records
 from forecast.scheduling import clock
 from forecast.scheduling.config import BatchConfig, Job
-from forecast.scheduling.config_file import chosen_jobs
 from forecast.scheduling.monitoring import exposition, together
 from forecast.scheduling.published_forecasts import PublishedForecasts, PublishedTable
 from forecast.scheduling.status import JobFacts, describe, job_facts, job_metrics
@@ -142,7 +142,15 @@ class Service:
 
     def reader(self, name: str) -> PublishedForecasts:
         """The job called `name`. Raises UsageError."""
-        return self.readers[chosen_jobs(self.config, name)[0].name]
+        if name not in self.readers:
+            raise UsageError(
+                "there is no such job",
+                code="config/no-such-job",
+                where="job",
+                value=name,
+                remedy=f"There are: {', '.join(self.readers)}",
+            )
+        return self.readers[name]
 
     def facts(self, job: Job) -> JobFacts:
         """What is known of a job, some seconds old at most."""
@@ -502,6 +510,8 @@ def _busy() -> ForecastError:
 
 
 def _answer_error(_: Request, problem: Exception) -> Response:
+    if isinstance(problem, ForecastError) and problem.where and os.path.isabs(problem.where):
+        problem.where = Path(problem.where).name  # where it lies concerns this machine alone
     if isinstance(problem, ForecastError) and problem.code == "http/busy":
         answer = web.error_answer(problem, 503)
         answer.headers["retry-after"] = "5"

@@ -6,6 +6,7 @@ AWS_ENDPOINT_URL, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_CONNECTION_STRIN
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, NoReturn
 
@@ -40,12 +41,14 @@ def shown(name: str) -> str:
 def fetch(name: str) -> bytes:
     """The content of the object. Raises InputError: no such object, no permission, no answer in
     SECONDS, an object that changed while it was read."""
-    store, path = _store(name)
     at_address(_one_name(name), shown(name), written=False)
     try:
+        store, path = _store(name)
         before = _state(store, path)
         content = bytes(store.cat_file(path))
         after = _state(store, path)
+    except UsageError:  # a missing package
+        raise
     except Exception as error:  # each store has errors of its own
         raise refuse(
             "input/remote", f"it cannot be read: {_why(error)}", where=shown(name),
@@ -70,10 +73,12 @@ def upload(name: str, content: bytes) -> None:
             value=shown(name),
             remedy="Name a file, or an object such as s3://bucket/forecast.csv",
         )
-    store, path = _store(name)
     at_address(_one_name(name), shown(name), written=True)
     try:
+        store, path = _store(name)
         store.pipe_file(path, content)
+    except UsageError:
+        raise
     except Exception as error:
         raise OutputError(
             f"the object cannot be written: {_why(error)}",
@@ -89,14 +94,24 @@ def check_remote_output(name: str, kind: FileKind) -> None:
     called before any work is done."""
     if name.startswith("http"):
         upload(name, b"")
-    store, path = _store(name)
+    if name.endswith("/"):
+        raise UsageError(
+            "this names a folder, not an object",
+            code="output/no-file",
+            where="--output",
+            value=shown(name),
+            remedy="Name an object in it, such as forecast.csv",
+        )
     at_address(_one_name(name), shown(name), written=True)
 
     def content() -> bytes | None:
         try:
+            store, path = _store(name)
             return bytes(store.cat_file(path))
         except FileNotFoundError:
             return None
+        except UsageError:
+            raise
         except Exception as error:
             raise OutputError(
                 f"it cannot be seen what would be replaced: {_why(error)}",
@@ -132,6 +147,8 @@ def _store(name: str) -> tuple[Any, str]:
 
             options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=SECONDS)}
         store = fsspec.filesystem(protocol, **options)
+        for library in (package, "azure"):  # what ends in an error is told once, by that
+            logging.getLogger(library).setLevel(logging.CRITICAL)
     except ImportError:
         _without(package, extra, name)
     return store, name if web else name.split("://", 1)[1]
@@ -183,6 +200,8 @@ def _why(error: Exception) -> str:
 
 def _advice(error: Exception, name: str) -> str:
     error = _cause(error)
+    if name.endswith("/") or "*" in name:
+        return "Name one object, or copy the folder to a disk: patterns are for files on disks"
     if isinstance(error, FileNotFoundError):
         return "Check the address"
     where = {"s3": "AWS_", "gs": "GOOGLE_", "gc": "GOOGLE_", "az": "AZURE_", "ab": "AZURE_"}

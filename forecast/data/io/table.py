@@ -486,7 +486,7 @@ def _typed(name: str, kind: pa.DataType, cells: list[str]) -> Column:
     by_text = describe(name, cells)
     if pa.types.is_temporal(kind) and not pa.types.is_time(kind):
         known = "time"
-    elif pa.types.is_integer(kind):
+    elif pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale <= 0):
         known = "integer"
     elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         known = "number" if any(not c.endswith(".0") for c in cells if c) else "integer"

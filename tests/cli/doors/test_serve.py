@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -266,6 +267,27 @@ def test_answers_carry_what_keeps_browsers_out_and_no_path_of_the_machine(client
     assert str(config.path.parent) not in answer.text
 
 
+def test_no_error_names_a_folder_of_the_machine_or_an_option_of_the_terminal(client, config):
+    run = config.jobs["sales"].folder / "runs/2023-03-0000000003"
+    (run / "predictions.csv").write_text("else")
+    for path in ("/jobs/none", "/jobs/none/forecast", "/jobs/stock/runs", "/jobs/sales/forecast"):
+        answer = client.get(path)
+        assert str(config.path.parent) not in answer.text, path
+        assert "--" not in answer.text, path
+    assert answer.status_code == 503 and answer.json()["error"]["where"] == "predictions.csv"
+
+
+def test_what_the_openapi_document_allows_is_not_refused_for_its_size(client):
+    """Limits that a client's generated code is to know."""
+    document = openapi_document()
+    series = document["paths"]["/jobs/{job}/series"]["get"]["parameters"]
+    assert {p["name"]: p["schema"].get("minimum") for p in series[2:]} == {"limit": 0, "offset": 0}
+    assert client.get("/jobs/sales/series?limit=0&offset=0").status_code == 200
+    forecast = document["paths"]["/jobs/{job}/forecast"]["get"]["parameters"]
+    level = next(p["schema"]["items"] for p in forecast if p["name"] == "level")
+    assert (level["exclusiveMinimum"], level["exclusiveMaximum"]) == (0, 100)
+
+
 def test_metrics_of_several_jobs_are_one_exposition(client, config):
     publish(config.jobs["stock"].folder, 1)
     client.get("/jobs")
@@ -503,3 +525,12 @@ def test_a_command_line_that_asks_too_much_of_a_small_body_is_input_error():
 
     with pytest.raises(InputError):
         refuse_large(b"\n" * (LIMITS.rows + 1))
+
+
+def test_no_answer_on_a_connection_that_is_kept_waits_for_an_acknowledgement():
+    with (
+        web.listening("127.0.0.1", 0) as opened,
+        socket.create_connection(opened.getsockname()),
+        opened.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
