@@ -18,6 +18,7 @@ from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
 from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
+from forecast.data.io.frames import FRAME, arrow_of, plain_frame
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
 from forecast.data.io.time_forms import times_of_header
@@ -218,20 +219,12 @@ def _sheets(source: Source, settings: DataSettings) -> tuple[list[Sheet], str]:
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:
-    """The table of a pandas frame (its named index included) or of an Arrow table."""
+    """The table of a pandas frame (its index as `plain_frame` has it) or of an Arrow table."""
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
-        return _from_arrow(frame, "<frame>", "", settings)
-    kept = any(name is not None for name in frame.index.names)
-    try:
-        table = pa.Table.from_pandas(frame.reset_index() if kept else frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
-        raise refuse(
-            "input/frame", f"a column of the frame holds values of several types: {error}",
-            where="<frame>", remedy="Give each column one type",
-        ) from None  # fmt: skip
-    return _from_arrow(table, "<frame>", "", settings)
+        return _from_arrow(frame, FRAME, "", settings)
+    return _from_arrow(arrow_of(plain_frame(frame)), FRAME, "", settings)
 
 
 def _read_text(source: Source, settings: DataSettings) -> Table:
