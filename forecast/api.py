@@ -30,7 +30,14 @@ from forecast.config.sources import resolve
 from forecast.data.io.frames import plain_frame
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
-from forecast.reporting.notebook import Picture, frame_of, in_short, page_of, score_frame
+from forecast.reporting.notebook import (
+    Picture,
+    frame_of,
+    in_short,
+    page_of,
+    score_frame,
+    with_times,
+)
 from forecast.workflows.backtest import BacktestResult, backtest_run
 from forecast.workflows.compare import ComparisonResult, compare_run
 from forecast.workflows.detect import detect_run
@@ -222,7 +229,9 @@ class Explained:
 
         from forecast.analysis.attribution import past_rows
 
-        return pd.DataFrame(past_rows(self.result.found))
+        found = self.result.found
+        rows = pd.DataFrame(past_rows(found))
+        return rows if found.panel.frequency.integer else with_times(rows, found.panel.tz)
 
     @property
     def covariates(self) -> pd.DataFrame:

@@ -155,6 +155,11 @@ def test_an_option_by_another_name_is_answered_with_ours(wrong, right):
         forecast.forecast(dict(zip(("ds", "y"), months(), strict=True)), **{wrong: 3})
 
 
+def test_a_level_as_a_share_is_no_interval_of_less_than_a_per_cent():
+    with pytest.raises(UsageError, match=r"must be per cent: 80 for 0\.8"):
+        forecast.forecast(dict(zip(("ds", "y"), months(), strict=True)), level=[0.8])
+
+
 def test_a_frame_where_a_file_is_named_is_refused_in_one_line():
     frame = pd.DataFrame(dict(zip(("ds", "y"), months(), strict=True)))
     with pytest.raises(UsageError, match=r"future_covariates takes a file.*to_csv") as caught:
@@ -243,6 +248,7 @@ def test_a_run_of_a_frame_is_explained_and_known_as_a_model(run):
     made, _ = run
     given = made.explain(table(), step=1).past
     pd.testing.assert_frame_equal(made.explain(step=1).past, given)
+    assert given["ds"].dtype.kind == "M"
     plain = forecast.predict(table(), model=made)
     pd.testing.assert_frame_equal(plain, made.predict())
     assert forecast.load(made).folder == made.folder

@@ -38,9 +38,15 @@ def frame_of(table: Any, data: Any = None, time: Sequence[str] = ()) -> pd.DataF
     frame whose columns `time` they were read from."""
     import pandas as pd
 
-    frame = table.to_pandas()
     kinds = getattr(data, "dtypes", {})
     zone = next((k.tz for n in time if isinstance(k := kinds.get(n), pd.DatetimeTZDtype)), None)
+    return with_times(table.to_pandas(), zone)
+
+
+def with_times(frame: pd.DataFrame, zone: Any = None) -> pd.DataFrame:
+    """The frame, the times of its columns as times in `zone` where each is one; None: their own."""
+    import pandas as pd
+
     for name in (column for column in ("ds", "cutoff") if column in frame):
         if frame[name].dtype == object:
             offsets = frame[name].str.extract(OFFSET)[0].nunique()

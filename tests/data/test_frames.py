@@ -131,3 +131,12 @@ def test_two_columns_of_one_name_are_refused_by_it(twice):
 def test_what_is_no_table_is_refused(data):
     with pytest.raises(UsageError, match="a pandas frame or Series"):
         plain_frame(data)
+
+
+def test_a_frequency_m_is_a_minute_or_a_month_and_is_asked_for():
+    with pytest.raises(InputError) as caught:
+        panel_of(PLAIN, freq="m")
+    assert caught.value.remedy == "Say which: --freq min or --freq M"
+    assert panel_of(PLAIN, freq="M").frequency.alias == "MS"
+    minutes = PLAIN.assign(ds=pd.date_range("2020-01-01", periods=N, freq="min"))
+    assert panel_of(minutes, freq="m").frequency.alias == "min"
