@@ -381,7 +381,6 @@ def check_same_frequency(
 # two rows of an hour that comes twice are one, their mean; days that are made of hours have both.
 
 
-DAY = 86_400 * 10**9
 
 
 Twins = Literal["mean", "first", "both"]
