@@ -380,9 +380,6 @@ def check_same_frequency(
 # Rows of a zone with summer time are laid on its clock: an hour that is skipped has no row, and the
 # two rows of an hour that comes twice are one, their mean; days that are made of hours have both.
 
-
-
-
 Twins = Literal["mean", "first", "both"]
 
 
