@@ -19,11 +19,12 @@ from forecast.data.io.database import is_database, read_query
 from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
 from forecast.data.io.frames import FRAME, arrow_of, plain_frame
+from forecast.data.io.hive import keys_of, with_keys
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
 from forecast.data.io.time_forms import times_of_header
 from forecast.data.io.transpose import Turned, in_header, turned
-from forecast.data.io.vocabulary import TOTAL_WORDS
+from forecast.data.io.vocabulary import TOTAL_WORDS, part_named
 from forecast.data.io.workbook import Sheet, place_of, read_sheets
 
 if TYPE_CHECKING:
@@ -376,7 +377,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
     with source.open() as file:
         data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
         try:
-            table, unread = _columnar_table(data, kind, settings, source.name)
+            table, unread, keys = _columnar_table(data, kind, settings, source)
             table.validate(full=True)  # damaged offsets would crash whatever touches them
         except (pa.ArrowException, UnicodeDecodeError, OSError, MemoryError) as error:
             raise refuse(
@@ -385,7 +386,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
             ) from None  # fmt: skip
     digest = stream.digest()
     check_unchanged(source)
-    return _from_arrow(table, source.name, digest, settings, kind, unread=unread)
+    return _from_arrow(table, source.name, digest, settings, kind, unread, keys)
 
 
 def _whole(stream: ByteStream) -> pa.BufferReader:
@@ -398,26 +399,34 @@ def _whole(stream: ByteStream) -> pa.BufferReader:
 
 
 def _columnar_table(
-    data: pa.NativeFile, kind: str, settings: DataSettings, where: str
-) -> tuple[pa.Table, tuple[str, ...]]:
-    """The used columns of a Parquet or Feather file, and the names of those that were not read."""
+    data: pa.NativeFile, kind: str, settings: DataSettings, source: Source
+) -> tuple[pa.Table, tuple[str, ...], frozenset[str]]:
+    """The used columns of a Parquet or Feather file, those that its folders stand for among them;
+    the names of those that were not read; and of those of the folders."""
+    keys, where = keys_of(source.path), source.name
     if kind == "feather":
         from pyarrow import feather
 
-        return feather.read_table(data), ()
+        table = feather.read_table(data)
+        keys = {name: keys[name] for name in keys if name not in table.column_names}
+        return with_keys(table, keys), (), frozenset(keys)
     file = _open_parquet(data, settings, where)
     head = next(file.iter_batches(SAMPLE_ROWS), None)
     if head is None:
-        return file.read(), ()
+        return file.read(), (), frozenset()
     import pyarrow as pa
 
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
     if _header_times(sample.column_names, settings, where):
-        return file.read(), ()
-    mapping = map_columns(*_described(sample), settings, where)
+        return file.read(), (), frozenset()
+    own = sample.column_names
+    keys = {name: keys[name] for name in keys if name not in own}
+    sample = with_keys(sample, keys)
+    mapping = _mapped(sample, settings, where, frozenset(keys))
     unread = tuple(n for n in sample.column_names if n not in mapping.used)
-    return file.read(columns=[n for n in sample.column_names if n in mapping.used]), unread
+    table = file.read(columns=[name for name in own if name in mapping.used])
+    return with_keys(table, keys), unread, frozenset(keys)
 
 
 def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> parquet.ParquetFile:
@@ -465,6 +474,25 @@ def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
     return columns, list(zip(*texts, strict=True))
 
 
+def _mapped(table: pa.Table, settings: DataSettings, where: str, keys: frozenset[str]) -> Mapping:
+    """`map_columns` of a table some of whose columns, `keys`, are its folders' names: these are
+    no numbers to forecast, and name the series where nothing else does."""
+    described, sample = _described(table)
+    described = [
+        replace(c, kind="text", form="")
+        if c.name in keys and c.kind in ("integer", "number") and not part_named(c.name)
+        else c
+        for c in described
+    ]
+    mapping = map_columns(described, sample, settings, where)
+    free = [c.name for c in described if c.name in keys and c.kind == "text"]
+    names = tuple(name for name in free if name not in mapping.used)
+    if mapping.id or mapping.wide or settings.no_id or settings.id_col or not names:
+        return mapping
+    reasons = {**mapping.reasons, "id": "the names of the folders"}
+    return replace(mapping, id=names, id_options=(), reasons=reasons)
+
+
 def _as_text(column: pa.ChunkedArray) -> list[str]:
     import pyarrow as pa
 
@@ -497,8 +525,10 @@ def _from_arrow(
     settings: DataSettings,
     kind: str = "frame",
     unread: tuple[str, ...] = (),
+    keys: frozenset[str] = frozenset(),
 ) -> Table:
-    """unread: names of columns that the source has and `table` has not."""
+    """unread: names of columns that the source has and `table` has not; keys: of those that its
+    folders stand for."""
     if len(set(table.column_names)) < table.num_columns:
         raise refuse("input/duplicate-column", "two columns have the same name", where=where,
                      remedy="Give each column its own name")  # fmt: skip
@@ -506,17 +536,16 @@ def _from_arrow(
         raise refuse("input/no-rows", "the table has no rows", where=where,
                      remedy="At least two times are needed")  # fmt: skip
     table = table.rename_columns([str(n) for n in table.column_names])
-    described, sample = _described(table)
     times = _header_times(table.column_names, settings, where)
     notes: tuple[Note, ...] = ()
     locate: Callable[[Sequence[int]], list[str]] = _counted_row
     if times:
         every = {name: _one_array(table.column(name)) for name in table.column_names}
-        made = turned(every, described, times, settings.decimal or ".", settings, where)
+        made = turned(every, _described(table)[0], times, settings.decimal or ".", settings, where)
         columns, mapping, notes = made.columns, made.mapping, made.notes
         locate = _places(made, _counted_row)
     else:
-        mapping = map_columns(described, sample, settings, where)
+        mapping = _mapped(table, settings, where, keys)
         columns = {name: _one_array(table.column(name)) for name in mapping.used}
     there = () if times else tuple(n for n in table.column_names if n not in mapping.used)
 
