@@ -19,6 +19,7 @@ from forecast.cli.commands.backtest import PARTS as OF_BACKTEST
 from forecast.cli.commands.compare import PARTS as OF_COMPARE
 from forecast.cli.commands.train import SECTIONS as OF_TRAIN
 from forecast.cli.commands.tune import PARTS as OF_TUNE
+from forecast.common.errors import ForecastError as ForecastError
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener, Silent

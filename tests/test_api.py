@@ -14,6 +14,7 @@ import pytest
 import forecast
 from forecast.common.errors import InputError, UsageError
 from forecast.config.options import BACKTEST_ONLY, PROCESSES_ONLY, all_options
+from forecast.config.signatures import in_python
 from forecast.evaluation.scores import ScoreTable
 from tests.workflows.test_backtest import inline, table  # noqa: F401 - a fixture
 
@@ -76,7 +77,8 @@ def test_every_function_has_the_options_of_its_command_and_no_other(name):
     for option, path in function.options.items():
         known = next(o for o in all_options() if o.path == path)
         assert parameters[option].default == known.default
-        assert f"    {option}: {known.help}" in function.__doc__
+        assert f"    {option}: {in_python(known.help)}" in function.__doc__
+    assert "--" not in function.__doc__
     assert not set(function.options.values()) & set(PROCESSES_ONLY)
     assert ("gap" in parameters) == (name in ("backtest", "compare"))
 
@@ -194,7 +196,7 @@ def test_times_come_back_in_their_zone():
 
 @pytest.mark.parametrize("data", [[1, 2], 7, {"ds": [1, 2], "y": [1]}])
 def test_what_is_no_table_is_refused_in_words(data):
-    with pytest.raises(UsageError, match="pandas frame"):
+    with pytest.raises(forecast.ForecastError, match="pandas frame"):
         forecast.forecast(data)
 
 
@@ -220,8 +222,6 @@ def test_an_error_names_parameters_and_no_flags():
     ],
 )  # fmt: skip
 def test_advice_for_a_command_line_is_python_s(flags, words):
-    from forecast.config.signatures import in_python
-
     assert in_python(flags) == words
 
 

@@ -157,7 +157,7 @@ def in_a_settings_file(text: str, without: Container[str] = ()) -> str:
 def given_value(word: str, choices: Container[str] = ()) -> str:
     """What of the word after a flag is the flag's value; "" where it goes on with the sentence."""
     plain = word if len(word) == 1 else word.rstrip(",")
-    goes_on = plain not in choices and (_NO_VALUE.match(plain) or plain[:1] in "({")
+    goes_on = plain not in choices and (_NO_VALUE.match(plain.rstrip(".")) or plain[:1] in "({")
     return "" if goes_on else plain
 
 

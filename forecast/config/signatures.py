@@ -49,7 +49,7 @@ def takes_options(*parts: str) -> Callable[[Function], Function]:
 
         called: Any = speaks_python(function)
         called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-        lines = [f"    {option.parameter}: {option.help}" for option in options]
+        lines = [f"    {option.parameter}: {in_python(option.help)}" for option in options]
         text = inspect.cleandoc(function.__doc__ or "")
         called.__doc__ = "\n".join([text, "", "Options:", *lines])
         called.options = {o.parameter: o.path for o in options}  # type: ignore[attr-defined]

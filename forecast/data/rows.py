@@ -15,7 +15,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
-from forecast.data.io.hive import is_partition
+from forecast.data.io.hive import is_partition, name_below
 from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamps import Times
@@ -171,7 +171,7 @@ def joined_rows(
         for row in rows:
             file = int(np.searchsorted(starts, row, side="right")) - 1
             place = parts[file].locate([int(row - starts[file])])[0]
-            found.append(f"{Path(parts[file].where).name} {place}")
+            found.append(f"{name_below(Path(parts[file].where))} {place}")
         return found
 
     def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:

@@ -67,3 +67,14 @@ def test_a_folder_of_folders_that_are_no_partitions_names_the_pattern(tmp_path):
     with pytest.raises(InputError) as caught:
         panel_of(tmp_path)
     assert "'in/**/*.csv'" in caught.value.remedy
+
+
+def test_a_place_in_a_partition_is_named_with_its_folders(tmp_path):
+    for part in ("1", "2"):
+        folder = tmp_path / f"part={part}"
+        folder.mkdir()
+        frame = LONG.drop(columns="year").assign(y=float(part))
+        frame.to_parquet(folder / "part-0.parquet", index=False)
+    with pytest.raises(InputError, match=r"part=2/part-0\.parquet row 1") as caught:
+        panel_of(tmp_path, id_col="store")
+    assert caught.value.code == "input/duplicate-time"

@@ -39,6 +39,16 @@ def keys_of(path: Path | None) -> dict[str, str]:
     return found
 
 
+def name_below(path: Path) -> str:
+    """What a file is called, with the folders KEY=VALUE above it: all may hold a part-0."""
+    names = [path.name]
+    for folder in path.parents:
+        if not is_partition(folder.name):
+            break
+        names.append(folder.name)
+    return "/".join(reversed(names))
+
+
 def with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:
     """The table with a column of one value for each key."""
     import pyarrow as pa
