@@ -294,3 +294,13 @@ def test_an_explanation_has_frames_and_a_picture(run):
 def test_nowhere_and_somewhere_contradict_each_other(tmp_path):
     with pytest.raises(UsageError, match="write=False"):
         forecast.train(table(), write=False, out=str(tmp_path))
+
+
+def test_two_runs_that_start_in_the_same_second_have_folders_of_their_own(monkeypatch, tmp_path):
+    from forecast.config.schema import OutputSettings, Settings
+    from forecast.reporting.run_folder import run_path
+
+    monkeypatch.setattr("time.strftime", lambda form: "20260101-000000")
+    settings = Settings(output=OutputSettings(root=str(tmp_path)))
+    assert run_path(settings, "a.csv").name == "a-20260101-000000"
+    assert run_path(settings, "a.csv").name == "a-20260101-000000.2"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -100,12 +101,18 @@ def run_path(settings: Settings, source: str) -> Path:
         return Path(settings.output.out)
     stem = Path(source).name.split(".")[0] if source not in ("<stdin>", "<frame>") else source
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or "data"
-    path = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{path.name.rsplit('.', 1)[0]}.{number}")
-        number += 1
+    first = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with _naming:
+        path, number = first, 2
+        while path.exists() or os.path.abspath(path) in _named:
+            path = first.with_name(f"{first.name}.{number}")
+            number += 1
+        _named.add(os.path.abspath(path))
     return path
+
+
+_naming = threading.Lock()
+_named: set[str] = set()  # by this process, whose threads may train in the same second
 
 
 def _forecasts(record: RunRecord) -> pa.Table:
