@@ -215,6 +215,7 @@ def test_an_error_names_parameters_and_no_flags():
         ("--missing zero; else --set data.max_gap_share=0.67",
          'missing="zero"; else max_gap_share=0.67'),
         ("--horizon must be above 0", "horizon must be above 0"),
+        ("--wide must be true or false", "wide must be true or false"),
         ("or --rejects FILE puts it aside", 'or rejects="FILE" puts it aside'),
         ("--output forecast.csv, or .parquet", 'output="forecast.csv", or .parquet'),
         ("train one with `lstmcast train DATA`", "train one with forecast.train(data)"),
@@ -252,6 +253,16 @@ def test_a_run_of_a_frame_is_explained_and_known_as_a_model(run):
     plain = forecast.predict(table(), model=made)
     pd.testing.assert_frame_equal(plain, made.predict())
     assert forecast.load(made).folder == made.folder
+
+
+def test_the_newest_model_of_a_frame_is_found_among_models_of_others(monkeypatch, tmp_path):
+    from tests.teaching import taught_here
+
+    monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
+    root = str(tmp_path / "runs")
+    made = forecast.train(table(), root=root, **QUICK)
+    forecast.train(table().rename(columns={"ds": "day", "y": "sold"}), root=root, **QUICK)
+    pd.testing.assert_frame_equal(forecast.predict(table(), root=root), made.predict())
 
 
 def test_an_explanation_leaves_the_random_numbers_of_torch_alone(run):

@@ -126,7 +126,7 @@ def in_python(text: str) -> str:
         if option is None and twin is not None and twin.switch:
             return f"{twin.parameter}=False{after}"
         called = option.parameter if option is not None else name.replace("-", "_")
-        if option is not None and option.switch:
+        if option is not None and option.switch and value != "must":
             return f"{called}=True{after}"
         plain = given_value(value, option.choices if option is not None else ())
         if not plain:
