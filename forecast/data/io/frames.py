@@ -41,7 +41,7 @@ def plain_frame(data: object) -> pd.DataFrame:
             value=twice[0], remedy="Give each column its own name",
         )  # fmt: skip
     changed = {n: plain for n in frame if (plain := _plain(frame[n])) is not None}
-    return frame.assign(**changed)
+    return frame.assign(**changed) if changed else frame
 
 
 def _frame(data: Any) -> Any:
@@ -109,11 +109,13 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     A level without a name is taken where it holds times that no column does; beside a level of
     times it names the series. Raises InputError where a column of other content has its name.
     """
+    import pandas as pd
+
     levels = [frame.index.get_level_values(i) for i in range(frame.index.nlevels)]
     timed = [_holds_times(level) for level in levels]
     has_times = any(name == TIME or _holds_times(cells) for name, cells in frame.items())
     has_ids = any(key_of(str(name)) in ID_NAMES for name in frame.columns)
-    frame = frame.reset_index(drop=True)
+    frame.index = pd.RangeIndex(len(frame))  # unlike reset_index, without a copy
     for level, time in reversed(list(zip(levels, timed, strict=True))):
         name = level.name
         if name is None and time and not has_times:
@@ -137,6 +139,8 @@ def _holds_times(cells: pd.Index | pd.Series) -> bool:
 
     if isinstance(cells.dtype, pd.PeriodDtype) or cells.dtype.kind == "M":
         return True
+    if cells.dtype.kind in "iufcb":
+        return False
     first = cells[:SAMPLE].dropna()
     return describe("", [str(cell) for cell in first]).kind == "time"
 
