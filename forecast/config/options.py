@@ -116,7 +116,7 @@ _NO_VALUE = re.compile(
     r"("
     r"a|all|alone|and|are|as|asks|at|beside|brings|by|can|cannot|counts|cuts|do|does|every|for|"
     r"from|has|holds|how|if|in|is|it|joins|leaves|lists|makes|may|means|must|names|needs|nor|not|"
-    r"of|or|out|puts|reads|repeats|saves|says|shows|so|stands|starts|takes|that|the|them|there|"
+    r"of|or|out|put|puts|reads|repeats|saves|says|shows|so|stands|starts|takes|that|the|them|there|"
     r"those|to|treats|turns|was|were|what|where|which|who|why|with|without|writes"
     r")$",
     re.IGNORECASE,

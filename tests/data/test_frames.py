@@ -13,7 +13,7 @@ import pytest
 from forecast.common.errors import InputError, UsageError
 from forecast.config.schema import DataSettings
 from forecast.data.io.frames import plain_frame
-from forecast.data.load import panel_from_frame
+from forecast.data.load import load_panel, panel_from_frame
 
 N = 24
 TIMES = pd.date_range("2020-01-01", periods=N, freq="MS")
@@ -51,6 +51,8 @@ ONE = {
     "objects of periods": PLAIN.assign(ds=pd.Series(list(PERIODS), dtype=object)),
     "numbers and text": PLAIN.assign(y=[str(VALUES[0]), *VALUES[1:]]),
     "decimals and floats": PLAIN.assign(y=[Decimal(str(VALUES[0])), *VALUES[1:]]),
+    "categories of times": PLAIN.assign(ds=PLAIN["ds"].astype("category")),
+    "categories of numbers": PLAIN.assign(y=PLAIN["y"].astype("category")),
     "sparse values": PLAIN.assign(y=pd.arrays.SparseArray(VALUES)),
     "a column that Arrow has no type for": PLAIN.assign(z=VALUES * 1j, o=[object()] * N),
     "a column of several types": PLAIN.assign(note=[1, "x"] * (N // 2)),
@@ -140,3 +142,9 @@ def test_a_frequency_m_is_a_minute_or_a_month_and_is_asked_for():
     assert panel_of(PLAIN, freq="M").frequency.alias == "MS"
     minutes = PLAIN.assign(ds=pd.date_range("2020-01-01", periods=N, freq="min"))
     assert panel_of(minutes, freq="m").frequency.alias == "min"
+
+
+def test_categories_that_are_no_texts_are_read_from_a_file_as_from_a_frame(tmp_path):
+    frame = PLAIN.astype("category")
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert same(load_panel(tmp_path / "a.parquet", DataSettings())[0], panel_of(PLAIN))

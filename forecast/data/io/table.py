@@ -422,7 +422,7 @@ def _columnar_table(
         return file.read(), (), frozenset()
     own = sample.column_names
     keys = {name: keys[name] for name in keys if name not in own}
-    sample = with_keys(sample, keys)
+    sample = _without_codes(with_keys(sample, keys))
     mapping = _mapped(sample, settings, where, frozenset(keys))
     unread = tuple(n for n in sample.column_names if n not in mapping.used)
     table = file.read(columns=[name for name in own if name in mapping.used])
@@ -461,6 +461,19 @@ def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> pa
             remedy="Raise --set data.max_expansion=TIMES if you trust it",
         )  # fmt: skip
     return file
+
+
+def _without_codes(table: pa.Table) -> pa.Table:
+    """The table with categories that are no texts (times, numbers) as what they are."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if not pa.types.is_dictionary(field.type):
+            continue
+        kind = field.type.value_type
+        if kind not in (pa.string(), pa.large_string(), pa.string_view(), pa.null()):
+            table = table.set_column(i, field.name, table.column(i).cast(kind))
+    return table
 
 
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
@@ -535,7 +548,7 @@ def _from_arrow(
     if table.num_rows == 0:
         raise refuse("input/no-rows", "the table has no rows", where=where,
                      remedy="At least two times are needed")  # fmt: skip
-    table = table.rename_columns([str(n) for n in table.column_names])
+    table = _without_codes(table.rename_columns([str(n) for n in table.column_names]))
     times = _header_times(table.column_names, settings, where)
     notes: tuple[Note, ...] = ()
     locate: Callable[[Sequence[int]], list[str]] = _counted_row
