@@ -83,6 +83,14 @@ def test_every_function_has_the_options_of_its_command_and_no_other(name):
     assert ("gap" in parameters) == (name in ("backtest", "compare"))
 
 
+def test_help_says_what_kinds_of_values_an_option_takes():
+    kinds = {n: p.annotation for n, p in inspect.signature(forecast.train).parameters.items()}
+    several = ("target_col", "baselines", "level", "quantiles")
+    assert {kinds[name].split(" | None")[0] for name in several} == {"Sequence | str"}
+    assert (kinds["horizon"], kinds["seed"], kinds["wide"]) == ("int | None", "int", "bool")
+    assert (kinds["calendar"], kinds["rejects"]) == ("bool | None", "str | Path | None")
+
+
 def test_completion_offers_every_function_before_one_was_used():
     code = "import forecast, sys; print(*dir(forecast)); assert 'forecast.api' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

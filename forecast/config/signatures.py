@@ -149,11 +149,13 @@ def _literal(value: str) -> str:
 
 def _annotation(option: Option) -> str:
     """The type of an option's value, in words that help() shows."""
-    if option.switch:
-        return "bool"
     kind = {"N": "int", "X": "float", "STEPS": "int"}.get(option.metavar, "str")
-    if isinstance(option.default, tuple):
-        return "Sequence | str"
     if isinstance(option.default, int | float):
         kind = type(option.default).__name__
+    if option.is_path:
+        kind = "str | Path"
+    if option.several:
+        kind = "Sequence | str"
+    if option.switch:
+        kind = "bool"
     return kind if option.default is not None else f"{kind} | None"
