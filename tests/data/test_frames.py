@@ -148,3 +148,31 @@ def test_categories_that_are_no_texts_are_read_from_a_file_as_from_a_frame(tmp_p
     frame = PLAIN.astype("category")
     frame.to_parquet(tmp_path / "a.parquet")
     assert same(load_panel(tmp_path / "a.parquet", DataSettings())[0], panel_of(PLAIN))
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_periods_in_a_file_are_the_times_at_which_they_begin(tmp_path, suffix):
+    frame = PLAIN.assign(ds=PERIODS)
+    getattr(frame, f"to_{suffix}")(tmp_path / f"a.{suffix}")
+    assert same(load_panel(tmp_path / f"a.{suffix}", DataSettings())[0], panel_of(PLAIN))
+
+
+def test_an_index_of_periods_in_a_file_is_its_time_and_needs_no_pandas_to_be_told(tmp_path):
+    import subprocess
+    import sys
+
+    pd.DataFrame({"y": VALUES}, index=PERIODS).to_parquet(tmp_path / "a.parquet")
+    code = (
+        "import sys; from forecast.data.load import load_panel as load;"
+        "from forecast.config.schema import DataSettings as S; assert 'pandas' not in sys.modules;"
+        f"print(load({str(tmp_path / 'a.parquet')!r}, S())[1].span)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "('2020-01-01', '2021-12-01')"
+
+
+def test_columns_of_a_file_that_have_no_names_are_told_apart(tmp_path):
+    LONG.set_index(["unique_id", "ds"]).rename_axis([None, None]).to_csv(tmp_path / "a.csv")
+    found = load_panel(tmp_path / "a.csv", DataSettings(id_col="column 1"))[0]
+    assert same(found, panel_of(LONG))
+    assert list(found.ids) == ["a", "b"]

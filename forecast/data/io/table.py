@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -464,16 +465,46 @@ def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> pa
 
 
 def _without_codes(table: pa.Table) -> pa.Table:
-    """The table with categories that are no texts (times, numbers) as what they are."""
+    """The table with categories that are no texts (times, numbers) as what they are, and pandas'
+    periods as the times at which they begin."""
     import pyarrow as pa
 
     for i, field in enumerate(table.schema):
+        if period := _period_of(field):
+            times = _begin_of(table.column(i), period)
+            table = table.set_column(i, field.name, times)
+            continue
         if not pa.types.is_dictionary(field.type):
             continue
         kind = field.type.value_type
         if kind not in (pa.string(), pa.large_string(), pa.string_view(), pa.null()):
             table = table.set_column(i, field.name, table.column(i).cast(kind))
     return table
+
+
+def _period_of(field: pa.Field) -> str:
+    """The frequency of a column of pandas' periods, which are counted from 1970; "" of others.
+
+    Arrow knows their type only where pandas is imported.
+    """
+    name, kind = b"pandas.period", field.type
+    if getattr(kind, "extension_name", "").encode() == name:
+        return str(kind.freq)
+    told = field.metadata or {}
+    if told.get(b"ARROW:extension:name") != name:
+        return ""
+    return str(json.loads(told[b"ARROW:extension:metadata"])["freq"])
+
+
+def _begin_of(column: pa.ChunkedArray, period: str) -> pa.Array:
+    import pandas as pd
+    import pyarrow as pa
+
+    counted = column.cast(pa.int64()).to_pandas().to_numpy(float, na_value=np.nan)
+    blank = np.isnan(counted)
+    known = np.where(blank, 0, counted).astype(np.int64)
+    times = pd.PeriodIndex.from_ordinals(known, freq=period).to_timestamp()
+    return pa.array(times.to_numpy(), mask=blank)
 
 
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
