@@ -323,3 +323,15 @@ def test_two_runs_that_start_in_the_same_second_have_folders_of_their_own(monkey
     settings = Settings(output=OutputSettings(root=str(tmp_path)))
     assert run_path(settings, "a.csv").name == "a-20260101-000000"
     assert run_path(settings, "a.csv").name == "a-20260101-000000.2"
+
+
+@pytest.mark.parametrize("place", [{}, {"out": "run"}, {"root": "deep/runs"}])
+@pytest.mark.parametrize("name", ["train", "backtest", "compare", "tune"])
+def test_where_nothing_can_be_written_nothing_is_trained(monkeypatch, tmp_path, name, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    monkeypatch.setattr("forecast.reporting.run_folder.os.access", lambda path, how: False)
+    monkeypatch.setattr("forecast.training.learn.train_members", lambda *_, **__: pytest.fail())
+    with pytest.raises(forecast.ForecastError) as caught:
+        getattr(forecast, name)(table(), max_steps=10, horizon=6, **place)
+    assert caught.value.code == "output/cannot-write"

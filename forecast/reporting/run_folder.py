@@ -6,6 +6,7 @@ metrics.csv, history.csv, forecast.png, report.html.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,7 +22,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import UsageError
-from forecast.common.files import refuse_address, refuse_missing_folders
+from forecast.common.files import failed_to_write, refuse_address, refuse_missing_folders
 from forecast.common.folders import check_folder
 from forecast.common.marks import FolderKind
 from forecast.config.schema import Settings
@@ -78,9 +79,11 @@ class RunRecord:
 
 
 def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) -> None:
-    """Raises UsageError where a run's folder of this kind may not be written; before any work."""
+    """Before any work: raises UsageError where a run's folder of this kind may not be written,
+    OutputError where none can be."""
     if settings.output.out:
         check_folder(settings.output.out, kind, replaced=replaced)
+        _check_writable(Path(os.path.realpath(settings.output.out)).parent, settings.output.out)
         return
     root = settings.output.root
     refuse_address(root)
@@ -93,6 +96,14 @@ def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) 
             value=root,
             remedy="Name a folder, or leave --root out: runs",
         )
+    _check_writable(Path(os.path.realpath(root)), root)
+
+
+def _check_writable(folder: Path, called: str) -> None:
+    """Raises OutputError where nothing can be made in `folder`, or in what it will be in."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise failed_to_write(Path(called), PermissionError(errno.EACCES, "Permission denied"))
 
 
 def run_path(settings: Settings, source: str) -> Path:
