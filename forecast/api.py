@@ -19,17 +19,26 @@ from forecast.cli.commands.backtest import PARTS as OF_BACKTEST
 from forecast.cli.commands.compare import PARTS as OF_COMPARE
 from forecast.cli.commands.train import SECTIONS as OF_TRAIN
 from forecast.cli.commands.tune import PARTS as OF_TUNE
+from forecast.common.errors import ForecastError as ForecastError
 from forecast.common.errors import UsageError
 from forecast.common.files import one_command
 from forecast.common.progress import Listener, Silent
 from forecast.common.scratch import ScratchFolder
 from forecast.config.options import show
 from forecast.config.schema import Settings
-from forecast.config.signatures import takes_options
+from forecast.config.signatures import as_given, in_python, speaks_python, takes_options
 from forecast.config.sources import resolve
+from forecast.data.io.frames import plain_frame
 from forecast.evaluation.scores import ScoreTable
 from forecast.evaluation.significance import verdict
-from forecast.reporting.notebook import Picture, frame_of, in_short, page_of, score_frame
+from forecast.reporting.notebook import (
+    Picture,
+    frame_of,
+    in_short,
+    page_of,
+    score_frame,
+    with_times,
+)
 from forecast.workflows.backtest import BacktestResult, backtest_run
 from forecast.workflows.compare import ComparisonResult, compare_run
 from forecast.workflows.detect import detect_run
@@ -41,8 +50,10 @@ from forecast.workflows.tune import TuneResult, tune_run
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-    Data: TypeAlias = str | Path | pd.DataFrame | Mapping[str, Any]
+    Data: TypeAlias = str | Path | pd.DataFrame | pd.Series | pa.Table | Mapping[str, Any]
+    AnyModel: TypeAlias = str | Path | "Model"
 
 
 @dataclass(frozen=True)
@@ -81,10 +92,15 @@ class Run(Model):
         given = self.data if data is None and not isinstance(self.data, str) else data
         return super().predict(given, **{"root": str(self.folder.parent), **options})
 
+    def explain(self, data: Data | None = None, **options: Any) -> Explained:
+        """As `Model.explain`, by default of the data that it was trained on."""
+        given = self.data if data is None and not isinstance(self.data, str) else data
+        return super().explain(given, **{"root": str(self.folder.parent), **options})
+
     @property
     def predictions(self) -> pd.DataFrame:
         """The forecast from the end of the data, the baselines' beside the LSTM's."""
-        return frame_of(self.result.predictions, self.data)
+        return frame_of(self.result.predictions, self.data, self.result.report.time)
 
     @property
     def scores(self) -> ScoreTable | None:
@@ -101,6 +117,7 @@ class Run(Model):
         """The page of the run."""
         return self.folder / "report.html"
 
+    @speaks_python
     def plot(self, series: str | None = None) -> Picture:
         """The forecast of `series` (default: the first) after its history."""
         from forecast.reporting.charts.image import forecast_image
@@ -129,7 +146,7 @@ class Backtest:
     @property
     def forecasts(self) -> pd.DataFrame:
         """One row a series, origin and step: unique_id, ds, cutoff, y, then each forecaster."""
-        return frame_of(self.result.table, self.data)
+        return frame_of(self.result.table, self.data, self.result.report.time)
 
     @property
     def scores(self) -> ScoreTable:
@@ -213,7 +230,9 @@ class Explained:
 
         from forecast.analysis.attribution import past_rows
 
-        return pd.DataFrame(past_rows(self.result.found))
+        found = self.result.found
+        rows = pd.DataFrame(past_rows(found))
+        return rows if found.panel.frequency.integer else with_times(rows, found.panel.tz)
 
     @property
     def covariates(self) -> pd.DataFrame:
@@ -241,7 +260,7 @@ class Explained:
 def train(
     data: Data,
     *,
-    config: str | None = None,
+    config: str | Path | None = None,
     write: bool = True,
     progress: bool | None = None,
     listener: Listener | None = None,
@@ -264,8 +283,8 @@ def train(
 def backtest(
     data: Data,
     *,
-    models: Sequence[str | Path] = (),
-    config: str | None = None,
+    models: Sequence[AnyModel] = (),
+    config: str | Path | None = None,
     write: bool = True,
     progress: bool | None = None,
     listener: Listener | None = None,
@@ -281,7 +300,10 @@ def backtest(
             _source(data),
             _settings(config, options, backtest),
             _listener(progress, listener),
-            models=[str(model) for model in models],
+            models=[
+                str(_place_of(model))
+                for model in ([models] if isinstance(models, str | Path | Model) else models)
+            ],
         )
     return Backtest(result.folder, result, _source(data), kept)
 
@@ -290,7 +312,7 @@ def backtest(
 def compare(
     data: Data,
     *,
-    config: str | None = None,
+    config: str | Path | None = None,
     write: bool = True,
     progress: bool | None = None,
     listener: Listener | None = None,
@@ -310,7 +332,7 @@ def compare(
 def tune(
     data: Data,
     *,
-    config: str | None = None,
+    config: str | Path | None = None,
     write: bool = True,
     progress: bool | None = None,
     listener: Listener | None = None,
@@ -330,7 +352,7 @@ def tune(
 def predict(
     data: Data | None = None,
     *,
-    model: str | Path | None = None,
+    model: AnyModel | None = None,
     output: str | Path | None = None,
     force: bool = False,
     progress: bool | None = None,
@@ -348,10 +370,10 @@ def predict(
             source,
             _settings(None, options, predict),
             _listener(progress, listener),
-            model=None if model is None else str(model),
+            model=_place_of(model),
             output="" if output is None else str(output),
         )
-    return frame_of(result.predictions, source)
+    return frame_of(result.predictions, source, result.time)
 
 
 @takes_options("forecast", "data", "sampling", "training.seed")
@@ -377,14 +399,14 @@ def forecast(
             _listener(progress, listener),
             output="" if output is None else str(output),
         )
-    return frame_of(result.predictions, source)
+    return frame_of(result.predictions, source, result.time)
 
 
 @takes_options("detection", "data")
 def detect(
     data: Data,
     *,
-    model: str | Path | None = None,
+    model: AnyModel | None = None,
     progress: bool | None = None,
     listener: Listener | None = None,
     **options: Any,
@@ -399,17 +421,17 @@ def detect(
         source,
         _settings(None, options, detect),
         _listener(progress, listener),
-        model=None if model is None else str(model),
+        model=_place_of(model),
         output="",
     )
-    return frame_of(result.anomalies, source)
+    return frame_of(result.anomalies, source, result.time)
 
 
 @takes_options("forecast.horizon", "data", "training.seed", "output.root")
 def explain(
     data: Data | None = None,
     *,
-    model: str | Path | None = None,
+    model: AnyModel | None = None,
     series: str | None = None,
     step: int | None = None,
     progress: bool | None = None,
@@ -425,7 +447,7 @@ def explain(
         None if data is None else _source(data),
         _settings(None, options, explain),
         _listener(progress, listener),
-        model=None if model is None else str(model),
+        model=_place_of(model),
         series=series,
         step=step,
         output="",
@@ -433,31 +455,61 @@ def explain(
     return Explained(result)
 
 
-def load(folder: str | Path) -> Model:
+@speaks_python
+def load(folder: AnyModel) -> Model:
     """The trained model in a run folder or model folder.
 
     Raises ModelNotFoundError or ModelDamagedError.
     """
     from forecast.models.store import load_model, model_path
 
-    load_model(model_path(Path(folder)))
-    return Model(Path(folder))
+    place = Path(str(_place_of(folder)))
+    load_model(model_path(place))
+    return Model(place)
 
 
-def _settings(config: str | None, options: dict[str, Any], function: Any) -> Settings:
+def _place_of(model: AnyModel | None) -> str | None:
+    return None if model is None else str(model.folder if isinstance(model, Model) else model)
+
+
+def _settings(config: str | Path | None, options: dict[str, Any], function: Any) -> Settings:
     """Settings from keyword options, named as the flags are; not those of another function."""
     known: dict[str, str] = function.options
     for name in options:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}? " if near else ""
+            hint = f"Did you mean {near}? " if (near := _nearest(name, function)) else ""
             raise UsageError(
                 "there is no such option",
                 code="usage/unknown-option",
                 value=name,
                 remedy=f"{hint}help(forecast.{function.__name__}) lists the options",
             )
-    return resolve({known[name]: value for name, value in options.items()}, None, config).settings
+    given = {known[name]: as_given(known[name], value) for name, value in options.items()}
+    return resolve(given, None, None if config is None else str(config)).settings
+
+
+# What other libraries call an option of ours.
+ELSEWHERE = {
+    "horizon": "h fh n steps periods n_periods n_steps prediction_length output_chunk_length",
+    "season": "season_length seasonal_period seasonality sp m",
+    "level": "levels alpha coverage interval_width confidence",
+    "seed": "random_state random_seed", "jobs": "n_jobs num_workers",
+    "max_steps": "epochs n_epochs max_epochs num_batches", "windows": "n_windows n_splits cv folds",
+    "context": "input_size context_length lookback input_chunk_length",
+    "samples": "num_samples n_samples", "future_covariates": "x_df futr_df exog covariates",
+    "static": "static_df static_covariates", "progress": "verbose", "freq": "frequency",
+    "layers": "n_layers num_layers", "hidden": "hidden_size units", "time_col": "timestamp",
+    "id_col": "item_id unique_id", "out": "output_dir folder", "model": "run",
+}  # fmt: skip
+
+
+def _nearest(name: str, function: Any) -> str | None:
+    """The parameter of the function that `name`, which it has not, may stand for."""
+    parameters = function.__signature__.parameters
+    for ours, theirs in ELSEWHERE.items():
+        if name.lower() in theirs.split() and ours in parameters:
+            return ours
+    return next(iter(get_close_matches(name.lower(), parameters, n=1)), None)
 
 
 @contextmanager
@@ -485,7 +537,14 @@ def _listener(progress: bool | None, listener: Listener | None) -> Listener:
         return Silent()
     from forecast.cli.console import LineListener, make_console
 
-    return LineListener(make_console(sys.stderr))
+    class InPython(LineListener):
+        def note(self, text: str) -> None:
+            super().note(in_python(text))
+
+        def warn(self, code: str, text: str) -> None:
+            super().warn(code, in_python(text))
+
+    return InPython(make_console(sys.stderr))
 
 
 def _in_a_notebook() -> bool:
@@ -495,26 +554,5 @@ def _in_a_notebook() -> bool:
 
 
 def _source(data: Data) -> Any:
-    """What the loader takes: a path as text, or a frame with plain times. Raises UsageError."""
-    if isinstance(data, str | Path):
-        return str(data)
-    import pandas as pd
-
-    if isinstance(data, Mapping):
-        try:
-            data = pd.DataFrame(dict(data))
-        except ValueError as error:
-            raise _no_data(data, f": {error}") from None
-    if not isinstance(data, pd.DataFrame):
-        raise _no_data(data, "")
-    periods = [name for name in data if isinstance(data[name].dtype, pd.PeriodDtype)]
-    return data.assign(**{name: data[name].dt.to_timestamp() for name in periods})
-
-
-def _no_data(data: object, why: str) -> UsageError:
-    return UsageError(
-        f"data are a path, a pandas frame, or columns by name{why}",
-        code="usage/data-kind",
-        value=type(data).__name__,
-        remedy='For example: {"ds": times, "y": values}, or pd.DataFrame of that',
-    )
+    """What the loader takes: a path as text, or a plain frame. Raises UsageError, InputError."""
+    return str(data) if isinstance(data, str | Path) else plain_frame(data)

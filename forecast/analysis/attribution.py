@@ -247,19 +247,22 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
     from forecast.models.networks.residual import ResidualNetwork
 
     hidden, layers = size_of(weights, forecaster.network)
-    network = ResidualNetwork(
-        forecaster.layout.features,
-        hidden,
-        layers,
-        len(forecaster.levels),
-        known_ahead=0 if known is None else known.ahead,
-        beside=0 if known is None else known.beside(forecaster.layout),
-        network=forecaster.network,
-        context=forecaster.context,
-        likelihood=forecaster.likelihood,
-        mixer=mixer_of(weights),
-        effects=effects_of(weights),
-    )
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # its first weights are none: no random numbers for them
+        network = ResidualNetwork(
+            forecaster.layout.features,
+            hidden,
+            layers,
+            len(forecaster.levels),
+            known_ahead=0 if known is None else known.ahead,
+            beside=0 if known is None else known.beside(forecaster.layout),
+            network=forecaster.network,
+            context=forecaster.context,
+            likelihood=forecaster.likelihood,
+            mixer=mixer_of(weights),
+            effects=effects_of(weights),
+        )
     network.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
     return network.eval().requires_grad_(False)
 

@@ -75,7 +75,13 @@ def make_console(stream: IO[str], environ: Mapping[str, str] | None = None) -> C
     if not stream.isatty() and not environ.get("COLUMNS", "").isdigit():
         width = _PLAIN_WIDTH
     return Plainly(
-        file=stream, markup=False, highlight=False, emoji=False, width=width, _environ=environ
+        file=stream,
+        force_jupyter=False,  # else each line of a notebook has an empty page beside it
+        markup=False,
+        highlight=False,
+        emoji=False,
+        width=width,
+        _environ=environ,
     )
 
 

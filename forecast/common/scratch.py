@@ -19,9 +19,13 @@ class ScratchFolder(tempfile.TemporaryDirectory[str]):
     """A TemporaryDirectory whose leftovers are found again: it goes with its block, and after a
     SIGKILL with the next one that any command makes. Raises OSError."""
 
+    _finalizer: weakref.finalize[..., ScratchFolder]
+
     def __init__(self) -> None:
         _clear_once()
         super().__init__(prefix=PREFIX)
+        self._finalizer.detach()  # which warns of what goes with the last that knows it
+        self._finalizer = weakref.finalize(self, shutil.rmtree, self.name, ignore_errors=True)
         self._release = weakref.finalize(self, os.close, _hold(Path(self.name)))
 
     def cleanup(self) -> None:

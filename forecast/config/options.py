@@ -107,16 +107,17 @@ def options_of(*parts: str) -> tuple[Option, ...]:
     return tuple(o for part in parts for o in all_options() if part in (o.section, o.path))
 
 
-_GIVEN = re.compile(
+GIVEN = re.compile(
     r"--(?P<set>set )?(?P<name>[a-z][\w.-]*\w)"
-    r"(?:[ =](?P<value>'[^']*'|\"[^\"]*\"|[^\s;:)`]+(:[^\s;:)`]+)*))?"
+    r"(?:[ =](?!--)(?P<value>'[^']*'|\"[^\"]*\"|[^\s;:)`]+(:[^\s;:)`]+)*))?"
 )
 # Words of a sentence that may follow a flag and are no value of it.
 _NO_VALUE = re.compile(
     r"("
-    r"a|all|and|are|as|at|by|cannot|can|for|from|has|if|in|is|it|joins|may|"
-    r"means|names|needs|of|or|out|puts|saves|says|so|stands|starts|takes|that|"
-    r"the|them|there|those|to|treats|was|what|where|which|who|with"
+    r"a|all|alone|and|are|as|asks|at|beside|brings|by|can|cannot|counts|cuts|do|does|every|for|"
+    r"from|has|holds|how|if|in|is|it|joins|leaves|lists|makes|may|means|must|names|needs|nor|not|"
+    r"of|or|out|put|puts|reads|repeats|saves|says|shows|so|stands|starts|takes|that|the|them|there|"
+    r"those|to|treats|turns|was|were|what|where|which|who|why|with|without|writes"
     r")$",
     re.IGNORECASE,
 )
@@ -144,13 +145,20 @@ def in_a_settings_file(text: str, without: Container[str] = ()) -> str:
             return found[0]
         if option.switch:
             return f"{option.path}: true{after}"
-        plain = value if len(value) == 1 else value.rstrip(",")
-        if plain not in option.choices and (_NO_VALUE.match(plain) or plain[:1] in "({"):
+        plain = given_value(value, option.choices)
+        if not plain:
             return option.path + after
         quoted = plain if plain[0].isalnum() or plain[0] in "'\"+-" else f"'{plain}'"
         return f"{option.path}: {quoted}{value[len(plain) :]}"
 
-    return _GIVEN.sub(rewrite, text)
+    return GIVEN.sub(rewrite, text)
+
+
+def given_value(word: str, choices: Container[str] = ()) -> str:
+    """What of the word after a flag is the flag's value; "" where it goes on with the sentence."""
+    plain = word if len(word) == 1 else word.rstrip(",")
+    goes_on = plain not in choices and (_NO_VALUE.match(plain.rstrip(".")) or plain[:1] in "({")
+    return "" if goes_on else plain
 
 
 def show(value: object) -> str:

@@ -68,6 +68,12 @@ def _costs(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return values
 
 
+def _per_cent(value: float) -> float:
+    if 0 < value < 1:
+        raise ValueError(f"must be per cent: {100 * value:g} for {value:g}")
+    return value
+
+
 def _once_each(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     if values is not None and len(set(values)) < len(values):
         raise ValueError("must not repeat a value")
@@ -379,7 +385,7 @@ class ForecastSettings(Section):
         description="Steps ahead (by the frequency and the length of the data).",
         json_schema_extra=_cli(metavar="STEPS"),
     )
-    level: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = Field(
+    level: tuple[Annotated[float, Field(gt=0, lt=100), AfterValidator(_per_cent)], ...] = Field(
         default=(80.0, 95.0),
         description="Levels of the prediction intervals, per cent.",
         json_schema_extra=_cli(metavar="PERCENT"),

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable
+from datetime import tzinfo
 from functools import wraps
 from typing import Any, TypeVar
 
-from forecast.common.errors import ForecastError
-from forecast.config.options import PROCESSES_ONLY, Option, all_options, options_of
+from forecast.common.errors import ForecastError, UsageError
+from forecast.config.options import (
+    GIVEN,
+    PROCESSES_ONLY,
+    Option,
+    all_options,
+    given_value,
+    options_of,
+)
 
+COLUMNS = ("COLUMN", "COLUMNS")  # metavars of options that name columns
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -37,18 +47,9 @@ def takes_options(*parts: str) -> Callable[[Function], Function]:
             if option.parameter not in taken
         ]
 
-        @wraps(function)
-        def called(*args: Any, **words: Any) -> Any:
-            try:
-                return function(*args, **words)
-            except ForecastError as error:
-                error.message = in_python(error.message)
-                error.where = error.where and in_python(error.where)
-                error.remedy = error.remedy and in_python(error.remedy)
-                raise
-
+        called: Any = speaks_python(function)
         called.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
-        lines = [f"    {option.parameter}: {option.help}" for option in options]
+        lines = [f"    {option.parameter}: {in_python(option.help)}" for option in options]
         text = inspect.cleandoc(function.__doc__ or "")
         called.__doc__ = "\n".join([text, "", "Options:", *lines])
         called.options = {o.parameter: o.path for o in options}  # type: ignore[attr-defined]
@@ -57,33 +58,104 @@ def takes_options(*parts: str) -> Callable[[Function], Function]:
     return decorate
 
 
+def speaks_python(function: Function) -> Function:
+    """The errors of the function name parameters where those of a command name flags."""
+
+    @wraps(function)
+    def called(*args: Any, **words: Any) -> Any:
+        try:
+            return function(*args, **words)
+        except ForecastError as error:
+            error.message = in_python(error.message)
+            error.where = error.where and in_python(error.where)
+            error.remedy = error.remedy and in_python(error.remedy)
+            raise
+
+    return called  # type: ignore[return-value]
+
+
+def as_given(path: str, value: Any) -> Any:
+    """An option's value as Python has it, as the settings take it: paths, columns by number,
+    sequences of any kind, frequencies and time zones of pandas and the standard library.
+
+    path: of the option. Raises UsageError for a table, where one is named by its file.
+    """
+    option = next(o for o in all_options() if o.path == path)
+    if hasattr(value, "columns"):
+        raise UsageError(
+            f"{option.parameter} takes a file, and a frame is given",
+            code="config/bad-value",
+            value=type(value).__name__,
+            remedy="Write the frame to a file, and name that: frame.to_csv(path, index=False)",
+        )
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset):
+        value = sorted(value)
+    if hasattr(value, "tolist"):  # of numpy and pandas
+        value = value.tolist()
+    if isinstance(value, range):
+        value = list(value)
+    value = getattr(value, "freqstr", value)
+    if isinstance(value, tzinfo):
+        return str(value)
+    if option.metavar in COLUMNS and isinstance(value, list | tuple):
+        value = [str(name) for name in value]
+        return value if isinstance(option.default, tuple) else ",".join(value)
+    if option.metavar in COLUMNS and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
 def in_python(text: str) -> str:
-    """A text with its flags as the parameters that stand for them: "na_values" for --na-values,
-    "refit=False" for --no-refit; a flag alone, as where an error lies, by its name."""
+    """A text with its flags as the parameters that stand for them: na_values="x" for --na-values x,
+    refit=False for --no-refit; a flag alone, as where an error lies, by its name; and commands that
+    are functions by these."""
     if re.fullmatch(r"--[a-z][a-z0-9-]*", text):
         return text[2:].replace("-", "_")
-    switches = {o.flag for o in all_options() if o.switch}
-    by_path = {o.path: o.parameter for o in all_options()}
-    text = re.sub(r"--set ([a-z_.]+)(?==)", lambda m: by_path.get(m[1], m[0]), text)
+    by_flag = {o.flag: o for o in all_options()}
+    by_path = {o.path: o for o in all_options()}
 
-    def parameter(match: re.Match[str]) -> str:
-        flag = match[0]
-        if flag in switches:
-            return flag[2:].replace("-", "_") + "=True"
-        if flag.replace("--no-", "--") in switches:
-            return flag[5:].replace("-", "_") + "=False"
-        return flag[2:].replace("-", "_")
+    def parameter(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"] or ""
+        after = found[0][found.end("name") - found.start() :]
+        if re.search(r"lstmcast [^;,.`]*$", text[: found.start()]):
+            return found[0]
+        option = by_path.get(name) if found["set"] else by_flag.get(f"--{name}")
+        twin = by_flag.get(f"--{name.removeprefix('no-')}")
+        if option is None and twin is not None and twin.switch:
+            return f"{twin.parameter}=False{after}"
+        called = option.parameter if option is not None else name.replace("-", "_")
+        if option is not None and option.switch and value != "must":
+            return f"{called}=True{after}"
+        plain = given_value(value, option.choices if option is not None else ())
+        if not plain:
+            return called + after
+        return f"{called}={_literal(plain)}{value[len(plain) :]}"
 
-    return re.sub(r"(?<![\w-])--[a-z][a-z0-9-]*", parameter, text)
+    text = _COMMAND.sub(lambda found: f"forecast.{found[1]}(data)", text)
+    return GIVEN.sub(parameter, text)
+
+
+_FUNCTIONS = "train|predict|forecast|backtest|compare|tune|detect|explain"
+_COMMAND = re.compile(rf"`?\blstmcast ({_FUNCTIONS})( DATA)?(?=[`.,;]|$)`?")
+
+
+def _literal(value: str) -> str:
+    """A flag's value as Python has it: a number as it is, all else in quotes."""
+    number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value)
+    return value if number or value[0] in "'\"" else f'"{value}"'
 
 
 def _annotation(option: Option) -> str:
     """The type of an option's value, in words that help() shows."""
-    if option.switch:
-        return "bool"
     kind = {"N": "int", "X": "float", "STEPS": "int"}.get(option.metavar, "str")
-    if isinstance(option.default, tuple):
-        return "Sequence | str"
     if isinstance(option.default, int | float):
         kind = type(option.default).__name__
+    if option.is_path:
+        kind = "str | Path"
+    if option.several:
+        kind = "Sequence | str"
+    if option.switch:
+        kind = "bool"
     return kind if option.default is not None else f"{kind} | None"

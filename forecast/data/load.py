@@ -93,6 +93,11 @@ class LoadReport:
     skipped: tuple[str, ...]
     coverage: np.ndarray
 
+    @property
+    def time(self) -> tuple[str, ...]:
+        """The columns that the times were read from."""
+        return tuple(map(str, self.columns["time"]))  # type: ignore[call-overload]
+
     def to_dict(self) -> dict[str, object]:
         """The report as JSON-able data; long lists of series as counts."""
         return {

@@ -176,6 +176,11 @@ LOOKED = 1_000  # series whose own frequency a message names
 
 
 def named_frequency(text: str, rows: LongRows, flag: str) -> Frequency:
+    if text.strip(" 0123456789") == "m" and not rows.integer and not (rows.stamps % DAY).any():
+        raise refuse(
+            "input/frequency-name", f"{flag} may mean a minute or a month", where=rows.where,
+            value=text, remedy=f"Say which: {flag} min or {flag} M",
+        )  # fmt: skip
     try:
         return parse_frequency(text, rows.stamps, rows.integer)
     except ValueError:

@@ -15,6 +15,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
+from forecast.data.io.hive import is_partition, name_below
 from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamp_writing import format_stamps
@@ -120,17 +121,28 @@ def files_of(source: str | Path) -> list[str | Path]:
         there = sorted(p for p in path.iterdir() if p.is_file() and not _is_hidden(p))
         found = [p for p in there if _is_table(p)]
         found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
+        found = found or [p for p in _of_partitions(path) if _is_table(p)]
     elif glob.has_magic(name) and "://" not in name:
-        found = sorted(Path(p) for p in glob.glob(name) if Path(p).is_file())
+        found = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())
     else:
         return [source]
     if not found:
         raise refuse(
             "input/no-files", "no table is to be found here", where=name,
             remedy="Name a file, a folder of CSV, Parquet or Excel files, or a pattern such as "
-            "'in/*.csv'",
+            "'in/*.csv', or 'in/**/*.csv' with the folders below",
         )  # fmt: skip
     return list(found)
+
+
+def _of_partitions(folder: Path) -> list[Path]:
+    """The files below the folders that are called KEY=VALUE."""
+    found: list[Path] = []
+    for below in sorted(folder.iterdir()):
+        if below.is_dir() and is_partition(below.name):
+            files = (p for p in below.iterdir() if p.is_file() and not _is_hidden(p))
+            found += [*sorted(files), *_of_partitions(below)]
+    return found
 
 
 def _is_hidden(path: Path) -> bool:
@@ -172,7 +184,7 @@ def joined_rows(
         for row in rows:
             file = int(np.searchsorted(starts, row, side="right")) - 1
             place = parts[file].locate([int(row - starts[file])])[0]
-            found.append(f"{Path(parts[file].where).name} {place}")
+            found.append(f"{name_below(Path(parts[file].where))} {place}")
         return found
 
     def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from forecast.evaluation.catalogue import (
 from forecast.inference.point import quantile_of
 from forecast.models.baselines.naive import naive2
 from forecast.transforms.demand import is_intermittent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # --- The metrics of one forecaster at one held-out origin: by series, and by step ahead ----------
 # Axes: S series, H horizon (steps scored), Q quantiles.
@@ -192,7 +195,7 @@ class Score:
     memory: float = float("nan")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreTable:
     """The figures of all forecasters on the same held-out origins.
 
@@ -295,6 +298,24 @@ class ScoreTable:
             if score.pairs < most
         ]
         return "; ".join(parts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a forecaster, a column a metric: `to_rows` as a frame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_rows()).set_index("model")
+
+    def in_short(self) -> str:
+        """Who has what of the metric that judges: "MASE LSTM 0.427, AutoARIMA 0.608"."""
+        known = [(score.model, score.values.get(self.judged, math.nan)) for score in self.scores]
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in known)
+        return f"{metric_named(self.judged).heading} {figures}"
+
+    def __repr__(self) -> str:
+        return f"ScoreTable({self.in_short()})"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(float_format="{:.4g}".format))
 
     def to_rows(self) -> list[dict[str, Any]]:
         """One row per forecaster, for a table: undefined figures are None."""

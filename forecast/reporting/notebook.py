@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.evaluation.catalogue import metric_named
+import numpy as np
+
 from forecast.evaluation.scores import ScoreTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+OFFSET = r"\d:\d\d\S*?([+-]\d\d:?\d\d)$"  # at the end of a time, as text
 ROWS = 8  # of a frame that a result shows in a notebook
 
 
@@ -30,42 +33,46 @@ class Picture:
         return Path(path)
 
 
-def frame_of(table: Any, data: Any = None) -> pd.DataFrame:
-    """The table as a frame; ds as times where the text says one, in the zone of `data`'s."""
+def frame_of(table: Any, data: Any = None, time: Sequence[str] = ()) -> pd.DataFrame:
+    """The table as a frame; times as times where the text says one, in the zone of `data`'s, a
+    frame whose columns `time` they were read from."""
     import pandas as pd
 
-    frame = table.to_pandas()
-    if frame["ds"].dtype == object:
-        parsed = pd.to_datetime(frame["ds"], errors="coerce")
-        if not parsed.isna().any():
-            frame["ds"] = parsed
-    zones = [
-        kind.tz for kind in getattr(data, "dtypes", ()) if isinstance(kind, pd.DatetimeTZDtype)
-    ]
-    if zones and isinstance(frame["ds"].dtype, pd.DatetimeTZDtype):
-        frame["ds"] = frame["ds"].dt.tz_convert(zones[0])
-    elif zones and frame["ds"].dtype.kind == "M":
-        frame["ds"] = frame["ds"].dt.tz_localize(
-            zones[0], ambiguous="NaT", nonexistent="shift_forward"
-        )
+    kinds = getattr(data, "dtypes", {})
+    zone = next((k.tz for n in time if isinstance(k := kinds.get(n), pd.DatetimeTZDtype)), None)
+    return with_times(table.to_pandas(), zone)
+
+
+def with_times(frame: pd.DataFrame, zone: Any = None) -> pd.DataFrame:
+    """The frame, the times of its columns as times in `zone` where each is one; None: their own."""
+    import pandas as pd
+
+    for name in (column for column in ("ds", "cutoff") if column in frame):
+        if frame[name].dtype == object:
+            offsets = frame[name].str.extract(OFFSET)[0].nunique()
+            parsed = pd.to_datetime(frame[name], errors="coerce", utc=offsets > 1)
+            if not parsed.isna().any():
+                frame[name] = parsed
+        if zone is not None and isinstance(frame[name].dtype, pd.DatetimeTZDtype):
+            frame[name] = frame[name].dt.tz_convert(zone)
+        elif zone is not None and frame[name].dtype.kind == "M":
+            first = np.ones(len(frame), bool)  # of two that a clock shows alike, the earlier
+            frame[name] = frame[name].dt.tz_localize(
+                zone, ambiguous=first, nonexistent="shift_forward"
+            )
     return frame
 
 
 def in_short(scores: ScoreTable | None) -> str:
-    """ "MASE LSTM 0.427, AutoARIMA 0.608"."""
-    if scores is None:
-        return "no held-out scores"
-    metric = metric_named(scores.judged)
-    known = [(each.model, each.values.get(metric.name, float("nan"))) for each in scores.scores]
-    return f"{metric.heading} " + ", ".join(f"{name} {value:.3f}" for name, value in known)
+    """`ScoreTable.in_short`, also where every series was too short for scores."""
+    return "no held-out scores" if scores is None else scores.in_short()
 
 
 def score_frame(scores: ScoreTable | None) -> pd.DataFrame | None:
-    import pandas as pd
-
+    """The figures that are usually looked at."""
     if scores is None:
         return None
-    frame = pd.DataFrame(scores.to_rows()).set_index("model")
+    frame = scores.to_frame()
     usual = (scores.judged, "mase", "smape", "rmse", "wql")
     shown = dict.fromkeys((*usual, *(n for n in frame if n.startswith("coverage-"))))
     return frame[[name for name in shown if name in frame]]

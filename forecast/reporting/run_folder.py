@@ -6,9 +6,11 @@ metrics.csv, history.csv, forecast.png, report.html.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import UsageError
-from forecast.common.files import refuse_address, refuse_missing_folders
+from forecast.common.files import failed_to_write, refuse_address, refuse_missing_folders
 from forecast.common.folders import check_folder
 from forecast.common.marks import FolderKind
 from forecast.config.schema import Settings
@@ -77,9 +79,11 @@ class RunRecord:
 
 
 def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) -> None:
-    """Raises UsageError where a run's folder of this kind may not be written; before any work."""
+    """Before any work: raises UsageError where a run's folder of this kind may not be written,
+    OutputError where none can be."""
     if settings.output.out:
         check_folder(settings.output.out, kind, replaced=replaced)
+        _check_writable(Path(os.path.realpath(settings.output.out)).parent, settings.output.out)
         return
     root = settings.output.root
     refuse_address(root)
@@ -92,6 +96,14 @@ def check_place(settings: Settings, kind: FolderKind, *, replaced: bool = True) 
             value=root,
             remedy="Name a folder, or leave --root out: runs",
         )
+    _check_writable(Path(os.path.realpath(root)), root)
+
+
+def _check_writable(folder: Path, called: str) -> None:
+    """Raises OutputError where nothing can be made in `folder`, or in what it will be in."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise failed_to_write(Path(called), PermissionError(errno.EACCES, "Permission denied"))
 
 
 def run_path(settings: Settings, source: str) -> Path:
@@ -100,12 +112,18 @@ def run_path(settings: Settings, source: str) -> Path:
         return Path(settings.output.out)
     stem = Path(source).name.split(".")[0] if source not in ("<stdin>", "<frame>") else source
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or "data"
-    path = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{path.name.rsplit('.', 1)[0]}.{number}")
-        number += 1
+    first = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with _naming:
+        path, number = first, 2
+        while path.exists() or os.path.abspath(path) in _named:
+            path = first.with_name(f"{first.name}.{number}")
+            number += 1
+        _named.add(os.path.abspath(path))
     return path
+
+
+_naming = threading.Lock()
+_named: set[str] = set()  # by this process, whose threads may train in the same second
 
 
 def _forecasts(record: RunRecord) -> pa.Table:

@@ -192,6 +192,7 @@ class _Crew:
             elif not line:
                 self.selector.unregister(key.fileobj)
                 process = self.running.pop(member)
+                _output(process).close()
                 if self.stopped and self._was_starting(member, process.wait()):
                     continue  # it has nothing
                 _finish(process, self.folder, member, self.failed.get(member))
@@ -227,20 +228,21 @@ def _is_done(folder: Path, member: int) -> bool:
 
 def _start(folder: Path, member: int, seed: int) -> subprocess.Popen[bytes]:
     """A worker in a session of its own, so that Ctrl-C reaches it only through the parent."""
-    return subprocess.Popen(
-        python_command("forecast.training.ensemble", str(folder), str(member), str(seed)),
-        stdout=subprocess.PIPE,
-        stderr=(folder / f"member-{member}.log").open("wb"),
-        stdin=subprocess.DEVNULL,
-        env={
-            **os.environ,
-            **ALLOCATOR,
-            **THREADS,
-            "PYTHONPATH": _import_path(),
-            "TORCHINDUCTOR_CACHE_DIR": str(folder),  # else torch leaves one in TMPDIR
-        },
-        start_new_session=True,
-    )
+    with (folder / f"member-{member}.log").open("wb") as log:
+        return subprocess.Popen(
+            python_command("forecast.training.ensemble", str(folder), str(member), str(seed)),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env={
+                **os.environ,
+                **ALLOCATOR,
+                **THREADS,
+                "PYTHONPATH": _import_path(),
+                "TORCHINDUCTOR_CACHE_DIR": str(folder),  # else torch leaves one in TMPDIR
+            },
+            start_new_session=True,
+        )
 
 
 def _say(event: dict[str, Any]) -> None:

@@ -58,6 +58,7 @@ class DetectResult:
     anomalies: pa.Table
     page: str = ""
     chart: str = ""
+    time: tuple[str, ...] = ()
 
 
 @one_command()
@@ -114,6 +115,7 @@ def detect_run(
         anomalies=table,
         page=page or "",
         chart=_drawn(panel, found) if draw else "",
+        time=report.time,
     )
 
 

@@ -257,7 +257,7 @@ class _Trial:
     def _as_read_by(self, data: DataSettings) -> tuple[Panel, LoadReport, Levels | None] | None:
         key = data.model_dump_json()
         if key not in self._read:
-            if self._source == "-" and self._read:
+            if isinstance(self._source, str) and self._source == "-" and self._read:
                 return None  # standard input is read once
             self._read[key] = None
             self._read[key] = load_levels(self._source, data)

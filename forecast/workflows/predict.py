@@ -99,6 +99,7 @@ class PredictResult:
     predictions: pa.Table
     samples: str = ""
     page: str = ""
+    time: tuple[str, ...] = ()
 
 
 @one_command()
@@ -263,6 +264,7 @@ def deliver(
         predictions=table,
         samples="" if beside is None else str(beside),
         page=page or "",
+        time=report.time,
     )
 
 

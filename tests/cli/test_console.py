@@ -250,3 +250,8 @@ def test_a_long_note_goes_on_below_its_own_beginning():
     assert lines[0].startswith("         - point forecast")
     assert all(line.startswith(" " * 11) and line[11] != " " for line in lines[1:])
     assert max(map(len, lines)) <= 60
+
+
+def test_a_notebook_has_lines_and_no_pages_beside_them(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not make_console(io.StringIO(), {}).is_jupyter

@@ -557,7 +557,7 @@ def test_sums_of_a_blank_shop_are_told_how_they_are_read_and_the_advice_works(tm
     data = shops_csv(tmp_path / "d.csv", region=True, sums=True)
     with pytest.raises(InputError, match="'Filiale' does not name the series") as caught:
         forecast(data, horizon=3, hierarchy="Gebiet")
-    assert "hierarchy Gebiet/COLUMN" in caught.value.remedy
+    assert 'hierarchy="Gebiet/COLUMN"' in caught.value.remedy
     frame = forecast(data, horizon=3, hierarchy="Gebiet/Filiale")
     assert frame["level"].value_counts().to_dict() == {
         "Gebiet/Filiale": 12,

@@ -72,6 +72,25 @@ def test_every_command_and_flag_of_the_documents_exists(capsys, monkeypatch):
 
 
 @needs_readme
+def test_the_page_of_python_prints_what_it_says(monkeypatch):
+    import doctest
+
+    import forecast
+
+    monkeypatch.chdir(ROOT)
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.M | re.S)
+    names = {name: getattr(forecast, name) for name in forecast.__all__}
+    for kind, code in blocks:
+        if kind == "python":
+            exec(code, names)
+    shown = "".join(code for kind, code in blocks if kind == "pycon")
+    test = doctest.DocTestParser().get_doctest(shown, names, "python.md", None, 0)
+    assert test.examples
+    assert doctest.DocTestRunner().run(test).failed == 0
+
+
+@needs_readme
 def test_every_command_is_in_the_list_of_commands():
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert set(COMMANDS) <= {line.split()[0] for line in invocations(page)}

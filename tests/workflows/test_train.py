@@ -183,7 +183,7 @@ def test_a_wrong_option_names_the_nearest_one():
 
 
 def test_without_a_model_predict_says_how_to_get_one(tmp_path):
-    with pytest.raises(ModelNotFoundError, match="lstmcast train"):
+    with pytest.raises(ModelNotFoundError, match=r"forecast\.train\(data\)"):
         predict(table(), root=str(tmp_path))
 
 

@@ -302,7 +302,9 @@ def _batches(
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    raw = dict(zip(dialect.names, dialect.raw_names, strict=True))
+    twins = len(set(dialect.raw_names)) < len(dialect.raw_names)  # several without a name
+    called = dialect.names if twins else dialect.raw_names
+    raw = dict(zip(dialect.names, called, strict=True))
     types: dict[str, pa.DataType] = {raw[n]: pa.dictionary(pa.int32(), pa.string()) for n in texts}
     types |= {raw[n]: pa.float64() for n in numbers}
 
@@ -312,7 +314,12 @@ def _batches(
 
     yield from pacsv.open_csv(
         stream,
-        read_options=pacsv.ReadOptions(block_size=BLOCK, skip_rows=dialect.skip),
+        read_options=pacsv.ReadOptions(
+            block_size=BLOCK,
+            skip_rows=dialect.skip,
+            column_names=called if twins else None,
+            skip_rows_after_names=int(twins),
+        ),
         parse_options=pacsv.ParseOptions(
             delimiter=dialect.separator, newlines_in_values=True, invalid_row_handler=collect
         ),

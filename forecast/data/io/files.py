@@ -310,6 +310,9 @@ class _Hashing(io.RawIOBase):
         self.hash = hashlib.sha256()
         self.count = 0
 
+    def __del__(self) -> None:
+        self._file.close()  # said, not left to the interpreter, which would warn of it
+
     def readable(self) -> bool:
         return True
 
@@ -349,7 +352,7 @@ def _only_member(raw: _Hashing, source: Source) -> IO[bytes]:
     while raw.read(1 << 20):
         pass
     try:
-        archive = ZipFile(source.open())
+        archive = ZipFile(source.path or io.BytesIO(source.data or b""))
         names = [name for name in archive.namelist() if not HIDDEN_MEMBER.search(name)]
         if len(names) == 1:
             return archive.open(names[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,11 +19,13 @@ from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
 from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
+from forecast.data.io.frames import FRAME, arrow_of, plain_frame
+from forecast.data.io.hive import keys_of, with_keys
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
 from forecast.data.io.time_forms import times_of_header
 from forecast.data.io.transpose import Turned, in_header, turned
-from forecast.data.io.vocabulary import TOTAL_WORDS
+from forecast.data.io.vocabulary import TOTAL_WORDS, part_named
 from forecast.data.io.workbook import Sheet, place_of, read_sheets
 
 if TYPE_CHECKING:
@@ -218,20 +221,12 @@ def _sheets(source: Source, settings: DataSettings) -> tuple[list[Sheet], str]:
 
 
 def read_frame(frame: pd.DataFrame | pa.Table, settings: DataSettings) -> Table:
-    """The table of a pandas frame (its named index included) or of an Arrow table."""
+    """The table of a pandas frame (its index as `plain_frame` has it) or of an Arrow table."""
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
-        return _from_arrow(frame, "<frame>", "", settings)
-    kept = any(name is not None for name in frame.index.names)
-    try:
-        table = pa.Table.from_pandas(frame.reset_index() if kept else frame, preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
-        raise refuse(
-            "input/frame", f"a column of the frame holds values of several types: {error}",
-            where="<frame>", remedy="Give each column one type",
-        ) from None  # fmt: skip
-    return _from_arrow(table, "<frame>", "", settings)
+        return _from_arrow(frame, FRAME, "", settings)
+    return _from_arrow(arrow_of(plain_frame(frame)), FRAME, "", settings)
 
 
 def _read_text(source: Source, settings: DataSettings) -> Table:
@@ -383,7 +378,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
     with source.open() as file:
         data = pa.PythonFile(file, mode="r") if source.compression is None else _whole(stream)
         try:
-            table, unread = _columnar_table(data, kind, settings, source.name)
+            table, unread, keys = _columnar_table(data, kind, settings, source)
             table.validate(full=True)  # damaged offsets would crash whatever touches them
         except (pa.ArrowException, UnicodeDecodeError, OSError, MemoryError) as error:
             raise refuse(
@@ -392,7 +387,7 @@ def _read_columnar(source: Source, kind: str, settings: DataSettings) -> Table:
             ) from None  # fmt: skip
     digest = stream.digest()
     check_unchanged(source)
-    return _from_arrow(table, source.name, digest, settings, kind, unread=unread)
+    return _from_arrow(table, source.name, digest, settings, kind, unread, keys)
 
 
 def _whole(stream: ByteStream) -> pa.BufferReader:
@@ -405,26 +400,34 @@ def _whole(stream: ByteStream) -> pa.BufferReader:
 
 
 def _columnar_table(
-    data: pa.NativeFile, kind: str, settings: DataSettings, where: str
-) -> tuple[pa.Table, tuple[str, ...]]:
-    """The used columns of a Parquet or Feather file, and the names of those that were not read."""
+    data: pa.NativeFile, kind: str, settings: DataSettings, source: Source
+) -> tuple[pa.Table, tuple[str, ...], frozenset[str]]:
+    """The used columns of a Parquet or Feather file, those that its folders stand for among them;
+    the names of those that were not read; and of those of the folders."""
+    keys, where = keys_of(source.path), source.name
     if kind == "feather":
         from pyarrow import feather
 
-        return feather.read_table(data), ()
+        table = feather.read_table(data)
+        keys = {name: keys[name] for name in keys if name not in table.column_names}
+        return with_keys(table, keys), (), frozenset(keys)
     file = _open_parquet(data, settings, where)
     head = next(file.iter_batches(SAMPLE_ROWS), None)
     if head is None:
-        return file.read(), ()
+        return file.read(), (), frozenset()
     import pyarrow as pa
 
     sample = pa.Table.from_batches([head])
     sample.validate(full=True)
     if _header_times(sample.column_names, settings, where):
-        return file.read(), ()
-    mapping = map_columns(*_described(sample), settings, where)
+        return file.read(), (), frozenset()
+    own = sample.column_names
+    keys = {name: keys[name] for name in keys if name not in own}
+    sample = _without_codes(with_keys(sample, keys))
+    mapping = _mapped(sample, settings, where, frozenset(keys))
     unread = tuple(n for n in sample.column_names if n not in mapping.used)
-    return file.read(columns=[n for n in sample.column_names if n in mapping.used]), unread
+    table = file.read(columns=[name for name in own if name in mapping.used])
+    return with_keys(table, keys), unread, frozenset(keys)
 
 
 def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> parquet.ParquetFile:
@@ -461,6 +464,49 @@ def _open_parquet(data: pa.NativeFile, settings: DataSettings, where: str) -> pa
     return file
 
 
+def _without_codes(table: pa.Table) -> pa.Table:
+    """The table with categories that are no texts (times, numbers) as what they are, and pandas'
+    periods as the times at which they begin."""
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if period := _period_of(field):
+            times = _begin_of(table.column(i), period)
+            table = table.set_column(i, field.name, times)
+            continue
+        if not pa.types.is_dictionary(field.type):
+            continue
+        kind = field.type.value_type
+        if kind not in (pa.string(), pa.large_string(), pa.string_view(), pa.null()):
+            table = table.set_column(i, field.name, table.column(i).cast(kind))
+    return table
+
+
+def _period_of(field: pa.Field) -> str:
+    """The frequency of a column of pandas' periods, which are counted from 1970; "" of others.
+
+    Arrow knows their type only where pandas is imported.
+    """
+    name, kind = b"pandas.period", field.type
+    if getattr(kind, "extension_name", "").encode() == name:
+        return str(kind.freq)
+    told = field.metadata or {}
+    if told.get(b"ARROW:extension:name") != name:
+        return ""
+    return str(json.loads(told[b"ARROW:extension:metadata"])["freq"])
+
+
+def _begin_of(column: pa.ChunkedArray, period: str) -> pa.Array:
+    import pandas as pd
+    import pyarrow as pa
+
+    counted = column.cast(pa.int64()).to_pandas().to_numpy(float, na_value=np.nan)
+    blank = np.isnan(counted)
+    known = np.where(blank, 0, counted).astype(np.int64)
+    times = pd.PeriodIndex.from_ordinals(known, freq=period).to_timestamp()
+    return pa.array(times.to_numpy(), mask=blank)
+
+
 def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
     """The kinds of the columns, by type and by the first rows, and these rows as text."""
     sample = table.slice(0, SAMPLE_ROWS)
@@ -470,6 +516,25 @@ def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
         for i, name in enumerate(sample.column_names)
     ]
     return columns, list(zip(*texts, strict=True))
+
+
+def _mapped(table: pa.Table, settings: DataSettings, where: str, keys: frozenset[str]) -> Mapping:
+    """`map_columns` of a table some of whose columns, `keys`, are its folders' names: these are
+    no numbers to forecast, and name the series where nothing else does."""
+    described, sample = _described(table)
+    described = [
+        replace(c, kind="text", form="")
+        if c.name in keys and c.kind in ("integer", "number") and not part_named(c.name)
+        else c
+        for c in described
+    ]
+    mapping = map_columns(described, sample, settings, where)
+    free = [c.name for c in described if c.name in keys and c.kind == "text"]
+    names = tuple(name for name in free if name not in mapping.used)
+    if mapping.id or mapping.wide or settings.no_id or settings.id_col or not names:
+        return mapping
+    reasons = {**mapping.reasons, "id": "the names of the folders"}
+    return replace(mapping, id=names, id_options=(), reasons=reasons)
 
 
 def _as_text(column: pa.ChunkedArray) -> list[str]:
@@ -504,26 +569,27 @@ def _from_arrow(
     settings: DataSettings,
     kind: str = "frame",
     unread: tuple[str, ...] = (),
+    keys: frozenset[str] = frozenset(),
 ) -> Table:
-    """unread: names of columns that the source has and `table` has not."""
+    """unread: names of columns that the source has and `table` has not; keys: of those that its
+    folders stand for."""
     if len(set(table.column_names)) < table.num_columns:
         raise refuse("input/duplicate-column", "two columns have the same name", where=where,
                      remedy="Give each column its own name")  # fmt: skip
     if table.num_rows == 0:
         raise refuse("input/no-rows", "the table has no rows", where=where,
                      remedy="At least two times are needed")  # fmt: skip
-    table = table.rename_columns([str(n) for n in table.column_names])
-    described, sample = _described(table)
+    table = _without_codes(table.rename_columns([str(n) for n in table.column_names]))
     times = _header_times(table.column_names, settings, where)
     notes: tuple[Note, ...] = ()
     locate: Callable[[Sequence[int]], list[str]] = _counted_row
     if times:
         every = {name: _one_array(table.column(name)) for name in table.column_names}
-        made = turned(every, described, times, settings.decimal or ".", settings, where)
+        made = turned(every, _described(table)[0], times, settings.decimal or ".", settings, where)
         columns, mapping, notes = made.columns, made.mapping, made.notes
         locate = _places(made, _counted_row)
     else:
-        mapping = map_columns(described, sample, settings, where)
+        mapping = _mapped(table, settings, where, keys)
         columns = {name: _one_array(table.column(name)) for name in mapping.used}
     there = () if times else tuple(n for n in table.column_names if n not in mapping.used)
 

@@ -39,6 +39,7 @@ from forecast.config.schema import (
 )
 from forecast.data.frequency import Frequency
 from forecast.data.io.database import is_database
+from forecast.data.io.hive import name_below
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.data.rows import files_of
@@ -102,7 +103,7 @@ def partitions_of(source: str, data: DataSettings, engine: EngineSettings) -> li
         )
     files = [Path(file).resolve() for file in files_of(source)]
     return [
-        Partition(file.name, str(file), size=file.stat().st_size if file.exists() else 0)
+        Partition(name_below(file), str(file), size=file.stat().st_size if file.exists() else 0)
         for file in files
     ]
 

@@ -1,0 +1,80 @@
+"""Tables in folders called KEY=VALUE, read as the table that they are parts of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecast.common.errors import InputError
+from forecast.config.schema import DataSettings
+from forecast.data.io.hive import keys_of
+from forecast.data.load import load_panel
+
+TIMES = pd.date_range("2023-11-01", periods=90, freq="D")
+LONG = pd.DataFrame(
+    {
+        "store": np.repeat(["007", "a b"], 90),
+        "ds": [*TIMES, *TIMES],
+        "y": np.arange(180.0),
+        "year": [*TIMES.year, *TIMES.year],
+    }
+)
+
+
+def panel_of(place, **settings):
+    return load_panel(str(place), DataSettings(**settings))[0]
+
+
+@pytest.fixture
+def whole(tmp_path):
+    LONG.drop(columns="year").to_csv(tmp_path / "whole.csv", index=False)
+    return panel_of(tmp_path / "whole.csv")
+
+
+@pytest.mark.parametrize("keys", [["year"], ["store"], ["year", "store"], ["store", "year"]])
+def test_a_table_in_partitions_is_read_as_the_table(tmp_path, whole, keys):
+    left = LONG if "year" in keys else LONG.drop(columns="year")
+    left.to_parquet(tmp_path / "parts", partition_cols=keys, index=False)
+    for place in (tmp_path / "parts", f"{tmp_path}/parts/**/*.parquet"):
+        found = panel_of(place)
+        assert list(found.ids) == ["007", "a b"]
+        assert np.array_equal(found.values, whole.values)
+
+
+def test_a_key_that_is_a_number_is_nothing_to_forecast(tmp_path):
+    table = LONG.assign(store=np.repeat([1, 2], 90)).drop(columns="year")
+    table.to_parquet(tmp_path / "parts", partition_cols=["store"], index=False)
+    assert list(panel_of(tmp_path / "parts").ids) == ["1", "2"]
+
+
+def test_a_column_of_the_file_s_own_is_the_one_that_counts(tmp_path, whole):
+    folder = tmp_path / "store=else"
+    folder.mkdir()
+    LONG.drop(columns="year").to_parquet(folder / "a.parquet", index=False)
+    assert list(panel_of(tmp_path / "store=else").ids) == list(whole.ids)
+
+
+def test_keys_are_those_of_the_folders_right_above(tmp_path):
+    assert keys_of(tmp_path / "run=5" / "x" / "a=b%20c" / "d=1" / "f") == {"a": "b c", "d": "1"}
+    assert keys_of(tmp_path / "a=__HIVE_DEFAULT_PARTITION__" / "f") == {"a": ""}
+    assert keys_of(None) == {}
+
+
+def test_a_folder_of_folders_that_are_no_partitions_names_the_pattern(tmp_path):
+    (tmp_path / "below").mkdir()
+    LONG.to_csv(tmp_path / "below" / "a.csv", index=False)
+    with pytest.raises(InputError) as caught:
+        panel_of(tmp_path)
+    assert "'in/**/*.csv'" in caught.value.remedy
+
+
+def test_a_place_in_a_partition_is_named_with_its_folders(tmp_path):
+    for part in ("1", "2"):
+        folder = tmp_path / f"part={part}"
+        folder.mkdir()
+        frame = LONG.drop(columns="year").assign(y=float(part))
+        frame.to_parquet(folder / "part-0.parquet", index=False)
+    with pytest.raises(InputError, match=r"part=2/part-0\.parquet row 1") as caught:
+        panel_of(tmp_path, id_col="store")
+    assert caught.value.code == "input/duplicate-time"
