@@ -27,11 +27,12 @@ from forecast.data.regularise import on_one_clock, said_of_zone, twins_of, zoned
 from forecast.data.rows import (
     FILE,
     LongRows,
-    files_of,
+    files_in,
     joined_digest,
     joined_notes,
     joined_rows,
     long_rows,
+    told_apart,
 )
 from forecast.data.seasonality import confirm_seasons
 from forecast.data.series_ids import ids_of
@@ -127,7 +128,9 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
     A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
     database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
     """
-    return load_several([(file, settings.query) for file in files_of(source)], source, settings)
+    files, notes = files_in(source)
+    parts = [(file, settings.query) for file in files]
+    return load_several(parts, source, settings, notes=notes)
 
 
 @one_command()
@@ -136,11 +139,13 @@ def load_several(
     name: str | Path,
     settings: DataSettings,
     most: int | None = None,
+    notes: Sequence[Note] = (),
 ) -> tuple[Panel, LoadReport]:
     """The panel of several sources read as one table, which is called `name`.
 
     parts: of each its place, as in `load_panel`, and its query where that is a database; most: so
-    many series of each part are kept, evenly spread, before the next is read; None for all.
+    many series of each part are kept, evenly spread, before the next is read; None for all;
+    notes: what is to be said of the places.
     """
     _check_rejects(settings)
     future, settings = future_columns(settings)
@@ -154,6 +159,8 @@ def load_several(
         return tables if most is None else [_spread(table, most) for table in tables]
 
     tables = [table for place, query in parts for table in read(place, query)]
+    tables = told_apart(tables)
+    tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)
 

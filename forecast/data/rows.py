@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +18,8 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
+from forecast.data.io.dialect import are_rows, first_lines
+from forecast.data.io.files import HIDDEN_MEMBER
 from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
 from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamps import Times
@@ -88,6 +93,7 @@ SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
 WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
 COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
 FILE = "file"  # the id of series that are named by their file
+SAME, DISTINCT = 0.9, 4  # share of equal values, and how many of them, that make a file a copy
 LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
 
 
@@ -96,37 +102,96 @@ def files_of(source: str | Path) -> list[str | Path]:
 
     Raises InputError for a folder or a pattern without a table.
     """
+    return files_in(source)[0]
+
+
+def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
+    """As `files_of`, and a note on what else lies there and is left out."""
     name = str(source)
     path = Path(name)
     if not name:
         raise refuse("input/not-found", "the name of the file is empty", where="DATA",
                      remedy="Name a file; - reads standard input")  # fmt: skip
     if name == "-" or path.is_file():
-        return [source]
+        return [source], []
     if path.is_dir():
-        there = sorted(p for p in path.iterdir() if p.is_file() and not _is_hidden(p))
+        there, inner = _entries(path)
         found = [p for p in there if _is_table(p)]
         found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
     elif glob.has_magic(name) and "://" not in name:
-        found = sorted(Path(p) for p in glob.glob(name) if Path(p).is_file())
+        matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
+        there, inner = [p for p in matches if p.is_file() and not _is_hidden(p)], []
+        found = there
     else:
-        return [source]
+        return [source], []
     if not found:
+        inside = f"; there are tables in {inner[0].parent.name}" if inner else ""
+        pattern = _deeper(inner[0]) if inner else "'in/*.csv'"
         raise refuse(
-            "input/no-files", "no table is to be found here", where=name,
+            "input/no-files", f"no table is to be found here{inside}", where=name,
             remedy="Name a file, a folder of CSV, Parquet or Excel files, or a pattern such as "
-            "'in/*.csv'",
+            + pattern,
         )  # fmt: skip
-    return list(found)
+    found = _tables_among(found)
+    return list(found), _left_out([p for p in there if p not in set(found)], inner)
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder, and the first table of each folder in it. Raises InputError where it
+    may not be looked into."""
+    try:
+        entries = sorted(p for p in folder.iterdir() if not _is_hidden(p))
+    except PermissionError:
+        raise refuse(
+            "input/permission", "the folder may not be read", where=str(folder),
+            remedy="Give yourself permission to read it (chmod u+rx)",
+        ) from None  # fmt: skip
+    inner: list[Path] = []
+    for entry in entries:
+        with suppress(OSError):
+            if entry.is_dir():
+                tables = (p for p in entry.iterdir() if _is_table(p) and not _is_hidden(p))
+                inner += sorted(tables)[:1]
+    return [p for p in entries if p.is_file()], inner
+
+
+def _deeper(table: Path) -> str:
+    """A pattern of the tables in the folders beside that of `table`."""
+    ending = next(s + c for s in SUFFIXES for c in COMPRESSED if table.name.lower().endswith(s + c))
+    return f"'{glob.escape(str(table.parent.parent))}/*/*{table.name[-len(ending) :]}'"
 
 
 def _is_hidden(path: Path) -> bool:
     """Whether a program keeps the file for itself: ._a.csv of a Mac, ~$a.xlsx of Excel."""
-    return path.name.startswith((".", "~$"))
+    return HIDDEN_MEMBER.search(path.name) is not None
 
 
 def _is_table(path: Path) -> bool:
     return any(path.name.lower().endswith(s + c) for s in SUFFIXES for c in COMPRESSED)
+
+
+def _tables_among(found: Sequence[Path]) -> list[Path]:
+    """The files without texts that are no tables: a README.txt beside them. All, where none is."""
+    heads = {p: first_lines(p) for p in found if p.name.lower().endswith(".txt")}
+    prose = {p for p, lines in heads.items() if lines and not are_rows(lines)}
+    if not prose or len(prose) == len(found):
+        return list(found)
+    # A table of which but the header is there yet has the header of the others.
+    headers = {lines[0] for p in found if p not in prose and (lines := first_lines(p))}
+    return [p for p in found if p not in prose or heads[p][0] in headers]
+
+
+def _left_out(files: Sequence[Path], inner: Sequence[Path]) -> list[Note]:
+    """Notes on files, and on the folders of the tables `inner`, that are not read."""
+    notes = []
+    if files:
+        text = f"left out, as no CSV, Parquet or Feather: {listed([p.name for p in files], 3)}"
+        notes.append(Note("repair/left-out", text, len(files)))
+    if inner:
+        folders = listed([p.parent.name for p in inner], 3)
+        text = f"folders in this one are not read: {folders} ({_deeper(inner[0])} does)"
+        notes.append(Note("repair/left-out", text, len(inner)))
+    return notes
 
 
 def joined_rows(
@@ -139,14 +204,15 @@ def joined_rows(
     the files do not agree on columns, on the kind of times or on the zone, or when their times and
     their names do not agree on what they are.
     """
+    for part in parts[1:]:
+        _check_alike(parts[0], part)
     apart, notes = (False, []) if len(parts) == 1 and not apart else _apart(parts, tables, apart)
     if apart:
         parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
     if len(parts) == 1:
         return parts[0], notes
     first = parts[0]
-    for part in parts[1:]:
-        _check_alike(first, part)
+    parts = _by_time(parts)
     names = sorted({i for p in parts for i in p.ids})
     rank = {name: n for n, name in enumerate(names)}
     codes = [np.array([rank[i] for i in p.ids], np.int32)[p.codes] for p in parts]
@@ -183,15 +249,37 @@ def joined_rows(
     return joined, notes
 
 
+def told_apart(tables: Sequence[Table]) -> list[Table]:
+    """Tables of files that are called alike in several folders, called by their folders as well:
+    north/2024. Others as they are."""
+    count = Counter(table.name for table in tables)
+    twins = [t for t in tables if count[t.name] > 1 and Path(t.where).is_file()]
+    if not twins:
+        return list(tables)
+    common = os.path.commonpath([os.path.dirname(t.where) for t in twins])
+    places = {id(t): os.path.relpath(os.path.dirname(t.where), common or ".") for t in twins}
+    longer = {id(t): as_bytes(os.path.join(places[id(t)], t.name)).decode() for t in twins}
+    if len(set(longer.values())) < len(twins):  # a.csv beside a.parquet
+        longer = {id(t): as_bytes(os.path.relpath(t.where, common or ".")).decode() for t in twins}
+    return [replace(t, called=longer[id(t)]) if id(t) in longer else t for t in tables]
+
+
+def _by_time(parts: Sequence[LongRows]) -> Sequence[LongRows]:
+    """Files of which each ends before the next begins in this order: April is before March by its
+    name alone. Others as they are."""
+    order = sorted((p for p in parts if len(p.stamps)), key=lambda p: int(p.stamps.min()))
+    apart = all(a.stamps.max() < b.stamps.min() for a, b in pairwise(order))
+    return order if apart and order else parts
+
+
 def _apart(
     parts: Sequence[LongRows], tables: Sequence[Table], asked: bool | None
 ) -> tuple[bool, list[Note]]:
     """Whether files without ids are series of their own, see `joined_rows`; and a note if not."""
     if asked is not None or any(_has_ids(part) for part in parts):
         return asked is not False, []
-    spans = sorted((int(p.stamps.min()), int(p.stamps.max())) for p in parts if len(p.stamps))
-    shared = [_shared(early, late) for early, late in pairwise(spans)]
     names = [table.name for table in tables]
+    shared = _overlaps(parts)
     if max(shared, default=1.0) > LITTLE:
         _check_none_follow(parts, tables)
         return True, []
@@ -210,7 +298,8 @@ def _apart(
 
 def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> None:
     """Refuse files of which some follow one another by their times and their names, though others
-    lie beside them: north-2022, north-2023, south-2022, ... or months and a summary of the year."""
+    lie beside them: north-2022, north-2023, south-2022, ... or months and a summary of the year; or
+    of which one holds again what is in another: a copy, exports of the last thirty days."""
     names = [table.name for table in tables]
     what, by = (
         ("sheets", "--sheet 'north*'") if tables[0].one_of_several else ("files", "'north-*.csv'")
@@ -219,17 +308,49 @@ def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> No
     for n, name in enumerate(names):
         if len(parts[n].stamps):
             alike.setdefault(_undated(name), []).append(n)
-    for group in alike.values() if len(alike) > 1 else ():
-        spans = sorted((int(parts[n].stamps.min()), int(parts[n].stamps.max())) for n in group)
-        if len(group) > 1 and not any(_shared(*pair) for pair in pairwise(spans)):
-            mine = [names[n] for n in group]
-            others = [name for n, name in enumerate(names) if n not in group]
+    for group in alike.values():
+        shared = _overlaps([parts[n] for n in group])
+        others = [name for n, name in enumerate(names) if n not in group]
+        if others and shared and not any(shared):
             raise refuse(
-                "input/files-or-series", f"{listed(mine, 3)} follow one another in time, and other "
-                f"{what} lie beside them", where=tables[0].where, value=listed(others, 3),
+                "input/files-or-series", f"{listed([names[n] for n in group], 3)} follow one "
+                f"another in time, and other {what} lie beside them", where=tables[0].where,
+                value=listed(others, 3),
                 remedy=f"Name the {what} of one series by a pattern, e.g. {by}; or write into "
                 "each, in a column, whose values they are; or say --id-col file for one of each",
             )  # fmt: skip
+        mine = sorted(group, key=lambda n: _span(parts[n]))
+        for (a, b), share in zip(pairwise(mine), shared, strict=True):
+            again = share > 0 and _repeats(parts[a], parts[b])
+            if again or (share > LITTLE and 2 * shared.count(0.0) >= len(shared)):
+                how = "holds rows of" if again else "shares its times with"
+                rest = "" if again else f", though most {what} follow one another"
+                raise refuse(
+                    "input/files-or-series", f"{names[b]} {how} {names[a]}{rest}",
+                    where=tables[0].where, value=listed([names[n] for n in mine], 3),
+                    remedy="Move one of the two out of the folder; or say --no-id for one series "
+                    "(what repeats is read once), or --id-col file for one of each",
+                )  # fmt: skip
+
+
+def _repeats(one: LongRows, other: LongRows) -> bool:
+    """Whether the values of two files at the times of both are nearly all the same, and not for
+    being always the same, or mostly zero."""
+    _, at, there = np.intersect1d(one.stamps, other.stamps, return_indices=True)
+    a, b = one.values[at], other.values[there]
+    told = np.isfinite(a) & np.isfinite(b) & ((a != 0) | (b != 0))
+    same = a[told][a[told] == b[told]]
+    return len(set(same.tolist())) >= DISTINCT and len(same) >= SAME * told.sum()
+
+
+def _overlaps(parts: Sequence[LongRows]) -> list[float]:
+    """`_shared` of files with rows, each with the next by its time."""
+    spans = sorted(_span(p) for p in parts if len(p.stamps))
+    return [_shared(early, late) for early, late in pairwise(spans)]
+
+
+def _span(rows: LongRows) -> tuple[int, int]:
+    return int(rows.stamps.min()), int(rows.stamps.max())
 
 
 def _shared(early: tuple[int, int], late: tuple[int, int]) -> float:

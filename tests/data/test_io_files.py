@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -334,7 +335,7 @@ def parts_by_name(key: str) -> dict[str, pd.DataFrame]:
 
 
 def into_files(folder: Path, parts: dict[str, pd.DataFrame]) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         part.to_csv(folder / f"{name}.csv", index=False)
     return folder
@@ -359,6 +360,81 @@ def test_files_that_follow_one_another_in_time_are_one_series(tmp_path: Path, ke
         assert [n.count for n in report.repairs if n.code == "repair/files-follow"] == [len(parts)]
     apart, _ = load_panel(tmp_path / "in", DataSettings(id_col="file"))
     assert apart.ids.tolist() == sorted(parts)
+
+
+README = "These files come from the till, ask Bob.\n\nOne file a month, since 2024.\n"
+
+
+def test_what_is_no_table_beside_those_of_a_folder_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    alone, _ = load_panel(folder, PLAIN)
+    write(folder, README, "README.txt")
+    write(folder, "Grüße aus der Kasse\n".encode("cp1252"), "notes.txt")
+    write(folder, b"\x89PNG", "logo.png")
+    for kept_by_programs in ("Thumbs.db", "desktop.ini", ".DS_Store", "~$a.xlsx"):
+        write(folder, b"\x00", kept_by_programs)
+    (folder / "2021.csv").rename(folder / "2021.txt")  # a text that is a table is one
+    into_files(folder / "old", parts_by_name("%Y"))
+    panel, report = load_panel(folder, PLAIN)
+    assert panel.values.tolist() == alone.values.tolist()
+    said = [n.text for n in report.repairs if n.code == "repair/left-out"]
+    assert said[0].endswith(": README.txt, logo.png, notes.txt")
+    assert "old" in said[1] and f"'{folder}/*/*.csv'" in said[1]
+    assert load_panel(f"{folder}/*/*.csv", PLAIN)[0].values.tolist() == alone.values.tolist()
+    shutil.rmtree(folder / "old")
+    into_files(folder / "old" / "older", {"2020": parts_by_name("%Y")["2021"]})
+    assert load_panel(f"{folder}/**/2020.csv", PLAIN)[1].rows == 365
+
+
+def test_a_text_that_is_half_written_is_a_table_that_is_refused(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    write(folder, "day,units\n", "2024.txt")
+    assert refused(folder).code == "input/no-rows"
+    write(folder, "", "2024.txt")
+    assert refused(folder).code == "input/empty"
+
+
+def test_files_whose_names_are_out_of_order_in_time_are_not_told_of_as_unsorted(
+    tmp_path: Path,
+) -> None:
+    _, report = load_panel(into_files(tmp_path / "in", in_2021(parts_by_name("%B"))), PLAIN)
+    assert "repair/unsorted" not in {n.code for n in report.repairs}
+
+
+def in_2021(parts: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return {name: part[part["day"] < "2022"] for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("how", ["a copy", "a correction", "the last sixty days"])
+def test_a_file_that_holds_again_what_another_one_holds_makes_no_series_of_each(
+    tmp_path: Path, how: str
+) -> None:
+    parts = parts_by_name("%Y-%m")
+    if how == "the last sixty days":
+        whole = pd.concat(parts.values())
+        parts = {f"till-{n:03d}": whole.iloc[n : n + 60] for n in range(30)}
+    else:
+        other = parts["2022-03"]
+        changed = other.assign(units=[9.0, 8, 11, *other["units"][3:] + 1])
+        parts["2022-03 (1)"] = other if how == "a copy" else changed
+    folder = into_files(tmp_path / "in", parts)
+    error = refused(folder)
+    assert error.code == "input/files-or-series"
+    assert "2022-03" in error.message or "till-000" in error.message
+    assert load_panel(folder, DataSettings(id_col="file"))[0].size == len(parts)
+    if how != "a correction":
+        assert load_panel(folder, DataSettings(no_id=True))[0].size == 1
+
+
+def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
+    tmp_path: Path,
+) -> None:
+    for shop, more in (("north", 0), ("south", 1)):
+        part = parts_by_name("%Y")["2021"]
+        part["units"] *= 1 + more
+        into_files(tmp_path / shop, {"2021": part})
+    panel, _ = load_panel(f"{tmp_path}/*/*.csv", PLAIN)
+    assert panel.ids.tolist() == ["north/2021", "south/2021"]
 
 
 def test_files_that_overlap_are_series_of_their_own_or_one_with_no_id(tmp_path: Path) -> None:

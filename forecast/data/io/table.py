@@ -48,6 +48,7 @@ class Table:
     unread   names of the columns that are not read
     whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
     sheet    of a workbook; one_of_several: others of it are read as well
+    called   its name, where that of its file is another one's as well
     """
 
     where: str
@@ -63,15 +64,14 @@ class Table:
     whole: Whole | None = None
     sheet: str = ""
     one_of_several: bool = False
+    called: str = ""
 
     @property
     def name(self) -> str:
         """What a series is called that is this whole table: as its sheet or its file."""
-        return (
-            self.sheet
-            if self.one_of_several
-            else as_bytes(Path(self.where).name.split(".")[0]).decode()
-        )
+        if self.called or self.one_of_several:
+            return self.called or self.sheet
+        return as_bytes(Path(self.where).name.split(".")[0]).decode()
 
     @property
     def rows(self) -> int:
