@@ -31,6 +31,7 @@ from forecast.common.segments import last_known
 from forecast.data.forecast import BLEND, LEVELS, Forecast
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
+from forecast.data.rows import files_of
 from forecast.data.seasonality import confirm_seasons
 from forecast.evaluation.metrics import seasonal_errors
 from forecast.models.store import versions
@@ -366,10 +367,21 @@ def refuse_incomplete(run: RunContext, state: State, snapshot: AsOfSnapshot) -> 
             code="run/too-many-lost",
             where=run.job.source,
             value=names,
-            remedy="See why they are gone; what is published stays. Where it is right: max_lost "
-            "allows more",
+            remedy=_of_the_lost(run.job.source, before, snapshot),
         )
     return tuple(lost)
+
+
+def _of_the_lost(source: str, before: int, snapshot: AsOfSnapshot) -> str:
+    """What to do about series that are gone: one of a single file is called otherwise beside
+    another file."""
+    if before == 1 < len(snapshot.seen.ids) and len(files_of(source)) > 1:
+        return (
+            "The one series was called by its column; of several files each is called by its name. "
+            "What is published stays. Give the new file a folder and a job of its own; or, to have "
+            "all forecast under their files' names from now on, say max_lost: 1 for one run"
+        )
+    return "See why they are gone; what is published stays. Where it is right: max_lost allows more"
 
 
 def _files(
