@@ -113,6 +113,8 @@ def read_snapshot(run: RunContext) -> tuple[LoadReport, AsOfSnapshot]:
     if job.section.model == "pretrained":
         refuse_covariates(job.settings)
     run.run_log.stage(f"{job.name}: reading the data")
+    for text in job.without_effect():
+        run.run_log.note(text)
     data, which = data_as_of(job, run.moment, run.as_of)
     if which:
         run.run_log.note(which)
