@@ -21,7 +21,7 @@ from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
 from forecast.common.marks import FEDERATION, FLOWER_APP
 from forecast.common.progress import Listener, Silent
-from forecast.common.resources import check_installed
+from forecast.common.resources import check_installed, needed
 from forecast.config.baselines import TRAIN_BASELINES
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
@@ -96,6 +96,7 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
     """Trains together in this process and compares. Raises ForecastError."""
     clock = Clock(settings)
     check_possible(settings)
+    needed("forecast.workflows.federation.rounds", EXTRA, "federate")  # flwr may be there in part
     check_place(settings, FEDERATION)
     listener.stage("Reading the data")
     sites, left_out = read_sites(data, settings, listener)
