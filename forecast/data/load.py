@@ -201,6 +201,7 @@ def _load(
             settings = settings.model_copy(update={"stamps": "end"})
         panel = with_covariates(panel, tables, mapping, future, settings, report.skipped)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
+        repairs += tuple(n for t in future for n in t.notes if n.code == "repair/left-out")
         report = replace(report, repairs=repairs)
     if settings.rejects:  # last of all: where the table is refused, nothing is written
         _rejected(tables).write(settings.rejects)

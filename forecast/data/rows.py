@@ -112,15 +112,19 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
     if not name:
         raise refuse("input/not-found", "the name of the file is empty", where="DATA",
                      remedy="Name a file; - reads standard input")  # fmt: skip
-    if name == "-" or path.is_file():
+    if name == "-" or os.path.isfile(path):
         return [source], []
-    if path.is_dir():
+    if os.path.isdir(path):
         there, inner = _entries(path)
         found = [p for p in there if _is_table(p)]
         found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
     elif glob.has_magic(name) and "://" not in name:
+        above = [str(p) for p in path.parents]
+        fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
+        for parent in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
+            _look_into(parent)
         matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
-        there, inner = [p for p in matches if p.is_file() and not _is_hidden(p)], []
+        there, inner = [p for p in matches if _is_file(p) and not _is_hidden(p)], []
         found = there
     else:
         return [source], []
@@ -139,26 +143,40 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of a folder, and the first table of each folder in it. Raises InputError where it
     may not be looked into."""
-    try:
-        entries = sorted(p for p in folder.iterdir() if not _is_hidden(p))
-    except PermissionError:
-        raise refuse(
-            "input/permission", "the folder may not be read", where=str(folder),
-            remedy="Give yourself permission to read it (chmod u+rx)",
-        ) from None  # fmt: skip
+    _look_into(folder)
+    entries = sorted(p for p in folder.iterdir() if not _is_hidden(p))
     inner: list[Path] = []
     for entry in entries:
         with suppress(OSError):
             if entry.is_dir():
                 tables = (p for p in entry.iterdir() if _is_table(p) and not _is_hidden(p))
                 inner += sorted(tables)[:1]
-    return [p for p in entries if p.is_file()], inner
+    return [p for p in entries if _is_file(p)], inner
+
+
+def _look_into(folder: str | Path) -> None:
+    """Raises InputError for a folder whose files cannot be seen: a pattern would pass it over."""
+    try:
+        for name in os.listdir(folder)[:1]:
+            os.lstat(os.path.join(folder, name))
+    except PermissionError:
+        raise refuse(
+            "input/permission", "the folder may not be read", where=str(folder),
+            remedy="Give yourself permission to read it (chmod u+rx)",
+        ) from None  # fmt: skip
+    except OSError:
+        return  # no folder, or gone by now
 
 
 def _deeper(table: Path) -> str:
     """A pattern of the tables in the folders beside that of `table`."""
     ending = next(s + c for s in SUFFIXES for c in COMPRESSED if table.name.lower().endswith(s + c))
     return f"'{glob.escape(str(table.parent.parent))}/*/*{table.name[-len(ending) :]}'"
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file, or a link to one that is gone, which its reading will say."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _is_hidden(path: Path) -> bool:

@@ -386,6 +386,30 @@ def test_what_is_no_table_beside_those_of_a_folder_is_left_out_and_said(tmp_path
     assert load_panel(f"{folder}/**/2020.csv", PLAIN)[1].rows == 365
 
 
+def test_a_link_to_a_table_that_is_gone_is_refused(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    (folder / "2024.csv").symlink_to(tmp_path / "away.csv")
+    assert refused(folder).code == refused(f"{folder}/*.csv").code == "input/not-found"
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = parts_by_name("%Y")
+    into_files(tmp_path / "in" / "north", parts)
+    closed = into_files(tmp_path / "in" / "south", parts)
+
+    def listdir(folder: object, really: object = os.listdir) -> list[str]:
+        if str(folder) in (str(closed), str(tmp_path)):
+            raise PermissionError(13, "Permission denied")
+        return really(folder)  # type: ignore[operator, no-any-return]
+
+    monkeypatch.setattr("os.listdir", listdir)
+    for source in (closed, f"{closed}/*.csv", f"{tmp_path}/in/*/*.csv", f"{tmp_path}/in/**/*.csv"):
+        assert refused(str(source)).code == "input/permission"
+    assert load_panel(f"{tmp_path}/in/north/*.csv", PLAIN)[0].size == 1  # below a closed folder
+
+
 def test_a_text_that_is_half_written_is_a_table_that_is_refused(tmp_path: Path) -> None:
     folder = into_files(tmp_path / "in", parts_by_name("%Y"))
     write(folder, "day,units\n", "2024.txt")
