@@ -16,7 +16,8 @@ from forecast.common.segments import evenly
 from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
 from forecast.data.io.columns import Mapping
-from forecast.data.io.notes import REJECTS, Note, Rejects
+from forecast.data.io.dialect import first_lines
+from forecast.data.io.notes import REJECTS, Note, Rejects, listed
 from forecast.data.io.table import Table, column_names, read_frame, read_tables
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
@@ -158,11 +159,29 @@ def load_several(
         tables = read_tables(place, settings.model_copy(update={"query": query}))
         return tables if most is None else [_spread(table, most) for table in tables]
 
-    tables = [table for place, query in parts for table in read(place, query)]
+    tables, bare = [], []
+    for place, query in parts:
+        try:
+            tables += read(place, query)
+        except InputError as error:
+            if error.code != "input/no-rows" or not _is_whole(place, parts):
+                raise
+            bare.append(Path(place).name)
+    if bare:
+        text = f"left out, with a header and no row: {listed(bare, 3)}"
+        notes = [*notes, Note("repair/left-out", text, len(bare))]
     tables = told_apart(tables)
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)
+
+
+def _is_whole(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
+    """Whether a file without rows has the header of another one of the parts, and that has rows: a
+    day without a sale, not a file that is being written."""
+    mine = first_lines(Path(place))
+    others = (first_lines(Path(other)) for other, query in parts if query is None)
+    return any(lines[:1] == mine and len(lines) > 1 for lines in others)
 
 
 def _spread(table: Table, most: int) -> Table:

@@ -194,9 +194,10 @@ def _tables_among(found: Sequence[Path]) -> list[Path]:
     prose = {p for p, lines in heads.items() if lines and not are_rows(lines)}
     if not prose or len(prose) == len(found):
         return list(found)
-    # A table of which but the header is there yet has the header of the others.
+    # A table of which but the header is there yet, or half of it, begins as the others do.
     headers = {lines[0] for p in found if p not in prose and (lines := first_lines(p))}
-    return [p for p in found if p not in prose or heads[p][0] in headers]
+    begun = {p for p in prose if any(h.startswith(heads[p][0]) for h in headers)}
+    return [p for p in found if p not in prose or p in begun]
 
 
 def _left_out(files: Sequence[Path], inner: Sequence[Path]) -> list[Note]:

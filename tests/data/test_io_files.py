@@ -386,6 +386,18 @@ def test_what_is_no_table_beside_those_of_a_folder_is_left_out_and_said(tmp_path
     assert load_panel(f"{folder}/**/2020.csv", PLAIN)[1].rows == 365
 
 
+def test_a_day_without_a_row_among_days_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y-%m-%d"))
+    for day in ("2022-01-02", "2022-02-06"):
+        write(folder, "day,units\n", f"{day}.csv")
+    panel, report = load_panel(folder, PLAIN)
+    assert np.isnan(panel.values).sum() == 2 and report.rows == 1093
+    assert ["2022-01-02.csv, 2022-02-06.csv" in n.text for n in report.repairs] == [True, False]
+    for file in folder.iterdir():
+        write(folder, "day,units\n", file.name)
+    assert refused(folder).code == "input/no-rows"
+
+
 def test_a_link_to_a_table_that_is_gone_is_refused(tmp_path: Path) -> None:
     folder = into_files(tmp_path / "in", parts_by_name("%Y"))
     (folder / "2024.csv").symlink_to(tmp_path / "away.csv")
@@ -412,7 +424,7 @@ def test_a_folder_that_may_not_be_read_is_not_passed_over(
 
 def test_a_text_that_is_half_written_is_a_table_that_is_refused(tmp_path: Path) -> None:
     folder = into_files(tmp_path / "in", parts_by_name("%Y"))
-    write(folder, "day,units\n", "2024.txt")
+    write(folder, "day,uni", "2024.txt")
     assert refused(folder).code == "input/no-rows"
     write(folder, "", "2024.txt")
     assert refused(folder).code == "input/empty"
