@@ -122,7 +122,7 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
         above = [str(p) for p in path.parents]
         fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
         for parent in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
-            _look_into(parent)
+            _check_readable(parent)
         matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
         there, inner = [p for p in matches if _is_file(p) and not _is_hidden(p)], []
         found = there
@@ -143,7 +143,7 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of a folder, and the first table of each folder in it. Raises InputError where it
     may not be looked into."""
-    _look_into(folder)
+    _check_readable(folder)
     entries = sorted(p for p in folder.iterdir() if not _is_hidden(p))
     inner: list[Path] = []
     for entry in entries:
@@ -154,7 +154,7 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     return [p for p in entries if _is_file(p)], inner
 
 
-def _look_into(folder: str | Path) -> None:
+def _check_readable(folder: str | Path) -> None:
     """Raises InputError for a folder whose files cannot be seen: a pattern would pass it over."""
     try:
         for name in os.listdir(folder)[:1]:
@@ -346,7 +346,7 @@ def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> No
                 rest = "" if again else f", though most {what} follow one another"
                 raise refuse(
                     "input/files-or-series", f"{names[b]} {how} {names[a]}{rest}",
-                    where=tables[0].where, value=listed([names[n] for n in mine], 3),
+                    where=tables[b].where,
                     remedy="Move one of the two out of the folder; or say --no-id for one series "
                     "(what repeats is read once), or --id-col file for one of each",
                 )  # fmt: skip

@@ -251,7 +251,7 @@ def make_job(
     if (folder / JOB).exists():
         return _same(folder, request, partitions, plain)
     if found is not None:
-        _look_for_one_series(partitions, data)
+        _refuse_one_series(partitions, data)
     made_folder(folder, PARTS)
     if found is None:
         decided = _from_pilot(partitions, settings, listener)
@@ -370,7 +370,7 @@ def _readable(
         return load_several(good, "the first look", data, most)
 
 
-def _look_for_one_series(partitions: Sequence[Partition], data: DataSettings) -> None:
+def _refuse_one_series(partitions: Sequence[Partition], data: DataSettings) -> None:
     """Refuse files that are one series together, by a few of them; what of them cannot be read is
     reported when its turn comes."""
     chosen = [partitions[n] for n in spread(len(partitions), PILOT)]
