@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.documents import as_bytes
+from forecast.common.errors import InputError
 from forecast.data.io.columns import Mapping
 from forecast.data.io.dialect import are_rows, first_lines
 from forecast.data.io.files import HIDDEN_MEMBER
@@ -89,9 +90,8 @@ class LongRows:
 # each
 
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
+ENDING = r"(?i)\.(csv|tsv|txt|parquet|pq|feather|arrow)(\.(gz|bz2|xz|zst|zip))?$"  # of tables
 WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
-COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
 FILE = "file"  # the id of series that are named by their file
 SAME, DISTINCT = 0.9, 4  # share of equal values, and how many of them, that make a file a copy
 LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
@@ -170,8 +170,8 @@ def _check_readable(folder: str | Path) -> None:
 
 def _deeper(table: Path) -> str:
     """A pattern of the tables in the folders beside that of `table`."""
-    ending = next(s + c for s in SUFFIXES for c in COMPRESSED if table.name.lower().endswith(s + c))
-    return f"'{glob.escape(str(table.parent.parent))}/*/*{table.name[-len(ending) :]}'"
+    ending = re.search(ENDING, table.name)
+    return f"'{glob.escape(str(table.parent.parent))}/*/*{ending[0] if ending else ''}'"
 
 
 def _is_file(path: Path) -> bool:
@@ -185,7 +185,7 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _is_table(path: Path) -> bool:
-    return any(path.name.lower().endswith(s + c) for s in SUFFIXES for c in COMPRESSED)
+    return re.search(ENDING, path.name) is not None
 
 
 def _tables_among(found: Sequence[Path]) -> list[Path]:
@@ -342,14 +342,26 @@ def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> No
         for (a, b), share in zip(pairwise(mine), shared, strict=True):
             again = share > 0 and _repeats(parts[a], parts[b])
             if again or (share > LITTLE and 2 * shared.count(0.0) >= len(shared)):
-                how = "holds rows of" if again else "shares its times with"
-                rest = "" if again else f", though most {what} follow one another"
-                raise refuse(
-                    "input/files-or-series", f"{names[b]} {how} {names[a]}{rest}",
-                    where=tables[b].where,
-                    remedy="Move one of the two out of the folder; or say --no-id for one series "
-                    "(what repeats is read once), or --id-col file for one of each",
-                )  # fmt: skip
+                raise _held_twice(tables[a], tables[b], again)
+    seen: dict[int, int] = {}
+    for n, part in enumerate(parts):  # Copy of north.csv beside north.csv
+        first = seen.setdefault(hash((part.stamps.tobytes(), part.values.tobytes())), n)
+        short, long = sorted((_bare(names[first]), _bare(names[n])), key=len)
+        if first != n and short in long and _repeats(parts[first], part):
+            raise _held_twice(tables[first], tables[n], True)
+
+
+def _held_twice(one: Table, other: Table, again: bool) -> InputError:
+    """The error of two of several files that share their times. again: and their values."""
+    how = "holds rows of" if again else "shares its times with"
+    what = "sheets" if other.one_of_several else "files"
+    rest = "" if again else f", though most {what} follow one another"
+    first = "Name the others with --sheet" if other.one_of_several else "Move one of the two away"
+    return refuse(
+        "input/files-or-series", f"{other.name} {how} {one.name}{rest}", where=other.where,
+        remedy=f"{first}; or say --no-id for one series (what repeats is read once), or --id-col "
+        "file for one of each",
+    )  # fmt: skip
 
 
 def _repeats(one: LongRows, other: LongRows) -> bool:
@@ -381,9 +393,14 @@ def _shared(early: tuple[int, int], late: tuple[int, int]) -> float:
     return 0.0 if late[0] > early[1] else (early[1] - late[0] + 1) / (shorter + 1)
 
 
+def _bare(name: str) -> str:
+    """The name without the ending that it has where a.csv lies beside a.parquet."""
+    return re.sub(ENDING, "", name)
+
+
 def _undated(name: str) -> str:
     """The name of a file without what dates it: numbers, and words for months and quarters."""
-    words = re.findall(r"[^\W\d_]+", name)
+    words = re.findall(r"[^\W\d_]+", _bare(name))
     dated = {"q", "kw", "w", "week", "quarter", "quartal", "t"}
     return " ".join(w for w in words if not (w.lower() in dated or names_month(w)))
 

@@ -462,6 +462,22 @@ def test_a_file_that_holds_again_what_another_one_holds_makes_no_series_of_each(
         assert load_panel(folder, DataSettings(no_id=True))[0].size == 1
 
 
+@pytest.mark.parametrize("copy", ["north - Kopie.csv", "Copy of north.csv", "north.parquet"])
+def test_a_copy_beside_its_file_is_no_second_series(tmp_path: Path, copy: str) -> None:
+    part = parts_by_name("%Y")["2021"]
+    folder = into_files(
+        tmp_path / "in", {"north": part, "south": part.assign(units=part["units"] * 3)}
+    )
+    assert load_panel(folder, PLAIN)[0].ids.tolist() == ["north", "south"]
+    if copy.endswith("parquet"):
+        part.to_parquet(folder / copy)
+    else:
+        shutil.copy(folder / "north.csv", folder / copy)
+    error = refused(folder)
+    assert error.code == "input/files-or-series" and "holds rows of" in error.message
+    assert load_panel(folder, DataSettings(id_col="file"))[0].size == 3
+
+
 def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
     tmp_path: Path,
 ) -> None:
