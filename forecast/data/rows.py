@@ -223,8 +223,9 @@ def joined_rows(
     the files do not agree on columns, on the kind of times or on the zone, or when their times and
     their names do not agree on what they are.
     """
+    wide = all(table.mapping.wide for table in tables)
     for part in parts[1:]:
-        _check_alike(parts[0], part)
+        _check_alike(parts[0], part, wide)
     apart, notes = (False, []) if len(parts) == 1 and not apart else _apart(parts, tables, apart)
     if apart:
         parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
@@ -295,7 +296,8 @@ def _apart(
     parts: Sequence[LongRows], tables: Sequence[Table], asked: bool | None
 ) -> tuple[bool, list[Note]]:
     """Whether files without ids are series of their own, see `joined_rows`; and a note if not."""
-    if asked is not None or any(_has_ids(part) for part in parts):
+    named = any(_has_ids(part) for part in parts) or any(t.mapping.wide for t in tables)
+    if asked is not None or named:
         return asked is not False, []
     names = [table.name for table in tables]
     shared = _overlaps(parts)
@@ -411,17 +413,18 @@ def _has_ids(rows: LongRows) -> bool:
 
 def named_by_file(rows: LongRows, table: Table) -> LongRows:
     """The rows of one file among several: without ids they are one series, named like the file."""
-    if _has_ids(rows):
+    if _has_ids(rows) or table.mapping.wide:
         return rows
     ids = np.empty(1, object)
     ids[0] = table.name
     return replace(rows, ids=ids, id_name=FILE)
 
 
-def _check_alike(first: LongRows, other: LongRows) -> None:
+def _check_alike(first: LongRows, other: LongRows, wide: bool) -> None:
+    """wide: each column is a series, of which a file may have more or fewer than another."""
     for what, a, b in (
         ("time column", first.time_name, other.time_name),
-        ("target column", first.target_name, other.target_name),
+        ("target column", *(("", "") if wide else (first.target_name, other.target_name))),
         ("id column", first.id_name or "none", other.id_name or "none"),
         ("kind of times", _kind(first), _kind(other)),
         ("time zone", first.tz or "none", other.tz or "none"),

@@ -478,6 +478,18 @@ def test_a_copy_beside_its_file_is_no_second_series(tmp_path: Path, copy: str) -
     assert load_panel(folder, DataSettings(id_col="file"))[0].size == 3
 
 
+def test_a_wide_file_may_have_a_shop_more_or_fewer_than_those_before(tmp_path: Path) -> None:
+    parts = parts_by_name("%Y")
+    made = {
+        "2021": parts["2021"].rename(columns={"units": "north"}),
+        "2022": parts["2022"].rename(columns={"units": "north"}).assign(south=3.0),
+        "2023": parts["2023"].rename(columns={"units": "south"}),
+    }
+    folder = into_files(tmp_path / "in", made)
+    panel, _ = load_panel(folder, DataSettings(wide=True))
+    assert panel.ids.tolist() == ["north", "south"] and panel.lengths.tolist() == [730, 730]
+
+
 def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
     tmp_path: Path,
 ) -> None:
