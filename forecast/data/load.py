@@ -33,6 +33,7 @@ from forecast.data.rows import (
     joined_notes,
     joined_rows,
     long_rows,
+    spelt_alike,
     told_apart,
 )
 from forecast.data.seasonality import confirm_seasons
@@ -170,7 +171,7 @@ def load_several(
     if bare:
         text = f"left out, with a header and no row: {listed(bare, 3)}"
         notes = [*notes, Note("repair/left-out", text, len(bare))]
-    tables = told_apart(tables)
+    tables = spelt_alike(told_apart(tables))
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)

@@ -284,6 +284,27 @@ def told_apart(tables: Sequence[Table]) -> list[Table]:
     return [replace(t, called=longer[id(t)]) if id(t) in longer else t for t in tables]
 
 
+def spelt_alike(tables: Sequence[Table]) -> list[Table]:
+    """The tables with the names of columns as the first writes them, where capitals alone differ
+    (Date, date); those of wide ones are names of series, and stay."""
+    first = tables[0].mapping.used
+    known = {} if tables[0].mapping.wide else {name.lower(): name for name in first}
+    made = []
+    for table in tables:
+        other = [n for n in table.mapping.used if n not in first and n.lower() in known]
+        names = {n: known[n.lower()] for n in other if known[n.lower()] not in table.columns}
+        if names:
+            roles = {
+                role: tuple(names.get(n, n) for n in getattr(table.mapping, role))
+                for role in ("time", "id", "id_options", "targets", "extra")
+            }
+            columns = {names.get(n, n): column for n, column in table.columns.items()}
+            mapping = replace(table.mapping, **roles)  # type: ignore[arg-type]
+            table = replace(table, columns=columns, mapping=mapping)
+        made.append(table)
+    return made
+
+
 def _by_time(parts: Sequence[LongRows]) -> Sequence[LongRows]:
     """Files of which each ends before the next begins in this order: April is before March by its
     name alone. Others as they are."""

@@ -490,6 +490,20 @@ def test_a_wide_file_may_have_a_shop_more_or_fewer_than_those_before(tmp_path: P
     assert panel.ids.tolist() == ["north", "south"] and panel.lengths.tolist() == [730, 730]
 
 
+@pytest.mark.parametrize("covariates", [(), ("heat",)])
+def test_columns_whose_names_differ_in_capitals_alone_are_the_same(
+    tmp_path: Path, covariates: tuple[str, ...]
+) -> None:
+    parts = {name: part.assign(heat=1.0) for name, part in parts_by_name("%Y").items()}
+    settings = DataSettings(target_col="units", past_cov=covariates)
+    alike, _ = load_panel(into_files(tmp_path / "a", parts), settings)
+    parts["2022"] = parts["2022"].rename(columns={"day": "Day", "units": "UNITS", "heat": "Heat"})
+    panel, _ = load_panel(into_files(tmp_path / "b", parts), settings)
+    assert panel.values.tolist() == alike.values.tolist()
+    if covariates:
+        assert np.isfinite(panel.covariates.columns[0].values).all()
+
+
 def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
     tmp_path: Path,
 ) -> None:
