@@ -94,6 +94,7 @@ ENDING = r"(?i)\.(csv|tsv|txt|parquet|pq|feather|arrow)(\.(gz|bz2|xz|zst|zip))?$
 WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
 FILE = "file"  # the id of series that are named by their file
 SAME, DISTINCT = 0.9, 4  # share of equal values, and how many of them, that make a file a copy
+TRIED = 5_000  # rows by which it is told
 LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
 
 
@@ -390,7 +391,10 @@ def _held_twice(one: Table, other: Table, again: bool) -> InputError:
 def _repeats(one: LongRows, other: LongRows) -> bool:
     """Whether the values of two files at the times of both are nearly all the same, and not for
     being always the same, or mostly zero."""
-    _, at, there = np.intersect1d(one.stamps, other.stamps, return_indices=True)
+    begin = other.stamps[:TRIED]  # of the later file: there, if anywhere, it repeats the earlier
+    at = np.flatnonzero(np.isin(one.stamps, begin))
+    _, kept, there = np.intersect1d(one.stamps[at], begin, return_indices=True)
+    at = at[kept]
     a, b = one.values[at], other.values[there]
     told = np.isfinite(a) & np.isfinite(b) & ((a != 0) | (b != 0))
     same = a[told][a[told] == b[told]]
