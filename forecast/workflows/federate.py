@@ -96,7 +96,6 @@ def simulate_run(data: Sequence[str], settings: Settings, listener: Listener) ->
     """Trains together in this process and compares. Raises ForecastError."""
     clock = Clock(settings)
     check_possible(settings)
-    needed("forecast.workflows.federation.rounds", EXTRA, "federate")  # flwr may be there in part
     check_place(settings, FEDERATION)
     listener.stage("Reading the data")
     sites, left_out = read_sites(data, settings, listener)
@@ -252,6 +251,7 @@ def train_together(
     sites: Sequence[Site], settings: Settings, listener: Listener
 ) -> tuple[Agreement, Standing, dict[str, str]]:
     """The rounds, in this process: what was agreed, where they ended, who is left out and why."""
+    needed("forecast.workflows.federation.rounds", EXTRA, "federate")  # flwr may be there in part
     from forecast.workflows.federation.messages import keep_nothing, make_client_app
     from forecast.workflows.federation.rounds import (
         Checked,

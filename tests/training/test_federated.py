@@ -37,6 +37,7 @@ from forecast.workflows.federate import (
     pool,
     simulate_run,
     sites_in,
+    train_together,
 )
 from tests.builders import make_panel, train_config
 
@@ -292,10 +293,16 @@ def test_with_a_part_of_flower_the_extra_is_named_as_well(tmp_path, monkeypatch,
     if inside:
         (tmp_path / "flwr" / "app.py").write_text(inside)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in [n for n in sys.modules if n.split(".")[0] == "flwr" or "federation." in n]:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(UsageError) as caught:
-        simulate_run(["a.csv", "b.csv"], Settings(), Silent())
+    before = {n: m for n, m in sys.modules.items() if n.startswith("flwr") or "federation." in n}
+    for name in before:
+        del sys.modules[name]
+    try:
+        with pytest.raises(UsageError) as caught:
+            train_together([], Settings(), Silent())
+    finally:
+        for name in [n for n in sys.modules if n.startswith("flwr") or "federation." in n]:
+            del sys.modules[name]
+        sys.modules.update(before)
     assert caught.value.code == "usage/extra-missing"
     assert "lstmcast[federated]" in caught.value.remedy
     assert ("--force-reinstall" in caught.value.remedy) == (inside != "import no_such_library")
