@@ -170,14 +170,18 @@ TOOLS = {"uv tool": "/uv/tools/", "pipx": "/pipx/"}
 
 
 def needed(module: str, extra: str, purpose: str) -> ModuleType:
-    """The module of an extra. Raises UsageError, which names the extra, where it is not installed.
+    """The module of an extra. Raises UsageError, which names the extra, where it, or a part of what
+    it imports, is not installed.
 
     purpose: what needs it, such as "tune".
     """
     try:
         return import_module(module)
-    except ModuleNotFoundError as error:
-        raise _missing(error.name or module, extra, purpose) from None
+    except ImportError as error:
+        name = error.name or module
+        if name.startswith("forecast"):
+            raise
+        raise _missing(name, extra, purpose) from error
 
 
 def check_installed(module: str, extra: str, purpose: str) -> None:
@@ -208,9 +212,12 @@ def without_dependency(module: str, purpose: str) -> UsageError:
 
 def _missing(module: str, extra: str, purpose: str) -> UsageError:
     tool = next((t for t, mark in TOOLS.items() if mark in sys.prefix.replace(os.sep, "/")), "pip")
+    part = find_spec(module.partition(".")[0]) is not None
+    anew = " --force" if tool == "pipx" or (part and tool != "pip") else ""
+    anew = " --force-reinstall" if part and tool == "pip" else anew
     return UsageError(
-        f"{purpose} needs a library that is not installed",
+        f"{purpose} needs a library that is not installed" + " whole" * part,
         code="usage/extra-missing",
         value=module,
-        remedy=f"{tool} install 'lstmcast[{extra}]'" + (" --force" if tool == "pipx" else ""),
+        remedy=f"{tool} install 'lstmcast[{extra}]'{anew}",
     )

@@ -17,23 +17,25 @@ from forecast.data.build_panel import Built, build_panel
 from forecast.data.checks import coverage, notice
 from forecast.data.clocks import on_one_clock, said_of_zone, zoned
 from forecast.data.io.columns import Mapping
-from forecast.data.io.notes import REJECTS, Note, Rejects
+from forecast.data.io.dialect import first_lines
+from forecast.data.io.folders import files_in
+from forecast.data.io.notes import REJECTS, Note, Rejects, listed
 from forecast.data.io.table import Table, column_names, read_frame, read_tables
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.joined_files import (
+    FILE,
+    joined_digest,
+    joined_notes,
+    joined_rows,
+    spelt_alike,
+    told_apart,
+)
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
 from forecast.data.open_steps import never_filled
 from forecast.data.panel import Panel
 from forecast.data.regularise import twins_of
-from forecast.data.rows import (
-    FILE,
-    LongRows,
-    files_of,
-    joined_digest,
-    joined_notes,
-    joined_rows,
-    long_rows,
-)
+from forecast.data.rows import LongRows, long_rows
 from forecast.data.seasonality import confirm_seasons
 from forecast.data.series_ids import ids_of
 
@@ -133,7 +135,9 @@ def load_panel(source: str | Path, settings: DataSettings) -> tuple[Panel, LoadR
     A folder, or a pattern such as "in/*.csv", is read as one table. "sqlite:///sales.db" and other
     database addresses need settings.query. Raises InputError: what is wrong, where, the remedy.
     """
-    return load_several([(file, settings.query) for file in files_of(source)], source, settings)
+    files, notes = files_in(source)
+    parts = [(file, settings.query) for file in files]
+    return load_several(parts, source, settings, notes=notes)
 
 
 @one_command()
@@ -142,11 +146,13 @@ def load_several(
     name: str | Path,
     settings: DataSettings,
     most: int | None = None,
+    notes: Sequence[Note] = (),
 ) -> tuple[Panel, LoadReport]:
     """The panel of several sources read as one table, which is called `name`.
 
     parts: of each its place, as in `load_panel`, and its query where that is a database; most: so
-    many series of each part are kept, evenly spread, before the next is read; None for all.
+    many series of each part are kept, evenly spread, before the next is read; None for all;
+    notes: what is to be said of the places.
     """
     _check_rejects(settings)
     future, settings = future_columns(settings)
@@ -159,9 +165,29 @@ def load_several(
         tables = read_tables(place, settings.model_copy(update={"query": query}))
         return tables if most is None else [_spread(table, most) for table in tables]
 
-    tables = [table for place, query in parts for table in read(place, query)]
+    tables, bare = [], []
+    for place, query in parts:
+        try:
+            tables += read(place, query)
+        except InputError as error:
+            if error.code != "input/no-rows" or not _is_whole(place, parts):
+                raise
+            bare.append(Path(place).name)
+    if bare:
+        text = f"left out, with a header and no row: {listed(bare, 3)}"
+        notes = [*notes, Note("repair/left-out", text, len(bare))]
+    tables = spelt_alike(told_apart(tables))
+    tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)
+
+
+def _is_whole(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
+    """Whether a file without rows has the header of another one of the parts, and that has rows: a
+    day without a sale, not a file that is being written."""
+    mine = first_lines(Path(place))
+    others = (first_lines(Path(other)) for other, query in parts if query is None)
+    return any(lines[:1] == mine and len(lines) > 1 for lines in others)
 
 
 def _spread(table: Table, most: int) -> Table:
@@ -200,6 +226,7 @@ def _load(
             settings = settings.model_copy(update={"stamps": "end"})
         panel = with_covariates(panel, tables, mapping, future, settings, report.skipped)
         repairs = tuple(n for n in report.repairs if n.code != "repair/trailing-blanks")
+        repairs += tuple(n for t in future for n in t.notes if n.code == "repair/left-out")
         report = replace(report, repairs=repairs)
     if settings.rejects:  # last of all: where the table is refused, nothing is written
         _rejected(tables).write(settings.rejects)

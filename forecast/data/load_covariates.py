@@ -15,13 +15,15 @@ import numpy as np
 from forecast.common.errors import InputError
 from forecast.data.clocks import on_wall_clock, zoned
 from forecast.data.io.columns import NO_TARGET, Mapping
+from forecast.data.io.folders import files_in
 from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
+from forecast.data.joined_files import named_by_file
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
 from forecast.data.regularise import at_begins, period_positions
-from forecast.data.rows import LongRows, files_of, long_rows, named_by_file
+from forecast.data.rows import LongRows, long_rows
 from forecast.data.series_ids import with_needed_id
 from forecast.data.time_columns import timed
 
@@ -60,8 +62,9 @@ def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
     """The tables of --future-covariates, and settings that name their columns as known ahead."""
     if settings.future_covariates is None:
         return [], settings
-    files = files_of(settings.future_covariates)
+    files, notes = files_in(settings.future_covariates)
     tables = [_read_future(file, settings) for file in files]
+    tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     if settings.future_cov:
         return tables, settings
     other = {n.lower() for n in (*settings.past_cov, *settings.static_cov)}

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import glob
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.common.documents import as_bytes
 from forecast.data.io.columns import Mapping
-from forecast.data.io.hive import is_partition, name_below
-from forecast.data.io.notes import Note, listed, quantity, quoted, refuse
+from forecast.data.io.notes import Note, quantity, quoted
 from forecast.data.io.table import Table, Whole, whole_of
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.io.timestamps import Times
 from forecast.data.io.values import parse_numbers
-from forecast.data.io.vocabulary import names_month, names_series
+from forecast.data.io.vocabulary import names_series
 from forecast.data.series_ids import as_objects, ids_of, with_needed_id
 from forecast.data.time_columns import timed
 
@@ -92,237 +85,6 @@ class LongRows:
         if self.id_name is None:
             return f"{line}, at {time}"
         return f"{line}, series {str(self.ids[self.codes[row]])!r} at {time}"
-
-
-# --- Several files read as one table: a folder or a pattern of files, one or many series in
-# each
-
-
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".feather", ".arrow")
-WORKBOOKS = (".xlsx", ".xlsm")  # of a folder without other tables
-COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
-FILE = "file"  # the id of series that are named by their file
-LITTLE = 0.25  # share of a span in time up to which two files may overlap and be one series
-
-
-def files_of(source: str | Path) -> list[str | Path]:
-    """The files that `source` names: itself, the tables of a folder, or those of a pattern.
-
-    Raises InputError for a folder or a pattern without a table.
-    """
-    name = str(source)
-    path = Path(name)
-    if not name:
-        raise refuse("input/not-found", "the name of the file is empty", where="DATA",
-                     remedy="Name a file; - reads standard input")  # fmt: skip
-    if name == "-" or path.is_file():
-        return [source]
-    if path.is_dir():
-        there = sorted(p for p in path.iterdir() if p.is_file() and not _is_hidden(p))
-        found = [p for p in there if _is_table(p)]
-        found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
-        found = found or [p for p in _of_partitions(path) if _is_table(p)]
-    elif glob.has_magic(name) and "://" not in name:
-        found = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())
-    else:
-        return [source]
-    if not found:
-        raise refuse(
-            "input/no-files", "no table is to be found here", where=name,
-            remedy="Name a file, a folder of CSV, Parquet or Excel files, or a pattern such as "
-            "'in/*.csv', or 'in/**/*.csv' with the folders below",
-        )  # fmt: skip
-    return list(found)
-
-
-def _of_partitions(folder: Path) -> list[Path]:
-    """The files below the folders that are called KEY=VALUE."""
-    found: list[Path] = []
-    for below in sorted(folder.iterdir()):
-        if below.is_dir() and is_partition(below.name):
-            files = (p for p in below.iterdir() if p.is_file() and not _is_hidden(p))
-            found += [*sorted(files), *_of_partitions(below)]
-    return found
-
-
-def _is_hidden(path: Path) -> bool:
-    """Whether a program keeps the file for itself: ._a.csv of a Mac, ~$a.xlsx of Excel."""
-    return path.name.startswith((".", "~$"))
-
-
-def _is_table(path: Path) -> bool:
-    return any(path.name.lower().endswith(s + c) for s in SUFFIXES for c in COMPRESSED)
-
-
-def joined_rows(
-    parts: Sequence[LongRows], tables: Sequence[Table], source: str, apart: bool | None = None
-) -> tuple[LongRows, list[Note]]:
-    """One table of all rows, and a note on how. Files without an id column go on with one series
-    where they follow one another in time, else each is a series of its own, named by file.
-
-    apart: each is one of its own, or none is; None leaves it to the times. Raises InputError when
-    the files do not agree on columns, on the kind of times or on the zone, or when their times and
-    their names do not agree on what they are.
-    """
-    apart, notes = (False, []) if len(parts) == 1 and not apart else _apart(parts, tables, apart)
-    if apart:
-        parts = [named_by_file(p, t) for p, t in zip(parts, tables, strict=True)]
-    if len(parts) == 1:
-        return parts[0], notes
-    first = parts[0]
-    for part in parts[1:]:
-        _check_alike(first, part)
-    names = sorted({i for p in parts for i in p.ids})
-    rank = {name: n for n, name in enumerate(names)}
-    codes = [np.array([rank[i] for i in p.ids], np.int32)[p.codes] for p in parts]
-    starts = np.cumsum([0, *(len(p.codes) for p in parts)])
-    ids = np.empty(len(names), object)
-    ids[:] = names
-
-    def locate(rows: Sequence[int]) -> list[str]:
-        found = []
-        for row in rows:
-            file = int(np.searchsorted(starts, row, side="right")) - 1
-            place = parts[file].locate([int(row - starts[file])])[0]
-            found.append(f"{name_below(Path(parts[file].where))} {place}")
-        return found
-
-    def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
-        wanted = np.asarray(rows)
-        found: dict[int, tuple[object, ...]] = {}
-        for part, start in zip(parts, starts, strict=False):
-            mine = wanted[(wanted >= start) & (wanted < start + len(part.codes))].tolist()
-            if mine and part.whole is not None:
-                cells = part.whole([int(r - start) for r in mine])
-                found |= zip(mine, cells, strict=True)
-        return [found[int(r)] for r in wanted]
-
-    joined = replace(
-        first, ids=ids, codes=np.concatenate(codes),
-        stamps=np.concatenate([p.stamps for p in parts]),
-        values=np.concatenate([p.values for p in parts]),
-        where=source, locate=locate,
-        unread=tuple(dict.fromkeys(n for p in parts for n in p.unread)),
-        whole=whole if all(p.whole is not None for p in parts) else None,
-    )  # fmt: skip
-    return joined, notes
-
-
-def _apart(
-    parts: Sequence[LongRows], tables: Sequence[Table], asked: bool | None
-) -> tuple[bool, list[Note]]:
-    """Whether files without ids are series of their own, see `joined_rows`; and a note if not."""
-    if asked is not None or any(_has_ids(part) for part in parts):
-        return asked is not False, []
-    spans = sorted((int(p.stamps.min()), int(p.stamps.max())) for p in parts if len(p.stamps))
-    shared = [_shared(early, late) for early, late in pairwise(spans)]
-    names = [table.name for table in tables]
-    if max(shared, default=1.0) > LITTLE:
-        _check_none_follow(parts, tables)
-        return True, []
-    if max(shared) > 0 or len({_undated(name) for name in names}) > 1:
-        how = "overlap a little" if max(shared) > 0 else "follow one another"
-        raise refuse(
-            "input/files-or-series", f"the times of these files {how}, and their names do not say "
-            "whether each is a series or they are one", where=tables[0].where,
-            value=listed(names, 3), remedy="Say --no-id for one series, or --id-col file for one "
-            "of each file",
-        )  # fmt: skip
-    what = "sheets" if tables[0].one_of_several else "files"
-    text = f"{len(parts):,} {what} follow one another in time: one series"
-    return False, [Note("repair/files-follow", text, len(parts), (listed(names, 3),))]
-
-
-def _check_none_follow(parts: Sequence[LongRows], tables: Sequence[Table]) -> None:
-    """Refuse files of which some follow one another by their times and their names, though others
-    lie beside them: north-2022, north-2023, south-2022, ... or months and a summary of the year."""
-    names = [table.name for table in tables]
-    what, by = (
-        ("sheets", "--sheet 'north*'") if tables[0].one_of_several else ("files", "'north-*.csv'")
-    )
-    alike: dict[str, list[int]] = {}
-    for n, name in enumerate(names):
-        if len(parts[n].stamps):
-            alike.setdefault(_undated(name), []).append(n)
-    for group in alike.values() if len(alike) > 1 else ():
-        spans = sorted((int(parts[n].stamps.min()), int(parts[n].stamps.max())) for n in group)
-        if len(group) > 1 and not any(_shared(*pair) for pair in pairwise(spans)):
-            mine = [names[n] for n in group]
-            others = [name for n, name in enumerate(names) if n not in group]
-            raise refuse(
-                "input/files-or-series", f"{listed(mine, 3)} follow one another in time, and other "
-                f"{what} lie beside them", where=tables[0].where, value=listed(others, 3),
-                remedy=f"Name the {what} of one series by a pattern, e.g. {by}; or write into "
-                "each, in a column, whose values they are; or say --id-col file for one of each",
-            )  # fmt: skip
-
-
-def _shared(early: tuple[int, int], late: tuple[int, int]) -> float:
-    """The share of the shorter of two spans in time that the other holds too; 1 where neither
-    begins and ends first. 0: they follow one another."""
-    if late[0] <= early[0] or late[1] <= early[1]:
-        return 1.0
-    shorter = min(early[1] - early[0], late[1] - late[0])
-    return 0.0 if late[0] > early[1] else (early[1] - late[0] + 1) / (shorter + 1)
-
-
-def _undated(name: str) -> str:
-    """The name of a file without what dates it: numbers, and words for months and quarters."""
-    words = re.findall(r"[^\W\d_]+", name)
-    dated = {"q", "kw", "w", "week", "quarter", "quartal", "t"}
-    return " ".join(w for w in words if not (w.lower() in dated or names_month(w)))
-
-
-def _has_ids(rows: LongRows) -> bool:
-    return rows.id_name is not None or len(rows.ids) > 1
-
-
-def named_by_file(rows: LongRows, table: Table) -> LongRows:
-    """The rows of one file among several: without ids they are one series, named like the file."""
-    if _has_ids(rows):
-        return rows
-    ids = np.empty(1, object)
-    ids[0] = table.name
-    return replace(rows, ids=ids, id_name=FILE)
-
-
-def _check_alike(first: LongRows, other: LongRows) -> None:
-    for what, a, b in (
-        ("time column", first.time_name, other.time_name),
-        ("target column", first.target_name, other.target_name),
-        ("id column", first.id_name or "none", other.id_name or "none"),
-        ("kind of times", _kind(first), _kind(other)),
-        ("time zone", first.tz or "none", other.tz or "none"),
-    ):
-        if a != b:
-            raise refuse(
-                "input/files-differ", f"the {what} is {b}, and {a} in {first.where}",
-                where=other.where, remedy="Read alike files together, the others on their own",
-            )  # fmt: skip
-
-
-def _kind(rows: LongRows) -> str:
-    return "integers" if rows.integer else "dates"
-
-
-def joined_digest(tables: Sequence[Table]) -> str:
-    """One digest of all files: sha256 over their names and digests."""
-    if len(tables) == 1:
-        return tables[0].digest
-    text = "".join(f"{Path(t.where).name} {t.digest}\n" for t in tables)
-    return hashlib.sha256(as_bytes(text)).hexdigest()
-
-
-def joined_notes(parts: Sequence[Sequence[Note]]) -> list[Note]:
-    """The notes on each of several files, those of one code and text made one, counts added."""
-    found: dict[tuple[str, str], list[Note]] = {}
-    for note in (note for part in parts for note in part):
-        found.setdefault((note.code, note.text), []).append(note)
-    joined = []
-    for (_, text), same in found.items():
-        text += f" (so in {len(same):,} of {len(parts):,} files)" if len(same) > 1 else ""
-        joined.append(replace(same[0], text=text, count=sum(note.count for note in same)))
-    return joined
 
 
 # --- A table's columns become ids, times and values: `LongRows` ----------------------------------

@@ -18,6 +18,7 @@ from forecast.common.errors import UsageError
 from forecast.common.secrets import reveal
 from forecast.config.schema import Section, Settings
 
+_OF_LEARNING, _ALWAYS = ("network.", "training."), ("training.device", "training.jobs")
 MOST_RUNS = 100  # newest runs whose stability and value added `score` tells
 
 
@@ -237,6 +238,20 @@ class Job:
                     found.append(reveal(setting, "a secret", self.config.parent))
         words = [w for text in found for w in re.findall(r"://[^/@\s]*:([^/@\s]+)@", text)]
         return (*found, *words)
+
+    def without_effect(self) -> list[str]:
+        """What the file says of the job that its own other settings leave without effect."""
+        said, found = self.section.model_fields_set, []
+        if self.section.model == "pretrained":
+            learning = [n for n in self.given if n.startswith(_OF_LEARNING) and n not in _ALWAYS]
+            names = [*learning, *(name for name in ("retrain", "checkpoint") if name in said)]
+            if names:
+                found.append(f"{', '.join(names)}: without effect beside model: pretrained")
+        schedule = self.section.schedule
+        for name, every in (("weekday", "week"), ("day", "month")):
+            if name in schedule.model_fields_set and schedule.every != every:
+                found.append(f"schedule.{name}: without effect beside every: {schedule.every}")
+        return found
 
     @property
     def digest(self) -> str:

@@ -26,6 +26,7 @@ from forecast.config.options import (
     PROCESSES_ONLY,
     all_options,
     in_a_settings_file,
+    options_of,
 )
 from forecast.config.schema import Settings
 from forecast.config.sources import settled
@@ -48,6 +49,15 @@ _NOT_HERE = {
     "evaluation.cost": "Leave it out: a job is judged by its scores",
     "sampling.number": "Use lstmcast predict --samples with the published model",
     **{path: "Leave it out: it belongs to backtest" for path in BACKTEST_ONLY},
+    **{
+        option.path: f"Leave it out: it belongs to {command}"
+        for section, command in (
+            ("compare", "compare"),
+            ("tuning", "tune"),
+            ("federation", "federate"),
+        )
+        for option in options_of(section)
+    },
     **{path: "Leave it out: a job is one process's" for path in PROCESSES_ONLY},
 }
 BELOW = " (keys below settings: of the job)"

@@ -143,6 +143,8 @@ def all_checks(path: str, job: str | None) -> Iterator[Check]:
         return
     yield _readable(config)
     for each in jobs:
+        for text in each.without_effect():
+            yield Check("settings", "warning", text, "Leave it out, or change the other", each.name)
         for name, check in _OF_A_JOB.items():
             yield _checked(name, each, check)
 

@@ -29,6 +29,7 @@ from forecast.common.progress import Listener, Silent, Terminated
 from forecast.common.secrets import redacted
 from forecast.common.segments import last_known
 from forecast.data.forecast import BLEND, LEVELS, Forecast
+from forecast.data.io.folders import files_of
 from forecast.data.load import LoadReport
 from forecast.data.panel import FUTURE, Panel, check_ahead
 from forecast.data.seasonality import confirm_seasons
@@ -112,6 +113,8 @@ def read_snapshot(run: RunContext) -> tuple[LoadReport, AsOfSnapshot]:
     if job.section.model == "pretrained":
         refuse_covariates(job.settings)
     run.run_log.stage(f"{job.name}: reading the data")
+    for text in job.without_effect():
+        run.run_log.note(text)
     data, which = data_as_of(job, run.moment, run.as_of)
     if which:
         run.run_log.note(which)
@@ -366,10 +369,21 @@ def refuse_incomplete(run: RunContext, state: State, snapshot: AsOfSnapshot) -> 
             code="run/too-many-lost",
             where=run.job.source,
             value=names,
-            remedy="See why they are gone; what is published stays. Where it is right: max_lost "
-            "allows more",
+            remedy=_of_the_lost(run.job.source, before, snapshot),
         )
     return tuple(lost)
+
+
+def _of_the_lost(source: str, before: int, snapshot: AsOfSnapshot) -> str:
+    """What to do about series that are gone: one of a single file is called otherwise beside
+    another file."""
+    if before == 1 < len(snapshot.seen.ids) and len(files_of(source)) > 1:
+        return (
+            "The one series was called by its column; of several files each is called by its name. "
+            "What is published stays. Give the new file a folder and a job of its own; or, to have "
+            "all forecast under their files' names from now on, say max_lost: 1 for one run"
+        )
+    return "See why they are gone; what is published stays. Where it is right: max_lost allows more"
 
 
 def _files(

@@ -340,7 +340,8 @@ def refuse_line_ends(*texts: str) -> None:
     for text in texts:
         if not text.isprintable():
             raise UsageError(
-                "a path or variable with control characters cannot be scheduled",
+                "a path or variable with control characters, or bytes that are no UTF-8, cannot be "
+                "scheduled",
                 code="schedule/control-character",
                 value=text,
                 remedy="Rename it",

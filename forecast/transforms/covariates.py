@@ -237,7 +237,9 @@ def _column(entry: Entry, given: dict[str, Covariate]) -> Covariate:
             f"the model was trained with the covariate '{entry.name}', and the data have none",
             code="input/covariate-missing",
             value=entry.name,
-            remedy="Give a column of that name, or train anew",
+            remedy="Name the table that has it with --static, or give a column of that name"
+            if entry.role == STATIC
+            else "Give a column of that name, or train anew",
         )
     numbers_now = column.categories is None and np.isfinite(column.values).any()
     if (entry.categories is None) != (column.categories is None) and (

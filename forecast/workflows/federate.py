@@ -21,7 +21,7 @@ from forecast.common.files import one_command
 from forecast.common.folders import whole_folder
 from forecast.common.marks import FEDERATION, FLOWER_APP
 from forecast.common.progress import Listener, Silent
-from forecast.common.resources import check_installed
+from forecast.common.resources import check_installed, needed
 from forecast.config.baselines import TRAIN_BASELINES
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
@@ -251,6 +251,7 @@ def train_together(
     sites: Sequence[Site], settings: Settings, listener: Listener
 ) -> tuple[Agreement, Standing, dict[str, str]]:
     """The rounds, in this process: what was agreed, where they ended, who is left out and why."""
+    needed("forecast.workflows.federation.rounds", EXTRA, "federate")  # flwr may be there in part
     from forecast.workflows.federation.messages import keep_nothing, make_client_app
     from forecast.workflows.federation.rounds import (
         Checked,

@@ -24,7 +24,7 @@ from forecast.common.files import (
 )
 from forecast.common.folders import check_beside, list_in_mark, write_beside
 from forecast.common.progress import Listener, clean
-from forecast.config.schema import Settings
+from forecast.config.schema import NetworkSettings, Settings
 from forecast.data.forecast import Forecast
 from forecast.data.io.remote import check_remote_output, is_remote, shown, upload
 from forecast.data.load import LoadReport
@@ -195,6 +195,8 @@ def forecast_run(
         check_output(page, PAGE)
     refuse_covariates(settings)
     listener.stage("Reading the data")
+    if (name := settings.network.name) != NetworkSettings().name:  # of a shared settings file
+        listener.note(f"network.name {name}: without effect, for only train learns such a network")
     panel, report, levels = read_levels(source, settings.data, listener)
     if levels is not None:
         levels = replace(levels, method=method_of(settings, {}))

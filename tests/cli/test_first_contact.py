@@ -71,3 +71,11 @@ def test_the_help_of_python_is_of_the_settings():
 def test_the_docs_say_that_paths_of_two_series_are_independent():
     text = " ".join((ROOT / "docs" / "planning.md").read_text(encoding="utf-8").split())
     assert "Sample paths of a panel without a hierarchy are independent between series" in text
+
+
+def test_a_network_of_a_shared_settings_file_that_forecast_cannot_use_is_said(lstmcast, tmp_path):
+    (tmp_path / "shared.yaml").write_text("network: {name: gru}\ntraining: {members: 1}\n")
+    asked = ("forecast", str(AIR), "--horizon", "3")
+    code, out, err = lstmcast(*asked, "--config", str(tmp_path / "shared.yaml"))
+    assert code == 0 and "network.name gru: without effect" in err
+    assert out == lstmcast(*asked)[1] and "without effect" not in lstmcast(*asked)[2]

@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import os
+import shutil
 import sqlite3
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -334,7 +335,7 @@ def parts_by_name(key: str) -> dict[str, pd.DataFrame]:
 
 
 def into_files(folder: Path, parts: dict[str, pd.DataFrame]) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         part.to_csv(folder / f"{name}.csv", index=False)
     return folder
@@ -359,6 +360,159 @@ def test_files_that_follow_one_another_in_time_are_one_series(tmp_path: Path, ke
         assert [n.count for n in report.repairs if n.code == "repair/files-follow"] == [len(parts)]
     apart, _ = load_panel(tmp_path / "in", DataSettings(id_col="file"))
     assert apart.ids.tolist() == sorted(parts)
+
+
+README = "These files come from the till, ask Bob.\n\nOne file a month, since 2024.\n"
+
+
+def test_what_is_no_table_beside_those_of_a_folder_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    alone, _ = load_panel(folder, PLAIN)
+    write(folder, README, "README.txt")
+    write(folder, "Grüße aus der Kasse\n".encode("cp1252"), "notes.txt")
+    write(folder, b"\x89PNG", "logo.png")
+    for kept_by_programs in ("Thumbs.db", "desktop.ini", ".DS_Store", "~$a.xlsx"):
+        write(folder, b"\x00", kept_by_programs)
+    (folder / "2021.csv").rename(folder / "2021.txt")  # a text that is a table is one
+    into_files(folder / "old", parts_by_name("%Y"))
+    panel, report = load_panel(folder, PLAIN)
+    assert panel.values.tolist() == alone.values.tolist()
+    said = [n.text for n in report.repairs if n.code == "repair/left-out"]
+    assert said[0].endswith(": README.txt, logo.png, notes.txt")
+    assert "old" in said[1] and f"'{folder}/*/*.csv'" in said[1]
+    assert load_panel(f"{folder}/*/*.csv", PLAIN)[0].values.tolist() == alone.values.tolist()
+    shutil.rmtree(folder / "old")
+    into_files(folder / "old" / "older", {"2020": parts_by_name("%Y")["2021"]})
+    assert load_panel(f"{folder}/**/2020.csv", PLAIN)[1].rows == 365
+
+
+def test_a_day_without_a_row_among_days_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y-%m-%d"))
+    for day in ("2022-01-02", "2022-02-06"):
+        write(folder, "day,units\n", f"{day}.csv")
+    panel, report = load_panel(folder, PLAIN)
+    assert np.isnan(panel.values).sum() == 2 and report.rows == 1093
+    assert ["2022-01-02.csv, 2022-02-06.csv" in n.text for n in report.repairs] == [True, False]
+    for file in folder.iterdir():
+        write(folder, "day,units\n", file.name)
+    assert refused(folder).code == "input/no-rows"
+
+
+def test_a_link_to_a_table_that_is_gone_is_refused(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    (folder / "2024.csv").symlink_to(tmp_path / "away.csv")
+    assert refused(folder).code == refused(f"{folder}/*.csv").code == "input/not-found"
+
+
+def test_a_folder_that_may_not_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = parts_by_name("%Y")
+    into_files(tmp_path / "in" / "north", parts)
+    closed = into_files(tmp_path / "in" / "south", parts)
+
+    def listdir(folder: object, really: object = os.listdir) -> list[str]:
+        if str(folder) in (str(closed), str(tmp_path)):
+            raise PermissionError(13, "Permission denied")
+        return really(folder)  # type: ignore[operator, no-any-return]
+
+    monkeypatch.setattr("os.listdir", listdir)
+    for source in (closed, f"{closed}/*.csv", f"{tmp_path}/in/*/*.csv", f"{tmp_path}/in/**/*.csv"):
+        assert refused(str(source)).code == "input/permission"
+    assert load_panel(f"{tmp_path}/in/north/*.csv", PLAIN)[0].size == 1  # below a closed folder
+
+
+def test_a_text_that_is_half_written_is_a_table_that_is_refused(tmp_path: Path) -> None:
+    folder = into_files(tmp_path / "in", parts_by_name("%Y"))
+    write(folder, "day,uni", "2024.txt")
+    assert refused(folder).code == "input/no-rows"
+    write(folder, "", "2024.txt")
+    assert refused(folder).code == "input/empty"
+
+
+def test_files_whose_names_are_out_of_order_in_time_are_not_told_of_as_unsorted(
+    tmp_path: Path,
+) -> None:
+    _, report = load_panel(into_files(tmp_path / "in", in_2021(parts_by_name("%B"))), PLAIN)
+    assert "repair/unsorted" not in {n.code for n in report.repairs}
+
+
+def in_2021(parts: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return {name: part[part["day"] < "2022"] for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("how", ["a copy", "a correction", "the last sixty days"])
+def test_a_file_that_holds_again_what_another_one_holds_makes_no_series_of_each(
+    tmp_path: Path, how: str
+) -> None:
+    parts = parts_by_name("%Y-%m")
+    if how == "the last sixty days":
+        whole = pd.concat(parts.values())
+        parts = {f"till-{n:03d}": whole.iloc[n : n + 60] for n in range(30)}
+    else:
+        other = parts["2022-03"]
+        changed = other.assign(units=[9.0, 8, 11, *other["units"][3:] + 1])
+        parts["2022-03 (1)"] = other if how == "a copy" else changed
+    folder = into_files(tmp_path / "in", parts)
+    error = refused(folder)
+    assert error.code == "input/files-or-series"
+    assert "2022-03" in error.message or "till-000" in error.message
+    assert load_panel(folder, DataSettings(id_col="file"))[0].size == len(parts)
+    if how != "a correction":
+        assert load_panel(folder, DataSettings(no_id=True))[0].size == 1
+
+
+@pytest.mark.parametrize("copy", ["north - Kopie.csv", "Copy of north.csv", "north.parquet"])
+def test_a_copy_beside_its_file_is_no_second_series(tmp_path: Path, copy: str) -> None:
+    part = parts_by_name("%Y")["2021"]
+    folder = into_files(
+        tmp_path / "in", {"north": part, "south": part.assign(units=part["units"] * 3)}
+    )
+    assert load_panel(folder, PLAIN)[0].ids.tolist() == ["north", "south"]
+    if copy.endswith("parquet"):
+        part.to_parquet(folder / copy)
+    else:
+        shutil.copy(folder / "north.csv", folder / copy)
+    error = refused(folder)
+    assert error.code == "input/files-or-series" and "holds rows of" in error.message
+    assert load_panel(folder, DataSettings(id_col="file"))[0].size == 3
+
+
+def test_a_wide_file_may_have_a_shop_more_or_fewer_than_those_before(tmp_path: Path) -> None:
+    parts = parts_by_name("%Y")
+    made = {
+        "2021": parts["2021"].rename(columns={"units": "north"}),
+        "2022": parts["2022"].rename(columns={"units": "north"}).assign(south=3.0),
+        "2023": parts["2023"].rename(columns={"units": "south"}),
+    }
+    folder = into_files(tmp_path / "in", made)
+    panel, _ = load_panel(folder, DataSettings(wide=True))
+    assert panel.ids.tolist() == ["north", "south"] and panel.lengths.tolist() == [730, 730]
+
+
+@pytest.mark.parametrize("covariates", [(), ("heat",)])
+def test_columns_whose_names_differ_in_capitals_alone_are_the_same(
+    tmp_path: Path, covariates: tuple[str, ...]
+) -> None:
+    parts = {name: part.assign(heat=1.0) for name, part in parts_by_name("%Y").items()}
+    settings = DataSettings(target_col="units", past_cov=covariates)
+    alike, _ = load_panel(into_files(tmp_path / "a", parts), settings)
+    parts["2022"] = parts["2022"].rename(columns={"day": "Day", "units": "UNITS", "heat": "Heat"})
+    panel, _ = load_panel(into_files(tmp_path / "b", parts), settings)
+    assert panel.values.tolist() == alike.values.tolist()
+    if covariates:
+        assert np.isfinite(panel.covariates.columns[0].values).all()
+
+
+def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
+    tmp_path: Path,
+) -> None:
+    for shop, more in (("north", 0), ("south", 1)):
+        part = parts_by_name("%Y")["2021"]
+        part["units"] *= 1 + more
+        into_files(tmp_path / shop, {"2021": part})
+    panel, _ = load_panel(f"{tmp_path}/*/*.csv", PLAIN)
+    assert panel.ids.tolist() == ["north/2021", "south/2021"]
 
 
 def test_files_that_overlap_are_series_of_their_own_or_one_with_no_id(tmp_path: Path) -> None:

@@ -104,6 +104,30 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, text, line, words):
     assert words in str(error)
 
 
+@pytest.mark.parametrize(
+    "setting", ["compare.networks: [gru]", "tuning.trials: 3", "federation.rounds: 3"]
+)
+def test_what_belongs_to_another_command_is_no_setting_of_a_job(tmp_path, setting):
+    error = refusal(tmp_path, f"jobs:\n  a:\n    data: x\n    settings:\n      {setting}\n")
+    assert error.code == "config/not-for-jobs" and "belongs to" in error.remedy
+
+
+def test_what_other_settings_leave_without_effect_is_told(tmp_path):
+    text = (
+        "jobs:\n  a:\n    data: x\n    model: pretrained\n    retrain: {every: 3d}\n"
+        "    settings: {network.name: gru, training.seed: 3, training.jobs: 1, data.tz: UTC}\n"
+        "    schedule: {weekday: fri}\n  b:\n    data: x\n    retrain: {every: 3d}\n"
+        "    settings: {network.name: gru}\n    schedule: {every: month, day: 3}\n"
+    )
+    (tmp_path / "batch.yaml").write_text(text)
+    jobs = load_config(tmp_path / "batch.yaml", environ={}).jobs
+    assert jobs["a"].without_effect() == [
+        "network.name, training.seed, retrain: without effect beside model: pretrained",
+        "schedule.weekday: without effect beside every: day",
+    ]
+    assert jobs["b"].without_effect() == []
+
+
 def test_a_file_without_jobs_or_that_is_no_yaml_is_refused(tmp_path):
     assert refusal(tmp_path, "jobs: {}\n").code == "config/no-jobs"
     assert refusal(tmp_path, "jobs: [\n").code == "config/not-yaml"

@@ -278,6 +278,35 @@ def test_a_success_in_the_future_is_no_success(folder):
     assert told["too_old"] and exit_code([told]) == 5
 
 
+def test_the_file_of_a_second_shop_changes_no_name_without_a_word(tmp_path):
+    data(tmp_path)
+    lines = [line.split(",", 1) for line in (tmp_path / "data.csv").read_text().splitlines()]
+
+    def shop(series, name):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        mine = [rest for first, rest in lines if first in ("unique_id", series)]
+        (tmp_path / "in" / f"{name}.csv").write_text("\n".join(mine) + "\n")
+
+    def made(most):
+        job(tmp_path, f"    max_lost: {most}\n")
+        path = tmp_path / "batch.yaml"
+        path.write_text(path.read_text().replace("data: data.csv", "data: in"))
+        return load_config(path, environ={}).jobs["sales"]
+
+    shop("a", "north")
+    run_job(made(0.5), now=NOW)
+    before = current_run(tmp_path / "out")
+    shop("b", "south")
+    with pytest.raises(InputError) as caught:
+        run_job(made(0.5), now=NOW)
+    assert (
+        caught.value.code == "run/too-many-lost" and "called by its column" in caught.value.remedy
+    )
+    assert current_run(tmp_path / "out") == before
+    outcome = run_job(made(1), now=NOW)  # as the remedy says
+    assert outcome.manifest["series"]["lost"] == 1 and current_run(tmp_path / "out") != before
+
+
 def test_series_that_vanish_are_said_and_too_many_are_refused(folder):
     goes_on(folder)
     before = current_run(folder / "out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,7 @@ from forecast.workflows.federate import (
     pool,
     simulate_run,
     sites_in,
+    train_together,
 )
 from tests.builders import make_panel, train_config
 
@@ -282,6 +284,28 @@ def test_without_flower_the_extra_is_named(monkeypatch):
         simulate_run(["a.csv", "b.csv"], Settings(), Silent())
     assert caught.value.code == "usage/extra-missing"
     assert "lstmcast[federated]" in caught.value.remedy
+
+
+@pytest.mark.parametrize("inside", ["", "from flwr import nothing", "import no_such_library"])
+def test_with_a_part_of_flower_the_extra_is_named_as_well(tmp_path, monkeypatch, inside):
+    (tmp_path / "flwr").mkdir()
+    (tmp_path / "flwr" / "__init__.py").write_text("")
+    if inside:
+        (tmp_path / "flwr" / "app.py").write_text(inside)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = {n: m for n, m in sys.modules.items() if n.startswith("flwr") or "federation." in n}
+    for name in before:
+        del sys.modules[name]
+    try:
+        with pytest.raises(UsageError) as caught:
+            train_together([], Settings(), Silent())
+    finally:
+        for name in [n for n in sys.modules if n.startswith("flwr") or "federation." in n]:
+            del sys.modules[name]
+        sys.modules.update(before)
+    assert caught.value.code == "usage/extra-missing"
+    assert "lstmcast[federated]" in caught.value.remedy
+    assert ("--force-reinstall" in caught.value.remedy) == (inside != "import no_such_library")
 
 
 def test_noise_is_not_counted_for_steps_of_adam(monkeypatch):

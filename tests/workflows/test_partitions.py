@@ -442,10 +442,10 @@ def test_options_that_contradict_are_refused(words, code, folder, tmp_path, monk
 def test_a_query_must_say_its_parts_and_hold_no_password():
     data = DataSettings(query="select 1")
     with pytest.raises(UsageError) as caught:
-        partitions_of("sqlite:///a.db", data, EngineSettings(partitions=2))
+        partitions_of("sqlite:///a.db", data, EngineSettings(partitions=2), Silent())
     assert caught.value.code == "usage/engine-needs-parts"
     with pytest.raises(UsageError) as caught:
-        partitions_of("postgresql://me:secret@host/b", data, EngineSettings(partitions=2))
+        partitions_of("postgresql://me:secret@host/b", data, EngineSettings(partitions=2), Silent())
     assert caught.value.code == "usage/engine-password"
     assert "secret" not in str(caught.value)
 
@@ -521,6 +521,20 @@ def trained(tmp_path: Path) -> Path:
     network = replace(load_backbone(step_layout(7)), context=21, horizon=HORIZON)
     save_model(tmp_path / "model", network, Frequency("D"), MEANS)
     return tmp_path / "model"
+
+
+def test_a_trained_model_refuses_parts_of_one_series_as_the_pretrained_one_does(tmp_path, trained):
+    place = tmp_path / "in"
+    place.mkdir()
+    table = rows(0, 1, 24 * 30).drop_columns(["unique_id"])
+    for month in range(24):
+        csv.write_csv(table.slice(month * 30, 30), place / f"2020-{month:02d}.csv")
+    with pytest.raises(UsageError, match="one series that goes on"):
+        engine_run(str(place), settings(), Silent(), output=str(tmp_path / "a"), model=str(trained))
+    assert not (tmp_path / "a").exists()
+    asked = settings().model_copy(update={"data": DataSettings(id_col="file")})
+    made = engine_run(str(place), asked, Silent(), output=str(tmp_path / "b"), model=str(trained))
+    assert made.series == 24
 
 
 def test_the_function_for_spark_forecasts_a_group_as_predict_does(folder, tmp_path, trained):

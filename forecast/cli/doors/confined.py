@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from forecast.common.errors import ForecastError, UsageError
@@ -16,6 +18,7 @@ from forecast.scheduling.config_file import paths_of
 from forecast.scheduling.dated_files import dated_files
 
 PATTERN = "*?["
+READ = ("data", "future_covariates")  # what may be several files, named by a pattern
 ADDRESSES = ("URL", "PLACE", "SQL", "ADDRESS")  # metavars of settings that lead out of any folder
 MOST_ENTRIES = 100_000  # of a folder that is looked through for links
 
@@ -35,10 +38,12 @@ class Folders:
                     remedy="Name folders that exist; everything is read and written inside them",
                 )
 
-    def path(self, text: str, where: str) -> str:
-        """`text` as an absolute path inside the folders, links followed.
+    def path(self, text: str, where: str, several: bool = False) -> str:
+        """`text` as an absolute path inside the folders, links followed; several: of what is read,
+        and may be a pattern of files.
 
-        Raises UsageError for one that leads out, a pattern, an address, standard input.
+        Raises UsageError for one that leads out, an address, standard input, and for a pattern of
+        files where nothing is read, or where one of them leads out.
         """
         if is_database(text) or "://" in text or text == "-" or "\0" in text:
             raise self._refused(text, where, "only files and folders can be named here")
@@ -52,7 +57,9 @@ class Folders:
             words = f"this cannot be a path: {error.strerror}"
             raise self._refused(text, where, words) from error
         if any(sign in text for sign in PATTERN) and not there:
-            raise self._refused(text, where, "patterns of file names cannot be used here")
+            if not several and where not in READ:
+                raise self._refused(text, where, "patterns of file names cannot be used here")
+            return self._pattern(found, text, where)
         if is_folder:
             self._nothing_leads_out(real, text, where)
         return str(real)
@@ -60,7 +67,7 @@ class Folders:
     def job(self, job: Job) -> None:
         """Raises UsageError for a scheduled job that reads or writes outside of the folders."""
         for path in (*paths_of(job), *dated_files(job.settings.data.future_covariates)):
-            self.path(path, f"job {job.name}")
+            self.path(path, f"job {job.name}", several=path == job.source)
 
     def model(self, path: str) -> None:
         """Raises UsageError for a model that was trained with a table outside of the folders: what
@@ -78,6 +85,18 @@ class Folders:
     def _inside(self, real: Path, text: str, where: str) -> None:
         if not any(real == root or root in real.parents for root in self.roots):
             raise self._refused(text, where, "this lies outside of the folders that may be used")
+
+    def _pattern(self, found: Path, text: str, where: str) -> str:
+        """A pattern that begins inside of the folders, and all of whose files lie there."""
+        fixed = list(takewhile(lambda part: not glob.has_magic(part), found.parts))
+        self._inside(Path(os.path.realpath(Path(*fixed))), text, where)
+        if ".." in found.parts:
+            raise self._refused(text, where, "a pattern goes down only")
+        for seen, name in enumerate(glob.iglob(str(found), recursive=True)):
+            self._inside(Path(os.path.realpath(name)), f"{text}: {Path(name).name}", where)
+            if seen > MOST_ENTRIES:
+                raise self._refused(text, where, "too many files to be looked at")
+        return str(found)
 
     def _nothing_leads_out(self, folder: Path, text: str, where: str) -> None:
         """Raises UsageError where a link inside of `folder` leads out."""

@@ -79,7 +79,7 @@ def _text(about: str) -> dict[str, Any]:
     return {"type": "string", "description": about}
 
 
-DATA = _text("The table: a CSV, Parquet, Feather or Excel file, or a folder of such files.")
+DATA = _text("The table: a CSV, Parquet, Feather or Excel file, a folder or pattern of such files.")
 OUTPUT = _text("File to write to, .csv, .parquet or .xlsx (none: the rows are in the answer).")
 MODEL = _text("Run folder of `train`, such as runs/sales-20240131-120000.")
 CONFIG = _text("Config file of scheduled jobs, such as jobs/batch.yaml.")

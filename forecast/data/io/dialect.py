@@ -8,9 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.data.io.files import HEAD, Source, TextStream, detect_encoding
+from forecast.common.errors import InputError
+from forecast.data.io.files import HEAD, Source, TextStream, detect_encoding, open_source
 from forecast.data.io.notes import Note, listed, quantity, refuse
 from forecast.data.io.time_forms import times_of_header
 from forecast.data.io.vocabulary import names_time
@@ -24,6 +26,7 @@ MAX_COLUMNS = 10_000
 LINES_ABOVE = 30  # a header below more lines than these is not sought
 FEWEST_LINES, LONGEST_HEAD = 4, 1 << 24  # of the start that is looked at, where lines are long
 SAMPLE_ROWS = 2_000
+LONGEST_CELL = 30  # letters of a number or a time, as they are written
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([T ].*)?")
@@ -250,6 +253,37 @@ def _check_header(names: tuple[str, ...], beneath: Sequence[str], where: str) ->
             where=f"{where}, line 1", value=listed(names),
             remedy="Add a header line, e.g. ds,y",
         )  # fmt: skip
+
+
+def first_lines(path: Path) -> list[str]:
+    """The lines of the start of a text file that hold something; none where it cannot be read, or
+    is no text."""
+    try:
+        head = open_source(path, float("inf")).head
+    except InputError:
+        return []
+    encoding, bom = detect_encoding(head, None)
+    text = head[bom:].decode(encoding, "replace")
+    lines = [line.strip() for line in _split_lines(text)]
+    return [] if "\0" in text else [line for line in lines if line][:SAMPLE_ROWS]
+
+
+def are_rows(lines: Sequence[str]) -> bool:
+    """Whether lines of text are a table's: of those below the first, half hold several fields, one
+    of which is a number or a time."""
+    return any(
+        2 * sum(_has_fields(line, separator) for line in lines[1:]) >= max(len(lines) - 1, 1)
+        for separator in (*SEPARATORS, None)
+    )
+
+
+def _has_fields(line: str, separator: str | None) -> bool:
+    cells = [cell.strip(' "') for cell in line.split(separator)]
+    if len(cells) < 2:
+        return False
+    if separator is None:  # between words are spaces as well
+        return bool(NUMBER.fullmatch(cells[0]) or DATE.match(cells[0]))
+    return any(len(c) <= LONGEST_CELL and re.match(r"[^\w\s]{0,2}\s?\d", c) for c in cells)
 
 
 def _find_decimal(

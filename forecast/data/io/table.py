@@ -19,8 +19,8 @@ from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
 from forecast.data.io.dialect import SAMPLE_ROWS, Dialect, detect_dialect
 from forecast.data.io.files import ByteStream, Source, check_unchanged, kind_of, open_source
+from forecast.data.io.folders import keys_of, with_keys
 from forecast.data.io.frames import FRAME, arrow_of, plain_frame
-from forecast.data.io.hive import keys_of, with_keys
 from forecast.data.io.notes import Note, Rejects, refuse
 from forecast.data.io.roles import map_columns
 from forecast.data.io.time_forms import times_of_header
@@ -51,6 +51,7 @@ class Table:
     unread   names of the columns that are not read
     whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
     sheet    of a workbook; one_of_several: others of it are read as well
+    called   its name, where that of its file is another one's as well
     """
 
     where: str
@@ -66,15 +67,14 @@ class Table:
     whole: Whole | None = None
     sheet: str = ""
     one_of_several: bool = False
+    called: str = ""
 
     @property
     def name(self) -> str:
         """What a series is called that is this whole table: as its sheet or its file."""
-        return (
-            self.sheet
-            if self.one_of_several
-            else as_bytes(Path(self.where).name.split(".")[0]).decode()
-        )
+        if self.called or self.one_of_several:
+            return self.called or self.sheet
+        return as_bytes(Path(self.where).name.split(".")[0]).decode()
 
     @property
     def rows(self) -> int:

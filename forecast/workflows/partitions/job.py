@@ -39,10 +39,9 @@ from forecast.config.schema import (
 )
 from forecast.data.frequency import Frequency
 from forecast.data.io.database import is_database
-from forecast.data.io.hive import name_below
+from forecast.data.io.folders import files_in, name_below
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
-from forecast.data.rows import files_of
 from forecast.inference.point import MEDIAN
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
@@ -52,7 +51,7 @@ from forecast.training.zero_shot import zero_shot
 from forecast.transforms.windows import Layout
 from forecast.workflows.demand import choose_point, point_of
 from forecast.workflows.hierarchy import refuse_hierarchy
-from forecast.workflows.load import data_settings, refuse_covariates
+from forecast.workflows.load import ABOUT_COVARIATES, data_settings, refuse_covariates
 from forecast.workflows.partitions.documents import JobFields
 from forecast.workflows.predict import with_point_setting
 
@@ -80,8 +79,11 @@ class Partition:
         return None if self.query is not None else Path(self.place).stat().st_mtime_ns
 
 
-def partitions_of(source: str, data: DataSettings, engine: EngineSettings) -> list[Partition]:
-    """The partitions of `source`, in an order that depends on nothing but the input.
+def partitions_of(
+    source: str, data: DataSettings, engine: EngineSettings, listener: Listener
+) -> list[Partition]:
+    """The partitions of `source`, in an order that depends on nothing but the input. What else lies
+    in a folder is told of.
 
     Raises UsageError: standard input, a query that cannot be asked in parts; InputError: no file.
     """
@@ -101,7 +103,10 @@ def partitions_of(source: str, data: DataSettings, engine: EngineSettings) -> li
             where="--engine",
             remedy="Name a folder or a pattern of files with whole series in each",
         )
-    files = [Path(file).resolve() for file in files_of(source)]
+    found, notes = files_in(source)
+    for note in notes:
+        listener.note(note.text)
+    files = [Path(file).resolve() for file in found]
     return [
         Partition(name_below(file), str(file), size=file.stat().st_size if file.exists() else 0)
         for file in files
@@ -245,6 +250,8 @@ def make_job(
     request = _digest({**what, "parts": partitions, "version": versions()["lstmcast"]})
     if (folder / JOB).exists():
         return _same(folder, request, partitions, plain)
+    if found is not None:
+        _refuse_one_series(partitions, data)
     made_folder(folder, PARTS)
     if found is None:
         decided = _from_pilot(partitions, settings, listener)
@@ -361,6 +368,22 @@ def _readable(
         if len(good) in (0, len(parts)):
             raise error from None
         return load_several(good, "the first look", data, most)
+
+
+def _refuse_one_series(partitions: Sequence[Partition], data: DataSettings) -> None:
+    """Refuse files that are one series together, by a few of them; what of them cannot be read is
+    reported when its turn comes."""
+    chosen = [partitions[n] for n in spread(len(partitions), PILOT)]
+    parts: list[tuple[str | Path, str | None]] = [(each.place, each.query) for each in chosen]
+    given = data.model_dump(exclude_unset=True)
+    plain = DataSettings(**{k: v for k, v in given.items() if k not in ABOUT_COVARIATES})
+    for how in (plain, _with_holes(plain)):
+        try:
+            most = PILOT_SERIES // len(parts)
+            return _check_whole(parts, *load_several(parts, "the first look", how, most))
+        except InputError as error:
+            if error.code == "input/files-or-series":
+                raise
 
 
 def _with_holes(data: DataSettings) -> DataSettings:

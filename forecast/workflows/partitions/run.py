@@ -82,7 +82,7 @@ def engine_run(
         check_installed("ray", "ray", "--engine ray")
     folder = _folder(output)
     check_folder(folder, PARTS, replaced=False)
-    partitions = partitions_of(source, settings.data, settings.engine)
+    partitions = partitions_of(source, settings.data, settings.engine, listener)
     _refuse_nothing(partitions, settings.engine)
     listener.stage("Deciding how to forecast")
     job = make_job(folder, partitions, settings, listener, model, pretrained_network)

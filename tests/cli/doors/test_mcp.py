@@ -93,6 +93,33 @@ def test_no_path_leads_out_of_the_folders(folder, path):
         assert caught.value.code == "usage/path-refused"
 
 
+@pytest.mark.parametrize(
+    "pattern", ["../*.csv", "sub/*/../../../*.csv", "/etc/*", "~/*", "*.csv", "**/*.csv", "link*/*"]
+)
+def test_no_pattern_of_files_leads_out_of_the_folders(folder, pattern):
+    (folder / "sub" / "more").mkdir(parents=True)
+    (folder / "sub" / "x.csv").symlink_to(folder.parent / "secret.csv")
+    (folder / "out.csv").symlink_to(folder.parent / "secret.csv")
+    (folder / "linked").symlink_to(folder.parent)
+    (folder / "batch.yaml").write_text(f"jobs:\n  sales: {{data: '{pattern}'}}\n")
+    for given in ({"data": pattern}, {"data": "sales.csv", "future_covariates": pattern}):
+        with pytest.raises(UsageError, match="inside") as caught:
+            words("train", folder, **given)
+        assert caught.value.code == "usage/path-refused"
+    with pytest.raises(UsageError, match="inside"):
+        words("status", folder, config="batch.yaml")
+
+
+def test_a_pattern_of_files_inside_is_read_as_in_a_terminal(folder):
+    (folder / "linked").symlink_to(folder.parent)  # none of the pattern's files
+    (folder / "batch.yaml").write_text("jobs:\n  sales: {data: 'sal*.csv'}\n")
+    assert words("check", folder, data="sal*.csv")[1] == str(folder / "sal*.csv")
+    assert words("check", folder, data="none/*.csv")[1] == str(folder / "none" / "*.csv")
+    assert words("status", folder, config="batch.yaml")[0] == "status"
+    with pytest.raises(UsageError, match="inside"):
+        words("forecast", folder, data="sales.csv", output="sal*.csv")
+
+
 def test_a_file_whose_name_has_signs_of_patterns_is_a_file(folder):
     (folder / "a[1].csv").write_text("ds,y\n")
     assert words("check", folder, data="a[1].csv")[1] == str(folder / "a[1].csv")

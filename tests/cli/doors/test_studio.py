@@ -160,6 +160,14 @@ def test_a_request_that_no_page_makes_is_a_bad_one_and_no_bug(client, where):
     assert answer.json()["error"]["code"] != "bug/unexpected"
 
 
+@pytest.mark.parametrize("where", ["/table", "/understood"])
+def test_a_setting_that_is_mistyped_in_the_address_is_no_other_forecast(client, where):
+    answer = client.get(f"{where}?file=sales.csv&horizn=6")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "http/unknown-parameter"
+    assert answer.json()["error"]["remedy"] == "Did you mean horizon?"
+
+
 def test_every_answer_has_a_strict_policy_and_only_reports_may_be_framed(client, folder):
     policy = client.get("/").headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -253,7 +261,7 @@ def test_every_setting_has_a_control_whose_words_the_command_takes(folder):
         "wide": ["no"],
         "level": ["80", "95"],
         "duplicates": [""],
-        "x": ["1"],
+        "file": ["sales.csv"],
     }
     given = given_by(query)
     assert given == {"horizon": "6", "wide": False, "level": "80,95"}

@@ -8,6 +8,7 @@ import secrets
 import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +75,19 @@ def settings_here() -> tuple[Option, ...]:
 def given_by(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The settings in a query, by parameter name; what is empty is not given.
 
-    Raises UsageError for a switch that is neither yes nor no.
+    Raises UsageError for a name that is no setting here, and a switch that is neither yes nor no.
     """
     known = {option.parameter: option for option in settings_here()}
     found: dict[str, Any] = {}
     for name, values in query.items():
+        if name not in (*known, "file"):
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            raise UsageError(
+                "there is no such setting on this page", code="http/unknown-parameter", value=name,
+                remedy=f"Did you mean {near[0]}?" if near else "Leave it out of the address",
+            )  # fmt: skip
         texts = [text for text in values if text != ""]
-        if name in known and texts:
+        if texts and name != "file":
             found[name] = _switched(name, texts[-1]) if known[name].switch else ",".join(texts)
     return found
 

@@ -8,7 +8,7 @@ import pytest
 
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
-from forecast.data.io.hive import keys_of
+from forecast.data.io.folders import keys_of
 from forecast.data.load import load_panel
 
 TIMES = pd.date_range("2023-11-01", periods=90, freq="D")
