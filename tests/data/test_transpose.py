@@ -52,6 +52,15 @@ def test_totals_beside_and_below_the_months_are_no_series_and_no_id(total, tmp_p
     assert f"({total})" in said["repair/no-series"]
 
 
+def test_a_row_of_totals_whose_name_is_the_only_id_is_no_series(tmp_path) -> None:
+    rows = [[row[2] + str(k), *row[3:]] for k, row in enumerate(rows_with_totals(ENGLISH, "Sum"))]
+    rows[0][0], rows[-1][0] = "Item", "Total"
+    path = tmp_path / "wide.csv"
+    path.write_text(text(rows))
+    panel, report = read(path)
+    assert (panel.ids.tolist(), report.columns["id"]) == (["A1", "A3", "B2", "B4"], ["Item"])
+
+
 def test_a_row_that_is_only_called_total_is_a_series(tmp_path) -> None:
     rows = [row[:-1] for row in rows_with_totals(ENGLISH, "Total")[:-1]]
     path = tmp_path / "wide.csv"

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import word
+from forecast.data.io.arrow import rows_of, word
 from forecast.data.io.columns import Column, Mapping, describe
 from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
@@ -81,17 +81,10 @@ class Table:
     def taken(self, index: np.ndarray) -> Table:
         """The rows `index` (int64), in its order; places in the file stay right, and what is left
         out is held no longer."""
-        import pyarrow as pa
-
-        def some(column: pa.Array) -> pa.Array:
-            rows = column.take(pa.array(index))
-            coded = isinstance(rows, pa.DictionaryArray)
-            return rows.dictionary_decode().dictionary_encode() if coded else rows
-
         locate, whole = self.locate, self.whole
         return replace(
             self,
-            columns={name: some(column) for name, column in self.columns.items()},
+            columns={name: rows_of(column, index) for name, column in self.columns.items()},
             locate=lambda wanted: locate([int(index[w]) for w in wanted]),
             whole=whole_of(whole, index),
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import as_arrow, as_floats, as_numpy, as_strings, word
+from forecast.data.io.arrow import as_arrow, as_floats, as_numpy, as_strings, rows_of, word
 from forecast.data.io.columns import Column, Mapping
 from forecast.data.io.notes import Note, listed, quantity, refuse
 from forecast.data.io.roles import named_columns
@@ -74,7 +74,7 @@ def turned(
     numbers = {n: _floats(columns[n], decimal, settings) for n in times}
     part, header = _parts_of_times(columns, beside, times)
     kept, notes = _series_rows(columns, [c.name for c in beside], numbers)
-    columns = {n: column.take(as_arrow(kept)) for n, column in columns.items()}
+    columns = {n: rows_of(column, kept) for n, column in columns.items()}
     values = np.stack([numbers[n][kept] for n in times])
     counts = [c.name for c in beside if c.kind in ("number", "integer") and c.name != part]
     totals = [
