@@ -169,6 +169,31 @@ def test_value_added_by_model_and_planner_by_hand():
     assert found["by"]["Ann"]["count"] == 2
     assert found["by"]["Ann"]["added_by_override"] == pytest.approx((4 + 0) / 2 - (1 + 1) / 2)
     assert found["series"]["x"] == every
+    assert every["judged"] == "mae" and "rmse_model" not in every
+
+
+def test_an_override_of_means_is_judged_by_squared_errors():
+    """Lumpy demand of 2 a day in the mean: zero is nearer to most days, and worth nothing."""
+    values = np.tile([0.0, 0.0, 0.0, 0.0, 10.0], 4)
+    panel = Panel(
+        np.array(["x"], dtype=object), np.array([0, 20]), values, np.array([0]), Frequency("D")
+    )
+    days = [f"1970-01-{day:02d}" for day in range(16, 21)]
+    given = {14: {("x", day): (0.0, "Ann") for day in days}}
+    run = _Run("r", 14, 5, 5, np.array([5]), np.full((1, 5), 2.0), "mean")
+    told = value_added([run], {5: "x"}, given, panel)
+    every = told["all"]
+    assert every["judged"] == "rmse" and every["mae_override"] < every["mae_model"]
+    assert (every["rmse_model"], every["rmse_override"]) == pytest.approx((4.0, 20**0.5))
+    assert every["added_by_override"] < 0 and told["by"]["Ann"]["added_by_override"] < 0
+    medians = replace(run, kind="median")
+    assert value_added([medians], {5: "x"}, given, panel)["all"]["added_by_override"] > 0
+    lines = about_planning({"value_added": told, "other_runs": 3})
+    assert "3 of the runs, which published another point" in lines[0]
+    assert "RMSE" in lines[1] and lines[2].startswith("Overrides by Ann: worse")
+    page = render_live_page("t", [{"job": "sales", "value_added": told, "other_runs": 3}])
+    assert "Root of the mean squared error on the way" in page
+    assert page_cells(page)["with overrides"][0] == f"{20**0.5:.3f}"
 
 
 def test_ten_days_of_runs_and_an_override_are_told_by_score(tmp_path, lstmcast, monkeypatch):
