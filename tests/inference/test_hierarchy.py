@@ -263,6 +263,16 @@ def test_nodes_without_errors_do_not_stop_mint():
     ).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_how_forecasts_add_up_does_not_depend_on_the_unit(method, unit):
+    hierarchy, errors = small(), errors_for(small())
+    values = np.random.default_rng(1).normal(10, 3, (7, 2))
+    other = Errors(unit * errors.residuals, errors.scores, unit * errors.values, errors.season)
+    one, scaled = (Reconciler(method, hierarchy, e, nonnegative=True) for e in (errors, other))
+    assert scaled.coherent(unit * values) / unit == pytest.approx(one.coherent(values), rel=1e-9)
+
+
 def test_shared_errors_have_unit_variance_and_the_correlation_of_the_past():
     random = np.random.default_rng(0)
     common = random.standard_normal(400)
