@@ -83,13 +83,24 @@ def turned(
     ]  # fmt: skip
     named = [c for c in beside if c.name not in (*totals, part)]
     ids = _ids(columns, named, part, settings, where)
-    notes += _left_out(named, ids, totals, list(columns), times, where)
-    made = _laid_end_to_end(columns, ids, part, times, header)
+    static = _static(list(columns), (*ids, *times, part), settings, where)
+    notes += _left_out(named, (*ids, *static), totals, list(columns), times, where)
+    made = _laid_end_to_end(columns, (*ids, *static), part, times, header)
     reasons = {"time": "the header (--transpose)", "target": "the cells below it",
                "id": "what tells the rows apart" if ids else "none: one series"}  # fmt: skip
     time = (header,) if part is None else (part, header) if header == MONTH else (header, part)
-    mapping = Mapping(time, ids, (), (VALUE,), False, reasons)
+    mapping = Mapping(time, ids, (), (VALUE,), False, reasons, static)
     return Turned(made, mapping, times, kept, tuple(notes))
+
+
+def _static(
+    names: Sequence[str], taken: Sequence[str | None], settings: DataSettings, where: str
+) -> tuple[str, ...]:
+    """The columns that are asked for as what never changes in a row (its place in a hierarchy), but
+    those `taken` already. Raises InputError where one is missing."""
+    flag = "--set data.static_cov"
+    found = [n for g in settings.static_cov for n in named_columns(g, names, flag, where)]
+    return tuple(n for n in found if n not in taken)
 
 
 def _parts_of_times(
@@ -217,13 +228,13 @@ def _left_out(
 
 
 def _laid_end_to_end(
-    columns: dict[str, pa.Array], ids: Sequence[str], part: str | None, times: Sequence[str],
+    columns: dict[str, pa.Array], kept: Sequence[str], part: str | None, times: Sequence[str],
     header: str,
 ) -> dict[str, pa.Array]:  # fmt: skip
-    """The ids, the header's times, called `header`, with the column that has a part of them, and
-    the values below."""
+    """The columns `kept` as they are for each time, the header's times, called `header`, with the
+    column that has a part of them, and the values below."""
     count, rows = len(times), len(columns[times[0]])
-    made: dict[str, pa.Array] = {n: _repeated(columns[n], count) for n in ids}
+    made: dict[str, pa.Array] = {n: _repeated(columns[n], count) for n in kept}
     if part is not None:
         made[part] = _repeated(columns[part], count)
     codes = np.repeat(np.arange(count, dtype=np.int32), rows)
