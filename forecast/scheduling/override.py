@@ -20,7 +20,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_strings
-from forecast.data.io.table import read_plain
+from forecast.data.io.table import check_points, read_plain
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import number_strings, texts_of
 from forecast.data.panel import ID, TIME
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 OVERRIDES = "overrides.csv"  # in the folder of a published forecast: every override of its as-of
 MODEL, BY, REASON, AT = "model", "override_by", "override_reason", "override_at"
+SAME = 1e-8  # as shares of them, numbers nearer to each other were written from one: nine digits
 SHOWN = 3  # rows that an error names
 
 Place = tuple[str, str]  # id and time of a step, as they are written
@@ -127,8 +128,8 @@ def _published(
     point = _point(table)
     keys = [(str(i), str(t)) for i, t in zip(*_places(table), strict=True)]
     row_of = {key: row for row, key in enumerate(keys)}
-    wanted = _asked(file, row_of)
     values = list(table.column(point).to_pylist())
+    wanted = _changed(_asked(file, row_of), row_of, values, file)
     before = math.fsum(v for v in values if v is not None)
     model = table.column(MODEL).to_pylist() if MODEL in table.column_names else list(values)
     words = {name: _texts(table, name) for name in (BY, REASON, AT)}
@@ -184,6 +185,9 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
     texts = [t.strip() for t in texts_of(table.columns[time_name])]
     times = _as_published(texts, list(dict.fromkeys(time for _, time in row_of)))
     cells = texts_of(table.columns[values[0]])
+    if table.dialect:  # text: a workbook's numbers have no marks
+        plain = "Write it without marks between the digits, or part the fields by commas"
+        check_points({values[0]: cells}, table.dialect, (values[0],), file, plain)
     numbers, bad = number_strings(
         as_strings(cells), table.decimal, "." if table.decimal == "," else None
     )
@@ -224,6 +228,29 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
             remedy="Give at least one number",
         )
     return made
+
+
+def _changed(
+    asked: Mapping[Place, float],
+    row_of: Mapping[Place, int],
+    published: Sequence[float | None],
+    file: str,
+) -> dict[Place, float]:
+    """The numbers that are others than those published: whoever hands the forecast back with two
+    cells changed overrides two steps. Raises InputError where none is."""
+    changed = {}
+    for key, number in asked.items():
+        there = published[row_of[key]]
+        if there is None or not math.isclose(number, there, rel_tol=SAME):
+            changed[key] = number
+    if not changed:
+        raise InputError(
+            "every number is the one that is published already",
+            code="input/override-empty",
+            where=file,
+            remedy="Give other numbers, where there are several columns in one called override",
+        )
+    return changed
 
 
 def _as_published(texts: Sequence[str], published: Sequence[str]) -> list[str]:

@@ -88,9 +88,26 @@ def test_the_next_run_of_the_same_data_leaves_the_override_and_new_data_end_it(t
     assert read_state(tmp_path / "out").current.run == made.run
 
 
+def test_of_a_forecast_that_is_handed_back_only_the_changed_steps_are_overridden(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,500\n")
+    handed_out = (tmp_path / "out" / "current" / "predictions.csv").read_text()
+    lines = [",".join(line.split(",")[:3]) for line in handed_out.replace('"', "").splitlines()]
+    with pytest.raises(InputError, match="the one that is published already"):
+        overridden(tmp_path, "\n".join(lines), "Bob")
+    assert lines[1].startswith("a,2024-02-29,")
+    lines[1] = "a,2024-02-29,7"
+    made = overridden(tmp_path, "\n".join(lines), "Bob", "recount")
+    assert made.steps == 1
+    by = {(r["unique_id"], r["LSTM"]): r["override_by"] for r in rows(tmp_path) if r["override_by"]}
+    assert by == {("a", "7"): "Bob", ("b", "500"): "Ann"}  # Ann's is still hers
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
+        ("unique_id;ds;value\nb;2024-03-01;1.250\n", "input/point-or-group"),
         ("unique_id,ds,value\nb,2031-01-01,5\n", "input/override-step"),
         ("unique_id,ds,value\nnobody,2024-03-01,5\n", "input/override-step"),
         ("unique_id,ds,value\nb,2024-03-01,5\nb,2024-03-01,6\n", "input/override-step"),
