@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,6 +66,11 @@ def test_covariates_that_end_before_the_horizon_are_refused_with_series_and_date
         "5 steps, up to 2024-02-04, are to be forecast"
     )
     assert "--future-covariates" in caught.value.remedy
+    (heat_,) = panel.covariates.columns
+    fair = replace(panel.covariates, columns=(replace(heat_, name="event: fair"),))
+    with pytest.raises(InputError) as caught:
+        check_ahead(replace(panel, covariates=fair), 5)
+    assert caught.value.remedy.endswith("with --events FILE")
     check_ahead(panel, 5, names=["another"])
 
 
