@@ -207,8 +207,9 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
     try:
         panel = covered(found.panel, forecaster, horizon, settings)
     except InputError as error:
-        error.where = settings.data.future_covariates
-        error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
+        if "--events" not in (error.remedy or ""):  # which are the same in all scenarios
+            error.where = settings.data.future_covariates
+            error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
         raise
     made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
     made = with_class_levels(made, panel, None if found.levels is None else found.levels.hierarchy)

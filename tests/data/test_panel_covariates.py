@@ -179,6 +179,19 @@ def test_a_table_of_series_gives_what_never_changes(tmp_path):
     assert caught.value.message == "series without a row: c"
 
 
+@pytest.mark.parametrize("head", ["kind,shop", "shop,kind", "item,shop"])
+def test_the_series_of_a_static_table_stand_in_any_of_its_columns(tmp_path, head):
+    table = frame().rename(columns={"unique_id": "shop"})
+    places = {"shop": ("a", "b"), "kind": ("x", "x"), "item": ("x", "x")}
+    rows = [",".join(places[name][k] for name in head.split(",")) for k in (1, 0)]
+    (tmp_path / "static.csv").write_text("\n".join([head, *rows]) + "\n")
+    panel, _ = load(tmp_path, table, static=str(tmp_path / "static.csv"), id_col="shop")
+    again, _ = load(tmp_path, table, static=str(tmp_path / "static.csv"))
+    for made in (panel, again):
+        (own,) = made.covariates.columns
+        assert own.name != "shop" and own.values.tolist() == [0, 0]
+
+
 def test_a_static_column_of_the_data_must_not_change(tmp_path):
     table = frame(area=lambda number, step: 5.0 + number)
     panel, _ = load(tmp_path, table, static_cov="area")
