@@ -72,7 +72,8 @@ def override_job(
     moment: datetime | None = None,
 ) -> Overridden:
     """Publishes the numbers of `file` (columns unique_id, ds and a value; no id where the forecast
-    has one series) in place of the current forecast's, with who and why.
+    has one series) in place of the current forecast's, with who and why; nothing where all of them
+    are the current ones.
 
     Raises UsageError (nothing is published, no name, no reason), InputError (a step that is not
     forecast, a step twice, what is no number), LockedError.
@@ -96,6 +97,8 @@ def override_job(
             )
         at = stamp(moment or now())
         made, files, about = _published(job.folder, current, file, by.strip(), reason.strip(), at)
+        if not files:
+            return Overridden(job.name, current.run, current.run, *made)
         name = f"{current.run.rsplit('-', 1)[0]}-{_digest(current.run, files)}"
         manifest = {
             **{k: v for k, v in current.manifest.items() if k not in (SEAL, "outputs", "run")},
@@ -121,16 +124,18 @@ def _digest(run: str, files: Mapping[str, bytes]) -> str:
 def _published(
     folder: Path, current: PublishedForecast, file: str, by: str, reason: str, at: str
 ) -> tuple[tuple[int, float, float], dict[str, bytes], dict[str, Any]]:
-    """Steps changed and the sums before and after; the files to publish; what the manifest says of
-    the override."""
+    """Steps changed and the sums before and after; the files to publish, none where nothing is
+    changed; what the manifest says of the override."""
     place = folder / RUNS / current.run
     table = read_predictions(place)
     point = _point(table)
     keys = [(str(i), str(t)) for i, t in zip(*_places(table), strict=True)]
     row_of = {key: row for row, key in enumerate(keys)}
     values = list(table.column(point).to_pylist())
-    wanted = _changed(_asked(file, row_of), row_of, values, file)
+    wanted = _changed(_asked(file, row_of), row_of, values)
     before = math.fsum(v for v in values if v is not None)
+    if not wanted:
+        return (0, before, before), {}, {}
     model = table.column(MODEL).to_pylist() if MODEL in table.column_names else list(values)
     words = {name: _texts(table, name) for name in (BY, REASON, AT)}
     for key, value in wanted.items():
@@ -231,26 +236,16 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
 
 
 def _changed(
-    asked: Mapping[Place, float],
-    row_of: Mapping[Place, int],
-    published: Sequence[float | None],
-    file: str,
+    asked: Mapping[Place, float], row_of: Mapping[Place, int], published: Sequence[float | None]
 ) -> dict[Place, float]:
     """The numbers that are others than those published: whoever hands the forecast back with two
-    cells changed overrides two steps. Raises InputError where none is."""
-    changed = {}
-    for key, number in asked.items():
-        there = published[row_of[key]]
-        if there is None or not math.isclose(number, there, rel_tol=SAME):
-            changed[key] = number
-    if not changed:
-        raise InputError(
-            "every number is the one that is published already",
-            code="input/override-empty",
-            where=file,
-            remedy="Give other numbers, where there are several columns in one called override",
-        )
-    return changed
+    cells changed overrides two steps."""
+    there = {key: published[row_of[key]] for key in asked}
+    return {
+        key: number
+        for key, number in asked.items()
+        if (old := there[key]) is None or not math.isclose(number, old, rel_tol=SAME)
+    }
 
 
 def _as_published(texts: Sequence[str], published: Sequence[str]) -> list[str]:
