@@ -99,7 +99,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "override": (
         (
             "The planner's numbers, published in place of the model's",
-            "override jobs/batch.yaml jobs/passengers/current/predictions.csv --job passengers --by Ann --reason 'as agreed'",
+            "override jobs/batch.yaml ours.csv --job passengers --by Ann --reason 'as agreed'",
         ),
     ),
     "rollback": (

@@ -18,6 +18,8 @@ from forecast.common.progress import clean
 from forecast.config.options import Option, all_options, show
 from forecast.config.sources import DEFAULT, Resolved
 from forecast.evaluation.catalogue import LOWEST, metric_named
+from forecast.inference.point import quantile_of
+from forecast.inference.tables import whole_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -372,10 +374,13 @@ def show_scenarios(console: Console, result: Any) -> None:
     """What each scenario changes, summed over series and steps, and where the table is."""
     import pyarrow.compute as pc
 
-    table = plain_table("scenario", "sum", "change")
+    quantiles = quantile_of(result.point) is not None
+    heading = f"sum of {result.point} quantiles" if quantiles else "sum"
+    table = plain_table("scenario", heading, "change")
+    whole = whole_of(result.predictions)
     for name in result.scenarios:
-        rows = result.predictions.filter(pc.equal(result.predictions.column("scenario"), name))
-        network = rows.column_names[3]
+        rows = whole.filter(pc.equal(whole.column("scenario"), name))
+        network = rows.column_names[rows.column_names.index("scenario") + 1]
         total, change = (pc.sum(rows.column(column)).as_py() for column in (network, "change"))
         shown = "" if change is None else f"{change:+,.6g}"
         table.add_row(clean(name), f"{total or 0:,.6g}", shown)

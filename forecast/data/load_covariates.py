@@ -365,7 +365,7 @@ def _of_series(
     if settings.static is None:
         return [], ()
     table = read_plain(settings.static, settings)
-    id_name = _id_column(list(table.columns), settings, table.where)
+    id_name = _id_column(table, panel, settings)
     ids = [text.strip() for text in texts_of(table.columns[id_name])]
     row_of = {name: row for row, name in enumerate(ids)}
     if len(row_of) < len(ids):
@@ -394,14 +394,22 @@ def _of_series(
     return found, tuple(unseen)
 
 
-def _id_column(names: list[str], settings: DataSettings, where: str) -> str:
+def _id_column(table: Table, panel: Panel, settings: DataSettings) -> str:
+    """The column as asked; else one of a usual name, or any, in which every series stands; else the
+    one of a usual name, or the first, of which the error that follows tells."""
+    names, where = list(table.columns), table.where
+    texts = {n: {t.strip() for t in texts_of(table.columns[n])} for n in names}
     lower = {n.lower(): n for n in reversed(names)}
     wanted = [settings.id_col] if settings.id_col else list(ID_NAMES)
-    for name in wanted:
-        if name and name.lower() in lower:
-            return lower[name.lower()]
+    usual = [lower[name.lower()] for name in wanted if name and name.lower() in lower]
+    if usual and settings.id_col:
+        return usual[0]
     if settings.id_col is None and len(names) > 1:
-        return names[0]
+        ids = {str(name).strip() for name in panel.ids}
+        whole = (n for n in (*usual, *names) if ids <= texts[n])
+        return next(whole, (usual or names)[0])
+    if usual:
+        return usual[0]
     raise refuse(
         "input/static-id", "no column names the series", where=where,
         remedy=f"Name it as in the data; there are {listed(names, 20)}",

@@ -80,6 +80,7 @@ class Covariates:
         return Covariates(offsets, tuple(columns), self.unseen)
 
 
+EVENT = "event: "  # before an event's name: the name of its column (--events)
 COV_SHORT = "or say --cov-short mask (missing from there) or last (as it was)"
 
 
@@ -108,12 +109,17 @@ def _too_short(
     steps = panel.first[s] + np.array([first, panel.lengths[s] + horizon - 1])
     stamps = format_stamps(panel.frequency.stamps(steps), panel.time_format, panel.tz).to_pylist()
     others = f" ({len(short):,} series in all)" if len(short) > 1 else ""
+    remedy = (
+        "Give the steps to come in --future-covariates FILE or as rows after the last value; what "
+        f"is not known ahead: --past-cov; {COV_SHORT}"
+    )
+    if name.startswith(EVENT):
+        remedy = "The model knows own events: give them, past and to come, with --events FILE"
     return refuse(
         "input/covariates-short",
         f"covariate '{name}' does not cover the horizon: series '{panel.ids[s]}' has no value at "
         f"{stamps[0]}, and {horizon:,} steps, up to {stamps[1]}, are to be forecast{others}",
-        remedy="Give the steps to come in --future-covariates FILE or as rows after the last "
-        f"value; what is not known ahead: --past-cov; {COV_SHORT}",
+        remedy=remedy,
     )  # fmt: skip
 
 

@@ -184,6 +184,12 @@ def verdict(table: ScoreTable, model: str | None = None, against: str = "AutoARI
         model = names[0]
     if model not in names:
         return f"{model} was not scored, so there is no verdict."
+    values = (len(table.ids) - table.without_actuals) * table.windows * table.horizon
+    if 0 < values <= table.zero_actuals:
+        return (
+            f"All {values:,} held-out values are 0, so they do not tell who forecasts better. Hold "
+            f"out more: --windows {4 * table.windows}."
+        )
     pairs = [compare(table, model, other) for other in names if other != model]
     pairs = [pair for pair in pairs if pair.series]
     if not pairs:

@@ -218,8 +218,8 @@ class Reconciler:
         to none, since a covariance needs some of each."""
         variance = self._variance(residuals)
         count = np.isfinite(residuals).sum(axis=1)
-        poor = (count < FEWEST // 2) | (np.nan_to_num(residuals).std(axis=1) < 1e-9)
         made = residuals / np.sqrt(np.median(variance))
+        poor = (count < FEWEST // 2) | (np.nan_to_num(made).std(axis=1) < 1e-9)
         noise = np.random.default_rng(0).standard_normal((int(poor.sum()), made.shape[1]))
         made[poor] = noise * np.sqrt(variance[poor] / np.median(variance))[:, None]
         return made

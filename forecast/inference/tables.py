@@ -17,6 +17,7 @@ from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import rows_ahead
 from forecast.data.panel import CUTOFF, ID, TARGET, TIME, Panel, interval_names, quantile_name
 from forecast.models.networks.registry import NETWORK_SPECS
+from forecast.transforms.hierarchy import TOTAL
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,6 +129,16 @@ def with_level(table: pa.Table, panel: Panel, names: np.ndarray | None) -> pa.Ta
 
     name_of = dict(zip(panel.ids.tolist(), names.tolist(), strict=True))
     return table.add_column(1, LEVEL, pa.array([name_of[i] for i in table.column(0).to_pylist()]))
+
+
+def whole_of(table: pa.Table) -> pa.Table:
+    """The rows that add up to the whole: of a hierarchy those of its total, in which all others
+    are; else all."""
+    if LEVEL not in table.column_names:
+        return table
+    import pyarrow.compute as pc
+
+    return table.filter(pc.equal(table.column(LEVEL), TOTAL))
 
 
 def wanted_levels(levels: Sequence[float], quantiles: Sequence[float]) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.data.panel import ID, TIME
+from forecast.inference.tables import whole_of
 from forecast.reporting.finished_run import FinishedRun, read_table_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def scenarios_of(folder: Path) -> list[ScenarioView]:
 def _scenarios(file: str, table: pa.Table) -> ScenarioView:
     point = _point(table)
     names = tuple(dict.fromkeys(str(n) for n in table.column(SCENARIO).to_pylist()))
-    rows = table.group_by([TIME, SCENARIO], use_threads=False).aggregate([(point, "sum")])
+    rows = whole_of(table).group_by([TIME, SCENARIO], use_threads=False).aggregate([(point, "sum")])
     by_time: dict[str, dict[str, float]] = {}
     for row in rows.to_pylist():
         by_time.setdefault(row[TIME], {})[str(row[SCENARIO])] = row[f"{point}_sum"] or 0.0

@@ -20,7 +20,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_strings
-from forecast.data.io.table import read_plain
+from forecast.data.io.table import check_points, read_plain
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import number_strings, texts_of
 from forecast.data.panel import ID, TIME
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 OVERRIDES = "overrides.csv"  # in the folder of a published forecast: every override of its as-of
 MODEL, BY, REASON, AT = "model", "override_by", "override_reason", "override_at"
+SAME = 1e-8  # as shares of them, numbers nearer to each other were written from one: nine digits
 SHOWN = 3  # rows that an error names
 
 Place = tuple[str, str]  # id and time of a step, as they are written
@@ -71,7 +72,8 @@ def override_job(
     moment: datetime | None = None,
 ) -> Overridden:
     """Publishes the numbers of `file` (columns unique_id, ds and a value; no id where the forecast
-    has one series) in place of the current forecast's, with who and why.
+    has one series) in place of the current forecast's, with who and why; nothing where all of them
+    are the current ones.
 
     Raises UsageError (nothing is published, no name, no reason), InputError (a step that is not
     forecast, a step twice, what is no number), LockedError.
@@ -95,6 +97,8 @@ def override_job(
             )
         at = stamp(moment or now())
         made, files, about = _published(job.folder, current, file, by.strip(), reason.strip(), at)
+        if not files:
+            return Overridden(job.name, current.run, current.run, *made)
         name = f"{current.run.rsplit('-', 1)[0]}-{_digest(current.run, files)}"
         manifest = {
             **{k: v for k, v in current.manifest.items() if k not in (SEAL, "outputs", "run")},
@@ -120,16 +124,18 @@ def _digest(run: str, files: Mapping[str, bytes]) -> str:
 def _published(
     folder: Path, current: PublishedForecast, file: str, by: str, reason: str, at: str
 ) -> tuple[tuple[int, float, float], dict[str, bytes], dict[str, Any]]:
-    """Steps changed and the sums before and after; the files to publish; what the manifest says of
-    the override."""
+    """Steps changed and the sums before and after; the files to publish, none where nothing is
+    changed; what the manifest says of the override."""
     place = folder / RUNS / current.run
     table = read_predictions(place)
     point = _point(table)
     keys = [(str(i), str(t)) for i, t in zip(*_places(table), strict=True)]
     row_of = {key: row for row, key in enumerate(keys)}
-    wanted = _asked(file, row_of)
     values = list(table.column(point).to_pylist())
+    wanted = _changed(_asked(file, row_of), row_of, values)
     before = math.fsum(v for v in values if v is not None)
+    if not wanted:
+        return (0, before, before), {}, {}
     model = table.column(MODEL).to_pylist() if MODEL in table.column_names else list(values)
     words = {name: _texts(table, name) for name in (BY, REASON, AT)}
     for key, value in wanted.items():
@@ -184,6 +190,9 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
     texts = [t.strip() for t in texts_of(table.columns[time_name])]
     times = _as_published(texts, list(dict.fromkeys(time for _, time in row_of)))
     cells = texts_of(table.columns[values[0]])
+    if table.dialect:  # text: a workbook's numbers have no marks
+        plain = "Write it without marks between the digits, or part the fields by commas"
+        check_points({values[0]: cells}, table.dialect, (values[0],), file, plain)
     numbers, bad = number_strings(
         as_strings(cells), table.decimal, "." if table.decimal == "," else None
     )
@@ -224,6 +233,19 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
             remedy="Give at least one number",
         )
     return made
+
+
+def _changed(
+    asked: Mapping[Place, float], row_of: Mapping[Place, int], published: Sequence[float | None]
+) -> dict[Place, float]:
+    """The numbers that are others than those published: whoever hands the forecast back with two
+    cells changed overrides two steps."""
+    there = {key: published[row_of[key]] for key in asked}
+    return {
+        key: number
+        for key, number in asked.items()
+        if (old := there[key]) is None or not math.isclose(number, old, rel_tol=SAME)
+    }
 
 
 def _as_published(texts: Sequence[str], published: Sequence[str]) -> list[str]:

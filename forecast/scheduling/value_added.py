@@ -2,7 +2,8 @@
 and what the blend beside the model would have made of them.
 
 Compared are the numbers that were published, medians or means; runs of one kind of point with each
-other.
+other. Medians are told by their absolute errors, means, which these would call too high, by the
+squared ones.
 
 Axes: R rows (series and steps that several runs forecast, or that have come true).
 """
@@ -24,7 +25,7 @@ from forecast.common.errors import OutputError
 from forecast.data.io.arrow import as_numpy
 from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.panel import Panel
-from forecast.inference.point import MEDIAN, quantile_of
+from forecast.inference.point import MEAN, MEDIAN, quantile_of
 from forecast.inference.tables import read_written
 from forecast.models.baselines.naive import seasonal_naive
 from forecast.scheduling.config import MOST_RUNS
@@ -35,17 +36,21 @@ from forecast.scheduling.recovery import State
 from forecast.workflows.combination import BLENDING
 
 NAIVE, MODEL, BLEND, OVERRIDE = "naive", "model", "blend", "override"
+ABSOLUTE, SQUARED = "mae", "rmse"  # the errors of medians, and of means
+COUNT = ("", "count")
 SHOWN = 20  # series told of by name
 
 
 @dataclass(frozen=True)
 class Planning:
-    """stability, value_added: JSON-able documents, {} where there is nothing to tell; of_quantiles:
-    runs that value added leaves out, as they published a quantile."""
+    """stability, value_added: JSON-able documents, {} where there is nothing to tell; of_quantiles,
+    of_others: runs that value added leaves out, as they published a quantile, or another point than
+    the newest run."""
 
     stability: dict[str, Any]
     value_added: dict[str, Any]
     of_quantiles: int = 0
+    of_others: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """All, as one document."""
@@ -53,6 +58,7 @@ class Planning:
             "stability": self.stability,
             "value_added": self.value_added,
             "quantile_runs": self.of_quantiles,
+            "other_runs": self.of_others,
         }
 
 
@@ -77,10 +83,11 @@ def planning(connection: sqlite3.Connection, state: State, folder: Path, panel: 
     overrides = _overrides(state, folder)
     blends = _blends(state, folder, {run.cutoff for run in runs})
     moved = stability(runs, ids, lambda cutoff: _times(panel, cutoff, 1)[0])
-    # An absolute error says nothing of a stock level: most of what came should lie below it.
+    # An error says nothing of a stock level: most of what came should lie below it.
     middle = [run for run in runs if quantile_of(run.kind) is None]
-    added = value_added(middle, ids, overrides, panel, blends)
-    return Planning(moved, added, len(runs) - len(middle))
+    alike = [run for run in middle if run.kind == middle[-1].kind]
+    added = value_added(alike, ids, overrides, panel, blends)
+    return Planning(moved, added, len(runs) - len(middle), len(middle) - len(alike))
 
 
 def _times(panel: Panel, first: int, steps: int) -> list[str]:
@@ -205,12 +212,13 @@ def value_added(
     panel: Panel,
     blends: Mapping[int, Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, Any]:
-    """Mean absolute error of each step of the way to the published number, on the same rows, and
-    what each adds: the error before it less the error after it (Gilliland 2013, forecast value
-    added). In all, by run, of the series where most was won or lost, and by planner, the last on
-    the overridden rows alone. Where any run had a blend beside the model, also what it would add in
-    the model's place; the model stands for it where there was none."""
-    sums = _Sums(bool(blends))
+    """The error of each step of the way to the published number, on the same rows, and what each
+    adds: the error before it less the error after it (Gilliland 2013, forecast value added). The
+    runs have one kind of point: of medians it is the mean absolute error, of means the root of the
+    mean squared one. In all, by run, of the series where most was won or lost, and by planner, the
+    last on the overridden rows alone. Where any run had a blend beside the model, also what it
+    would add in the model's place; the model stands for it where there was none."""
+    sums = _Sums(bool(blends), means=any(run.kind == MEAN for run in runs))
     place = {str(name): s for s, name in enumerate(panel.ids)}
     for run in runs:
         rows = np.array([place.get(ids.get(int(n), ""), -1) for n in run.series])
@@ -254,11 +262,13 @@ def _add_run(
 
 
 class _Sums:
-    """Counts and absolute errors by step of the way: in all, by run, by series, by planner."""
+    """Counts, absolute and squared errors by step of the way: in all, by run, by series, by
+    planner; means: it is the squared ones that tell who made it better."""
 
-    def __init__(self, blended: bool) -> None:
+    def __init__(self, blended: bool, means: bool) -> None:
         self.blended = blended
-        self.groups: dict[tuple[str, str], dict[str, float]] = {}
+        self.judged = SQUARED if means else ABSOLUTE
+        self.groups: dict[tuple[str, str], dict[tuple[str, str], float]] = {}
 
     def add(
         self,
@@ -270,7 +280,9 @@ class _Sums:
     ) -> None:
         """names (R,), actual, forecasts and who (R, H)."""
         known = np.isfinite(actual) & np.all([np.isfinite(f) for f in forecasts.values()], axis=0)
-        errors = {k: np.where(known, np.abs(f - actual), 0.0) for k, f in forecasts.items()}
+        wrong = {k: np.where(known, np.abs(f - actual), 0.0) for k, f in forecasts.items()}
+        errors = {(ABSOLUTE, k): error for k, error in wrong.items()}
+        errors |= {(SQUARED, k): error**2 for k, error in wrong.items()}
         self._take(("all", ""), known, errors)
         self._take(("run", as_of), known, errors)
         for row, name in enumerate(names.tolist()):
@@ -283,16 +295,19 @@ class _Sums:
             self._take(("by", planner), here, {k: np.where(here, e, 0) for k, e in errors.items()})
 
     def _take(
-        self, key: tuple[str, str], known: np.ndarray, errors: Mapping[str, np.ndarray]
+        self,
+        key: tuple[str, str],
+        known: np.ndarray,
+        errors: Mapping[tuple[str, str], np.ndarray],
     ) -> None:
-        sums = self.groups.setdefault(key, {"count": 0.0})
-        sums["count"] += float(known.sum())
+        sums = self.groups.setdefault(key, {COUNT: 0.0})
+        sums[COUNT] += float(known.sum())
         for name, error in errors.items():
             sums[name] = sums.get(name, 0.0) + float(error.sum())
 
     def document(self) -> dict[str, Any]:
         """JSON-able: count, errors and what each step added; {} where nothing has come true."""
-        if not self.groups.get(("all", ""), {}).get("count"):
+        if not self.groups.get(("all", ""), {}).get(COUNT):
             return {}
         series = sorted((key for key in self.groups if key[0] == "series"), key=self._importance)
         return {
@@ -302,25 +317,33 @@ class _Sums:
             "by_run": [
                 {"as_of": key[1], **self._figures(key)}
                 for key, sums in self.groups.items()
-                if key[0] == "run" and sums["count"]
+                if key[0] == "run" and sums[COUNT]
             ],
         }
 
     def _importance(self, key: tuple[str, str]) -> tuple[float, float, str]:
         """Sorts first what the planners changed most for better or worse, then what the model."""
-        sums = self.groups[key]
-        return (-abs(sums[MODEL] - sums[OVERRIDE]), -abs(sums[NAIVE] - sums[MODEL]), key[1])
+        naive, model, override = (
+            self.groups[key][self.judged, name] for name in (NAIVE, MODEL, OVERRIDE)
+        )
+        return (-abs(model - override), -abs(naive - model), key[1])
 
     def _figures(self, key: tuple[str, str]) -> dict[str, Any]:
+        """Of means the mean absolute errors stand beside those that judge."""
         sums = self.groups[key]
-        count = sums["count"]
+        count = sums[COUNT]
         names = (NAIVE, MODEL, *([BLEND] if self.blended else []), OVERRIDE)
-        mae = {n: sums[n] / count if count else math.nan for n in names}
-        more = {"added_by_blend": mae[MODEL] - mae[BLEND]} if self.blended else {}
+        mean = {of: total / count if count else math.nan for of, total in sums.items()}
+        told = {ABSOLUTE: {name: mean[ABSOLUTE, name] for name in names}}
+        if self.judged == SQUARED:
+            told[SQUARED] = {name: math.sqrt(mean[SQUARED, name]) for name in names}
+        error = told[self.judged]
+        more = {"added_by_blend": error[MODEL] - error[BLEND]} if self.blended else {}
         return {
             "count": int(count),
-            **{f"mae_{name}": value for name, value in mae.items()},
-            "added_by_model": mae[NAIVE] - mae[MODEL],
+            "judged": self.judged,
+            **{f"{by}_{name}": value for by, of in told.items() for name, value in of.items()},
+            "added_by_model": error[NAIVE] - error[MODEL],
             **more,
-            "added_by_override": mae[MODEL] - mae[OVERRIDE],
+            "added_by_override": error[MODEL] - error[OVERRIDE],
         }

@@ -17,9 +17,8 @@ from forecast.data.io.arrow import as_strings
 from forecast.data.io.table import read_plain
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import texts_of
-from forecast.data.panel import FUTURE, STATIC, Covariate, Covariates, Panel, check_ahead
+from forecast.data.panel import EVENT, FUTURE, STATIC, Covariate, Covariates, Panel, check_ahead
 
-EVENT = "event: "  # before an event's name: the name of its column
 MOST_DAYS = 3660  # that may count before and after an event
 AHEAD = 400  # steps to come that events are known for, where no horizon is given
 IDS, DATES = ("unique_id", "id", "ids", "series"), ("date", "day", "ds", "start", "from")

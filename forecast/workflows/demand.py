@@ -11,10 +11,11 @@ import numpy as np
 from forecast.config.baselines import INTERMITTENT_BASELINES, Baseline
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
-from forecast.inference.point import MEAN, MEDIAN
+from forecast.inference.point import MEAN, MEDIAN, quantile_of
 from forecast.training.plan import Reason
 from forecast.transforms.demand import INTERVAL, is_intermittent, mean_interval
 
+EACH_ITS_OWN = "quantiles do not add up: every series and every sum has its own"
 POINT = "point"  # the choice's name among the reasons of a run, and in its manifest
 
 
@@ -33,8 +34,10 @@ def usual_baselines(
 def choose_point(panel: Panel, settings: Settings) -> Reason:
     """Which point forecast: as asked, the mean where it is added up or demand is intermittent,
     else the median."""
-    if settings.forecast.point is not None:
-        return (POINT, settings.forecast.point, "as asked (--point)")
+    point = settings.forecast.point
+    if point is not None:
+        sums = settings.data.hierarchy is not None and quantile_of(point) is not None
+        return (POINT, point, "as asked (--point)" + (f"; {EACH_ITS_OWN}" if sums else ""))
     return usual_point(panel, settings)
 
 

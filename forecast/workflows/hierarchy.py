@@ -24,7 +24,7 @@ from forecast.evaluation import metrics
 from forecast.evaluation.catalogue import Metric, Scored, judging, metric_named
 from forecast.evaluation.level_table import BEFORE
 from forecast.evaluation.scores import score_forecasts
-from forecast.inference.point import quantile_of, with_point
+from forecast.inference.point import MEAN, quantile_of, with_point
 from forecast.inference.predict import forecast_panel
 from forecast.inference.reconciliation import (
     BOTTOM_UP,
@@ -274,13 +274,13 @@ def choose_method(
     point: str,
 ) -> Reason:
     """How forecasts are made to add up: as asked, or what forecasts the validation origins best,
-    by the mean over levels of the metric that judges such points."""
+    by the mean over levels of the metric that judges such points; where these are quantiles, which
+    do not add up, of the means."""
     if settings.forecast.reconcile is not None:
         return (RECONCILE, settings.forecast.reconcile, "as asked (--reconcile)")
-    level = quantile_of(point)
-    judged = judging(is_intermittent(panel), point, [] if level is None else [level])[0]
-    metric = metric_named(judged)
-    losses = _validation_losses(levels.hierarchy, panel, forecaster, errors, plan, point, metric)
+    added = point if quantile_of(point) is None else MEAN
+    metric = metric_named(judging(is_intermittent(panel), added, ())[0])
+    losses = _validation_losses(levels.hierarchy, panel, forecaster, errors, plan, added, metric)
     if not losses:
         return (RECONCILE, BOTTOM_UP, "no series is long enough to choose by")
     best = min(losses, key=lambda name: losses[name])
@@ -288,7 +288,8 @@ def choose_method(
     return (
         RECONCILE,
         best,
-        f"lowest {metric.heading} over the levels on validation origins and those before: {told}",
+        f"lowest {metric.heading}{'' if added == point else ' of the means'} over the levels on "
+        f"validation origins and those before: {told}",
     )
 
 
@@ -327,7 +328,7 @@ def _validation_losses(
         for method in METHODS if has_library() else (BOTTOM_UP, TOP_DOWN):
             one = Reconciler(method, part, past, nonnegative=nonnegative)
             coherent = one.coherent(made.point[together])
-            loss = _loss(metric, actual, coherent, scale, squared, level=quantile_of(point))
+            loss = _loss(metric, actual, coherent, scale, squared)
             by_level = [loss[part.level == each] for each in np.unique(part.level)]
             known = [np.nanmean(each) for each in by_level if np.isfinite(each).any()]
             sums.setdefault(method, []).append(float(np.mean(known)) if known else np.nan)
@@ -340,12 +341,9 @@ def _loss(
     made: np.ndarray,
     scale: np.ndarray,
     squared_scale: np.ndarray,
-    level: float | None,
 ) -> np.ndarray:
-    """`metric` of points `made` (S, H) for each series, (S,); level: of the quantile that they are,
-    None for other points."""
+    """`metric` of points `made` (S, H) for each series, (S,)."""
     assert metric.per_series is not None
-    levels = np.empty(0) if level is None else np.array([level])
     return metric.per_series(
         Scored(
             own=np.ones(len(actual), bool),
@@ -353,9 +351,8 @@ def _loss(
             point=made,
             scale=scale,
             squared_scale=squared_scale,
-            levels=levels,
-            quantiles=made[..., None][..., : len(levels)],
-            judged_at=level,
+            levels=np.empty(0),
+            quantiles=np.empty((*made.shape, 0)),
         )
     )
 
@@ -390,10 +387,12 @@ def reconcile_windows(
     forecaster: Forecaster,
     errors: Errors,
     settings: Settings,
+    point: str,
 ) -> list[Forecast]:
     """Each forecast (one an origin) with points that add up and coherent intervals; what is known
-    of past errors is cut off at its origin."""
-    return [
+    of past errors is cut off at its origin. Quantiles do not add up: where `point` is one, the
+    points are every node's own, of what is reconciled."""
+    together = [
         reconciled(
             each,
             panel,
@@ -406,6 +405,9 @@ def reconcile_windows(
         )
         for each in made
     ]
+    if quantile_of(point) is None:
+        return together
+    return [with_point(each, point) for each in together]
 
 
 def errors_of(

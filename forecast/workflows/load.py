@@ -16,7 +16,7 @@ from forecast.data.io.notes import Note, quantity
 from forecast.data.io.remote import is_remote
 from forecast.data.io.table import column_names
 from forecast.data.load import LoadReport, load_panel, named_by_ends, panel_from_frame
-from forecast.data.panel import FUTURE, Panel
+from forecast.data.panel import EVENT, FUTURE, Panel
 from forecast.data.public_holidays import is_exchange
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import (
@@ -30,7 +30,7 @@ from forecast.models.trained_data import described, is_of, none_of_these, traine
 from forecast.training.plan import Reason
 from forecast.transforms.covariates import Design
 from forecast.transforms.demand import mask_censored
-from forecast.transforms.outlook import AHEAD, EVENT, cover, read_events, with_events
+from forecast.transforms.outlook import AHEAD, cover, read_events, with_events
 from forecast.workflows.hierarchy import (
     Levels,
     factors_of,

@@ -66,7 +66,7 @@ from forecast.training.zero_shot import zero_shot
 from forecast.transforms.covariates import unknown_ahead
 from forecast.transforms.outlook import cover, with_columns
 from forecast.workflows.combination import Combination, blended, statistical
-from forecast.workflows.demand import choose_point, point_of
+from forecast.workflows.demand import EACH_ITS_OWN, choose_point, point_of
 from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import find_model, read_levels, refuse_covariates
 
@@ -138,7 +138,10 @@ def predict_run(
         listener.warn(code, text)
     listener.stage("Forecasting")
     usual = new_predictions(run_of(folder))
-    settings = with_point_setting(settings, point_of(settings, found.manifest))
+    point = point_of(settings, found.manifest)
+    if levels is not None and quantile_of(point) is not None:
+        listener.note(f"point forecast {point}: {EACH_ITS_OWN}")
+    settings = with_point_setting(settings, point)
     return deliver(
         panel=panel,
         report=report,
@@ -364,7 +367,7 @@ def forecast_of(
     made = with_point(made, point)
     if levels is not None:
         errors = errors_of(forecaster, panel, levels, steps)
-        made = reconcile_windows([made], panel, levels, forecaster, errors, settings)[0]
+        made = reconcile_windows([made], panel, levels, forecaster, errors, settings, point)[0]
     own = () if combined is None or (level := quantile_of(point)) is None else (level,)
     made = at_levels(made, wanted_levels(asked.level, (*asked.quantiles, *own)))
     shown = [made] if combined is None else [made, *_blend(panel, made, combined, settings)]

@@ -24,12 +24,14 @@ from forecast.data.panel import COV_SHORT, FUTURE, Panel, interval_names
 from forecast.inference.class_level import with_class_levels
 from forecast.inference.effect_error import EffectError, effect_error
 from forecast.inference.formats.registry import USUAL, format_of
-from forecast.inference.point import with_point
+from forecast.inference.point import MEDIAN, quantile_of, with_point
 from forecast.inference.predict import at_levels, forecast_panel
+from forecast.inference.reconciliation import NONE, Errors, coherent_paths
 from forecast.inference.sample_paths import paths_from
-from forecast.inference.tables import FORECAST, forecast_table, numbers, wanted_levels
+from forecast.inference.tables import FORECAST, forecast_table, numbers, wanted_levels, with_level
 from forecast.models.forecaster import Forecaster
-from forecast.workflows.demand import point_of
+from forecast.workflows.demand import EACH_ITS_OWN, point_of
+from forecast.workflows.hierarchy import Levels, errors_of, method_of, reconcile_windows
 from forecast.workflows.load import Found, find_model
 from forecast.workflows.predict import (
     check_table,
@@ -53,7 +55,8 @@ AT_ONCE = 2_000_000  # values of paths that are held at a time
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """What `predict --scenario` did; chart: that of the first series, for a terminal."""
+    """What `predict --scenario` did; chart: that of the first series, for a terminal; point: what
+    the forecasts are, "median", "mean" or a quantile."""
 
     path: str
     scenarios: tuple[str, ...]
@@ -64,6 +67,19 @@ class ScenarioResult:
     exit_code: int
     chart: str
     predictions: pa.Table
+    point: str
+
+
+@dataclass(frozen=True)
+class AddingUp:
+    """How the levels of a hierarchy are made to add up, alike in all scenarios.
+
+    errors: of all nodes in the past; alone: each scenario's forecast as it was before.
+    """
+
+    levels: Levels
+    errors: Errors
+    alone: dict[str, Forecast]
 
 
 def parse_scenarios(given: Sequence[str]) -> dict[str, str]:
@@ -96,7 +112,8 @@ def scenarios_run(
 
     The table has a column `scenario` and, for each but the first, what it changes: the difference
     of the points to the first's, with intervals from paths that share their random numbers, as wide
-    as members disagree and as changes of these covariates were wrong before. Raises
+    as members disagree and as changes of these covariates were wrong before. The levels of a
+    hierarchy add up in every scenario, and so do the changes. Raises
     UsageError (a model without covariates known ahead, --future-covariates as well), InputError.
     """
     check_table(output, None, FORECAST)
@@ -119,7 +136,10 @@ def scenarios_run(
         horizon = settings.forecast.horizon or found.forecaster.horizon
         made[name] = _forecast(found, asked, horizon)
     assert found is not None
-    table = scenario_table(made, found.forecaster, settings, horizon, listener)
+    point = point_of(settings, found.manifest)
+    settings = with_point_setting(settings, point)
+    made, adding = _added_up(made, found, settings, listener)
+    table = scenario_table(made, found.forecaster, settings, horizon, listener, adding)
     chosen = format_of(output or USUAL)
     where = write_table(
         table,
@@ -127,7 +147,7 @@ def scenarios_run(
         new_predictions(found.folder.parent),
         FORECAST,
         dated=_with_dates(table, made, horizon) if chosen.dated else None,
-        beside=_sheets(settings, found, given, horizon) if chosen.beside else None,
+        beside=_sheets(settings, found, given, horizon, adding) if chosen.beside else None,
     )
     panel = next(iter(made.values()))[0]
     fallen = any((each.source != found.forecaster.name).any() for _, each in made.values())
@@ -141,6 +161,7 @@ def scenarios_run(
         exit_code=3 if fallen or found.report.skipped else 0,
         chart=_chart(panel, made, settings),
         predictions=table,
+        point=point,
     )
 
 
@@ -159,12 +180,16 @@ def _with_dates(
 
 
 def _sheets(
-    settings: Settings, found: Found, given: Mapping[str, str], horizon: int
+    settings: Settings,
+    found: Found,
+    given: Mapping[str, str],
+    horizon: int,
+    adding: AddingUp | None,
 ) -> dict[str, pa.Table]:
     """What stands in a workbook beside the scenarios: as of a forecast, and each one's file."""
-    asked = with_point_setting(settings, point_of(settings, found.manifest))
     more = [(f"scenario {name}", path) for name, path in given.items()]
-    return sheets(asked, found.folder, horizon, None, more)
+    levels = None if adding is None else adding.levels
+    return sheets(settings, found.folder, horizon, levels, more)
 
 
 def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Forecast]:
@@ -182,12 +207,33 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
     try:
         panel = covered(found.panel, forecaster, horizon, settings)
     except InputError as error:
-        error.where = settings.data.future_covariates
-        error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
+        if "--events" not in (error.remedy or ""):  # which are the same in all scenarios
+            error.where = settings.data.future_covariates
+            error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
         raise
     made = forecast_panel(forecaster, panel, steps, allow_negative=settings.forecast.allow_negative)
-    made = with_class_levels(made, panel)
+    made = with_class_levels(made, panel, None if found.levels is None else found.levels.hierarchy)
     return panel, with_point(made, point_of(settings, found.manifest))
+
+
+def _added_up(
+    made: dict[str, tuple[Panel, Forecast]], found: Found, settings: Settings, listener: Listener
+) -> tuple[dict[str, tuple[Panel, Forecast]], AddingUp | None]:
+    """The forecasts of a hierarchy made to add up, and how; of single series as they are."""
+    if found.levels is None:
+        return made, None
+    levels = replace(found.levels, method=method_of(settings, found.manifest))
+    point = settings.forecast.point or MEDIAN
+    if quantile_of(point) is not None:
+        listener.note(f"point forecast {point}: {EACH_ITS_OWN}")
+    panel, first = next(iter(made.values()))
+    errors = errors_of(found.forecaster, panel, levels, first.point.shape[1])
+    adding = AddingUp(levels, errors, {name: each for name, (_, each) in made.items()})
+    together = {}
+    for name, (panel, each) in made.items():
+        done = reconcile_windows([each], panel, levels, found.forecaster, errors, settings, point)
+        together[name] = panel, done[0]
+    return together, adding
 
 
 def scenario_table(
@@ -196,14 +242,23 @@ def scenario_table(
     settings: Settings,
     horizon: int,
     listener: Listener,
+    adding: AddingUp | None = None,
 ) -> pa.Table:
     """All scenarios, one below the other: unique_id, ds, scenario, the forecast, and the change to
-    the first with its intervals (missing for the first itself)."""
+    the first with its intervals (missing for the first itself); of a hierarchy the level as well.
+    """
     import pyarrow as pa
 
     asked = settings.forecast
     first_panel, first = next(iter(made.values()))
-    base = _paths(first_panel, first, forecaster, settings)
+
+    def paths_of(name: str) -> np.ndarray:
+        panel, each = made[name]
+        if adding is None or adding.levels.method == NONE:
+            return _paths(panel, each, forecaster, settings)
+        return _coherent(panel, adding.alone[name], forecaster, settings, adding)
+
+    base = paths_of(next(iter(made)))
 
     @cache
     def error_of(names: tuple[str, ...]) -> EffectError:  # scenarios change the same columns, often
@@ -220,7 +275,7 @@ def scenario_table(
         columns = {CHANGE: numbers(point[at])}
         gap = None
         if number:
-            gap = _paths(panel, each, forecaster, settings) - base
+            gap = paths_of(name) - base
             gap += _doubt(gap, first_panel, panel, forecaster, settings, error_of)
         for level in asked.level:
             tail = (1 - level / 100) / 2
@@ -233,7 +288,8 @@ def scenario_table(
         for title, column in columns.items():
             table = table.append_column(title, column)
         parts.append(table)
-    return pa.concat_tables(parts, promote_options="default")
+    table = pa.concat_tables(parts, promote_options="default")
+    return with_level(table, first_panel, None if adding is None else adding.levels.names)
 
 
 def _error_of(
@@ -291,14 +347,38 @@ def changed(first: Panel, other: Panel) -> list[str]:
 
 def _paths(panel: Panel, made: Forecast, forecaster: Forecaster, settings: Settings) -> np.ndarray:
     """(S, N, H) paths of one scenario; the random numbers are those of every other."""
-    size = max(20, min(PATHS, AT_ONCE // max(made.point.size, 1)))
     random = np.random.default_rng(settings.training.seed)
-    noise = random.standard_normal((panel.size, size, made.point.shape[1]))
+    noise = random.standard_normal((panel.size, _number(made), made.point.shape[1]))
     paths = paths_from(made, noise, forecaster.dependence)
     if not settings.forecast.allow_negative:
         never = never_negative(panel)
         paths[never] = np.maximum(paths[never], 0.0)
     return paths
+
+
+def _coherent(
+    panel: Panel, made: Forecast, forecaster: Forecaster, settings: Settings, adding: AddingUp
+) -> np.ndarray:
+    """As `_paths`, of a hierarchy's forecast before it was made to add up: paths that do."""
+    paths = _paths(panel, made, forecaster, settings)
+    nodes, drawn = coherent_paths(
+        made,
+        panel,
+        adding.levels.hierarchy,
+        adding.errors,
+        adding.levels.method,
+        forecaster.dependence,
+        _number(made),
+        allow_negative=settings.forecast.allow_negative,
+        seed=settings.training.seed,
+    )
+    paths[nodes] = drawn
+    return paths
+
+
+def _number(made: Forecast) -> int:
+    """How many paths of every series are held at once."""
+    return max(20, min(PATHS, AT_ONCE // max(made.point.size, 1)))
 
 
 def _chart(panel: Panel, made: Mapping[str, tuple[Panel, Forecast]], settings: Settings) -> str:

@@ -361,7 +361,7 @@ def add_up(
     tried, future = (
         [
             at_levels(each, wanted)
-            for each in reconcile_windows(part, panel, levels, scored, past, settings)
+            for each in reconcile_windows(part, panel, levels, scored, past, settings, point)
         ]
         for part, past in ((tried, errors), (future, known))
     )

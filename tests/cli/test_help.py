@@ -135,10 +135,11 @@ ELSEWHERE = {"backtest", "compare", "tune", "explain", "federate"}
 
 @pytest.fixture
 def beside_sample_data(tmp_path, monkeypatch):
-    """A folder with sample_data/ and sales/, where a training takes no time."""
+    """A folder with sample_data/, sales/ and a planner's numbers, where training takes no time."""
     shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
     (tmp_path / "sales").mkdir()
     shutil.copy(ROOT / "sample_data" / "airline_passengers.csv", tmp_path / "sales")
+    (tmp_path / "ours.csv").write_text("ds,value\n1961-01,480\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("forecast.training.learn.train_members", taught_here)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,6 +66,11 @@ def test_covariates_that_end_before_the_horizon_are_refused_with_series_and_date
         "5 steps, up to 2024-02-04, are to be forecast"
     )
     assert "--future-covariates" in caught.value.remedy
+    (heat_,) = panel.covariates.columns
+    fair = replace(panel.covariates, columns=(replace(heat_, name="event: fair"),))
+    with pytest.raises(InputError) as caught:
+        check_ahead(replace(panel, covariates=fair), 5)
+    assert caught.value.remedy.endswith("with --events FILE")
     check_ahead(panel, 5, names=["another"])
 
 
@@ -170,6 +177,19 @@ def test_a_table_of_series_gives_what_never_changes(tmp_path):
         load(tmp_path, frame(ids=("a", "b", "c")), static=path)
     assert caught.value.code == "input/static-missing"
     assert caught.value.message == "series without a row: c"
+
+
+@pytest.mark.parametrize("head", ["kind,shop", "shop,kind", "item,shop"])
+def test_the_series_of_a_static_table_stand_in_any_of_its_columns(tmp_path, head):
+    table = frame().rename(columns={"unique_id": "shop"})
+    places = {"shop": ("a", "b"), "kind": ("x", "x"), "item": ("x", "x")}
+    rows = [",".join(places[name][k] for name in head.split(",")) for k in (1, 0)]
+    (tmp_path / "static.csv").write_text("\n".join([head, *rows]) + "\n")
+    panel, _ = load(tmp_path, table, static=str(tmp_path / "static.csv"), id_col="shop")
+    again, _ = load(tmp_path, table, static=str(tmp_path / "static.csv"))
+    for made in (panel, again):
+        (own,) = made.covariates.columns
+        assert own.name != "shop" and own.values.tolist() == [0, 0]
 
 
 def test_a_static_column_of_the_data_must_not_change(tmp_path):

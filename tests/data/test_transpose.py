@@ -52,6 +52,36 @@ def test_totals_beside_and_below_the_months_are_no_series_and_no_id(total, tmp_p
     assert f"({total})" in said["repair/no-series"]
 
 
+def test_a_row_of_totals_whose_name_is_the_only_id_is_no_series(tmp_path) -> None:
+    rows = [[row[2] + str(k), *row[3:]] for k, row in enumerate(rows_with_totals(ENGLISH, "Sum"))]
+    rows[0][0], rows[-1][0] = "Item", "Total"
+    path = tmp_path / "wide.csv"
+    path.write_text(text(rows))
+    panel, report = read(path)
+    assert (panel.ids.tolist(), report.columns["id"]) == (["A1", "A3", "B2", "B4"], ["Item"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_columns_of_a_hierarchy_stand_beside_the_months_of_each_row(kind, tmp_path) -> None:
+    rows = [["Name", *row] for row in rows_with_totals(ENGLISH, "Total")]
+    for number, row in enumerate(rows[1:-1]):
+        row[0] = f"n{number}"
+    path = tmp_path / f"wide.{kind}"
+    if kind == "csv":
+        path.write_text(text(rows))
+    else:
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.save(path)
+    panel, report = read(path, static_cov=("region", "Item"), categorical=("region", "Item"))
+    assert report.columns["id"] == ["Name"] and panel.ids.tolist() == ["n0", "n1", "n2", "n3"]
+    names = {c.name: [c.categories[int(v)] for v in c.values] for c in panel.covariates.columns}
+    assert names == {"Region": ["North", "North", "South", "South"], "Item": ["A", "B", "A", "B"]}
+    with pytest.raises(InputError, match="no column 'state'"):
+        read(path, static_cov=("state",))
+
+
 def test_a_row_that_is_only_called_total_is_a_series(tmp_path) -> None:
     rows = [row[:-1] for row in rows_with_totals(ENGLISH, "Total")[:-1]]
     path = tmp_path / "wide.csv"

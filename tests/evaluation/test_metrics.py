@@ -639,6 +639,17 @@ def test_a_tie_is_called_a_tie():
     assert "LSTM and AutoARIMA tied" in text and "neither leads" in text
 
 
+def test_held_out_values_that_are_all_0_tell_nobody_apart():
+    panel = make_panel([np.r_[np.arange(1.0, 10.0), 0.0, 0.0]] * 2)
+    origins = np.array([9, 9])
+    each = {name: make_forecast(name, origins, np.full((2, 2), error))
+            for name, error in (("LSTM", 0.0), ("AutoARIMA", 0.1))}  # fmt: skip
+    text = significance.verdict(score_forecasts(panel, each, 1))
+    assert text.startswith("All 4 held-out values are 0") and text.endswith("--windows 4.")
+    panel.values[-1] = 0.5  # one value that is something
+    assert "was the most accurate" in significance.verdict(score_forecasts(panel, each, 1))
+
+
 def test_a_rival_that_had_time_for_a_few_series_is_not_called_the_winner():
     panel = random_panel(6)
     made = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.sparse import csr_matrix
 
 from forecast import forecast
 from forecast.common.errors import InputError, UsageError
+from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.data.frequency import Frequency
 from forecast.data.panel import FUTURE, STATIC, Covariate, Covariates, Panel
@@ -38,6 +40,7 @@ from forecast.transforms.hierarchy import (
     levels_of,
     parse_hierarchy,
 )
+from forecast.workflows.hierarchy import Levels, choose_method
 from tests.builders import make_panel, random_forecaster
 
 NESTED = (("state", "region"),)
@@ -260,6 +263,16 @@ def test_nodes_without_errors_do_not_stop_mint():
     ).all()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_how_forecasts_add_up_does_not_depend_on_the_unit(method, unit):
+    hierarchy, errors = small(), errors_for(small())
+    values = np.random.default_rng(1).normal(10, 3, (7, 2))
+    other = Errors(unit * errors.residuals, errors.scores, unit * errors.values, errors.season)
+    one, scaled = (Reconciler(method, hierarchy, e, nonnegative=True) for e in (errors, other))
+    assert scaled.coherent(unit * values) / unit == pytest.approx(one.coherent(values), rel=1e-9)
+
+
 def test_shared_errors_have_unit_variance_and_the_correlation_of_the_past():
     random = np.random.default_rng(0)
     common = random.standard_normal(400)
@@ -392,6 +405,47 @@ def test_past_errors_are_those_of_one_step_and_cut_off_before_an_origin():
     assert done.point == pytest.approx(summing @ done.point[made.hierarchy.bottom], rel=1e-9)
 
 
+# --- which method --------------------------------------------------------------------------------
+
+
+def narrow_forecast(panel: Panel, point: np.ndarray) -> Forecast:
+    """`point` (R, H) with quantiles a little to both sides: mean and median are the same."""
+    levels = np.array([0.1, 0.5, 0.9])
+    quantiles = point[:, :, None] + np.array([-0.1, 0.0, 0.1])
+    every = np.ones(panel.size, bool)
+    source = np.full(panel.size, "LSTM", object)
+    return Forecast("LSTM", panel.lengths, point, levels, quantiles, source, every)
+
+
+@pytest.mark.parametrize(
+    "point, best, why",
+    [
+        ("mean", "top-down", "lowest RMSSE over the levels"),
+        ("median", "bottom-up", "lowest MASE over the levels"),
+        ("0.9", "top-down", "lowest RMSSE of the means over the levels"),
+    ],
+)
+def test_how_levels_add_up_is_chosen_by_what_the_points_are_best_at(monkeypatch, point, best, why):
+    """One large error from the series up, small ones at every step from the total down."""
+    past = np.where(np.arange(28) % 2, 11.0, 9.0)
+    past[24:] = 10.0
+    panel = panel_of(["a", "b", "total"], [past, past, 2 * past])
+    summing = csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    hierarchy = Hierarchy(("total", "series"), np.array([1, 1, 0]), summing, np.array([0, 1]))
+    made = np.array([[10.0, 10, 10, 18], [10.0] * 4, [23.0] * 4])
+    monkeypatch.setattr(
+        "forecast.workflows.hierarchy.forecast_panel", lambda _, cut, __: narrow_forecast(cut, made)
+    )
+    monkeypatch.setattr("forecast.workflows.hierarchy.has_library", lambda: False)
+    never = np.full(3, 1000)
+    plan = SimpleNamespace(validation=np.full((1, 3), 24), horizon=4, season=1, keep=never)
+    nothing = np.zeros((3, 28))
+    errors = Errors(nothing, nothing, np.tile(past, (2, 1)), 12)
+    levels, forecaster = Levels(hierarchy), random_forecaster()
+    chosen = choose_method(levels, panel, forecaster, errors, plan, Settings(), point)
+    assert chosen[1] == best and chosen[2].startswith(why)
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
@@ -424,6 +478,17 @@ def test_forecast_of_a_hierarchy_names_levels_and_adds_up(lstmcast, tmp_path, wi
     total = next(float(p["LSTM"]) for p in first if p["unique_id"] == "total")
     parts = [float(p["LSTM"]) for p in first if "=" not in p["unique_id"]]
     assert total == pytest.approx(sum(parts) - total, rel=1e-6)
+
+
+def test_a_quantile_of_a_sum_is_its_own_and_not_the_sum_of_quantiles(lstmcast, tmp_path):
+    write_sales(tmp_path / "sales.csv", with_id=True)
+    out = tmp_path / "out.csv"
+    asked = ["forecast", str(tmp_path / "sales.csv"), "--hierarchy", "state/shop", "--target-col",
+             "sales", "--horizon", "3", "-o", str(out)]  # fmt: skip
+    code, _, err = lstmcast(*asked, "--point", "0.9")
+    assert code == 0 and "quantiles do not add up: every series and every sum has its own" in err
+    rows = pd.read_csv(out)
+    assert rows["LSTM"].to_numpy() == pytest.approx(rows["LSTM-hi-80"].to_numpy(), rel=1e-6)
 
 
 def test_by_forecasts_the_sums_alone_and_other_commands_refuse_sums(lstmcast, tmp_path):

@@ -681,6 +681,9 @@ def test_the_sum_of_all_series_has_no_interval():
     for forecasts in ([missing_one], []):
         assert total_of(panel, forecasts, 36) is None
     assert total_of(panel.select(np.array([0])), [ahead["LSTM"]], 36) is None
+    of_quantiles = report_data(panel, {}, None, future=ahead, point="0.95", title="", created="",
+                               verdict="")  # fmt: skip
+    assert of_quantiles.total is None  # the sum of stock levels is no level of the sum
 
 
 def shops() -> Panel:

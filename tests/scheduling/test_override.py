@@ -88,9 +88,27 @@ def test_the_next_run_of_the_same_data_leaves_the_override_and_new_data_end_it(t
     assert read_state(tmp_path / "out").current.run == made.run
 
 
+def test_of_a_forecast_that_is_handed_back_only_the_changed_steps_are_overridden(tmp_path):
+    data(tmp_path)
+    run_job(job(tmp_path), now=NOW)
+    overridden(tmp_path, "unique_id,ds,value\nb,2024-03-01,500\n")
+    handed_out = (tmp_path / "out" / "current" / "predictions.csv").read_text()
+    lines = [",".join(line.split(",")[:3]) for line in handed_out.replace('"', "").splitlines()]
+    nothing = overridden(tmp_path, "\n".join(lines), "Bob")
+    assert (nothing.steps, nothing.run) == (0, nothing.before)
+    assert (tmp_path / "out" / "current" / "predictions.csv").read_text() == handed_out
+    assert lines[1].startswith("a,2024-02-29,")
+    lines[1] = "a,2024-02-29,7"
+    made = overridden(tmp_path, "\n".join(lines), "Bob", "recount")
+    assert made.steps == 1
+    by = {(r["unique_id"], r["LSTM"]): r["override_by"] for r in rows(tmp_path) if r["override_by"]}
+    assert by == {("a", "7"): "Bob", ("b", "500"): "Ann"}  # Ann's is still hers
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [
+        ("unique_id;ds;value\nb;2024-03-01;1.250\n", "input/point-or-group"),
         ("unique_id,ds,value\nb,2031-01-01,5\n", "input/override-step"),
         ("unique_id,ds,value\nnobody,2024-03-01,5\n", "input/override-step"),
         ("unique_id,ds,value\nb,2024-03-01,5\nb,2024-03-01,6\n", "input/override-step"),
@@ -169,6 +187,31 @@ def test_value_added_by_model_and_planner_by_hand():
     assert found["by"]["Ann"]["count"] == 2
     assert found["by"]["Ann"]["added_by_override"] == pytest.approx((4 + 0) / 2 - (1 + 1) / 2)
     assert found["series"]["x"] == every
+    assert every["judged"] == "mae" and "rmse_model" not in every
+
+
+def test_an_override_of_means_is_judged_by_squared_errors():
+    """Lumpy demand of 2 a day in the mean: zero is nearer to most days, and worth nothing."""
+    values = np.tile([0.0, 0.0, 0.0, 0.0, 10.0], 4)
+    panel = Panel(
+        np.array(["x"], dtype=object), np.array([0, 20]), values, np.array([0]), Frequency("D")
+    )
+    days = [f"1970-01-{day:02d}" for day in range(16, 21)]
+    given = {14: {("x", day): (0.0, "Ann") for day in days}}
+    run = _Run("r", 14, 5, 5, np.array([5]), np.full((1, 5), 2.0), "mean")
+    told = value_added([run], {5: "x"}, given, panel)
+    every = told["all"]
+    assert every["judged"] == "rmse" and every["mae_override"] < every["mae_model"]
+    assert (every["rmse_model"], every["rmse_override"]) == pytest.approx((4.0, 20**0.5))
+    assert every["added_by_override"] < 0 and told["by"]["Ann"]["added_by_override"] < 0
+    medians = replace(run, kind="median")
+    assert value_added([medians], {5: "x"}, given, panel)["all"]["added_by_override"] > 0
+    lines = about_planning({"value_added": told, "other_runs": 3})
+    assert "3 of the runs, which published another point" in lines[0]
+    assert "RMSE" in lines[1] and lines[2].startswith("Overrides by Ann: worse")
+    page = render_live_page("t", [{"job": "sales", "value_added": told, "other_runs": 3}])
+    assert "Root of the mean squared error on the way" in page
+    assert page_cells(page)["with overrides"][0] == f"{20**0.5:.3f}"
 
 
 def test_ten_days_of_runs_and_an_override_are_told_by_score(tmp_path, lstmcast, monkeypatch):

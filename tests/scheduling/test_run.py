@@ -348,8 +348,13 @@ def test_live_errors_are_those_of_the_medians_whichever_point_is_published(tmp_p
             with ledger.opened(folder / "out" / ledger.NAME) as connection:
                 name = ledger.recorded_runs(connection)[min(cutoffs(folder))]
             made = np.array(points(rows(folder, name))).reshape(3, 7)
-            error = np.abs(LUMPS[:, 110:117] - made).mean()
-            assert added["all"]["mae_model"] == pytest.approx(error, rel=1e-6)
+            wrong = LUMPS[:, 110:117] - made
+            assert added["all"]["mae_model"] == pytest.approx(np.abs(wrong).mean(), rel=1e-6)
+            means = added["all"]["judged"] == "rmse"
+            assert means == (point == "mean")
+            if means:
+                error = np.sqrt((wrong**2).mean())
+                assert added["all"]["rmse_model"] == pytest.approx(error, rel=1e-6)
     for mase, coverage in found[1:]:
         assert mase == pytest.approx(found[0][0], rel=1e-6) and coverage == found[0][1]
 

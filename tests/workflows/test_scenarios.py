@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from openpyxl import load_workbook
+from scipy.sparse import csr_matrix
 
 from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
@@ -18,9 +19,13 @@ from forecast.data.forecast import Forecast
 from forecast.data.panel import FUTURE, Covariate, Covariates, Panel
 from forecast.inference import effect_error
 from forecast.inference.effect_error import EffectError, pooled
+from forecast.inference.reconciliation import Errors
+from forecast.inference.tables import whole_of
 from forecast.transforms.covariates import Design, Entry
+from forecast.transforms.hierarchy import Hierarchy
 from forecast.transforms.outlook import Event, cover, read_events, with_columns, with_events
 from forecast.workflows import scenarios
+from forecast.workflows.hierarchy import Levels
 from forecast.workflows.load import Found
 from forecast.workflows.scenarios import parse_scenarios, scenarios_run
 from tests.builders import make_panel, random_forecaster
@@ -182,6 +187,57 @@ def test_scenarios_are_drawn_together(world):
     }
     text = scenarios.draw_scenarios(with_price(10.0), made, Settings())
     assert "base" in text and "dearer" in text
+
+
+def two_shops_and_their_total(price: float) -> Panel:
+    """Two shops and their total, with a price that is `price` from the end on."""
+    panel = make_panel((24, 24, 24))
+    values = np.tile(np.concatenate([np.full(24, 10.0), np.full(4, price)]), 3)
+    columns = (Covariate("price", FUTURE, values),)
+    return replace(panel, covariates=Covariates(np.array([0, 28, 56, 84]), columns))
+
+
+def never_adding_up(forecaster, panel: Panel, horizon: int, **_) -> Forecast:
+    """The shops sell 200 less ten, and 100 less five times the price; the total is a tenth off."""
+    price = panel.covariates.columns[0].values[24]
+    below = np.array([200 - 10 * price, 100 - 5 * price])
+    point = np.append(below, 1.1 * below.sum())[:, None] * np.ones((3, horizon))
+    quantiles = point[:, :, None] + np.array([-6.4, 0.0, 6.4])
+    every = np.full(3, "LSTM", object)
+    return Forecast("LSTM", panel.lengths, point, LEVELS, quantiles, every, np.ones(3, bool))
+
+
+def test_scenarios_of_a_hierarchy_add_up_in_what_is_forecast_and_in_what_changes(
+    monkeypatch, tmp_path
+):
+    summing = csr_matrix(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    hierarchy = Hierarchy(("total", "shop"), np.array([1, 1, 0]), summing, np.array([0, 1]))
+
+    def find(source, settings, listener, model):
+        panel = two_shops_and_their_total(float(settings.data.future_covariates))
+        forecaster = replace(random_forecaster(horizon=3), design=PRICE)
+        report = type("Report", (), {"skipped": ()})()
+        return Found(tmp_path / "model", forecaster, {}, panel, report, Levels(hierarchy))
+
+    unknown = np.full((3, 24), np.nan)
+    monkeypatch.setattr(scenarios, "find_model", find)
+    monkeypatch.setattr(scenarios, "forecast_panel", never_adding_up)
+    monkeypatch.setattr(scenarios, "effect_error", lambda *_: EffectError(0.0, 9))
+    monkeypatch.setattr(
+        scenarios, "errors_of", lambda *_: Errors(unknown, unknown, np.ones((2, 24)), 12)
+    )
+    settings = Settings(forecast={"reconcile": "bottom-up"})
+    given = {"base": "10", "dearer": "11"}
+    table = scenarios_run("x.csv", given, settings, Silent(), output="").predictions
+    assert table.column_names[:5] == ["unique_id", "level", "ds", "scenario", "LSTM"]
+    rows = [row for row in table.to_pylist() if row["ds"] == table["ds"][0].as_py()]
+    assert [row["level"] for row in rows] == ["shop", "shop", "total"] * 2
+    assert [row["LSTM"] for row in rows] == pytest.approx([100, 50, 150, 90, 45, 135])
+    assert [row["change"] for row in rows[3:]] == pytest.approx([-10, -5, -15])
+    # one and the same future under both prices: nothing of the change is left to chance
+    assert [row["change-lo-80"] for row in rows[3:]] == pytest.approx([-10, -5, -15])
+    whole = whole_of(table)  # the terminal and Studio add these up: every shop counts once
+    assert whole["LSTM"].to_pylist() == pytest.approx([150] * 3 + [135] * 3)
 
 
 def test_what_is_no_scenario_is_refused(world):

@@ -44,11 +44,12 @@ def override(
             made = override_job(each, numbers, listener, by=by, reason=reason)
         documents.append(dataclasses.asdict(made))
         if not run.screen.json and not run.screen.quiet:
-            render.show_sentence(
-                run.out(),
-                f"{made.job}: {made.steps} steps overridden; the sum of all goes from "
-                f"{made.total_before:,.6g} to {made.total_after:,.6g}. Published as {made.run}.",
+            told = (
+                f"{made.steps} steps overridden; the sum of all goes from "
+                f"{made.total_before:,.6g} to {made.total_after:,.6g}. Published as {made.run}."
             )
+            nothing = "these numbers are published already; nothing is changed."
+            render.show_sentence(run.out(), f"{made.job}: {told if made.steps else nothing}")
         return 0
 
     code = for_each(jobs, run, work)

@@ -110,27 +110,34 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
     if left_out := planning.get("quantile_runs"):
         lines.append(
             f"Value added leaves out {left_out} of the runs, which published a quantile: an "
-            "absolute error says nothing of it."
+            "error says nothing of it."
+        )
+    if left_out := planning.get("other_runs"):
+        lines.append(
+            f"Value added leaves out {left_out} of the runs, which published another point than "
+            "the newest: means and medians are judged by errors of their own."
         )
     added = planning.get("value_added") or {}
     if added:
         every = added["all"]
+        by = str(every.get("judged", "mae"))
+        error = by.upper()
         lines.append(
-            f"Value added over {every['count']:,} values: seasonal naive MAE "
-            f"{every['mae_naive']:.4g}, model {every['mae_model']:.4g} "
+            f"Value added over {every['count']:,} values: seasonal naive {error} "
+            f"{every[f'{by}_naive']:.4g}, model {every[f'{by}_model']:.4g} "
             f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
         )
-        if "mae_blend" in every:
+        if f"{by}_blend" in every:
             lines.append(
-                f"The blend in the model's place: MAE {every['mae_blend']:.4g} "
+                f"The blend in the model's place: {error} {every[f'{by}_blend']:.4g} "
                 f"({-every['added_by_blend']:+.4g})."
             )
         for name, figures in added["by"].items():
             gain = figures["added_by_override"]
             better = "better" if gain > 0 else "worse" if gain < 0 else "no better"
             lines.append(
-                f"Overrides by {name}: {better} on {figures['count']:,} values, MAE "
-                f"{figures['mae_model']:.4g} -> {figures['mae_override']:.4g}."
+                f"Overrides by {name}: {better} on {figures['count']:,} values, {error} "
+                f"{figures[f'{by}_model']:.4g} -> {figures[f'{by}_override']:.4g}."
             )
     return lines
 
@@ -139,7 +146,8 @@ def _overridden(every: Mapping[str, Any], by: Mapping[str, Any]) -> str:
     """What planners added, in words; nothing where nobody changed anything."""
     if not by:
         return ""
-    return f", with overrides {every['mae_override']:.4g} ({-every['added_by_override']:+.4g})"
+    error = every[f"{every.get('judged', 'mae')}_override"]
+    return f", with overrides {error:.4g} ({-every['added_by_override']:+.4g})"
 
 
 def sentence(facts: JobFacts) -> str:

@@ -56,6 +56,16 @@ def as_arrow(array: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(kinds[flat.dtype.name], len(flat), [None, pa.py_buffer(flat)])
 
 
+def rows_of(array: pa.Array, index: np.ndarray) -> pa.Array:
+    """The rows `index`, in its order. Texts that are in none of them are in the dictionary no
+    longer: its entries are taken for the values that there are (a series each, among ids)."""
+    import pyarrow as pa
+
+    rows = array.take(as_arrow(index))
+    coded = isinstance(rows, pa.DictionaryArray)
+    return rows.dictionary_decode().dictionary_encode() if coded else rows
+
+
 def as_floats(array: pa.Array) -> pa.Array:
     """A numeric or null array as float64, each value the nearest one.
 

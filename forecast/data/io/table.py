@@ -13,7 +13,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import word
+from forecast.data.io.arrow import rows_of, word
 from forecast.data.io.columns import Column, Mapping, describe
 from forecast.data.io.csv import MISSING, MISSING_SIGNS, ragged, read_delimited
 from forecast.data.io.database import is_database, read_query
@@ -84,17 +84,10 @@ class Table:
     def taken(self, index: np.ndarray) -> Table:
         """The rows `index` (int64), in its order; places in the file stay right, and what is left
         out is held no longer."""
-        import pyarrow as pa
-
-        def some(column: pa.Array) -> pa.Array:
-            rows = column.take(pa.array(index))
-            coded = isinstance(rows, pa.DictionaryArray)
-            return rows.dictionary_decode().dictionary_encode() if coded else rows
-
         locate, whole = self.locate, self.whole
         return replace(
             self,
-            columns={name: some(column) for name, column in self.columns.items()},
+            columns={name: rows_of(column, index) for name, column in self.columns.items()},
             locate=lambda wanted: locate([int(index[w]) for w in wanted]),
             whole=whole_of(whole, index),
         )
@@ -246,7 +239,8 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     targets = list(mapping.targets)
     rejects = Rejects() if settings.rejects else None
     if not (settings.decimal or settings.thousands):
-        _check_points(dict(zip(dialect.names, cells, strict=True)), dialect, mapping, source.name)
+        by_name: dict[str, Sequence[str]] = dict(zip(dialect.names, cells, strict=True))
+        check_points(by_name, dialect.to_dict(), mapping.targets, source.name)
     plain = dict(zip(dialect.names, (all(map(_plain, c)) for c in cells), strict=True))
     if settings.thousands is not None or settings.na_values or not all(plain[t] for t in targets):
         texts, targets = [*texts, *targets], []  # for the strict parser, which knows more
@@ -271,17 +265,19 @@ DECIMAL_POINT = re.compile(r"[+-]?\d+\.(\d{1,2}|\d{4,})|0\.\d+")
 FAR_APART = 20  # times smaller than any whole number: 1.040 among 880 is a thousand and forty
 
 
-def _check_points(
-    cells: dict[str, Sequence[str]], dialect: Dialect, mapping: Mapping, where: str
-) -> None:
-    """Refuse a target in which points may group thousands: 1.040 beside 880, or in every cell.
+def check_points(
+    cells: dict[str, Sequence[str]], dialect: dict[str, object], names: Sequence[str], where: str,
+    remedy: str = "Say which: --thousands . or --decimal .",
+) -> None:  # fmt: skip
+    """Refuse a column of `names` in which points may group thousands: 1.040 beside 880, or in every
+    cell. dialect: as a `Table` has it.
 
     A point with one, two or four digits behind it, in any column, shows that it is the decimal
     mark; so does a comma between fields, unless the numbers would jump by far.
     """
-    if dialect.decimal == ",":
+    if dialect["decimal"] == ",":
         return
-    for name in mapping.targets:
+    for name in names:
         filled = (c.strip() for c in cells[name])
         known = [c for c in filled if c not in MISSING and c not in MISSING_SIGNS]
         points = [c for c in known if "." in c]
@@ -291,15 +287,14 @@ def _check_points(
             continue
         largest = max(abs(float(c)) for c in points)
         jumps = bool(whole) and largest * FAR_APART < min(whole)
-        sure = dialect.separator == "," or any(
+        sure = dialect["separator"] == "comma" or any(
             DECIMAL_POINT.fullmatch(c.strip()) for column in cells.values() for c in column
         )
         if jumps or not sure:
             raise refuse(
                 "input/point-or-group",
                 f"the point in column '{name}' may be the decimal mark or group thousands",
-                where=where, value=points[0],
-                remedy="Say which: --thousands . or --decimal .",
+                where=where, value=points[0], remedy=remedy,
             )  # fmt: skip
 
 

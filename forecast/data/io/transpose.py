@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecast.common.errors import InputError
-from forecast.data.io.arrow import as_arrow, as_floats, as_numpy, as_strings, word
+from forecast.data.io.arrow import as_arrow, as_floats, as_numpy, as_strings, rows_of, word
 from forecast.data.io.columns import Column, Mapping
 from forecast.data.io.notes import Note, listed, quantity, refuse
 from forecast.data.io.roles import named_columns
@@ -74,7 +74,7 @@ def turned(
     numbers = {n: _floats(columns[n], decimal, settings) for n in times}
     part, header = _parts_of_times(columns, beside, times)
     kept, notes = _series_rows(columns, [c.name for c in beside], numbers)
-    columns = {n: column.take(as_arrow(kept)) for n, column in columns.items()}
+    columns = {n: rows_of(column, kept) for n, column in columns.items()}
     values = np.stack([numbers[n][kept] for n in times])
     counts = [c.name for c in beside if c.kind in ("number", "integer") and c.name != part]
     totals = [
@@ -83,13 +83,24 @@ def turned(
     ]  # fmt: skip
     named = [c for c in beside if c.name not in (*totals, part)]
     ids = _ids(columns, named, part, settings, where)
-    notes += _left_out(named, ids, totals, list(columns), times, where)
-    made = _laid_end_to_end(columns, ids, part, times, header)
+    static = _static(list(columns), (*ids, *times, part), settings, where)
+    notes += _left_out(named, (*ids, *static), totals, list(columns), times, where)
+    made = _laid_end_to_end(columns, (*ids, *static), part, times, header)
     reasons = {"time": "the header (--transpose)", "target": "the cells below it",
                "id": "what tells the rows apart" if ids else "none: one series"}  # fmt: skip
     time = (header,) if part is None else (part, header) if header == MONTH else (header, part)
-    mapping = Mapping(time, ids, (), (VALUE,), False, reasons)
+    mapping = Mapping(time, ids, (), (VALUE,), False, reasons, static)
     return Turned(made, mapping, times, kept, tuple(notes))
+
+
+def _static(
+    names: Sequence[str], taken: Sequence[str | None], settings: DataSettings, where: str
+) -> tuple[str, ...]:
+    """The columns that are asked for as what never changes in a row (its place in a hierarchy), but
+    those `taken` already. Raises InputError where one is missing."""
+    flag = "--set data.static_cov"
+    found = [n for g in settings.static_cov for n in named_columns(g, names, flag, where)]
+    return tuple(n for n in found if n not in taken)
 
 
 def _parts_of_times(
@@ -217,13 +228,13 @@ def _left_out(
 
 
 def _laid_end_to_end(
-    columns: dict[str, pa.Array], ids: Sequence[str], part: str | None, times: Sequence[str],
+    columns: dict[str, pa.Array], kept: Sequence[str], part: str | None, times: Sequence[str],
     header: str,
 ) -> dict[str, pa.Array]:  # fmt: skip
-    """The ids, the header's times, called `header`, with the column that has a part of them, and
-    the values below."""
+    """The columns `kept` as they are for each time, the header's times, called `header`, with the
+    column that has a part of them, and the values below."""
     count, rows = len(times), len(columns[times[0]])
-    made: dict[str, pa.Array] = {n: _repeated(columns[n], count) for n in ids}
+    made: dict[str, pa.Array] = {n: _repeated(columns[n], count) for n in kept}
     if part is not None:
         made[part] = _repeated(columns[part], count)
     codes = np.repeat(np.arange(count, dtype=np.int32), rows)

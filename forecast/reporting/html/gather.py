@@ -22,6 +22,7 @@ from forecast.evaluation.catalogue import metric_named
 from forecast.evaluation.level_table import level_lines
 from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
+from forecast.inference.point import MEDIAN, quantile_of
 from forecast.reporting.charts.fan import fan_chart
 from forecast.reporting.html.ahead import counted, heading, total_of, zone_of
 from forecast.reporting.html.contents import (
@@ -133,6 +134,7 @@ def report_data(
     shown: Collection[str] | None = None,
     first: str | None = None,
     horizon: int | None = None,
+    point: str = MEDIAN,
     **words: Any,
 ) -> ReportData:
     """The page's contents for one run.
@@ -147,6 +149,7 @@ def report_data(
     first     id of the sum of all others, of a hierarchy: the page begins with it, and adds
               nothing up itself
     horizon   steps ahead that there are, of those of `future`; None: all that there are
+    point     what the forecasts are: the page adds up no quantiles
     words     the fields of `ReportData` that only the caller knows: title, created, verdict,
               learning, description, repairs, settings, versions
 
@@ -154,6 +157,7 @@ def report_data(
     at most 20,000, chosen the same way, enter reliability and autocorrelation.
     """
     ahead = list((future or {}).values())
+    summed = first is None and quantile_of(point) is None
     last = [each[-1] for each in held_out.values() if len(each)] if table else []
     by_series: dict[str, np.ndarray] = {}
     errors = np.full(panel.size, np.nan)
@@ -175,7 +179,7 @@ def report_data(
         series=tuple(entries),
         total_series=panel.size,
         ahead=heading(panel, ahead[0].point.shape[1]) if ahead else "",
-        total=None if first is not None else total_of(panel, ahead, SHORTEST_TAIL, unit, horizon),
+        total=total_of(panel, ahead, SHORTEST_TAIL, unit, horizon) if summed else None,
         pinned=first or "",
         zone=zone_of(panel),
         **(parts | words),
@@ -459,6 +463,7 @@ def run_report(
         levels=settings.forecast.level,
         unit=unit_of(load),
         horizon=horizon,
+        point=settings.forecast.point or MEDIAN,
         rivals=rivals,
         shown=shown,
         first=TOTAL if settings.data.hierarchy or level_scores else None,

@@ -49,7 +49,7 @@ function drawJob(job, number_) {
     const host = reveal(at("errors"));
     const shown = Object.entries(job.errors).filter(([name]) => job.overridden || name !== "with overrides");
     curveChart(host, {
-      title: `Error run by run, ${job.job}`, unit: "MAE", text: (value) => number(value), ...byRun(job.runs, host),
+      title: `Error run by run, ${job.job}`, unit: job.error, text: (value) => number(value), ...byRun(job.runs, host),
       curves: shown.map(([name, values]) => [COLOUR_OF[name], name, values]),
     });
   }

@@ -40,7 +40,7 @@ class Line:
 @dataclass(frozen=True)
 class JobPart:
     """What the page holds of one job; steps, planners, series, moving, ages: rows of its tables;
-    levels: per cent, of the intervals in the last one."""
+    levels: per cent, of the intervals in the last one; error: what value added is told by."""
 
     job: str
     sentence: str
@@ -54,6 +54,12 @@ class JobPart:
     levels: tuple[str, ...]
     ages: tuple[Line, ...]
     charts: Mapping[str, Any]
+    error: str = "MAE"
+
+    @property
+    def error_in_words(self) -> str:
+        """What the error is the mean of."""
+        return "Mean absolute error" if self.error == "MAE" else "Root of the mean squared error"
 
     @property
     def age_heads(self) -> list[str]:
@@ -79,7 +85,7 @@ def render_live_page(title: str, documents: Iterable[Mapping[str, Any]]) -> str:
     words = TERMS["On a schedule"] | {
         word: meaning
         for word, meaning in (TERMS["How good it is"] | dict(sections())[METRICS]).items()
-        if word in ("seasonal naive", "coverage", "MASE", "MAE")
+        if word in ("seasonal naive", "coverage", "MASE", "MAE", *(part.error for part in parts))
     }
     return rendered(
         "live.html",
@@ -116,7 +122,17 @@ def job_part(document: Mapping[str, Any]) -> JobPart:
         levels=levels,
         ages=tuple(_ages(ages, levels)),
         charts=_charts(document, added, stability),
+        error=judged(added["all"]).upper() if added else "MAE",
     )
+
+
+def judged(figures: Mapping[str, Any]) -> str:
+    """Which error tells what each step added: "mae", or "rmse" where means are published."""
+    return str(figures.get("judged", "mae"))
+
+
+def _error(figures: Mapping[str, Any], name: str) -> float:
+    return float(figures[f"{judged(figures)}_{name}"])
 
 
 def verdict_of(document: Mapping[str, Any], added: Mapping[str, Any]) -> tuple[str, bool | None]:
@@ -128,7 +144,7 @@ def verdict_of(document: Mapping[str, Any], added: Mapping[str, Any]) -> tuple[s
             return "Live scores are there; nothing can be compared with seasonal naive yet.", None
         return "Nothing that was forecast has come true yet.", None
     every = added["all"]
-    naive, model, final = (every[f"mae_{name}"] for name in NAMES)
+    naive, model, final = (_error(every, name) for name in NAMES)
     text = f"The model's error is {_against(naive, model)} seasonal naive's"
     touched = sum(figures["count"] for figures in (added.get("by") or {}).values())
     if touched:
@@ -164,6 +180,8 @@ def _facts(
         yield words
     if left_out := document.get("quantile_runs"):
         yield f"{counted(left_out, 'run')} published a quantile: value added leaves them out"
+    if left_out := document.get("other_runs"):
+        yield f"{counted(left_out, 'run')} published another point: left out as well"
     if added:
         yield f"{added['all']['count']:,} forecasts have come true"
         touched = sum(figures["count"] for figures in (added.get("by") or {}).values())
@@ -193,8 +211,9 @@ def _tiles(
         for before, after in (("naive", "model"), ("model", "override")):
             if after == "override" and not added.get("by"):
                 continue
-            was, became = every[f"mae_{before}"], every[f"mae_{after}"]
-            note = f"MAE {figure(was)} → {figure(became)}, against {NAMES[before]}"
+            was, became = _error(every, before), _error(every, after)
+            error = judged(every).upper()
+            note = f"{error} {figure(was)} → {figure(became)}, against {NAMES[before]}"
             title = "Added by the model" if after == "model" else "Added by overrides"
             yield Tile(title, _change(was, became), note, _better(was, became))
     if stability.get("change") is not None:
@@ -236,15 +255,15 @@ def _steps(every: Mapping[str, Any]) -> Iterable[Line]:
     """The way to the published number: the error after each step, and what the step changed."""
     before = None
     for name, words in NAMES.items():
-        mae = every[f"mae_{name}"]
-        own = ("–", "–") if before is None else (_signed(mae - before), _change(before, mae))
-        good = None if before is None else _better(before, mae)
-        yield Line(words, (figure(mae), *own), good)
-        before = mae
-    if "mae_blend" in every:
-        model, mae = every["mae_model"], every["mae_blend"]
-        own = _signed(mae - model), _change(model, mae)
-        yield Line("the blend in the model's place", (figure(mae), *own), _better(model, mae))
+        error = _error(every, name)
+        own = ("–", "–") if before is None else (_signed(error - before), _change(before, error))
+        good = None if before is None else _better(before, error)
+        yield Line(words, (figure(error), *own), good)
+        before = error
+    if "added_by_blend" in every:
+        model, error = _error(every, "model"), _error(every, "blend")
+        own = _signed(error - model), _change(model, error)
+        yield Line("the blend in the model's place", (figure(error), *own), _better(model, error))
 
 
 def _signed(value: float) -> str:
@@ -257,7 +276,7 @@ def _added_lines(groups: Mapping[str, Mapping[str, Any]], steps: Sequence[str]) 
     names = list(NAMES)
     before = names[names.index(steps[0]) - 1]
     for name, figures in groups.items():
-        errors = [figures[f"mae_{each}"] for each in (before, *steps)]
+        errors = [_error(figures, each) for each in (before, *steps)]
         yield Line(
             str(name),
             (f"{figures['count']:,}", *map(figure, errors), *map(_change, errors, errors[1:])),
@@ -293,8 +312,9 @@ def _charts(
         "job": clean_label(document["job"], 60),
         "runs": [clean_label(each["as_of"], 40) for each in by_run],
         "overridden": bool(added.get("by")),
+        "error": judged(added["all"]).upper() if added else "MAE",
         "errors": {
-            words: [json_number(each[f"mae_{name}"]) for each in by_run]
+            words: [json_number(_error(each, name)) for each in by_run]
             for name, words in NAMES.items()
         },
         "moves": {
