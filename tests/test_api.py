@@ -128,7 +128,7 @@ def test_columns_by_name_and_periods_are_read_as_a_frame_is():
 
 @pytest.mark.parametrize("given", [
     ["a", "b"], ("a", "b"), np.array(["a", "b"]), pd.Index(["a", "b"]), "a,b", {"a", "b"},
-], ids=str)  # fmt: skip
+], ids=lambda given: type(given).__name__)  # fmt: skip
 def test_columns_are_named_in_any_sequence(given):
     times, values = months()
     frame = pd.DataFrame({"ds": times, "a": values, "b": 2 * values, "c": values})

@@ -6,7 +6,9 @@ the lags around it: a season repeats at its own lag and not at the ones beside i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,7 @@ SERIES = 64  # so many series are looked at
 STEPS = 4096  # and so many of their last values
 LONGEST = 400  # the longest season that is searched for where nothing suggests one
 NOISE = 3.0  # standard errors of a pooled autocorrelation that a season must exceed
+CHANCE = 0.05  # that noise has a season, where hundreds of lags are searched
 WEAKEST = 0.1  # and the least autocorrelation worth calling a season
 GAIN = 0.1  # share of what days leave unexplained that a week must explain
 
@@ -121,6 +124,15 @@ def _autocorrelation(x: np.ndarray, lags: int) -> np.ndarray:
     return np.asarray(products / pairs / (products[0] / n))
 
 
+def _least_of_many(lags: int) -> float:
+    """Standard errors that, of so many lags of noise, one exceeds in CHANCE of the series.
+
+    Noise: differences of independent values, whose autocorrelation of -1/2 at the first lag widens
+    that of all others by sqrt(1 + 2 / 4) (Bartlett 1946).
+    """
+    return math.sqrt(1.5) * NormalDist().inv_cdf(1 - CHANCE / lags)
+
+
 def _search(series: list[np.ndarray]) -> tuple[int, ...]:
     """The base season among all lags, and seven of it (a week of days) where that is stronger."""
     if not series:
@@ -130,8 +142,9 @@ def _search(series: list[np.ndarray]) -> tuple[int, ...]:
     if longest < 2:
         return ()
     pooled, size = _pooled([np.diff(x) for x in series], longest + 1)
-    least = max(WEAKEST, NOISE / np.sqrt(size))
     lags = np.arange(2, longest + 1)
+    pairs = np.maximum(size - lags * len(series), 1)
+    least = np.maximum(WEAKEST, _least_of_many(longest) / np.sqrt(pairs))
     peak = (pooled[lags] > pooled[lags - 1]) & (pooled[lags] >= pooled[lags + 1])
     strong = lags[peak & (pooled[lags] >= least)]
     if len(strong) == 0:

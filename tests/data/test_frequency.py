@@ -266,6 +266,25 @@ def test_one_noise_series_rarely_passes_for_seasonal() -> None:
     assert found <= 5
 
 
+@pytest.mark.parametrize("length", [150, 400, 800])
+def test_noise_and_walks_rarely_pass_for_seasonal_among_hundreds_of_lags(length: int) -> None:
+    found = 0
+    for seed in range(60):
+        noise = np.random.default_rng(seed).normal(0, 1, length)
+        for series in (noise, np.cumsum(noise)):
+            found += confirm_seasons(make_panel([series], Frequency("1", True))) != ()
+    assert found <= 6  # of 120; by three standard errors of each lag it was up to 23
+
+
+@pytest.mark.parametrize("length", [150, 400])
+def test_a_plain_season_of_one_series_is_found_among_hundreds_of_lags(length: int) -> None:
+    found = [
+        confirm_seasons(make_panel([seasonal(length, 12, seed)], Frequency("1", True)))[:1]
+        for seed in range(40)
+    ]
+    assert found.count((12,)) >= 36
+
+
 def test_days_and_weeks_of_hourly_data_are_both_found() -> None:
     rng = np.random.default_rng(5)
     week = np.concatenate(
