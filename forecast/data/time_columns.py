@@ -264,10 +264,18 @@ def _time_error(
     ):
         message = f"the year {week[1]} has no week 53 (ISO 8601)"
         remedy = "Write the Monday of each week instead, e.g. 2021-12-27"
+    elif reason == "unreadable" and re.fullmatch(r"[+-]?\d+[.,]\d+", value.strip()):
+        message = "a time is a number with decimals"
+        remedy = (
+            "Write dates (years with decimals are read where they are months or quarters); or say "
+            "--no-time: the rows are then counted, in the order that they have"
+        )
     elif reason == "unreadable" and every_row:
         message, remedy = "the times are written in a form that is not known", KNOWN_FORMS
     elif reason == "unreadable" and re.search(r"\d (?!UTC|GMT)[A-Z]{3,4}$", value.strip()):
         remedy = "Leave the zone's name out and say --tz, or write offsets such as +01:00"
+    elif reason == "range" and re.fullmatch(r"-?\d{1,4}", value.strip()):
+        remedy += "; or say --set data.time_unit=step, which takes years for plain numbers"
     if reason == "unreadable" and re.search(r"\d ?(?!UTC|GMT|AM|PM)[A-Z]{3,4}$", value.strip()):
         remedy = "Leave the zone's name out and say --tz Europe/Berlin or the like"
     return refuse(

@@ -204,3 +204,24 @@ def test_what_is_no_password_is_shown_as_it_stands():
         assert without_password(text) == text
     error = UsageError("m", code="c", value="a:b", where="x, line 3", remedy="Name --time-col a,b")
     assert (error.value, error.where, error.remedy) == ("a:b", "x, line 3", "Name --time-col a,b")
+
+
+@pytest.mark.parametrize(
+    ("times", "flags", "span"),
+    [
+        ([f"{1980 + n / 52:.11f}" for n in range(60)], ["--no-time"], "1 to 60"),  # weeks, as of R
+        ([f"{n * 0.02:.2f}" for n in range(60)], ["--no-time"], "1 to 60"),  # seconds
+        ([str(1629 + n) for n in range(60)], ["--set", "data.time_unit=step"], "1629 to 1688"),
+    ],
+    ids=["weeks of a year", "seconds", "years of old"],
+)
+def test_numbers_that_are_no_times_are_refused_with_what_reads_them(
+    times, flags, span, lstmcast, tmp_path
+):
+    table = tmp_path / "t.csv"
+    rows = "".join(f"{n},{t},{50 + n % 7}\n" for n, t in enumerate(times, 1))
+    table.write_text("rownames,time,value\n" + rows)
+    code, _, err = lstmcast("check", str(table))
+    assert code == 4 and " ".join(flags) in " ".join(err.split()), err
+    code, out, err = lstmcast("check", str(table), *flags)
+    assert code == 0 and span in out, out + err
