@@ -66,7 +66,7 @@ def test_a_folder_of_folders_that_are_no_partitions_names_the_pattern(tmp_path):
     LONG.to_csv(tmp_path / "below" / "a.csv", index=False)
     with pytest.raises(InputError) as caught:
         panel_of(tmp_path)
-    assert "'in/**/*.csv'" in caught.value.remedy
+    assert f"'{tmp_path}/*/*.csv'" in caught.value.remedy
 
 
 def test_a_place_in_a_partition_is_named_with_its_folders(tmp_path):

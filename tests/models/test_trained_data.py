@@ -195,6 +195,7 @@ def test_the_line_that_installs_an_extra_is_right_for_the_tool(monkeypatch, pref
     from forecast.common.resources import _missing
 
     monkeypatch.setattr("sys.prefix", prefix)
+    monkeypatch.setattr("forecast.common.resources.find_spec", lambda name: None)
     assert _missing("optuna", "tune", "tune").remedy == line
 
 

@@ -83,7 +83,7 @@ def test_a_line_that_ctrl_c_took_part_of_says_nothing(tmp_path, monkeypatch, lin
     heard = iter([b'{"step": 1}\n', line, b""])
 
     class Process:
-        stdout = SimpleNamespace(readline=lambda: next(heard), fileno=lambda: 0)
+        stdout = SimpleNamespace(readline=lambda: next(heard), fileno=lambda: 0, close=lambda: None)
         wait = kill = staticmethod(lambda: 0)
 
     class Selector:
