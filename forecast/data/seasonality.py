@@ -32,10 +32,15 @@ def confirm_seasons(panel: Panel, candidates: Sequence[int] | None = None) -> tu
 
     candidates: lengths to test, the most usual first (default: those of the frequency; where that
     has none, every lag from 2 to 400 is searched). Returns () when no season is found.
+
+    Years have cycles such as that of the sunspots, 11 of them: told that length, the pretrained
+    network has half the error on these. Years of many countries share what happens in one, so they
+    count as one series.
     """
     tested = panel.frequency.seasons if candidates is None else tuple(candidates)
-    if not tested and panel.frequency.integer and panel.frequency.alias.isdigit():
-        return _search(_sample(panel, 3 * 2))
+    if candidates is None and all(length < 2 for length in tested):
+        counted = panel.frequency.integer and panel.frequency.alias.isdigit()
+        return _search(_sample(panel, 3 * 2), independent=counted)
     found: list[int] = []
     for length in tested:
         if length < 2:
@@ -133,7 +138,7 @@ def _least_of_many(lags: int) -> float:
     return math.sqrt(1.5) * NormalDist().inv_cdf(1 - CHANCE / lags)
 
 
-def _search(series: list[np.ndarray]) -> tuple[int, ...]:
+def _search(series: list[np.ndarray], *, independent: bool) -> tuple[int, ...]:
     """The base season among all lags, and seven of it (a week of days) where that is stronger."""
     if not series:
         return ()
@@ -143,7 +148,8 @@ def _search(series: list[np.ndarray]) -> tuple[int, ...]:
         return ()
     pooled, size = _pooled([np.diff(x) for x in series], longest + 1)
     lags = np.arange(2, longest + 1)
-    pairs = np.maximum(size - lags * len(series), 1)
+    count = len(series) if independent else 1
+    pairs = np.maximum(size * count / len(series) - lags * count, 1)
     least = np.maximum(WEAKEST, _least_of_many(longest) / np.sqrt(pairs))
     peak = (pooled[lags] > pooled[lags - 1]) & (pooled[lags] >= pooled[lags + 1])
     strong = lags[peak & (pooled[lags] >= least)]

@@ -285,6 +285,20 @@ def test_a_plain_season_of_one_series_is_found_among_hundreds_of_lags(length: in
     assert found.count((12,)) >= 36
 
 
+def test_a_cycle_of_years_is_found() -> None:
+    rng = np.random.default_rng(1)
+    spots = 50 + 40 * np.sin(np.arange(110) / 11 * 2 * np.pi) + rng.normal(0, 8, 110)
+    assert confirm_seasons(make_panel([spots], Frequency("YS-JAN"))) == (11,)
+
+
+def test_what_years_of_many_countries_share_is_no_cycle() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        shared = np.cumsum(rng.normal(0, 1, 60))
+        countries = [shared + np.cumsum(rng.normal(0, 0.3, 60)) for _ in range(50)]
+        assert confirm_seasons(make_panel(countries, Frequency("YS-JAN"))) == ()
+
+
 def test_days_and_weeks_of_hourly_data_are_both_found() -> None:
     rng = np.random.default_rng(5)
     week = np.concatenate(
