@@ -100,7 +100,7 @@ class Run(Model):
     @property
     def predictions(self) -> pd.DataFrame:
         """The forecast from the end of the data, the baselines' beside the LSTM's."""
-        return frame_of(self.result.predictions, self.data, self.result.report.time)
+        return frame_of(self.result.predictions, self.result.report, self.data)
 
     @property
     def scores(self) -> ScoreTable | None:
@@ -146,7 +146,7 @@ class Backtest:
     @property
     def forecasts(self) -> pd.DataFrame:
         """One row a series, origin and step: unique_id, ds, cutoff, y, then each forecaster."""
-        return frame_of(self.result.table, self.data, self.result.report.time)
+        return frame_of(self.result.table, self.result.report, self.data)
 
     @property
     def scores(self) -> ScoreTable:
@@ -231,8 +231,8 @@ class Explained:
         from forecast.analysis.attribution import past_rows
 
         found = self.result.found
-        rows = pd.DataFrame(past_rows(found))
-        return rows if found.panel.frequency.integer else with_times(rows, found.panel.tz)
+        rows, panel = pd.DataFrame(past_rows(found)), found.panel
+        return rows if panel.frequency.integer else with_times(rows, panel.time_format, panel.tz)
 
     @property
     def covariates(self) -> pd.DataFrame:
@@ -373,7 +373,7 @@ def predict(
             model=_place_of(model),
             output="" if output is None else str(output),
         )
-    return frame_of(result.predictions, source, result.time)
+    return frame_of(result.predictions, result, source)
 
 
 @takes_options("forecast", "data", "sampling", "training.seed")
@@ -399,7 +399,7 @@ def forecast(
             _listener(progress, listener),
             output="" if output is None else str(output),
         )
-    return frame_of(result.predictions, source, result.time)
+    return frame_of(result.predictions, result, source)
 
 
 @takes_options("detection", "data")
@@ -424,7 +424,7 @@ def detect(
         model=_place_of(model),
         output="",
     )
-    return frame_of(result.anomalies, source, result.time)
+    return frame_of(result.anomalies, result, source)
 
 
 @takes_options("forecast.horizon", "data", "training.seed", "output.root")

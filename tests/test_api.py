@@ -126,6 +126,29 @@ def test_columns_by_name_and_periods_are_read_as_a_frame_is():
     pd.testing.assert_frame_equal(forecast.forecast(periods, horizon=3), plain)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("times", "first"),
+    [
+        ([f"{day:02d}.01.2024" for day in range(1, 32)], "2024-02-01"),
+        ([f"{month}/1/{year}" for year in (2021, 2022, 2023) for month in range(1, 13)]
+         + ["1/1/2024"], "2024-02-01"),
+        ([f"{1990 + month / 12:.11f}" for month in range(42)], "1993-07-01"),
+        ([f"{year} Q{quarter}" for year in range(2010, 2020) for quarter in (1, 2, 3, 4)],
+         "2020-01-01"),
+        ([f"2021 W{week:02d}" for week in range(1, 53)], "2022-01-03"),
+    ],
+    ids=["days", "months of America", "years with decimals", "quarters", "weeks"],
+)  # fmt: skip
+def test_times_of_a_file_come_back_as_the_times_that_they_are(tmp_path, times, first):
+    rows = "".join(f"{time};{20 + n % 5}\n" for n, time in enumerate(times))
+    (tmp_path / "t.csv").write_text("time;value\n" + rows)
+    options = {"dayfirst": False} if "/" in times[0] else {}
+    made = forecast.forecast(str(tmp_path / "t.csv"), horizon=3, **options)["ds"]
+    assert made[0] == pd.Timestamp(first)
+    assert made.is_monotonic_increasing
+
+
 @pytest.mark.parametrize("given", [
     ["a", "b"], ("a", "b"), np.array(["a", "b"]), pd.Index(["a", "b"]), "a,b", {"a", "b"},
 ], ids=lambda given: type(given).__name__)  # fmt: skip

@@ -72,6 +72,7 @@ class LoadReport:
     constant       series (positions) with a single value
     skipped        ids of series without any value: not in the panel
     coverage       share of series with a value, in up to 60 equal parts of the span
+    time_format    how the input writes times, see `Panel`
     """
 
     source: str
@@ -94,6 +95,7 @@ class LoadReport:
     constant: np.ndarray
     skipped: tuple[str, ...]
     coverage: np.ndarray
+    time_format: str = ""
 
     @property
     def time(self) -> tuple[str, ...]:
@@ -326,4 +328,5 @@ def _report(
         repairs=tuple(n for n in every if n.is_repair),
         warnings=tuple(n for n in every if not n.is_repair),
         ended_early=ended, constant=constant, skipped=built.skipped, coverage=coverage(panel),
+        time_format=panel.time_format,
     )  # fmt: skip

@@ -59,6 +59,7 @@ class DetectResult:
     page: str = ""
     chart: str = ""
     time: tuple[str, ...] = ()
+    time_format: str = ""
 
 
 @one_command()
@@ -116,6 +117,7 @@ def detect_run(
         page=page or "",
         chart=_drawn(panel, found) if draw else "",
         time=report.time,
+        time_format=report.time_format,
     )
 
 

@@ -100,6 +100,7 @@ class PredictResult:
     samples: str = ""
     page: str = ""
     time: tuple[str, ...] = ()
+    time_format: str = ""
 
 
 @one_command()
@@ -270,6 +271,7 @@ def deliver(
         samples="" if beside is None else str(beside),
         page=page or "",
         time=report.time,
+        time_format=report.time_format,
     )
 
 
