@@ -225,3 +225,12 @@ def test_numbers_that_are_no_times_are_refused_with_what_reads_them(
     assert code == 4 and " ".join(flags) in " ".join(err.split()), err
     code, out, err = lstmcast("check", str(table), *flags)
     assert code == 0 and span in out, out + err
+
+
+def test_row_numbers_of_a_file_with_its_newest_row_first_are_no_target(lstmcast, tmp_path):
+    days = [dt.date(2024, 1, 1) + dt.timedelta(days=n) for n in range(5000)]
+    rows = [f"{day:%Y-%m-%d},{n},{n * 7 % 11}\n" for n, day in enumerate(days, 1)]
+    for order in (rows, rows[::-1]):
+        (tmp_path / "t.csv").write_text("day,t,water\n" + "".join(order))
+        code, out, err = lstmcast("check", str(tmp_path / "t.csv"))
+        assert code == 0 and "target     water" in out, out + err

@@ -539,16 +539,19 @@ def _flag(column: Column, sample: Sample) -> bool:
 
 
 def _counts_rows(column: Column, sample: Sample) -> bool:
-    """An exported index: a nameless or "No" column, or any, that goes 0, 1, 2, ... to the end."""
+    """An exported index: a nameless or "No" column, or any, that goes 0, 1, 2, ... to the end; or
+    down by one from row to row, in a file whose newest row is the first."""
     if column.kind != "integer" or sample.rows < 3:
         return False
     cells = [c.strip() for c in sample.cells[column.name] if c.strip()]
     if not all(c.isdigit() for c in cells) or len(set(cells)) < len(cells):
         return False
-    numbers = sorted(map(int, cells))
+    as_they_come = [int(c) for c in cells]
+    numbers = sorted(as_they_come)
     whole = numbers[-1] - numbers[0] == len(numbers) - 1
     named = names_row(column.name) or names_number(column.name)
-    return whole and (named or (sample.rows > 9 and numbers[0] < 2))
+    from_one = numbers[0] < 2 or as_they_come == numbers[::-1]
+    return whole and (named or (sample.rows > 9 and from_one))
 
 
 def _wide_targets(
