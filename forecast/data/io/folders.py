@@ -50,15 +50,11 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
         there, inner = _entries(path)
         found = [p for p in there if _is_table(p)]
         found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
-        found = found or [p for p in _of_partitions(path) if _is_table(p)]
+        if not found and (found := _of_partitions(path)):
+            inner = [p for p in inner if not is_partition(p.parent.name)]
     elif glob.has_magic(name) and "://" not in name:
-        above = [str(p) for p in path.parents]
-        fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
-        for parent in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
-            _check_readable(parent)
-        matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
-        there, inner = [p for p in matches if _is_file(p) and not _is_hidden(p)], []
-        found = there
+        found, inner = _matching(name), []
+        there = found
     else:
         return [source], []
     if not found:
@@ -70,7 +66,8 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
             + pattern,
         )  # fmt: skip
     found = _tables_among(found)
-    return list(found), _left_out([p for p in there if p not in set(found)], inner)
+    read = set(found)
+    return list(found), _left_out([p for p in there if p not in read], inner)
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -85,6 +82,17 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
                 tables = (p for p in entry.iterdir() if _is_table(p) and not _is_hidden(p))
                 inner += sorted(tables)[:1]
     return [p for p in entries if _is_file(p)], inner
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files that a pattern names. Raises InputError where one of the folders in which it looks
+    may not be looked into."""
+    above = [str(p) for p in Path(pattern).parents]
+    fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
+    for folder in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
+        _check_readable(folder)
+    matches = sorted(Path(p) for p in glob.glob(pattern, recursive=True))
+    return [p for p in matches if _is_file(p) and not _is_hidden(p)]
 
 
 def _check_readable(folder: str | Path) -> None:
@@ -113,12 +121,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _of_partitions(folder: Path) -> list[Path]:
-    """The files below the folders that are called KEY=VALUE."""
+    """The tables below the folders that are called KEY=VALUE."""
     found: list[Path] = []
     for below in sorted(folder.iterdir()):
-        if below.is_dir() and is_partition(below.name):
-            files = (p for p in below.iterdir() if p.is_file() and not _is_hidden(p))
-            found += [*sorted(files), *_of_partitions(below)]
+        if is_partition(below.name) and below.is_dir():
+            _check_readable(below)
+            files = (p for p in below.iterdir() if _is_table(p) and _is_file(p))
+            found += [*sorted(p for p in files if not _is_hidden(p)), *_of_partitions(below)]
     return found
 
 
