@@ -120,7 +120,7 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
     added = planning.get("value_added") or {}
     if added:
         every = added["all"]
-        by = str(every.get("judged", "mae"))
+        by = str(every["judged"])
         error = by.upper()
         lines.append(
             f"Value added over {every['count']:,} values: seasonal naive {error} "
@@ -146,7 +146,7 @@ def _overridden(every: Mapping[str, Any], by: Mapping[str, Any]) -> str:
     """What planners added, in words; nothing where nobody changed anything."""
     if not by:
         return ""
-    error = every[f"{every.get('judged', 'mae')}_override"]
+    error = every[f"{every['judged']}_override"]
     return f", with overrides {error:.4g} ({-every['added_by_override']:+.4g})"
 
 
