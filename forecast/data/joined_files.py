@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +13,7 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
-from forecast.data.io.folders import ENDING, name_below
+from forecast.data.io.folders import ENDING, told_apart
 from forecast.data.io.notes import Note, listed, refuse
 from forecast.data.io.table import Table, Whole
 from forecast.data.io.vocabulary import names_month
@@ -68,13 +66,13 @@ def _looked_up(
 ) -> tuple[Callable[[Sequence[int]], list[str]], Whole | None]:
     """`locate` and `whole` of the rows of all parts, one part after the other."""
     starts = np.cumsum([0, *(len(p.codes) for p in parts)])
+    files = told_apart([part.where for part in parts], whole=True)
 
     def locate(rows: Sequence[int]) -> list[str]:
         found = []
         for row in rows:
             file = int(np.searchsorted(starts, row, side="right")) - 1
-            place = parts[file].locate([int(row - starts[file])])[0]
-            found.append(f"{name_below(Path(parts[file].where))} {place}")
+            found.append(f"{files[file]} {parts[file].locate([int(row - starts[file])])[0]}")
         return found
 
     def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
@@ -90,21 +88,13 @@ def _looked_up(
     return locate, whole if all(p.whole is not None for p in parts) else None
 
 
-def told_apart(tables: Sequence[Table]) -> list[Table]:
-    """Tables of files that are called alike in several folders, called by their folders as well:
-    north/2024. Others as they are."""
-    count = Counter(table.name for table in tables)
-    at = [n for n, t in enumerate(tables) if count[t.name] > 1 and Path(t.where).is_file()]
-    if not at:
-        return list(tables)
-    whole = [tables[n].where for n in at]
-    names = [os.path.join(os.path.dirname(tables[n].where), tables[n].name) for n in at]
-    common = os.path.commonpath([os.path.dirname(place) for place in whole]) or "."
+def with_names(tables: Sequence[Table]) -> list[Table]:
+    """The tables of files called so that no two have one name, see `told_apart`; sheets as they
+    are."""
+    files = [n for n, table in enumerate(tables) if not table.one_of_several]
     made = list(tables)
-    # With their endings where a.csv lies beside a.parquet.
-    for n, place in zip(at, names if len(set(names)) == len(at) else whole, strict=True):
-        called = as_bytes(os.path.relpath(place, common)).decode()
-        made[n] = replace(made[n], called=called)
+    for n, name in zip(files, told_apart([tables[n].where for n in files]), strict=True):
+        made[n] = replace(tables[n], called=name)
     return made
 
 

@@ -28,7 +28,7 @@ from forecast.data.joined_files import (
     joined_notes,
     joined_rows,
     spelt_alike,
-    told_apart,
+    with_names,
 )
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
@@ -176,7 +176,7 @@ def load_several(
     if bare:
         text = f"left out, with a header and no row: {listed(bare, 3)}"
         notes = [*notes, Note("repair/left-out", text, len(bare))]
-    tables = spelt_alike(told_apart(tables))
+    tables = spelt_alike(with_names(tables))
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)

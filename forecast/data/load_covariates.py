@@ -20,7 +20,7 @@ from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
-from forecast.data.joined_files import named_by_file
+from forecast.data.joined_files import named_by_file, with_names
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
 from forecast.data.regularise import at_begins, period_positions
 from forecast.data.rows import LongRows, long_rows
@@ -63,7 +63,7 @@ def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
     if settings.future_covariates is None:
         return [], settings
     files, notes = files_in(settings.future_covariates)
-    tables = [_read_future(file, settings) for file in files]
+    tables = with_names([_read_future(file, settings) for file in files])
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     if settings.future_cov:
         return tables, settings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.dialect import are_rows, first_lines
 from forecast.data.io.files import HIDDEN_MEMBER
@@ -165,6 +167,24 @@ def _left_out(files: Sequence[Path], inner: Sequence[Path]) -> list[Note]:
     return notes
 
 
+def told_apart(places: Sequence[str], whole: bool = False) -> list[str]:
+    """What files are called that are read together: by their names without an ending, or with it
+    where `whole`; those that are called alike also by the folders in which they differ
+    (north/2024), or by their endings in one folder (a.csv, a.parquet)."""
+    split = [os.path.split(place) for place in places]
+    names = [name if whole else name.split(".")[0] for _, name in split]
+    count = Counter(names)
+    at = [n for n, name in enumerate(names) if count[name] > 1]
+    if at:
+        twins = [os.path.join(split[n][0], names[n]) for n in at]
+        if len(set(twins)) < len(twins):
+            twins = [places[n] for n in at]
+        common = os.path.commonpath([split[n][0] for n in at]) or "."
+        for n, twin in zip(at, twins, strict=True):
+            names[n] = os.path.relpath(twin, common)
+    return [as_bytes(name).decode() for name in names]
+
+
 # --- Folders called KEY=VALUE ------------------------------------------------------------------
 
 
@@ -187,16 +207,6 @@ def keys_of(path: Path | None) -> dict[str, str]:
         value = "" if named["value"] == BLANK else unquote(named["value"])
         found = {unquote(named["key"]): value, **found}
     return found
-
-
-def name_below(path: Path) -> str:
-    """What a file is called, with the folders KEY=VALUE above it: all may hold a part-0."""
-    names = [path.name]
-    for folder in path.parents:
-        if not is_partition(folder.name):
-            break
-        names.append(folder.name)
-    return "/".join(reversed(names))
 
 
 def with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:
