@@ -158,7 +158,7 @@ def _left_out(files: Sequence[Path], inner: Sequence[Path]) -> list[Note]:
     """Notes on files, and on the folders of the tables `inner`, that are not read."""
     notes = []
     if files:
-        text = f"left out, as no CSV, Parquet or Feather: {listed([p.name for p in files], 3)}"
+        text = f"left out (not CSV, Parquet or Feather): {listed([p.name for p in files], 3)}"
         notes.append(Note("repair/left-out", text, len(files)))
     if inner:
         folders = listed([p.parent.name for p in inner], 3)
