@@ -366,9 +366,10 @@ def make_scores(runs: int) -> dict[str, Any]:
     chance = np.random.default_rng(8)
     days = [str(np.datetime64("2024-01-01") + day) for day in range(runs)]
 
-    def group(count: int) -> dict[str, float]:
+    def group(count: int) -> dict[str, Any]:
         naive, model, override = np.sort(chance.uniform(1, 9, 3))[::-1].tolist()
-        return {"count": count, "mae_naive": naive, "mae_model": model, "mae_override": override}
+        return {"count": count, "judged": "mae", "mae_naive": naive, "mae_model": model,
+                "mae_override": override}  # fmt: skip
 
     live = {"runs": 7, "count": 90, "mase": 0.8, "mae": 3.0, "coverage": {"80": 0.78, "95": 0.94}}
     return {

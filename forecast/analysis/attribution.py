@@ -247,9 +247,7 @@ def _network(forecaster: Forecaster, weights: Any, known: Known | None) -> Any:
     from forecast.models.networks.residual import ResidualNetwork
 
     hidden, layers = size_of(weights, forecaster.network)
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # its first weights are none: no random numbers for them
+    with torch.random.fork_rng(devices=[]):  # the caller's numbers stay as they are
         network = ResidualNetwork(
             forecaster.layout.features,
             hidden,

@@ -213,11 +213,10 @@ def without_dependency(module: str, purpose: str) -> UsageError:
 def _missing(module: str, extra: str, purpose: str) -> UsageError:
     tool = next((t for t, mark in TOOLS.items() if mark in sys.prefix.replace(os.sep, "/")), "pip")
     part = find_spec(module.partition(".")[0]) is not None
-    anew = " --force" if tool == "pipx" or (part and tool != "pip") else ""
-    anew = " --force-reinstall" if part and tool == "pip" else anew
+    again = " --force-reinstall" if tool == "pip" else " --force"
     return UsageError(
-        f"{purpose} needs a library that is not installed" + " whole" * part,
+        f"{purpose} needs a library that is not installed" + " completely" * part,
         code="usage/extra-missing",
         value=module,
-        remedy=f"{tool} install 'lstmcast[{extra}]'{anew}",
+        remedy=f"{tool} install 'lstmcast[{extra}]'" + again * (part or tool == "pipx"),
     )

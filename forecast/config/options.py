@@ -6,7 +6,7 @@ All of it is read off `schema.py`, so that an option is declared once.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
@@ -107,7 +107,7 @@ def options_of(*parts: str) -> tuple[Option, ...]:
     return tuple(o for part in parts for o in all_options() if part in (o.section, o.path))
 
 
-GIVEN = re.compile(
+_GIVEN = re.compile(
     r"--(?P<set>set )?(?P<name>[a-z][\w.-]*\w)"
     r"(?:[ =](?!--)(?P<value>'[^']*'|\"[^\"]*\"|[^\s;:)`]+(:[^\s;:)`]+)*))?"
 )
@@ -129,32 +129,51 @@ def in_a_settings_file(text: str, without: Container[str] = ()) -> str:
     Flags of a command that the text names (lstmcast check FILE --rejects) stay as they are, and
     those of settings in `without`, by path.
     """
+
+    def called(option: Option | None, _: str) -> str | None:
+        return None if option is None else option.path
+
+    def assigned(name: str, value: str | bool) -> str:
+        if isinstance(value, bool):
+            return f"{name}: {str(value).lower()}"
+        quoted = value if value[0].isalnum() or value[0] in "'\"+-" else f"'{value}'"
+        return f"{name}: {quoted}"
+
+    return with_settings(text, called, assigned, without)
+
+
+def with_settings(
+    text: str,
+    called: Callable[[Option | None, str], str | None],
+    assigned: Callable[[str, str | bool], str],
+    without: Container[str] = (),
+) -> str:
+    """Return `text` with each flag in other words, but those of a command that it names.
+
+    called: option (None: of no setting) and flag without dashes -> its name, None: as it stands;
+    assigned: name and value -> both; without: paths of options that are taken for none.
+    """
     by_flag = {option.flag: option for option in all_options() if option.path not in without}
     by_path = {option.path: option for option in by_flag.values()}
 
     def rewrite(found: re.Match[str]) -> str:
-        name, value = found["name"], found["value"] or ""
+        flag, value = found["name"], found["value"] or ""
         after = found[0][found.end("name") - found.start() :]
-        if re.search(r"(lstmcast|-m forecast) [^;,.`]*$", text[: found.start()]):
+        option = by_path.get(flag) if found["set"] else by_flag.get(f"--{flag}")
+        twin = by_flag.get(f"--{flag.removeprefix('no-')}")
+        off = option is None and twin is not None and twin.switch
+        name = called(twin if off else option, flag)
+        if name is None or re.search(r"(lstmcast|-m forecast) [^;,.`]*$", text[: found.start()]):
             return found[0]
-        option = by_path.get(name) if found["set"] else by_flag.get(f"--{name}")
-        twin = by_flag.get(f"--{name.removeprefix('no-')}")
-        if option is None and twin is not None and twin.switch:
-            return f"{twin.path}: false{after}"
-        if option is None:
-            return found[0]
-        if option.switch:
-            return f"{option.path}: true{after}"
-        plain = given_value(value, option.choices)
-        if not plain:
-            return option.path + after
-        quoted = plain if plain[0].isalnum() or plain[0] in "'\"+-" else f"'{plain}'"
-        return f"{option.path}: {quoted}{value[len(plain) :]}"
+        if off or (option is not None and option.switch and value != "must"):
+            return assigned(name, not off) + after
+        plain = _given_value(value, option.choices if option is not None else ())
+        return assigned(name, plain) + value[len(plain) :] if plain else name + after
 
-    return GIVEN.sub(rewrite, text)
+    return _GIVEN.sub(rewrite, text)
 
 
-def given_value(word: str, choices: Container[str] = ()) -> str:
+def _given_value(word: str, choices: Container[str] = ()) -> str:
     """What of the word after a flag is the flag's value; "" where it goes on with the sentence."""
     plain = word if len(word) == 1 else word.rstrip(",")
     goes_on = plain not in choices and (_NO_VALUE.match(plain.rstrip(".")) or plain[:1] in "({")

@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 
 from forecast.common.errors import ForecastError, UsageError
 from forecast.config.options import (
-    GIVEN,
     PROCESSES_ONLY,
     Option,
     all_options,
-    given_value,
     options_of,
+    with_settings,
 )
 
 COLUMNS = ("COLUMN", "COLUMNS")  # metavars of options that name columns
@@ -113,36 +112,22 @@ def in_python(text: str) -> str:
     are functions by these."""
     if re.fullmatch(r"--[a-z][a-z0-9-]*", text):
         return text[2:].replace("-", "_")
-    by_flag = {o.flag: o for o in all_options()}
-    by_path = {o.path: o for o in all_options()}
 
-    def parameter(found: re.Match[str]) -> str:
-        name, value = found["name"], found["value"] or ""
-        after = found[0][found.end("name") - found.start() :]
-        if re.search(r"lstmcast [^;,.`]*$", text[: found.start()]):
-            return found[0]
-        option = by_path.get(name) if found["set"] else by_flag.get(f"--{name}")
-        twin = by_flag.get(f"--{name.removeprefix('no-')}")
-        if option is None and twin is not None and twin.switch:
-            return f"{twin.parameter}=False{after}"
-        called = option.parameter if option is not None else name.replace("-", "_")
-        if option is not None and option.switch and value != "must":
-            return f"{called}=True{after}"
-        plain = given_value(value, option.choices if option is not None else ())
-        if not plain:
-            return called + after
-        return f"{called}={_literal(plain)}{value[len(plain) :]}"
+    def called(option: Option | None, flag: str) -> str:
+        return flag.replace("-", "_") if option is None else option.parameter
 
     text = _COMMAND.sub(lambda found: f"forecast.{found[1]}(data)", text)
-    return GIVEN.sub(parameter, text)
+    return with_settings(text, called, lambda name, value: f"{name}={_literal(value)}")
 
 
 _FUNCTIONS = "train|predict|forecast|backtest|compare|tune|detect|explain"
 _COMMAND = re.compile(rf"`?\blstmcast ({_FUNCTIONS})( DATA)?(?=[`.,;]|$)`?")
 
 
-def _literal(value: str) -> str:
-    """A flag's value as Python has it: a number as it is, all else in quotes."""
+def _literal(value: str | bool) -> str:
+    """A flag's value as Python has it: numbers, yes and no as they are, all else in quotes."""
+    if isinstance(value, bool):
+        return str(value)
     number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value)
     return value if number or value[0] in "'\"" else f'"{value}"'
 

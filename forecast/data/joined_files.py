@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +13,9 @@ import numpy as np
 
 from forecast.common.documents import as_bytes
 from forecast.common.errors import InputError
-from forecast.data.io.folders import ENDING, name_below
+from forecast.data.io.folders import ENDING, told_apart
 from forecast.data.io.notes import Note, listed, refuse
-from forecast.data.io.table import Table
+from forecast.data.io.table import Table, Whole
 from forecast.data.io.vocabulary import names_month
 from forecast.data.rows import LongRows
 
@@ -50,16 +48,31 @@ def joined_rows(
     names = sorted({i for p in parts for i in p.ids})
     rank = {name: n for n, name in enumerate(names)}
     codes = [np.array([rank[i] for i in p.ids], np.int32)[p.codes] for p in parts]
-    starts = np.cumsum([0, *(len(p.codes) for p in parts)])
     ids = np.empty(len(names), object)
     ids[:] = names
+    locate, whole = _looked_up(parts)
+    joined = replace(
+        first, ids=ids, codes=np.concatenate(codes),
+        stamps=np.concatenate([p.stamps for p in parts]),
+        values=np.concatenate([p.values for p in parts]),
+        where=source, locate=locate, whole=whole,
+        unread=tuple(dict.fromkeys(n for p in parts for n in p.unread)),
+    )  # fmt: skip
+    return joined, notes
+
+
+def _looked_up(
+    parts: Sequence[LongRows],
+) -> tuple[Callable[[Sequence[int]], list[str]], Whole | None]:
+    """`locate` and `whole` of the rows of all parts, one part after the other."""
+    starts = np.cumsum([0, *(len(p.codes) for p in parts)])
+    files = told_apart([part.where for part in parts], whole=True)
 
     def locate(rows: Sequence[int]) -> list[str]:
         found = []
         for row in rows:
             file = int(np.searchsorted(starts, row, side="right")) - 1
-            place = parts[file].locate([int(row - starts[file])])[0]
-            found.append(f"{name_below(Path(parts[file].where))} {place}")
+            found.append(f"{files[file]} {parts[file].locate([int(row - starts[file])])[0]}")
         return found
 
     def whole(rows: Sequence[int]) -> list[tuple[object, ...]]:
@@ -72,30 +85,17 @@ def joined_rows(
                 found |= zip(mine, cells, strict=True)
         return [found[int(r)] for r in wanted]
 
-    joined = replace(
-        first, ids=ids, codes=np.concatenate(codes),
-        stamps=np.concatenate([p.stamps for p in parts]),
-        values=np.concatenate([p.values for p in parts]),
-        where=source, locate=locate,
-        unread=tuple(dict.fromkeys(n for p in parts for n in p.unread)),
-        whole=whole if all(p.whole is not None for p in parts) else None,
-    )  # fmt: skip
-    return joined, notes
+    return locate, whole if all(p.whole is not None for p in parts) else None
 
 
-def told_apart(tables: Sequence[Table]) -> list[Table]:
-    """Tables of files that are called alike in several folders, called by their folders as well:
-    north/2024. Others as they are."""
-    count = Counter(table.name for table in tables)
-    twins = [t for t in tables if count[t.name] > 1 and Path(t.where).is_file()]
-    if not twins:
-        return list(tables)
-    common = os.path.commonpath([os.path.dirname(t.where) for t in twins])
-    places = {id(t): os.path.relpath(os.path.dirname(t.where), common or ".") for t in twins}
-    longer = {id(t): as_bytes(os.path.join(places[id(t)], t.name)).decode() for t in twins}
-    if len(set(longer.values())) < len(twins):  # a.csv beside a.parquet
-        longer = {id(t): as_bytes(os.path.relpath(t.where, common or ".")).decode() for t in twins}
-    return [replace(t, called=longer[id(t)]) if id(t) in longer else t for t in tables]
+def with_names(tables: Sequence[Table]) -> list[Table]:
+    """The tables of files called so that no two have one name, see `told_apart`; sheets as they
+    are."""
+    files = [n for n, table in enumerate(tables) if not table.one_of_several]
+    made = list(tables)
+    for n, name in zip(files, told_apart([tables[n].where for n in files]), strict=True):
+        made[n] = replace(tables[n], called=name)
+    return made
 
 
 def spelt_alike(tables: Sequence[Table]) -> list[Table]:

@@ -28,7 +28,7 @@ from forecast.data.joined_files import (
     joined_notes,
     joined_rows,
     spelt_alike,
-    told_apart,
+    with_names,
 )
 from forecast.data.load_covariates import future_columns, wants_covariates, with_covariates
 from forecast.data.load_large import direct_panel
@@ -172,19 +172,19 @@ def load_several(
         try:
             tables += read(place, query)
         except InputError as error:
-            if error.code != "input/no-rows" or not _is_whole(place, parts):
+            if error.code != "input/no-rows" or not _has_their_header(place, parts):
                 raise
             bare.append(Path(place).name)
     if bare:
         text = f"left out, with a header and no row: {listed(bare, 3)}"
         notes = [*notes, Note("repair/left-out", text, len(bare))]
-    tables = spelt_alike(told_apart(tables))
+    tables = spelt_alike(with_names(tables))
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     where = tables[0].where if len(tables) == 1 else str(name)
     return _load(tables, where, settings, future, apart)
 
 
-def _is_whole(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
+def _has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
     """Whether a file without rows has the header of another one of the parts, and that has rows: a
     day without a sale, not a file that is being written."""
     mine = first_lines(Path(place))

@@ -20,7 +20,7 @@ from forecast.data.io.notes import PLACES, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
-from forecast.data.joined_files import named_by_file
+from forecast.data.joined_files import named_by_file, with_names
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Panel, Unseen
 from forecast.data.regularise import at_begins, period_positions
 from forecast.data.rows import LongRows, long_rows
@@ -63,7 +63,7 @@ def future_columns(settings: DataSettings) -> tuple[list[Table], DataSettings]:
     if settings.future_covariates is None:
         return [], settings
     files, notes = files_in(settings.future_covariates)
-    tables = [_read_future(file, settings) for file in files]
+    tables = with_names([_read_future(file, settings) for file in files])
     tables[0] = replace(tables[0], notes=(*notes, *tables[0].notes))
     if settings.future_cov:
         return tables, settings
@@ -397,20 +397,17 @@ def _of_series(
 def _id_column(table: Table, panel: Panel, settings: DataSettings) -> str:
     """The column as asked; else one of a usual name, or any, in which every series stands; else the
     one of a usual name, or the first, of which the error that follows tells."""
-    names, where = list(table.columns), table.where
-    texts = {n: {t.strip() for t in texts_of(table.columns[n])} for n in names}
+    names = list(table.columns)
     lower = {n.lower(): n for n in reversed(names)}
-    wanted = [settings.id_col] if settings.id_col else list(ID_NAMES)
-    usual = [lower[name.lower()] for name in wanted if name and name.lower() in lower]
-    if usual and settings.id_col:
-        return usual[0]
-    if settings.id_col is None and len(names) > 1:
-        ids = {str(name).strip() for name in panel.ids}
-        whole = (n for n in (*usual, *names) if ids <= texts[n])
-        return next(whole, (usual or names)[0])
-    if usual:
-        return usual[0]
-    raise refuse(
-        "input/static-id", "no column names the series", where=where,
-        remedy=f"Name it as in the data; there are {listed(names, 20)}",
-    )  # fmt: skip
+    wanted = [settings.id_col] if settings.id_col else ID_NAMES
+    usual = [lower[name.lower()] for name in wanted if name.lower() in lower]
+    likely = usual or ([] if settings.id_col or len(names) == 1 else names)
+    if not likely:
+        raise refuse(
+            "input/static-id", "no column names the series", where=table.where,
+            remedy=f"Name it as in the data; there are {listed(names, 20)}",
+        )  # fmt: skip
+    ids = {str(name).strip() for name in panel.ids}
+    tried = () if settings.id_col else dict.fromkeys((*usual, *names))
+    whole = (n for n in tried if ids <= {t.strip() for t in texts_of(table.columns[n])})
+    return next(whole, likely[0])

@@ -109,17 +109,18 @@ def _too_short(
     steps = panel.first[s] + np.array([first, panel.lengths[s] + horizon - 1])
     stamps = format_stamps(panel.frequency.stamps(steps), panel.time_format, panel.tz).to_pylist()
     others = f" ({len(short):,} series in all)" if len(short) > 1 else ""
+    where = "--events" if name.startswith(EVENT) else None
     remedy = (
-        "Give the steps to come in --future-covariates FILE or as rows after the last value; what "
-        f"is not known ahead: --past-cov; {COV_SHORT}"
+        "The model knows own events: give them, past and to come, with --events FILE"
+        if where
+        else "Give the steps to come in --future-covariates FILE or as rows after the last value; "
+        f"what is not known ahead: --past-cov; {COV_SHORT}"
     )
-    if name.startswith(EVENT):
-        remedy = "The model knows own events: give them, past and to come, with --events FILE"
     return refuse(
         "input/covariates-short",
         f"covariate '{name}' does not cover the horizon: series '{panel.ids[s]}' has no value at "
         f"{stamps[0]}, and {horizon:,} steps, up to {stamps[1]}, are to be forecast{others}",
-        remedy=remedy,
+        where=where, remedy=remedy,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_strings
-from forecast.data.io.table import check_points, read_plain
+from forecast.data.io.table import Table, check_points, read_plain
 from forecast.data.io.timestamps import parse_times
 from forecast.data.io.values import number_strings, texts_of
 from forecast.data.panel import ID, TIME
@@ -173,26 +173,14 @@ def _texts(table: pa.Table, name: str) -> list[str]:
 def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
     """The planner's numbers by step. Raises InputError."""
     table = read_plain(file, DataSettings())
-    by_key = {name.strip().lower(): name for name in table.columns}
     single = {key[0] for key in row_of}
-    id_name = next((by_key[k] for k in (ID, "id", "series") if k in by_key), None)
-    time_name = next((by_key[k] for k in (TIME, "date", "time", "timestamp") if k in by_key), None)
-    rest = [name for name in table.columns if name not in (id_name, time_name)]
-    values = [n for n in rest if n.strip().lower() in ("override", "value", "y")] or rest[:1]
-    if time_name is None or not values or (id_name is None and len(single) > 1):
-        raise InputError(
-            "overrides name the series, the time and the number",
-            code="input/override-columns",
-            where=file,
-            value=", ".join(table.columns),
-            remedy="Columns: unique_id, ds, value; unique_id may lack where there is one series",
-        )
+    id_name, time_name, name = _columns(table, file, len(single) > 1)
     texts = [t.strip() for t in texts_of(table.columns[time_name])]
     times = _as_published(texts, list(dict.fromkeys(time for _, time in row_of)))
-    cells = texts_of(table.columns[values[0]])
+    cells = texts_of(table.columns[name])
     if table.dialect:  # text: a workbook's numbers have no marks
         plain = "Write it without marks between the digits, or part the fields by commas"
-        check_points({values[0]: cells}, table.dialect, (values[0],), file, plain)
+        check_points({name: cells}, table.dialect, (name,), file, plain)
     numbers, bad = number_strings(
         as_strings(cells), table.decimal, "." if table.decimal == "," else None
     )
@@ -235,16 +223,33 @@ def _asked(file: str, row_of: Mapping[Place, int]) -> dict[Place, float]:
     return made
 
 
+def _columns(table: Table, file: str, several: bool) -> tuple[str | None, str, str]:
+    """The columns of ids, times and numbers; several: series that are to be told apart by ids."""
+    by_key = {name.strip().lower(): name for name in table.columns}
+    id_name = next((by_key[k] for k in (ID, "id", "series") if k in by_key), None)
+    time_name = next((by_key[k] for k in (TIME, "date", "time", "timestamp") if k in by_key), None)
+    rest = [name for name in table.columns if name not in (id_name, time_name)]
+    values = [n for n in rest if n.strip().lower() in ("override", "value", "y")] or rest[:1]
+    if time_name is None or not values or (id_name is None and several):
+        raise InputError(
+            "overrides name the series, the time and the number",
+            code="input/override-columns",
+            where=file,
+            value=", ".join(table.columns),
+            remedy="Columns: unique_id, ds, value; unique_id may lack where there is one series",
+        )
+    return id_name, time_name, values[0]
+
+
 def _changed(
     asked: Mapping[Place, float], row_of: Mapping[Place, int], published: Sequence[float | None]
 ) -> dict[Place, float]:
     """The numbers that are others than those published: whoever hands the forecast back with two
     cells changed overrides two steps."""
-    there = {key: published[row_of[key]] for key in asked}
     return {
         key: number
         for key, number in asked.items()
-        if (old := there[key]) is None or not math.isclose(number, old, rel_tol=SAME)
+        if (old := published[row_of[key]]) is None or not math.isclose(number, old, rel_tol=SAME)
     }
 
 

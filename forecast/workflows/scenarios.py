@@ -207,7 +207,7 @@ def _forecast(found: Found, settings: Settings, horizon: int) -> tuple[Panel, Fo
     try:
         panel = covered(found.panel, forecaster, horizon, settings)
     except InputError as error:
-        if "--events" not in (error.remedy or ""):  # which are the same in all scenarios
+        if error.where != "--events":  # which are the same in all scenarios
             error.where = settings.data.future_covariates
             error.remedy = f"Give the steps to come in that file; {COV_SHORT}"
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,9 +39,10 @@ def test_a_table_in_partitions_is_read_as_the_table(tmp_path, whole, keys):
     left = LONG if "year" in keys else LONG.drop(columns="year")
     left.to_parquet(tmp_path / "parts", partition_cols=keys, index=False)
     for place in (tmp_path / "parts", f"{tmp_path}/parts/**/*.parquet"):
-        found = panel_of(place)
+        found, report = load_panel(str(place), DataSettings())
         assert list(found.ids) == ["007", "a b"]
         assert np.array_equal(found.values, whole.values)
+        assert "repair/left-out" not in [note.code for note in report.repairs]
 
 
 def test_a_key_that_is_a_number_is_nothing_to_forecast(tmp_path):
@@ -67,6 +70,21 @@ def test_a_folder_of_folders_that_are_no_partitions_names_the_pattern(tmp_path):
     with pytest.raises(InputError) as caught:
         panel_of(tmp_path)
     assert f"'{tmp_path}/*/*.csv'" in caught.value.remedy
+
+
+def test_a_partition_that_may_not_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    closed = tmp_path / "store=1"
+    closed.mkdir()
+
+    def listdir(folder, really=os.listdir):
+        if str(folder) == str(closed):
+            raise PermissionError(13, "Permission denied")
+        return really(folder)
+
+    monkeypatch.setattr("os.listdir", listdir)
+    with pytest.raises(InputError) as caught:
+        panel_of(tmp_path)
+    assert caught.value.code == "input/permission"
 
 
 def test_a_place_in_a_partition_is_named_with_its_folders(tmp_path):

@@ -507,12 +507,13 @@ def test_columns_whose_names_differ_in_capitals_alone_are_the_same(
 def test_files_called_alike_in_several_folders_are_called_by_their_folders_as_well(
     tmp_path: Path,
 ) -> None:
-    for shop, more in (("north", 0), ("south", 1)):
+    for times, shop in enumerate(("north", "south", "."), 1):
         part = parts_by_name("%Y")["2021"]
-        part["units"] *= 1 + more
-        into_files(tmp_path / shop, {"2021": part})
+        into_files(tmp_path / shop, {"2021": part.assign(units=part["units"] * times)})
     panel, _ = load_panel(f"{tmp_path}/*/*.csv", PLAIN)
     assert panel.ids.tolist() == ["north/2021", "south/2021"]
+    panel, _ = load_panel(f"{tmp_path}/**/*.csv", PLAIN)
+    assert panel.ids.tolist() == ["2021", "north/2021", "south/2021"]
 
 
 def test_files_that_overlap_are_series_of_their_own_or_one_with_no_id(tmp_path: Path) -> None:

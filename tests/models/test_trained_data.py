@@ -184,19 +184,21 @@ def test_a_missing_library_is_noticed_before_anything_is_done(
 
 
 @pytest.mark.parametrize(
-    ("prefix", "line"),
+    ("prefix", "line", "again"),
     [
-        ("/home/me/.local/share/uv/tools/lstmcast", "uv tool install 'lstmcast[tune]'"),
-        ("/home/me/.local/share/pipx/venvs/lstmcast", "pipx install 'lstmcast[tune]' --force"),
-        ("/home/me/venv", "pip install 'lstmcast[tune]'"),
+        ("/home/me/.local/share/uv/tools/lstmcast", "uv tool install 'lstmcast[tune]'", " --force"),
+        ("/home/me/.local/share/pipx/venvs/lstmcast", "pipx install 'lstmcast[tune]' --force", ""),
+        ("/home/me/venv", "pip install 'lstmcast[tune]'", " --force-reinstall"),
     ],
 )
-def test_the_line_that_installs_an_extra_is_right_for_the_tool(monkeypatch, prefix, line):
-    from forecast.common.resources import _missing
+def test_the_line_that_installs_an_extra_is_right_for_the_tool(monkeypatch, prefix, line, again):
+    """again: where a part of the library is there, which would be kept as it is."""
+    from forecast.common import resources
 
     monkeypatch.setattr("sys.prefix", prefix)
-    monkeypatch.setattr("forecast.common.resources.find_spec", lambda name: None)
-    assert _missing("optuna", "tune", "tune").remedy == line
+    for there, wanted in ((None, line), ("a spec", line + again)):
+        monkeypatch.setattr(resources, "find_spec", lambda name, there=there: there)
+        assert resources._missing("optuna", "tune", "tune").remedy == wanted
 
 
 def test_no_model_at_all_names_none(tmp_path):

@@ -16,7 +16,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x>"
 def figures(naive: float, model: float, override: float, count: int = 10) -> dict:
     """One group's errors as `value_added` gives them."""
     return {
-        "count": count, "mae_naive": naive, "mae_model": model, "mae_override": override,
+        "count": count, "judged": "mae", "mae_naive": naive, "mae_model": model,
+        "mae_override": override,
         "added_by_model": naive - model, "added_by_override": model - override,
     }  # fmt: skip
 

@@ -360,11 +360,12 @@ def page_cells(page: str) -> dict[str, list[str]]:
 
 
 def test_of_overrides_nothing_is_told_where_nobody_made_any():
-    every = {"count": 48, "mae_naive": 281.8, "mae_model": 133.8, "added_by_model": 148.0,
-             "mae_override": 133.8, "added_by_override": 0.0}  # fmt: skip
+    every = {"judged": "mae", "count": 48, "mae_naive": 281.8, "mae_model": 133.8,
+             "added_by_model": 148.0, "mae_override": 133.8, "added_by_override": 0.0}  # fmt: skip
     (line,) = about_planning({"value_added": {"all": every, "by": {}}})
     assert line.endswith("model 133.8 (-148).")
-    ann = {"count": 10, "mae_model": 3.0, "mae_override": 2.4, "added_by_override": 0.6}
+    ann = {"judged": "mae", "count": 10, "mae_model": 3.0, "mae_override": 2.4,
+           "added_by_override": 0.6}  # fmt: skip
     both = about_planning({"value_added": {"all": every, "by": {"Ann": ann}}})
     assert "with overrides" in both[0] and "Ann: better" in both[1]
 

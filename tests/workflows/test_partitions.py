@@ -22,6 +22,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, EngineSettings, Settings
 from forecast.data.frequency import Frequency
+from forecast.data.load import load_panel
 from forecast.data.panel import Panel
 from forecast.models.baselines.forecast import forecast_baselines, forecast_baselines_windows
 from forecast.models.pretrained import load_backbone
@@ -535,6 +536,25 @@ def test_a_trained_model_refuses_parts_of_one_series_as_the_pretrained_one_does(
     asked = settings().model_copy(update={"data": DataSettings(id_col="file")})
     made = engine_run(str(place), asked, Silent(), output=str(tmp_path / "b"), model=str(trained))
     assert made.series == 24
+
+
+@pytest.mark.parametrize(("files", "data"), [
+    (["north/2024.csv", "south/2024.csv"], DataSettings()),
+    (["north/2024.csv", "south/2024.csv"], DataSettings(id_col="file")),
+    (["shop=a/1.csv", "shop=b.c/1.csv"], DataSettings()),
+    (["shop=a/x.csv", "shop=b/y.csv"], DataSettings()),
+    (["1.01.csv", "1.02.csv"], DataSettings()),
+])  # fmt: skip
+def test_files_without_ids_are_called_in_parts_as_in_one_table(tmp_path, files, data):
+    for n, file in enumerate(files):
+        place = tmp_path / "in" / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        csv.write_csv(rows(n, 1, 60).drop_columns(["unique_id"]), place)
+    source = f"{tmp_path}/in/**/*.csv"
+    asked = settings().model_copy(update={"data": data})
+    engine_run(source, asked, Silent(), output=str(tmp_path / "out"), pretrained_network=True)
+    made = parquet.read_table(tmp_path / "out" / "part-00000.parquet")["unique_id"][0].as_py()
+    assert made == load_panel(source, data)[0].ids[0]
 
 
 def test_the_function_for_spark_forecasts_a_group_as_predict_does(folder, tmp_path, trained):

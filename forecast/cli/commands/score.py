@@ -118,27 +118,31 @@ def about_planning(planning: Mapping[str, Any]) -> list[str]:
             "the newest: means and medians are judged by errors of their own."
         )
     added = planning.get("value_added") or {}
-    if added:
-        every = added["all"]
-        by = str(every.get("judged", "mae"))
-        error = by.upper()
+    return [*lines, *(_about_value(added) if added else ())]
+
+
+def _about_value(added: Mapping[str, Any]) -> list[str]:
+    """What model and planners added, by the error that judges the points."""
+    every = added["all"]
+    by = str(every["judged"])
+    error = by.upper()
+    lines = [
+        f"Value added over {every['count']:,} values: seasonal naive {error} "
+        f"{every[f'{by}_naive']:.4g}, model {every[f'{by}_model']:.4g} "
+        f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
+    ]
+    if f"{by}_blend" in every:
         lines.append(
-            f"Value added over {every['count']:,} values: seasonal naive {error} "
-            f"{every[f'{by}_naive']:.4g}, model {every[f'{by}_model']:.4g} "
-            f"({-every['added_by_model']:+.4g}){_overridden(every, added['by'])}."
+            f"The blend in the model's place: {error} {every[f'{by}_blend']:.4g} "
+            f"({-every['added_by_blend']:+.4g})."
         )
-        if f"{by}_blend" in every:
-            lines.append(
-                f"The blend in the model's place: {error} {every[f'{by}_blend']:.4g} "
-                f"({-every['added_by_blend']:+.4g})."
-            )
-        for name, figures in added["by"].items():
-            gain = figures["added_by_override"]
-            better = "better" if gain > 0 else "worse" if gain < 0 else "no better"
-            lines.append(
-                f"Overrides by {name}: {better} on {figures['count']:,} values, {error} "
-                f"{figures[f'{by}_model']:.4g} -> {figures[f'{by}_override']:.4g}."
-            )
+    for name, figures in added["by"].items():
+        gain = figures["added_by_override"]
+        better = "better" if gain > 0 else "worse" if gain < 0 else "no better"
+        lines.append(
+            f"Overrides by {name}: {better} on {figures['count']:,} values, {error} "
+            f"{figures[f'{by}_model']:.4g} -> {figures[f'{by}_override']:.4g}."
+        )
     return lines
 
 
@@ -146,7 +150,7 @@ def _overridden(every: Mapping[str, Any], by: Mapping[str, Any]) -> str:
     """What planners added, in words; nothing where nobody changed anything."""
     if not by:
         return ""
-    error = every[f"{every.get('judged', 'mae')}_override"]
+    error = every[f"{every['judged']}_override"]
     return f", with overrides {error:.4g} ({-every['added_by_override']:+.4g})"
 
 

@@ -33,9 +33,7 @@ ADDRESS_REMEDY = (
 # A name after a colon, which SQLAlchemy would take for a parameter: '... HH24 :MI', -- :note
 PARAMETER = re.compile(r"(?<![:\w\\])(?=:\w+(?!:))")
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|--[^\n]*")
-OTHER_QUOTES = re.compile(
-    r"[\\$#`]|/\*|--\S"
-)  # of some databases; QUOTED could mistake what is within
+OTHER_QUOTES = re.compile(r"[\\$#`]|/\*|--\S")  # of some databases, in which QUOTED can err
 # What MySQL may be asked. Its read-only transactions stop neither SET GLOBAL nor SHUTDOWN, nor a
 # procedure that ends them, nor SELECT ... INTO OUTFILE.
 MYSQL_READS = re.compile(

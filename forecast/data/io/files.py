@@ -204,7 +204,7 @@ def _nearest_file(path: Path) -> str:
     import difflib
 
     if path.is_symlink():
-        return f"It is a link to {os.readlink(path)}, and there is nothing: mend or remove it"
+        return f"It is a link to {os.readlink(path)}, which is not there: mend or remove it"
     try:
         near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
     except OSError:

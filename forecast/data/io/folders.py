@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from forecast.common.documents import as_bytes
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.dialect import are_rows, first_lines
 from forecast.data.io.files import HIDDEN_MEMBER
@@ -50,15 +52,11 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
         there, inner = _entries(path)
         found = [p for p in there if _is_table(p)]
         found = found or [p for p in there if p.name.lower().endswith(WORKBOOKS)]
-        found = found or [p for p in _of_partitions(path) if _is_table(p)]
+        if not found and (found := _of_partitions(path)):
+            inner = [p for p in inner if not is_partition(p.parent.name)]
     elif glob.has_magic(name) and "://" not in name:
-        above = [str(p) for p in path.parents]
-        fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
-        for parent in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
-            _check_readable(parent)
-        matches = sorted(Path(p) for p in glob.glob(name, recursive=True))
-        there, inner = [p for p in matches if _is_file(p) and not _is_hidden(p)], []
-        found = there
+        found, inner = _matching(name), []
+        there = found
     else:
         return [source], []
     if not found:
@@ -70,7 +68,8 @@ def files_in(source: str | Path) -> tuple[list[str | Path], list[Note]]:
             + pattern,
         )  # fmt: skip
     found = _tables_among(found)
-    return list(found), _left_out([p for p in there if p not in set(found)], inner)
+    read = set(found)
+    return list(found), _left_out([p for p in there if p not in read], inner)
 
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -85,6 +84,17 @@ def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
                 tables = (p for p in entry.iterdir() if _is_table(p) and not _is_hidden(p))
                 inner += sorted(tables)[:1]
     return [p for p in entries if _is_file(p)], inner
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files that a pattern names. Raises InputError where one of the folders in which it looks
+    may not be looked into."""
+    above = [str(p) for p in Path(pattern).parents]
+    fixed = sum(map(glob.has_magic, above))  # the folder that the pattern begins in
+    for folder in (p for n in above[: fixed + 1] for p in glob.glob(n, recursive=True)):
+        _check_readable(folder)
+    matches = sorted(Path(p) for p in glob.glob(pattern, recursive=True))
+    return [p for p in matches if _is_file(p) and not _is_hidden(p)]
 
 
 def _check_readable(folder: str | Path) -> None:
@@ -113,12 +123,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _of_partitions(folder: Path) -> list[Path]:
-    """The files below the folders that are called KEY=VALUE."""
+    """The tables below the folders that are called KEY=VALUE."""
     found: list[Path] = []
     for below in sorted(folder.iterdir()):
-        if below.is_dir() and is_partition(below.name):
-            files = (p for p in below.iterdir() if p.is_file() and not _is_hidden(p))
-            found += [*sorted(files), *_of_partitions(below)]
+        if is_partition(below.name) and below.is_dir():
+            _check_readable(below)
+            files = (p for p in below.iterdir() if _is_table(p) and _is_file(p))
+            found += [*sorted(p for p in files if not _is_hidden(p)), *_of_partitions(below)]
     return found
 
 
@@ -147,13 +158,31 @@ def _left_out(files: Sequence[Path], inner: Sequence[Path]) -> list[Note]:
     """Notes on files, and on the folders of the tables `inner`, that are not read."""
     notes = []
     if files:
-        text = f"left out, as no CSV, Parquet or Feather: {listed([p.name for p in files], 3)}"
+        text = f"left out (not CSV, Parquet or Feather): {listed([p.name for p in files], 3)}"
         notes.append(Note("repair/left-out", text, len(files)))
     if inner:
         folders = listed([p.parent.name for p in inner], 3)
         text = f"folders in this one are not read: {folders} ({_deeper(inner[0])} does)"
         notes.append(Note("repair/left-out", text, len(inner)))
     return notes
+
+
+def told_apart(places: Sequence[str], whole: bool = False) -> list[str]:
+    """What files are called that are read together: by their names without an ending, or with it
+    where `whole`; those that are called alike also by the folders in which they differ
+    (north/2024), or by their endings in one folder (a.csv, a.parquet)."""
+    split = [os.path.split(place) for place in places]
+    names = [name if whole else name.split(".")[0] for _, name in split]
+    count = Counter(names)
+    at = [n for n, name in enumerate(names) if count[name] > 1]
+    if at:
+        twins = [os.path.join(split[n][0], names[n]) for n in at]
+        if len(set(twins)) < len(twins):
+            twins = [places[n] for n in at]
+        common = os.path.commonpath([split[n][0] for n in at]) or "."
+        for n, twin in zip(at, twins, strict=True):
+            names[n] = os.path.relpath(twin, common)
+    return [as_bytes(name).decode() for name in names]
 
 
 # --- Folders called KEY=VALUE ------------------------------------------------------------------
@@ -178,16 +207,6 @@ def keys_of(path: Path | None) -> dict[str, str]:
         value = "" if named["value"] == BLANK else unquote(named["value"])
         found = {unquote(named["key"]): value, **found}
     return found
-
-
-def name_below(path: Path) -> str:
-    """What a file is called, with the folders KEY=VALUE above it: all may hold a part-0."""
-    names = [path.name]
-    for folder in path.parents:
-        if not is_partition(folder.name):
-            break
-        names.append(folder.name)
-    return "/".join(reversed(names))
 
 
 def with_keys(table: pa.Table, keys: Mapping[str, str]) -> pa.Table:

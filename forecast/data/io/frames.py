@@ -128,7 +128,7 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
             frame.insert(0, name, level)
         elif list(level) != list(frame[name]):
             raise refuse(
-                "input/duplicate-column", "the index is called as a column is", where=FRAME,
+                "input/duplicate-column", "the index has the name of a column", where=FRAME,
                 value=str(name), remedy="Rename one of them, or drop the index with reset_index",
             )  # fmt: skip
     return frame

@@ -51,7 +51,7 @@ class Table:
     unread   names of the columns that are not read
     whole    row numbers -> all cells of these rows, of unread columns as well; None: not to be had
     sheet    of a workbook; one_of_several: others of it are read as well
-    called   its name, where that of its file is another one's as well
+    called   what its file is called among those that are read with it; "": as it is alone
     """
 
     where: str

@@ -128,7 +128,7 @@ def job_part(document: Mapping[str, Any]) -> JobPart:
 
 def judged(figures: Mapping[str, Any]) -> str:
     """Which error tells what each step added: "mae", or "rmse" where means are published."""
-    return str(figures.get("judged", "mae"))
+    return str(figures["judged"])
 
 
 def _error(figures: Mapping[str, Any], name: str) -> float:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from forecast.config.schema import (
 )
 from forecast.data.frequency import Frequency
 from forecast.data.io.database import is_database
-from forecast.data.io.folders import files_in, name_below
+from forecast.data.io.folders import files_in, told_apart
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.inference.point import MEDIAN
@@ -107,9 +108,10 @@ def partitions_of(
     for note in notes:
         listener.note(note.text)
     files = [Path(file).resolve() for file in found]
+    names = told_apart([str(file) for file in files], whole=True)
     return [
-        Partition(name_below(file), str(file), size=file.stat().st_size if file.exists() else 0)
-        for file in files
+        Partition(name, str(file), size=file.stat().st_size if file.exists() else 0)
+        for name, file in zip(names, files, strict=True)
     ]
 
 
@@ -194,6 +196,12 @@ class Job:
         """The settings of reading and forecasting; all others are the defaults."""
         data, asked = DataSettings(**self.data), ForecastSettings(**self.forecast)
         return with_point_setting(Settings(data=data, forecast=asked), self.point)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the series of each partition is called where it has one without an id, as it is
+        where all are read as one table."""
+        return told_apart([part.place for part in self.partitions])
 
     def grid(self) -> Frequency:
         """The grid in time of every partition (its phase may be another)."""

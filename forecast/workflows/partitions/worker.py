@@ -21,7 +21,6 @@ import numpy as np
 
 from forecast.common.documents import (
     BadDocument,
-    as_bytes,
     check_schema,
     open_seal,
     read_document,
@@ -37,7 +36,7 @@ from forecast.inference.tables import span_of
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.load import check_grid
 from forecast.workflows.partitions.documents import RecordFields
-from forecast.workflows.partitions.job import JOB, Job, Partition, read_job
+from forecast.workflows.partitions.job import JOB, Job, read_job
 from forecast.workflows.predict import forecast_of
 
 FINAL = (InputError, UsageError, ModelDamagedError)  # trying again cannot help
@@ -167,7 +166,7 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
     started, worked = time.monotonic(), time.process_time()
     part = job.partitions[partition]
     changed = part.stamp() if part.query or Path(part.place).exists() else None
-    panel, report = _read(job, part)
+    panel, report = _read(job, partition)
     made, table = forecast_of(panel, forecaster, job.horizon, job.settings)
     if SOURCE not in table.column_names:  # all parts have the same columns
         table = table.append_column(SOURCE, pa.repeat(forecaster.name, table.num_rows))
@@ -198,9 +197,9 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
     return record
 
 
-def _read(job: Job, part: Partition) -> tuple[Panel, LoadReport]:
+def _read(job: Job, partition: int) -> tuple[Panel, LoadReport]:
     """The panel of one partition, on the job's grid even where its few values do not show it."""
-    data, grid = job.settings.data, job.grid()
+    part, data, grid = job.partitions[partition], job.settings.data, job.grid()
 
     def load(freq: str | None) -> tuple[Panel, LoadReport]:
         settings = data if freq is None else data.model_copy(update={"freq": freq})
@@ -219,7 +218,7 @@ def _read(job: Job, part: Partition) -> tuple[Panel, LoadReport]:
     columns = report.columns.get("id")
     if not columns and panel.size == 1 and len(job.partitions) > 1 and part.query is None:
         ids = np.empty(1, object)  # without ids a file is a series of its own, called like the file
-        ids[0] = as_bytes(part.name.split(".")[0]).decode()
+        ids[0] = job.names[partition]
         panel = replace(panel, ids=ids)
     return panel, report
 
