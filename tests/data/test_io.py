@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 
 from forecast.common.errors import InputError
 from forecast.config.schema import DataSettings
+from forecast.data.io import csv as csv_files
 from forecast.data.io.arrow import as_arrow, as_numpy, as_strings
 from forecast.data.io.columns import describe
 from forecast.data.io.csv import Numbers, Texts, read_delimited
@@ -109,6 +113,61 @@ def test_quoted_text_is_read_as_the_csv_module_reads_it(tmp_path_factory, rows, 
     read = read_delimited(source, dialect, ["unique_id", "ds"], ["y"])
     assert read.columns["unique_id"].to_pylist() == [t for t, _ in rows]
     assert read.columns["y"].to_pylist() == [v for _, v in rows]
+
+
+INTERRUPTED = """
+import sys, time
+from pathlib import Path
+from forecast.config.schema import DataSettings
+from forecast.data.io.csv import Numbers, read_delimited
+from forecast.data.io.dialect import detect_dialect
+from forecast.data.io.files import Source, TextStream
+
+swiftly, path = TextStream.read, Path(sys.argv[1])
+source = Source(str(path), path=path)
+dialect = detect_dialect(source, DataSettings())
+
+def read(self, size=-1):
+    time.sleep(0.3)
+    return swiftly(self, size)
+
+def interrupted(self, part):
+    raise KeyboardInterrupt
+
+TextStream.read, Numbers.add = read, interrupted
+try:
+    read_delimited(source, dialect, ["ds"], ["y"])
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_program_that_stops_while_it_reads_ends_with_its_own_code(tmp_path: Path) -> None:
+    """A thread that reads ahead while Python ends would abort the process: -6."""
+    rows = "".join(f"{n},{n % 7}\n" for n in range(2_000_000))
+    path = write(tmp_path, f"ds,y\n{rows}")
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 130, ended.stderr[-300:]
+
+
+def test_the_parser_has_let_go_of_the_stream_when_the_rows_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = []
+
+    class Watched(csv_files._Lent):
+        def __del__(self) -> None:
+            time.sleep(0.01)
+            released.append(self)
+            super().__del__()
+
+    monkeypatch.setattr(csv_files, "_Lent", Watched)
+    path = write(tmp_path, table(["ds", "y"], days(9), wave(9)))
+    for count in range(1, 21):
+        read_table(path, DataSettings())
+        assert len(released) == count
 
 
 def test_only_the_needed_columns_are_read(tmp_path: Path) -> None:

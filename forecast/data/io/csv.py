@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -272,13 +274,14 @@ def _parse(
     gathered |= {n: Numbers() for n in numbers}
     bad: list[str] = []
     try:
-        for batch in _batches(stream, dialect, texts, numbers, bad):
-            for column, part in zip(gathered.values(), batch.columns, strict=True):
-                column.add(part)
-            if bad and not lenient:
-                break
-            if any(isinstance(c, Numbers) and not c.strict for c in gathered.values()):
-                return None
+        with closing(_batches(stream, dialect, texts, numbers, bad)) as batches:
+            for batch in batches:
+                for column, part in zip(gathered.values(), batch.columns, strict=True):
+                    column.add(part)
+                if bad and not lenient:
+                    break
+                if any(isinstance(c, Numbers) and not c.strict for c in gathered.values()):
+                    return None
     except pa.ArrowInvalid as error:
         if numbers and "conversion error" in str(error):
             return None
@@ -297,7 +300,7 @@ def _batches(
     texts: Sequence[str],
     numbers: Sequence[str],
     bad: list[str],
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """The columns `texts`, then `numbers`, block by block; `bad` gets an entry for a ragged row."""
     import pyarrow as pa
     from pyarrow import csv as pacsv
@@ -312,8 +315,9 @@ def _batches(
         bad.append("skipped")
         return "skip"
 
-    yield from pacsv.open_csv(
-        stream,
+    let_go = threading.Event()
+    reader = pacsv.open_csv(
+        _Lent(stream, let_go),
         read_options=pacsv.ReadOptions(
             block_size=BLOCK,
             skip_rows=dialect.skip,
@@ -332,6 +336,35 @@ def _batches(
             decimal_point=dialect.decimal,
         ),
     )
+    try:
+        yield from reader
+    finally:
+        del reader
+        let_go.wait(_PATIENCE)
+
+
+_PATIENCE = 10.0  # seconds: a read of a server that hangs is left to itself
+
+
+class _Lent:
+    """A stream as Arrow's thread has it, which reads ahead and lets go of it when it gets to it.
+
+    That may be after the last batch, and a thread of Arrow that reaches for an object of Python
+    while Python ends takes the process down with it (`terminate called`, exit code 134).
+    `let_go` is set once the thread has no more to do with it.
+    """
+
+    closed = False
+
+    def __init__(self, stream: TextStream, let_go: threading.Event) -> None:
+        self.read = stream.read  # no method: an error's frames would hold on to `self`
+        self._let_go = let_go
+
+    def close(self) -> None:
+        """Nothing: the stream is not Arrow's."""
+
+    def __del__(self) -> None:
+        self._let_go.set()
 
 
 def open_text(source: Source, dialect: Dialect) -> TextStream:
