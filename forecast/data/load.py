@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from forecast.data.io.folders import files_in
 from forecast.data.io.notes import REJECTS, Note, Rejects, listed
 from forecast.data.io.table import Table, column_names, read_frame, read_tables
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.io.timestamps import day_first
 from forecast.data.joined_files import (
     FILE,
     joined_digest,
@@ -287,7 +287,7 @@ def _typed(
             if error.code != "input/ambiguous-day-month" or len(tables) == 1:
                 raise
             found.append(error)
-    clear = {_day_first(made[0].format) for made in found if not isinstance(made, InputError)}
+    clear = {day_first(made[0].format) for made in found if not isinstance(made, InputError)}
     typed = []
     for table, made in zip(tables, found, strict=True):
         if isinstance(made, InputError):
@@ -297,12 +297,6 @@ def _typed(
             made = long_rows(table, asked)
         typed.append(made)
     return typed
-
-
-def _day_first(form: str) -> bool | None:
-    """Whether a form of times has the day before the month; None where it begins with neither."""
-    first = re.match(r"%-?([dm])", form)
-    return None if first is None else first[1] == "d"
 
 
 def _report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from forecast.data.io.arrow import as_strings
-from forecast.data.io.timestamps import parse_times
+from forecast.data.io.timestamps import day_first, parse_times
 from forecast.evaluation.scores import ScoreTable
 
 if TYPE_CHECKING:
@@ -83,9 +82,7 @@ def _times(text: pd.Series, time_format: str) -> pd.Series:
         offsets = text.str.extract(OFFSET)[0].nunique()
         parsed = pd.to_datetime(text, errors="coerce", format="ISO8601", utc=offsets > 1)
         return text if parsed.isna().any() else parsed
-    order = re.match(r"%-?([dm])", time_format)
-    dayfirst = None if order is None else order[1] == "d"
-    times = parse_times(as_strings(text.tolist()), name=text.name, dayfirst=dayfirst)
+    times = parse_times(as_strings(text.tolist()), name=text.name, dayfirst=day_first(time_format))
     if times.bad.any() or times.integer:
         return text
     parsed = pd.Series(times.stamps.view("M8[ns]"), index=text.index, name=text.name)

@@ -80,12 +80,16 @@ def upload(name: str, content: bytes) -> None:
     except UsageError:
         raise
     except Exception as error:
-        raise OutputError(
-            f"the object cannot be written: {_why(error)}",
-            code="output/remote",
-            where=shown(name),
-            remedy=_advice(error, name),
-        ) from None
+        raise _not_written("the object cannot be written", error, name) from None
+
+
+def _not_written(what: str, error: Exception, name: str, more: str = "") -> OutputError:
+    return OutputError(
+        f"{what}: {_why(error)}",
+        code="output/remote",
+        where=shown(name),
+        remedy=_advice(error, name) + more,
+    )
 
 
 def check_remote_output(name: str, kind: FileKind) -> None:
@@ -113,13 +117,10 @@ def check_remote_output(name: str, kind: FileKind) -> None:
         except UsageError:
             raise
         except Exception as error:
-            raise OutputError(
-                f"it cannot be seen what would be replaced: {_why(error)}",
-                code="output/remote",
-                where=shown(name),
-                remedy=_advice(error, name)
-                + ("; --force writes without a look" if isinstance(error, PermissionError) else ""),
-            ) from None
+            closed = isinstance(error, PermissionError)
+            more = "; --force writes without a look" if closed else ""
+            what = "it cannot be seen what would be replaced"
+            raise _not_written(what, error, name, more) from None
 
     refuse_foreign(shown(name), kind, content)
 

@@ -268,9 +268,9 @@ def _intervals(
         return _until_clocks(times, pairs, joint)
     end = parse_times(ends, name=name, dayfirst=dayfirst)
     if times.reason == "ambiguous" and not end.bad.all():
-        times = parse_times(begins, name=name, dayfirst=_day_first(end.format))
+        times = parse_times(begins, name=name, dayfirst=day_first(end.format))
     elif end.reason == "ambiguous" and not times.bad.all():
-        end = parse_times(ends, name=name, dayfirst=_day_first(times.format))
+        end = parse_times(ends, name=name, dayfirst=day_first(times.format))
     bad = times.bad | end.bad
     if bad.all() or times.integer or end.integer:
         return _all_bad(len(text), times.reason if times.bad.all() else end.reason)
@@ -311,7 +311,7 @@ def _length_of(begins: np.ndarray, ends: np.ndarray) -> str:
     return str(usual) if usual > 0 else ""
 
 
-def _day_first(time_format: str) -> bool | None:
+def day_first(time_format: str) -> bool | None:
     """The order of day and month in a pattern; None where the month has a name or no day."""
     found = re.match(r"%-?([dm])", time_format)
     return None if found is None else found[1] == "d"
