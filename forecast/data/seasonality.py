@@ -34,8 +34,8 @@ def confirm_seasons(panel: Panel, candidates: Sequence[int] | None = None) -> tu
     has none, every lag from 2 to 400 is searched). Returns () when no season is found.
 
     Years have cycles such as that of the sunspots: told the length that is found, the pretrained
-    network has 24 to 37 per cent less error on such (benchmarks/TRIED.md). Years of many countries share what happens in one, so they
-    count as one series.
+    network has 24 to 37 per cent less error on such (benchmarks/TRIED.md). Years of many countries
+    share what happens in one, so they count as one series.
     """
     tested = panel.frequency.seasons if candidates is None else tuple(candidates)
     if candidates is None and all(length < 2 for length in tested):
