@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
+import re
 import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,8 +20,9 @@ import pytest
 from forecast.common.errors import InputError, UsageError, without_password
 from forecast.config.schema import DataSettings
 from forecast.data.io.dialect import detect_dialect
-from forecast.data.io.files import open_source
+from forecast.data.io.files import Source, TextStream, open_source
 from forecast.data.io.table import read_plain
+from forecast.data.load import load_panel
 
 DAYS = [dt.datetime(2020, 1, 1) + dt.timedelta(days=n) for n in range(30)]
 VALUES = np.arange(30.0)
@@ -234,3 +238,109 @@ def test_row_numbers_of_a_file_with_its_newest_row_first_are_no_target(lstmcast,
         (tmp_path / "t.csv").write_text("day,t,water\n" + "".join(order))
         code, out, err = lstmcast("check", str(tmp_path / "t.csv"))
         assert code == 0 and "target     water" in out, out + err
+
+
+def month_starts(order: str, years: int = 3, months: tuple[int, ...] = tuple(range(1, 13))) -> str:
+    """Rows for the first day of months from 2021 on, written month first or day first."""
+    rows = [
+        f"{m}/1/{2021 + y},{100 + 10 * y + m}"
+        if order == "md"
+        else f"1/{m}/{2021 + y},{100 + 10 * y + m}"
+        for y in range(years)
+        for m in months
+    ]
+    return "month,sales\n" + "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize("order", ["md", "dm"])
+@pytest.mark.parametrize("months", [tuple(range(1, 13)), (1, 4, 7, 10)], ids=["months", "quarters"])
+def test_first_days_of_months_over_years_tell_which_number_is_the_month(tmp_path, order, months):
+    path = tmp_path / "sales.csv"
+    path.write_text(month_starts(order, months=months))
+    panel, _ = load_panel(path, DataSettings())
+    assert panel.frequency.alias == ("MS" if len(months) == 12 else "QS-JAN")
+    assert panel.size == 1 and panel.lengths[0] == 3 * len(months)
+    np.testing.assert_array_equal(
+        panel.values, [100 + 10 * y + m for y in range(3) for m in months]
+    )
+
+
+@pytest.mark.parametrize("order", ["md", "dm"])
+def test_twelve_first_days_may_be_twelve_days_of_january(tmp_path, order):
+    path = tmp_path / "sales.csv"
+    path.write_text(month_starts(order, years=1))
+    with pytest.raises(InputError) as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/ambiguous-day-month"
+
+
+def test_blanks_before_quotes_are_no_part_of_a_name_or_an_id(tmp_path):
+    rows = [
+        f'"2024-{m:02d}-{d:02d}",   "Smith, {who}",  {d + m}'
+        for who in ("Ann", 'B ""Bo""')
+        for m in range(1, 4)
+        for d in range(1, 29)
+    ]
+    (tmp_path / "a.csv").write_text('"day",   "name",  "sales"\n' + "\n".join(rows) + "\n")
+    plainly = "\n".join(re.sub(r'(",) +("|\d)', r"\1\2", row) for row in rows)
+    (tmp_path / "b.csv").write_text('"day","name","sales"\n' + plainly + "\n")
+    spaced, plain = (load_panel(tmp_path / n, DataSettings())[0] for n in ("a.csv", "b.csv"))
+    assert list(spaced.ids) == list(plain.ids) == ["Smith, Ann", 'Smith, B "Bo"']
+    np.testing.assert_array_equal(spaced.values, plain.values)
+
+
+def test_blanks_before_quotes_are_left_out_wherever_a_block_ends():
+    text = 'a, "b",  "c, ""d"""\nü,   "",x\n' * 40
+    wanted = 'a,"b","c, ""d"""\nü,"",x\n' * 40
+    for size in (1, 2, 3, 7, 64):
+        stream = TextStream(Source("t.csv", data=text.encode()), "utf-8", 0, ",")
+        parts = iter(lambda: stream.read(size), b"")  # noqa: B023
+        assert b"".join(parts).decode() == wanted
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["Sat, 22 Apr 2017 15:11:58 -0500\nFri, 21 Apr 2017 14:20:57 -0500\n" * 3,
+     "0.5,0.5,1.25\n0.7,0.2,1.5\n0.3,0.1,1.5\n"],
+    ids=["dates in words", "numbers that repeat"],
+)  # fmt: skip
+def test_a_first_line_of_data_is_said_to_be_no_header(tmp_path, lines):
+    path = tmp_path / "log.csv"
+    path.write_text(lines)
+    with pytest.raises(InputError) as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/no-header"
+
+
+def test_years_may_stand_in_a_column_called_yr(tmp_path):
+    rows = [f"{s},{y},{y - 1900 + 10 * n}" for n, s in enumerate("AB") for y in range(1970, 1987)]
+    path = tmp_path / "states.csv"
+    path.write_text("STATE,YR,GSP\n" + "\n".join(rows) + "\n")
+    panel, report = load_panel(path, DataSettings())
+    assert (report.columns["time"], panel.size, panel.frequency.alias) == (["YR"], 2, "YS-JAN")
+
+
+def test_a_column_of_measurements_called_data_is_no_time(tmp_path):
+    path = tmp_path / "signal.csv"
+    path.write_text("data,label\n" + "".join(f"{x}.25,0\n" for x in range(-20, 20)))
+    with pytest.raises(InputError) as caught:
+        load_panel(path, DataSettings())
+    assert caught.value.code == "input/no-time-column"
+    panel, _ = load_panel(path, DataSettings(no_time=True, target_col="data"))
+    assert panel.lengths.tolist() == [40]
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["a list", "a record a line"])
+def test_what_is_advised_for_json_makes_a_table(tmp_path, monkeypatch, lines):
+    days = pd.date_range("2024-01-01", periods=30).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"day": days, "sales": np.arange(30) * 1.5})
+    monkeypatch.chdir(tmp_path)
+    text = frame.to_json(orient="records", lines=lines)
+    Path("FILE").write_text(text if lines else text.replace("[{", "[\n  {"))
+    with pytest.raises(InputError) as caught:
+        load_panel("FILE", DataSettings())
+    assert caught.value.code == "input/not-a-table" and "JSON" in caught.value.message
+    code = (caught.value.remedy or "").split("for one: ")[1].split(", of a record")[0]
+    exec(code.replace("'FILE')", "'FILE', lines=True)", 1) if lines else code, {})
+    panel, _ = load_panel("FILE.csv", DataSettings())
+    np.testing.assert_array_equal(panel.values, frame["sales"])

@@ -369,7 +369,8 @@ class _Lent:
 
 def open_text(source: Source, dialect: Dialect) -> TextStream:
     """The text of `source` in UTF-8, from the start."""
-    return TextStream(source, dialect.encoding, dialect.bom)
+    padded = dialect.separator if dialect.padded else ""
+    return TextStream(source, dialect.encoding, dialect.bom, padded)
 
 
 def _csv_rows(source: Source, dialect: Dialect, strict: bool) -> Iterator[tuple[int, list[str]]]:

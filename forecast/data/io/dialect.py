@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.common.errors import InputError
-from forecast.data.io.files import HEAD, Source, TextStream, detect_encoding, open_source
+from forecast.data.io.files import (
+    HEAD,
+    Source,
+    TextStream,
+    detect_encoding,
+    open_source,
+    without_padding,
+)
 from forecast.data.io.notes import Note, listed, quantity, refuse
-from forecast.data.io.time_forms import times_of_header
+from forecast.data.io.time_forms import is_time, times_of_header
 from forecast.data.io.vocabulary import names_time
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ MAX_COLUMNS = 10_000
 LINES_ABOVE = 30  # a header below more lines than these is not sought
 FEWEST_LINES, LONGEST_HEAD = 4, 1 << 24  # of the start that is looked at, where lines are long
 SAMPLE_ROWS = 2_000
+LEAST_DAY = 9  # letters of a day's date in words: May 2024 is a month
 LONGEST_CELL = 30  # letters of a number or a time, as they are written
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
@@ -41,7 +49,8 @@ class Dialect:
     """How one text table is written.
 
     raw_names are the header's cells as they stand in the file, names the same cleaned; sample is
-    the first rows (lists of cells). skip: lines of the file above the header.
+    the first rows (lists of cells). skip: lines of the file above the header; padded: whether
+    blanks stand between a separator and an opening quote.
     """
 
     encoding: str
@@ -53,6 +62,7 @@ class Dialect:
     decimal: str
     notes: tuple[Note, ...] = ()
     skip: int = 0
+    padded: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """What is worth telling a person."""
@@ -79,13 +89,16 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
     named = re.match(r'"?sep=(.)"?[;,\t|]*\r?(\n|\r|$)', text)
     separator = settings.delimiter or (named[1] if named else _find_separator(text, whole))
     placed = _rows(text, separator, whole)
+    padded = any(re.match(' +"', cell) for _, row in placed for cell in row[1:])
+    if padded:
+        placed = _rows(without_padding(text, separator), separator, whole)
     skip, above = _above(placed, separator, named is not None)
     rows = [row for line, row in placed if line > skip]
     _check_shape(rows, source.name)
     raw_names = tuple(rows[0])
     sample = tuple(tuple(r) for r in rows[1 : SAMPLE_ROWS + 1])
+    _check_header([n.strip() for n in raw_names], sample[0], source.name)
     names, notes = _clean_names(raw_names, source.name)
-    _check_header(names, sample[0], source.name)
     decimal, decimal_notes = _find_decimal(settings.decimal, separator, sample)
     notes += decimal_notes + _encoding_notes(encoding, settings.encoding) + above
     if separator != "," and not settings.delimiter:
@@ -101,6 +114,7 @@ def detect_dialect(source: Source, settings: DataSettings) -> Dialect:
         decimal=decimal,
         notes=tuple(notes),
         skip=skip,
+        padded=padded,
     )
 
 
@@ -240,19 +254,23 @@ def _clean_names(raw: tuple[str, ...], where: str) -> tuple[tuple[str, ...], lis
     return tuple(names), notes
 
 
-def _check_header(names: tuple[str, ...], beneath: Sequence[str], where: str) -> None:
+def _check_header(names: Sequence[str], beneath: Sequence[str], where: str) -> None:
     """Refuse a first line that is data: a number or date among its cells, and no name; or one date
     above another, which no column of a table of dates side by side has."""
     numbers = [n for n in names if NUMBER.fullmatch(n)]
     dates = [n for n in names if DATE.fullmatch(n) and n not in numbers]
-    days = [i for i, n in enumerate(names) if DAY.fullmatch(n)]
-    above = len(days) == 1 and any(DAY.fullmatch(c.strip()) for c in beneath[days[0] :][:1])
+    days = [i for i, n in enumerate(names) if _is_day(n)]
+    above = len(days) == 1 and any(_is_day(c.strip()) for c in beneath[days[0] :][:1])
     if above or (len(dates) == 1 and len(numbers) >= 1) or len(numbers) == len(names):
         raise refuse(
             "input/no-header", "the first line looks like data, not like column names",
             where=f"{where}, line 1", value=listed(names),
             remedy="Add a header line, e.g. ds,y",
         )  # fmt: skip
+
+
+def _is_day(cell: str) -> bool:
+    return bool(DAY.fullmatch(cell)) or (len(cell) > LEAST_DAY and is_time(cell))
 
 
 def first_lines(path: Path) -> list[str]:

@@ -48,7 +48,7 @@ BOMS = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 DUCKDB, SQLITE = "a DuckDB database", "an SQLite database"
-PAGE = "a web page (HTML or XML)"
+PAGE, JSON = "a web page (HTML or XML)", "JSON"
 OLD_EXCEL, ODS = "an old Excel workbook (.xls)", "an OpenDocument spreadsheet (.ods)"
 REMEDIES = {
     DUCKDB: "Read it with --db duckdb:///FILE --query 'select ds, y from sales'",
@@ -57,6 +57,8 @@ REMEDIES = {
     "and saved as .xlsx or CSV",
     OLD_EXCEL: "Open it in its program and save it as .xlsx or CSV",
     ODS: "Open it in its program and save it as .xlsx or CSV",
+    JSON: "Save its records as CSV, with Python for one: import pandas; "
+    "pandas.read_json('FILE').to_csv('FILE.csv', index=False), of a record a line with lines=True",
 }
 FOREIGN = (
     (b"%PDF", "a PDF document"),
@@ -253,8 +255,8 @@ def _foreign(head: bytes) -> str | None:
         return PAGE
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer; `git lfs pull` fetches the data itself"
-    if start.startswith((b"{", b"[{")):
-        return "JSON"
+    if start.startswith(b"{") or re.match(rb"\[\s*[{\[]", start):
+        return JSON
     return next((name for magic, name in FOREIGN if head.startswith(magic)), None)
 
 
@@ -404,13 +406,20 @@ def _has_utf8_letters(head: bytes) -> bool:
     return True
 
 
+def without_padding(text: str, separator: str) -> str:
+    """Lines of a table without the blanks between a separator and an opening quote."""
+    mark = re.escape(separator)
+    return re.sub(rf'({mark}) +"(?!"[^{mark}\r\n])', r'\1"', text)
+
+
 class TextStream(io.RawIOBase):
     """The text of a source as UTF-8 bytes without a byte order mark; refuses what is not text.
 
-    `quotes` counts the quote characters that have passed; `tail` holds the last bytes.
+    `quotes` counts the quote characters that have passed; `tail` holds the last bytes. padded: the
+    separator of fields whose quotes stand behind blanks, which are left out; "" of any others.
     """
 
-    def __init__(self, source: Source, encoding: str, skip: int) -> None:
+    def __init__(self, source: Source, encoding: str, skip: int, padded: str = "") -> None:
         self.bytes = ByteStream(source)
         self._name = source.name
         self._encoding = encoding
@@ -419,6 +428,7 @@ class TextStream(io.RawIOBase):
         self._passed = 0
         self._rest = b""
         self._begun = False
+        self._padded, self._open = padded, b""
         self.quotes = 0
         self.tail = b""
 
@@ -452,11 +462,20 @@ class TextStream(io.RawIOBase):
             while not self._begun and text.startswith(codecs.BOM_UTF8):
                 text = text[len(codecs.BOM_UTF8) :]  # a mark written twice, or not known as one
             self._begun = self._begun or bool(text)
+            if self._padded:
+                text = self._unpadded(text, final=not raw)
             if text or not raw:
                 break
         if 0 <= size < len(text):
             text, self._rest = text[:size], text[size:]
         return text
+
+    def _unpadded(self, text: bytes, final: bool) -> bytes:
+        """Whole lines without the blanks before quotes; the beginning of one waits for its end."""
+        text = self._open + text
+        whole = len(text) if final else text.rfind(b"\n") + 1
+        self._open = text[whole:]
+        return without_padding(text[:whole].decode(), self._padded).encode()
 
     def _checked(self, raw: bytes, at: int, final: bool) -> bytes:
         if self._encoding == "utf-8" and raw.isascii() and not self._decode.getstate()[0]:

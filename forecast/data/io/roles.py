@@ -210,6 +210,8 @@ def _bare_time(free: Sequence[Column], sample: Sample, reasons: dict[str, str]) 
         reasons["time"] = "its digits are dates"
         return _with_clock(unnamed[0], free, sample, reasons, False)
     texts = [c for c in free if names_time(c.name) and c.kind in ("text", "number", "boolean")]
+    if len(texts) == 1 and key_of(texts[0].name) == "data" and texts[0].kind == "number":
+        texts = []  # a date to half of the world, and what was measured to the other
     if texts:
         reasons["time"] = "its name"
         return (texts[0].name,)

@@ -103,6 +103,7 @@ def is_season(text: str) -> bool:
     return found is not None and str(int(found["Y"]) + 1).endswith(found["e"])
 
 
+LEAST_MONTHS, LEAST_YEARS = 4, 2  # of first days alone, to be sure that they are of months
 LEAST = 4  # names of columns that are times, to call them the header's times
 DIGITS_OF_TIME = re.compile(r"(19|20)\d{2}((0[1-9]|1[0-2])([0-2]\d|3[01])?)?")
 
@@ -352,6 +353,17 @@ def day_order(parts: Parts, dayfirst: bool | None) -> tuple[str, str]:
         return ("dm" if dayfirst else "md"), ""
     if parts.first("s") == ".":  # 03.04.2020: no country writes the month first with dots
         return "dm", ""
+    return _of_first_days(years(parts)[parts.good], a, b)
+
+
+def _of_first_days(year: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
+    """As `day_order`, of first days of months: 1/1/2023, 2/1/2023, ... over two years. The other
+    way round they would be days of each January alone."""
+    for order, month, day in (("md", a, b), ("dm", b, a)):
+        seen = [set(month[year == y].tolist()) for y in np.unique(year)]
+        several = sum(len(months) >= LEAST_MONTHS for months in seen)
+        if (day == 1).all() and several >= LEAST_YEARS:
+            return order, ""
     return "", "ambiguous"
 
 

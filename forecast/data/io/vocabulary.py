@@ -24,7 +24,7 @@ TARGET_NAMES = ("y", "target", "value", "values", "sales")
 
 TIME_NAMES = _words(
     """
-    ds timestamp datetime date_time date time month week quarter year day period index dt ts
+    ds timestamp datetime date_time date time month week quarter year yr day period index dt ts
     yyyymmdd yyyymm yyyymmddhh yyyymmddhhmm yyyyww yyyyddd yearmonth year_month yearweek
     year_week timeindex time_index datestamp time_stamp local_time utc_time valid_time datum
     zeit zeitpunkt zeitstempel zeitraum datum_zeit tag monat woche quartal jahr kw mess_datum
