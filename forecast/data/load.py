@@ -73,6 +73,7 @@ class LoadReport:
     skipped        ids of series without any value: not in the panel
     coverage       share of series with a value, in up to 60 equal parts of the span
     time_format    how the input writes times, see `Panel`
+    flags          columns of yes and no that were not used, and might be covariates
     """
 
     source: str
@@ -96,6 +97,7 @@ class LoadReport:
     skipped: tuple[str, ...]
     coverage: np.ndarray
     time_format: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def time(self) -> tuple[str, ...]:
@@ -223,6 +225,7 @@ def _load(
     apart: bool | None = None,
 ) -> tuple[Panel, LoadReport]:
     panel, report, mapping = _values(tables, source, settings, apart)
+    report = replace(report, flags=tuple(n for n in mapping.flags if n not in mapping.id))
     if wants_covariates(settings):
         if named_by_ends(report.to_dict()) and settings.stamps == "auto":
             settings = settings.model_copy(update={"stamps": "end"})
