@@ -174,7 +174,7 @@ def load_several(
         try:
             tables += read(place, query)
         except InputError as error:
-            if error.code != "input/no-rows" or not _has_their_header(place, parts):
+            if error.code != "input/no-rows" or not has_their_header(place, parts):
                 raise
             bare.append(Path(place).name)
     if bare:
@@ -186,7 +186,7 @@ def load_several(
     return _load(tables, where, settings, future, apart)
 
 
-def _has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
+def has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
     """Whether a file without rows has the header of another one of the parts, and that has rows: a
     day without a sale, not a file that is being written."""
     mine = first_lines(Path(place))
