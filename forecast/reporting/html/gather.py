@@ -24,7 +24,7 @@ from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
 from forecast.inference.point import MEDIAN, quantile_of
 from forecast.reporting.charts.fan import fan_chart
-from forecast.reporting.html.ahead import counted, heading, total_of, zone_of
+from forecast.reporting.html.ahead import counted, heading, total_of, twice_ahead, zone_of
 from forecast.reporting.html.contents import (
     LearningCurve,
     Reliability,
@@ -182,6 +182,7 @@ def report_data(
         total=total_of(panel, ahead, SHORTEST_TAIL, unit, horizon) if summed else None,
         pinned=first or "",
         zone=zone_of(panel),
+        twice=twice_ahead(panel, max((each.point.shape[1] for each in ahead), default=0)),
         **(parts | words),
     )
 
