@@ -103,7 +103,9 @@ def map_columns(
     options = tuple(o for o in options if o != target)
     _check_roles((*time, *ids, target), where)
     flags = _flags(sample, time, {*time, *ids, target})
-    return Mapping(time, ids, options, (target,), False, reasons, extra, flags)
+    return Mapping(
+        time, ids, options, (target,), wide=False, reasons=reasons, extra=extra, flags=flags
+    )
 
 
 YES_OR_NO = [set(pair.split("/")) for pair in (

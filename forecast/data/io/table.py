@@ -228,6 +228,7 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     sample = [row for row in dialect.sample if len(row) == width]
     if not sample:
         raise ragged(source, dialect)
+    _refuse_aligned(dialect, sample, source.name)
     sample = _with_blanks(sample, settings)
     cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
@@ -262,6 +263,25 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
         unread=tuple(c.name for c in described if c.name not in mapping.used),
         whole=lambda wanted: [(*cells, *keys.values()) for cells in whole(wanted)],
     )
+
+
+def _refuse_aligned(dialect: Dialect, rows: Sequence[Sequence[str]], where: str) -> None:
+    """Refuse a text whose columns are kept below each other by blanks, which is one column else."""
+    lines = [dialect.raw_names[0], *(row[0] for row in rows)]
+    widths = [len(re.split(" {2,}", line.rstrip())) for line in lines]
+    if len(dialect.names) > 1 or widths[0] < 2 or sum(w > 1 for w in widths) < 0.9 * len(widths):
+        return
+    remedy = "Save it as CSV where it comes from, or give the columns a separator, such as ;"
+    alike = set(widths) == {widths[0]} and lines[0][0] != " " and not dialect.skip
+    if alike and re.fullmatch(r"[\w./-]+", where):
+        how = "sep=' {2,}', engine='python', dtype=str"
+        read = f"pandas.read_csv('{where}', {how}, encoding='{dialect.encoding}')"
+        made = f"{read}.to_csv('{Path(where).stem}.csv', index=False)"
+        remedy = f'Write it as CSV and name that: python3 -c "import pandas; {made}"'
+    raise refuse(
+        "input/fixed-width", "the columns are aligned by blanks, with no separator between them",
+        where=where, value=dialect.names[0], remedy=remedy,
+    )  # fmt: skip
 
 
 def _with_used(
