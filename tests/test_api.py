@@ -348,6 +348,28 @@ def test_two_runs_that_start_in_the_same_second_have_folders_of_their_own(monkey
     assert run_path(settings, "a.csv").name == "a-20260101-000000.2"
 
 
+def test_processes_that_start_in_the_same_second_have_folders_of_their_own(tmp_path):
+    words = (
+        "import sys, time; time.strftime = lambda form: '20260101-000000'\n"
+        "from forecast.config.schema import OutputSettings, Settings\n"
+        "from forecast.reporting.run_folder import run_path\n"
+        "settings = Settings(output=OutputSettings(root=sys.argv[1] + '/new'))\n"
+        "print(run_path(settings, 'a.csv').name, flush=True); sys.stdin.read()"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", words, tmp_path],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    names = {each.stdout.readline().strip() for each in started}
+    for each in started:
+        each.communicate("")
+    assert names == {"a-20260101-000000", "a-20260101-000000.2"}
+    assert not list((tmp_path / "new").iterdir())  # nothing was written: nothing is left
+
+
 @pytest.mark.parametrize("place", [{}, {"out": "run"}, {"root": "deep/runs"}])
 @pytest.mark.parametrize("name", ["train", "backtest", "compare", "tune"])
 def test_where_nothing_can_be_written_nothing_is_trained(monkeypatch, tmp_path, name, place):

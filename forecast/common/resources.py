@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import sys
 import threading
 import time
@@ -212,11 +213,33 @@ def without_dependency(module: str, purpose: str) -> UsageError:
 
 def _missing(module: str, extra: str, purpose: str) -> UsageError:
     tool = next((t for t, mark in TOOLS.items() if mark in sys.prefix.replace(os.sep, "/")), "pip")
-    part = find_spec(module.partition(".")[0]) is not None
-    again = " --force-reinstall" if tool == "pip" else " --force"
+    top = module.partition(".")[0]
+    part = find_spec(top) is not None
+    remedy = f"{tool} install 'lstmcast[{extra}]'" + " --force" * (tool == "pipx")
+    if part and tool == "pip" and (wanted := _requirements(top)):
+        remedy = f"pip install --force-reinstall --no-deps {wanted}"
+    elif part and tool == "uv tool":
+        remedy += " --force"
     return UsageError(
         f"{purpose} needs a library that is not installed" + " completely" * part,
         code="usage/extra-missing",
         value=module,
-        remedy=f"{tool} install 'lstmcast[{extra}]'" + again * (part or tool == "pipx"),
+        remedy=remedy,
     )
+
+
+def _requirements(module: str) -> str:
+    """What is installed, as pip takes it, of which `module` is a part; "" where pip knows of none
+    and would install it. It alone: of all that lstmcast needs, torch is gigabytes."""
+    from importlib import metadata
+
+    try:
+        known = metadata.requires("lstmcast") or []
+    except metadata.PackageNotFoundError:
+        known = []
+    found = []
+    for name in dict.fromkeys(metadata.packages_distributions().get(module, [])):
+        of_it = (each.partition(";")[0].strip() for each in known)
+        asked = re.compile(rf"{re.escape(name)}(?![\w.-])", re.IGNORECASE)
+        found.append(next((each for each in of_it if asked.match(each)), name))
+    return " ".join(f"'{each}'" for each in found)

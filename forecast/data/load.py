@@ -73,6 +73,7 @@ class LoadReport:
     skipped        ids of series without any value: not in the panel
     coverage       share of series with a value, in up to 60 equal parts of the span
     time_format    how the input writes times, see `Panel`
+    flags          columns of yes and no that were not used, and might be covariates
     """
 
     source: str
@@ -96,6 +97,7 @@ class LoadReport:
     skipped: tuple[str, ...]
     coverage: np.ndarray
     time_format: str = ""
+    flags: tuple[str, ...] = ()
 
     @property
     def time(self) -> tuple[str, ...]:
@@ -172,7 +174,7 @@ def load_several(
         try:
             tables += read(place, query)
         except InputError as error:
-            if error.code != "input/no-rows" or not _has_their_header(place, parts):
+            if error.code != "input/no-rows" or not has_their_header(place, parts):
                 raise
             bare.append(Path(place).name)
     if bare:
@@ -184,7 +186,7 @@ def load_several(
     return _load(tables, where, settings, future, apart)
 
 
-def _has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
+def has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
     """Whether a file without rows has the header of another one of the parts, and that has rows: a
     day without a sale, not a file that is being written."""
     mine = first_lines(Path(place))
@@ -223,6 +225,7 @@ def _load(
     apart: bool | None = None,
 ) -> tuple[Panel, LoadReport]:
     panel, report, mapping = _values(tables, source, settings, apart)
+    report = replace(report, flags=tuple(n for n in mapping.flags if n not in mapping.id))
     if wants_covariates(settings):
         if named_by_ends(report.to_dict()) and settings.stamps == "auto":
             settings = settings.model_copy(update={"stamps": "end"})

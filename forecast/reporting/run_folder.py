@@ -6,13 +6,14 @@ metrics.csv, history.csv, forecast.png, report.html.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import json
 import os
 import re
-import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,23 +108,38 @@ def _check_writable(folder: Path, called: str) -> None:
 
 
 def run_path(settings: Settings, source: str) -> Path:
-    """The run's folder: as asked, or below the root by the data's name and the time."""
+    """The run's folder: as asked, or below the root by the data's name and the time, which is made
+    at once: the name is then taken for every other process. Raises OutputError."""
     if settings.output.out:
         return Path(settings.output.out)
     stem = Path(source).name.split(".")[0] if source not in ("<stdin>", "<frame>") else source
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or "data"
     first = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    with _naming:
-        path, number = first, 2
-        while path.exists() or os.path.abspath(path) in _named:
+    path, number = first, 2
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+        while not _is_taken_by_us(path):
             path = first.with_name(f"{first.name}.{number}")
             number += 1
-        _named.add(os.path.abspath(path))
+    except OSError as error:
+        raise failed_to_write(path, error) from error
     return path
 
 
-_naming = threading.Lock()
-_named: set[str] = set()  # by this process, whose threads may train in the same second
+def _is_taken_by_us(path: Path) -> bool:
+    """Makes an empty folder, which goes when the process ends and nothing was written; False where
+    something has that name already. Raises OSError."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    atexit.register(_remove_empty, os.path.abspath(path))
+    return True
+
+
+def _remove_empty(folder: str) -> None:
+    with suppress(OSError):
+        os.rmdir(folder)
 
 
 def _forecasts(record: RunRecord) -> pa.Table:

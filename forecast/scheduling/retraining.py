@@ -47,7 +47,7 @@ from forecast.scheduling.models import (
     weights_digest,
 )
 from forecast.scheduling.models import TRAINED as TRAINED_KIND
-from forecast.training.learn import learn
+from forecast.training.learn import Learnt, learn
 from forecast.training.plan import (
     Plan,
     Reason,
@@ -119,11 +119,7 @@ def run_trial(
     plan = make_plan(snapshot.panel, seasons, settings)
     _tell(plan.reasons, listener)
     listener.stage(f"Training the {plan.title}")
-    kept = (job.folder / UNFINISHED, seconds_in(job.section.checkpoint))
-    learnt = learn(snapshot.panel, plan, settings, listener, kept)
-    if learnt.interrupted:
-        raise TrainingStopped
-    _tell(learnt.reasons, listener)
+    learnt = _learnt(job, snapshot, plan, settings, listener)
     plan = replace(plan, reasons=plan.reasons + learnt.reasons)
     scored, final = forecasters(snapshot.panel, plan, learnt.members)
     listener.stage("Judging the new model")
@@ -162,6 +158,18 @@ def run_trial(
     made = Trained(scored, final, _about(job, snapshot, plan, table, created, blend))
     service = save_trained(job.folder, made, snapshot.panel, snapshot.label)
     return Judged(service, decision, trial, mase)
+
+
+def _learnt(
+    job: Job, snapshot: AsOfSnapshot, plan: Plan, settings: Settings, listener: Listener
+) -> Learnt:
+    """What is learnt, the unfinished kept in the job's folder. Raises TrainingStopped."""
+    kept = (job.folder / UNFINISHED, seconds_in(job.section.checkpoint))
+    learnt = learn(snapshot.panel, plan, settings, listener, kept)
+    if learnt.interrupted:
+        raise TrainingStopped
+    _tell(learnt.reasons, listener)
+    return learnt
 
 
 def promise_of(table: ScoreTable | None, name: str, settings: Settings) -> dict[str, Any]:

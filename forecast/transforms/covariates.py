@@ -14,7 +14,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions
-from forecast.data.io.notes import shorten
+from forecast.data.io.notes import listed, shorten
 from forecast.data.open_steps import is_open
 from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Panel
 from forecast.transforms.calendar import calendar_features
@@ -155,6 +155,7 @@ def encode(design: Design, panel: Panel, horizon: int = 0) -> Known:
     if not design.entries:
         offsets = panel.offsets
     given = {c.name: c for c in covariates.columns} if covariates is not None else {}
+    _refuse_missing(design, given)
     rows = _Rows(panel, offsets, design.steps_per_day)
     blocks = {
         role: [_features(e, _column(e, given), rows) for e in design.of(role)]
@@ -230,17 +231,27 @@ class _Rows:
         self.past = self.place < panel.lengths[self.series]
 
 
+def _refuse_missing(design: Design, given: dict[str, Covariate]) -> None:
+    """Raises InputError where columns of the design are not given; names all of one role."""
+    for role, kind, remedy in (
+        (FUTURE, "covariate", "Give columns of these names, or train anew"),
+        (PAST, "covariate", "Give columns of these names, or train anew"),
+        (STATIC, "static column", "Give a table with a row of them for each series: --static FILE"),
+    ):
+        wanted = [entry.name for entry in design.of(role)]
+        missing = [n for n in wanted if n not in given or given[n].role != role]
+        if missing:
+            raise InputError(
+                f"the model was trained with the {kind}{'s' * (len(missing) > 1)} "
+                f"{listed(missing)}, and the data have none",
+                code="input/covariate-missing",
+                value=missing[0],
+                remedy=remedy,
+            )
+
+
 def _column(entry: Entry, given: dict[str, Covariate]) -> Covariate:
-    column = given.get(entry.name)
-    if column is None or column.role != entry.role:
-        raise InputError(
-            f"the model was trained with the covariate '{entry.name}', and the data have none",
-            code="input/covariate-missing",
-            value=entry.name,
-            remedy="Name the table that has it with --static, or give a column of that name"
-            if entry.role == STATIC
-            else "Give a column of that name, or train anew",
-        )
+    column = given[entry.name]
     numbers_now = column.categories is None and np.isfinite(column.values).any()
     if (entry.categories is None) != (column.categories is None) and (
         column.categories is not None or numbers_now

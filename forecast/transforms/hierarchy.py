@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOTAL, BOTTOM = "total", "series"  # names of the top level, and of series below all columns
 MOST_MISSING = 0.2  # share of an aggregate's usual size that may be filled in before it is masked
 AGREES = 1e-6  # relative difference between a given parent and the sum of its children
+UNITS = tuple(10.0**n for n in range(9, -7, -1))  # in which figures are written
 Factors = tuple[tuple[str, ...], ...]
 
 
@@ -279,11 +280,17 @@ def aggregate(
     )
     grid = _Grid(below, season)
     values = grid.sums(tree)
+    rounded = 0.0
     if parents and not ignore_parents:
-        _check_parents(panel, parents, tree, values, grid)
+        rounded = _check_parents(panel, parents, tree, values, grid)
     made, hierarchy = _assemble(below, tree, values, grid)
     used = {str(panel.ids[s]) for s in parents.values()} - set(tree.ids)
     notes = grid.notes()
+    if rounded:
+        notes += (
+            f"given sums differ by up to {rounded:.6g} from those of the series below, as rounded "
+            "figures do: the series below count",
+        )
     if used:
         notes += (f"{len(used)} given sums belong to no series and are left out",)
     return Aggregated(made, hierarchy, notes, tuple(below.ids[grid.over].tolist()))
@@ -394,8 +401,10 @@ def _check_parents(
     tree: Tree,
     values: np.ndarray,
     grid: _Grid,
-) -> None:
-    """Raises InputError where a given parent is not the sum of its children, all of them known."""
+) -> float:
+    """By how much given parents differ at most from the sums of their children, all of them known.
+    Raises InputError where that is more than the rounding of the figures may make."""
+    furthest = 0.0
     node_of = {name: node for node, name in enumerate(tree.ids)}
     matrix = _matrix(tree.members, grid.panel.size)
     lacking = (matrix @ (grid.inside & np.isnan(grid.known)).astype(float)) > 0
@@ -408,8 +417,9 @@ def _check_parents(
         inside = (at >= 0) & (at < grid.steps)
         given, at = given[inside], at[inside]
         gap = given - values[node, at]
-        wrong = np.isfinite(gap) & ~lacking[node, at]
-        wrong &= np.abs(gap) > AGREES * np.maximum(1.0, np.abs(given))
+        gap = np.where(lacking[node, at], np.nan, gap)
+        differs = np.abs(gap) > AGREES * np.maximum(1.0, np.abs(given))
+        wrong = differs & (np.abs(gap) > (1 + AGREES) * _rounding(given, grid, tree.members[node]))
         if wrong.any():
             first = int(np.argmax(wrong))
             stamp = panel.frequency.stamps(np.array([grid.start + at[first]]))
@@ -424,6 +434,28 @@ def _check_parents(
                 remedy="Correct the data (what is no sum has no blank in the hierarchy's columns), "
                 "or go by the series below it with --set data.ignore_parents=true",
             )
+        furthest = max(furthest, float(np.abs(gap[differs]).max(initial=0.0)))
+    return furthest
+
+
+def _rounding(given: np.ndarray, grid: _Grid, members: np.ndarray) -> float:
+    """What the sum of `members`, each rounded as it is written, may lack to the rounded `given`. A
+    sum that is written finer than they are was not made of rounded ones."""
+    unit = _unit(given)
+    return (unit + len(members) * min(unit, _unit(grid.known[members]))) / 2
+
+
+def _unit(values: np.ndarray) -> float:
+    """The place to which all figures are rounded: 0.01, 1, 1000; 0 where none is to be seen."""
+    known = values[np.isfinite(values) & (values != 0)]
+    if not len(known):
+        return 0.0
+    for unit in UNITS:
+        written = known / unit
+        nearest = np.rint(written)
+        if (nearest != 0).all() and (np.abs(written - nearest) <= AGREES).all():
+            return unit
+    return 0.0
 
 
 def _assemble(below: Panel, tree: Tree, values: np.ndarray, grid: _Grid) -> tuple[Panel, Hierarchy]:

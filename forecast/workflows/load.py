@@ -160,6 +160,12 @@ def _asked_of_model(
     given = settings.data.future_covariates or (settings.data.static and not factors_of(data))
     if forecaster.design is None and given:
         listener.note("this model reads no covariates: their file is left unread")
+    trained = (manifest.get("settings") or {}).get("data") or {}
+    if forecaster.design is None and trained.get("static") and data.static is None:
+        listener.note(
+            "the model was trained with a table of static columns, which is not at hand: items "
+            "without values are left out; --static FILE gives it"
+        )
     return data
 
 

@@ -117,14 +117,7 @@ def scenarios_run(
     UsageError (a model without covariates known ahead, --future-covariates as well), InputError.
     """
     check_table(output, None, FORECAST)
-    if settings.data.future_covariates:
-        raise UsageError(
-            "each scenario has its own future covariates",
-            code="usage/scenario-and-future",
-            where="--future-covariates",
-            value=settings.data.future_covariates,
-            remedy="Give that file as a scenario: --scenario base=FILE",
-        )
+    _refuse_a_future_beside(settings)
     made: dict[str, tuple[Panel, Forecast]] = {}
     found: Found | None = None
     horizon = 0
@@ -163,6 +156,17 @@ def scenarios_run(
         predictions=table,
         point=point,
     )
+
+
+def _refuse_a_future_beside(settings: Settings) -> None:
+    if settings.data.future_covariates:
+        raise UsageError(
+            "each scenario has its own future covariates",
+            code="usage/scenario-and-future",
+            where="--future-covariates",
+            value=settings.data.future_covariates,
+            remedy="Give that file as a scenario: --scenario base=FILE",
+        )
 
 
 def _with_dates(

@@ -23,8 +23,9 @@ from forecast.common.marks import RUN, TRAINING
 from forecast.common.progress import Listener
 from forecast.common.resources import PeakMemory, available_cores
 from forecast.config.baselines import TRAIN_BASELINES, Baseline
-from forecast.config.schema import Settings
+from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import Forecast
+from forecast.data.io.notes import listed, quoted
 from forecast.data.load import LoadReport
 from forecast.data.open_steps import reach
 from forecast.data.panel import Panel
@@ -62,6 +63,7 @@ from forecast.workflows.hierarchy import (
     Levels,
     choose_method,
     errors_of,
+    factors_of,
     level_rows,
     reconcile_windows,
 )
@@ -192,9 +194,23 @@ class Prepared(NamedTuple):
     steps: int
 
 
+def tell_of_flags(report: LoadReport, asked: DataSettings, listener: Listener) -> None:
+    """Says once which columns of yes and no are not used, and how they would be."""
+    names = [name for name in report.flags if "," not in name]
+    if not names or factors_of(asked) or asked.duplicates != "error":
+        return
+    shown, flag = listed(names, 5), quoted(",".join(names))
+    listener.note(
+        f"not used: {shown}. If known ahead: --future-cov {flag}, with the steps to come in "
+        "--future-covariates FILE or as rows after the last value, here and for predict; else "
+        f"--past-cov {flag}"
+    )
+
+
 def prepare(source: Source, settings: Settings, listener: Listener) -> Prepared:
     """The data, and the plan of the training. Raises ForecastError."""
     panel, report, levels = read_levels(source, settings.data, listener)
+    tell_of_flags(report, settings.data, listener)
     shown, masked = to_learn_from(panel, report, settings)
     plan = make_plan(shown, report.seasons, settings)
     steps = reach(panel, panel.lengths, plan.horizon)

@@ -141,3 +141,14 @@ def test_names_that_kubernetes_would_refuse_are_changed_and_stay_apart(tmp_path)
     names = [pod_name(name) for name in ("Sales_EU", "sales-eu", "sales_eu", "x" * 60)]
     assert len(set(names)) == 4
     assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", name) for name in names)
+
+
+@pytest.mark.parametrize("form", [["--systemd"], ["--cron"], ["--kubernetes", "--image", "x"]])
+def test_a_configuration_whose_path_is_no_utf_8_is_refused_plainly(lstmcast, tmp_path, form):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    for place in (folder / "batch.yaml", tmp_path / os.fsdecode(b"b\xe9.yaml")):
+        place.write_text(CONFIG)
+        for more in ([], ["--json"]):
+            code, out, err = lstmcast("schedule", str(place), *form, *more)
+            assert (code, "schedule/control-character" in out + err) == (2, True), out + err

@@ -45,6 +45,43 @@ def test_a_table_in_partitions_is_read_as_the_table(tmp_path, whole, keys):
         assert "repair/left-out" not in [note.code for note in report.repairs]
 
 
+def as_csv(folder):
+    """The Parquet files below `folder`, each as a CSV file instead."""
+    for path in folder.rglob("*.parquet"):
+        pd.read_parquet(path, partitioning=None).to_csv(path.with_suffix(".csv"), index=False)
+        path.unlink()
+
+
+@pytest.mark.parametrize("keys", [["year"], ["store"], ["year", "store"], ["store", "year"]])
+def test_csv_files_in_partitions_are_read_as_the_table_too(tmp_path, whole, keys):
+    left = LONG if "year" in keys else LONG.drop(columns="year")
+    left.to_parquet(tmp_path / "parts", partition_cols=keys, index=False)
+    as_csv(tmp_path / "parts")
+    for place in (tmp_path / "parts", f"{tmp_path}/parts/**/*.csv"):
+        found, _ = load_panel(str(place), DataSettings())
+        assert list(found.ids) == ["007", "a b"]
+        assert np.array_equal(found.values, whole.values)
+
+
+def test_a_csv_file_s_own_column_counts_and_its_key_may_be_asked_for(tmp_path, whole):
+    folder = tmp_path / "region=North%20Sea" / "store=else"
+    folder.mkdir(parents=True)
+    LONG.drop(columns="year").to_csv(folder / "a.csv", index=False)
+    assert list(panel_of(folder / "a.csv", id_col="store").ids) == list(whole.ids)
+    both = panel_of(folder / "a.csv", id_col="region,store")
+    assert list(both.ids) == ["North Sea/007", "North Sea/a b"]
+
+
+def test_rows_of_two_partitions_are_no_copies_of_each_other(tmp_path):
+    frame = LONG[LONG.store == "007"].drop(columns=["year", "store"])
+    for key in ("1", "2"):
+        (tmp_path / f"store={key}").mkdir()
+        frame.to_csv(tmp_path / f"store={key}" / "a.csv", index=False)
+    assert list(panel_of(tmp_path).ids) == ["1", "2"]
+    with pytest.raises(InputError, match=r"differ \(store\)"):
+        panel_of(tmp_path, no_id=True)
+
+
 def test_a_key_that_is_a_number_is_nothing_to_forecast(tmp_path):
     table = LONG.assign(store=np.repeat([1, 2], 90)).drop(columns="year")
     table.to_parquet(tmp_path / "parts", partition_cols=["store"], index=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,3 +121,13 @@ def test_an_item_without_any_value_has_the_forecast_of_its_class(tmp_path, lstmc
     with open("again.csv") as file:
         assert [row for row in csv.DictReader(file) if row["unique_id"] == "new"] == new
     assert lstmcast("report", "run", "--root", ".")[0] == 0
+    (tmp_path / "items.csv").rename("elsewhere.csv")
+    lost = lstmcast("predict", "sales.csv", "--model", "run", "--output", "lost.csv")
+    assert "a table of static columns, which is not at hand" in "".join(lost[1:])
+    assert (
+        "--static FILE" in "".join(lost[1:]) and "class level" not in Path("lost.csv").read_text()
+    )
+    words = ("sales.csv", "--model", "run", "--static", "elsewhere.csv", "--output", "back.csv")
+    found = lstmcast("predict", *words)
+    assert "not at hand" not in "".join(found[1:])
+    assert "class level: kind=toys" in Path("back.csv").read_text()

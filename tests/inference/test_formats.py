@@ -302,6 +302,36 @@ def test_what_is_wrong_with_a_bucket_is_said_before_any_work(bucket, lstmcast):
     assert code == 2 and "output/web" in err
 
 
+@pytest.mark.parametrize("more", [[], ["--force"]])
+def test_a_bucket_that_is_not_there_is_said_before_any_work(bucket, lstmcast, monkeypatch, more):
+    address, client = bucket
+    client.put_object(Bucket="sales", Key="in/daily.csv", Body=CSV.encode())
+    words = ("forecast", f"{address}/in/daily.csv", "--horizon", "2", *more)
+    monkeypatch.setattr(
+        "forecast.workflows.predict.write_table", lambda *_, **__: pytest.fail("forecast first")
+    )
+    code, _, err = lstmcast(*words, "-o", "s3://sails/out/next.csv")
+    assert code == OutputError.exit_code and "output/remote" in err
+    assert "there is no such bucket" in err and "s3://sails" in err
+
+
+@pytest.mark.parametrize("protocol", ["s3", "gs", "az"])
+@pytest.mark.parametrize("trouble", [PermissionError("no"), OSError("down"), None])
+def test_a_bucket_that_may_not_be_looked_at_is_taken_to_be_there(monkeypatch, protocol, trouble):
+    class Store:
+        def info(self, path, **more):
+            if trouble is not None:
+                raise trouble
+
+        ls = info
+
+        def cat_file(self, path):
+            raise FileNotFoundError(path)
+
+    monkeypatch.setattr(remote, "_store", lambda name: (Store(), name.split("://")[1]))
+    remote.check_remote_output(f"{protocol}://b/x.csv", FORECAST)
+
+
 def test_an_object_that_changes_while_it_is_read_is_an_error(monkeypatch):
     class Store:
         states = iter((1, 2))

@@ -154,6 +154,37 @@ def test_a_given_parent_that_agrees_keeps_its_name_and_one_that_does_not_is_an_e
     assert made.panel.series(at) == pytest.approx(a + b)
 
 
+@pytest.mark.parametrize("unit", [0.01, 1.0, 1000.0])
+def test_a_given_parent_may_differ_as_rounded_figures_do_and_by_no_more(unit):
+    exact = np.random.default_rng(3).uniform(5, 90, (3, 40)) * unit
+    parts = np.round(exact / unit) * unit
+    whole = np.round(exact.sum(axis=0) / unit) * unit
+    gap = np.abs(whole - parts.sum(axis=0)).max()
+    assert gap > 0.9 * unit, "the case is one"
+    panel = panel_of(["all of X", "a", "b", "c"], [whole, *parts])
+    made = aggregate(panel, labels("XXXX", ".123"), 1)
+    at = made.panel.ids.tolist().index("all of X")
+    assert made.panel.series(at) == pytest.approx(parts.sum(axis=0))
+    assert made.notes == (
+        f"given sums differ by up to {unit:g} from those of the series below, as rounded figures "
+        "do: the series below count",
+    )
+    whole[7] = parts[:, 7].sum() + 3 * unit  # more than half a unit of each of the four
+    panel = panel_of(["all of X", "a", "b", "c"], [whole, *parts])
+    with pytest.raises(InputError) as caught:
+        aggregate(panel, labels("XXXX", ".123"), 1)
+    assert caught.value.code == "input/parent-disagrees" and "(1 steps in all)" in str(caught.value)
+
+
+def test_figures_that_are_not_rounded_must_agree_to_the_last():
+    exact = np.random.default_rng(3).uniform(5, 90, (2, 40))
+    whole = exact.sum(axis=0)
+    aggregate(panel_of(["all of X", "a", "b"], [whole, *exact]), labels("XXX", ".12"), 1)
+    whole[7] += 0.01
+    with pytest.raises(InputError):
+        aggregate(panel_of(["all of X", "a", "b"], [whole, *exact]), labels("XXX", ".12"), 1)
+
+
 def test_a_blank_above_a_name_and_two_series_in_one_place_are_refused():
     panel = panel_of(["a", "b", "c"], [np.arange(5.0)] * 3)
     with pytest.raises(InputError, match="blank above a name"):

@@ -186,9 +186,21 @@ def test_a_missing_library_is_noticed_before_anything_is_done(
 @pytest.mark.parametrize(
     ("prefix", "line", "again"),
     [
-        ("/home/me/.local/share/uv/tools/lstmcast", "uv tool install 'lstmcast[tune]'", " --force"),
-        ("/home/me/.local/share/pipx/venvs/lstmcast", "pipx install 'lstmcast[tune]' --force", ""),
-        ("/home/me/venv", "pip install 'lstmcast[tune]'", " --force-reinstall"),
+        (
+            "/home/me/.local/share/uv/tools/lstmcast",
+            "uv tool install 'lstmcast[tune]'",
+            "uv tool install 'lstmcast[tune]' --force",
+        ),
+        (
+            "/home/me/.local/share/pipx/venvs/lstmcast",
+            "pipx install 'lstmcast[tune]' --force",
+            "pipx install 'lstmcast[tune]' --force",
+        ),
+        (
+            "/home/me/venv",
+            "pip install 'lstmcast[tune]'",
+            "pip install --force-reinstall --no-deps 'optuna>=4.4'",  # and not torch with it
+        ),
     ],
 )
 def test_the_line_that_installs_an_extra_is_right_for_the_tool(monkeypatch, prefix, line, again):
@@ -196,7 +208,9 @@ def test_the_line_that_installs_an_extra_is_right_for_the_tool(monkeypatch, pref
     from forecast.common import resources
 
     monkeypatch.setattr("sys.prefix", prefix)
-    for there, wanted in ((None, line), ("a spec", line + again)):
+    monkeypatch.setattr("importlib.metadata.requires", lambda _: ["torch>=2", "optuna>=4.4; extra"])
+    monkeypatch.setattr("importlib.metadata.packages_distributions", lambda: {"optuna": ["Optuna"]})
+    for there, wanted in ((None, line), ("a spec", again)):
         monkeypatch.setattr(resources, "find_spec", lambda name, there=there: there)
         assert resources._missing("optuna", "tune", "tune").remedy == wanted
 

@@ -184,3 +184,17 @@ def test_no_call_passes_more_than_seven_arguments_by_position():
         and getattr(node.func, "attr", getattr(node.func, "id", "")) not in IN_A_ROW
     ]
     assert long == []
+
+
+LONGEST = 60  # lines of a function, its docstring among them
+
+
+def test_no_function_is_longer_than_a_screen():
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name} has {lines} lines"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(tree(path))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > LONGEST
+    ]
+    assert long == []

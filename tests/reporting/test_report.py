@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+import subprocess
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -54,6 +56,7 @@ from forecast.reporting.html.gather import (
 )
 from forecast.reporting.html.page import missing, packed_series, render_report, told, write_report
 from forecast.reporting.html.score_table import figure, score_table
+from tests.builders import make_panel
 
 HOSTILE = "</script><script>alert(1)</script>\"'&\x1b[2J\u202e{{7*7}}<img src=x onerror=alert(1)>"
 LIMIT = 3_000_000
@@ -465,6 +468,37 @@ def test_a_run_becomes_a_report_with_its_own_figures():
     gain = 100 * (1 - table.score("LSTM").values["mase"] / table.score("AutoARIMA").values["mase"])
     assert f"{gain:.1f}% lower than AutoARIMA" in data.tiles[0].note
     assert len(render_report(data)) < LIMIT
+
+
+def test_the_hour_that_comes_twice_is_known_to_the_page_and_counts_twice_in_its_sum():
+    hours = Frequency("h")
+    start = hours.positions(np.array(["2023-10-27T12"], "M8[ns]"))
+    panel = replace(make_panel((36, 36), 24, alias="h"), frequency=hours, tz="Europe/Paris")
+    panel = replace(panel, first=np.repeat(start, 2))
+    data = report_data(panel, {}, None, future={"LSTM": forecast_of(panel, 12)}, title="t",
+                       created="", verdict="")  # fmt: skip
+    clock = np.datetime64("2023-10-29T02:00:00")  # the one forecast of two hours
+    assert data.twice.astype("datetime64[s]").tolist() == [clock.item()]
+    assert page_module.payload(data)["twice"] == [int(clock.astype(np.int64))]
+    utc = report_data(replace(panel, tz="UTC"), {}, None, future={"LSTM": forecast_of(panel, 12)},
+                      title="t", created="", verdict="")  # fmt: skip
+    assert page_module.payload(utc)["twice"] == []
+    if (node := shutil.which("node")) is None:
+        pytest.skip("the script of the page needs node to be run")
+    script = (Path(page_module.__file__).parent / "series.js").read_text()
+    call = "console.log(JSON.stringify(summed([[5, 1], [7, 2], [1, 3]], [2])))"
+    made = subprocess.run([node, "-e", f"{script};{call}"], capture_output=True, check=True)
+    assert json.loads(made.stdout) == [20, 4]
+
+
+def forecast_of(panel: Panel, horizon: int) -> Forecast:
+    """A forecast of ones."""
+    shape = (panel.size, horizon)
+    return Forecast(
+        name="LSTM", origins=panel.lengths, point=np.ones(shape), levels=np.empty(0),
+        quantiles=np.empty((*shape, 0)), source=np.repeat(np.array("LSTM", object), panel.size),
+        available=np.ones(panel.size, bool), seconds=0.0,
+    )  # fmt: skip
 
 
 def test_a_worse_lstm_is_shown_as_one():

@@ -229,9 +229,22 @@ def test_a_missing_column_and_one_of_another_kind_are_refused():
     with pytest.raises(InputError) as caught:
         encode(design, replace(panel, covariates=None))
     assert caught.value.code == "input/covariate-missing"
+    assert "the covariate x, and" in str(caught.value)
     with pytest.raises(InputError) as caught:
         encode(design, covered(np.zeros(60), categories=("sun",), lengths=(55,)))
     assert caught.value.code == "input/covariate-kind"
+
+
+def test_all_static_columns_that_are_missing_are_named_with_their_flag():
+    panel = make_panel((50, 60), 7)
+    offsets = np.cumsum([0, *panel.lengths])
+    columns = tuple(Covariate(name, "static", np.array([1.0, 2.0])) for name in ("size", "age"))
+    design = designed(replace(panel, covariates=Covariates(offsets, columns)))
+    with pytest.raises(InputError, match="trained with the static columns size, age") as caught:
+        encode(design, panel)
+    assert caught.value.remedy.endswith("--static FILE")
+    with pytest.raises(InputError, match="trained with the static column age"):
+        encode(design, replace(panel, covariates=Covariates(offsets, columns[:1])))
 
 
 def test_a_design_comes_back_from_its_json():

@@ -67,6 +67,16 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 @pytest.fixture(autouse=True)
 def in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are done here, one after the other, but in tests that ask for `processes`."""
@@ -233,6 +243,36 @@ def test_a_part_that_cannot_be_read_is_named_and_the_others_are_written(folder, 
         merge_run(tmp_path / "out")
     assert caught.value.code == "engine/incomplete"
     assert caught.value.value == "region1.csv (2)"
+
+
+def test_a_file_with_the_header_of_the_others_alone_is_no_failure(folder, tmp_path, capsys):
+    (folder / "region1.csv").write_text('"unique_id","ds","y"\n')
+    told = Told()
+    made = engine_run(
+        str(folder), settings(), told, output=str(tmp_path / "out"), pretrained_network=True
+    )
+    assert (made.exit_code, made.series, made.complete, made.failed) == (0, 6, True, [])
+    assert "1 part without rows: region1.csv" in told.notes
+    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    assert manifest["complete"] and manifest["no_rows"] == ["region1.csv"]
+    assert [part["partition"] for part in manifest["parts"]] == ["region0.csv", "region2.csv"]
+    merged = merge_run(tmp_path / "out", output=tmp_path / "one.csv")
+    assert merged.exit_code == 0 and merged.series == 6
+    assert csv.read_csv(tmp_path / "one.csv").num_rows == 6 * HORIZON
+    assert parts(folder, tmp_path / "out").kept == 3  # it is done, until its file changes
+    csv.write_csv(rows(3, 3), folder / "region1.csv")
+    assert parts(folder, tmp_path / "new").series == 9
+
+
+def test_parts_of_which_none_has_a_row_are_an_error(tmp_path, folder, trained):
+    for file in folder.iterdir():
+        file.write_text("unique_id,ds,y\n")
+    with pytest.raises(InputError) as caught:
+        engine_run(
+            str(folder), settings(), Silent(), output=str(tmp_path / "out"), model=str(trained)
+        )
+    assert caught.value.code == "input/no-rows"
+    assert not (tmp_path / "out" / MANIFEST).exists()
 
 
 def test_where_no_part_can_be_read_the_error_is_that_of_the_first(tmp_path):
@@ -416,6 +456,9 @@ def test_a_query_asked_in_parts_is_the_query_at_once(tmp_path):
     merge_run(tmp_path / "out", output=tmp_path / "merged.csv")
     merged = csv.read_csv(tmp_path / "merged.csv").sort_by([("unique_id", "ascending")])
     assert_same(merged, csv.read_csv(tmp_path / "whole.csv"))
+    few = ["--partitions", "9", "-o", str(tmp_path / "few")]  # of six series
+    assert run(["forecast", *db, "--query", part, *few]) == 0
+    assert len(json.loads((tmp_path / "few" / MANIFEST).read_text())["no_rows"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ import pytest
 
 from forecast import load, predict, train
 from forecast.common.errors import InputError, ModelNotFoundError, UsageError
+from forecast.config.schema import DataSettings
+from forecast.data.load import load_panel
 from forecast.training import learn as learning
 from tests import ROOT
 from tests.builders import make_panel
@@ -289,3 +291,61 @@ def test_ctrl_c_keeps_the_best_weights_and_says_so(tmp_path):
     assert np.isfinite(load(tmp_path / "run").predict(tmp_path / "data.csv")["LSTM"]).all()
     manifest = json.loads((tmp_path / "run" / "model" / "manifest.json").read_text())
     assert manifest["training"]["interrupted"] is True
+
+
+SMALL = ("--max-steps", "2", "--members", "1", "--set", "training.try_scratch=false",
+         "--baselines", "none", "--windows", "1", "--horizon", "3")  # fmt: skip
+
+
+def shop(path, ahead=0):
+    """A shop's ninety days with columns of yes and no, and `ahead` more of which all but the sales
+    is known."""
+    days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(90 + ahead))
+    rows = [
+        f"{day},{50 + t % 7 + 20 * (t % 5 == 0) if t < 90 else ''},{'ja' if t % 5 == 0 else 'nein'}"
+        f",{int(t % 5 == 0)},{t},{int(t % 7 > 4)}"
+        for t, day in enumerate(days)
+    ]
+    path.write_text("\n".join(["Datum,Umsatz,Aktion,promo,Nr,weekend", *rows]) + "\n")
+
+
+def advice(words):
+    """The one line on columns that are not used, if there is one."""
+    lines = [line for line in words.splitlines() if "not used:" in line]
+    assert len(lines) < 2
+    return lines[0] if lines else ""
+
+
+def test_columns_of_yes_and_no_that_are_not_used_are_named_and_the_advice_works(
+    lstmcast, tmp_path, monkeypatch, taught
+):
+    monkeypatch.chdir(tmp_path)
+    shop(tmp_path / "shop.csv")
+    code, out, err = lstmcast("train", "shop.csv", "--out", "a", *SMALL)
+    said = advice(out + err)
+    assert code == 0 and "not used: Aktion, promo. " in said, err
+    assert "--future-cov Aktion,promo" in said and "--past-cov Aktion,promo" in said
+    # as a column that is not known ahead
+    asked = ("--past-cov", "Aktion,promo", *SMALL)
+    code, out, err = lstmcast("train", "shop.csv", "--out", "b", *asked)
+    assert code == 0 and not advice(out + err), err
+    # as one that is, here and for predict: as rows after the last value, and in a file
+    shop(tmp_path / "ahead.csv", ahead=3)
+    asked = ("--future-cov", "Aktion,promo", *SMALL)
+    assert lstmcast("train", "ahead.csv", "--out", "c", *asked)[0] == 0
+    assert lstmcast("predict", "ahead.csv", "--model", "c", "-o", "c.csv")[0] == 0
+    (tmp_path / "file.csv").write_text((tmp_path / "ahead.csv").read_text())
+    given = ("--future-covariates", "file.csv")
+    assert lstmcast("train", "shop.csv", "--out", "d", *asked, *given)[0] == 0
+    assert lstmcast("predict", "shop.csv", "--model", "d", *given, "-o", "d.csv")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells"),
+    [("y,shop_id", "{y},{flag}"), ("y,total", "{y},{flag}"), ("y,price", "{y},2.5")],
+)
+def test_ids_totals_and_numbers_are_not_proposed(columns, cells, tmp_path):
+    days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(40))
+    rows = [f"{d},{cells.format(y=5 + t % 7, flag=t % 2)}" for t, d in enumerate(days)]
+    (tmp_path / "a.csv").write_text("\n".join([f"ds,{columns}", *rows]) + "\n")
+    assert load_panel(tmp_path / "a.csv", DataSettings(no_id=True))[1].flags == ()

@@ -71,6 +71,7 @@ class Mapping:
     id_options   columns that may name the series if the times turn out to repeat
     targets      the target, or all series of a wide table; () where none is wanted
     extra        columns beside the target: covariates
+    flags        columns of yes and no that have no other role: they might be covariates
     reasons      role -> how it was chosen ("--time-col", "its name", "the only numeric column")
     """
 
@@ -81,6 +82,7 @@ class Mapping:
     wide: bool
     reasons: dict[str, str]
     extra: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
     @property
     def used(self) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
-from forecast.common.errors import OutputError, UsageError
+from forecast.common.errors import ForecastError, OutputError, UsageError
 from forecast.common.files import FileKind, at_address, refuse_foreign
 from forecast.data.io.notes import refuse
 
@@ -42,18 +44,11 @@ def fetch(name: str) -> bytes:
     """The content of the object. Raises InputError: no such object, no permission, no answer in
     SECONDS, an object that changed while it was read."""
     at_address(_one_name(name), shown(name), written=False)
-    try:
+    with _told_as(lambda error: _not_read(error, name)):
         store, path = _store(name)
         before = _state(store, path)
         content = bytes(store.cat_file(path))
         after = _state(store, path)
-    except UsageError:  # a missing package
-        raise
-    except Exception as error:  # each store has errors of its own
-        raise refuse(
-            "input/remote", f"it cannot be read: {_why(error)}", where=shown(name),
-            remedy=_advice(error, name),
-        ) from None  # fmt: skip
     if before != after:
         raise refuse(
             "input/changed", "the object changed while it was read", where=shown(name),
@@ -74,13 +69,26 @@ def upload(name: str, content: bytes) -> None:
             remedy="Name a file, or an object such as s3://bucket/forecast.csv",
         )
     at_address(_one_name(name), shown(name), written=True)
-    try:
+    with _told_as(lambda error: _not_written("the object cannot be written", error, name)):
         store, path = _store(name)
         store.pipe_file(path, content)
-    except UsageError:
+
+
+@contextmanager
+def _told_as(told: Callable[[Exception], ForecastError]) -> Iterator[None]:
+    """Any error of a store, each of which has errors of its own, as what `told` makes of it; one of
+    ours (a missing package) as it is."""
+    try:
+        yield
+    except ForecastError:
         raise
     except Exception as error:
-        raise _not_written("the object cannot be written", error, name) from None
+        raise told(error) from None
+
+
+def _not_read(error: Exception, name: str) -> ForecastError:
+    return refuse("input/remote", f"it cannot be read: {_why(error)}", where=shown(name),
+                  remedy=_advice(error, name))  # fmt: skip
 
 
 def _not_written(what: str, error: Exception, name: str, more: str = "") -> OutputError:
@@ -108,21 +116,43 @@ def check_remote_output(name: str, kind: FileKind) -> None:
         )
     at_address(_one_name(name), shown(name), written=True)
 
-    def content() -> bytes | None:
-        try:
-            store, path = _store(name)
-            return bytes(store.cat_file(path))
-        except FileNotFoundError:
-            return None
-        except UsageError:
-            raise
-        except Exception as error:
-            closed = isinstance(error, PermissionError)
-            more = "; --force writes without a look" if closed else ""
-            what = "it cannot be seen what would be replaced"
-            raise _not_written(what, error, name, more) from None
+    def unseen(error: Exception) -> OutputError:
+        more = "; --force writes without a look" if isinstance(error, PermissionError) else ""
+        return _not_written("it cannot be seen what would be replaced", error, name, more)
 
+    def content() -> bytes | None:
+        with _told_as(unseen):
+            store, path = _store(name)
+            try:
+                return bytes(store.cat_file(path))
+            except FileNotFoundError:
+                return None
+
+    _check_bucket(name)
     refuse_foreign(shown(name), kind, content)
+
+
+def _check_bucket(name: str) -> None:
+    """Raises OutputError where the bucket of an object does not exist. One that may be written to
+    but not looked at is taken to be there."""
+    address, is_there = "/".join(name.split("/")[:3]), True
+    with suppress(Exception):  # of which writing will tell
+        store, path = _store(name)
+        try:
+            if name.startswith("g"):  # its `info` takes an empty bucket for none
+                store.ls(address, prefix=path.partition("/")[2])
+            else:
+                store.info(address)
+        except FileNotFoundError:
+            is_there = False
+    if not is_there:
+        raise OutputError(
+            "there is no such bucket",
+            code="output/remote",
+            where="--output",
+            value=shown(address),
+            remedy="Check the address, or make the bucket first",
+        )
 
 
 def _one_name(name: str) -> str:

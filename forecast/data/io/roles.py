@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from forecast.data.io.vocabulary import (
     ID_NAMES,
     SALES_NAMES,
     STEP_NAMES,
+    TOTAL_WORDS,
     key_of,
     names_forecast,
     names_key,
@@ -101,7 +102,30 @@ def map_columns(
     target = _choose_target(sample, time, ids, options, settings, reasons)
     options = tuple(o for o in options if o != target)
     _check_roles((*time, *ids, target), where)
-    return Mapping(time, ids, options, (target,), False, reasons, extra)
+    flags = _flags(sample, time, {*time, *ids, target})
+    return Mapping(
+        time, ids, options, (target,), wide=False, reasons=reasons, extra=extra, flags=flags
+    )
+
+
+YES_OR_NO = [set(pair.split("/")) for pair in (
+    "0/1", "0.0/1.0", "true/false", "t/f", "yes/no", "y/n", "ja/nein", "j/n", "wahr/falsch",
+    "oui/non", "o/n", "si/no", "sí/no", "sì/no", "s/n", "sim/não", "sim/nao", "ja/nee", "ja/nej",
+    "ja/nei", "tak/nie", "да/нет",
+)]  # fmt: skip
+
+
+def _flags(sample: Sample, time: tuple[str, ...], taken: Collection[str]) -> tuple[str, ...]:
+    """The columns that say yes or no of every row, and are neither keys nor told by the time."""
+    return tuple(
+        c.name
+        for c in sample.columns
+        if c.name not in taken
+        and {cell.strip().lower() for cell in sample.cells[c.name]} in YES_OR_NO
+        and not names_key(c.name)
+        and not TOTAL_WORDS.fullmatch(c.name.strip())
+        and not _derived(c, sample, time)
+    )
 
 
 def _covariates(names: Sequence[str], settings: DataSettings, where: str) -> tuple[str, ...]:

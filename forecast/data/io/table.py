@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -149,7 +149,7 @@ def column_names(source: object, settings: DataSettings) -> set[str]:
         opened = open_source(source, settings.max_expansion)
         if kind_of(opened) != "delimited":
             return set()
-        return set(detect_dialect(opened, settings).names)
+        return {*detect_dialect(opened, settings).names, *keys_of(opened.path)}
     except InputError:  # the reading itself will say so
         return set()
 
@@ -228,36 +228,73 @@ def _read_text(source: Source, settings: DataSettings) -> Table:
     sample = [row for row in dialect.sample if len(row) == width]
     if not sample:
         raise ragged(source, dialect)
+    _refuse_aligned(dialect, sample, source.name)
     sample = _with_blanks(sample, settings)
     cells = list(zip(*sample, strict=True))
     described = [describe(n, c) for n, c in zip(dialect.names, cells, strict=True)]
     times = _header_times(dialect.names, settings, source.name)
     if times:
         return _turned(source, dialect, described, times, settings)
-    mapping = map_columns(described, sample, settings, source.name)
-    texts = [n for n in mapping.used if n not in mapping.targets]
-    targets = list(mapping.targets)
+    keys = {k: v for k, v in keys_of(source.path).items() if k not in dialect.names}
+    described += [describe(name, [value] * len(sample)) for name, value in keys.items()]
+    shown = [(*row, *keys.values()) for row in sample]
+    mapping = _mapped(described, shown, settings, source.name, keys.keys())
+    texts = [n for n in mapping.used if n not in (*mapping.targets, *keys)]
+    targets = [n for n in mapping.targets if n not in keys]
     rejects = Rejects() if settings.rejects else None
     if not (settings.decimal or settings.thousands):
         by_name: dict[str, Sequence[str]] = dict(zip(dialect.names, cells, strict=True))
-        check_points(by_name, dialect.to_dict(), mapping.targets, source.name)
+        check_points(by_name, dialect.to_dict(), targets, source.name)
     plain = dict(zip(dialect.names, (all(map(_plain, c)) for c in cells), strict=True))
     if settings.thousands is not None or settings.na_values or not all(plain[t] for t in targets):
         texts, targets = [*texts, *targets], []  # for the strict parser, which knows more
     read = read_delimited(source, dialect, texts, targets, rejects)
+    whole = read.whole
     return Table(
         where=source.name,
         digest=read.digest,
-        columns=read.columns,
+        columns=_with_used(read.columns, keys, mapping),
         mapping=mapping,
         locate=read.locate,
         dialect=dialect.to_dict(),
         decimal=dialect.decimal,
         notes=(*dialect.notes, *read.notes),
         rejects=rejects,
-        unread=tuple(n for n in dialect.names if n not in mapping.used),
-        whole=read.whole,
+        unread=tuple(c.name for c in described if c.name not in mapping.used),
+        whole=lambda wanted: [(*cells, *keys.values()) for cells in whole(wanted)],
     )
+
+
+def _refuse_aligned(dialect: Dialect, rows: Sequence[Sequence[str]], where: str) -> None:
+    """Refuse a text whose columns are kept below each other by blanks, which is one column else."""
+    lines = [dialect.raw_names[0], *(row[0] for row in rows)]
+    widths = [len(re.split(" {2,}", line.rstrip())) for line in lines]
+    if len(dialect.names) > 1 or widths[0] < 2 or sum(w > 1 for w in widths) < 0.9 * len(widths):
+        return
+    remedy = "Save it as CSV where it comes from, or give the columns a separator, such as ;"
+    alike = set(widths) == {widths[0]} and lines[0][0] != " " and not dialect.skip
+    if alike and re.fullmatch(r"[\w./-]+", where):
+        how = "sep=' {2,}', engine='python', dtype=str"
+        read = f"pandas.read_csv('{where}', {how}, encoding='{dialect.encoding}')"
+        made = f"{read}.to_csv('{Path(where).stem}.csv', index=False)"
+        remedy = f'Write it as CSV and name that: python3 -c "import pandas; {made}"'
+    raise refuse(
+        "input/fixed-width", "the columns are aligned by blanks, with no separator between them",
+        where=where, value=dialect.names[0], remedy=remedy,
+    )  # fmt: skip
+
+
+def _with_used(
+    columns: dict[str, pa.Array], keys: dict[str, str], mapping: Mapping
+) -> dict[str, pa.Array]:
+    """Columns of a file, and those that its folders stand for as far as they are used."""
+    import pyarrow as pa
+
+    used = {name: keys[name] for name in keys if name in mapping.used}
+    if not used:
+        return columns
+    made = with_keys(pa.table(columns), used)
+    return {name: _one_array(made.column(name)) for name in made.column_names}
 
 
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")  # 1.040: little more than one, or a thousand
@@ -419,7 +456,7 @@ def _columnar_table(
     own = sample.column_names
     keys = {name: keys[name] for name in keys if name not in own}
     sample = _without_codes(with_keys(sample, keys))
-    mapping = _mapped(sample, settings, where, frozenset(keys))
+    mapping = _mapped(*_described(sample), settings, where, keys)
     unread = tuple(n for n in sample.column_names if n not in mapping.used)
     table = file.read(columns=[name for name in own if name in mapping.used])
     return with_keys(table, keys), unread, frozenset(keys)
@@ -513,10 +550,12 @@ def _described(table: pa.Table) -> tuple[list[Column], list[tuple[str, ...]]]:
     return columns, list(zip(*texts, strict=True))
 
 
-def _mapped(table: pa.Table, settings: DataSettings, where: str, keys: frozenset[str]) -> Mapping:
+def _mapped(
+    described: Sequence[Column], sample: Sequence[Sequence[str]], settings: DataSettings,
+    where: str, keys: Collection[str],
+) -> Mapping:  # fmt: skip
     """`map_columns` of a table some of whose columns, `keys`, are its folders' names: these are
     no numbers to forecast, and name the series where nothing else does."""
-    described, sample = _described(table)
     described = [
         replace(c, kind="text", form="")
         if c.name in keys and c.kind in ("integer", "number") and not part_named(c.name)
@@ -584,7 +623,7 @@ def _from_arrow(
         columns, mapping, notes = made.columns, made.mapping, made.notes
         locate = _places(made, _counted_row)
     else:
-        mapping = _mapped(table, settings, where, keys)
+        mapping = _mapped(*_described(table), settings, where, keys)
         columns = {name: _one_array(table.column(name)) for name in mapping.used}
     there = () if times else tuple(n for n in table.column_names if n not in mapping.used)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from forecast.data.forecast import Forecast
-from forecast.data.open_steps import open_ahead
+from forecast.data.open_steps import open_ahead, repeated
 from forecast.data.panel import Panel
 from forecast.reporting.charts.fan import FanChart, steps_ahead
 from forecast.reporting.html.contents import SeriesEntry
@@ -38,6 +38,14 @@ def zone_of(panel: Panel) -> str:
     """Whose clock the times show; "" where the data do not say."""
     tz = panel.tz or ""
     return f"UTC{tz}" if tz[:1] in ("+", "-") else tz
+
+
+def twice_ahead(panel: Panel, horizon: int) -> np.ndarray:
+    """The times within `horizon` of any end that come twice on the clock: their one forecast is
+    that of either hour."""
+    ends = np.unique(panel.first + panel.lengths)
+    steps = np.unique(ends[:, None] + np.arange(horizon))
+    return panel.frequency.stamps(steps[repeated(panel.frequency, panel.tz, steps)])
 
 
 def total_of(

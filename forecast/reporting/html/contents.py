@@ -131,6 +131,7 @@ class ReportData:
     total         the sum of all series ahead; None where there is one, or their times differ
     pinned        id of the series that stands first whatever the order: a hierarchy's total
     zone          whose clock the times show: "UTC", "Europe/Berlin"; "" where the data do not say
+    twice         times ahead that come twice on that clock, as summer time ends
     step_errors   model -> error at each step ahead, (H,); step_metric names the error
     description   what the data are: (name, value) pairs; repairs: what was mended or ignored
     by_level      scores of a hierarchy's levels
@@ -153,6 +154,7 @@ class ReportData:
     total: SeriesEntry | None = None
     pinned: str = ""
     zone: str = ""
+    twice: np.ndarray = field(default_factory=lambda: np.empty(0, "datetime64[s]"))
     step_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
     step_metric: str = "mase"
     reliability: Mapping[str, Reliability] = field(default_factory=dict)

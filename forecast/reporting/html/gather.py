@@ -24,7 +24,7 @@ from forecast.evaluation.scores import POOLING, ScoreTable
 from forecast.evaluation.significance import Comparison, compare, telling, verdict
 from forecast.inference.point import MEDIAN, quantile_of
 from forecast.reporting.charts.fan import fan_chart
-from forecast.reporting.html.ahead import counted, heading, total_of, zone_of
+from forecast.reporting.html.ahead import counted, heading, total_of, twice_ahead, zone_of
 from forecast.reporting.html.contents import (
     LearningCurve,
     Reliability,
@@ -166,10 +166,7 @@ def report_data(
         errors = np.asarray(by_series.get(last[0].name, errors), dtype=float)
     order = chosen_series(errors, DIAGNOSED)
     parts = _scored(panel, held_out, table, order, rivals) if table and last else {}
-    drawn = order if shown is None else order_of(panel.ids, shown)
-    if first is not None and shown is None:
-        top = order_of(panel.ids, [first])
-        drawn = np.concatenate([top, drawn[~np.isin(drawn, top)]])
+    drawn = _drawn(panel.ids, order, shown, first)
     entries = (
         _entry(panel, s, last, ahead, by_series, levels, unit, most=horizon)
         for s in drawn[:MOST_SERIES].tolist()
@@ -182,8 +179,19 @@ def report_data(
         total=total_of(panel, ahead, SHORTEST_TAIL, unit, horizon) if summed else None,
         pinned=first or "",
         zone=zone_of(panel),
+        twice=twice_ahead(panel, max((each.point.shape[1] for each in ahead), default=0)),
         **(parts | words),
     )
+
+
+def _drawn(
+    ids: np.ndarray, order: np.ndarray, shown: Collection[str] | None, first: str | None
+) -> np.ndarray:
+    """Positions of the series that get a chart: those asked for, else all, `first` before them."""
+    if shown is not None:
+        return order_of(ids, shown)
+    top = order_of(ids, [] if first is None else [first])
+    return np.concatenate([top, order[~np.isin(order, top)]])
 
 
 def order_of(ids: np.ndarray, shown: Collection[str]) -> np.ndarray:

@@ -256,6 +256,7 @@ def payload(data: ReportData) -> dict[str, Any]:
         "total": max(data.total_series, len(data.series)),
         "packed": packed_series(data.series, models, total=data.total),
         "zone": clean_label(data.zone, 40),
+        "twice": data.twice.astype("datetime64[s]").astype(np.int64).tolist(),
         "stepMetric": clean_label(metric_named(data.step_metric).heading, 30),
         "steps": [
             [clean_label(name, 30), *_thinned(np.arange(1, len(values) + 1), values)]

@@ -116,11 +116,11 @@ function explorer(data) {
     const level = Math.min(...levels(entry, main.model));
     const bound = (side) => entry.curves.find((c) => c.model === main.model && c.side === side && c.level === level).values[known[0][1]];
     const range = Number.isFinite(level) ? `, ${level}%: ${text(bound("lo"))} to ${text(bound("hi"))}` : "";
-    const total = known.reduce((a, [value]) => a + value, 0);
+    const [total, count] = summed(known.map(([value, i]) => [value, entry.at[entry.past + i]]), data.twice);
     $("sums").replaceChildren(...[
       ["Next", text(known[0][0]), when(known[0][1]) + range],
       ["Highest", text(best), when(place)],
-      [known.length > 1 ? `Sum of ${known.length} steps` : "Sum", text(total), `${text(total / known.length)} a step`],
+      [count > 1 ? `Sum of ${count} steps` : "Sum", text(total), `${text(total / count)} a step`],
     ].map(([what, figure, note]) => {
       const tile = html("div", undefined, "tile");
       tile.append(html("span", what, "what"), html("span", figure, "figure"), html("span", note, "note"));
@@ -330,6 +330,12 @@ function rivalOf(data) {
   const fit = (m) => m > 0 && both(m) >= Math.min(3, data.packed.items.length);
   const named = data.models.indexOf(data.rival);
   return fit(named) ? named : Math.max(0, data.models.findIndex((_, m) => fit(m)));
+}
+
+// Sum and number of the steps [value, time]; an hour that comes twice on the clock is two.
+function summed(steps, twice) {
+  const often = (time) => (twice.includes(time) ? 2 : 1);
+  return steps.reduce(([sum, count], [value, time]) => [sum + often(time) * value, count + often(time)], [0, 0]);
 }
 
 function unrolled({ first, runs, per }) {

@@ -57,8 +57,8 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
     """Checks the parts in `folder`, writes its manifest and, if wanted, one table of all rows.
 
     failed: partitions that may be missing, because they were tried. output: .csv or .parquet; rows
-    by partition, then series, then step. Raises InputError when any other is missing, or when a
-    series is in two; UsageError or ModelDamagedError when the folder holds no job.
+    by partition, then series, then step. Raises InputError when any other is missing, when none has
+    a row, or when a series is in two; UsageError or ModelDamagedError when the folder holds no job.
     """
     job = read_job(folder)
     made_folder(folder, PARTS)
@@ -66,6 +66,9 @@ def merge_run(folder: Path, failed: Sequence[Record] = (), output: Path | None =
         check_output(output, FORECAST)
     given_up = {record.partition for record in failed}
     records = _records(folder, job, given_up)
+    if not failed and not any(record.rows for record in records):
+        raise InputError("no part has a row", code="input/no-rows", where=str(folder),
+                         remedy="Look at the query or the files that were forecast")  # fmt: skip
     check_disjoint(folder, records)
     merged = Merged(
         folder=folder, horizon=job.horizon, parts=len(records), rows=sum(r.rows for r in records),
@@ -90,7 +93,8 @@ def _records(folder: Path, job: Job, given_up: set[int]) -> list[Record]:
         if n in given_up:
             continue
         if record and record.request == job.request and is_whole(folder, record):
-            reading(file)
+            if record.rows:
+                reading(file)
             found.append(record)
         else:
             missing.append(f"{partition.name} ({n + 1})")
@@ -175,7 +179,9 @@ def _write_manifest(job: Job, merged: Merged, records: Sequence[Record]) -> None
             "skipped": r.skipped, "sha256": r.sha256, "seconds": round(r.seconds, 3),
         }
         for r in records
+        if r.rows
     ]  # fmt: skip
+    empty = [r.name for r in records if not r.rows]
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "format": "lstmcast-parts",
@@ -188,6 +194,7 @@ def _write_manifest(job: Job, merged: Merged, records: Sequence[Record]) -> None
         "fallbacks": merged.fallbacks,
         "skipped": merged.skipped,
         "parts": parts,
+        **({"no_rows": empty} if empty else {}),
         "failed": [{"partition": r.name, **(r.error or {})} for r in merged.failed],
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
@@ -201,7 +208,7 @@ def _write_table(folder: Path, records: Sequence[Record], output: Path) -> None:
     plain = not any(r.fallbacks for r in records)
 
     def tables() -> Iterator[Any]:
-        for record in records:
+        for record in (r for r in records if r.rows):
             table = parquet.read_table(stem(folder, record.partition).with_suffix(".parquet"))
             yield table.drop_columns([SOURCE]) if plain else table
 

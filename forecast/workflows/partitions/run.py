@@ -17,7 +17,7 @@ from forecast.common.progress import Listener
 from forecast.common.resources import available_cores, check_installed
 from forecast.common.workers import cluster
 from forecast.config.schema import EngineSettings, Settings
-from forecast.data.io.notes import quantity
+from forecast.data.io.notes import listed, quantity
 from forecast.inference.formats.registry import formats, suffix_of
 from forecast.workflows.partitions.job import Job, Partition, make_job, partitions_of, share
 from forecast.workflows.partitions.merge import MANIFEST, merge_run
@@ -97,8 +97,11 @@ def engine_run(
         for record in told(work, len(before), len(mine), started, listener):
             records.append(record)
     lost = sorted((r for r in records if r.error is not None), key=lambda r: r.partition)
-    if len(lost) == len(mine):
+    empty = sorted(r.name for r in records if r.error is None and not r.rows)
+    if lost and len(lost) + len(empty) == len(mine):
         raise _nothing_made(lost)
+    if empty:
+        listener.note(f"{quantity(len(empty), 'part')} without rows: {listed(empty, 3)}")
     whole = settings.engine.shard is None
     if whole:
         listener.stage("Making the parts one")

@@ -30,7 +30,7 @@ from forecast.common.errors import ForecastError, InputError, ModelDamagedError,
 from forecast.common.files import write_bytes
 from forecast.common.resources import keep_memory, limit_cores
 from forecast.common.workers import Pool
-from forecast.data.load import LoadReport, load_several
+from forecast.data.load import LoadReport, has_their_header, load_several
 from forecast.data.panel import Panel
 from forecast.inference.tables import span_of
 from forecast.models.forecaster import Forecaster
@@ -47,8 +47,9 @@ SOURCE = "source"
 class Record:
     """What became of a partition.
 
-    rows, series of its forecast; fallbacks: series that another forecaster stood in for; skipped:
-    how many had no value; bytes, sha256 of its file; span: first and last time of the first series;
+    rows, series of its forecast, none where its input has no rows; fallbacks: series that another
+    forecaster stood in for; skipped: how many had no value; bytes, sha256 of its file; span: first
+    and last time of the first series;
     changed: when the input last changed (ns); seconds, cpu: wall and processor seconds it took on
     `host`; error: its code and text where it failed.
     """
@@ -134,7 +135,9 @@ def done(folder: Path, job: Job, partition: int) -> Record | None:
 
 def is_whole(folder: Path, record: Record) -> bool:
     """Whether the files of a partition are as they were written: by size and sum, and a hash of
-    every series. What is not is forecast anew."""
+    every series. What is not is forecast anew. Of one without rows there are none."""
+    if not record.rows:
+        return True
     file, ids = (stem(folder, record.partition).with_suffix(end) for end in (".parquet", ".ids"))
     try:
         sizes = file.stat().st_size == record.bytes, ids.stat().st_size == 8 * record.series
@@ -166,14 +169,22 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
     started, worked = time.monotonic(), time.process_time()
     part = job.partitions[partition]
     changed = part.stamp() if part.query or Path(part.place).exists() else None
-    panel, report = _read(job, partition)
+    at = stem(folder, partition)
+    try:
+        panel, report = _read(job, partition)
+    except InputError as error:
+        if error.code != "input/no-rows" or not _may_be_empty(job, partition):
+            raise
+        for end in (".parquet", ".ids"):  # of rows that were there before
+            at.with_suffix(end).unlink(missing_ok=True)
+        nothing = hashlib.sha256().hexdigest()
+        return _kept(at, Record(partition, part.name, job.request, sha256=nothing, changed=changed))
     made, table = forecast_of(panel, forecaster, job.horizon, job.settings)
     if SOURCE not in table.column_names:  # all parts have the same columns
         table = table.append_column(SOURCE, pa.repeat(forecaster.name, table.num_rows))
     sink = pa.BufferOutputStream()
     parquet.write_table(table, sink)
     content = sink.getvalue()
-    at = stem(folder, partition)
     write_bytes(at.with_suffix(".parquet"), content)
     kept = panel.ids[made.available]
     write_bytes(at.with_suffix(".ids"), np.sort(hashes(kept)).astype("<u8").tobytes())
@@ -193,8 +204,20 @@ def _made(folder: Path, job: Job, forecaster: Forecaster, partition: int) -> Rec
         cpu=time.process_time() - worked,
         host=f"{socket.gethostname()}:{os.getpid()}",
     )
+    return _kept(at, record)
+
+
+def _kept(at: Path, record: Record) -> Record:
+    """Writes the record beside the files of its partition."""
     write_bytes(at.with_suffix(".json"), json.dumps(sealed(asdict(record))).encode())
     return record
+
+
+def _may_be_empty(job: Job, partition: int) -> bool:
+    """Whether no rows are no error: a query finds none, a file has the header of another."""
+    part = job.partitions[partition]
+    files = [(each.place, each.query) for each in job.partitions]
+    return part.query is not None or has_their_header(part.place, files)
 
 
 def _read(job: Job, partition: int) -> tuple[Panel, LoadReport]:

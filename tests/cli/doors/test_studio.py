@@ -451,6 +451,34 @@ def test_the_first_rows_are_read_of_any_kind_of_file(tmp_path):
         assert len(made.rows) == 8 and made.rows[1][0] == "x"
 
 
+@pytest.mark.parametrize(
+    ("where", "there"),
+    [
+        ("/compare?run=a&run=b&runs=c", "run"),
+        ("/scheduled?config=a.yaml&job=x", "config"),
+    ],
+)
+def test_a_name_in_an_address_that_it_does_not_take_is_said(client, where, there):
+    answer = client.get(where)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "http/unknown-parameter")
+    assert error["value"] in where and error["remedy"] == f"There are: {there}"
+    page = client.get(where, headers={"accept": "text/html"})
+    assert page.status_code == 400 and f"There are: {there}" in page.text
+
+
+def test_a_run_to_compare_that_is_not_there_is_named_with_those_that_are(client, folder):
+    for name in ("a", "b"):
+        words = ["train", str(folder / "sales.csv"), "--config", "fast", "--max-steps", "2"]
+        assert run([*words, "--baselines", "none", "--out", f"{folder}/runs/{name}", "-q"]) == 0
+    answer = client.get("/compare?run=a&run=c")
+    assert (answer.status_code, answer.json()["error"]["value"]) == (404, "c")
+    assert answer.json()["error"]["remedy"] == "There are: a, b"
+    assert client.get("/compare?run=a&run=b&run=c").status_code == 400
+    download = client.get("/run/a/download?kind=csv&form=xlsx").json()["error"]
+    assert (download["value"], download["remedy"]) == ("form", "There are: kind")
+
+
 def test_compare_takes_two_runs(client):
     answer = client.get("/compare?run=a", headers={"accept": "text/html"})
     assert (answer.status_code, "Mark two" in answer.text) == (400, True)
@@ -533,3 +561,6 @@ def test_a_run_shows_the_scenarios_that_were_forecast_with_it(client, folder):
     text = client.get("/run/a").text
     assert "predictions-20240101-120000.csv" in text and "<td>16</td>" in text
     assert "&lt;b&gt;promo" in text and "<b>promo" not in text
+    assert (
+        "a sum of 0.95 quantiles (--point 0.95) is more than the 0.95 quantile of the sum" in text
+    )

@@ -20,6 +20,7 @@ from forecast.cli.error_handler import as_forecast_error
 from forecast.common.documents import as_bytes
 from forecast.common.errors import ForecastError, ModelNotFoundError, UsageError
 from forecast.config.schema import DataSettings
+from forecast.data.io.notes import listed
 from forecast.inference.formats.registry import file_bytes
 from forecast.inference.tables import read_written, records
 from forecast.reporting.charts.fan import clean_label
@@ -331,16 +332,24 @@ def run_download(studio: Studio, request: Request) -> Response:
 
 def compare(studio: Studio, request: Request) -> Response:
     """Two runs side by side."""
-    names = request.query_params.getlist("run")
-    runs, _ = runs_below(studio.root / RUNS)
-    chosen = [run for name in names for run in runs if run.name == name]
-    if len(chosen) != 2:
+    names = web.first_values(request, ("run",)).get("run", [])
+    if len(names) != 2:
         raise UsageError(
             "two runs are compared",
             code="studio/two-runs",
             value=", ".join(names) or None,
             remedy="Mark two on the first page",
         )
+    runs = {run.name: run for run in runs_below(studio.root / RUNS)[0]}
+    for name in names:
+        if name not in runs:
+            raise ModelNotFoundError(
+                "there is no such run",
+                code="studio/no-such-run",
+                value=name,
+                remedy=f"There are: {listed(runs, 20)}" if runs else "There are none yet",
+            )
+    chosen = [runs[name] for name in names]
     metrics = [m for m in ("mase", "smape", "rmse", "wql", "coverage-80", "coverage-95")
                if any(m in run.scores for run in chosen)]  # fmt: skip
     judged = [_judged_on(studio.root / RUNS / run.name) for run in chosen]
@@ -378,7 +387,7 @@ def _called(metric: str) -> str:
 
 def scheduled(studio: Studio, request: Request) -> Response:
     """The scheduled jobs of a config; nothing is changed."""
-    name = request.query_params.get("config", "")
+    name = web.first_values(request, ("config",)).get("config", [""])[-1]
     path = studio.tables.path(name)
     now = clock.now()
     documents = [describe(job_facts(job), now, None) for job in load_config(path).jobs.values()]
@@ -499,7 +508,7 @@ def _handed_out(
     """A download: the forecast as CSV or workbook, the command line, the job for a schedule."""
     from starlette.responses import Response
 
-    kind = request.query_params.get("kind", "csv")
+    kind = web.first_values(request, ("kind",)).get("kind", ["csv"])[-1]
     if kind not in KINDS:
         raise UsageError(
             "the forecast is not handed out in this form", code="http/unknown-format", value=kind,
