@@ -240,7 +240,7 @@ def _load(
 
 def named_by_ends(report: dict[str, Any]) -> bool:
     """Whether the times of a `LoadReport`, as JSON, were taken for the ends of their intervals."""
-    return any(note["code"] == "repair/interval-ends" for note in report.get("repairs") or ())
+    return any(note["code"] == "repair/interval-ends" for note in report.get("repairs", ()))
 
 
 def _check_rejects(settings: DataSettings) -> None:

@@ -222,6 +222,12 @@ class RememberedFields(Document):
     values: Annotated[list[float | None], Field(max_length=10_000)]
 
 
+class NoteFields(Document):
+    """What was repaired or warned of while it was read."""
+
+    code: Text
+
+
 class DataFields(Document):
     """What was trained on (`LoadReport.to_dict` and where it is)."""
 
@@ -230,6 +236,7 @@ class DataFields(Document):
     digest: Text | None = None
     columns: ColumnFields = ColumnFields()
     past: list[RememberedFields] | None = None
+    repairs: list[NoteFields] = Field(default_factory=list)
     frequency: Text | None = None
     rows: Count | None = None
     series: Count = 0

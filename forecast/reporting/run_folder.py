@@ -107,14 +107,15 @@ def _check_writable(folder: Path, called: str) -> None:
         raise failed_to_write(Path(called), PermissionError(errno.EACCES, "Permission denied"))
 
 
-def run_path(settings: Settings, source: str) -> Path:
-    """The run's folder: as asked, or below the root by the data's name and the time, which is made
-    at once: the name is then taken for every other process. Raises OutputError."""
+def run_path(settings: Settings, source: str, kind: str = "") -> Path:
+    """The run's folder: as asked, or below the root by the data's name and the time, `kind` before
+    them, which is made at once: the name is then taken for every other process. Raises
+    OutputError."""
     if settings.output.out:
         return Path(settings.output.out)
     stem = Path(source).name.split(".")[0] if source not in ("<stdin>", "<frame>") else source
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:60] or "data"
-    first = Path(settings.output.root) / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    first = Path(settings.output.root) / f"{kind}{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = first, 2
     try:
         first.parent.mkdir(parents=True, exist_ok=True)

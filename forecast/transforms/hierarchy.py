@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TOTAL, BOTTOM = "total", "series"  # names of the top level, and of series below all columns
 MOST_MISSING = 0.2  # share of an aggregate's usual size that may be filled in before it is masked
 AGREES = 1e-6  # relative difference between a given parent and the sum of its children
+SURE = 5.0  # standard deviations beyond which rounding does not go
 UNITS = tuple(10.0**n for n in range(9, -7, -1))  # in which figures are written
 Factors = tuple[tuple[str, ...], ...]
 
@@ -419,7 +420,9 @@ def _check_parents(
         gap = given - values[node, at]
         gap = np.where(lacking[node, at], np.nan, gap)
         differs = np.abs(gap) > AGREES * np.maximum(1.0, np.abs(given))
-        wrong = differs & (np.abs(gap) > (1 + AGREES) * _rounding(given, grid, tree.members[node]))
+        most, mean = _rounding(given, grid, tree.members[node])
+        one_sided = abs(np.nan_to_num(gap).mean()) > mean if len(gap) else False
+        wrong = differs & (one_sided | (np.abs(gap) > (1 + AGREES) * most))
         if wrong.any():
             first = int(np.argmax(wrong))
             stamp = panel.frequency.stamps(np.array([grid.start + at[first]]))
@@ -438,11 +441,15 @@ def _check_parents(
     return furthest
 
 
-def _rounding(given: np.ndarray, grid: _Grid, members: np.ndarray) -> float:
-    """What the sum of `members`, each rounded as it is written, may lack to the rounded `given`. A
-    sum that is written finer than they are was not made of rounded ones."""
-    unit = _unit(given)
-    return (unit + len(members) * min(unit, _unit(grid.known[members]))) / 2
+def _rounding(given: np.ndarray, grid: _Grid, members: np.ndarray) -> tuple[float, float]:
+    """What the sum of `members`, each rounded as it is written, may lack to the rounded `given` at
+    a step, and on average: the errors of rounding have no side, one that is left out has. A sum
+    that is written finer than they are was not made of rounded ones."""
+    unit, count = _unit(given), len(members)
+    each = min(unit, _unit(grid.known[members]))
+    usual = np.sqrt((unit**2 + count * each**2) / 12)  # standard deviation of that many uniform
+    most = min((unit + count * each) / 2, SURE * usual)
+    return most, SURE * usual / np.sqrt(max(len(given), 1))
 
 
 def _unit(values: np.ndarray) -> float:

@@ -311,8 +311,7 @@ def _check_validation(plan: Plan) -> None:
 
 def _folder(settings: Settings, source: str) -> Path:
     """The folder asked for, or a new one below the root that says what it is of."""
-    path = run_path(settings, source)
-    return path if settings.output.out else path.with_name(f"tune-{path.name}")
+    return run_path(settings, source, "tune-")
 
 
 def _kept(settings: Settings) -> dict[str, Any]:

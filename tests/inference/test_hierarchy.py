@@ -176,6 +176,17 @@ def test_a_given_parent_may_differ_as_rounded_figures_do_and_by_no_more(unit):
     assert caught.value.code == "input/parent-disagrees" and "(1 steps in all)" in str(caught.value)
 
 
+def test_a_small_shop_that_is_left_out_is_no_rounding():
+    parts = np.random.default_rng(3).integers(5, 90, (3, 60)).astype(float)
+    whole = parts.sum(axis=0) + np.tile([0.0, 1.0, 2.0], 20)  # never more than rounding may make
+    panel = panel_of(["all of X", "a", "b", "c"], [whole, *parts])
+    with pytest.raises(InputError) as caught:
+        aggregate(panel, labels("XXXX", ".123"), 1)
+    assert caught.value.code == "input/parent-disagrees" and "(40 steps in all)" in str(
+        caught.value
+    )
+
+
 def test_figures_that_are_not_rounded_must_agree_to_the_last():
     exact = np.random.default_rng(3).uniform(5, 90, (2, 40))
     whole = exact.sum(axis=0)

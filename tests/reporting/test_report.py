@@ -306,15 +306,22 @@ def test_fractions_of_a_second_are_kept():
     assert packed["axis"]["runs"] == [[250_000, 4]]
 
 
-def test_a_long_chart_is_thinned_and_says_so():
-    chart = make_chart(t=4000, h=500)
+def test_of_a_long_chart_the_past_is_thinned_and_every_step_ahead_is_there_to_be_summed():
+    chart = make_chart(t=4000, h=672)  # a week of quarters of an hour
     packed = packed_series([SeriesEntry(chart)], [])
     history, curves, times = unpacked(packed, 0)
-    step = packed["items"][0][2][0][5]
-    assert step == 3
-    assert history[-1] == pytest.approx(chart.history[-1], abs=1e-2)
-    np.testing.assert_allclose(curves["LSTM", None, None], chart.medians["LSTM"][2::3], atol=1e-2)
+    assert packed["items"][0][2][0][5] == [5, 1]
+    np.testing.assert_allclose(history, chart.history[4::5], atol=1e-2)
+    np.testing.assert_allclose(curves["LSTM", None, None], chart.medians["LSTM"], atol=1e-2)
     assert len(times) <= 1500
+
+
+def test_a_horizon_that_is_thinned_itself_says_so():
+    chart = make_chart(t=100, h=6001)
+    packed = packed_series([SeriesEntry(chart)], [])
+    _, curves, _ = unpacked(packed, 0)
+    assert packed["items"][0][2][0][5] == [1, 3]  # whereupon the page tells no sum
+    np.testing.assert_allclose(curves["LSTM", None, None], chart.medians["LSTM"][2::3], atol=1e-2)
 
 
 def test_the_best_figure_of_each_column_is_marked():

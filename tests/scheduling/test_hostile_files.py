@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from forecast.common.documents import sealed
-from forecast.common.errors import ForecastError
+from forecast.common.errors import ForecastError, ModelDamagedError
 from forecast.inference.predict import forecast_panel
 from forecast.models.store import load_model, read_manifest
 from forecast.reporting.finished_run import read_run
@@ -245,3 +245,12 @@ def test_a_field_that_nobody_knows_is_named_where_fields_are_handed_on_by_name(h
     with pytest.raises(ForecastError, match=r"mirroved: no field is called so") as caught:
         read_manifest(path.parent)
     assert caught.value.exit_code == 12
+
+
+@pytest.mark.parametrize("wrong", ["../../etc/passwd", ["a"], [{}], {"code": "x"}, [{"code": 5}]])
+def test_notes_of_the_data_in_a_manifest_that_are_none_are_told(house, wrong):
+    path = house / "run" / "model" / "manifest.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps(sealed({**before, "data": {**before["data"], "repairs": wrong}})))
+    with pytest.raises(ModelDamagedError, match="repairs"):
+        read_manifest(path.parent)

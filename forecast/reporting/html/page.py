@@ -37,7 +37,8 @@ from forecast.reporting.html.score_table import score_table
 
 
 BUDGET = 2_300_000  # bytes of packed series; the whole page stays below 3 MB
-MOST_STEPS = 1500  # of one series; a longer one is thinned
+MOST_STEPS = 1500  # of one series; the past of a longer one is thinned, to no fewer than LEAST_PAST
+MOST_AHEAD, LEAST_PAST = 2100, 300  # a horizon beyond it is thinned too, and its sum not told
 WIDTHS = {"test": 2, "ahead": 3}  # bytes of a number in each view
 Key = tuple[str | None, str | None, float | None]  # model, "lo" or "hi", level of the interval
 Layout = tuple[int, int, tuple[Key, ...]]  # T, H, keys of the curves after the history
@@ -60,8 +61,8 @@ def packed_series(
     `layouts` (which curves follow one another in a chart's numbers), `items`, one list a series:
     name, scores, one or two charts, remark, and `sum`, an item or None. A chart is a list: its
     view ("ahead" or "test"), where on the axis its times lie, layout, lowest and highest value,
-    step of thinning, bytes of a number, base64 of little-endian whole numbers (0 is the lowest
-    value, the largest but one the highest, the largest none).
+    steps of thinning (of the past and ahead), bytes of a number, base64 of little-endian whole
+    numbers (0 is the lowest value, the largest but one the highest, the largest none).
     """
     kept = list(_within(entries, budget))
     if total is not None:
@@ -90,10 +91,11 @@ def packed_series(
 
 @dataclass(frozen=True)
 class _Thin:
-    """A chart of which only every `step`-th point is left; its view."""
+    """A chart of which only every `past`-th and `ahead`-th point is left; its view."""
 
     chart: FanChart
-    step: int
+    past: int
+    ahead: int
     view: str
 
 
@@ -104,7 +106,8 @@ def _packed(thin: _Thin, place: int | list[int], layouts: dict[Layout, int]) -> 
     number = layouts.setdefault(layout, len(layouts))
     values = np.concatenate([chart.history, *(c for _, c in curves)])
     low, high, text = quantised(values, WIDTHS[thin.view])
-    return [thin.view, place, number, low, high, thin.step, WIDTHS[thin.view], text]
+    steps = [thin.past, thin.ahead]
+    return [thin.view, place, number, low, high, steps, WIDTHS[thin.view], text]
 
 
 def json_number(value: float | None) -> float | None:
@@ -123,19 +126,23 @@ def _within(entries: Sequence[SeriesEntry], budget: int) -> Iterator[list[_Thin]
             (len(v.chart.history) + v.chart.horizon * len(_curves(v.chart))) * WIDTHS[v.view]
             for v in views
         ]
-        used += sum(numbers) * 4 // 3 + 90 * len(views) + 80 + 6 * len(entry.title[:80])
+        places = sum(8 * len(v.chart.times) for v in views if v.past != v.ahead)
+        used += sum(numbers) * 4 // 3 + 90 * len(views) + 80 + 6 * len(entry.title[:80]) + places
         if used > budget and number:
             return
         yield views
 
 
 def _thin(chart: FanChart, view: str) -> _Thin:
-    """`chart` with every k-th step, counted from the origin, so that no more than 1,500 remain."""
-    step = math.ceil(len(chart.times) / MOST_STEPS)
-    if step == 1:
-        return _Thin(chart, 1, view)
-    past = np.arange(len(chart.history) - 1, -1, -step)[::-1]
-    ahead = np.arange(step - 1 if chart.horizon >= step else 0, chart.horizon, step)
+    """`chart` with every k-th step of its past, counted from the origin, where it is long, and of
+    its horizon where that alone is."""
+    room = max(MOST_STEPS - chart.horizon, LEAST_PAST)
+    past_step = max(1, math.ceil(len(chart.history) / room))
+    step = max(1, math.ceil(chart.horizon / MOST_AHEAD))
+    if past_step == step == 1:
+        return _Thin(chart, 1, 1, view)
+    past = np.arange(len(chart.history) - 1, -1, -past_step)[::-1]
+    ahead = np.arange(step - 1, chart.horizon, step)
     thinned = FanChart(
         title=chart.title,
         times=chart.times[np.concatenate([past, len(chart.history) + ahead])],
@@ -148,7 +155,7 @@ def _thin(chart: FanChart, view: str) -> _Thin:
         actual=None if chart.actual is None else chart.actual[ahead],
         unit=chart.unit,
     )
-    return _Thin(thinned, step, view)
+    return _Thin(thinned, past_step, step, view)
 
 
 def _curves(chart: FanChart) -> list[tuple[Key, np.ndarray]]:

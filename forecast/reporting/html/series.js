@@ -109,7 +109,7 @@ function explorer(data) {
   function sums(entry) {
     const main = entry.curves.find((curve) => !curve.side && curve.model !== null);
     const known = main ? main.values.map((value, i) => [value, i]).filter(([value]) => value !== null) : [];
-    $("sums").hidden = entry.view !== "ahead" || !known.length;
+    $("sums").hidden = entry.view !== "ahead" || entry.thinning[1] > 1 || !known.length;
     if ($("sums").hidden) return;
     const when = (i) => timeText(entry.at[entry.past + i], axis.exact);
     const text = writer(entry), [best, place] = known.reduce((a, b) => (b[0] > a[0] ? b : a));
@@ -224,7 +224,8 @@ function explorer(data) {
       dotted ? `Dotted: the ${levels(entry, dotted.model).at(-1)}% interval of ${dotted.model}.` : "",
       entry.remark,
       data.zone && axis.dates ? `Times are in ${data.zone}.` : "",
-      entry.thinning > 1 ? `One step in ${entry.thinning} is drawn and listed.` : "",
+      entry.thinning[1] > 1 ? `One step in ${entry.thinning[1]} is drawn and listed.` : "",
+      entry.thinning[0] > 1 ? `Of the past one step in ${entry.thinning[0]} is drawn.` : "",
     ].join(" ");
   }
 
