@@ -25,7 +25,7 @@ from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.inference.stream_rows import Clock, RowError, RowReader, follow
+from forecast.inference.stream_rows import Clock, RowError, RowReader, Spelling, follow
 from forecast.inference.streaming import GrowingSeries
 from forecast.models.networks.registry import state_shapes
 from forecast.models.store import save_model
@@ -167,7 +167,8 @@ def test_rows_are_read_in_the_order_of_their_header_or_by_place():
 def test_a_header_may_have_the_names_of_the_history():
     columns = {"id": ["Shop"], "time": ["Day"], "target": ["Sold"], "reasons": {"id": "its name"}}
     panel = two_series()
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), columns)
+    clock = Clock(panel.frequency, panel.time_format, panel.tz)
+    reader = RowReader(panel, clock, Spelling(columns))
     assert reader.header("Day,Price,Sold,SHOP")
     row = reader.read("1970-01-05,9,4.5,c")
     assert (row.series, row.value) == (1, 4.5)
@@ -199,7 +200,7 @@ def test_a_row_that_cannot_be_used_is_refused_and_changes_nothing(line, code):
 
 def test_lines_that_are_no_text_or_too_long_do_not_end_the_stream():
     reader, told, rows = reader_of(make_panel((3,), season=7, alias="D")), [], []
-    lines = [b"\xff\xfe\n", b"x" * 200_000 + b"\n", b"\n", b"1970-01-04,1\r\n", b"1970-01-05,2"]
+    lines = [b"\xff\xfe\n", b"x" * 200_000 + b"\n", b"\n", b"1970-01-04,1\r\n", b"1970-01-05,2\n"]
     done = follow(io.BytesIO(b"".join(lines)), reader, rows.append, lambda *c: told.append(c[:2]))
     assert told == [(1, "row/fields"), (2, "row/unreadable")]
     assert [row.value for row in rows] == [1.0, 2.0] and (done.rows, done.refused) == (2, 2)
@@ -239,7 +240,7 @@ def test_the_hour_that_the_clock_skips_is_no_gap():
     )
     rows, said = [], []
     lines = ["2024-03-31 03:00:00,1", "2024-03-31 05:00:00,2"]  # 02:00 is skipped, 04:00 missing
-    source = io.BytesIO("\n".join(lines).encode())
+    source = io.BytesIO("".join(f"{line}\n" for line in lines).encode())
     done = follow(source, reader_of(panel), rows.append, lambda *words: said.append(words[1:]))
     assert [(row.missing, row.skipped, row.shut) for row in rows] == [(1, (0,), (0,)), (1, (), ())]
     assert done.gaps == 1 and [code for code, _ in said] == ["row/gap"]
@@ -264,7 +265,7 @@ def model(tmp_path):
 
 
 def feed(monkeypatch, lines):
-    text = "\n".join(lines).encode()
+    text = "".join(f"{line}\n" for line in lines).encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
 
 
