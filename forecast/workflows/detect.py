@@ -148,9 +148,10 @@ def detect_stream(
     *,
     model: str | None = None,
     as_json: bool = False,
-) -> Followed:
-    """The anomalies of rows that come on the first of `streams` after the history `source`, written
-    to the second at once: lines of CSV below a header, or of JSON."""
+) -> Callable[[], Followed]:
+    """What follows the rows, once the history is read: the anomalies of those that come on the
+    first of `streams` after the history `source`, written to the second at once: lines of CSV below
+    a header, or of JSON."""
     listener.stage("Reading the history")
     panel, forecaster, report, data = _read(source, settings, listener, model)
     refuse_what_rows_lack(forecaster, Path(model or ""))
@@ -158,11 +159,15 @@ def detect_stream(
     reader = RowReader(panel, clock, Spelling.of(report, data))
     listener.stage("Waiting for rows")
     rows, sink = streams
-    if not as_json:
-        sink.write(",".join(COLUMNS) + "\n")
-        sink.flush()
     answer = _watcher(panel, forecaster, settings.detection.threshold, reader, sink, as_json)
-    return follow(rows, reader, answer, complain)
+
+    def judged() -> Followed:
+        if not as_json:
+            sink.write(",".join(COLUMNS) + "\n")
+            sink.flush()
+        return follow(rows, reader, answer, complain)
+
+    return judged
 
 
 def _watcher(

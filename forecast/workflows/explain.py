@@ -33,10 +33,12 @@ from forecast.common.progress import Listener
 from forecast.common.resources import check_installed
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
+from forecast.inference.point import MEAN, MEDIAN
 from forecast.inference.predict import LEAST_VALUES
 from forecast.models.store import run_of
 from forecast.reporting.charts.image import CHART, ExplanationChart, explanation_image
 from forecast.reporting.finished_run import DOCUMENT, PICTURE
+from forecast.workflows.demand import point_of
 from forecast.workflows.load import find_model
 
 if TYPE_CHECKING:
@@ -91,6 +93,13 @@ def explain_run(
             where="--step",
             value=step,
             remedy="Choose one of these, or a longer --horizon",
+        )
+    point = point_of(settings, found_model.manifest)
+    if point != MEDIAN and not forecaster.whole:
+        said = "the mean" if point == MEAN else f"the quantile {point}"
+        listener.warn(
+            "explain/median",
+            f"the median is explained, and the point forecast of predict is {said}",
         )
     listener.stage("Explaining the forecast")
     first = None if step is None else step - 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING
@@ -30,6 +31,7 @@ from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.demand import point_of
+from forecast.workflows.hierarchy import refuse_hierarchy
 from forecast.workflows.load import data_settings, find_model
 from forecast.workflows.predict import with_point_setting
 
@@ -47,10 +49,10 @@ def predict_stream(
     model: str | None = None,
     exact: bool = False,
     as_json: bool = False,
-) -> Followed:
-    """Forecasts from each row that comes on the first of `streams` after the history `source`
-    (default: the file that the model was trained on), written to the second at once: one line of
-    CSV a step below a header, or one of JSON a row.
+) -> Callable[[], Followed]:
+    """What follows the rows, once the history is read: forecasts from each that comes on the first
+    of `streams` after the history `source` (default: the file that the model was trained on),
+    written to the second at once: one line of CSV a step below a header, or one of JSON a row.
 
     exact: each forecast is the one that `predict` makes of the same rows; else its states have read
     up to twice as much. Raises ForecastError.
@@ -60,15 +62,13 @@ def predict_stream(
     refuse_what_rows_lack(forecaster, found.folder)
     horizon = settings.forecast.horizon or forecaster.horizon
     data = data_settings(settings, found.manifest, forecaster.design, found.folder)
+    refuse_hierarchy(data, "predict --follow")
     clock = Clock(panel.frequency, panel.time_format, panel.tz)
     reader = RowReader(panel, clock, Spelling.of(report, data))
     listener.stage("Waiting for rows")
     rows, sink = streams
     settings = with_point_setting(settings, point_of(settings, found.manifest))
     written = Written.of(forecaster, settings.forecast)
-    if not as_json:
-        sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
-        sink.flush()
     answer = Answers(
         panel=panel,
         forecaster=forecaster,
@@ -79,7 +79,14 @@ def predict_stream(
         sink=sink,
         as_json=as_json,
     )
-    return follow(rows, reader, answer, complain)
+
+    def answered() -> Followed:
+        if not as_json:
+            sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
+            sink.flush()
+        return follow(rows, reader, answer, complain)
+
+    return answered
 
 
 @dataclass(frozen=True)

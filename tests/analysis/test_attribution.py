@@ -28,6 +28,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
 from forecast.data.load import load_panel, panel_from_frame
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
@@ -329,6 +330,31 @@ def test_a_single_step_counts_its_lags_from_itself(plain):
     assert lag_rows(result.found)[0]["lag"] >= 4
     first = next(csv.DictReader(io.StringIO(csv_text(result.found))))
     assert first["kind"] == "past" and first["lag"] == "4"
+
+
+@pytest.mark.parametrize(("point", "warned"), [("mean", 1), ("0.9", 1), ("median", 0)])
+def test_another_point_than_the_median_that_is_explained_is_said(plain, tmp_path, point, warned):
+    made = load_model(plain / "run" / "model")[0]
+    chosen = {"chosen": [{"name": "point", "value": point, "why": "asked for"}]}
+    save_model(tmp_path / "run" / "model", made, Frequency("MS"), chosen)
+    told = []
+
+    class Heard(Silent):
+        def warn(self, code: str, text: str) -> None:
+            told.append((code, text))
+
+    explain_run(
+        str(plain / "data.csv"), Settings(), Heard(), model=str(tmp_path / "run"), step=1, output=""
+    )
+    found = [text for code, text in told if code == "explain/median"]
+    assert len(found) == warned and all(point in text for text in found)
+
+
+def test_the_forecast_is_said_to_be_of_the_step_or_a_mean_of_several(plain, capsys):
+    for words, said in ((["--step", "3"], "(step 3)"), ([], "(mean of the explained steps)")):
+        output = ["--output", str(plain / "x.csv")]
+        assert run(["explain", str(plain / "run"), str(plain / "data.csv"), *words, *output]) == 0
+        assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
