@@ -16,7 +16,6 @@ from forecast.common.files import check_output, one_command, table_kind
 from forecast.common.progress import Listener
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.load import LoadReport
-from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.inference.formats.registry import USUAL, format_of
 from forecast.inference.stream_rows import (
@@ -185,10 +184,9 @@ def _watcher(
         if row.series not in watched:
             one = panel.select(np.array([row.series]))
             past = score_values(forecaster, one, threshold)
-            steps = one.first[0] + np.arange(len(one.values))
-            there = is_open(one, np.zeros_like(steps), steps)
-            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past, there)
-        for found in watched[row.series].take(row.value, row.missing, row.shut):
+            watched[row.series] = WatchedSeries(forecaster, threshold, one, past)
+        series = watched[row.series]
+        for found in series.take(row.value, row.missing, row.shut, row.skipped):
             time = reader.clock.text(reader.next[row.series] - 1 - found.back)
             fields = record(reader.ids[row.series], time, found)
             sink.write((json.dumps(fields) if as_json else csv_row(fields)) + "\n")

@@ -250,7 +250,7 @@ def test_the_hour_that_the_clock_skips_is_no_gap():
     assert done.gaps == 1 and [code for code, _ in said] == ["row/gap"]
     forecaster, one, _ = case("hourly", 400)
     one = replace(one, values=np.nan_to_num(one.values, nan=80.0))
-    watched = WatchedSeries(forecaster, 3.0, one.values, score_values(forecaster, one, 3.0))
+    watched = WatchedSeries(forecaster, 3.0, one, score_values(forecaster, one, 3.0))
     assert "gap" not in [found.kind for found in watched.take(1.0, 1, (0,))]
     assert "gap" in [found.kind for found in watched.take(1.0, 1)]
 
