@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from forecast.analysis.anomalies import (
 )
 from forecast.data.io.arrow import as_arrow, as_strings
 from forecast.data.io.timestamp_writing import format_stamps
+from forecast.data.open_steps import as_read, is_open
 from forecast.data.panel import ID, TARGET, TIME, Panel
 from forecast.inference.streaming import GrowingSeries
 from forecast.models.forecaster import Forecaster
@@ -53,23 +54,20 @@ class Anomaly:
 
 
 class WatchedSeries:
-    """A series so far; values (N,), `judged` and `there` (bool (N,), steps that may have a value;
-    None: all) are of its history."""
+    """A series so far; panel: its history, of no other series, and `judged` what was said of it."""
 
     def __init__(
-        self,
-        forecaster: Forecaster,
-        threshold: float,
-        values: np.ndarray,
-        judged: ScoredValues,
-        there: np.ndarray | None = None,
+        self, forecaster: Forecaster, threshold: float, panel: Panel, judged: ScoredValues
     ) -> None:
         self.forecaster, self.threshold = forecaster, threshold
+        values, read = panel.values, as_read(panel)
+        steps = panel.first[0] + np.arange(len(values))
+        there = is_open(panel, np.zeros_like(steps), steps)
         self._negative = bool((values < 0).any())
         self._gap = self._since = 0  # missing values so far, and steps since the first of them
         known = np.flatnonzero(np.isfinite(values))
         for step in range(int(known[-1]) + 1 if len(known) else 0, len(values)):
-            self._miss(there is None or bool(there[step]))
+            self._miss(bool(there[step]))
         self._total = float(counted(judged.first).sum())
         self._count = int(np.isfinite(judged.first).sum())
         width = usual(judged.first, np.array([0, len(values)]))
@@ -80,16 +78,24 @@ class WatchedSeries:
         self._early: list[float] = []
         self._passes: tuple[_Pass, _Pass] | None = None
         if len(values) >= warm_up(forecaster.layout):
-            self._passes = self._begun(values, np.where(judged.left_out, np.nan, values))
+            calm = replace(panel, values=np.where(judged.left_out, np.nan, values))
+            self._passes = self._begun(read, as_read(calm))
         else:
-            self._early = values.tolist()
+            self._early = read.tolist()
 
-    def take(self, value: float, missing: int = 0, shut: tuple[int, ...] = ()) -> list[Anomaly]:
+    def take(
+        self,
+        value: float,
+        missing: int = 0,
+        shut: tuple[int, ...] = (),
+        skipped: tuple[int, ...] = (),
+    ) -> list[Anomaly]:
         """The anomalies that the next value shows, after `missing` steps without one, of which
-        those of the numbers `shut` never have one; NaN where the value itself is missing."""
+        those of the numbers `shut` never have one, and the clock jumps over those `skipped` (which
+        go on as `as_read` says); NaN where the value itself is missing."""
         for step in range(missing):
             self._miss(step not in shut)
-            self._score_value(np.nan)
+            self._score_value(np.nan, step in skipped)
             self._still.take(np.nan)
         found = []
         if value != value:
@@ -108,10 +114,10 @@ class WatchedSeries:
         self._gap += there
         self._since += self._gap > 0
 
-    def _score_value(self, value: float) -> tuple[float, float, float]:
+    def _score_value(self, value: float, skipped: bool = False) -> tuple[float, float, float]:
         """Score and expected range of the next value, which then belongs to the past."""
         if self._passes is None:
-            return self._wait(value)
+            return self._wait(self._early[-1] if skipped and self._early else value)
         levels = self.forecaster.levels
         seen, calm = self._passes
         width = typical(self._total, self._count)
@@ -123,8 +129,9 @@ class WatchedSeries:
         self._count += int(np.isfinite(first[0]))
         self._push(score, bool(np.abs(first[0]) > self.threshold * width))
         self._negative |= value < 0
-        seen.append(value)
-        calm.append(np.nan if anomalies.held(self._far, WHOLE)[-1] else value)
+        held = anomalies.held(self._far, WHOLE)[-1]
+        seen.append(seen.newest if skipped else value)
+        calm.append(calm.newest if skipped else np.nan if held else value)
         return score, float(low[0]), float(high[0])
 
     def _kind(self, value: float) -> tuple[str, int]:
@@ -167,6 +174,11 @@ class _Pass:
         if not self._moved:
             return np.full((1, self._width), self._only)
         return self._series.quantiles(1)[0]
+
+    @property
+    def newest(self) -> float:
+        """The last value, NaN where it is missing or left out."""
+        return self._series.newest
 
     def append(self, value: float) -> None:
         """Takes the next value, NaN where it is missing or left out."""

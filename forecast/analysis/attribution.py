@@ -20,6 +20,7 @@ from forecast.data.io.timestamp_writing import format_stamps
 from forecast.data.open_steps import as_read, open_ahead
 from forecast.data.open_steps import reach as grid_reach
 from forecast.data.panel import Panel
+from forecast.inference.point import MEAN, MEDIAN, with_point
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import QUANTILES
@@ -347,8 +348,9 @@ MOST_STEPS = 24  # of the forecast that are explained, evenly spread
 class Explanation:
     """What moved the forecast of `series`, the only one of `panel`.
 
-    median     (H,) of the forecast, NaN at steps that never are; steps (E,): those that are
-               explained, 0 is the first; numbers (E,): the same among the steps that there are
+    point      (H,) of the forecast, what is explained: the median, or of counts the mean; NaN at
+               steps that never are; steps (E,): those that are explained, 0 is the first; numbers
+               (E,): the same among the steps that there are
     past       what past values contribute; shares: what covariates do, by name
     importance of covariates at validation origins of all series
     inside     the gates and where the network looks
@@ -356,13 +358,18 @@ class Explanation:
 
     series: str
     panel: Panel
-    median: np.ndarray
+    point: np.ndarray
     steps: np.ndarray
     numbers: np.ndarray
     past: PastSteps
     shares: dict[str, float]
     importance: dict[str, Importance]
     inside: Inside
+
+
+def explained_point(forecaster: Forecaster) -> str:
+    """Which point of the distribution is explained, as --point names it."""
+    return MEAN if forecaster.whole else MEDIAN
 
 
 def explain(
@@ -383,11 +390,13 @@ def explain(
     horizon = grid_reach(own, own.lengths, horizon)  # of the grid, from here on
     there = open_ahead(own, np.zeros(1, int), own.lengths, horizon)[0]
     steps = np.flatnonzero(there)[numbers]
-    made = forecast_panel(forecaster, own, horizon, allow_negative=True)
+    made = with_point(
+        forecast_panel(forecaster, own, horizon, allow_negative=True), explained_point(forecaster)
+    )
     return Explanation(
         series=str(panel.ids[series]),
         panel=own,
-        median=np.where(there, made.point[0], np.nan),
+        point=np.where(there, made.point[0], np.nan),
         steps=steps,
         numbers=numbers,
         past=past_steps(forecaster, own, steps, horizon, report),

@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from forecast.inference.stream_rows import Followed
 
 
-def follow(run: Run, stream: Callable[..., Followed], source: str | None, **how: Any) -> int:
+def follow(
+    run: Run, stream: Callable[..., Callable[[], Followed]], source: str | None, **how: Any
+) -> int:
     """`stream` (detect_stream, predict_stream) from standard input to standard output.
 
     source: the history; how: what else the stream takes. Returns the exit code.
     """
+    from forecast.data.io.files import standard_input
     from forecast.inference.stream_rows import complaints
 
     as_json = run.screen.json
+    streams, complain = (standard_input(), sys.stdout), complaints(sys.stderr, as_json)
     with run.watching() as listener:
-        streams, complain = (sys.stdin.buffer, sys.stdout), complaints(sys.stderr, as_json)
-        done = stream(source, run.settings, listener, streams, complain, as_json=as_json, **how)
-    return _ended(run, done)
+        rows = stream(source, run.settings, listener, streams, complain, as_json=as_json, **how)
+    return _ended(run, rows())  # of which nothing more is to be told while they are waited for
 
 
 def _ended(run: Run, done: Followed) -> int:

@@ -266,8 +266,12 @@ def repeated(frequency: Frequency, tz: str | None, positions: np.ndarray) -> np.
 
 def _changes(frequency: Frequency, tz: str | None) -> bool:
     """Whether the grid goes by a clock that is put forward and back."""
-    hours = not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
-    return hours and is_region(tz)
+    return of_hours(frequency) and is_region(tz)
+
+
+def of_hours(frequency: Frequency) -> bool:
+    """Whether a step is hours long or less, so that its time is one of a clock."""
+    return not frequency.integer and frequency.parts[1] in ("h", "min", "s", "ms", "us", "ns")
 
 
 def reach(panel: Panel, origins: np.ndarray, horizon: int) -> int:
@@ -278,7 +282,7 @@ def reach(panel: Panel, origins: np.ndarray, horizon: int) -> int:
     """
     if horizon < 1 or always_open(panel):
         return horizon
-    most, longest = _most_steps(panel, horizon), horizon
+    most, longest = most_steps(panel, horizon), horizon
     for rows in _some_rows(panel, most):
         there = _there(panel, rows, origins, most)
         longest = max(longest, int((there.cumsum(1) < horizon).sum(1).max()) + 1)
@@ -326,8 +330,10 @@ def _some_rows(panel: Panel, steps: int) -> list[np.ndarray]:
     return np.array_split(np.arange(panel.size), max(1, panel.size * steps // 5_000_000))
 
 
-def _most_steps(panel: Panel, horizon: int) -> int:
+def most_steps(panel: Panel, horizon: int) -> int:
     """Steps of the grid in which `horizon` open ones are sure to lie."""
+    if always_open(panel):
+        return horizon
     most = horizon
     if panel.shut is not None:
         count = panel.shut.shape[1]

@@ -54,6 +54,8 @@ def one_step_ahead(forecaster: Forecaster, panel: Panel, logged: np.ndarray) -> 
         else:
             made = _from_own_windows(forecaster, panel, scaled)
     quantiles = stretch(made, forecaster.factors)
+    if forecaster.whole:  # counts again, not what the way there and back has left of them
+        quantiles = np.rint(quantiles)
     quantiles[1:][scaled.scale[:-1] == 0] = np.nan
     quantiles[panel.offsets[:-1][panel.lengths > 0]] = np.nan
     return quantiles

@@ -472,7 +472,8 @@ class GrowingSeries:
         joined = np.concatenate([*rows, outside], 1)
         logs = [bool(transform.logged[0]) for transform in transforms]
         units = [
-            math.log(t.unit[0]) if log else 0.0 for t, log in zip(transforms, logs, strict=True)
+            math.log(abs(t.unit[0])) if log else 0.0  # of a mirrored view it is negative
+            for t, log in zip(transforms, logs, strict=True)
         ]
         flat = Flat(
             values=joined[0],

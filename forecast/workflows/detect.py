@@ -14,12 +14,19 @@ from forecast.analysis.anomalies import Anomalies, find_anomalies, score_values
 from forecast.analysis.anomaly_stream import COLUMNS, WatchedSeries, anomaly_table, csv_row, record
 from forecast.common.files import check_output, one_command, table_kind
 from forecast.common.progress import Listener
-from forecast.config.schema import Settings
+from forecast.config.schema import DataSettings, Settings
 from forecast.data.load import LoadReport
-from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.inference.formats.registry import USUAL, format_of
-from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
+from forecast.inference.stream_rows import (
+    Clock,
+    Complaint,
+    Followed,
+    Row,
+    RowReader,
+    Spelling,
+    follow,
+)
 from forecast.inference.streaming import refuse_what_rows_lack
 from forecast.models.forecaster import Forecaster
 from forecast.models.store import load_model, model_path
@@ -27,7 +34,7 @@ from forecast.reporting.charts.anomalies import anomaly_chart, by_number_found
 from forecast.reporting.html.anomaly_page import ANOMALY_PAGE, anomaly_page, write_anomaly_page
 from forecast.reporting.html.gather import data_name, unit_of
 from forecast.training.zero_shot import ready_backbone
-from forecast.workflows.load import read, read_for_model, refuse_covariates
+from forecast.workflows.load import data_settings, read, read_for_model, refuse_covariates
 from forecast.workflows.predict import check_table, write_table
 
 if TYPE_CHECKING:
@@ -83,7 +90,7 @@ def detect_run(
     output = "-" if output is None else output
     check_table(output, None, ANOMALIES)
     listener.stage("Reading the data")
-    panel, forecaster, report = _read(source, settings, listener, model)
+    panel, forecaster, report, _ = _read(source, settings, listener, model)
     listener.stage("Looking for anomalies")
     threshold = settings.detection.threshold
     found = find_anomalies(forecaster, panel, threshold)
@@ -140,20 +147,26 @@ def detect_stream(
     *,
     model: str | None = None,
     as_json: bool = False,
-) -> Followed:
-    """The anomalies of rows that come on the first of `streams` after the history `source`, written
-    to the second at once: lines of CSV below a header, or of JSON."""
+) -> Callable[[], Followed]:
+    """What follows the rows, once the history is read: the anomalies of those that come on the
+    first of `streams` after the history `source`, written to the second at once: lines of CSV below
+    a header, or of JSON."""
     listener.stage("Reading the history")
-    panel, forecaster, report = _read(source, settings, listener, model)
+    panel, forecaster, report, data = _read(source, settings, listener, model)
     refuse_what_rows_lack(forecaster, Path(model or ""))
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
+    clock = Clock(panel.frequency, panel.time_format, panel.tz)
+    reader = RowReader(panel, clock, Spelling.of(report, data))
     listener.stage("Waiting for rows")
     rows, sink = streams
-    if not as_json:
-        sink.write(",".join(COLUMNS) + "\n")
-        sink.flush()
     answer = _watcher(panel, forecaster, settings.detection.threshold, reader, sink, as_json)
-    return follow(rows, reader, answer, complain)
+
+    def judged() -> Followed:
+        if not as_json:
+            sink.write(",".join(COLUMNS) + "\n")
+            sink.flush()
+        return follow(rows, reader, answer, complain)
+
+    return judged
 
 
 def _watcher(
@@ -171,10 +184,9 @@ def _watcher(
         if row.series not in watched:
             one = panel.select(np.array([row.series]))
             past = score_values(forecaster, one, threshold)
-            steps = one.first[0] + np.arange(len(one.values))
-            there = is_open(one, np.zeros_like(steps), steps)
-            watched[row.series] = WatchedSeries(forecaster, threshold, one.values, past, there)
-        for found in watched[row.series].take(row.value, row.missing, row.shut):
+            watched[row.series] = WatchedSeries(forecaster, threshold, one, past)
+        series = watched[row.series]
+        for found in series.take(row.value, row.missing, row.shut, row.skipped):
             time = reader.clock.text(reader.next[row.series] - 1 - found.back)
             fields = record(reader.ids[row.series], time, found)
             sink.write((json.dumps(fields) if as_json else csv_row(fields)) + "\n")
@@ -185,16 +197,17 @@ def _watcher(
 
 def _read(
     source: Source, settings: Settings, listener: Listener, model: str | None
-) -> tuple[Panel, Forecaster, LoadReport]:
-    """Panel, what judges it, and how the table was understood."""
+) -> tuple[Panel, Forecaster, LoadReport, DataSettings]:
+    """Panel, what judges it, how the table was understood, and the settings it was read with."""
     if model is not None:
         folder = model_path(Path(model))
         forecaster, manifest = load_model(folder)
         panel, report = read_for_model(source, settings, folder, forecaster, manifest, listener)
-        return panel, forecaster, report
+        data = data_settings(settings, manifest, forecaster.design, folder)
+        return panel, forecaster, report, data
     refuse_covariates(settings)
     panel, report = read(source, settings.data, listener)
-    return panel, ready_backbone(panel, report.seasons, settings), report
+    return panel, ready_backbone(panel, report.seasons, settings), report, settings.data
 
 
 def to_document(result: DetectResult) -> dict[str, Any]:

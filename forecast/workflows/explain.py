@@ -16,6 +16,7 @@ from forecast.analysis.attribution import (
     covariate_rows,
     csv_text,
     explain,
+    explained_point,
     to_document,
 )
 from forecast.common.documents import as_bytes
@@ -33,10 +34,12 @@ from forecast.common.progress import Listener
 from forecast.common.resources import check_installed
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
+from forecast.inference.point import quantile_of
 from forecast.inference.predict import LEAST_VALUES
 from forecast.models.store import run_of
 from forecast.reporting.charts.image import CHART, ExplanationChart, explanation_image
 from forecast.reporting.finished_run import DOCUMENT, PICTURE
+from forecast.workflows.demand import point_of
 from forecast.workflows.load import find_model
 
 if TYPE_CHECKING:
@@ -91,6 +94,13 @@ def explain_run(
             where="--step",
             value=step,
             remedy="Choose one of these, or a longer --horizon",
+        )
+    point, explained = point_of(settings, found_model.manifest), explained_point(forecaster)
+    if point != explained:
+        said = f"the quantile {point}" if quantile_of(point) else f"the {point}"
+        listener.warn(
+            "explain/point",
+            f"the {explained} is explained, and the point forecast of predict is {said}",
         )
     listener.stage("Explaining the forecast")
     first = None if step is None else step - 1
@@ -178,16 +188,16 @@ def _content(found: Explanation, path: Path) -> bytes:
 def chart_of(found: Explanation) -> ExplanationChart:
     """The picture's contents."""
     length = found.past.contribution.shape[1]
-    every = len(found.steps) > 1 or len(found.median) == 1
+    every = len(found.steps) > 1 or len(found.point) == 1
     panel = found.panel
     end = int(panel.first[0] + panel.lengths[0])
     return ExplanationChart(
         title=found.series,
         what="mean of all steps" if every else f"step {found.numbers[0] + 1}",
-        times=panel.frequency.stamps(np.arange(end - length, end + len(found.median))),
+        times=panel.frequency.stamps(np.arange(end - length, end + len(found.point))),
         past=panel.values[-length:],
         contribution=found.past.contribution.mean(0),
-        ahead=found.median,
+        ahead=found.point,
         by_lag=found.past.by_lag(),
         covariates=[
             (row["name"], row["contribution"], np.nan_to_num(row["importance"]))

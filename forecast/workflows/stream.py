@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING
@@ -13,16 +14,25 @@ from forecast.common.progress import Listener
 from forecast.common.quantiles import weights_between
 from forecast.config.schema import ForecastSettings, Settings
 from forecast.data.limits import zero_ahead
-from forecast.data.open_steps import as_read
+from forecast.data.open_steps import as_read, most_steps, reach, rows_ahead
 from forecast.data.panel import ID, TIME, Panel, interval_names, quantile_name
 from forecast.inference.point import MEAN, MEDIAN, mean_of_quantiles, quantile_of
 from forecast.inference.predict import NAIVE
-from forecast.inference.stream_rows import Clock, Complaint, Followed, Row, RowReader, follow
+from forecast.inference.stream_rows import (
+    Clock,
+    Complaint,
+    Followed,
+    Row,
+    RowReader,
+    Spelling,
+    follow,
+)
 from forecast.inference.streaming import GrowingSeries, refuse_what_rows_lack
 from forecast.inference.tables import wanted_levels
 from forecast.models.forecaster import Forecaster
 from forecast.workflows.demand import point_of
-from forecast.workflows.load import find_model
+from forecast.workflows.hierarchy import refuse_hierarchy
+from forecast.workflows.load import data_settings, find_model
 from forecast.workflows.predict import with_point_setting
 
 if TYPE_CHECKING:
@@ -39,10 +49,10 @@ def predict_stream(
     model: str | None = None,
     exact: bool = False,
     as_json: bool = False,
-) -> Followed:
-    """Forecasts from each row that comes on the first of `streams` after the history `source`
-    (default: the file that the model was trained on), written to the second at once: one line of
-    CSV a step below a header, or one of JSON a row.
+) -> Callable[[], Followed]:
+    """What follows the rows, once the history is read: forecasts from each that comes on the first
+    of `streams` after the history `source` (default: the file that the model was trained on),
+    written to the second at once: one line of CSV a step below a header, or one of JSON a row.
 
     exact: each forecast is the one that `predict` makes of the same rows; else its states have read
     up to twice as much. Raises ForecastError.
@@ -51,14 +61,14 @@ def predict_stream(
     forecaster, panel, report = found.forecaster, found.panel, found.report
     refuse_what_rows_lack(forecaster, found.folder)
     horizon = settings.forecast.horizon or forecaster.horizon
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), report.columns)
+    data = data_settings(settings, found.manifest, forecaster.design, found.folder)
+    refuse_hierarchy(data, "predict --follow")
+    clock = Clock(panel.frequency, panel.time_format, panel.tz)
+    reader = RowReader(panel, clock, Spelling.of(report, data))
     listener.stage("Waiting for rows")
     rows, sink = streams
     settings = with_point_setting(settings, point_of(settings, found.manifest))
     written = Written.of(forecaster, settings.forecast)
-    if not as_json:
-        sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
-        sink.flush()
     answer = Answers(
         panel=panel,
         forecaster=forecaster,
@@ -69,7 +79,14 @@ def predict_stream(
         sink=sink,
         as_json=as_json,
     )
-    return follow(rows, reader, answer, complain)
+
+    def answered() -> Followed:
+        if not as_json:
+            sink.write(",".join((ID, "cutoff", TIME, *written.names, "source")) + "\n")
+            sink.flush()
+        return follow(rows, reader, answer, complain)
+
+    return answered
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,8 @@ class Answers:
         self.panel = replace(panel, values=as_read(panel))
         self.reader, self.written, self.sink = reader, written, sink
         self.horizon, self.as_json, self.name = horizon, as_json, forecaster.name
-        self._begin = partial(GrowingSeries, forecaster, horizon=horizon, exact=exact)
+        most = most_steps(panel, horizon)
+        self._begin = partial(GrowingSeries, forecaster, horizon=most, exact=exact)
         self._series: dict[int, GrowingSeries] = {}
 
     def __call__(self, row: Row) -> None:
@@ -144,23 +162,28 @@ class Answers:
         for step in range(row.missing):  # an hour that the clock skips goes on as `as_read` says
             growing.append(growing.newest if step in row.skipped else np.nan)
         growing.append(row.value)
-        quantiles, own = growing.quantiles(self.horizon)
-        zero = zero_ahead(self._grown(row.series, growing), self.horizon)
+        grown = self._grown(row.series, growing)
+        steps = reach(grown, grown.lengths, self.horizon)
+        quantiles, own = growing.quantiles(steps)
+        zero = zero_ahead(grown, steps)
         if zero is not None:
             quantiles = np.where(zero[0, :, None], 0.0, quantiles)
         numbers = self.written.columns(quantiles, growing.never_negative)
-        self._write(row.series, numbers.tolist(), self.name if own else NAIVE)
+        one = np.zeros(1, int)
+        _, ahead, second = rows_ahead(grown, one, grown.lengths, steps, self.horizon)
+        times = self.reader.clock.texts(self.reader.next[row.series] + ahead, second)
+        self._write(row.series, times, numbers[ahead].tolist(), self.name if own else NAIVE)
 
     def _grown(self, series: int, growing: GrowingSeries) -> Panel:
         """The series as it is by now."""
         before, values = self.panel.select(np.array([series])), growing.values
         return replace(before, values=values, offsets=np.array([0, len(values)]))
 
-    def _write(self, series: int, numbers: list[list[float]], source: str) -> None:
-        name, first = self.reader.ids[series], self.reader.next[series]
-        clock = self.reader.clock
-        cutoff = clock.text(first - 1)
-        times = [clock.text(first + step) for step in range(len(numbers))]
+    def _write(
+        self, series: int, times: list[str], numbers: list[list[float]], source: str
+    ) -> None:
+        name = self.reader.ids[series]
+        cutoff = self.reader.clock.text(self.reader.next[series] - 1)
         if self.as_json:
             columns = dict(zip(self.written.names, _rounded(numbers), strict=True))
             record = {ID: name, "cutoff": cutoff, TIME: times, **columns, "source": source}

@@ -26,6 +26,7 @@ from forecast.cli.app import run
 from forecast.common.errors import UsageError
 from forecast.config.schema import Settings
 from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
 from forecast.data.panel import panel_to_arrow
 from forecast.models.pretrained import load_backbone
 from forecast.transforms.windows import segment_layout, step_layout
@@ -164,7 +165,7 @@ def test_values_that_come_one_by_one_are_judged_as_in_a_batch(start):
 
     panel = spoilt(panel, odd)
     cut = panel.truncate(np.array([start]))
-    watched = WatchedSeries(forecaster, 3.0, cut.values, score_values(forecaster, cut, 3.0))
+    watched = WatchedSeries(forecaster, 3.0, cut, score_values(forecaster, cut, 3.0))
     came = []
     for n in range(start, 420):
         came += [(n - a.back, a.kind, a.score) for a in watched.take(panel.values[n])]
@@ -175,6 +176,28 @@ def test_values_that_come_one_by_one_are_judged_as_in_a_batch(start):
     assert [each[:2] for each in came] == [each[:2] for each in wanted]
     assert {kind for _, kind, _ in wanted} >= {"point", "run", "gap", "standstill"}
     np.testing.assert_allclose([a[2] for a in came], [a[2] for a in wanted], atol=1e-3)
+
+
+@pytest.mark.parametrize("start", [10, 250, 310])
+def test_the_hour_that_the_clock_skips_goes_on_in_the_stream_as_in_a_batch(start):
+    forecaster = replace(load_backbone(segment_layout(24)), context=6)
+    frequency, jump = Frequency("h"), 300
+    skipped = frequency.locate(np.array(["2024-03-31T02"], "M8[ns]"))[0]
+    panel = make_panel((420,), season=24, alias="h", seed=3)
+    panel = replace(panel, first=skipped - jump, tz="Europe/Berlin")
+    panel = spoilt(panel, lambda y: y.__setitem__(jump, np.nan))
+    batch = score_values(forecaster, panel, 0.1).score
+    cut = panel.truncate(np.array([start]))
+    watched = WatchedSeries(forecaster, 0.1, cut, score_values(forecaster, cut, 0.1))
+    came = {}
+    for n in range(start, 420):
+        if n != jump:
+            at = {"missing": 1, "shut": (0,), "skipped": (0,)} if n == jump + 1 else {}
+            for found_here in watched.take(panel.values[n], **at):
+                came[n] = found_here.score
+    later = [n for n in came if n > jump]
+    assert len(later) > 50
+    np.testing.assert_allclose([came[n] for n in later], batch[later], atol=1e-3)
 
 
 def test_rules_do_not_look_across_series():

@@ -28,6 +28,7 @@ from forecast.common.errors import InputError, UsageError
 from forecast.common.progress import Silent
 from forecast.config.schema import DataSettings, Settings
 from forecast.data.forecast import LEVELS
+from forecast.data.frequency import Frequency
 from forecast.data.load import load_panel, panel_from_frame
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import forecast_panel
@@ -42,6 +43,7 @@ from forecast.transforms.covariates import Design, Entry, encode, fit_design
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.explain import chart_of, explain_run
 from tests.builders import make_panel, random_forecaster
+from tests.models.test_likelihoods import count_panel, forecaster_of
 from tests.teaching import taught_here
 
 pytest.importorskip("captum", reason="the extra 'explain' is not installed")
@@ -90,7 +92,7 @@ def test_steps_are_those_of_the_forecast_s_table_where_days_are_shut():
     assert (first.steps.tolist(), to_document(first)["steps"]) == ([1], [1])  # Monday
     every = explain(forecaster, panel, 0, 7, None, seed=1)
     assert every.steps.tolist() == [1, 2, 3, 4, 5, 6, 8]
-    assert np.flatnonzero(np.isnan(every.median)).tolist() == [0, 7]
+    assert np.flatnonzero(np.isnan(every.point)).tolist() == [0, 7]
 
 
 def test_the_torch_forecast_that_is_explained_is_the_one_of_predict():
@@ -121,6 +123,13 @@ def test_a_distribution_is_explained_by_its_location(likelihood):
     if likelihood == "student-t":
         made = forecast_panel(forecaster, panel, 6, allow_negative=True).point[0, 2]
         assert found.forecast[0] == pytest.approx(made, rel=1e-4)
+
+
+def test_of_counts_the_forecast_that_is_shown_is_the_mean_that_is_explained():
+    forecaster, panel = forecaster_of("negative-binomial"), count_panel(1, 120, mean=0.6)
+    found = explain(replace(forecaster, horizon=4), panel, 0, 4, None, seed=1)
+    assert found.point == pytest.approx(found.past.forecast, rel=0.1)
+    assert (found.point != np.rint(found.point)).all()
 
 
 STEPS = 6
@@ -312,7 +321,7 @@ def test_what_is_explained_is_what_predict_writes_and_progress_is_told_on_the_wa
     settings = Settings()
     for step in (1, 6):
         found = explain_run(words[1], settings, Heard(), model=words[0], step=step, output="").found
-        made = f"{found.median[step - 1]:.6g}"
+        made = f"{found.point[step - 1]:.6g}"
         assert made == f"{float(written[step - 1]['LSTM']):.6g}"
         assert to_document(found)["forecast"] == pytest.approx(float(made), rel=1e-5)
     assert told == 2 * [(0, 1), (1, 1)]
@@ -329,6 +338,31 @@ def test_a_single_step_counts_its_lags_from_itself(plain):
     assert lag_rows(result.found)[0]["lag"] >= 4
     first = next(csv.DictReader(io.StringIO(csv_text(result.found))))
     assert first["kind"] == "past" and first["lag"] == "4"
+
+
+@pytest.mark.parametrize(("point", "warned"), [("mean", 1), ("0.9", 1), ("median", 0)])
+def test_another_point_than_the_median_that_is_explained_is_said(plain, tmp_path, point, warned):
+    made = load_model(plain / "run" / "model")[0]
+    chosen = {"chosen": [{"name": "point", "value": point, "why": "asked for"}]}
+    save_model(tmp_path / "run" / "model", made, Frequency("MS"), chosen)
+    told = []
+
+    class Heard(Silent):
+        def warn(self, code: str, text: str) -> None:
+            told.append((code, text))
+
+    explain_run(
+        str(plain / "data.csv"), Settings(), Heard(), model=str(tmp_path / "run"), step=1, output=""
+    )
+    found = [text for code, text in told if code == "explain/point"]
+    assert len(found) == warned and all(point in text for text in found)
+
+
+def test_the_forecast_is_said_to_be_of_the_step_or_a_mean_of_several(plain, capsys):
+    for words, said in ((["--step", "3"], "(step 3)"), ([], "(mean of the explained steps)")):
+        output = ["--output", str(plain / "x.csv")]
+        assert run(["explain", str(plain / "run"), str(plain / "data.csv"), *words, *output]) == 0
+        assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

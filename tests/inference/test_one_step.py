@@ -11,6 +11,7 @@ from forecast.inference.one_step import one_step_ahead
 from forecast.inference.predict import forecast_panel
 from forecast.transforms.windows import segment_layout, step_layout
 from tests.builders import make_panel, random_forecaster
+from tests.models.test_likelihoods import count_panel, forecaster_of
 
 LAYOUTS = [(step_layout(12), "MS"), (segment_layout(24), "h"), (segment_layout(48), "30min")]
 
@@ -61,3 +62,10 @@ def test_a_network_without_states_reads_its_context_for_each_origin():
         past = panel.truncate(np.array([n]))
         alone = forecast_panel(forecaster, past, 1).quantiles[0, 0]
         np.testing.assert_allclose(made[n], alone, rtol=1e-5)
+
+
+def test_quantiles_of_counts_are_counts():
+    panel = count_panel()
+    made = one_step_ahead(forecaster_of("negative-binomial"), panel, np.ones(panel.size, bool))
+    known = made[np.isfinite(made).all(1)]
+    assert len(known) > 0.8 * len(made) and (known == np.rint(known)).all()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,18 +19,21 @@ from pyarrow import csv
 
 from forecast.analysis.anomalies import score_values
 from forecast.analysis.anomaly_stream import WatchedSeries
+from forecast.cli import console
 from forecast.cli.app import run
-from forecast.common.errors import UsageError
+from forecast.common.errors import InputError, UsageError
 from forecast.common.quantiles import weights_between
+from forecast.config.schema import DataSettings
 from forecast.data.forecast import LEVELS
 from forecast.data.frequency import Frequency
+from forecast.data.load import load_panel
 from forecast.data.panel import panel_to_arrow
 from forecast.inference.predict import at_levels, forecast_panel
-from forecast.inference.stream_rows import Clock, RowError, RowReader, follow
+from forecast.inference.stream_rows import Clock, RowError, RowReader, Spelling, follow
 from forecast.inference.streaming import GrowingSeries
 from forecast.models.networks.registry import state_shapes
 from forecast.models.store import save_model
-from forecast.transforms.augment import IN_THREE_WAYS, IN_TWO_WAYS
+from forecast.transforms.augment import BOTH_WAYS_UP, IN_THREE_WAYS, IN_TWO_WAYS
 from forecast.transforms.covariates import Design, Entry
 from forecast.transforms.windows import segment_layout, step_layout
 from forecast.workflows.stream import Written
@@ -167,7 +171,8 @@ def test_rows_are_read_in_the_order_of_their_header_or_by_place():
 def test_a_header_may_have_the_names_of_the_history():
     columns = {"id": ["Shop"], "time": ["Day"], "target": ["Sold"], "reasons": {"id": "its name"}}
     panel = two_series()
-    reader = RowReader(panel, Clock(panel.frequency, panel.time_format, panel.tz), columns)
+    clock = Clock(panel.frequency, panel.time_format, panel.tz)
+    reader = RowReader(panel, clock, Spelling(columns))
     assert reader.header("Day,Price,Sold,SHOP")
     row = reader.read("1970-01-05,9,4.5,c")
     assert (row.series, row.value) == (1, 4.5)
@@ -199,7 +204,7 @@ def test_a_row_that_cannot_be_used_is_refused_and_changes_nothing(line, code):
 
 def test_lines_that_are_no_text_or_too_long_do_not_end_the_stream():
     reader, told, rows = reader_of(make_panel((3,), season=7, alias="D")), [], []
-    lines = [b"\xff\xfe\n", b"x" * 200_000 + b"\n", b"\n", b"1970-01-04,1\r\n", b"1970-01-05,2"]
+    lines = [b"\xff\xfe\n", b"x" * 200_000 + b"\n", b"\n", b"1970-01-04,1\r\n", b"1970-01-05,2\n"]
     done = follow(io.BytesIO(b"".join(lines)), reader, rows.append, lambda *c: told.append(c[:2]))
     assert told == [(1, "row/fields"), (2, "row/unreadable")]
     assert [row.value for row in rows] == [1.0, 2.0] and (done.rows, done.refused) == (2, 2)
@@ -239,13 +244,13 @@ def test_the_hour_that_the_clock_skips_is_no_gap():
     )
     rows, said = [], []
     lines = ["2024-03-31 03:00:00,1", "2024-03-31 05:00:00,2"]  # 02:00 is skipped, 04:00 missing
-    source = io.BytesIO("\n".join(lines).encode())
+    source = io.BytesIO("".join(f"{line}\n" for line in lines).encode())
     done = follow(source, reader_of(panel), rows.append, lambda *words: said.append(words[1:]))
     assert [(row.missing, row.skipped, row.shut) for row in rows] == [(1, (0,), (0,)), (1, (), ())]
     assert done.gaps == 1 and [code for code, _ in said] == ["row/gap"]
     forecaster, one, _ = case("hourly", 400)
     one = replace(one, values=np.nan_to_num(one.values, nan=80.0))
-    watched = WatchedSeries(forecaster, 3.0, one.values, score_values(forecaster, one, 3.0))
+    watched = WatchedSeries(forecaster, 3.0, one, score_values(forecaster, one, 3.0))
     assert "gap" not in [found.kind for found in watched.take(1.0, 1, (0,))]
     assert "gap" in [found.kind for found in watched.take(1.0, 1)]
 
@@ -264,7 +269,7 @@ def model(tmp_path):
 
 
 def feed(monkeypatch, lines):
-    text = "\n".join(lines).encode()
+    text = "".join(f"{line}\n" for line in lines).encode()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
 
 
@@ -367,3 +372,226 @@ def test_an_interrupt_ends_the_stream_with_whole_lines(model):
     rest, err = process.communicate(timeout=60)
     assert process.returncode == 130 and rest == b"" and b"Traceback" not in err
     assert all(line.endswith(b"\n") for line in first) and b"1 used" in err
+
+
+@pytest.mark.parametrize("line", ["1970-01-05,1", "c,1970-01-05,1,5", "1,5"])
+def test_under_a_header_a_row_has_as_many_fields_as_it(line):
+    reader = reader_of(two_series())
+    assert reader.header("unique_id,ds,y")
+    with pytest.raises(RowError) as caught:
+        reader.read(line)
+    assert caught.value.code == "row/fields" and "the header 3" in str(caught.value)
+
+
+def test_a_header_of_two_values_is_none():
+    assert not reader_of(two_series()).header("unique_id,ds,y,y")
+
+
+def followed(reader, text):
+    """Values of the rows that were used, and codes of what was said."""
+    rows, said = [], []
+    source = io.BytesIO(text if isinstance(text, bytes) else text.encode())
+    done = follow(source, reader, rows.append, lambda _n, code, _t: said.append(code))
+    assert done.refused == len([code for code in said if code not in ("row/gap", "row/cut-off")])
+    return [row.value for row in rows], said
+
+
+def test_a_header_may_come_late_and_again_with_byte_order_marks_and_other_line_ends():
+    text = "\n\ufeffy,ds\r\n1,1970-01-04\r\n\ufeffds,y\n1970-01-05,2\n1970-01-06,3\n"
+    assert followed(reader_of(make_panel((3,), season=7, alias="D")), text) == ([1, 2, 3], [])
+
+
+def test_an_input_that_ends_within_a_line_says_so():
+    reader = reader_of(make_panel((3,), season=7, alias="D"))
+    assert followed(reader, "1970-01-04,123.4\n1970-01-05,12") == ([123.4, 12], ["row/cut-off"])
+
+
+def test_rows_may_be_written_as_the_history_is():
+    panel = replace(make_panel((3,), season=7, alias="D"), ids=np.array(["Zürich"], dtype=object))
+    clock = Clock(panel.frequency, panel.time_format, panel.tz)
+    spelling = Spelling(
+        separator=";", decimal=",", thousands=".", dropped=frozenset({-9.0}),
+        missing=frozenset({"closed"}), encoding="cp1252",
+    )  # fmt: skip
+    lines = ["Zürich;1970-01-04;1.234,5", "1970-01-05;-9", "1970-01-06;closed", "1970-01-07,2.5",
+             "1970-01-08;2.5", "1970-01-08;3,5"]  # fmt: skip
+    text = "".join(f"{line}\n" for line in lines).encode("cp1252")
+    values, said = followed(RowReader(panel, clock, spelling), text)
+    assert np.array_equal(values, [1234.5, np.nan, np.nan, 2.5, 3.5], equal_nan=True)
+    assert said == ["row/value"]
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"resample": "D", "agg": "sum"}, "--resample"),
+        ({"duplicates": "mean"}, "--duplicates"),
+        ({"missing": "zero"}, "--missing"),
+        ({"drop_value": [3.0], "na_values": ["x"]}, None),
+    ],
+)
+def test_a_history_whose_values_are_no_single_rows_cannot_be_followed(tmp_path, options, flag):
+    times = [f"2024-01-{day:02d} {hour:02d}:00" for day in range(1, 29) for hour in range(24)]
+    lines = [f"{time},{n % 24}" for n, time in enumerate(times)]
+    if flag == "--duplicates":
+        lines.insert(5, lines[5][:-1] + "9")
+    (tmp_path / "h.csv").write_text("\n".join(["ds,y", *lines]) + "\n")
+    data = DataSettings(**options)
+    _, report = load_panel(str(tmp_path / "h.csv"), data)
+    if flag is None:
+        spelling = Spelling.of(report, data)
+        assert np.isnan(spelling.number("3", True)) and np.isnan(spelling.number("x", True))
+        return
+    with pytest.raises(UsageError) as caught:
+        Spelling.of(report, data)
+    assert (caught.value.code, caught.value.where) == ("usage/follow-as-it-is", flag)
+
+
+HOURS = {  # format and zone of the history, text of a row, and its time on the history's clock
+    "to UTC": ("%Y-%m-%dT%H:%M:%SZ", "UTC", "2024-10-27T02:00:00+02:00", "2024-10-27T00"),
+    "to an offset": ("%Y-%m-%dT%H:%M:%S+02:00", "+02:00", "2024-10-27T02:00:00+01:00",
+                     "2024-10-27T03"),
+    "to a place": ("%Y-%m-%d %H:%M", "Europe/Berlin", "2024-10-27T01:00:00Z", "2024-10-27T02"),
+    "the later hour": ("%Y-%m-%dT%H:%M:%S%:z", "Europe/Berlin", "2024-10-27T02:00:00+01:00",
+                       "2024-10-27T02"),
+    "beyond the skipped": ("%Y-%m-%dT%H:%M:%S%:z", "Europe/Berlin", "2024-03-31T02:00:00+01:00",
+                           "2024-03-31T03"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOURS)
+def test_times_with_an_offset_are_brought_to_the_clock_of_the_history(case):
+    time_format, tz, text, wanted = HOURS[case]
+    frequency = Frequency("h")
+    at = int(frequency.locate(np.array([wanted], "M8[ns]"))[0][0])
+    assert Clock(frequency, time_format, tz).position(text, at - 1) == at
+
+
+@pytest.mark.parametrize(
+    ("time_format", "tz", "text", "why"),
+    [
+        ("%Y-%m-%d %H:%M", None, "2024-10-27T02:00:00+02:00", "have none"),
+        ("%Y-%m-%dT%H:%M:%SZ", "UTC", "2024-10-27 02:00", "no offset"),
+        ("%Y-%m-%dT%H:%M:%S%:z", "Europe/Berlin", "2024-10-27 02:00", "no offset"),
+        ("%Y-%m-%d %H:%M", "Europe/Berlin", "2024-03-31 02:00", "never was"),
+    ],
+)
+def test_a_time_that_could_be_two_or_none_is_refused(time_format, tz, text, why):
+    frequency = Frequency("h")
+    near = int(frequency.locate(np.array(["2024-03-31T01"], "M8[ns]"))[0][0])
+    with pytest.raises(ValueError, match=why):
+        Clock(frequency, time_format, tz).position(text, near)
+
+
+def test_the_second_row_of_an_hour_that_comes_twice_says_that_the_first_counts():
+    frequency = Frequency("h")
+    first = int(frequency.locate(np.array(["2024-10-27T00"], "M8[ns]"))[0][0]) - 19
+    panel = replace(
+        make_panel((20,), season=24, alias="h"), first=np.array([first]), tz="Europe/Berlin",
+        time_format="%Y-%m-%dT%H:%M:%S%:z",
+    )  # fmt: skip
+    reader = reader_of(panel)
+    for text in ("01:00:00+02:00", "02:00:00+02:00"):
+        assert reader.read(f"2024-10-27T{text},1").missing == 0
+    with pytest.raises(RowError, match="shows it twice"):
+        reader.read("2024-10-27T02:00:00+01:00,1")
+    assert reader.read("2024-10-27T03:00:00+01:00,1").missing == 0
+
+
+def grown_by_rows(folder, whole, n, options, monkeypatch, capsys):
+    """The last answer to the rows of `whole` (lines) after the n-th, and what `predict` says."""
+    (folder / "whole.csv").write_text("\n".join(["ds,y", *whole]) + "\n")
+    (folder / "history.csv").write_text("\n".join(["ds,y", *whole[:n]]) + "\n")
+    words = ["--model", str(folder / "model"), "--quiet", "--horizon", "9", *options]
+    assert run(["predict", str(folder / "whole.csv"), *words, "--output", "-"]) == 0
+    batch = capsys.readouterr().out.replace('"', "").splitlines()[1:]
+    feed(monkeypatch, whole[n:])
+    assert run(["predict", str(folder / "history.csv"), *words, "--follow", "--exact"]) == 0
+    last = capsys.readouterr().out.splitlines()[-len(batch) :]
+    early = [line.split(",")[1:3] for line in batch]
+    late = [line.split(",")[2:4] for line in last]
+    assert [time for time, _ in late] == [time for time, _ in early]
+    assert [float(x) for _, x in late] == pytest.approx([float(x) for _, x in early], rel=1e-5)
+    return [time for time, _ in late]
+
+
+def test_answers_pass_over_days_that_never_are_as_predict_does(tmp_path, monkeypatch, capsys):
+    layout, alias, _, _ = SHAPES["daily"]
+    forecaster = replace(random_forecaster(layout, horizon=9), context=6)
+    save_model(tmp_path / "model", forecaster, Frequency(alias), {})
+    days = [np.datetime64("2024-01-01") + n for n in range(120)]  # a Monday
+    whole = [f"{day},{50 + n % 7 * 5 + n % 3}" for n, day in enumerate(days) if n % 7 != 6]
+    times = grown_by_rows(tmp_path, whole, 97, [], monkeypatch, capsys)
+    assert len(times) == 9 and not any(np.datetime64(t) in days[6::7] for t in times)
+    assert all((np.datetime64(t) - days[6]).astype(int) % 7 for t in times)
+
+
+@pytest.mark.parametrize(
+    ("end", "counts"),
+    [("2024-03-31T00", {"2024-03-31 02:00": 0}), ("2024-10-27T00", {"2024-10-27 02:00": 2})],
+)
+def test_answers_leave_out_the_hour_that_is_skipped_and_have_the_repeated_one_twice(
+    end, counts, tmp_path, monkeypatch, capsys
+):
+    layout, alias, _, _ = SHAPES["hourly"]
+    forecaster = replace(random_forecaster(layout, horizon=9), context=6)
+    save_model(tmp_path / "model", forecaster, Frequency(alias), {})
+    hours = np.arange(np.datetime64(end) - 20 * 24, np.datetime64(end) + 1)
+    texts = [str(hour).replace("T", " ") + ":00" for hour in hours]
+    whole = [f"{text},{50 + n % 24 + n % 5}" for n, text in enumerate(texts)]
+    options = ["--tz", "Europe/Berlin"]
+    times = grown_by_rows(tmp_path, whole, 478, options, monkeypatch, capsys)
+    assert len(times) == 9 + max(counts.values()) // 2
+    assert {text: times.count(text) for text in counts} == counts
+
+
+def test_a_series_read_as_mirrored_logarithms_grows_as_well():
+    forecaster, panel, horizon = case("monthly", 70)
+    forecaster = replace(forecaster, views=BOTH_WAYS_UP)
+    panel = replace(panel, values=np.abs(np.nan_to_num(panel.values, nan=80.0)) + 1)
+    growing = GrowingSeries(forecaster, panel.values[:60], horizon, exact=True)
+    for value in panel.values[60:]:
+        growing.append(value)
+    made = forecast_panel(forecaster, panel, horizon).quantiles[0]
+    np.testing.assert_allclose(growing.quantiles(horizon)[0], made, rtol=1e-5)
+
+
+def test_sums_of_a_hierarchy_are_not_followed(model):
+    folder, _ = model
+    words = ["predict", str(folder / "history.csv"), "--model", str(folder / "model"), "--follow"]
+    with pytest.raises(UsageError) as caught:
+        run([*words, "--by", "unique_id", "-q"])
+    assert caught.value.code == "usage/hierarchy-here"
+
+
+def test_nothing_more_is_told_while_rows_are_waited_for(model, monkeypatch, capsys):
+    folder, lines = model
+    watching, events = console.watching, []
+
+    @contextmanager
+    def watched(*words, **fields):
+        with watching(*words, **fields) as listener:
+            yield listener
+        events.append("told")
+
+    class Rows(io.BytesIO):
+        def readline(self, *most):
+            events.append("asked for a row")
+            return super().readline(*most)
+
+    monkeypatch.setattr(console, "watching", watched)
+    rows = SimpleNamespace(buffer=Rows(f"{lines[0]}\n".encode()))
+    monkeypatch.setattr(sys, "stdin", rows)
+    words = ["predict", str(folder / "history.csv"), "--model", str(folder / "model"), "--follow"]
+    assert run(words) == 0
+    assert events == ["told", "asked for a row", "asked for a row"]
+    assert capsys.readouterr().out.startswith("unique_id,cutoff,ds,")
+
+
+@pytest.mark.parametrize("words", [["forecast", "-"], ["detect", "history.csv", "--follow"]])
+def test_a_closed_standard_input_is_said(words, model, monkeypatch):
+    monkeypatch.chdir(model[0])
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError) as caught:
+        run([*words, "-q"])
+    assert caught.value.code == "input/standard-input"

@@ -74,12 +74,14 @@ def _show(run: Run, result: ExplainResult) -> None:
     from forecast.cli import render
 
     found, console = result.found, run.out()
-    made, baseline = found.median[found.steps].mean(), found.past.baseline.mean()
+    made, baseline = found.point[found.steps].mean(), found.past.baseline.mean()
+    first = found.numbers[0] + 1
+    which = "mean of the explained steps" if len(found.steps) > 1 else f"step {first}"
     facts = [
         ("series", found.series),
         (
             "forecast",
-            f"{made:.6g} (mean of the explained steps); a series that had always been at "
+            f"{made:.6g} ({which}); a series that had always been at "
             f"{found.past.level:.6g} would be forecast at {baseline:.6g}",
         ),
     ]

@@ -147,13 +147,23 @@ def _all_of(stream: IO[bytes], name: str) -> bytes:
     return b"".join(parts)
 
 
+def standard_input() -> IO[bytes]:
+    """The bytes of standard input. Raises InputError where the process was started without one."""
+    if sys.stdin is None:
+        raise refuse(
+            "input/standard-input", "standard input is closed", where="<stdin>",
+            remedy="Pipe the rows in, or name a file",
+        )  # fmt: skip
+    return sys.stdin.buffer
+
+
 def open_source(source: str | Path, max_expansion: float) -> Source:
     """The source named by a path or "-" (standard input); a pipe is read whole, once.
 
     Raises InputError: no such file, a directory, no permission, empty, not a table.
     """
     if str(source) == "-":
-        data = _all_of(sys.stdin.buffer, "<stdin>")
+        data = _all_of(standard_input(), "<stdin>")
         return Source("<stdin>", data=data, max_expansion=max_expansion)
     path = Path(source)
     name = str(source)

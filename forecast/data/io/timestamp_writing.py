@@ -92,6 +92,11 @@ def is_region(tz: str | None) -> bool:
     return tz is not None and FIXED.fullmatch(tz) is None
 
 
+def names_zone(time_format: str) -> bool:
+    """Whether times that are written so say their offset from UTC, or that they are in UTC."""
+    return re.search(r"%:?z$", time_format) is not None or bool(WRITTEN_ZONE.search(time_format))
+
+
 def with_offset(time_format: str) -> str:
     """A pattern in which the zone that is the same in all times is the offset that each one has."""
     zone = WRITTEN_ZONE.search(time_format)
