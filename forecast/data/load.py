@@ -38,6 +38,7 @@ from forecast.data.regularise import twins_of
 from forecast.data.rows import LongRows, long_rows
 from forecast.data.seasonality import confirm_seasons
 from forecast.data.series_ids import ids_of
+from forecast.data.time_columns import AMBIGUOUS_DAYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,7 +288,7 @@ def _typed(
         try:
             found.append(long_rows(table, settings))
         except InputError as error:
-            if error.code != "input/ambiguous-day-month" or len(tables) == 1:
+            if error.code != AMBIGUOUS_DAYS or len(tables) == 1:
                 raise
             found.append(error)
     clear = {day_first(made[0].format) for made in found if not isinstance(made, InputError)}

@@ -16,8 +16,9 @@ from forecast.common.errors import InputError
 from forecast.data.clocks import on_wall_clock, zoned
 from forecast.data.io.columns import NO_TARGET, Mapping
 from forecast.data.io.folders import files_in
-from forecast.data.io.notes import PLACES, listed, quantity, refuse
+from forecast.data.io.notes import PLACES, Note, listed, quantity, refuse
 from forecast.data.io.table import Table, read_plain, read_table
+from forecast.data.io.timestamps import day_first
 from forecast.data.io.values import Cells, cells_of, joined_cells, texts_of
 from forecast.data.io.vocabulary import ID_NAMES, TARGET_NAMES, key_of
 from forecast.data.joined_files import named_by_file, with_names
@@ -25,7 +26,7 @@ from forecast.data.panel import FUTURE, PAST, STATIC, Covariate, Covariates, Pan
 from forecast.data.regularise import at_begins, period_positions
 from forecast.data.rows import LongRows, long_rows
 from forecast.data.series_ids import with_needed_id
-from forecast.data.time_columns import timed
+from forecast.data.time_columns import AMBIGUOUS_DAYS, timed
 
 if TYPE_CHECKING:
     from forecast.config.schema import DataSettings
@@ -87,7 +88,13 @@ def _read_future(file: str | Path, settings: DataSettings) -> Table:
             raise
         # The id that is named for the data: one outlook for all series has none.
         table = read_table(file, for_future.model_copy(update={"id_col": None}))
-    found = timed(table, for_future)
+    try:
+        found = timed(table, for_future)
+    except InputError as error:
+        if error.code != AMBIGUOUS_DAYS:
+            raise
+        # Which times are alike is the same either way; the data will tell which way it is.
+        found = timed(table, for_future.model_copy(update={"dayfirst": True}))
     mapping = with_needed_id(found.table, table.mapping, found.stamps)
     extra = tuple(n for n in mapping.extra if n not in mapping.id)
     return replace(found.table, mapping=replace(mapping, extra=extra))
@@ -216,7 +223,7 @@ def _source(
 ) -> Source:
     """The rows of `table` that belong to the panel's series and lie on its grid."""
     plain = replace(table, mapping=replace(mapping, targets=(), id_options=(), wide=False))
-    rows, _, _, table = long_rows(plain, settings)
+    rows, _, _, table = _rows_as_in(panel, plain, settings)
     rows, _ = zoned(rows, settings.tz, "first")
     if None not in (rows.tz, panel.tz) and rows.tz != panel.tz:  # the same moments on one clock
         rows, _ = zoned(rows, panel.tz, "first")
@@ -244,6 +251,19 @@ def _source(
     kept = known & (step >= 0) & (step < panel.lengths[series] + MOST_AHEAD)
     cells = {n: cells_of(table, n, settings, n.lower() in _forced(settings)) for n in names}
     return Source(series[kept], step[kept], {n: c.taken(numbers[kept]) for n, c in cells.items()})
+
+
+def _rows_as_in(
+    panel: Panel, table: Table, settings: DataSettings
+) -> tuple[LongRows, Mapping, list[Note], Table]:
+    """`long_rows`; dates that could be day first or month first are as those of the data."""
+    try:
+        return long_rows(table, settings)
+    except InputError as error:
+        order = day_first(panel.time_format)
+        if error.code != AMBIGUOUS_DAYS or order is None:
+            raise
+        return long_rows(table, settings.model_copy(update={"dayfirst": order}))
 
 
 def _check_one_row_each(rows: LongRows, table: Table, settings: DataSettings) -> None:

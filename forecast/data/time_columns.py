@@ -38,12 +38,13 @@ KNOWN_FORMS = (
     "2020-01, Jan 2020, 2020Q1, 2020H1, 2020-W05 or KW 05/2020 (ISO weeks), 202005, 2020031, 2020, "
     "seconds since 1970; all rows in the same one"
 )
+AMBIGUOUS_DAYS = "input/ambiguous-day-month"
 TIME_ERRORS = {
     "unreadable": ("input/unreadable-time", "a time cannot be read",
                    "Write all rows in one form, e.g. 2020-01-31 or 2020-01-31 13:00"),
     "mixed": ("input/mixed-time-formats", "times are written in more than one form",
               "Use one form throughout, e.g. 2020-01-31"),
-    "ambiguous": ("input/ambiguous-day-month", "every date could be day first or month first",
+    "ambiguous": (AMBIGUOUS_DAYS, "every date could be day first or month first",
                   "Say which: --dayfirst or --no-dayfirst"),
     "dayfirst": ("input/day-order", "the dates contradict --dayfirst or --no-dayfirst",
                  "Leave the flag out, or give its opposite"),

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -240,38 +241,66 @@ def test_row_numbers_of_a_file_with_its_newest_row_first_are_no_target(lstmcast,
         assert code == 0 and "target     water" in out, out + err
 
 
-def month_starts(order: str, years: int = 3, months: tuple[int, ...] = tuple(range(1, 13))) -> str:
-    """Rows for the first day of months from 2021 on, written month first or day first."""
-    rows = [
-        f"{m}/1/{2021 + y},{100 + 10 * y + m}"
-        if order == "md"
-        else f"1/{m}/{2021 + y},{100 + 10 * y + m}"
-        for y in range(years)
-        for m in months
-    ]
+def month_starts(order: str, months: Sequence[int]) -> str:
+    """Rows for the first days of months, counted from January 2021, month first or day first."""
+    written = [(n % 12 + 1, 2021 + n // 12) for n in months]
+    rows = [f"{m}/1/{y},{n}" if order == "md" else f"1/{m}/{y},{n}"
+            for n, (m, y) in zip(months, written, strict=True)]  # fmt: skip
     return "month,sales\n" + "\n".join(rows) + "\n"
 
 
 @pytest.mark.parametrize("order", ["md", "dm"])
-@pytest.mark.parametrize("months", [tuple(range(1, 13)), (1, 4, 7, 10)], ids=["months", "quarters"])
-def test_first_days_of_months_over_years_tell_which_number_is_the_month(tmp_path, order, months):
+@pytest.mark.parametrize(
+    ("months", "grid"),
+    [
+        (range(36), "MS"), (range(13), "MS"), (range(7, 20), "MS"), (range(0, 13, 3), "QS-JAN"),
+        ([n for n in range(30) if n not in (5, 17)], "MS"),
+    ],
+    ids=["years", "thirteen", "over the new year", "quarters", "two missing"],
+)  # fmt: skip
+def test_first_days_of_months_beyond_a_year_tell_the_month_from_the_day(
+    tmp_path, order, months, grid
+):
     path = tmp_path / "sales.csv"
-    path.write_text(month_starts(order, months=months))
+    path.write_text(month_starts(order, months))
     panel, _ = load_panel(path, DataSettings())
-    assert panel.frequency.alias == ("MS" if len(months) == 12 else "QS-JAN")
-    assert panel.size == 1 and panel.lengths[0] == 3 * len(months)
-    np.testing.assert_array_equal(
-        panel.values, [100 + 10 * y + m for y in range(3) for m in months]
-    )
+    assert (panel.size, panel.frequency.alias) == (1, grid)
+    np.testing.assert_array_equal(panel.values[np.isfinite(panel.values)], list(months))
 
 
 @pytest.mark.parametrize("order", ["md", "dm"])
-def test_twelve_first_days_may_be_twelve_days_of_january(tmp_path, order):
+@pytest.mark.parametrize(
+    "months", [range(12), range(6, 18), [0, 13, 24, 38, 51], [4, 17, 27, 40]],
+    ids=["a year", "a year from July", "irregular", "Mondays of January"],
+)  # fmt: skip
+def test_first_days_of_a_year_or_without_order_may_be_days_of_january(tmp_path, order, months):
     path = tmp_path / "sales.csv"
-    path.write_text(month_starts(order, years=1))
+    path.write_text(month_starts(order, months))
     with pytest.raises(InputError) as caught:
         load_panel(path, DataSettings())
     assert caught.value.code == "input/ambiguous-day-month"
+
+
+@pytest.mark.parametrize("order", ["%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%d"])
+def test_a_table_of_steps_to_come_has_day_and_month_as_the_data_have_them(tmp_path, order):
+    days = pd.date_range("2023-08-01", periods=184)  # up to the end of January
+    price = np.tile([1.0, 2.0, 4.0, 3.0], 49)
+    frame = pd.DataFrame({"day": days.strftime(order), "sales": 5.0 * price[:184]})
+    frame.assign(price=price[:184]).to_csv(tmp_path / "data.csv", index=False)
+    later = pd.date_range("2024-02-01", periods=12)
+    ahead = tmp_path / "ahead.csv"
+    slashed = "%d/%m/%Y" if "-" in order else order
+    pd.DataFrame({"day": later.strftime(slashed), "price": price[184:]}).to_csv(ahead, index=False)
+    given = DataSettings(target_col="sales", future_covariates=str(ahead))
+    if "-" in order:  # the data do not tell
+        with pytest.raises(InputError) as caught:
+            load_panel(tmp_path / "data.csv", given)
+        assert caught.value.code == "input/ambiguous-day-month"
+        given = given.model_copy(update={"dayfirst": True})
+    panel, _ = load_panel(tmp_path / "data.csv", given)
+    assert panel.covariates is not None
+    (column,) = panel.covariates.columns
+    np.testing.assert_array_equal(column.values, price)
 
 
 def test_blanks_before_quotes_are_no_part_of_a_name_or_an_id(tmp_path):

@@ -103,7 +103,7 @@ def is_season(text: str) -> bool:
     return found is not None and str(int(found["Y"]) + 1).endswith(found["e"])
 
 
-LEAST_MONTHS, LEAST_YEARS = 4, 2  # of first days alone, to be sure that they are of months
+MOST_MONTHS = 0.8  # share of first days a usual step apart, the others after a gap
 LEAST = 4  # names of columns that are times, to call them the header's times
 DIGITS_OF_TIME = re.compile(r"(19|20)\d{2}((0[1-9]|1[0-2])([0-2]\d|3[01])?)?")
 
@@ -357,12 +357,16 @@ def day_order(parts: Parts, dayfirst: bool | None) -> tuple[str, str]:
 
 
 def _of_first_days(year: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[str, str]:
-    """As `day_order`, of first days of months: 1/1/2023, 2/1/2023, ... over two years. The other
-    way round they would be days of each January alone."""
+    """As `day_order`, of first days of months that follow each other for more than a year:
+    1/1/2023, 2/1/2023, ... The other way round they would be the first days of each January."""
     for order, month, day in (("md", a, b), ("dm", b, a)):
-        seen = [set(month[year == y].tolist()) for y in np.unique(year)]
-        several = sum(len(months) >= LEAST_MONTHS for months in seen)
-        if (day == 1).all() and several >= LEAST_YEARS:
+        if not len(day) or (day != 1).any():
+            continue
+        months = np.unique(12 * year + month)
+        steps = np.diff(months)
+        if months[-1] - months[0] < 12 or steps.min() >= 12:
+            continue
+        if (steps % steps.min() == 0).all() and (steps == steps.min()).mean() >= MOST_MONTHS:
             return order, ""
     return "", "ambiguous"
 
