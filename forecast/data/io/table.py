@@ -277,7 +277,7 @@ def _refuse_aligned(dialect: Dialect, rows: Sequence[Sequence[str]], where: str)
     if alike and re.fullmatch(r"[\w./-]+", where):
         how = "sep=' {2,}', engine='python', dtype=str"
         read = f"pandas.read_csv('{where}', {how}, encoding='{dialect.encoding}')"
-        names = (f"{Path(where).stem}{n}.csv" for n in ("", *(f"-{n}" for n in count(2))))
+        names = (f"{Path(where).stem}{f'-{n}' * (n > 1)}.csv" for n in count(1))
         free = next(name for name in names if not Path(name).exists())
         made = f"{read}.to_csv('{free}', index=False)"
         remedy = f'Write it as CSV and name that: python3 -c "import pandas; {made}"'
