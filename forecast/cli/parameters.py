@@ -269,11 +269,22 @@ def _named_values(words: Iterable[str], options: Iterable[Option]) -> dict[str, 
                 remedy="Write it as --set training.patience=20",
             )
         if name not in known:
-            raise unknown_key(name, "", known, "--set")
+            others = name in (option.path for option in all_options())
+            raise _unused(name) if others else unknown_key(name, "", known, "--set")
         if name in found:
             raise _given_twice(name)
         found[name] = value
     return found
+
+
+def _unused(path: str) -> UsageError:
+    return UsageError(
+        "this command does not use the setting",
+        code="config/unknown-key",
+        where="--set",
+        value=path,
+        remedy="Leave it out here: it is one of other commands",
+    )
 
 
 def _given_twice(path: str) -> UsageError:

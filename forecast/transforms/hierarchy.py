@@ -420,8 +420,10 @@ def _check_parents(
         gap = given - values[node, at]
         gap = np.where(lacking[node, at], np.nan, gap)
         differs = np.abs(gap) > AGREES * np.maximum(1.0, np.abs(given))
+        if not differs.any():
+            continue
         most, mean = _rounding(given, grid, tree.members[node])
-        one_sided = abs(np.nan_to_num(gap).mean()) > mean if len(gap) else False
+        one_sided = abs(np.nan_to_num(gap).mean()) > mean
         wrong = differs & (one_sided | (np.abs(gap) > (1 + AGREES) * most))
         if wrong.any():
             first = int(np.argmax(wrong))
@@ -449,7 +451,7 @@ def _rounding(given: np.ndarray, grid: _Grid, members: np.ndarray) -> tuple[floa
     each = min(unit, _unit(grid.known[members]))
     usual = np.sqrt((unit**2 + count * each**2) / 12)  # standard deviation of that many uniform
     most = min((unit + count * each) / 2, SURE * usual)
-    return most, SURE * usual / np.sqrt(max(len(given), 1))
+    return most, SURE * usual / np.sqrt(len(given))
 
 
 def _unit(values: np.ndarray) -> float:

@@ -199,7 +199,7 @@ def test_a_setting_without_a_flag_is_given_by_name(lstmcast):
         (("--no-refit",), "usage/no-such-option", "--set training.refit=false"),
         (("--set", "training.patience"), "usage/set", "--set training.patience=20"),
         (("--set", "training.patiense=2"), "config/unknown-key", "training.patience"),
-        (("--set", "tuning.trials=2"), "config/unknown-key", ""),
+        (("--set", "tuning.trials=2"), "config/unknown-key", "Leave it out here"),
         (("--set", "training.patience=x"), "config/bad-value", "alidation rounds"),
         (("--set", "training.clip=1", "--set", "training.clip=2"), "usage/contradiction", "one of"),
         (("--horizon", "3", "--set", "forecast.horizon=4"), "usage/contradiction", "one of them"),

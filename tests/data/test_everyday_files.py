@@ -479,20 +479,29 @@ def test_codes_and_numbers_in_one_column_name_the_series(tmp_path: Path) -> None
         load_panel(str(path), DataSettings())
 
 
-@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize(
+    ("name", "right", "made"),
+    [
+        ("export.txt", False, "export.csv"),
+        ("export.txt", True, "export.csv"),
+        ("export.csv", True, "export-2.csv"),
+    ],
+)
 def test_columns_aligned_by_blanks_are_refused_with_a_line_that_helps(
-    tmp_path: Path, monkeypatch, right: bool
+    tmp_path: Path, monkeypatch, name: str, right: bool, made: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(40))
     rows = [(day, 10 + n % 7, "New York") for n, day in enumerate(days)]
     cells = [("Datum", "Umsatz", "Ort"), *rows]
     form = "{:<12}{:>10}  {:<12}" if right else "{:<12}{:<10}{:<12}"
-    Path("export.txt").write_text("".join(form.format(*row).rstrip() + "\n" for row in cells))
+    text = "".join(form.format(*row).rstrip() + "\n" for row in cells)
+    Path(name).write_text(text)
     with pytest.raises(InputError) as caught:
-        load_panel("export.txt", DataSettings())
+        load_panel(name, DataSettings())
     assert caught.value.code == "input/fixed-width"
     line = caught.value.remedy.split(": ", 1)[1]
     subprocess.run(["bash", "-c", line.replace("python3", sys.executable)], check=True)
-    panel, report = load_panel("export.csv", DataSettings())
+    assert Path(name).read_text() == text
+    panel, report = load_panel(made, DataSettings())
     assert (panel.ids.tolist(), report.observed) == (["New York"], 40)

@@ -318,9 +318,17 @@ def test_blanks_before_quotes_are_no_part_of_a_name_or_an_id(tmp_path):
     np.testing.assert_array_equal(spaced.values, plain.values)
 
 
+@pytest.mark.parametrize("note", [' "Foo', ' "Foo" bar', ' 5" pipe'])
+def test_a_quote_that_opens_no_whole_field_is_a_letter_of_it(tmp_path, note):
+    rows = [f"2024-01-{d:02d}\t{d}\t{note if d in (3, 9) else 'x'}\n" for d in range(1, 29)]
+    (tmp_path / "a.tsv").write_text("ds\ty\tnote\n" + "".join(rows))
+    panel, _ = load_panel(tmp_path / "a.tsv", DataSettings())
+    assert panel.values.tolist() == list(range(1, 29))
+
+
 def test_blanks_before_quotes_are_left_out_wherever_a_block_ends():
-    text = 'a, "b",  "c, ""d"""\nü,   "",x\n' * 40
-    wanted = 'a,"b","c, ""d"""\nü,"",x\n' * 40
+    text = 'a, "b",  "c, ""d"""\nü,   "",x\na, """b"" c", "d\n' * 40
+    wanted = 'a,"b","c, ""d"""\nü,"",x\na,"""b"" c", "d\n' * 40
     for size in (1, 2, 3, 7, 64):
         stream = TextStream(Source("t.csv", data=text.encode()), "utf-8", 0, ",")
         parts = iter(lambda: stream.read(size), b"")  # noqa: B023

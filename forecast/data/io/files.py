@@ -417,9 +417,10 @@ def _has_utf8_letters(head: bytes) -> bool:
 
 
 def without_padding(text: str, separator: str) -> str:
-    """Lines of a table without the blanks between a separator and an opening quote."""
+    """Lines of a table without the blanks between a separator and a quote that opens a whole field:
+    what is no such field, as in 5, "Foo, stands as it is."""
     mark = re.escape(separator)
-    return re.sub(rf'({mark}) +"(?!"[^{mark}\r\n])', r'\1"', text)
+    return re.sub(rf'({mark}) +(?="(?:[^"\r\n]|"")*" *(?:{mark}|[\r\n]|$))', r"\1", text)
 
 
 class TextStream(io.RawIOBase):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -276,7 +277,9 @@ def _refuse_aligned(dialect: Dialect, rows: Sequence[Sequence[str]], where: str)
     if alike and re.fullmatch(r"[\w./-]+", where):
         how = "sep=' {2,}', engine='python', dtype=str"
         read = f"pandas.read_csv('{where}', {how}, encoding='{dialect.encoding}')"
-        made = f"{read}.to_csv('{Path(where).stem}.csv', index=False)"
+        names = (f"{Path(where).stem}{f'-{n}' * (n > 1)}.csv" for n in count(1))
+        free = next(name for name in names if not Path(name).exists())
+        made = f"{read}.to_csv('{free}', index=False)"
         remedy = f'Write it as CSV and name that: python3 -c "import pandas; {made}"'
     raise refuse(
         "input/fixed-width", "the columns are aligned by blanks, with no separator between them",
