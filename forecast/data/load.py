@@ -241,7 +241,7 @@ def _load(
 
 def named_by_ends(report: dict[str, Any]) -> bool:
     """Whether the times of a `LoadReport`, as JSON, were taken for the ends of their intervals."""
-    return any(note["code"] == "repair/interval-ends" for note in report.get("repairs", ()))
+    return any(note["code"] == "repair/interval-ends" for note in report.get("repairs") or ())
 
 
 def _check_rejects(settings: DataSettings) -> None:

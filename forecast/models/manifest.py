@@ -236,7 +236,7 @@ class DataFields(Document):
     digest: Text | None = None
     columns: ColumnFields = ColumnFields()
     past: list[RememberedFields] | None = None
-    repairs: list[NoteFields] = Field(default_factory=list)
+    repairs: list[NoteFields] | None = None
     frequency: Text | None = None
     rows: Count | None = None
     series: Count = 0

@@ -254,3 +254,13 @@ def test_notes_of_the_data_in_a_manifest_that_are_none_are_told(house, wrong):
     path.write_text(json.dumps(sealed({**before, "data": {**before["data"], "repairs": wrong}})))
     with pytest.raises(ModelDamagedError, match="repairs"):
         read_manifest(path.parent)
+
+
+def test_no_notes_of_the_data_are_the_same_as_null(house, lstmcast):
+    path, told = house / "run" / "model" / "manifest.json", []
+    before = json.loads(path.read_text())
+    for notes in ([], None):
+        written(path, {**before, "data": {**before["data"], "repairs": notes}})
+        data, run = str(house / "passengers.csv"), str(house / "run")
+        told.append(lstmcast("predict", data, "--model", run, "--output", "-", "--quiet")[:2])
+    assert told[0] == told[1] and told[0][0] == 0
