@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -152,22 +153,26 @@ def test_a_program_that_stops_while_it_reads_ends_with_its_own_code(tmp_path: Pa
     assert ended.returncode == 130, ended.stderr[-300:]
 
 
-def test_the_parser_has_let_go_of_the_stream_when_the_rows_are_there(
+def test_the_parser_has_let_go_of_stream_and_blocks_when_the_rows_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released = []
+    waits, wait = [], csv_files._wait_for_the_return_of
 
-    class Watched(csv_files._Lent):
+    def watched(lent: list[weakref.ref]) -> None:
+        wait(lent)
+        waits.append([each() for each in lent])
+
+    class Slow(csv_files._Lent):
         def __del__(self) -> None:
             time.sleep(0.01)
-            released.append(self)
-            super().__del__()
 
-    monkeypatch.setattr(csv_files, "_Lent", Watched)
+    monkeypatch.setattr(csv_files, "_wait_for_the_return_of", watched)
+    monkeypatch.setattr(csv_files, "_Lent", Slow)
     path = write(tmp_path, table(["ds", "y"], days(9), wave(9)))
-    for count in range(1, 21):
+    for _ in range(20):
         read_table(path, DataSettings())
-        assert len(released) == count
+    assert len(waits) == 20
+    assert all(len(left) > 2 and set(left) == {None} for left in waits)
 
 
 def test_only_the_needed_columns_are_read(tmp_path: Path) -> None:

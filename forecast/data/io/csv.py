@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
@@ -315,9 +316,9 @@ def _batches(
         bad.append("skipped")
         return "skip"
 
-    let_go = threading.Event()
+    lent: list[ref[Any]] = [ref(collect)]
     reader = pacsv.open_csv(
-        _Lent(stream, let_go),
+        _Lent(stream, lent),
         read_options=pacsv.ReadOptions(
             block_size=BLOCK,
             skip_rows=dialect.skip,
@@ -339,32 +340,41 @@ def _batches(
     try:
         yield from reader
     finally:
-        del reader
-        let_go.wait(_PATIENCE)
+        del reader, collect
+        _wait_for_the_return_of(lent)
 
 
 _PATIENCE = 10.0  # seconds: a read of a server that hangs is left to itself
 
 
 class _Lent:
-    """A stream as Arrow's thread has it, which reads ahead and lets go of it when it gets to it.
-
-    That may be after the last batch, and a thread of Arrow that reaches for an object of Python
-    while Python ends takes the process down with it (`terminate called`, exit code 134).
-    `let_go` is set once the thread has no more to do with it.
-    """
+    """A stream as Arrow has it: `lent` gets a reference to it and to each block that is read."""
 
     closed = False
 
-    def __init__(self, stream: TextStream, let_go: threading.Event) -> None:
-        self.read = stream.read  # no method: an error's frames would hold on to `self`
-        self._let_go = let_go
+    def __init__(self, stream: TextStream, lent: list[ref[Any]]) -> None:
+        def read(size: int = -1) -> memoryview:  # no method: an error's frames would hold `self`
+            block = memoryview(stream.read(size))
+            lent.append(ref(block))
+            return block
+
+        lent.append(ref(self))
+        self.read = read
 
     def close(self) -> None:
         """Nothing: the stream is not Arrow's."""
 
-    def __del__(self) -> None:
-        self._let_go.set()
+
+def _wait_for_the_return_of(lent: list[ref[Any]]) -> None:
+    """Wait until no thread of Arrow has a hold on an object of Python any more.
+
+    They read and parse ahead, past the last batch too, and one that lets go of an object while
+    Python ends takes the process down with it (`terminate called`, exit code 134). A reference is
+    dead only once the thread that let go is done with Python: nothing of it runs in between.
+    """
+    until = time.monotonic() + _PATIENCE
+    while any(each() is not None for each in lent) and time.monotonic() < until:
+        time.sleep(0.001)
 
 
 def open_text(source: Source, dialect: Dialect) -> TextStream:
