@@ -44,6 +44,9 @@ def main() -> None:
         (one for one in SETS if one.name in names), key=lambda s: names.index(s.name)
     ):
         test = Test(each, given.data)
+        if given.only_zero_shot:
+            keep(test, zero_shot(test))
+            continue
         if given.only_scratch:
             keep(test, from_scratch(test))
             continue
@@ -70,6 +73,7 @@ def arguments() -> argparse.Namespace:
     only = words.add_mutually_exclusive_group()
     only.add_argument("--only-baselines", action="store_true", help="leave the LSTM's figures")
     only.add_argument("--only-lstm", action="store_true", help="leave the baselines' figures")
+    only.add_argument("--only-zero-shot", action="store_true", help="`lstmcast forecast` alone")
     only.add_argument(
         "--only-scratch", action="store_true", help="the LSTM from random weights, nothing else"
     )
@@ -96,12 +100,16 @@ def keep(test: Test, models: dict[str, Figures]) -> None:
 def lstm(test: Test, extra: list[str]) -> dict[str, Figures]:
     """Figures of `lstmcast train`, of its blend if there is one, and of `lstmcast forecast`, which
     trains nothing."""
-    made = trained(test, ["--baselines", "theta", *extra])
+    return {**trained(test, ["--baselines", "theta", *extra]), **zero_shot(test)}
+
+
+def zero_shot(test: Test) -> dict[str, Figures]:
+    """Figures of `lstmcast forecast`."""
     with tempfile.TemporaryDirectory() as place:
         zero = Path(place) / "zero.csv"
         cost = timed([*COMMAND, "forecast", str(test.train), "-o", str(zero), *wanted(test)])
         untrained = score(test, zero) | cost
-    return {**made, "LSTM zero-shot": untrained | stamp()}
+    return {"LSTM zero-shot": untrained | stamp()}
 
 
 def from_scratch(test: Test) -> dict[str, Figures]:

@@ -6,6 +6,7 @@ Axes: Q quantiles.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,14 @@ from forecast.transforms.windows import Layout
 USUAL_DEPENDENCE = 0.5  # of the errors of neighbouring steps, where few are known
 
 
+class Longer(NamedTuple):
+    """A longer step, of so many steps: how many of them make a season, and how many are read."""
+
+    steps: int
+    season: int
+    context: int
+
+
 @dataclass(frozen=True)
 class Forecaster:
     """A trained ensemble: what prediction needs, and nothing else.
@@ -28,7 +37,8 @@ class Forecaster:
     network: name of its spec (networks/registry.py); design: the covariates that it reads, None
     without any; views: the ways it reads a series, whose forecasts are averaged; likelihood: what
     it says of each step (forecast/models/likelihoods.py); dependence: correlation of the errors of
-    neighbouring steps (forecast/inference/conformal.py), for sample paths.
+    neighbouring steps (forecast/inference/conformal.py), for sample paths; longer: the steps whose
+    means the pretrained network forecasts beside it (forecast/inference/longer_steps.py).
     """
 
     layout: Layout
@@ -42,6 +52,7 @@ class Forecaster:
     views: tuple[View, ...] = AS_IT_IS
     likelihood: str = QUANTILES
     dependence: float = USUAL_DEPENDENCE
+    longer: tuple[Longer, ...] = ()
 
     @property
     def whole(self) -> bool:

@@ -60,6 +60,7 @@ def save_model(
     """Writes the two files into the new folder `folder`; `about` is added to the manifest."""
     from safetensors.numpy import save
 
+    assert not forecaster.longer, "longer steps are decided anew by each forecast"
     folder.mkdir(parents=True)
     tensors = {
         f"{member}.{name}": np.ascontiguousarray(array, np.float32)

@@ -27,6 +27,14 @@ class PartFields(Closed):
     size: Count = 0
 
 
+class LongerFields(Closed):
+    """A longer step whose means are forecast as well, as `Longer` has it."""
+
+    steps: Annotated[int, Field(ge=2, le=14)]
+    season: Annotated[int, Field(ge=1, le=52)]
+    context: Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)]
+
+
 class UseFields(Document):
     """How the pretrained network is used; of a model the sum of its weights alone."""
 
@@ -34,6 +42,7 @@ class UseFields(Document):
     layout: LayoutFields | None = None
     context: Annotated[int, Field(ge=1, le=LONGEST_CONTEXT)] | None = None
     factors: Annotated[list[Stretch], Field(min_length=1, max_length=199)] | None = None
+    longer: Annotated[list[LongerFields], Field(max_length=2)] = Field(default_factory=list)
 
 
 class JobFields(Document):

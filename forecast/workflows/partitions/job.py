@@ -44,7 +44,7 @@ from forecast.data.io.folders import files_in, told_apart
 from forecast.data.load import LoadReport, load_several
 from forecast.data.panel import Panel
 from forecast.inference.point import MEDIAN
-from forecast.models.forecaster import Forecaster
+from forecast.models.forecaster import Forecaster, Longer
 from forecast.models.pretrained import load_backbone
 from forecast.models.store import frequency_of, load_model, model_path, versions
 from forecast.models.trained_data import newest_trained
@@ -221,7 +221,9 @@ class Job:
             return forecaster
         layout = Layout(**self.network["layout"])
         factors = np.array(self.network["factors"], float)
-        return replace(load_backbone(layout), context=self.network["context"], factors=factors)
+        longer = tuple(Longer(**each) for each in self.network.get("longer", ()))
+        context = self.network["context"]
+        return replace(load_backbone(layout), context=context, factors=factors, longer=longer)
 
 
 def make_job(
@@ -348,6 +350,7 @@ def _from_pilot(
         "layout": asdict(forecaster.layout),
         "context": forecaster.context,
         "factors": forecaster.factors.tolist(),
+        "longer": [each._asdict() for each in forecaster.longer],
     }
     _, point, why = choose_point(panel, settings)
     listener.note(f"point forecast {point}: {why}")
