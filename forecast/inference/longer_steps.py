@@ -20,28 +20,33 @@ from forecast.common.segments import positions
 from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Longer
+from forecast.transforms.demand import INTERVAL, mean_interval
 
 SHARE = 0.5  # of the way to the means; seven tenths are no better (benchmarks/TRIED.md)
 MOST = 2.0  # times that a mean may be as high or as low as the steps say
 LEAST_BEYOND = 2  # longer steps of history beyond a season, below which nothing is read of a series
-
-# Of days there must be a year, in weeks; without one, weeks forecast no better than days.
-YEAR_OF_WEEKS = 52
-WEEKS = {(7, 365): 7, (5, 260): 5, (YEAR_OF_WEEKS,): 1}  # seasons of a frequency: steps of a week
+YEAR_OF_WEEKS = 52  # of days there must be one: without it, weeks forecast no better than days
+WEEKS = {(7, 365): 7, (5, 260): 5, (YEAR_OF_WEEKS,): 1}  # steps of a week, by a grid's seasons
 TIMES = {7: (1, 2), 5: (1, 2), 1: (2, 4)}  # weeks in a longer step, by the steps of a week
-MOST_READ = 72
+MOST_READ = 72  # longer steps
 
 
 def longer_steps(panel: Panel) -> tuple[Longer, ...]:
     """One and two weeks for series of days, two and four for those of weeks, if there is a year
-    to look back on in the typical series; () for others."""
-    week = WEEKS.get(panel.frequency.seasons, 0)
+    to look back on in the typical one of those that are `regular`; () for others."""
+    week, lengths = WEEKS.get(panel.frequency.seasons, 0), panel.lengths[regular(panel)]
     found = []
-    for times in TIMES.get(week, ()):
-        counts, season = panel.lengths // (week * times), YEAR_OF_WEEKS // times
+    for times in TIMES.get(week, ()) if len(lengths) else ():
+        counts, season = lengths // (week * times), YEAR_OF_WEEKS // times
         if np.median(counts) >= season + LEAST_BEYOND:
             found.append(Longer(week * times, season, min(MOST_READ, int(counts.max()))))
     return tuple(found)
+
+
+def regular(panel: Panel) -> np.ndarray:
+    """bool (S,): series whose demand is not intermittent; of others the median of a week says
+    nothing of the medians of its days."""
+    return ~(mean_interval(panel) > INTERVAL)
 
 
 def whole_steps(longer: Sequence[Longer], horizon: int) -> int:

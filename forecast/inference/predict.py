@@ -22,7 +22,13 @@ from forecast.data.limits import Limits
 from forecast.data.open_steps import as_read
 from forecast.data.panel import Panel
 from forecast.inference.conformal import stretch
-from forecast.inference.longer_steps import LEAST_BEYOND, means_of, towards_means, whole_steps
+from forecast.inference.longer_steps import (
+    LEAST_BEYOND,
+    means_of,
+    regular,
+    towards_means,
+    whole_steps,
+)
 from forecast.models.forecaster import Forecaster
 from forecast.models.likelihoods import quantiles_at
 from forecast.models.networks.covariate_effect import beside, by_window, reach, without_effect
@@ -92,11 +98,11 @@ def _read(forecaster: Forecaster, panel: Panel, horizon: int) -> np.ndarray:
 def _with_longer_steps(forecaster: Forecaster, panel: Panel, quantiles: np.ndarray) -> np.ndarray:
     """The quantiles (S, H, Q), drawn towards what the pretrained network says of longer steps, read
     in one way: several take another tenth of a per cent off, in twice the time."""
-    found = []
+    found, regularly = [], regular(panel)
     for each in forecaster.longer:
         means = means_of(panel, each.steps)
         wanted = np.full((panel.size, quantiles.shape[1] // each.steps), np.nan)
-        rows = np.flatnonzero(means.lengths >= each.season + LEAST_BEYOND)
+        rows = np.flatnonzero(regularly & (means.lengths >= each.season + LEAST_BEYOND))
         if len(rows):
             reader = replace(load_backbone(step_layout(each.season)), context=each.context)
             made = _as_seen(reader, means.select(rows), wanted.shape[1], View())

@@ -11,7 +11,7 @@ from forecast.common.progress import Listener
 from forecast.common.segments import evenly
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
-from forecast.inference.longer_steps import longer_steps
+from forecast.inference.longer_steps import longer_steps, regular
 from forecast.inference.predict import forecast_panel
 from forecast.models.forecaster import Forecaster
 from forecast.models.pretrained import load_backbone
@@ -81,6 +81,7 @@ def with_longer_steps(
     if not longer:
         return network
     both = replace(network, longer=longer)
+    panel = panel.select(np.flatnonzero(regular(panel)))
     losses = np.concatenate(
         [
             np.stack([_errors(each, past, actual, season) for each in (network, both)], axis=1)

@@ -172,6 +172,23 @@ def test_rare_demand_has_its_mean_in_parts_as_at_once(tmp_path):
     assert json.loads((tmp_path / "out" / "job.json").read_text())["point"] == "mean"
 
 
+def test_days_with_a_year_to_look_back_on_draw_on_their_weeks_in_parts_as_at_once(tmp_path):
+    place = tmp_path / "years"
+    place.mkdir()
+    for n in range(2):
+        table = rows(3 * n, 3, 1200).to_pandas()
+        day = table.groupby("unique_id").cumcount()
+        noise = np.random.default_rng(n).normal(1, 0.3, len(table))
+        table["y"] *= (1 + 0.5 * np.sin(2 * np.pi * day / 365.25)) * noise
+        table.to_csv(place / f"part{n}.csv", index=False)
+    want = whole(place, tmp_path / "whole.csv")
+    parts(place, tmp_path / "out")
+    merge_run(tmp_path / "out", output=tmp_path / "merged.csv")
+    assert_same(csv.read_csv(tmp_path / "merged.csv"), want)
+    network = json.loads((tmp_path / "out" / "job.json").read_text())["network"]
+    assert [each["steps"] for each in network["longer"]] == [7, 14]
+
+
 def test_a_worker_in_another_folder_reads_the_same_tables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = {"events": "own.csv", "static": "stores.csv", "db_password": "file:p", "freq": "D"}
