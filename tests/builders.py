@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ def train_config(**changes: Any) -> TrainConfig:
         "seconds": None,
     }
     return TrainConfig(**{**usual, **changes})
+
+
+def make_year(years: float, count: int = 1) -> Panel:
+    """Days of sales that follow the week and, far more, the year."""
+    panel = make_panel((round(365 * years),) * count, 7, alias="D")
+    day = np.arange(len(panel.values)) % panel.lengths[0]
+    year = 1 + 0.6 * np.sin(2 * np.pi * day / 365.25)
+    noise = np.random.default_rng(0).normal(1, 0.25, len(day))
+    return replace(panel, values=panel.values * year * noise)
 
 
 def random_forecaster(

@@ -21,6 +21,7 @@ from forecast.models.pretrained import load_backbone
 from forecast.training.learn import learn
 from forecast.training.plan import choose_config, choose_start, in_part_of_the_time
 from forecast.training.selection import calibrated, forecasters, lstm_windows
+from forecast.training.zero_shot import with_longer_steps
 from forecast.workflows.backtest_plan import BacktestPlan, without_later
 
 COLUMNS: dict[Variant, str] = {
@@ -83,10 +84,12 @@ def variants(
 
 
 def pretrained(panel: Panel, plan: BacktestPlan, allow_negative: bool) -> list[Forecast]:
-    """The pretrained network from every origin; no weight of it is changed."""
+    """The pretrained network from every origin, as `forecast` uses it; no weight is changed."""
     training = plan.training
     backbone = load_backbone(training.layout)
     reading = replace(backbone, context=training.config.context)
+    before = panel.truncate(training.keep)
+    reading = with_longer_steps(reading, before, plan.steps, training.season)
     ready = calibrated(reading, panel, training.validation, plan.steps)
     return windows(ready, panel, plan.origins, plan.steps, allow_negative)
 

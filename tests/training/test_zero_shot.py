@@ -9,10 +9,9 @@ import pytest
 
 from forecast.common.progress import Silent
 from forecast.config.schema import Settings
-from forecast.data.panel import Panel
 from forecast.training import zero_shot as module
 from forecast.training.zero_shot import zero_shot
-from tests.builders import make_panel
+from tests.builders import make_panel, make_year
 
 SETTINGS = Settings.model_validate({"forecast": {"horizon": 28}})
 
@@ -25,18 +24,9 @@ class Told(Silent):
         self.notes.append(text)
 
 
-def shop(years: float, count: int = 1) -> Panel:
-    """Days of sales that follow the week and, far more, the year."""
-    panel = make_panel((round(365 * years),) * count, 7, alias="D")
-    day = np.arange(len(panel.values)) % panel.lengths[0]
-    year = 1 + 0.6 * np.sin(2 * np.pi * day / 365.25)
-    noise = np.random.default_rng(0).normal(1, 0.25, len(day))
-    return replace(panel, values=panel.values * year * noise)
-
-
 def test_weeks_are_forecast_as_well_where_days_go_with_the_year_and_the_reason_is_told():
     told = Told()
-    ready = zero_shot(shop(4, 3), (7,), SETTINGS, told)
+    ready = zero_shot(make_year(4, 3), (7,), SETTINGS, told)
     assert [each.steps for each in ready.forecaster.longer] == [7, 14]
     (note,) = [each for each in told.notes if "means of 7 and 14 steps" in each]
     beside, alone = (float(each) for each in np.array(note.split())[[-5, -2]])
@@ -44,7 +34,7 @@ def test_weeks_are_forecast_as_well_where_days_go_with_the_year_and_the_reason_i
 
 
 def test_they_lower_the_error_of_what_comes_where_days_go_with_the_year():
-    panel = shop(4, 3)
+    panel = make_year(4, 3)
     error = []
     for back in (28, 56, 84):
         past = panel.truncate(panel.lengths - back)
@@ -63,7 +53,7 @@ def test_they_lower_the_error_of_what_comes_where_days_go_with_the_year():
 @pytest.mark.parametrize("years", [0.9, 0.2])
 def test_without_a_year_of_days_nothing_is_said_of_weeks(years):
     told = Told()
-    assert not zero_shot(shop(years), (7,), SETTINGS, told).forecaster.longer
+    assert not zero_shot(make_year(years), (7,), SETTINGS, told).forecaster.longer
     assert not any("means of" in each for each in told.notes)
 
 

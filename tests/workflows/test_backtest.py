@@ -17,12 +17,14 @@ from forecast.config.schema import Settings
 from forecast.data.forecast import Forecast
 from forecast.evaluation.scores import score_forecasts
 from forecast.evaluation.significance import Comparison, about_arima, fair_verdict, lead
+from forecast.inference.predict import forecast_panel
 from forecast.training import learn as learning
+from forecast.training.zero_shot import zero_shot
 from forecast.workflows import backtest_networks
 from forecast.workflows.backtest import backtest_run
-from forecast.workflows.backtest_networks import Learnt
+from forecast.workflows.backtest_networks import Learnt, pretrained
 from forecast.workflows.backtest_plan import plan_backtest, usual_windows
-from tests.builders import make_panel
+from tests.builders import make_panel, make_year
 from tests.teaching import taught_here
 
 QUICK = {
@@ -108,6 +110,17 @@ def test_all_baselines_and_the_untrained_network_take_part_unless_told_otherwise
     assert all(score.series == 2 and score.pairs == 4 for score in everyone.scores.scores)
     assert all(score.seconds > 0 for score in everyone.scores.scores)
     assert everyone.exit_code == 0
+
+
+def test_the_untrained_network_is_judged_as_forecast_uses_it():
+    panel = make_year(4, 3)
+    asked = Settings.model_validate({"forecast": {"horizon": 28}, "evaluation": {"windows": 1}})
+    plan = plan_backtest(panel, (7,), asked)
+    past = panel.truncate(panel.lengths - 28)
+    network = zero_shot(past, (7,), asked).forecaster
+    (made,) = pretrained(panel, plan, False)
+    assert network.longer
+    np.testing.assert_array_equal(made.quantiles, forecast_panel(network, past, 28).quantiles)
 
 
 def test_forecasts_stand_beside_the_actuals_with_their_cutoffs(everyone):
