@@ -15,7 +15,7 @@ from forecast.common.segments import last_known, positions
 from forecast.config.schema import DataSettings
 from forecast.data.io.arrow import as_strings
 from forecast.data.io.table import read_plain
-from forecast.data.io.timestamps import parse_times
+from forecast.data.io.timestamps import day_first, parse_times
 from forecast.data.io.values import texts_of
 from forecast.data.panel import EVENT, FUTURE, STATIC, Covariate, Covariates, Panel, check_ahead
 
@@ -35,10 +35,11 @@ class Event:
     series: str = ""
 
 
-def read_events(path: str, settings: DataSettings) -> list[Event]:
+def read_events(path: str, settings: DataSettings, time_format: str = "") -> list[Event]:
     """The events of a table: date (or start and end), name, and if they are there id, before, after
-    (days that count as well). Dates are read as those of the data are. Raises InputError: no such
-    column, no date, an end before its start.
+    (days that count as well). Dates that could be day first or month first are read as those of
+    the data, whose `time_format` is given. Raises InputError: no such column, no date, an end
+    before its start.
     """
     table = read_plain(path, settings)
     by_key = {name.strip().lower(): name for name in table.columns}
@@ -61,7 +62,7 @@ def read_events(path: str, settings: DataSettings) -> list[Event]:
     ids, before, after = (texts(k) or [""] * size for k in (IDS, ("before",), ("after",)))
     places = [f"{path}, {place}" for place in table.locate(list(range(size)))]
     lasts = [end or date for date, end in zip(dates, ends, strict=True)]
-    days = _days_written([*dates, *lasts], places * 2, settings)
+    days = _days_written([*dates, *lasts], places * 2, settings, time_format)
     made = []
     for row, (first, last) in enumerate(zip(days[:size], days[size:], strict=True)):
         if last < first:
@@ -73,11 +74,13 @@ def read_events(path: str, settings: DataSettings) -> list[Event]:
 
 
 def _days_written(
-    texts: Sequence[str], places: Sequence[str], settings: DataSettings
+    texts: Sequence[str], places: Sequence[str], settings: DataSettings, time_format: str
 ) -> np.ndarray:
     """The days (datetime64[D]) of dates that are all written in one way. Raises InputError naming
     the first that is none."""
     times = parse_times(as_strings(texts), name="date", dayfirst=settings.dayfirst)
+    if times.reason == "ambiguous":
+        times = parse_times(as_strings(texts), name="date", dayfirst=day_first(time_format))
     bad = times.bad | times.integer
     if bad.any():
         row = int(np.argmax(bad))

@@ -84,7 +84,8 @@ def load(source: Source, settings: DataSettings) -> tuple[Panel, LoadReport]:
     if settings.cov_short == "last" and panel.covariates is not None:
         panel = cover(panel, AHEAD, "last")
     if settings.events is not None:
-        panel = with_events(panel, read_events(settings.events, settings), None)
+        events = read_events(settings.events, settings, panel.time_format)
+        panel = with_events(panel, events, None)
     if censored is not None:
         panel, count, how = mask_censored(panel, censored, keep)
         text = f"{quantity(count, 'value')} masked as demand that was cut off: {how}"

@@ -380,6 +380,18 @@ def test_dates_of_events_are_read_as_those_of_data_are(tmp_path, text):
 
 
 @pytest.mark.parametrize(
+    ("time_format", "flag", "month"),
+    [("%d/%m/%Y", None, 4), ("%m/%d/%Y %H:%M", None, 3), ("%d/%m/%Y", False, 3)],
+)
+def test_dates_of_events_that_could_be_either_are_as_the_data_s_unless_told(
+    tmp_path, time_format, flag, month
+):
+    path = write(tmp_path / "e.csv", "date,name\n03/04/2024,x\n05/06/2024,x\n")
+    first, _ = read_events(path, DataSettings(dayfirst=flag), time_format)
+    assert first.first == np.datetime64(f"2024-{month:02}-{7 - month:02}")
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("date,name\n03/04/2024,x\n05/06/2024,x\n", "cannot be told apart"),
