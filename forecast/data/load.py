@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,11 +171,15 @@ def load_several(
         return tables if most is None else [_spread(table, most) for table in tables]
 
     tables, bare = [], []
+    known: frozenset[str] | None = None
     for place, query in parts:
         try:
             tables += read(place, query)
         except InputError as error:
-            if error.code != "input/no-rows" or not has_their_header(place, parts):
+            if error.code != "input/no-rows":
+                raise
+            known = headers_above_rows(parts) if known is None else known
+            if not has_header_of(place, known):
                 raise
             bare.append(Path(place).name)
     if bare:
@@ -187,12 +191,17 @@ def load_several(
     return _load(tables, where, settings, future, apart)
 
 
-def has_their_header(place: str | Path, parts: Sequence[tuple[str | Path, str | None]]) -> bool:
-    """Whether a file without rows has the header of another one of the parts, and that has rows: a
-    day without a sale, not a file that is being written."""
+def headers_above_rows(parts: Sequence[tuple[str | Path, str | None]]) -> frozenset[str]:
+    """The headers of those files of the parts that have rows."""
+    heads = (first_lines(Path(place)) for place, query in parts if query is None)
+    return frozenset(lines[0] for lines in heads if len(lines) > 1)
+
+
+def has_header_of(place: str | Path, headers: Container[str]) -> bool:
+    """Whether a file without rows has one of the `headers` of those that have some: a day without a
+    sale, not a file that is being written."""
     mine = first_lines(Path(place))
-    others = (first_lines(Path(other)) for other, query in parts if query is None)
-    return any(lines[:1] == mine and len(lines) > 1 for lines in others)
+    return len(mine) == 1 and mine[0] in headers
 
 
 def _spread(table: Table, most: int) -> Table:

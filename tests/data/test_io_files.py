@@ -19,7 +19,9 @@ from pydantic import ValidationError
 
 from forecast.common.errors import InputError, OutputError
 from forecast.config.schema import DataSettings
+from forecast.data import load
 from forecast.data.io.database import _column
+from forecast.data.io.dialect import first_lines
 from forecast.data.load import load_panel
 from tests.inputs.builders import daily, days, table, wave, write
 
@@ -384,6 +386,23 @@ def test_what_is_no_table_beside_those_of_a_folder_is_left_out_and_said(tmp_path
     shutil.rmtree(folder / "old")
     into_files(folder / "old" / "older", {"2020": parts_by_name("%Y")["2021"]})
     assert load_panel(f"{folder}/**/2020.csv", PLAIN)[1].rows == 365
+
+
+def test_heads_of_files_are_read_once_however_many_have_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        write(tmp_path, "day,units\n", f"{number:02}.csv")
+    write(tmp_path, table(["day", "units"], days(30), wave(30)), "zz.csv")
+    looked: list[Path] = []
+
+    def counted(path: Path) -> list[str]:
+        looked.append(path)
+        return first_lines(path)
+
+    monkeypatch.setattr(load, "first_lines", counted)
+    panel, _ = load_panel(tmp_path, PLAIN)
+    assert len(panel.values) == 30 and len(looked) == 41 + 40
 
 
 def test_a_day_without_a_row_among_days_is_left_out_and_said(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from forecast.config.schema import (
 from forecast.data.frequency import Frequency
 from forecast.data.io.database import is_database
 from forecast.data.io.folders import files_in, told_apart
-from forecast.data.load import LoadReport, load_several
+from forecast.data.load import LoadReport, headers_above_rows, load_several
 from forecast.data.panel import Panel
 from forecast.inference.point import MEDIAN
 from forecast.models.forecaster import Forecaster, Longer
@@ -202,6 +202,11 @@ class Job:
         """What the series of each partition is called where it has one without an id, as it is
         where all are read as one table."""
         return told_apart([part.place for part in self.partitions])
+
+    @cached_property
+    def headers(self) -> frozenset[str]:
+        """Those of the files that have rows."""
+        return headers_above_rows([(each.place, each.query) for each in self.partitions])
 
     def grid(self) -> Frequency:
         """The grid in time of every partition (its phase may be another)."""

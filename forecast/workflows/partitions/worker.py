@@ -30,7 +30,7 @@ from forecast.common.errors import ForecastError, InputError, ModelDamagedError,
 from forecast.common.files import write_bytes
 from forecast.common.resources import keep_memory, limit_cores
 from forecast.common.workers import Pool
-from forecast.data.load import LoadReport, has_their_header, load_several
+from forecast.data.load import LoadReport, has_header_of, load_several
 from forecast.data.panel import Panel
 from forecast.inference.tables import span_of
 from forecast.models.forecaster import Forecaster
@@ -216,8 +216,7 @@ def _kept(at: Path, record: Record) -> Record:
 def _may_be_empty(job: Job, partition: int) -> bool:
     """Whether no rows are no error: a query finds none, a file has the header of another."""
     part = job.partitions[partition]
-    files = [(each.place, each.query) for each in job.partitions]
-    return part.query is not None or has_their_header(part.place, files)
+    return part.query is not None or has_header_of(part.place, job.headers)
 
 
 def _read(job: Job, partition: int) -> tuple[Panel, LoadReport]:
