@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from forecast.common.segments import positions
+from forecast.data.limits import never_negative
 from forecast.data.open_steps import is_open
 from forecast.data.panel import Panel
 from forecast.models.forecaster import Longer
@@ -86,8 +87,7 @@ def towards_means(
     ahead = (panel.first + panel.lengths)[:, None] + np.arange(horizon)
     there = is_open(panel, np.broadcast_to(np.arange(size)[:, None], ahead.shape), ahead)
     median = np.where(there, quantiles[..., count // 2], np.nan)
-    owner = np.repeat(np.arange(size), panel.lengths)
-    signed = (np.bincount(owner[panel.values < 0], minlength=size) > 0)[:, None]
+    signed = ~never_negative(panel)[:, None]
     factor, shift = np.ones((size, horizon)), np.zeros((size, horizon))
     for steps, wanted in means:
         own = _mean_of_known(median.reshape(size, -1, steps))

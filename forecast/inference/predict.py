@@ -97,7 +97,7 @@ def _read(forecaster: Forecaster, panel: Panel, horizon: int) -> np.ndarray:
 
 def _with_longer_steps(forecaster: Forecaster, panel: Panel, quantiles: np.ndarray) -> np.ndarray:
     """The quantiles (S, H, Q), drawn towards what the pretrained network says of longer steps, read
-    in one way: several take another tenth of a per cent off, in twice the time."""
+    in one way: several take another tenth of a per cent off, in up to twice the time."""
     found, regularly = [], regular(panel)
     for each in forecaster.longer:
         means = means_of(panel, each.steps)

@@ -133,7 +133,7 @@ def _losses(
 ) -> dict[Blend, np.ndarray]:
     """Loss of every blend at every series and validation window, (N,); {} without any."""
     losses: dict[Blend, list[np.ndarray]] = {}
-    for past, actual, unit in _watched(panel, plan):
+    for past, actual, unit in watched(panel, plan.validation, plan.horizon, plan.season):
         made = {kind: _quantiles(plan, members, past) for kind, members in trained.items()}
         for size in range(1, len(made) + 1):
             for blend in combinations(made, size):
@@ -154,22 +154,24 @@ def losses_of(
     """
     found = [
         _pinball(_quantiles(plan, members, past, design), actual, unit)
-        for past, actual, unit in _watched(panel, plan)
+        for past, actual, unit in watched(panel, plan.validation, plan.horizon, plan.season)
     ]
     return np.concatenate([np.empty(0), *found])
 
 
-def _watched(panel: Panel, plan: Plan) -> Iterator[tuple[Panel, np.ndarray, np.ndarray]]:
-    """Of each validation window: what precedes it, its actuals (S, H), the units of errors (S,); of
-    very many series MOST_SERIES."""
-    for origins in plan.validation:
+def watched(
+    panel: Panel, validation: np.ndarray, horizon: int, season: int, most: int = MOST_SERIES
+) -> Iterator[tuple[Panel, np.ndarray, np.ndarray]]:
+    """Of each of the windows `validation` (V, S), -1 for none: what precedes it, its actuals
+    (S, H), the units of errors (S,); of very many series `most`."""
+    for origins in validation:
         used = np.flatnonzero(origins >= 0)
-        used = used[evenly(len(used), MOST_SERIES)]
+        used = used[evenly(len(used), most)]
         if len(used):
             part = panel.select(used)
             past = part.truncate(origins[used])
-            actual = part.window(origins[used], plan.horizon)
-            yield past, actual, naive_error(past, plan.season)
+            actual = part.window(origins[used], horizon)
+            yield past, actual, naive_error(past, season)
 
 
 def uncalibrated(plan: Plan, members: Sequence[Member], design: Design | None) -> Forecaster:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from forecast.common.progress import Listener
-from forecast.common.segments import evenly
 from forecast.config.schema import Settings
 from forecast.data.panel import Panel
 from forecast.inference.longer_steps import longer_steps, regular
@@ -22,7 +21,7 @@ from forecast.training.plan import (
     choose_season,
     choose_validation,
 )
-from forecast.training.selection import calibrated, naive_error
+from forecast.training.selection import calibrated, watched
 from forecast.transforms.windows import Layout
 
 # Longer steps may raise the error on validation origins by half a per cent where very many errors
@@ -82,11 +81,10 @@ def with_longer_steps(
         return network
     both = replace(network, longer=longer)
     panel = panel.select(np.flatnonzero(regular(panel)))
+    validation = choose_validation(panel.size, panel.lengths, horizon)
+    windows = watched(panel, validation, horizon, season, MOST_WATCHED)
     losses = np.concatenate(
-        [
-            np.stack([_errors(each, past, actual, season) for each in (network, both)], axis=1)
-            for past, actual in _watched(panel, horizon)
-        ]
+        [np.stack([_errors(f, *each) for f in (network, both)], axis=1) for each in windows]
     )
     losses = losses[np.isfinite(losses).all(axis=1)]
     if not len(losses):
@@ -97,28 +95,18 @@ def with_longer_steps(
         steps = " and ".join(str(each.steps) for each in longer)
         word = "forecast as well" if kept else "left out"
         listener.note(
-            f"means of {steps} steps: {word}; error on validation origins {beside:.3g} with them, "
-            f"{alone:.3g} without"
+            f"means of {steps} steps are {word}: error on validation origins {beside:.3g} with "
+            f"them, {alone:.3g} without"
         )
     return both if kept else network
 
 
-def _watched(panel: Panel, horizon: int) -> Iterator[tuple[Panel, np.ndarray]]:
-    """Of each validation window what precedes it, and what came (S, H); of many series a part."""
-    for origins in choose_validation(panel.size, panel.lengths, horizon):
-        used = np.flatnonzero(origins >= 0)
-        used = used[evenly(len(used), MOST_WATCHED)]
-        part = panel.select(used)
-        yield part.truncate(origins[used]), part.window(origins[used], horizon)
-
-
-def _errors(network: Forecaster, past: Panel, actual: np.ndarray, season: int) -> np.ndarray:
-    """Mean absolute error of each series, (S,), in units of the seasonal naive one; NaN unknown."""
+def _errors(network: Forecaster, past: Panel, actual: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Mean absolute error of each series, (S,), in its unit; NaN unknown."""
     error = np.abs(forecast_panel(network, past, actual.shape[1]).point - actual)
     known = np.isfinite(error)
     with np.errstate(invalid="ignore", divide="ignore"):
-        total = np.where(known, error, 0.0).sum(axis=1) / known.sum(axis=1)
-        return np.asarray(total / naive_error(past, season))
+        return np.asarray(np.where(known, error, 0.0).sum(axis=1) / known.sum(axis=1) / unit)
 
 
 def _backbone(panel: Panel, layout: Layout) -> Forecaster:

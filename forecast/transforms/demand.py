@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast.common.errors import InputError
 from forecast.common.segments import positions, sum_by_series
+from forecast.data.limits import never_negative
 from forecast.data.open_steps import zero_slots
 from forecast.data.panel import Covariate, Panel
 
@@ -29,9 +30,8 @@ def mean_interval(panel: Panel) -> np.ndarray:
         (np.isfinite(panel.values) & ~_closed(panel)).astype(float), panel.offsets
     )
     demands = sum_by_series((panel.values > 0).astype(float), panel.offsets)
-    negative = sum_by_series((panel.values < 0).astype(float), panel.offsets)
     made = np.divide(known, demands, out=np.full(panel.size, np.nan), where=demands > 0)
-    return np.where(negative == 0, made, np.nan)
+    return np.where(never_negative(panel), made, np.nan)
 
 
 def _closed(panel: Panel) -> np.ndarray:
@@ -49,12 +49,8 @@ def is_intermittent(panel: Panel) -> bool:
     interval = mean_interval(panel)
     lumpy = (interval > INTERVAL).sum()
     smooth = (interval <= INTERVAL).sum()
-    mixed = int((np.isnan(interval) & _below_zero(panel)).sum())
+    mixed = int((np.isnan(interval) & ~never_negative(panel)).sum())
     return bool(lumpy > 0 and lumpy >= smooth + mixed)
-
-
-def _below_zero(panel: Panel) -> np.ndarray:
-    return sum_by_series((panel.values < 0).astype(float), panel.offsets) > 0
 
 
 YES, NO = ("1", "true", "yes", "y", "t"), ("0", "false", "no", "n", "f", "")

@@ -62,7 +62,7 @@ def test_without_a_year_of_days_nothing_is_said_of_weeks(years):
     [(1, 0.96, False), (1, 0.95, True), (2, 0.99, False), (200, 1.004, True), (200, 1.006, False)],
 )
 def test_the_fewer_errors_speak_for_them_the_lower_these_must_be(count, beside, kept, monkeypatch):
-    def errors(network, past, actual, season):
+    def errors(network, past, actual, unit):
         return np.full(past.size, beside if network.longer else 1.0)
 
     monkeypatch.setattr(module, "_errors", errors)
